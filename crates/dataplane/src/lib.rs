@@ -1,1 +1,95 @@
-//! Placeholder.
+//! What stands behind the API: a driver makes intended state true on a gateway.
+//!
+//! The engine hands a driver the *whole* desired state of one resource and asks it to apply it. A
+//! driver may be asked again for the same generation, after a crash or from another process: applying
+//! twice must come to the same as applying once. A driver does not know the store.
+#![forbid(unsafe_code)]
+
+mod detached;
+
+pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, document};
+
+use std::fmt::Debug;
+
+use tongguan_model::gateway::{Binding, VpnGateway};
+
+/// The state that a resource shall have.
+#[derive(Debug, Clone)]
+pub enum Desired<'a> {
+    /// The gateway exists with these attributes and certificates.
+    Gateway {
+        /// The gateway.
+        gateway: &'a VpnGateway,
+        /// Certificates that shall be in force.
+        bindings: &'a [Binding],
+    },
+    /// The gateway of this id is gone.
+    NoGateway {
+        /// Id.
+        id: &'a str,
+    },
+    /// The VPC or vSwitch of this id exists.
+    Network {
+        /// Id.
+        id: &'a str,
+    },
+}
+
+impl Desired<'_> {
+    /// Id of the resource.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        match self {
+            Self::Gateway { gateway, .. } => gateway.id.as_str(),
+            Self::NoGateway { id } | Self::Network { id } => id,
+        }
+    }
+}
+
+/// How far a driver has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The state is in force.
+    Applied,
+    /// Not yet: ask again at this moment, UNIX milliseconds. None: when somebody has looked.
+    Pending(Option<i64>),
+    /// The try failed; the engine tries again later.
+    Failed(String),
+}
+
+/// One try to apply.
+#[derive(Debug, Clone)]
+pub struct Attempt<'a> {
+    /// What shall be.
+    pub desired: Desired<'a>,
+    /// Generation of it.
+    pub generation: u64,
+    /// When it was accepted, UNIX milliseconds.
+    pub since_ms: i64,
+    /// The present moment, UNIX milliseconds.
+    pub now_ms: i64,
+}
+
+/// A way to make intended state true.
+pub trait DataPlane: Send + Sync + Debug {
+    /// Makes the desired state true, or says how far it has come. Must not block for long.
+    fn apply(&self, attempt: &Attempt<'_>) -> Progress;
+
+    /// Whether a change accepted now is applied in the same instant.
+    fn immediate(&self) -> bool {
+        false
+    }
+
+    /// When to try a change accepted at `now_ms` first, UNIX milliseconds.
+    fn first_try(&self, now_ms: i64) -> i64 {
+        now_ms
+    }
+
+    /// Somebody has looked at a resource that is not settled. Answers whether the engine should try now.
+    fn looked_at(&self, _resource: &str) -> bool {
+        false
+    }
+
+    /// What the driver has for a resource, as a document for people.
+    fn applied(&self, resource: &str) -> Option<serde_json::Value>;
+}

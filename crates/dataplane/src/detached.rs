@@ -1,0 +1,207 @@
+//! A data plane with no gateway behind it: changes come into force after a delay and are remembered.
+//!
+//! This is what a platform engineer tests automation against: the real asynchrony, at a pace that the
+//! test sets, without a network.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{Attempt, DataPlane, Desired, Progress};
+
+/// When a change comes into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyDelay {
+    /// This long after it was accepted; zero: at once.
+    After(Duration),
+    /// After the resource was described this often.
+    Polls(u32),
+}
+
+/// The text is neither a duration nor `polls:N`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseApplyDelayError(String);
+
+impl std::fmt::Display for ParseApplyDelayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` is no apply delay: give 0, a time such as 250ms, 1s or 2m, or polls:N", self.0)
+    }
+}
+
+impl std::error::Error for ParseApplyDelayError {}
+
+impl std::str::FromStr for ApplyDelay {
+    type Err = ParseApplyDelayError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || ParseApplyDelayError(text.into());
+        if let Some(polls) = text.strip_prefix("polls:") {
+            return polls.parse().map(Self::Polls).map_err(|_| wrong());
+        }
+        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let milliseconds = match unit {
+            "" if number == 0 => Some(0),
+            "ms" => Some(number),
+            "s" => number.checked_mul(1_000),
+            "m" => number.checked_mul(60_000),
+            _ => None,
+        };
+        milliseconds.map(|ms| Self::After(Duration::from_millis(ms))).ok_or_else(wrong)
+    }
+}
+
+/// The detached data plane.
+#[derive(Debug)]
+pub struct Detached {
+    delay: ApplyDelay,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is in force, for tests to look at. Bounded by what exists: entries leave with their resource.
+    applied: HashMap<String, Value>,
+    /// How often each unsettled resource was looked at.
+    looks: HashMap<String, u32>,
+    /// Whether `applied` is kept: only for drivers made by tests.
+    remember: bool,
+}
+
+impl Detached {
+    /// A driver that applies after `delay`.
+    #[must_use]
+    pub fn new(delay: ApplyDelay) -> Self {
+        Self { delay, state: Mutex::default() }
+    }
+
+    /// As [`Detached::new`], and remembers in memory what is in force, for [`DataPlane::applied`]. (The
+    /// engine writes the same down durably; this is for tests that hold the driver in hand.)
+    #[must_use]
+    pub fn remembering(delay: ApplyDelay) -> Self {
+        Self { delay, state: Mutex::new(State { remember: true, ..State::default() }) }
+    }
+}
+
+impl DataPlane for Detached {
+    fn apply(&self, attempt: &Attempt<'_>) -> Progress {
+        let resource = attempt.desired.resource();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.delay {
+            ApplyDelay::After(delay) => {
+                let due = attempt.since_ms.saturating_add(milliseconds(delay));
+                // A clock that was set back must not hold a gateway up: never wait longer than the delay.
+                if attempt.now_ms < due && attempt.now_ms >= attempt.since_ms {
+                    return Progress::Pending(Some(due));
+                }
+            }
+            ApplyDelay::Polls(polls) => {
+                if state.looks.get(resource).copied().unwrap_or(0) < polls {
+                    return Progress::Pending(None);
+                }
+                state.looks.remove(resource);
+            }
+        }
+        if state.remember {
+            match document(&attempt.desired) {
+                Some(document) => state.applied.insert(resource.to_owned(), document),
+                None => state.applied.remove(resource),
+            };
+        }
+        Progress::Applied
+    }
+
+    fn immediate(&self) -> bool {
+        self.delay == ApplyDelay::After(Duration::ZERO) || self.delay == ApplyDelay::Polls(0)
+    }
+
+    fn first_try(&self, now_ms: i64) -> i64 {
+        match self.delay {
+            ApplyDelay::After(delay) => now_ms.saturating_add(milliseconds(delay)),
+            ApplyDelay::Polls(_) => now_ms,
+        }
+    }
+
+    fn looked_at(&self, resource: &str) -> bool {
+        let ApplyDelay::Polls(polls) = self.delay else { return false };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = state.looks.entry(resource.to_owned()).or_default();
+        *looks = looks.saturating_add(1);
+        *looks >= polls
+    }
+
+    fn applied(&self, resource: &str) -> Option<Value> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).applied.get(resource).cloned()
+    }
+}
+
+/// What a driver has in force for a desired state; none if it shall be gone.
+#[must_use]
+pub fn document(desired: &Desired<'_>) -> Option<Value> {
+    match desired {
+        Desired::NoGateway { .. } => None,
+        Desired::Network { id } => Some(json!({ "id": id })),
+        Desired::Gateway { gateway, bindings } => {
+            let certificates: serde_json::Map<String, Value> = bindings
+                .iter()
+                .map(|bound| (bound.role.as_str().to_owned(), bound.certificate.as_str().into()))
+                .collect();
+            Some(json!({
+                "id": gateway.id.as_str(),
+                "name": gateway.name,
+                "vpn_type": gateway.vpn_type.as_str(),
+                "auto_propagate": gateway.auto_propagate,
+                "certificates": certificates,
+            }))
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_read_as_people_write_them() {
+        let after = |ms| Ok(ApplyDelay::After(Duration::from_millis(ms)));
+        assert_eq!("0".parse(), after(0));
+        assert_eq!("250ms".parse(), after(250));
+        assert_eq!("1s".parse(), after(1_000));
+        assert_eq!("2m".parse(), after(120_000));
+        assert_eq!("polls:3".parse(), Ok(ApplyDelay::Polls(3)));
+        for wrong in ["", "5", "s", "polls:", "1h", "-1s", "99999999999999999999s"] {
+            assert!(wrong.parse::<ApplyDelay>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_change_comes_into_force_when_its_time_has_come() {
+        let driver = Detached::remembering(ApplyDelay::After(Duration::from_secs(1)));
+        assert_eq!(driver.apply(&network(100, 1_099)), Progress::Pending(Some(1_100)));
+        assert_eq!(driver.applied("vpc-1"), None);
+        assert_eq!(driver.apply(&network(100, 1_100)), Progress::Applied);
+        assert!(driver.applied("vpc-1").is_some());
+        assert_eq!(driver.apply(&network(100, 50)), Progress::Applied, "a clock set back holds nothing up");
+    }
+
+    #[test]
+    fn polls_step_a_change() {
+        let driver = Detached::new(ApplyDelay::Polls(2));
+        assert_eq!(driver.apply(&network(0, 0)), Progress::Pending(None));
+        assert!(!driver.looked_at("vpc-1"));
+        assert!(driver.looked_at("vpc-1"));
+        assert_eq!(driver.apply(&network(0, 0)), Progress::Applied);
+        assert_eq!(driver.apply(&network(0, 0)), Progress::Pending(None), "the next change counts anew");
+    }
+
+    fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {
+        Attempt { desired: Desired::Network { id: "vpc-1" }, generation: 1, since_ms, now_ms }
+    }
+}

@@ -1,0 +1,179 @@
+//! Certificates of the key management service and their states (`states.md`, section 4).
+
+use crate::id::{AccountId, CertificateId, RegionId};
+use crate::wire_enum;
+
+wire_enum! {
+    /// State of a certificate.
+    pub enum CertificateStatus {
+        /// The key and the request exist, the issued certificate was not uploaded yet.
+        Pending = "PENDING",
+        /// In use.
+        Active = "ACTIVE",
+        /// Disabled by UpdateCertificateStatus; can be made active again.
+        Inactive = "INACTIVE",
+        /// Revoked; final.
+        Revoked = "REVOKED",
+    }
+}
+
+impl CertificateStatus {
+    /// Reads the status that a caller asks for, in the spellings of every edition of the page:
+    /// `INACTIVE` is also written `DISABLE` and `DISABLED`.
+    #[must_use]
+    pub fn parse_request(text: &str) -> Option<Self> {
+        match text {
+            "DISABLE" | "DISABLED" => Some(Self::Inactive),
+            other => Self::parse(other),
+        }
+    }
+
+    /// Checks a change of state by UpdateCertificateStatus.
+    ///
+    /// # Errors
+    /// [`StatusRefusal`] when there is no such change: into or out of `PENDING`, and out of `REVOKED`.
+    pub fn change_to(self, wanted: Self) -> Result<Self, StatusRefusal> {
+        match (self, wanted) {
+            (Self::Pending, _) | (_, Self::Pending) => Err(StatusRefusal),
+            (Self::Revoked, Self::Revoked) => Ok(Self::Revoked),
+            (Self::Revoked, Self::Active | Self::Inactive) => Err(StatusRefusal),
+            (Self::Active | Self::Inactive, wanted) => Ok(wanted),
+        }
+    }
+}
+
+/// The certificate's state does not allow the change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusRefusal;
+
+/// A certificate with its request; the private key is kept apart, encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Id: a GUID.
+    pub id: CertificateId,
+    /// Owner.
+    pub account: AccountId,
+    /// Region.
+    pub region: RegionId,
+    /// `RSA_2048`, `EC_P256` or `EC_SM2`.
+    pub key_spec: String,
+    /// State.
+    pub status: CertificateStatus,
+    /// Whether the private key may be exported.
+    pub exportable: bool,
+    /// Subject as the caller gave it.
+    pub subject: String,
+    /// DNS names asked for.
+    pub dns_names: Vec<String>,
+    /// Certificate request, PEM.
+    pub csr: String,
+    /// SubjectPublicKeyInfo, PEM.
+    pub public_key: String,
+    /// What was uploaded.
+    pub issued: Option<Issued>,
+    /// Creation, UNIX milliseconds.
+    pub created_ms: i64,
+    /// Last change, UNIX milliseconds.
+    pub updated_ms: i64,
+}
+
+/// The issued certificate and what was read from it when it was uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The chain, PEM blocks; may be empty.
+    pub chain: String,
+    /// SM2 key, signed with SM2-with-SM3.
+    pub sm: bool,
+    /// Issuer, RFC 4514.
+    pub issuer: String,
+    /// Subject, RFC 4514.
+    pub subject: String,
+    /// Serial number, decimal.
+    pub serial: String,
+    /// Algorithm of the signature, in the words of DescribeCertificate.
+    pub signature_algorithm: String,
+    /// Subject key identifier, octets in hex.
+    pub subject_key_identifier: String,
+    /// Start of validity, UNIX seconds.
+    pub not_before: i64,
+    /// End of validity, UNIX seconds.
+    pub not_after: i64,
+}
+
+/// What a gateway needs to know of a certificate before it takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BindingFacts {
+    /// State.
+    pub status: CertificateStatus,
+    /// SM2 key, signed with SM2-with-SM3.
+    pub sm: bool,
+    /// Start of validity, UNIX seconds.
+    pub not_before: i64,
+    /// End of validity, UNIX seconds.
+    pub not_after: i64,
+}
+
+impl Certificate {
+    /// The facts that decide whether it may be bound.
+    #[must_use]
+    pub fn facts(&self) -> BindingFacts {
+        BindingFacts {
+            status: self.status,
+            sm: self.issued.as_ref().is_some_and(|issued| issued.sm),
+            not_before: self.issued.as_ref().map_or(i64::MAX, |issued| issued.not_before),
+            not_after: self.issued.as_ref().map_or(i64::MIN, |issued| issued.not_after),
+        }
+    }
+}
+
+impl BindingFacts {
+    /// Whether a gateway may take the certificate at `now` (UNIX seconds): ACTIVE, SM, in its validity.
+    #[must_use]
+    pub fn bindable(&self, now: i64) -> bool {
+        self.status == CertificateStatus::Active && self.sm && self.not_before <= now && now <= self.not_after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CertificateStatus::{Active, Inactive, Pending, Revoked};
+
+    #[test]
+    fn the_table_of_changes() {
+        for (from, to, allowed) in [
+            (Active, Inactive, true),
+            (Inactive, Active, true),
+            (Active, Active, true),
+            (Active, Revoked, true),
+            (Inactive, Revoked, true),
+            (Revoked, Revoked, true),
+            (Revoked, Active, false),
+            (Revoked, Inactive, false),
+            (Pending, Active, false),
+            (Pending, Revoked, false),
+            (Active, Pending, false),
+        ] {
+            assert_eq!(from.change_to(to).is_ok(), allowed, "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn every_edition_s_spelling_of_disabled_is_read() {
+        for text in ["INACTIVE", "DISABLE", "DISABLED"] {
+            assert_eq!(CertificateStatus::parse_request(text), Some(Inactive));
+        }
+        assert_eq!(CertificateStatus::parse_request("inactive"), None);
+    }
+
+    #[test]
+    fn validity_and_kind_decide_what_is_bindable() {
+        let good = BindingFacts { status: Active, sm: true, not_before: 10, not_after: 20 };
+        assert!(good.bindable(10) && good.bindable(20));
+        assert!(!good.bindable(9) && !good.bindable(21));
+        assert!(!BindingFacts { sm: false, ..good }.bindable(15));
+        assert!(!BindingFacts { status: Revoked, ..good }.bindable(15));
+    }
+}

@@ -1,0 +1,76 @@
+//! One type per kind of id, so that no id is taken for another.
+
+macro_rules! ids {
+    ($($(#[$meta:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes a text as it came; ids are opaque and compared bytewise.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The id as it stands on the wire.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// An Alibaba Cloud account: sixteen decimal digits.
+    AccountId,
+    /// A region, such as `cn-hangzhou`.
+    RegionId,
+    /// A VPN gateway (`vpn-`).
+    VpnGatewayId,
+    /// A VPC (`vpc-`).
+    VpcId,
+    /// A vSwitch (`vsw-`).
+    VSwitchId,
+    /// A certificate of the key management service: a GUID.
+    CertificateId,
+}
+
+/// Characters of the random part of a resource id.
+pub const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Length of the random part of a resource id.
+pub const RANDOM_LENGTH: usize = 17;
+
+/// Composes a resource id as the service does: prefix, region infix and seventeen characters.
+///
+/// `random` supplies the entropy; bytes are mapped onto [`ALPHABET`].
+#[must_use]
+pub fn compose(prefix: &str, infix: &str, random: &[u8; RANDOM_LENGTH]) -> String {
+    let mut id = String::with_capacity(prefix.len() + 1 + infix.len() + RANDOM_LENGTH);
+    id.push_str(prefix);
+    id.push('-');
+    id.push_str(infix);
+    for byte in random {
+        id.push(char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_look_like_the_documented_ones() {
+        let id = compose("vpn", "bp1", &[0; RANDOM_LENGTH]);
+        assert_eq!(id, "vpn-bp1aaaaaaaaaaaaaaaaa");
+        assert_eq!(id.len(), "vpn-bp1q8bgx4xnkm2ogjabcd".len() - 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! Every limit an account or a call runs into, by name.
+//!
+//! One table gives name, default and meaning; the struct, its default, setting
+//! by name (configuration) and listing (documentation, `iter`) come from it, so
+//! they cannot disagree. Defaults are the documented ones where a document
+//! exists, and say so. Nothing here is enforced; the operations do that.
+
+use thiserror::Error;
+
+/// Declares [`Quotas`] and everything derived from the list of limits.
+macro_rules! quotas {
+    ($($name:ident = $default:literal, $doc:literal;)+) => {
+        /// Limits of the service, each with the documented default.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Quotas {
+            $(#[doc = $doc] pub $name: u64,)+
+        }
+
+        impl Default for Quotas {
+            /// The documented limits.
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Quotas {
+            /// Names of all limits, in the order of [`Quotas::iter`].
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
+
+            /// Sets the limit `name` to `value`. Any value is accepted; 0 forbids the thing.
+            ///
+            /// # Errors
+            /// [`UnknownQuota`] when no limit has that name; nothing is changed then.
+            pub fn set(&mut self, name: &str, value: u64) -> Result<(), UnknownQuota> {
+                match name {
+                    $(stringify!($name) => self.$name = value,)+
+                    _ => return Err(UnknownQuota { name: name.to_owned() }),
+                }
+                Ok(())
+            }
+
+            /// Name, current value and meaning of every limit, in a fixed order.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> + use<> {
+                [$((stringify!($name), self.$name, $doc)),+].into_iter()
+            }
+        }
+    };
+}
+
+quotas! {
+    vpn_gateways_per_account = 30,
+        "VPN gateways of one account over all regions (documented: 30).";
+    vpcs_per_region = 10,
+        "VPCs of one account in one region (documented default: 10).";
+    vswitches_per_vpc = 150,
+        "vSwitches of one VPC (documented: 150).";
+    tags_per_resource = 20,
+        "Tags on one resource, and Tag.N of one call (documented: 20).";
+    certificates_per_account = 1_000,
+        "KMS and CAS certificates of one account (no published limit).";
+    ids_per_filter = 20,
+        "Ids in one filter of ListVpnCertificateAssociations (documented: 20).";
+    tagged_resources_per_call = 50,
+        "ResourceId.N of one TagResources, UntagResources or ListTagResources call (documented: 50).";
+    client_token_hours = 24,
+        "Hours for which the answer to a ClientToken is remembered.";
+    audit_records = 1_000_000,
+        "Audit records kept; the oldest go first.";
+    nonces = 8_000_000,
+        "Signature nonces remembered at one time.";
+}
+
+/// A limit was named that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("no quota is named `{name}`; known quotas: {}", Quotas::NAMES.join(", "))]
+pub struct UnknownQuota {
+    /// The name as given.
+    pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let quotas = Quotas::default();
+        assert_eq!(quotas.vpn_gateways_per_account, 30);
+        assert_eq!(quotas.vswitches_per_vpc, 150);
+        assert_eq!(quotas.tags_per_resource, 20);
+        assert_eq!(quotas.ids_per_filter, 20);
+    }
+
+    #[test]
+    fn every_listed_name_can_be_set() {
+        let mut quotas = Quotas::default();
+        for (i, name) in Quotas::NAMES.iter().enumerate() {
+            quotas.set(name, i as u64 + 7).unwrap();
+        }
+        for (i, (name, value, doc)) in quotas.iter().enumerate() {
+            assert_eq!(name, Quotas::NAMES[i]);
+            assert_eq!(value, i as u64 + 7);
+            assert!(doc.ends_with('.'), "{name}");
+        }
+        assert_eq!(quotas.iter().count(), Quotas::NAMES.len());
+    }
+
+    #[test]
+    fn unknown_name_is_refused_and_lists_the_known() {
+        let mut quotas = Quotas::default();
+        let error = quotas.set("vpn_gateway", 1).unwrap_err();
+        assert_eq!(quotas, Quotas::default());
+        let text = error.to_string();
+        assert!(text.contains("`vpn_gateway`"));
+        assert!(Quotas::NAMES.iter().all(|name| text.contains(name)));
+    }
+}

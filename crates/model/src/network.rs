@@ -1,0 +1,95 @@
+//! VPCs and vSwitches: the ground that a gateway stands on.
+//!
+//! Only what the VPN Gateway API needs of them is kept (`states.md`, section 7): both are made
+//! `Pending` and become `Available`; neither can be deleted while something stands in it.
+
+use crate::id::{AccountId, RegionId, VSwitchId, VpcId};
+use crate::wire_enum;
+
+wire_enum! {
+    /// State of a VPC or a vSwitch.
+    pub enum NetworkStatus {
+        /// Being built.
+        Pending = "Pending",
+        /// Ready for use.
+        Available = "Available",
+    }
+}
+
+/// A virtual private cloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vpc {
+    /// Id, prefix `vpc-`.
+    pub id: VpcId,
+    /// Owner.
+    pub account: AccountId,
+    /// Region.
+    pub region: RegionId,
+    /// Name; may be empty.
+    pub name: String,
+    /// Description; may be empty.
+    pub description: String,
+    /// IPv4 block.
+    pub cidr: String,
+    /// User blocks, comma-separated; may be empty.
+    pub user_cidrs: String,
+    /// Whether DNS host names are on.
+    pub dns_hostname: bool,
+    /// Id of the vRouter made along with it.
+    pub vrouter: String,
+    /// Id of the system route table made along with it.
+    pub route_table: String,
+    /// Resource group.
+    pub resource_group: String,
+    /// Creation, UNIX milliseconds.
+    pub created_ms: i64,
+    /// Whether the engine has built it.
+    pub ready: bool,
+}
+
+impl Vpc {
+    /// The status to show.
+    #[must_use]
+    pub fn status(&self) -> NetworkStatus {
+        status(self.ready)
+    }
+}
+
+/// A subnet of a VPC in one zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VSwitch {
+    /// Id, prefix `vsw-`.
+    pub id: VSwitchId,
+    /// Owner.
+    pub account: AccountId,
+    /// Region.
+    pub region: RegionId,
+    /// The VPC it belongs to.
+    pub vpc: VpcId,
+    /// Zone.
+    pub zone: String,
+    /// Name; may be empty.
+    pub name: String,
+    /// Description; may be empty.
+    pub description: String,
+    /// IPv4 block.
+    pub cidr: String,
+    /// Resource group.
+    pub resource_group: String,
+    /// Creation, UNIX milliseconds.
+    pub created_ms: i64,
+    /// Whether the engine has built it.
+    pub ready: bool,
+}
+
+impl VSwitch {
+    /// The status to show.
+    #[must_use]
+    pub fn status(&self) -> NetworkStatus {
+        status(self.ready)
+    }
+}
+
+fn status(ready: bool) -> NetworkStatus {
+    if ready { NetworkStatus::Available } else { NetworkStatus::Pending }
+}

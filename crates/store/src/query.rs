@@ -1,0 +1,843 @@
+//! Questions: what a consistent state of the database says. Every one is answered from an index.
+
+use std::fmt::Write as _;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use tongguan_model::gateway::{
+    Binding, BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, Status, VpnGateway, VpnType,
+};
+use tongguan_model::id::{AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId};
+use tongguan_model::network::{VSwitch, Vpc};
+use tongguan_model::wire_enum;
+
+use crate::StoreError;
+
+/// The columns of a row, in the order in which its reader takes them.
+macro_rules! columns {
+    (GATEWAY) => {
+        "id, account, region, name, description, vpc, vswitch, dr_vswitch, bandwidth, network_type, vpn_type, ipsec, \
+         ssl, ssl_connections, charge_type, auto_propagate, resource_group, internet_ip, dr_ip, order_id, created_ms, \
+         end_ms, business_status, phase, intended, applied"
+    };
+    (BINDING) => {
+        "seq, gateway, role, certificate, state, associated_ms"
+    };
+    (VPC) => {
+        "id, account, region, name, description, cidr, user_cidrs, dns_hostname, vrouter, route_table, resource_group, \
+         created_ms, ready"
+    };
+    (VSWITCH) => {
+        "id, account, region, vpc, zone, name, description, cidr, resource_group, created_ms, ready"
+    };
+    (CERTIFICATE) => {
+        "id, account, region, key_spec, status, exportable, subject, dns_names, csr, public_key, created_ms, \
+         updated_ms, certificate, chain, sm, issuer, issued_subject, serial, signature_algorithm, \
+         subject_key_identifier, not_before, not_after"
+    };
+    (INTENT) => {
+        "resource, kind, generation, change, since_ms, due_ms, attempts, last_error"
+    };
+}
+macro_rules! concat_columns {
+    ($before:literal, $columns:ident, $after:literal) => {
+        concat!($before, columns!($columns), $after)
+    };
+}
+/// A gateway as it is stored.
+pub type GatewayRow = VpnGateway;
+/// A VPC as it is stored.
+pub type VpcRow = Vpc;
+/// A vSwitch as it is stored.
+pub type VSwitchRow = VSwitch;
+
+wire_enum! {
+    /// Kinds of resource that the engine brings from intended to applied.
+    pub enum IntentKind {
+        /// A VPN gateway.
+        Gateway = "gateway",
+        /// A VPC.
+        Vpc = "vpc",
+        /// A vSwitch.
+        VSwitch = "vswitch",
+    }
+}
+
+/// One change that is wanted and not applied yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Id of the resource.
+    pub resource: String,
+    /// Its kind.
+    pub kind: IntentKind,
+    /// Generation that is wanted.
+    pub generation: u64,
+    /// What the change is, for people: `create`, `associate`, ...
+    pub change: String,
+    /// When it was accepted, UNIX milliseconds.
+    pub since_ms: i64,
+    /// When to try (again), UNIX milliseconds.
+    pub due_ms: i64,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+}
+
+/// A page of a list with the number of all that match.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// Those on the page.
+    pub items: Vec<T>,
+    /// All that match.
+    pub total: u64,
+}
+
+/// What an answered idempotent call left behind.
+#[derive(Debug, Clone)]
+pub struct StoredToken {
+    /// Fingerprint of its parameters.
+    pub fingerprint: Vec<u8>,
+    /// Its answer without the request id: a JSON object.
+    pub answer: String,
+}
+
+/// An access key, its secret sealed.
+#[derive(Debug, Clone)]
+pub struct SealedKey {
+    /// Access key id.
+    pub id: String,
+    /// Owner.
+    pub account: AccountId,
+    /// Sealed secret.
+    pub sealed_secret: Vec<u8>,
+}
+
+/// A certificate's private key, sealed.
+#[derive(Debug, Clone)]
+pub struct CertificateKey {
+    /// Sealed PKCS #8 document.
+    pub sealed: Vec<u8>,
+}
+
+/// One tag with what it stands on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRow {
+    /// Id of the resource.
+    pub resource: String,
+    /// Key.
+    pub key: String,
+    /// Value; may be empty.
+    pub value: String,
+}
+
+/// One tag to look for: the key, and the value if it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagFilter {
+    /// Key.
+    pub key: String,
+    /// Value; none matches every value.
+    pub value: Option<String>,
+}
+
+/// Which gateways a list asks for; everything given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayFilter {
+    /// Id.
+    pub id: Option<String>,
+    /// VPC.
+    pub vpc: Option<String>,
+    /// Status.
+    pub status: Option<Status>,
+    /// Business status.
+    pub business_status: Option<BusinessStatus>,
+    /// Resource group.
+    pub resource_group: Option<String>,
+    /// Tags.
+    pub tags: Vec<TagFilter>,
+}
+
+/// Which VPCs or vSwitches a list asks for; everything given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkFilter {
+    /// Region; none means every region.
+    pub region: Option<String>,
+    /// Ids; empty means all.
+    pub ids: Vec<String>,
+    /// Name.
+    pub name: Option<String>,
+    /// VPC (vSwitches only).
+    pub vpc: Option<String>,
+    /// Zone (vSwitches only).
+    pub zone: Option<String>,
+    /// Resource group.
+    pub resource_group: Option<String>,
+    /// Route table.
+    pub route_table: Option<String>,
+    /// Tags.
+    pub tags: Vec<TagFilter>,
+}
+
+/// Which bindings a list asks for: AND between the members, OR inside a list.
+#[derive(Debug, Clone, Default)]
+pub struct BindingFilter {
+    /// Gateways; empty means all.
+    pub gateways: Vec<String>,
+    /// Certificates; empty means all.
+    pub certificates: Vec<String>,
+    /// Role.
+    pub role: Option<Role>,
+}
+
+/// A binding with its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingRow {
+    /// Place; pages go from high to low.
+    pub seq: i64,
+    /// The binding.
+    pub binding: Binding,
+}
+
+/// One consistent state of the database.
+pub struct Snapshot<'c> {
+    connection: &'c Connection,
+}
+
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+type Answer<T> = Result<T, StoreError>;
+
+impl<'c> Snapshot<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        Self { connection }
+    }
+
+    pub(crate) fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    /// The account's gateway of this id.
+    ///
+    /// # Errors
+    /// A database error, as for every question below.
+    pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
+        let gateway = self.gateway_of_any_account(id)?;
+        Ok(gateway.filter(|gateway| gateway.account == *account))
+    }
+
+    /// The gateway of this id, whoever owns it: for the engine.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateway_of_any_account(&self, id: &str) -> Answer<Option<VpnGateway>> {
+        self.one(concat_columns!("SELECT ", GATEWAY, " FROM vpn_gateway WHERE id = ?1"), id, gateway)
+    }
+
+    /// A page of the account's gateways in a region, newest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways(
+        &self,
+        account: &AccountId,
+        region: &str,
+        filter: &GatewayFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<VpnGateway>> {
+        let mut search = Search::of(account, Some(region));
+        search.equal("id", filter.id.as_deref());
+        search.equal("vpc", filter.vpc.as_deref());
+        search.equal("business_status", filter.business_status.map(BusinessStatus::as_str));
+        search.equal("resource_group", filter.resource_group.as_deref());
+        search.tags("id", &filter.tags);
+        if let Some(status) = filter.status {
+            search.raw(match status {
+                Status::Init => "phase = 'unpaid'",
+                Status::Provisioning => "phase = 'live' AND applied = 0",
+                Status::Updating => "phase = 'live' AND applied > 0 AND applied < intended",
+                Status::Active => "phase = 'live' AND applied > 0 AND applied = intended",
+                Status::Deleting => "phase = 'deleting'",
+            });
+        }
+        self.page("vpn_gateway", columns!(GATEWAY), &search, offset, limit, gateway)
+    }
+
+    /// The certificates on a gateway, in the order in which they were accepted.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings_of(&self, gateway: &VpnGatewayId) -> Answer<Vec<Binding>> {
+        self.all(
+            concat_columns!("SELECT ", BINDING, " FROM binding WHERE gateway = ?1 ORDER BY seq"),
+            params![gateway.as_str()],
+            |row| Ok(binding(row)?.binding),
+        )
+    }
+
+    /// The gateways on which a certificate is bound.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_with(&self, certificate: &CertificateId) -> Answer<Vec<VpnGatewayId>> {
+        self.all(
+            "SELECT gateway FROM binding WHERE certificate = ?1 ORDER BY seq",
+            params![certificate.as_str()],
+            |row| Ok(VpnGatewayId::new(row.get::<_, String>(0)?)),
+        )
+    }
+
+    /// A page of the bindings in force in a region, newest first, after place `before` if given.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings(
+        &self,
+        account: &AccountId,
+        region: &str,
+        filter: &BindingFilter,
+        before: Option<i64>,
+        limit: u64,
+    ) -> Answer<Page<BindingRow>> {
+        let mut search = Search::of(account, Some(region));
+        search.any("gateway", &filter.gateways);
+        search.any("certificate", &filter.certificates);
+        search.equal("role", filter.role.map(Role::as_str));
+        let narrowed = search.narrowed;
+        search.raw("state <> 'associating'");
+        let total =
+            if narrowed { self.count("binding", &search)? } else { self.tally("binding", account, region)? };
+        if let Some(before) = before {
+            search.values.push(Value::Integer(before));
+            let _ = write!(search.sql, " AND seq < ?{}", search.values.len());
+        }
+        let sql =
+            format!("SELECT {} FROM binding WHERE {} ORDER BY seq DESC LIMIT {limit}", columns!(BINDING), search.sql);
+        let items = self.all(&sql, params_from_iter(&search.values), binding)?;
+        Ok(Page { items, total })
+    }
+
+    /// The account's VPC of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vpc(&self, account: &AccountId, id: &str) -> Answer<Option<Vpc>> {
+        let found = self.one(concat_columns!("SELECT ", VPC, " FROM vpc WHERE id = ?1"), id, vpc)?;
+        Ok(found.filter(|found| found.account == *account))
+    }
+
+    /// A page of the account's VPCs, newest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vpcs(
+        &self,
+        account: &AccountId,
+        filter: &NetworkFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<Vpc>> {
+        let mut search = Search::of(account, filter.region.as_deref());
+        search.any("id", &filter.ids);
+        search.equal("name", filter.name.as_deref());
+        search.equal("resource_group", filter.resource_group.as_deref());
+        search.tags("id", &filter.tags);
+        self.page("vpc", columns!(VPC), &search, offset, limit, vpc)
+    }
+
+    /// The account's vSwitch of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vswitch(&self, account: &AccountId, id: &str) -> Answer<Option<VSwitch>> {
+        let found = self.one(concat_columns!("SELECT ", VSWITCH, " FROM vswitch WHERE id = ?1"), id, vswitch)?;
+        Ok(found.filter(|found| found.account == *account))
+    }
+
+    /// A page of the account's vSwitches, newest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vswitches(
+        &self,
+        account: &AccountId,
+        filter: &NetworkFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<VSwitch>> {
+        let mut search = Search::of(account, filter.region.as_deref());
+        search.any("id", &filter.ids);
+        search.equal("name", filter.name.as_deref());
+        search.equal("vpc", filter.vpc.as_deref());
+        search.equal("zone", filter.zone.as_deref());
+        search.equal("resource_group", filter.resource_group.as_deref());
+        if let Some(table) = &filter.route_table {
+            search.values.push(Value::Text(table.clone()));
+            let place = search.values.len();
+            search.raw(&format!("vpc IN (SELECT id FROM vpc WHERE route_table = ?{place})"));
+        }
+        search.tags("id", &filter.tags);
+        self.page("vswitch", columns!(VSWITCH), &search, offset, limit, vswitch)
+    }
+
+    /// The vSwitches of a VPC, oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vswitches_in(&self, vpc: &VpcId) -> Answer<Vec<VSwitch>> {
+        self.all(
+            concat_columns!("SELECT ", VSWITCH, " FROM vswitch WHERE vpc = ?1 ORDER BY seq"),
+            params![vpc.as_str()],
+            vswitch,
+        )
+    }
+
+    /// How many gateways stand in a VPC.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_in_vpc(&self, vpc: &VpcId) -> Answer<u64> {
+        self.number("SELECT count(*) FROM vpn_gateway WHERE vpc = ?1", params![vpc.as_str()])
+    }
+
+    /// How many gateways stand in a vSwitch.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_in_vswitch(&self, vswitch: &VSwitchId) -> Answer<u64> {
+        self.number(
+            "SELECT (SELECT count(*) FROM vpn_gateway WHERE vswitch = ?1) \
+             + (SELECT count(*) FROM vpn_gateway WHERE dr_vswitch = ?1)",
+            params![vswitch.as_str()],
+        )
+    }
+
+    /// Whether a gateway has this address.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn address_in_use(&self, ip: &str) -> Answer<bool> {
+        Ok(self.number("SELECT count(*) FROM address WHERE ip = ?1", params![ip])? > 0)
+    }
+
+    /// The account's certificate of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn certificate(&self, account: &AccountId, id: &str) -> Answer<Option<Certificate>> {
+        let sql = concat_columns!("SELECT ", CERTIFICATE, " FROM certificate WHERE id = ?1");
+        let found = self.one(sql, id, certificate)?;
+        Ok(found.filter(|found| found.account == *account))
+    }
+
+    /// Private key of the account's certificate of this id, sealed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn certificate_key(&self, account: &AccountId, id: &str) -> Answer<Option<CertificateKey>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT sealed_private_key FROM certificate WHERE account = ?1 AND id = ?2")?;
+        let sealed = statement.query_row(params![account.as_str(), id], |row| row.get(0)).optional()?;
+        Ok(sealed.map(|sealed| CertificateKey { sealed }))
+    }
+
+    /// A resource's tags, by key.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tags_of(&self, resource: &str) -> Answer<Vec<TagRow>> {
+        self.all("SELECT resource, key, value FROM tag WHERE resource = ?1 ORDER BY key", params![resource], tag)
+    }
+
+    /// Tags on resources of one kind, by resource and key, from (resource, key) `after` on: those on
+    /// `resources` (all if empty) that carry every tag of `filter`.
+    ///
+    /// # Errors
+    /// A database error.
+    #[expect(clippy::too_many_arguments, reason = "one argument per parameter of ListTagResources")]
+    pub fn tags(
+        &self,
+        account: &AccountId,
+        region: &str,
+        kind: &str,
+        resources: &[String],
+        filter: &[TagFilter],
+        after: Option<(&str, &str)>,
+        limit: u64,
+    ) -> Answer<Vec<TagRow>> {
+        let mut search = Search::of(account, Some(region));
+        search.equal("kind", Some(kind));
+        search.any("resource", resources);
+        search.tags("resource", filter);
+        if let Some((resource, key)) = after {
+            search.values.push(Value::Text(resource.into()));
+            search.values.push(Value::Text(key.into()));
+            let place = search.values.len();
+            search.raw(&format!("(resource, key) > (?{}, ?{place})", place - 1));
+        }
+        let sql = format!(
+            "SELECT resource, key, value FROM tag WHERE {} ORDER BY resource, key LIMIT {limit}",
+            search.sql
+        );
+        self.all(&sql, params_from_iter(&search.values), tag)
+    }
+
+    /// What is kept of an answered call with this token.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn token(&self, account: &AccountId, action: &str, token: &str) -> Answer<Option<StoredToken>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT fingerprint, answer FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3",
+        )?;
+        let found = statement.query_row(params![account.as_str(), action, token], |row| {
+            Ok(StoredToken { fingerprint: row.get(0)?, answer: row.get(1)? })
+        });
+        Ok(found.optional()?)
+    }
+
+    /// Changes that are due at `now_ms`, oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn intents_due(&self, now_ms: i64, limit: u32) -> Answer<Vec<Intent>> {
+        self.all(
+            concat_columns!("SELECT ", INTENT, " FROM intent WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2"),
+            params![now_ms, limit],
+            intent,
+        )
+    }
+
+    /// When the next change is due, UNIX milliseconds.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn next_intent(&self) -> Answer<Option<i64>> {
+        Ok(self.connection.prepare_cached("SELECT min(due_ms) FROM intent")?.query_row([], |row| row.get(0))?)
+    }
+
+    /// The change under way on a resource.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn intent(&self, resource: &str) -> Answer<Option<Intent>> {
+        self.one(concat_columns!("SELECT ", INTENT, " FROM intent WHERE resource = ?1"), resource, intent)
+    }
+
+    /// What the data plane has for a resource: generation and document.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn applied(&self, resource: &str) -> Answer<Option<(u64, String)>> {
+        self.one("SELECT generation, document FROM applied WHERE resource = ?1", resource, |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+        })
+    }
+
+    /// Whether the account has a service-linked role of this name.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn has_service_linked_role(&self, account: &AccountId, name: &str) -> Answer<bool> {
+        let sql = "SELECT count(*) FROM service_linked_role WHERE account = ?1 AND name = ?2";
+        Ok(self.number(sql, params![account.as_str(), name])? > 0)
+    }
+
+    /// Every access key.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn access_keys(&self) -> Answer<Vec<SealedKey>> {
+        self.all("SELECT id, account, sealed_secret FROM access_key ORDER BY id", [], |row| {
+            let account = AccountId::new(row.get::<_, String>(1)?);
+            Ok(SealedKey { id: row.get(0)?, account, sealed_secret: row.get(2)? })
+        })
+    }
+
+    /// How many the account has of a kind in a region.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tally(&self, kind: &str, account: &AccountId, region: &str) -> Answer<u64> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT value FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3")?;
+        let value: Option<i64> =
+            statement.query_row(params![kind, account.as_str(), region], |row| row.get(0)).optional()?;
+        Ok(value.unwrap_or(0).max(0).cast_unsigned())
+    }
+
+    /// How many the account has of a kind in all regions.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tally_everywhere(&self, kind: &str, account: &AccountId) -> Answer<u64> {
+        let sql = "SELECT coalesce(sum(value), 0) FROM tally WHERE kind = ?1 AND account = ?2";
+        self.number(sql, params![kind, account.as_str()])
+    }
+
+    /// Audit records of an account's calls, newest first: (request id, action, status, code).
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn audit_tail(&self, limit: u32) -> Answer<Vec<(String, Option<String>, u16, Option<String>)>> {
+        self.all(
+            "SELECT request_id, action, status, code FROM audit ORDER BY seq DESC LIMIT ?1",
+            params![limit],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+    }
+
+    fn one<T>(&self, sql: &str, id: &str, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> Answer<Option<T>> {
+        Ok(self.connection.prepare_cached(sql)?.query_row([id], read).optional()?)
+    }
+
+    fn all<T, P: rusqlite::Params>(
+        &self,
+        sql: &str,
+        values: P,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Answer<Vec<T>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(values, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn number<P: rusqlite::Params>(&self, sql: &str, values: P) -> Answer<u64> {
+        let number: i64 = self.connection.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
+        Ok(number.max(0).cast_unsigned())
+    }
+
+    fn count(&self, table: &str, search: &Search) -> Answer<u64> {
+        let sql = format!("SELECT count(*) FROM {table} WHERE {}", search.sql);
+        self.number(&sql, params_from_iter(&search.values))
+    }
+
+    fn page<T>(
+        &self,
+        table: &str,
+        columns: &str,
+        search: &Search,
+        offset: u64,
+        limit: u64,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Answer<Page<T>> {
+        let total = match (&search.region, search.narrowed) {
+            (Some(region), false) => self.tally(table, &search.account, region)?,
+            (None, false) => self.tally_everywhere(table, &search.account)?,
+            (_, true) => self.count(table, search)?,
+        };
+        let sql =
+            format!("SELECT {columns} FROM {table} WHERE {} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}", search.sql);
+        let items = self.all(&sql, params_from_iter(&search.values), read)?;
+        Ok(Page { items, total })
+    }
+}
+
+/// Conditions of a list, with the values that they name.
+struct Search {
+    account: AccountId,
+    region: Option<String>,
+    sql: String,
+    values: Vec<Value>,
+    /// Whether anything but account and region restricts it, so that totals must be counted.
+    narrowed: bool,
+}
+
+impl Search {
+    fn of(account: &AccountId, region: Option<&str>) -> Self {
+        let mut values = vec![Value::Text(account.as_str().into())];
+        let mut sql = String::from("account = ?1");
+        if let Some(region) = region {
+            values.push(Value::Text(region.into()));
+            sql.push_str(" AND region = ?2");
+        }
+        Self { account: account.clone(), region: region.map(Into::into), sql, values, narrowed: false }
+    }
+
+    fn raw(&mut self, condition: &str) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.narrowed = true;
+    }
+
+    fn equal(&mut self, column: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.values.push(Value::Text(value.into()));
+            let place = self.values.len();
+            self.raw(&format!("{column} = ?{place}"));
+        }
+    }
+
+    fn any(&mut self, column: &str, values: &[String]) {
+        if values.is_empty() {
+            return;
+        }
+        let mut places = String::new();
+        for value in values {
+            self.values.push(Value::Text(value.clone()));
+            let comma = if places.is_empty() { "" } else { ", " };
+            let _ = write!(places, "{comma}?{}", self.values.len());
+        }
+        self.raw(&format!("{column} IN ({places})"));
+    }
+
+    fn tags(&mut self, column: &str, tags: &[TagFilter]) {
+        for tag in tags {
+            self.values.push(Value::Text(tag.key.clone()));
+            let mut condition =
+                format!("{column} IN (SELECT t.resource FROM tag t WHERE t.account = ?1 AND t.key = ?{}", self.values.len());
+            if let Some(value) = &tag.value {
+                self.values.push(Value::Text(value.clone()));
+                let _ = write!(condition, " AND t.value = ?{}", self.values.len());
+            }
+            condition.push(')');
+            self.raw(&condition);
+        }
+    }
+}
+
+fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
+    Ok(VpnGateway {
+        id: VpnGatewayId::new(row.get::<_, String>(0)?),
+        account: AccountId::new(row.get::<_, String>(1)?),
+        region: RegionId::new(row.get::<_, String>(2)?),
+        name: row.get(3)?,
+        description: row.get(4)?,
+        vpc: VpcId::new(row.get::<_, String>(5)?),
+        vswitch: row.get::<_, Option<String>>(6)?.map(VSwitchId::new),
+        disaster_recovery_vswitch: row.get::<_, Option<String>>(7)?.map(VSwitchId::new),
+        bandwidth: row.get(8)?,
+        network_type: word(row, 9, NetworkType::parse)?,
+        vpn_type: word(row, 10, VpnType::parse)?,
+        ipsec: row.get(11)?,
+        ssl: row.get(12)?,
+        ssl_connections: row.get(13)?,
+        charge_type: word(row, 14, ChargeType::parse)?,
+        auto_propagate: row.get(15)?,
+        resource_group: row.get(16)?,
+        internet_ip: row.get(17)?,
+        disaster_recovery_ip: row.get(18)?,
+        order_id: row.get(19)?,
+        created_ms: row.get(20)?,
+        end_ms: row.get(21)?,
+        business_status: word(row, 22, BusinessStatus::parse)?,
+        phase: word(row, 23, Phase::parse)?,
+        intended: row.get::<_, i64>(24)?.cast_unsigned(),
+        applied: row.get::<_, i64>(25)?.cast_unsigned(),
+    })
+}
+
+fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
+    Ok(BindingRow {
+        seq: row.get(0)?,
+        binding: Binding {
+            gateway: VpnGatewayId::new(row.get::<_, String>(1)?),
+            role: word(row, 2, Role::parse)?,
+            certificate: CertificateId::new(row.get::<_, String>(3)?),
+            state: word(row, 4, BindingState::parse)?,
+            associated_ms: row.get(5)?,
+        },
+    })
+}
+
+fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
+    Ok(Vpc {
+        id: VpcId::new(row.get::<_, String>(0)?),
+        account: AccountId::new(row.get::<_, String>(1)?),
+        region: RegionId::new(row.get::<_, String>(2)?),
+        name: row.get(3)?,
+        description: row.get(4)?,
+        cidr: row.get(5)?,
+        user_cidrs: row.get(6)?,
+        dns_hostname: row.get(7)?,
+        vrouter: row.get(8)?,
+        route_table: row.get(9)?,
+        resource_group: row.get(10)?,
+        created_ms: row.get(11)?,
+        ready: row.get(12)?,
+    })
+}
+
+fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
+    Ok(VSwitch {
+        id: VSwitchId::new(row.get::<_, String>(0)?),
+        account: AccountId::new(row.get::<_, String>(1)?),
+        region: RegionId::new(row.get::<_, String>(2)?),
+        vpc: VpcId::new(row.get::<_, String>(3)?),
+        zone: row.get(4)?,
+        name: row.get(5)?,
+        description: row.get(6)?,
+        cidr: row.get(7)?,
+        resource_group: row.get(8)?,
+        created_ms: row.get(9)?,
+        ready: row.get(10)?,
+    })
+}
+
+fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
+    let pem: Option<String> = row.get(12)?;
+    let issued = match pem {
+        None => None,
+        Some(certificate) => Some(Issued {
+            certificate,
+            chain: row.get(13)?,
+            sm: row.get(14)?,
+            issuer: row.get(15)?,
+            subject: row.get(16)?,
+            serial: row.get(17)?,
+            signature_algorithm: row.get(18)?,
+            subject_key_identifier: row.get(19)?,
+            not_before: row.get(20)?,
+            not_after: row.get(21)?,
+        }),
+    };
+    let names: String = row.get(7)?;
+    Ok(Certificate {
+        id: CertificateId::new(row.get::<_, String>(0)?),
+        account: AccountId::new(row.get::<_, String>(1)?),
+        region: RegionId::new(row.get::<_, String>(2)?),
+        key_spec: row.get(3)?,
+        status: word(row, 4, CertificateStatus::parse)?,
+        exportable: row.get(5)?,
+        subject: row.get(6)?,
+        dns_names: names.split('\n').filter(|name| !name.is_empty()).map(Into::into).collect(),
+        csr: row.get(8)?,
+        public_key: row.get(9)?,
+        created_ms: row.get(10)?,
+        updated_ms: row.get(11)?,
+        issued,
+    })
+}
+
+fn intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
+    Ok(Intent {
+        resource: row.get(0)?,
+        kind: word(row, 1, IntentKind::parse)?,
+        generation: row.get::<_, i64>(2)?.cast_unsigned(),
+        change: row.get(3)?,
+        since_ms: row.get(4)?,
+        due_ms: row.get(5)?,
+        attempts: row.get(6)?,
+        last_error: row.get(7)?,
+    })
+}
+
+fn tag(row: &Row<'_>) -> rusqlite::Result<TagRow> {
+    Ok(TagRow { resource: row.get(0)?, key: row.get(1)?, value: row.get(2)? })
+}
+
+/// Reads a column that holds one of an enum's words.
+fn word<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    parse(text).ok_or_else(|| {
+        let damaged = StoreError::Damaged(format!("unknown word `{text}` in column {column}"));
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(damaged))
+    })
+}
