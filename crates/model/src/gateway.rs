@@ -220,6 +220,17 @@ impl VpnGateway {
         if self.status() == Status::Active { Ok(()) } else { Err(Refusal::Configuring) }
     }
 
+    /// Checks that the gateway is of the kind that carries certificates.
+    ///
+    /// # Errors
+    /// [`Refusal::NotNationalStandard`] on every other kind.
+    pub fn takes_certificates(&self) -> Result<(), Refusal> {
+        match self.vpn_type {
+            VpnType::NationalStandard => Ok(()),
+            VpnType::Normal => Err(Refusal::NotNationalStandard),
+        }
+    }
+
     /// Checks a bind of `certificate` in `role` at `now_ms`, given the gateway's present bindings.
     ///
     /// # Errors
@@ -234,9 +245,7 @@ impl VpnGateway {
         now_ms: i64,
     ) -> Result<Bind, Refusal> {
         self.settled()?;
-        if self.vpn_type != VpnType::NationalStandard {
-            return Err(Refusal::NotNationalStandard);
-        }
+        self.takes_certificates()?;
         if bindings.iter().any(|held| held.role == role && held.certificate == *certificate) {
             return Ok(Bind::AlreadyBound);
         }

@@ -1,1 +1,47 @@
-fn main() {}
+//! `tongguan`: a self-hosted VPN gateway service that speaks Alibaba Cloud's VPN Gateway API.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+mod http;
+mod secrets;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A self-hosted VPN gateway service that speaks Alibaba Cloud's VPN Gateway API.
+#[derive(Debug, Parser)]
+#[command(name = "tongguan", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API on the embedded store.
+    Serve(Box<config::ServeArgs>),
+    /// List every operation with its permission.
+    Operations(cli::operations::OperationsArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(args) => runtime().and_then(|runtime| runtime.block_on(serve::run(*args))),
+        Command::Operations(args) => cli::operations::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            cli::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The operations, the order in which a call is checked, and the engine.
+//!
+//! A request is parsed and verified ([`gate`]), becomes a [`call::Call`], finds its
+//! [`operation::Operation`] in the table, and is carried out: a read answers from a consistent state of
+//! the store; a write makes its change, the record of its token and its audit record in *one*
+//! transaction and answers when that is durable. The work on the gateway itself is the [`engine`]'s.
+//!
+//! One file per operation stands under [`operations`]. Every error code stands in [`catalogue`].
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod call;
+pub mod catalogue;
+pub mod context;
+pub mod engine;
+pub mod gate;
+pub mod keyring;
+pub mod operation;
+pub mod operations;
+mod service;
+pub mod vault;
+
+pub use service::{Response, Service};

@@ -101,6 +101,8 @@ pub struct StoredToken {
     pub fingerprint: Vec<u8>,
     /// Its answer without the request id: a JSON object.
     pub answer: String,
+    /// When it was answered, UNIX milliseconds.
+    pub created_ms: i64,
 }
 
 /// An access key, its secret sealed.
@@ -494,10 +496,10 @@ impl<'c> Snapshot<'c> {
     /// A database error.
     pub fn token(&self, account: &AccountId, action: &str, token: &str) -> Answer<Option<StoredToken>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT fingerprint, answer FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3",
+            "SELECT fingerprint, answer, created_ms FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3",
         )?;
         let found = statement.query_row(params![account.as_str(), action, token], |row| {
-            Ok(StoredToken { fingerprint: row.get(0)?, answer: row.get(1)? })
+            Ok(StoredToken { fingerprint: row.get(0)?, answer: row.get(1)?, created_ms: row.get(2)? })
         });
         Ok(found.optional()?)
     }
@@ -547,6 +549,16 @@ impl<'c> Snapshot<'c> {
     pub fn has_service_linked_role(&self, account: &AccountId, name: &str) -> Answer<bool> {
         let sql = "SELECT count(*) FROM service_linked_role WHERE account = ?1 AND name = ?2";
         Ok(self.number(sql, params![account.as_str(), name])? > 0)
+    }
+
+    /// The account that was made first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn first_account(&self) -> Answer<Option<AccountId>> {
+        let sql = "SELECT id FROM account ORDER BY created_ms, id LIMIT 1";
+        let id: Option<String> = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+        Ok(id.map(AccountId::new))
     }
 
     /// Every access key.

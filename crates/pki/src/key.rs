@@ -1,0 +1,484 @@
+//! Key pairs and public keys.
+//!
+//! A secret stays inside the library that made it, and both libraries wipe memory when a key is
+//! freed. One gap is left: while signing, `sm2` copies the scalar onto the stack and does not wipe
+//! that copy.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    self, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use sm2::dsa::SigningKey;
+use sm2::dsa::signature::Signer;
+use sm2::elliptic_curve::Generate;
+use sm2::elliptic_curve::sec1::ToSec1Point;
+use sm2::pkcs8::{DecodePrivateKey, EncodePrivateKey, PrivateKeyInfoRef};
+use x509_cert::der::asn1::{BitString, ObjectIdentifier, UintRef};
+use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader};
+use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
+use zeroize::Zeroizing;
+
+use crate::signature::Scheme;
+use crate::{PkiError, asn1, pem};
+
+/// User id of every SM2 signature in certificates and requests (GM/T 0009-2012, 10).
+pub const DEFAULT_USER_ID: &str = "1234567812345678";
+
+const RSA_2048_BYTES: usize = 256;
+const UNCOMPRESSED: u8 = 4;
+/// n - 1 of sm2p256v1: the one private key that cannot sign, as 1 + d has no inverse.
+const SM2_ORDER_MINUS_ONE: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x72,
+    0x03, 0xdf, 0x6b, 0x21, 0xc6, 0x05, 0x2b, 0x53, 0xbb, 0xf4, 0x09, 0x39, 0xd5, 0x41, 0x22,
+];
+
+/// Kind of key, as the KeySpec parameter of CreateCertificate names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeySpec {
+    /// RSA with a modulus of 2048 bits, signatures PKCS #1 v1.5 with SHA-256.
+    Rsa2048,
+    /// NIST P-256, signatures ECDSA with SHA-256.
+    EcP256,
+    /// sm2p256v1, signatures SM2 with SM3.
+    EcSm2,
+}
+
+impl KeySpec {
+    /// All specs.
+    pub const ALL: [Self; 3] = [Self::Rsa2048, Self::EcP256, Self::EcSm2];
+
+    /// Name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa2048 => "RSA_2048",
+            Self::EcP256 => "EC_P256",
+            Self::EcSm2 => "EC_SM2",
+        }
+    }
+}
+
+impl fmt::Display for KeySpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for KeySpec {
+    type Err = PkiError;
+
+    fn from_str(name: &str) -> Result<Self, PkiError> {
+        let known = Self::ALL.into_iter().find(|spec| spec.as_str() == name);
+        known.ok_or_else(|| PkiError::UnknownKeySpec(name.chars().take(32).collect()))
+    }
+}
+
+/// A private key with its public half. Wiped on drop; `Debug` shows the spec only.
+pub struct PrivateKey(Secret);
+
+enum Secret {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+    Sm2(sm2::SecretKey),
+}
+
+impl PrivateKey {
+    /// Makes a new key from the randomness of the operating system.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when that randomness fails.
+    pub fn generate(spec: KeySpec) -> Result<Self, PkiError> {
+        let failed = PkiError::Crypto("key generation");
+        Ok(Self(match spec {
+            KeySpec::Rsa2048 => Secret::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| failed)?),
+            KeySpec::EcP256 => {
+                Secret::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| failed)?)
+            }
+            KeySpec::EcSm2 => {
+                let key = sm2::SecretKey::try_generate().map_err(|_| failed)?;
+                Secret::Sm2(able_to_sign(key)?)
+            }
+        }))
+    }
+
+    /// Kind of key.
+    pub fn spec(&self) -> KeySpec {
+        match &self.0 {
+            Secret::Rsa(_) => KeySpec::Rsa2048,
+            Secret::P256(_) => KeySpec::EcP256,
+            Secret::Sm2(_) => KeySpec::EcSm2,
+        }
+    }
+
+    /// PKCS #8 `PrivateKeyInfo` (RFC 5208), unencrypted, wiped on drop.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when encoding fails.
+    pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
+        let failed = PkiError::Crypto("PKCS #8 encoding");
+        let der = match &self.0 {
+            Secret::Rsa(key) => key.as_der().map_err(|_| failed)?.as_ref().to_vec(),
+            Secret::P256(key) => key.to_pkcs8v1().map_err(|_| failed)?.as_ref().to_vec(),
+            Secret::Sm2(key) => key.to_pkcs8_der().map_err(|_| failed)?.as_bytes().to_vec(),
+        };
+        Ok(Zeroizing::new(der))
+    }
+
+    /// Reads an unencrypted PKCS #8 `PrivateKeyInfo` of one of the three kinds.
+    ///
+    /// # Errors
+    /// [`PkiError::Malformed`], [`PkiError::UnsupportedAlgorithm`], [`PkiError::UnsupportedKey`] or
+    /// [`PkiError::InvalidPrivateKey`].
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, PkiError> {
+        let info = PrivateKeyInfoRef::from_der(der)
+            .map_err(|_| PkiError::malformed("private key", "not an unencrypted PKCS #8 key"))?;
+        let oid = info.algorithm.oid;
+        if oid == asn1::RSA {
+            let key = RsaKeyPair::from_pkcs8(der)
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable RSA key"))?;
+            rsa_2048(key.public_modulus_len())?;
+            return Ok(Self(Secret::Rsa(key)));
+        }
+        if oid != asn1::EC_PUBLIC_KEY {
+            return Err(unsupported("public key algorithm", oid));
+        }
+        match info.algorithm.parameters_oid() {
+            Ok(asn1::SM2) => sm2::SecretKey::from_pkcs8_der(der)
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable SM2 key"))
+                .and_then(able_to_sign)
+                .map(|key| Self(Secret::Sm2(key))),
+            Ok(asn1::P256) => EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+                .map(|key| Self(Secret::P256(key)))
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable P-256 key")),
+            Ok(curve) => Err(unsupported("elliptic curve", curve)),
+            Err(_) => Err(PkiError::malformed("private key", "the curve is not named")),
+        }
+    }
+
+    /// Reads one "PRIVATE KEY" block; see [`PrivateKey::from_pkcs8_der`].
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`] and those of [`PrivateKey::from_pkcs8_der`].
+    pub fn from_pkcs8_pem(text: &str) -> Result<Self, PkiError> {
+        Self::from_pkcs8_der(&pem::one(text, &[pem::PRIVATE_KEY])?)
+    }
+
+    /// "PRIVATE KEY" block, unencrypted, wiped on drop.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when encoding fails.
+    pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, PkiError> {
+        Ok(Zeroizing::new(pem::encode(pem::PRIVATE_KEY, &self.to_pkcs8_der()?)))
+    }
+
+    /// The public half.
+    pub fn public_key(&self) -> PublicKey {
+        let (spec, material) = match &self.0 {
+            Secret::Rsa(key) => {
+                (KeySpec::Rsa2048, Material::Rsa { der: key.public_key().as_ref().to_vec(), bits: 2048 })
+            }
+            Secret::P256(key) => (KeySpec::EcP256, Material::P256(key.public_key().as_ref().to_vec())),
+            Secret::Sm2(key) => (KeySpec::EcSm2, Material::Sm2(key.public_key())),
+        };
+        PublicKey { spec, material }
+    }
+
+    /// Signs `message` (not a digest): SM2 with SM3 and [`DEFAULT_USER_ID`], or ECDSA with SHA-256,
+    /// both as DER `SEQUENCE { r, s }`; or RSA PKCS #1 v1.5 with SHA-256.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when the library fails.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
+        let failed = PkiError::Crypto("signing");
+        match &self.0 {
+            Secret::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                    .map_err(|_| failed)?;
+                Ok(signature)
+            }
+            Secret::P256(key) => {
+                let signature = key.sign(&SystemRandom::new(), message).map_err(|_| failed)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            Secret::Sm2(key) => {
+                let signer = SigningKey::new(DEFAULT_USER_ID, key).map_err(|_| failed.clone())?;
+                let signature: sm2::dsa::Signature = signer.try_sign(message).map_err(|_| failed)?;
+                Ok(signature.to_der().as_bytes().to_vec())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey({})", self.spec())
+    }
+}
+
+/// A public key of one of the three kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    spec: KeySpec,
+    material: Material,
+}
+
+impl PublicKey {
+    /// Kind of key.
+    pub fn spec(&self) -> KeySpec {
+        self.spec
+    }
+
+    /// DER `SubjectPublicKeyInfo` (RFC 5480, RFC 8017), points uncompressed.
+    pub fn to_spki_der(&self) -> Vec<u8> {
+        // Encoding fails only beyond the 256 MiB of a DER length; keys have a few hundred bytes.
+        self.material.to_spki().and_then(|spki| spki.to_der()).unwrap_or_default()
+    }
+
+    /// "PUBLIC KEY" block (RFC 7468, 13).
+    pub fn to_pem(&self) -> String {
+        pem::encode(pem::PUBLIC_KEY, &self.to_spki_der())
+    }
+
+    /// Reads a DER `SubjectPublicKeyInfo`.
+    ///
+    /// # Errors
+    /// [`PkiError::Malformed`], [`PkiError::UnsupportedAlgorithm`] or [`PkiError::UnsupportedKey`].
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, PkiError> {
+        let spki =
+            SubjectPublicKeyInfoOwned::from_der(der).map_err(|e| PkiError::malformed("public key", e))?;
+        Self::from_spki(&spki)
+    }
+
+    /// Reads one "PUBLIC KEY" block.
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`] and those of [`PublicKey::from_spki_der`].
+    pub fn from_pem(text: &str) -> Result<Self, PkiError> {
+        Self::from_spki_der(&pem::one(text, &[pem::PUBLIC_KEY])?)
+    }
+
+    /// Verifies a signature as [`PrivateKey::sign`] makes it.
+    ///
+    /// # Errors
+    /// [`PkiError::BadSignature`].
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), PkiError> {
+        Scheme::of(self.spec).verify(&self.material, message, signature)
+    }
+
+    pub(crate) fn from_spki(spki: &SubjectPublicKeyInfoOwned) -> Result<Self, PkiError> {
+        let material = Material::from_spki(spki)?;
+        let spec = material.spec()?;
+        Ok(Self { spec, material })
+    }
+
+    pub(crate) fn to_spki(&self) -> Result<SubjectPublicKeyInfoOwned, PkiError> {
+        self.material.to_spki().map_err(|e| PkiError::malformed("public key", e))
+    }
+
+    pub(crate) fn material(&self) -> &Material {
+        &self.material
+    }
+}
+
+/// A public key as issuers may have it: more kinds than the API hands out keys of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Material {
+    /// DER `RSAPublicKey` and the length of its modulus.
+    Rsa { der: Vec<u8>, bits: usize },
+    /// Uncompressed point.
+    P256(Vec<u8>),
+    /// Uncompressed point.
+    P384(Vec<u8>),
+    /// Point known to be on the curve.
+    Sm2(sm2::PublicKey),
+}
+
+impl Material {
+    pub(crate) fn from_spki(spki: &SubjectPublicKeyInfoOwned) -> Result<Self, PkiError> {
+        let bits = spki
+            .subject_public_key
+            .as_bytes()
+            .ok_or_else(|| PkiError::malformed("public key", "not a whole number of octets"))?;
+        let oid = spki.algorithm.oid;
+        if oid == asn1::RSA {
+            return Ok(Self::Rsa { der: bits.to_vec(), bits: modulus_bits(bits)? });
+        }
+        if oid != asn1::EC_PUBLIC_KEY {
+            return Err(unsupported("public key algorithm", oid));
+        }
+        let parameters = spki.algorithm.parameters.as_ref();
+        let curve = parameters
+            .and_then(|p| p.decode_as::<ObjectIdentifier>().ok())
+            .ok_or_else(|| PkiError::malformed("public key", "the curve is not named"))?;
+        match curve {
+            asn1::SM2 => sm2::PublicKey::from_sec1_bytes(bits)
+                .map(Self::Sm2)
+                .map_err(|_| PkiError::malformed("public key", "not a point of sm2p256v1")),
+            asn1::P256 => point(bits, &signature::ECDSA_P256_SHA256_ASN1).map(|p| Self::P256(p.to_vec())),
+            asn1::P384 => point(bits, &signature::ECDSA_P384_SHA384_ASN1).map(|p| Self::P384(p.to_vec())),
+            other => Err(unsupported("elliptic curve", other)),
+        }
+    }
+
+    /// The spec, if the API has one for this kind of key.
+    pub(crate) fn spec(&self) -> Result<KeySpec, PkiError> {
+        match self {
+            Self::Rsa { bits: 2048, .. } => Ok(KeySpec::Rsa2048),
+            Self::Rsa { bits, .. } => Err(rsa_size(*bits)),
+            Self::P256(_) => Ok(KeySpec::EcP256),
+            Self::P384(_) => Err(unsupported("elliptic curve", asn1::P384)),
+            Self::Sm2(_) => Ok(KeySpec::EcSm2),
+        }
+    }
+
+    /// Kind of key, for error messages.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Rsa { bits, .. } => format!("RSA, {bits} bits"),
+            Self::P256(_) => "EC P-256".into(),
+            Self::P384(_) => "EC P-384".into(),
+            Self::Sm2(_) => "SM2".into(),
+        }
+    }
+
+    fn to_spki(&self) -> x509_cert::der::Result<SubjectPublicKeyInfoOwned> {
+        let (oid, parameters, bits) = match self {
+            Self::Rsa { der, .. } => (asn1::RSA, Any::null(), der.clone()),
+            Self::P256(point) => (asn1::EC_PUBLIC_KEY, Any::from(asn1::P256), point.clone()),
+            Self::P384(point) => (asn1::EC_PUBLIC_KEY, Any::from(asn1::P384), point.clone()),
+            Self::Sm2(key) => {
+                (asn1::EC_PUBLIC_KEY, Any::from(asn1::SM2), key.to_sec1_point(false).as_bytes().to_vec())
+            }
+        };
+        Ok(SubjectPublicKeyInfoOwned {
+            algorithm: AlgorithmIdentifierOwned { oid, parameters: Some(parameters) },
+            subject_public_key: BitString::new(0, bits)?,
+        })
+    }
+}
+
+pub(crate) fn unsupported(what: &'static str, oid: ObjectIdentifier) -> PkiError {
+    PkiError::UnsupportedAlgorithm { what, oid: oid.to_string() }
+}
+
+fn rsa_size(bits: usize) -> PkiError {
+    PkiError::UnsupportedKey(format!("RSA with {bits} bits, only 2048 is supported"))
+}
+
+fn rsa_2048(modulus_bytes: usize) -> Result<(), PkiError> {
+    if modulus_bytes == RSA_2048_BYTES { Ok(()) } else { Err(rsa_size(modulus_bytes * 8)) }
+}
+
+fn able_to_sign(key: sm2::SecretKey) -> Result<sm2::SecretKey, PkiError> {
+    if Zeroizing::new(key.to_bytes()).as_slice() == SM2_ORDER_MINUS_ONE {
+        return Err(PkiError::InvalidPrivateKey("n - 1 cannot sign with SM2"));
+    }
+    Ok(key)
+}
+
+/// An uncompressed point that the library confirms to be on the curve.
+fn point<'a>(
+    bits: &'a [u8],
+    curve: &'static signature::EcdsaVerificationAlgorithm,
+) -> Result<&'a [u8], PkiError> {
+    if bits.first() != Some(&UNCOMPRESSED) {
+        return Err(PkiError::UnsupportedKey("the point is not in uncompressed form".into()));
+    }
+    signature::ParsedPublicKey::new(curve, bits)
+        .map_err(|_| PkiError::malformed("public key", "not a point of the curve"))?;
+    Ok(bits)
+}
+
+/// Bits of the modulus in a DER `RSAPublicKey` (RFC 8017, A.1.1).
+fn modulus_bits(der: &[u8]) -> Result<usize, PkiError> {
+    let read = || -> x509_cert::der::Result<usize> {
+        let mut reader = SliceReader::new(der)?;
+        let bits = reader.sequence(|inner| {
+            let modulus = UintRef::decode(inner)?;
+            UintRef::decode(inner)?;
+            let zeros = modulus.as_bytes().first().map_or(0, |b| b.leading_zeros() as usize);
+            Ok::<_, x509_cert::der::Error>((modulus.as_bytes().len() * 8).saturating_sub(zeros))
+        })?;
+        reader.finish()?;
+        Ok(bits)
+    };
+    read().map_err(|e| PkiError::malformed("RSA public key", e))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_have_the_names_of_the_api() {
+        for spec in KeySpec::ALL {
+            assert_eq!(spec.as_str().parse::<KeySpec>().unwrap(), spec);
+        }
+        assert!("EC_P384".parse::<KeySpec>().is_err() && "rsa_2048".parse::<KeySpec>().is_err());
+    }
+
+    #[test]
+    fn keys_survive_pkcs8_and_keep_their_signatures() {
+        for spec in KeySpec::ALL {
+            let key = PrivateKey::generate(spec).unwrap();
+            let again = PrivateKey::from_pkcs8_der(&key.to_pkcs8_der().unwrap()).unwrap();
+            assert_eq!(again.public_key(), key.public_key());
+            let signature = again.sign(b"message").unwrap();
+            key.public_key().verify(b"message", &signature).unwrap();
+            assert_eq!(key.public_key().verify(b"massage", &signature), Err(PkiError::BadSignature));
+            assert_ne!(PrivateKey::generate(spec).unwrap().public_key(), key.public_key());
+            let spki = PublicKey::from_pem(&key.public_key().to_pem()).unwrap();
+            assert_eq!(spki, key.public_key());
+            let pem = PrivateKey::from_pkcs8_pem(&key.to_pkcs8_pem().unwrap()).unwrap();
+            assert_eq!(pem.public_key(), key.public_key());
+            assert_eq!(format!("{key:?}"), format!("PrivateKey({spec})"));
+        }
+    }
+
+    #[test]
+    fn damaged_private_keys_are_refused() {
+        for spec in KeySpec::ALL {
+            let der = PrivateKey::generate(spec).unwrap().to_pkcs8_der().unwrap();
+            assert!(PrivateKey::from_pkcs8_der(&der[..der.len() - 1]).is_err());
+            assert!(PrivateKey::from_pkcs8_der(&[&der[..], &[0]].concat()).is_err());
+        }
+        assert!(PrivateKey::from_pkcs8_der(&[]).is_err());
+    }
+
+    #[test]
+    fn the_sm2_key_that_cannot_sign_is_refused() {
+        let key = sm2::SecretKey::from_slice(&SM2_ORDER_MINUS_ONE).unwrap();
+        let der = key.to_pkcs8_der().unwrap();
+        assert!(matches!(PrivateKey::from_pkcs8_der(der.as_bytes()), Err(PkiError::InvalidPrivateKey(_))));
+    }
+
+    /// GB/T 32918.5-2017, annex A.2: key, message "message digest", signature.
+    #[test]
+    fn sm2_agrees_with_the_standard() {
+        let hex = |s: &str| -> Vec<u8> {
+            (0..s.len()).step_by(2).map(|i| u8::from_str_radix(&s[i..i + 2], 16).unwrap()).collect()
+        };
+        let d = hex("3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8");
+        let point = hex(concat!(
+            "04",
+            "09F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020",
+            "CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13"
+        ));
+        let signature = sm2::dsa::Signature::from_slice(&hex(concat!(
+            "F5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3",
+            "B1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA"
+        )))
+        .unwrap();
+        let key = PrivateKey(Secret::Sm2(sm2::SecretKey::from_slice(&d).unwrap()));
+        let public = key.public_key();
+        assert!(public.to_spki_der().ends_with(&point));
+        public.verify(b"message digest", signature.to_der().as_bytes()).unwrap();
+        assert!(public.verify(b"message digesT", signature.to_der().as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! PEM (RFC 7468), read leniently and written strictly.
+//!
+//! Certificates arrive as request parameters, pasted from consoles, mails and `openssl x509 -text`.
+//! So text around blocks is ignored, and white space inside them (or its absence: the samples of the
+//! API have blanks where lines should break) does not matter. Everything else does: Base64 must be
+//! canonical, BEGIN must meet its END, and the DER must fill the block exactly, which the readers of
+//! the content check.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::PkiError;
+
+/// Longest PEM text accepted, in bytes.
+pub const MAX_PEM_BYTES: usize = 256 * 1024;
+const MAX_LABEL_BYTES: usize = 64;
+const LINE: usize = 64;
+const BEGIN: &str = "-----BEGIN ";
+const DASHES: &str = "-----";
+
+pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
+pub(crate) const REQUEST: &str = "CERTIFICATE REQUEST";
+pub(crate) const OLD_REQUEST: &str = "NEW CERTIFICATE REQUEST";
+pub(crate) const PRIVATE_KEY: &str = "PRIVATE KEY";
+pub(crate) const PUBLIC_KEY: &str = "PUBLIC KEY";
+
+/// One block. The content is wiped on drop because it may be a private key.
+pub(crate) struct Block {
+    pub(crate) label: String,
+    pub(crate) der: Zeroizing<Vec<u8>>,
+}
+
+/// The only block of `text`, which must carry one of `labels`.
+pub(crate) fn one(text: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, PkiError> {
+    let mut blocks = all(text, labels, 1)?;
+    blocks.pop().ok_or_else(|| missing(labels))
+}
+
+/// All blocks of `text`, one to `limit`, each with one of `labels`.
+pub(crate) fn all(text: &str, labels: &[&str], limit: usize) -> Result<Vec<Zeroizing<Vec<u8>>>, PkiError> {
+    let mut found = Vec::new();
+    let mut rest = limited(text)?;
+    while let Some((block, after)) = next(rest)? {
+        if !labels.contains(&block.label.as_str()) {
+            return Err(PkiError::Pem(format!(
+                "expected a {:?} block, found {:?}{}",
+                labels.first().copied().unwrap_or_default(),
+                block.label,
+                hint(&block.label)
+            )));
+        }
+        if found.len() == limit {
+            return Err(PkiError::Pem(format!("more than {limit} {:?} block(s)", block.label)));
+        }
+        found.push(block.der);
+        rest = after;
+    }
+    if found.is_empty() { Err(missing(labels)) } else { Ok(found) }
+}
+
+/// `der` as one block with lines of 64 and a final newline.
+pub(crate) fn encode(label: &str, der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let mut text = format!("{BEGIN}{label}{DASHES}\n");
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(LINE));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text.push_str(&format!("-----END {label}{DASHES}\n"));
+    text
+}
+
+fn limited(text: &str) -> Result<&str, PkiError> {
+    if text.len() > MAX_PEM_BYTES {
+        return Err(PkiError::Pem(format!("longer than {MAX_PEM_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+fn missing(labels: &[&str]) -> PkiError {
+    PkiError::Pem(format!("no -----BEGIN {}----- block found", labels.first().copied().unwrap_or_default()))
+}
+
+fn hint(label: &str) -> &'static str {
+    match label {
+        "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PARAMETERS" => {
+            "; convert with `openssl pkcs8 -topk8 -nocrypt`"
+        }
+        "ENCRYPTED PRIVATE KEY" => "; decrypt with `openssl pkcs8 -nocrypt`",
+        _ => "",
+    }
+}
+
+/// The first block of `text` and what follows it.
+fn next(text: &str) -> Result<Option<(Block, &str)>, PkiError> {
+    let Some(start) = text.find(BEGIN) else { return Ok(None) };
+    let after_begin = text.get(start + BEGIN.len()..).unwrap_or_default();
+    let (label, body) = after_begin
+        .split_once(DASHES)
+        .ok_or_else(|| PkiError::Pem("BEGIN line is not closed by five dashes".into()))?;
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ';
+    if label.is_empty() || label.len() > MAX_LABEL_BYTES || !label.chars().all(plain) {
+        return Err(PkiError::Pem("BEGIN line has no proper label".into()));
+    }
+    let (body, after) = body
+        .split_once(&format!("-----END {label}{DASHES}"))
+        .ok_or_else(|| PkiError::Pem(format!("-----END {label}----- is missing")))?;
+    let compact: Zeroizing<String> =
+        Zeroizing::new(body.chars().filter(|c| !c.is_ascii_whitespace()).collect());
+    let der = STANDARD
+        .decode(compact.as_bytes())
+        .map_err(|_| PkiError::Pem(format!("the {label:?} block is not valid Base64")))?;
+    Ok(Some((Block { label: label.to_owned(), der: Zeroizing::new(der) }, after)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_paste() {
+        let der = (0u8..=200).collect::<Vec<_>>();
+        let pem = encode(CERTIFICATE, &der);
+        assert!(pem.lines().all(|l| l.len() <= 64) && pem.ends_with("-----\n"));
+        for text in [
+            pem.clone(),
+            pem.replace('\n', "\r\n"),
+            pem.replace('\n', " "),
+            pem.replace('\n', ""),
+            format!("\u{feff}subject=CN = x\n{pem}trailing"),
+            pem.trim_end().to_owned(),
+        ] {
+            assert_eq!(*one(&text, &[CERTIFICATE]).unwrap(), der, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_damage() {
+        let pem = encode(CERTIFICATE, &[1, 2, 3, 4]);
+        for text in [
+            String::new(),
+            "nothing".to_owned(),
+            format!("{pem}{pem}"),
+            pem.replace("END", "FIN"),
+            pem.replace("AQ", "!!"),
+            pem.replace("==", "="),
+            pem.replacen("-----\n", "\n", 1),
+            encode(PRIVATE_KEY, &[1]),
+            "x".repeat(MAX_PEM_BYTES + 1),
+        ] {
+            assert!(matches!(one(&text, &[CERTIFICATE]), Err(PkiError::Pem(_))));
+        }
+    }
+
+    #[test]
+    fn a_private_key_in_the_wrong_place_is_not_repeated() {
+        let error = one(&encode(PRIVATE_KEY, b"secret-secret"), &[CERTIFICATE]).err().unwrap();
+        let body = STANDARD.encode(b"secret-secret");
+        assert!(error.to_string().contains("PRIVATE KEY") && !error.to_string().contains(&body));
+    }
+}

@@ -1,0 +1,552 @@
+//! `tongguan call`: one signed call from the command line.
+//!
+//! The API's parameters are given by their own names, which begin with a capital letter, and the
+//! command's options by theirs, which do not. So neither needs quoting and both may come in any order
+//! after the action. Clap sees the options that come first; everything from the first parameter on is
+//! sorted here, and what is an option goes to clap after all.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, Command, FromArgMatches as _, ValueEnum};
+use http::Method;
+use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
+
+use super::client::{Answer, Client, Endpoint, Request, VERSIONS, known_version};
+use super::paint::{Paint, Style, harmless};
+use super::profile::{self, Sources};
+
+/// The server refused.
+const REFUSED: u8 = 1;
+/// The command line or the credentials make no call.
+const USAGE: u8 = 2;
+/// There was no answer, or not the API's.
+const TRANSPORT: u8 = 3;
+
+/// Parameters that the signature brings along.
+const RESERVED: [&str; 10] = [
+    "AccessKeyId",
+    "Action",
+    "Format",
+    "SecurityToken",
+    "Signature",
+    "SignatureMethod",
+    "SignatureNonce",
+    "SignatureVersion",
+    "Timestamp",
+    "Version",
+];
+
+const AFTER_HELP: &str = "\
+Parameters have the API's own names: --VpnGatewayId vpn-... --DryRun true --Tag.1.Key k
+A value @FILE is read from the file, @@ begins a value with @.
+
+The access key comes from ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, else from the
+profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials. SSL_CERT_FILE names the
+certificates of a private CA.
+
+Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer.";
+
+/// Command line of `tongguan call`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct CallArgs {
+    /// Product: Vpc, Kms, Sts, Location, Ram, Cas, ResourceManager, or another with --version
+    product: String,
+    /// Operation, for example DescribeVpnGateways
+    action: String,
+    #[command(flatten)]
+    options: Options,
+    /// Parameters of the operation: --Name VALUE or --Name=VALUE
+    #[arg(value_name = "--Name VALUE", trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// The options that may also stand among the parameters.
+#[derive(Debug, Default, Args)]
+struct Options {
+    /// Server: HOST:PORT or a URL; HTTPS unless it is a loopback address
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<String>,
+    /// Sent as RegionId; else from ALIBABA_CLOUD_REGION_ID or the profile
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Profile with the access key, whatever the environment says
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// Format of the answer [default: json]
+    #[arg(long, value_enum, ignore_case = true, hide_possible_values = false)]
+    format: Option<AnswerFormat>,
+    /// API version of the product, for example 2016-04-28
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// How to sign [default: acs3-hmac-sha256, for XML hmac-sha1]
+    #[arg(long, value_enum, ignore_case = true)]
+    signature: Option<Signature>,
+    /// HTTP method [default: POST]
+    #[arg(long, value_enum, ignore_case = true)]
+    method: Option<HttpMethod>,
+    /// Send the parameters in the body
+    #[arg(long)]
+    form: bool,
+    /// Print the answer as it came
+    #[arg(long)]
+    raw: bool,
+    /// Use HTTP
+    #[arg(long)]
+    insecure: bool,
+}
+
+/// Format of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AnswerFormat {
+    Json,
+    Xml,
+}
+
+/// The ways to sign with a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Signature {
+    HmacSha1,
+    HmacSha256,
+    #[value(name = "acs3-hmac-sha256")]
+    Acs3HmacSha256,
+    #[value(name = "acs3-hmac-sm3")]
+    Acs3HmacSm3,
+}
+
+/// HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+enum HttpMethod {
+    Get,
+    Post,
+}
+
+/// Carries out `tongguan call`. Exit codes: 0 done, 1 refused by the API, 2 wrong usage or credentials,
+/// 3 no answer.
+///
+/// # Errors
+/// When the answer cannot be printed.
+pub(crate) async fn run(args: CallArgs) -> Result<ExitCode> {
+    let sorted = match Words::sort(&args.words) {
+        Ok(sorted) if sorted.help => return help(),
+        Ok(sorted) => sorted,
+        Err(error) => return complain(&error, USAGE),
+    };
+    let sources = Sources::of_process();
+    let plan = match Plan::new(args, sorted, &sources) {
+        Ok(plan) => plan,
+        Err(error) => return complain(&error, USAGE),
+    };
+    let (client, signed) = match plan.sign() {
+        Ok(ready) => ready,
+        Err(error) => return complain(&error, USAGE),
+    };
+    match client.send(signed).await {
+        Ok(answer) => print(&answer, plan.raw),
+        Err(error) => complain(&error, TRANSPORT),
+    }
+}
+
+fn help() -> Result<ExitCode> {
+    CallArgs::augment_args(Command::new("call").bin_name("tongguan call")).print_help()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn complain(error: &anyhow::Error, code: u8) -> Result<ExitCode> {
+    let stderr = io::stderr();
+    let label = Paint::suiting(&stderr).paint(Style::Bad, "error:");
+    writeln!(stderr.lock(), "{label} {}", harmless(&format!("{error:#}")))?;
+    Ok(ExitCode::from(code))
+}
+
+fn print(answer: &Answer, raw: bool) -> Result<ExitCode> {
+    let stdout = io::stdout();
+    let shown = if raw {
+        answer.body.to_vec()
+    } else {
+        Paint::suiting(&stdout).body(&answer.body).into_bytes()
+    };
+    let mut stdout = stdout.lock();
+    match stdout.write_all(&shown).and_then(|()| stdout.flush()) {
+        // Whoever was reading has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        result => result.context("cannot write the answer")?,
+    }
+    if answer.is_success() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stderr = io::stderr();
+    let (summary, code) = summary(answer, Paint::suiting(&stderr));
+    writeln!(stderr.lock(), "{summary}")?;
+    Ok(ExitCode::from(code))
+}
+
+/// One line about an error, and the exit code.
+fn summary(answer: &Answer, paint: Paint) -> (String, u8) {
+    let Some(error) = answer.error() else {
+        let label = paint.paint(Style::Bad, &format!("HTTP {}", answer.status));
+        return (format!("{label}: this is not an answer of the API"), TRANSPORT);
+    };
+    let one_line = |text: &str| harmless(text).replace('\n', " ");
+    let code = paint.paint(Style::Bad, &one_line(&error.code));
+    let line =
+        format!("{code}: {} (RequestId {})", one_line(&error.message), one_line(&error.request_id));
+    (line, REFUSED)
+}
+
+/// The words after the action, sorted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Words {
+    /// Parameters of the operation, each name once.
+    parameters: Vec<(String, String)>,
+    /// Options of the command, for clap.
+    options: Vec<String>,
+    /// Help was asked for.
+    help: bool,
+}
+
+impl Words {
+    fn sort(words: &[String]) -> Result<Self> {
+        let known = Options::augment_args(Command::new("call"));
+        let mut sorted = Self::default();
+        let mut rest = words.iter();
+        while let Some(word) = rest.next() {
+            let Some(name) = word.strip_prefix("--").filter(|name| !name.is_empty()) else {
+                if word == "-h" {
+                    sorted.help = true;
+                    continue;
+                }
+                bail!("unexpected {word:?}: a parameter is --Name VALUE");
+            };
+            if name.starts_with(|c: char| c.is_ascii_uppercase()) {
+                let (name, value) = match name.split_once('=') {
+                    Some((name, value)) => (name, value.to_owned()),
+                    None => (name, following(&mut rest, word)?),
+                };
+                sorted.add(name, value)?;
+                continue;
+            }
+            let (name, inline) = name.split_once('=').map_or((name, false), |(name, _)| (name, true));
+            sorted.help |= name == "help";
+            let option = known.get_arguments().find(|option| option.get_long() == Some(name));
+            match option {
+                Some(option) => {
+                    sorted.options.push(word.clone());
+                    if option.get_action().takes_values() && !inline {
+                        sorted.options.push(following(&mut rest, word)?);
+                    }
+                }
+                None if name == "help" => {}
+                None => bail!("unknown option --{name}; the API's parameters begin with a capital letter"),
+            }
+        }
+        Ok(sorted)
+    }
+
+    fn add(&mut self, name: &str, value: String) -> Result<()> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        ensure!(name.chars().all(fits), "{name:?} is no parameter name");
+        ensure!(!RESERVED.contains(&name), "{name} is set by the signature and cannot be given");
+        ensure!(self.parameters.iter().all(|(known, _)| known != name), "--{name} is given twice");
+        self.parameters.push((name.to_owned(), value));
+        Ok(())
+    }
+}
+
+/// The value of an option that is a word of its own. PEM begins with hyphens, an option with two and a letter.
+fn following(rest: &mut std::slice::Iter<'_, String>, option: &str) -> Result<String> {
+    let looks_like_option =
+        |word: &str| word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+    match rest.next() {
+        None => bail!("{option} has no value"),
+        Some(word) if looks_like_option(word) => {
+            bail!("{option} has no value; write {option}={word} if {word} is meant to be it")
+        }
+        Some(word) => Ok(word.clone()),
+    }
+}
+
+impl Options {
+    /// Takes the options that stood among the parameters.
+    fn merge(&mut self, words: &[String]) -> Result<()> {
+        let command = Options::augment_args(Command::new("tongguan call").no_binary_name(true));
+        let matches = command.try_get_matches_from(words).map_err(|error| {
+            // The first line says it; the rest is about a command that nobody typed.
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            anyhow::anyhow!("{}", first.strip_prefix("error: ").unwrap_or(first).to_owned())
+        })?;
+        let more = Options::from_arg_matches(&matches).context("the options cannot be read")?;
+        once("endpoint", &mut self.endpoint, more.endpoint)?;
+        once("region", &mut self.region, more.region)?;
+        once("profile", &mut self.profile, more.profile)?;
+        once("format", &mut self.format, more.format)?;
+        once("version", &mut self.version, more.version)?;
+        once("signature", &mut self.signature, more.signature)?;
+        once("method", &mut self.method, more.method)?;
+        self.form |= more.form;
+        self.raw |= more.raw;
+        self.insecure |= more.insecure;
+        Ok(())
+    }
+}
+
+fn once<T>(name: &str, mine: &mut Option<T>, more: Option<T>) -> Result<()> {
+    ensure!(mine.is_none() || more.is_none(), "--{name} is given twice");
+    *mine = mine.take().or(more);
+    Ok(())
+}
+
+/// Everything that is needed for the call.
+#[derive(Debug)]
+struct Plan {
+    action: String,
+    version: String,
+    parameters: Vec<(String, String)>,
+    method: Method,
+    placement: Placement,
+    format: Format,
+    raw: bool,
+    endpoint: Endpoint,
+    signer: Signer,
+}
+
+impl Plan {
+    fn new(args: CallArgs, words: Words, sources: &Sources<'_>) -> Result<Self> {
+        let CallArgs { product, action, mut options, words: _ } = args;
+        options.merge(&words.options)?;
+        ensure!(
+            !action.is_empty() && action.chars().all(|c| c.is_ascii_alphanumeric()),
+            "{action:?} is no operation"
+        );
+        let version = version(&product, options.version)?;
+        let endpoint = options.endpoint.context("--endpoint is missing: HOST:PORT or a URL")?;
+        let endpoint = Endpoint::parse(&endpoint, options.insecure)?;
+        let method = match options.method {
+            Some(HttpMethod::Get) => Method::GET,
+            Some(HttpMethod::Post) | None => Method::POST,
+        };
+        ensure!(!(options.form && method == Method::GET), "--form needs the method POST");
+        let format = match options.format {
+            Some(AnswerFormat::Xml) => Format::Xml,
+            Some(AnswerFormat::Json) | None => Format::Json,
+        };
+        let mut parameters = words.parameters;
+        for (name, value) in &mut parameters {
+            *value = resolve(value).with_context(|| format!("--{name}"))?;
+        }
+        let credentials = profile::load(sources, options.profile.as_deref())?;
+        if let Some(region) = options.region.or(credentials.region)
+            && parameters.iter().all(|(name, _)| name != "RegionId")
+        {
+            parameters.push(("RegionId".to_owned(), region));
+        }
+        let signer = Signer {
+            access_key_id: credentials.access_key_id,
+            secret: credentials.secret,
+            security_token: credentials.security_token.as_ref().map(Secret::expose).map(str::to_owned),
+            method: signature(options.signature, format),
+        };
+        let placement = if options.form { Placement::Form } else { Placement::Query };
+        let raw = options.raw;
+        Ok(Self { action, version, parameters, method, placement, format, raw, endpoint, signer })
+    }
+
+    fn sign(&self) -> Result<(Client, tongguan_rpc::OutgoingRequest)> {
+        let client = Client::new(self.endpoint.clone(), self.signer.clone())?;
+        let signed = client.sign(&Request {
+            action: &self.action,
+            version: &self.version,
+            parameters: &self.parameters,
+            method: self.method.clone(),
+            placement: self.placement,
+            format: self.format,
+        })?;
+        Ok((client, signed))
+    }
+}
+
+fn version(product: &str, given: Option<String>) -> Result<String> {
+    if let Some(version) = given {
+        return Ok(version);
+    }
+    let names = || VERSIONS.map(|(name, _)| name).join(", ");
+    let unknown = || format!("the version of {product:?} is not known ({} are): give --version", names());
+    Ok(known_version(product).with_context(unknown)?.to_owned())
+}
+
+/// V3 clients ask for JSON only; for XML the older signature is the usual one.
+fn signature(given: Option<Signature>, format: Format) -> SignatureMethod {
+    match (given, format) {
+        (Some(Signature::HmacSha1), _) | (None, Format::Xml) => SignatureMethod::HmacSha1,
+        (Some(Signature::HmacSha256), _) => SignatureMethod::HmacSha256,
+        (Some(Signature::Acs3HmacSm3), _) => SignatureMethod::Acs3HmacSm3,
+        (Some(Signature::Acs3HmacSha256), _) | (None, Format::Json) => SignatureMethod::Acs3HmacSha256,
+    }
+}
+
+/// `@FILE` is the file's content, `@@text` is `@text`, all else is itself.
+fn resolve(value: &str) -> Result<String> {
+    match value.strip_prefix('@') {
+        None => Ok(value.to_owned()),
+        Some(literal) if literal.starts_with('@') => Ok(literal.to_owned()),
+        Some("") => bail!("@ names no file; @@ begins a value with @"),
+        Some(path) => {
+            std::fs::read_to_string(Path::new(path)).with_context(|| format!("cannot read {path:?}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn parameters_and_options_in_any_order() {
+        let plan = plan(
+            "Vpc DissociateVpnGatewayWithCertificate --format json --VpnGatewayId vpn-1 --endpoint 127.0.0.1:8080 \
+             --DryRun=true --region cn-hangzhou --Tag.1.Key=a=b --form --Tag.1.Value= --method post",
+        )
+        .unwrap();
+        assert_eq!((plan.action.as_str(), plan.version.as_str()), ("DissociateVpnGatewayWithCertificate", "2016-04-28"));
+        let expected = [
+            ("VpnGatewayId", "vpn-1"),
+            ("DryRun", "true"),
+            ("Tag.1.Key", "a=b"),
+            ("Tag.1.Value", ""),
+            ("RegionId", "cn-hangzhou"),
+        ];
+        assert_eq!(plan.parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(plan.placement, Placement::Form);
+        assert_eq!(plan.endpoint.to_string(), "http://127.0.0.1:8080");
+        assert_eq!(plan.signer.method, SignatureMethod::Acs3HmacSha256);
+    }
+
+    #[test]
+    fn wrong_command_lines_are_explained() {
+        for (line, message) in [
+            ("Vpc A", "--endpoint is missing"),
+            ("Vpc A --endpoint h:1 --A", "--A has no value"),
+            ("Vpc A --endpoint h:1 --A --B b", "--A has no value; write --A=--B if --B is meant to be it"),
+            ("Vpc A --A 1 --endpoint --B b", "--endpoint has no value; write"),
+            ("Vpc A --endpoint h:1 --A 1 --A 2", "--A is given twice"),
+            ("Vpc A --endpoint h:1 --A 1 --endpoint h:2", "--endpoint is given twice"),
+            ("Vpc A --A 1 --endpoint h:1 --endpoint h:2", "the argument '--endpoint <ENDPOINT>' cannot be used multiple times"),
+            ("Vpc A --A 1 --vpngatewayid x", "unknown option --vpngatewayid; the API's parameters begin"),
+            ("Vpc A --A 1 stray", "unexpected \"stray\""),
+            ("Vpc A --A 1 -x", "unexpected \"-x\""),
+            ("Vpc A --A 1 --", "unexpected \"--\""),
+            ("Vpc A --Version 1", "Version is set by the signature"),
+            ("Vpc A --A 1 --format yaml", "invalid value 'yaml' for '--format"),
+            ("Vpc A --A 1 --form=true", "unexpected value 'true' for '--form'"),
+            ("Vpc A --A/B 1", "\"A/B\" is no parameter name"),
+            ("Vpc A.b --endpoint h:1", "\"A.b\" is no operation"),
+            ("Ecs A --endpoint h:1", "the version of \"Ecs\" is not known"),
+            ("Vpc A --endpoint h:1 --form --method GET", "--form needs the method POST"),
+            ("Vpc A --endpoint https://h:1 --insecure", "--insecure asks for HTTP"),
+            ("Vpc A --endpoint h:1 --A @no/such/file", "--A: cannot read \"no/such/file\""),
+            ("Vpc A --endpoint h:1 --A @", "--A: @ names no file"),
+        ] {
+            let error = format!("{:#}", plan(line).unwrap_err());
+            assert!(error.contains(message), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn options_before_the_first_parameter_are_claps() {
+        for line in ["Vpc", "Vpc A --vpngatewayid x", "Vpc A --endpoint"] {
+            assert!(Line::try_parse_from(format!("tongguan call {line}").split_whitespace()).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn values_may_begin_with_hyphens() {
+        let words = ["--Certificate", "-----BEGIN CERTIFICATE-----", "--A", "-1"].map(str::to_owned);
+        let sorted = Words::sort(&words).unwrap();
+        assert_eq!(sorted.parameters[0].1, "-----BEGIN CERTIFICATE-----");
+        assert_eq!(sorted.parameters[1].1, "-1");
+    }
+
+    #[test]
+    fn help_is_given_among_parameters() {
+        for word in ["--help", "-h"] {
+            assert!(Words::sort(&["--A".to_owned(), "1".to_owned(), word.to_owned()]).unwrap().help);
+        }
+    }
+
+    #[test]
+    fn the_region_given_as_a_parameter_wins() {
+        let plan = plan("Vpc A --endpoint h:1 --region cn-beijing --RegionId cn-hangzhou").unwrap();
+        assert_eq!(plan.parameters, [("RegionId".to_owned(), "cn-hangzhou".to_owned())]);
+        let plan = super::tests::plan("sts GetCallerIdentity --endpoint h:1").unwrap();
+        assert_eq!((plan.version.as_str(), plan.parameters.len()), ("2015-04-01", 0));
+        assert_eq!(plan.endpoint.to_string(), "https://h:1");
+    }
+
+    #[test]
+    fn versions_and_signatures() {
+        assert_eq!(version("kms", None).unwrap(), "2016-01-20");
+        assert_eq!(version("Ecs", Some("2014-05-26".to_owned())).unwrap(), "2014-05-26");
+        let method = |options| plan(&format!("Vpc A --endpoint h:1 {options}")).unwrap().signer.method;
+        assert_eq!(method("--format xml"), SignatureMethod::HmacSha1);
+        assert_eq!(method("--format xml --signature acs3-hmac-sm3"), SignatureMethod::Acs3HmacSm3);
+        assert_eq!(method("--signature HMAC-SHA256"), SignatureMethod::HmacSha256);
+        assert_eq!(method("--signature hmac-sha1"), SignatureMethod::HmacSha1);
+    }
+
+    #[test]
+    fn values_come_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("leaf.pem");
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        assert_eq!(resolve(&format!("@{}", path.display())).unwrap(), "-----BEGIN CERTIFICATE-----\n");
+        assert_eq!(resolve("@@name").unwrap(), "@name");
+        assert_eq!(resolve("a@b").unwrap(), "a@b");
+    }
+
+    #[test]
+    fn the_secret_stays_out_of_sight() {
+        let plan = plan("Vpc A --endpoint 127.0.0.1:1 --format xml").unwrap();
+        let (_, signed) = plan.sign().unwrap();
+        assert!(!format!("{plan:?} {signed:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn errors_in_one_line() {
+        let answer = |body: &'static str| Answer { status: 404, body: body.into() };
+        let body = r#"{"Code":"A.B","Message":"one\ntwo","RequestId":"R"}"#;
+        assert_eq!(summary(&answer(body), Paint::Plain), ("A.B: one two (RequestId R)".to_owned(), REFUSED));
+        let (line, code) = summary(&answer("<html>"), Paint::Plain);
+        assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", TRANSPORT));
+    }
+
+    /// The command as the binary has it.
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Subcommand,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Subcommand {
+        Call(CallArgs),
+    }
+
+    fn plan(line: &str) -> Result<Plan> {
+        let line = Line::try_parse_from(format!("tongguan call {line}").split_whitespace())?;
+        let Subcommand::Call(args) = line.command;
+        let words = Words::sort(&args.words)?;
+        let variable = |name: &str| match name {
+            "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some("testid".to_owned()),
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some("hunter2".to_owned()),
+            _ => None,
+        };
+        Plan::new(args, words, &Sources { variable: &variable, home: None })
+    }
+}

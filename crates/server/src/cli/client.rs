@@ -1,0 +1,422 @@
+//! Signs a call and sends it: what `call` and `demo` have in common.
+//!
+//! One connection for each call. A command line makes one call and the demonstration some dozens, so
+//! a pool would be more code than it saves. Nothing is retried: the user sees what happened.
+//!
+//! TLS trusts what the platform trusts, and `SSL_CERT_FILE` or `SSL_CERT_DIR` where they are set; a
+//! server with a private CA is reached that way and not by turning verification off.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use http::{Method, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Signer};
+
+/// Longest wait for a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest answer, in bytes.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Longest query, in bytes; what is longer goes into the body.
+const MAX_QUERY_BYTES: usize = 8 * 1024;
+
+/// The products whose version is known.
+pub(crate) const VERSIONS: [(&str, &str); 7] = [
+    ("Vpc", "2016-04-28"),
+    ("Kms", "2016-01-20"),
+    ("Sts", "2015-04-01"),
+    ("Location", "2015-06-12"),
+    ("Ram", "2015-05-01"),
+    ("Cas", "2020-04-07"),
+    ("ResourceManager", "2020-03-31"),
+];
+
+/// The version of a product, whose name may be in any case.
+pub(crate) fn known_version(product: &str) -> Option<&'static str> {
+    VERSIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(product)).map(|(_, version)| *version)
+}
+
+/// Where the API is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    tls: bool,
+    /// Without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+}
+
+impl Endpoint {
+    /// Reads `HOST`, `HOST:PORT` or an `http` or `https` URL. Without a scheme it is HTTP on a loopback
+    /// address or when `insecure`, else HTTPS.
+    ///
+    /// # Errors
+    /// When the text is none of these, or has a path: signatures cover `/` only.
+    pub(crate) fn parse(text: &str, insecure: bool) -> Result<Self> {
+        let wrong = || format!("endpoint {text:?} is neither HOST:PORT nor an http or https URL");
+        let has_scheme = text.contains("://");
+        let uri: Uri = if has_scheme { text.to_owned() } else { format!("any://{text}/") }
+            .parse()
+            .with_context(wrong)?;
+        let authority = uri.authority().with_context(wrong)?;
+        ensure!(!authority.as_str().contains('@'), wrong());
+        ensure!(
+            uri.path().trim_end_matches('/').is_empty() && uri.query().is_none(),
+            "endpoint {text:?} has a path or query; the API is served at the root"
+        );
+        let host = authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        ensure!(!host.is_empty(), wrong());
+        let tls = match uri.scheme_str().filter(|_| has_scheme) {
+            Some("http") => false,
+            Some("https") if insecure => bail!("--insecure asks for HTTP, endpoint {text:?} for HTTPS"),
+            Some("https") => true,
+            Some(_) => bail!(wrong()),
+            None => !insecure && !is_loopback(host),
+        };
+        let port = match authority.port() {
+            Some(port) => Some(port.as_u16()).filter(|port| *port != 0).with_context(wrong)?,
+            None if authority.as_str().ends_with(':') => bail!(wrong()),
+            None => default_port(tls),
+        };
+        Ok(Self { tls, host: host.to_owned(), port })
+    }
+
+    /// The `Host` header.
+    fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
+    }
+}
+
+fn default_port(tls: bool) -> u16 {
+    if tls { 443 } else { 80 }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// One call, to be signed and sent.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// The operation.
+    pub(crate) action: &'a str,
+    /// The API version.
+    pub(crate) version: &'a str,
+    /// Parameters, flattened, each name once.
+    pub(crate) parameters: &'a [(String, String)],
+    /// GET or POST.
+    pub(crate) method: Method,
+    /// Where the parameters go; into the body in any case when the query would be too long.
+    pub(crate) placement: Placement,
+    /// The answer's format.
+    pub(crate) format: Format,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The body, as it is.
+    pub(crate) body: Bytes,
+}
+
+/// What clients read of an error body.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ApiError {
+    /// Stable code.
+    pub(crate) code: String,
+    /// Text for people.
+    #[serde(default)]
+    pub(crate) message: String,
+    /// Id for the server's log.
+    #[serde(default)]
+    pub(crate) request_id: String,
+}
+
+impl Answer {
+    /// Did the server do what was asked?
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body of an error, JSON or XML; `None` when it was not the API that answered.
+    pub(crate) fn error(&self) -> Option<ApiError> {
+        let text = std::str::from_utf8(&self.body).ok()?;
+        if text.trim_start().starts_with('<') {
+            return quick_xml::de::from_str(text).ok();
+        }
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// Sends calls to one server with one key.
+pub(crate) struct Client {
+    endpoint: Endpoint,
+    authority: String,
+    signer: Signer,
+    tls: Option<TlsConnector>,
+}
+
+impl Client {
+    /// Prepares calls to an endpoint.
+    ///
+    /// # Errors
+    /// When TLS is needed and the platform has no certificates to trust.
+    pub(crate) fn new(endpoint: Endpoint, signer: Signer) -> Result<Self> {
+        let tls = if endpoint.tls { Some(connector()?) } else { None };
+        Ok(Self { authority: endpoint.authority(), endpoint, signer, tls })
+    }
+
+    /// Signs a call, with the present time and a fresh nonce.
+    ///
+    /// # Errors
+    /// When it cannot be signed, or is too long for a GET.
+    pub(crate) fn sign(&self, request: &Request<'_>) -> Result<OutgoingRequest> {
+        let timestamp = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let nonce = random_hex::<16>()?;
+        let mut call = ClientCall {
+            http_method: request.method.clone(),
+            host: &self.authority,
+            action: request.action,
+            version: request.version,
+            parameters: request.parameters,
+            placement: request.placement,
+            format: request.format,
+            timestamp: &timestamp,
+            nonce: &nonce,
+        };
+        let signed = self.signer.try_sign(&call).context("cannot sign the request")?;
+        if signed.path_and_query.len() <= MAX_QUERY_BYTES {
+            return Ok(signed);
+        }
+        ensure!(request.method == Method::POST, "the parameters are too long for a GET, send them with POST");
+        call.placement = Placement::Form;
+        self.signer.try_sign(&call).context("cannot sign the request")
+    }
+
+    /// Sends a signed call and waits for the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn send(&self, request: OutgoingRequest) -> Result<Answer> {
+        let endpoint = &self.endpoint;
+        let connecting = timeout(CONNECT_TIMEOUT, self.connect());
+        let stream = connecting
+            .await
+            .unwrap_or_else(|_| bail!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
+            .with_context(|| format!("cannot connect to {endpoint}"))?;
+        timeout(ANSWER_TIMEOUT, exchange(stream, request))
+            .await
+            .unwrap_or_else(|_| bail!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
+            .with_context(|| format!("no usable answer from {endpoint}"))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>> {
+        let Endpoint { host, port, .. } = &self.endpoint;
+        let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let name = ServerName::try_from(host.clone()).context("the host name cannot be in a certificate")?;
+        Ok(Box::new(tls.connect(name, tcp).await.context("TLS handshake failed")?))
+    }
+}
+
+/// A TCP or TLS connection.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+fn connector() -> Result<TlsConnector> {
+    let native = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _unusable) = roots.add_parsable_certificates(native.certs);
+    if added == 0 {
+        let found = native.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        bail!("the platform has no certificate authorities to trust{found}; SSL_CERT_FILE may name some");
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .context("TLS cannot be set up")?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn exchange(stream: Box<dyn Stream>, request: OutgoingRequest) -> Result<Answer> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut outgoing = http::Request::builder().method(request.method).uri(request.path_and_query);
+    for (name, value) in &request.headers {
+        outgoing = outgoing.header(name, value);
+    }
+    let outgoing = outgoing.body(Full::new(Bytes::from(request.body))).context("the request is not HTTP")?;
+    // The connection is driven beside the exchange and ends with it.
+    let driver = tokio::spawn(connection);
+    let answer = async {
+        let answer = sender.send_request(outgoing).await?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
+        Ok(Answer { status, body })
+    }
+    .await;
+    driver.abort();
+    answer
+}
+
+/// `N` random bytes in hex.
+///
+/// # Errors
+/// When the system has no randomness.
+pub(crate) fn random_hex<const N: usize>() -> Result<String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    Ok(hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tongguan_rpc::SignatureMethod;
+
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        for (text, insecure, url, authority) in [
+            ("127.0.0.1:8080", false, "http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("localhost:8080", false, "http://localhost:8080", "localhost:8080"),
+            ("[::1]:8080", false, "http://[::1]:8080", "[::1]:8080"),
+            ("vpc.example.com", false, "https://vpc.example.com", "vpc.example.com"),
+            ("vpc.example.com:8443", false, "https://vpc.example.com:8443", "vpc.example.com:8443"),
+            ("vpc.example.com:8080", true, "http://vpc.example.com:8080", "vpc.example.com:8080"),
+            ("https://127.0.0.1:443/", false, "https://127.0.0.1", "127.0.0.1"),
+            ("http://[fe80::1]", false, "http://[fe80::1]", "[fe80::1]"),
+        ] {
+            let endpoint = Endpoint::parse(text, insecure).unwrap();
+            assert_eq!((endpoint.to_string().as_str(), endpoint.authority().as_str()), (url, authority));
+        }
+        for (text, insecure) in [
+            ("", false),
+            ("ftp://example.com", false),
+            ("http://example.com/vpc", false),
+            ("example.com/?a=b", false),
+            ("https://example.com", true),
+            ("user:secret@example.com", false),
+            ("example.com:", false),
+            ("example.com:0", false),
+            ("example.com:99999", false),
+            ("http://", false),
+            (":8080", false),
+            ("a b", false),
+        ] {
+            assert!(Endpoint::parse(text, insecure).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_parameters_go_into_the_body() {
+        let client = client("127.0.0.1:1");
+        let parameters = |bytes| vec![("Certificate".to_owned(), "x".repeat(bytes))];
+        let short = parameters(8000);
+        let signed = client.sign(&request(&short)).unwrap();
+        assert!(signed.body.is_empty() && signed.path_and_query.len() > 8000);
+        let long = parameters(9000);
+        let signed = client.sign(&request(&long)).unwrap();
+        assert!(signed.body.len() > 9000 && signed.path_and_query == "/");
+        let error = client.sign(&Request { method: Method::GET, ..request(&long) }).unwrap_err();
+        assert!(error.to_string().contains("too long for a GET"));
+    }
+
+    #[tokio::test]
+    async fn sends_and_reads_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"\r\n\r\n") {
+                seen.push(stream.read_u8().await.unwrap());
+            }
+            let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 41\r\n\r\n{\"Code\":\"A.B\",\"Message\":\"m\",\"Other\":true}";
+            stream.write_all(answer).await.unwrap();
+            String::from_utf8(seen).unwrap()
+        });
+        let client = client(&address);
+        let signed = client.sign(&request(&[])).unwrap();
+        let answer = client.send(signed).await.unwrap();
+        let seen = server.await.unwrap();
+        assert!(seen.starts_with("POST / HTTP/1.1\r\n"), "{seen}");
+        assert_eq!(seen.matches(&format!("host: {address}\r\n")).count(), 1, "{seen}");
+        assert!(!seen.contains("hunter2"));
+        assert!(!answer.is_success());
+        let error = answer.error().unwrap();
+        assert_eq!((error.code.as_str(), error.message.as_str(), error.request_id.as_str()), ("A.B", "m", ""));
+    }
+
+    #[tokio::test]
+    async fn says_where_nobody_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let client = client(&address);
+        let error = client.send(client.sign(&request(&[])).unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains(&address), "{error:#}");
+    }
+
+    #[test]
+    fn errors_are_read_from_xml() {
+        let body = "<?xml version='1.0' encoding='UTF-8'?><Error><RequestId>R</RequestId><HostId>h</HostId>\
+                    <Code>C</Code><Message>a &lt; b</Message><Recommend>u</Recommend></Error>";
+        let answer = |body: &'static str| Answer { status: 400, body: Bytes::from(body) };
+        let error = answer(body).error().unwrap();
+        assert_eq!((error.code.as_str(), error.message.as_str(), error.request_id.as_str()), ("C", "a < b", "R"));
+        assert!(answer("<html><body>Bad gateway</body></html>").error().is_none());
+        assert!(answer("").error().is_none());
+    }
+
+    fn client(endpoint: &str) -> Client {
+        let signer = Signer {
+            access_key_id: "testid".to_owned(),
+            secret: "hunter2".into(),
+            security_token: None,
+            method: SignatureMethod::Acs3HmacSha256,
+        };
+        Client::new(Endpoint::parse(endpoint, false).unwrap(), signer).unwrap()
+    }
+
+    fn request(parameters: &[(String, String)]) -> Request<'_> {
+        Request {
+            action: "DescribeRegions",
+            version: "2016-04-28",
+            parameters,
+            method: Method::POST,
+            placement: Placement::Query,
+            format: Format::Json,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The subcommands other than `serve`.
+
+pub mod operations;
+
+use std::io::Write as _;
+
+/// Prints an error with its causes on standard error.
+pub fn complain(error: &anyhow::Error) {
+    // Nothing is left to do if standard error is gone.
+    let _ = writeln!(std::io::stderr(), "tongguan: {error:#}");
+}

@@ -1,0 +1,293 @@
+//! Configuration: command line over environment over file over defaults.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+use tongguan_dataplane::ApplyDelay;
+use tongguan_model::limits::Quotas;
+use tongguan_model::region::{self, Region};
+use tongguan_rpc::Secret;
+
+/// Serve the API on the embedded store.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML); its keys are named like these options, with underscores.
+    #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "TONGGUAN_LISTEN", value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Directory that holds the database and the keys [default: data]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// When a change comes into force: 0 (at once), a time (250ms, 1s), or polls:N (after N describes) [default: 1s]
+    #[arg(long, env = "TONGGUAN_APPLY_DELAY", value_name = "WHEN")]
+    apply_delay: Option<String>,
+    /// Certificate chain of the listener, PEM; with --tls-key the service speaks HTTPS.
+    #[arg(long, env = "TONGGUAN_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the listener, PEM.
+    #[arg(long, env = "TONGGUAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// A limit, such as vpn_gateways_per_account=100000; may be repeated.
+    #[arg(long = "quota", env = "TONGGUAN_QUOTA", value_name = "NAME=VALUE", value_delimiter = ',')]
+    quota: Vec<String>,
+    /// Region of calls that name none [default: cn-hangzhou]
+    #[arg(long, env = "TONGGUAN_REGION", value_name = "REGION")]
+    region: Option<String>,
+    /// Host and port that endpoint look-ups answer [default: the host that the call was sent to]
+    #[arg(long, env = "TONGGUAN_ENDPOINT", value_name = "HOST:PORT")]
+    endpoint: Option<String>,
+    /// Addresses that public gateways get [default: 198.18.0.0/15]
+    #[arg(long, env = "TONGGUAN_ADDRESS_POOL", value_name = "CIDR")]
+    address_pool: Option<String>,
+    /// File with the master key that seals secrets at rest [default: master.key in the data directory]
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+    /// Log lines as JSON.
+    #[arg(long, env = "TONGGUAN_LOG_JSON")]
+    log_json: bool,
+}
+
+/// The configuration file. Unknown keys are refused, since a misspelt limit is no limit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<String>,
+    data_dir: Option<PathBuf>,
+    apply_delay: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    region: Option<String>,
+    endpoint: Option<String>,
+    address_pool: Option<String>,
+    master_key_file: Option<PathBuf>,
+    log_json: Option<bool>,
+    account_id: Option<String>,
+    access_key_id: Option<String>,
+    access_key_secret: Option<String>,
+    #[serde(default)]
+    quota: std::collections::BTreeMap<String, u64>,
+    #[serde(default)]
+    principal: Vec<PrincipalEntry>,
+}
+
+/// A principal of the configuration file: an access key and what its owner may do.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalEntry {
+    /// Account of the principal.
+    pub account_id: String,
+    /// RAM user; absent: the account itself.
+    pub user_name: Option<String>,
+    /// Access key id.
+    pub access_key_id: String,
+    /// Secret of the key.
+    pub access_key_secret: Option<String>,
+    /// File that holds the secret.
+    pub access_key_secret_file: Option<PathBuf>,
+    /// File with an RSA public key (PEM): the key signs with ACS3-RSA-SHA256.
+    pub rsa_public_key_file: Option<PathBuf>,
+    /// `Active` or `Inactive`.
+    #[serde(default = "active")]
+    pub status: String,
+    /// Names of system policies.
+    #[serde(default)]
+    pub policies: Vec<String>,
+    /// Files with policy documents.
+    #[serde(default)]
+    pub policy_files: Vec<PathBuf>,
+}
+
+impl std::fmt::Debug for PrincipalEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrincipalEntry").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+    }
+}
+
+fn active() -> String {
+    "Active".into()
+}
+
+/// What `serve` runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// Directory that holds the database and the keys.
+    pub data_dir: PathBuf,
+    /// When a change comes into force.
+    pub apply_delay: String,
+    /// Certificate and key of the listener.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Limits.
+    pub quotas: Quotas,
+    /// Region of calls that name none.
+    pub region: String,
+    /// Host and port that endpoint look-ups answer.
+    pub endpoint: Option<String>,
+    /// Addresses that public gateways get.
+    pub address_pool: Option<String>,
+    /// File with the master key.
+    pub master_key_file: Option<PathBuf>,
+    /// Log lines as JSON.
+    pub log_json: bool,
+    /// Account of the root key.
+    pub account_id: Option<String>,
+    /// Root key given from outside.
+    pub access_key_id: Option<String>,
+    /// Its secret.
+    pub access_key_secret: Option<Secret>,
+    /// Further principals.
+    pub principals: Vec<PrincipalEntry>,
+    /// Print nothing.
+    pub quiet: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            data_dir: "data".into(),
+            apply_delay: "1s".into(),
+            tls: None,
+            quotas: Quotas::default(),
+            region: "cn-hangzhou".into(),
+            endpoint: None,
+            address_pool: None,
+            master_key_file: None,
+            log_json: false,
+            account_id: None,
+            access_key_id: None,
+            access_key_secret: None,
+            principals: Vec::new(),
+            quiet: false,
+        }
+    }
+}
+
+impl Config {
+    /// Merges command line, environment, file and defaults.
+    pub fn load(args: ServeArgs) -> anyhow::Result<Self> {
+        let file = match &args.config {
+            None => File::default(),
+            Some(path) => read_file(path)?,
+        };
+        let base = args.config.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+        let defaults = Self::default();
+        let mut quotas = Quotas::default();
+        for (name, value) in &file.quota {
+            quotas.set(name, *value)?;
+        }
+        for entry in &args.quota {
+            set_quota(&mut quotas, entry)?;
+        }
+        let tls = match (args.tls_cert.or(file.tls_cert), args.tls_key.or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => bail!("tls_cert and tls_key go together"),
+        };
+        let mut principals = file.principal;
+        for entry in &mut principals {
+            let files = [&mut entry.access_key_secret_file, &mut entry.rsa_public_key_file];
+            for path in files.into_iter().flatten().chain(&mut entry.policy_files) {
+                *path = base.join(&*path);
+            }
+        }
+        Ok(Self {
+            listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
+            data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
+            apply_delay: args.apply_delay.or(file.apply_delay).unwrap_or(defaults.apply_delay),
+            tls,
+            quotas,
+            region: args.region.or(file.region).unwrap_or(defaults.region),
+            endpoint: args.endpoint.or(file.endpoint),
+            address_pool: args.address_pool.or(file.address_pool),
+            master_key_file: args.master_key_file.or(file.master_key_file),
+            log_json: args.log_json || file.log_json.unwrap_or(false),
+            account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
+            access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
+            access_key_secret: environment("TONGGUAN_ACCESS_KEY_SECRET")
+                .or(file.access_key_secret)
+                .map(Secret::from),
+            principals,
+            quiet: false,
+        })
+    }
+
+    /// The apply delay, read.
+    pub fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
+        Ok(self.apply_delay.parse::<ApplyDelay>()?)
+    }
+
+    /// The default region, found.
+    pub fn region(&self) -> anyhow::Result<&'static Region> {
+        region::find(&self.region).with_context(|| format!("`{}` is no region", self.region))
+    }
+
+    /// The address pool, read.
+    pub fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
+        let pool = self.address_pool.as_deref();
+        pool.map(|pool| pool.parse().with_context(|| format!("address_pool `{pool}` is no CIDR block"))).transpose()
+    }
+}
+
+/// Secrets do not belong on a command line: root credentials come from the environment or the file.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read_file(path: &Path) -> anyhow::Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("cannot understand `{}`", path.display()))
+}
+
+fn set_quota(quotas: &mut Quotas, entry: &str) -> anyhow::Result<()> {
+    let Some((name, value)) = entry.split_once('=') else { bail!("quota `{entry}` is not NAME=VALUE") };
+    let value = value.parse().with_context(|| format!("quota `{entry}` has no whole number"))?;
+    quotas.set(name, value)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tongguan.toml");
+        std::fs::write(
+            &path,
+            "listen = '0.0.0.0:1'\napply_delay = '2s'\n[quota]\nvpcs_per_region = 3\n\
+             [[principal]]\naccount_id = '1'\naccess_key_id = 'k'\nrsa_public_key_file = 'k.pem'\n",
+        )
+        .unwrap();
+        let args = ServeArgs {
+            config: Some(path.clone()),
+            listen: Some("127.0.0.1:2".into()),
+            quota: vec!["vswitches_per_vpc=5".into()],
+            ..ServeArgs::default()
+        };
+        let config = Config::load(args).unwrap();
+        assert_eq!(config.listen, "127.0.0.1:2");
+        assert_eq!(config.apply_delay, "2s");
+        assert_eq!((config.quotas.vpcs_per_region, config.quotas.vswitches_per_vpc), (3, 5));
+        assert_eq!(config.principals[0].rsa_public_key_file, Some(directory.path().join("k.pem")));
+        std::fs::write(&path, "lisen = 'x'\n").unwrap();
+        assert!(Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).is_err());
+    }
+
+    #[test]
+    fn quotas_are_named_or_refused() {
+        let mut quotas = Quotas::default();
+        assert!(set_quota(&mut quotas, "vpn_gateways_per_account=7").is_ok());
+        assert_eq!(quotas.vpn_gateways_per_account, 7);
+        for wrong in ["vpn_gateways=7", "vpn_gateways_per_account", "vpn_gateways_per_account=many"] {
+            assert!(set_quota(&mut quotas, wrong).is_err(), "{wrong}");
+        }
+    }
+}

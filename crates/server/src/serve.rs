@@ -1,0 +1,275 @@
+//! `tongguan serve`: puts the parts together and runs them until it is told to stop.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tongguan_dataplane::Detached;
+use tongguan_model::id::AccountId;
+use tongguan_model::policy::{Policy, system_policy};
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_rpc::{Credential, RsaPublicKey, Secret};
+use tongguan_service::Service;
+use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
+use tongguan_service::keyring::{self, Key, Keyring, RootKey};
+use tongguan_service::vault::Vault;
+use tongguan_store::{DATABASE_FILE, NonceLog, Options, Store, Verdict};
+use tracing::info;
+
+use crate::config::{Config, PrincipalEntry, ServeArgs};
+use crate::{http, secrets};
+
+/// A service that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens, as a URL.
+    pub endpoint: String,
+    /// What a person at first start is shown.
+    pub welcome: Option<String>,
+    service: Arc<Service>,
+    stop: watch::Sender<bool>,
+    listener: JoinHandle<()>,
+    engine: JoinHandle<()>,
+    housekeeper: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops in order: no new connection, answers to what was accepted, then the engine.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        // Nobody listening any more is as good as told.
+        let _ = self.stop.send(true);
+        self.listener.await.context("the listener ended with a panic")?;
+        self.engine.abort();
+        self.housekeeper.abort();
+        self.service.close();
+        Ok(())
+    }
+}
+
+/// Runs `tongguan serve` until SIGINT or SIGTERM.
+pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args)?;
+    start_log(config.log_json)?;
+    let running = start(config).await?;
+    let mut out = std::io::stdout();
+    if let Some(welcome) = &running.welcome {
+        writeln!(out, "{welcome}")?;
+    }
+    writeln!(out, "listening on {}", running.endpoint)?;
+    out.flush()?;
+    wait_for_signal().await?;
+    info!("stopping");
+    running.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the service.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose()?;
+    let parts = tokio::task::block_in_place(|| assemble(&config))?;
+    let listener = TcpListener::bind(&config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let service = Arc::new(parts.service);
+    let (stop, stopped) = watch::channel(false);
+    let engine = tokio::spawn(service.engine().run());
+    let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
+    let listener = tokio::spawn(http::listen(listener, tls, Arc::clone(&service), stopped));
+    let welcome = parts.welcome;
+    Ok(Running {
+        endpoint: format!("{scheme}://{address}"),
+        welcome,
+        service,
+        stop,
+        listener,
+        engine,
+        housekeeper,
+    })
+}
+
+struct Parts {
+    service: Service,
+    welcome: Option<String>,
+}
+
+/// Opens what is durable and builds the service on it.
+fn assemble(config: &Config) -> anyhow::Result<Parts> {
+    let new = !config.data_dir.join(DATABASE_FILE).exists();
+    let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
+    let store = Store::open(&config.data_dir, &options)?;
+    let vault = secrets::vault(&config.data_dir, config.master_key_file.as_deref(), new)?;
+    let clock = SystemClock;
+    let now_ms = clock.now_ms();
+    let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
+    let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
+    let nonces = NonceLog::open(&config.data_dir.join("nonces"), now_ms.div_euclid(1000), nonces)?;
+    let defaults = Settings::default();
+    let settings = Settings {
+        quotas: config.quotas.clone(),
+        default_region: config.region()?,
+        endpoint: config.endpoint.clone(),
+        address_pool: config.address_pool()?.unwrap_or(defaults.address_pool),
+    };
+    let dataplane = Arc::new(Detached::new(config.apply_delay()?));
+    let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
+    Ok(Parts { service: Service::new(context, keyring, nonces), welcome })
+}
+
+/// The keyring: the root key (given, stored or made now) and the principals of the configuration.
+fn keys(
+    config: &Config,
+    store: &Store,
+    vault: &Vault,
+    now_ms: i64,
+) -> anyhow::Result<(Keyring, Option<String>)> {
+    let mut keyring = Keyring::default();
+    for key in keyring::stored_keys(store, vault)? {
+        keyring.insert(key.into_key());
+    }
+    let known = store.read(|snapshot| snapshot.first_account())?;
+    let account = match &config.account_id {
+        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => AccountId::new(id.as_str()),
+        Some(id) => bail!("account id `{id}` is not decimal"),
+        None => known.unwrap_or_else(keyring::new_account_id),
+    };
+    ensure_account(store, &account, now_ms)?;
+    let mut welcome = None;
+    match (&config.access_key_id, &config.access_key_secret) {
+        (Some(id), Some(secret)) => {
+            keyring.insert(RootKey { account, id: id.clone(), secret: secret.clone() }.into_key());
+        }
+        (None, None) if keyring.is_empty() => {
+            let key = keyring::new_root_key(account);
+            let path = secrets::write_root_key(&config.data_dir, &key)?;
+            keyring::store_root_key(store, vault, &key, now_ms)?;
+            welcome = Some(greeting(&key, &path));
+            keyring.insert(key.into_key());
+        }
+        (None, None) => {}
+        (Some(_), None) | (None, Some(_)) => bail!("access_key_id and access_key_secret go together"),
+    }
+    for entry in &config.principals {
+        ensure_account(store, &AccountId::new(entry.account_id.as_str()), now_ms)?;
+        let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
+        keyring.insert(key);
+    }
+    Ok((keyring, welcome.filter(|_| !config.quiet)))
+}
+
+fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Result<()> {
+    let account = account.clone();
+    store.write_blocking(move |tx| {
+        tx.ensure_account(&account, now_ms)?;
+        Ok(Verdict::Keep(()))
+    })?;
+    Ok(())
+}
+
+fn greeting(key: &RootKey, path: &std::path::Path) -> String {
+    format!(
+        "A new account was made. Its secret is shown this once, and kept in {} (readable by you alone).\n\n  \
+         account            {}\n  AccessKey ID       {}\n  AccessKey secret   {}\n",
+        path.display(),
+        key.account,
+        key.id,
+        key.secret.expose()
+    )
+}
+
+/// A key of the configuration file.
+fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+    };
+    let credential =
+        match (&entry.access_key_secret, &entry.access_key_secret_file, &entry.rsa_public_key_file) {
+            (Some(secret), None, None) => Credential::Secret(Secret::from(secret.as_str())),
+            (None, Some(path), None) => Credential::Secret(Secret::from(read(path)?.trim())),
+            (None, None, Some(path)) => Credential::RsaPublicKey(RsaPublicKey::from_pem(&read(path)?)?),
+            _ => bail!("give one of access_key_secret, access_key_secret_file and rsa_public_key_file"),
+        };
+    let identity = match &entry.user_name {
+        None => Identity::Root,
+        Some(name) => Identity::User { name: name.clone(), id: user_id(entry, name), policies: policies(entry)? },
+    };
+    let active = match entry.status.as_str() {
+        "Active" => true,
+        "Inactive" => false,
+        other => bail!("status `{other}` is neither Active nor Inactive"),
+    };
+    let principal = Principal { account: AccountId::new(entry.account_id.as_str()), identity };
+    Ok(Key { id: entry.access_key_id.clone(), credential, principal: Arc::new(principal), active })
+}
+
+/// A RAM user's decimal id, derived from account and name so that it stays the same.
+fn user_id(entry: &PrincipalEntry, name: &str) -> String {
+    let mut number: u64 = 14_695_981_039_346_656_037;
+    for byte in entry.account_id.bytes().chain([b'/']).chain(name.bytes()) {
+        number = (number ^ u64::from(byte)).wrapping_mul(1_099_511_628_211);
+    }
+    (200_000_000_000_000_000 + number % 100_000_000_000_000_000).to_string()
+}
+
+fn policies(entry: &PrincipalEntry) -> anyhow::Result<Vec<Policy>> {
+    let mut policies = Vec::new();
+    for name in &entry.policies {
+        let policy = system_policy(name).with_context(|| format!("`{name}` is no system policy"))?;
+        policies.push(policy.clone());
+    }
+    for path in &entry.policy_files {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        policies.push(Policy::parse(&text).with_context(|| format!("`{}`", path.display()))?);
+    }
+    Ok(policies)
+}
+
+/// Forgets ClientTokens whose time is over, a few at a time.
+async fn forget_old_tokens(service: Arc<Service>) {
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+    const BATCH: u32 = 1_000;
+    let context = service.context().clone();
+    let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
+    loop {
+        tokio::time::sleep(PAUSE).await;
+        loop {
+            let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
+            let expired =
+                context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(before_ms, BATCH)?))).await;
+            match expired {
+                Ok(count) if count == BATCH as usize => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old client tokens were not removed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn start_log(json: bool) -> anyhow::Result<()> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TONGGUAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if json { builder.json().try_init() } else { builder.try_init() };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! Reads an operation's parameters into types, with the product's own refusal for a bad value.
+
+use tongguan_model::region::{self, Region};
+use tongguan_model::text;
+use tongguan_rpc::{Params, parse_bool};
+use tongguan_store::TagFilter;
+
+use crate::catalogue::{self, Refusal};
+use crate::operation::{Operation, Product, Shape};
+
+/// Tags that a call may carry at most.
+const TAGS: usize = 20;
+
+/// The parameters of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    operation: &'static Operation,
+    params: &'a Params<'a>,
+}
+
+/// A tag as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Key.
+    pub key: String,
+    /// Value; may be empty.
+    pub value: String,
+}
+
+type Read<T> = Result<T, Refusal>;
+
+impl<'a> Args<'a> {
+    pub(crate) fn new(operation: &'static Operation, params: &'a Params<'a>) -> Self {
+        Self { operation, params }
+    }
+
+    /// Refuses the call if a required parameter is absent or empty, in the order of the table.
+    pub(crate) fn require_all(&self) -> Read<()> {
+        let present = |name: &str, shape: Shape| match shape {
+            Shape::List | Shape::Tags => {
+                self.params.iter().any(|(known, _)| {
+                    known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
+                })
+            }
+            Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => {
+                self.params.get(name).is_some_and(|value| !value.is_empty())
+            }
+        };
+        let missing = self.operation.parameters.iter().find(|p| p.required && !present(p.name, p.shape));
+        match missing {
+            None => Ok(()),
+            Some(parameter) => Err(self.missing(parameter.name)),
+        }
+    }
+
+    /// The refusal for an absent parameter, in the product's words.
+    #[must_use]
+    pub fn missing(&self, name: &'static str) -> Refusal {
+        let code = match self.operation.product {
+            Product::Kms => &catalogue::MISSING_PARAMETER,
+            Product::Vpc | Product::Sts | Product::Location => &catalogue::MISSING,
+        };
+        Refusal::new(code).parameter(name)
+    }
+
+    /// The refusal for a bad value, in the product's words.
+    #[must_use]
+    pub fn illegal(&self, name: &'static str, value: &str) -> Refusal {
+        match self.operation.product {
+            Product::Kms => {
+                Refusal::new(&catalogue::INVALID_PARAMETER).because(format!("The parameter is \"{name}\"."))
+            }
+            Product::Vpc | Product::Sts | Product::Location => {
+                Refusal::new(&catalogue::ILLEGAL).parameter(name).value(value)
+            }
+        }
+    }
+
+    /// A text; empty counts as absent.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        debug_assert!(self.operation.takes(name), "{} does not declare {name}", self.operation.action);
+        self.params.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// A text that was checked to be there; empty if the table does not require it.
+    #[must_use]
+    pub fn required(&self, name: &str) -> &'a str {
+        self.text(name).unwrap_or_default()
+    }
+
+    /// A text that may be set to empty on purpose.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&'a str> {
+        self.params.get(name)
+    }
+
+    /// A flag.
+    ///
+    /// # Errors
+    /// A refusal if it is neither true nor false.
+    pub fn flag(&self, name: &'static str) -> Read<Option<bool>> {
+        match self.text(name) {
+            None => Ok(None),
+            Some(value) => parse_bool(value).map(Some).ok_or_else(|| self.illegal(name, value)),
+        }
+    }
+
+    /// A whole number from `range`.
+    ///
+    /// # Errors
+    /// A refusal if it is no number or outside.
+    pub fn number(&self, name: &'static str, range: std::ops::RangeInclusive<u64>) -> Read<Option<u64>> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let number = value.parse().ok().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| self.illegal(name, value))
+    }
+
+    /// A whole number that is one of `values`.
+    ///
+    /// # Errors
+    /// A refusal if it is none of them.
+    pub fn one_of(&self, name: &'static str, values: &[u64]) -> Read<Option<u64>> {
+        let Some(value) = self.text(name) else { return Ok(None) };
+        let number = value.parse().ok().filter(|number| values.contains(number));
+        number.map(Some).ok_or_else(|| self.illegal(name, value))
+    }
+
+    /// One of an enum's words.
+    ///
+    /// # Errors
+    /// A refusal if it is no such word.
+    pub fn word<T>(&self, name: &'static str, parse: fn(&str) -> Option<T>) -> Read<Option<T>> {
+        match self.text(name) {
+            None => Ok(None),
+            Some(value) => parse(value).map(Some).ok_or_else(|| self.illegal(name, value)),
+        }
+    }
+
+    /// A list `Name.1`, `Name.2`, ... of at most `most` values.
+    ///
+    /// # Errors
+    /// A refusal if there are more.
+    pub fn list(&self, name: &'static str, most: u64) -> Read<Vec<String>> {
+        let values = self.params.list(name).map_err(|_| self.illegal(name, ""))?;
+        let number = values.len();
+        if number as u64 > most {
+            let detail = format!("{number} values were given, at most {most} may be.");
+            return Err(self.illegal(name, values[most as usize]).because(detail));
+        }
+        Ok(values.into_iter().filter(|value| !value.is_empty()).map(Into::into).collect())
+    }
+
+    /// `PageNumber` and `PageSize` as offset and limit, and as they are answered.
+    ///
+    /// # Errors
+    /// A refusal if either is out of range.
+    pub fn page(&self) -> Read<Paging> {
+        let number = self.number("PageNumber", 1..=1_000_000_000)?.unwrap_or(1);
+        let size = self.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Paging { number, size })
+    }
+
+    /// The region named by the call, if any.
+    ///
+    /// # Errors
+    /// A refusal if there is no such region.
+    pub fn region(&self) -> Read<Option<&'static Region>> {
+        match self.text("RegionId") {
+            None => Ok(None),
+            Some(id) => region::find(id).map(Some).ok_or_else(|| Refusal::new(&catalogue::REGION_NOT_FOUND)),
+        }
+    }
+
+    /// `Tag.N` as tags to write.
+    ///
+    /// # Errors
+    /// A refusal for a bad key or value, a key given twice, or more than 20.
+    pub fn tags(&self) -> Read<Vec<Tag>> {
+        let mut tags: Vec<Tag> = Vec::new();
+        for filter in self.tag_filter()? {
+            if tags.iter().any(|tag| tag.key == filter.key) {
+                return Err(Refusal::new(&catalogue::DUPLICATED_TAG_KEY));
+            }
+            tags.push(Tag { key: filter.key, value: filter.value.unwrap_or_default() });
+        }
+        Ok(tags)
+    }
+
+    /// `Tag.N` as tags to look for: a value that is not sent matches any.
+    ///
+    /// # Errors
+    /// A refusal for a bad key or value, or more than 20.
+    pub fn tag_filter(&self) -> Read<Vec<TagFilter>> {
+        let given = self.params.structs("Tag");
+        if given.len() > TAGS {
+            let detail = format!("{} tags were given, at most {TAGS} may be.", given.len());
+            return Err(self.illegal("Tag", "").because(detail));
+        }
+        let mut tags = Vec::with_capacity(given.len());
+        for (_, tag) in given {
+            let key = tag.get("Key").unwrap_or_default();
+            let value = tag.get("Value");
+            if !text::tag_key(key) {
+                return Err(Refusal::new(&catalogue::INVALID_TAG_KEY));
+            }
+            if !value.is_none_or(text::tag_value) {
+                return Err(Refusal::new(&catalogue::INVALID_TAG_VALUE));
+            }
+            tags.push(TagFilter { key: key.into(), value: value.map(Into::into) });
+        }
+        Ok(tags)
+    }
+
+    /// The idempotency token, if one was sent and the operation takes it.
+    ///
+    /// # Errors
+    /// A refusal if it is too long or not ASCII.
+    pub(crate) fn client_token(&self) -> Read<Option<&'a str>> {
+        if !self.operation.takes("ClientToken") {
+            return Ok(None);
+        }
+        match self.text("ClientToken") {
+            Some(token) if !text::client_token(token) => Err(Refusal::new(&catalogue::CLIENT_TOKEN)),
+            token => Ok(token),
+        }
+    }
+
+    /// Whether the call is a dry run.
+    pub(crate) fn dry_run(&self) -> Read<bool> {
+        if !self.operation.takes("DryRun") {
+            return Ok(false);
+        }
+        Ok(self.flag("DryRun")?.unwrap_or(false))
+    }
+
+    /// What tells a repeat of a call from another call under the same token.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        self.params.fingerprint(&["ClientToken"])
+    }
+
+    /// The raw value of a parameter, whether declared or not: for ARNs and the audit record.
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.params.get(name).or_else(|| self.params.list(name).ok().and_then(|list| list.first().copied()))
+    }
+}
+
+/// Which page is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Paging {
+    /// Page, from 1.
+    pub number: u64,
+    /// Entries per page.
+    pub size: u64,
+}
+
+impl Paging {
+    /// Entries before the page.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        (self.number - 1).saturating_mul(self.size)
+    }
+}

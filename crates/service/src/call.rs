@@ -1,0 +1,61 @@
+//! A verified request, and the answer to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tongguan_model::principal::Principal;
+use tongguan_rpc::Format;
+
+use crate::operation::{Failure, Operation};
+
+/// A request whose signature, freshness and permission were checked.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Id of the request, as it is answered.
+    pub request_id: String,
+    /// What is asked for.
+    pub operation: &'static Operation,
+    /// Who asks.
+    pub principal: Arc<Principal>,
+    /// When it arrived, UNIX milliseconds.
+    pub now_ms: i64,
+    /// Host that it was sent to, as the client wrote it.
+    pub host: String,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// Address that it came from.
+    pub source: IpAddr,
+    /// How to answer.
+    pub format: Format,
+}
+
+/// A successful answer.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// The rendered body.
+    pub body: Vec<u8>,
+    /// Resources shown in it that are not settled: a data plane that is stepped by looking is told.
+    pub unsettled: Vec<String>,
+}
+
+impl Call {
+    /// Renders an answer in the caller's format.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] if it cannot be rendered, which is a bug.
+    pub fn reply<T: Serialize>(&self, answer: &T) -> Result<Reply, Failure> {
+        let body = tongguan_rpc::render(answer, self.format, &self.operation.xml_root());
+        let body = body.map_err(|error| Failure::Internal(error.to_string()))?;
+        Ok(Reply { body, unsettled: Vec::new() })
+    }
+}
+
+impl Reply {
+    /// Notes a resource that is not settled.
+    #[must_use]
+    pub fn unsettled(mut self, resource: Option<String>) -> Self {
+        self.unsettled.extend(resource);
+        self
+    }
+}

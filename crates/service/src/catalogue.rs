@@ -1,0 +1,298 @@
+//! Every error code that the service answers, once, with where it comes from.
+//!
+//! A code marked [`Origin::Ours`] fills a gap that the documentation leaves; a real one can replace it
+//! here, in one place. `<Param>` and `%s` are slots that a [`Refusal`] fills.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+/// Where a code and its message come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Code, status and message are printed in a vendor page or SDK.
+    Documented,
+    /// Seen in answers of the real service or derived from a documented pattern.
+    Seen,
+    /// The code is the vendor's, known from its clients; status and message are ours.
+    CodeOnly,
+    /// Nothing is published for the case; all of it is our choice.
+    Ours,
+}
+
+impl Origin {
+    /// One word for tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Seen => "seen",
+            Self::CodeOnly => "code only",
+            Self::Ours => "ours",
+        }
+    }
+}
+
+/// One error code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The code; may hold the slot `<Param>`.
+    pub code: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// The message; may hold the slots `<Param>` and `%s`.
+    pub message: &'static str,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// When it is answered.
+    pub when: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident = $status:literal $code:literal $message:literal $origin:ident $when:literal;)+) => {
+        $(#[doc = concat!("`", $code, "`: ", $when)]
+        pub static $name: Code = Code {
+            code: $code, status: $status, message: $message, origin: Origin::$origin, when: $when,
+        };)+
+
+        /// Every code, in the order of this file.
+        pub static ALL: &[&Code] = &[$(&$name),+];
+    };
+}
+
+codes! {
+    // The gateway, before any operation is reached.
+    MISSING = 400 "Missing<Param>" "<Param> is mandatory for this action." Seen "A common parameter, or a required one of the operation, is absent or empty.";
+    MISSING_PARAMETER = 400 "MissingParameter" "The parameter \"<Param>\" is needed but not provided." Documented "Kms: a required parameter is absent or empty.";
+    ACCESS_KEY_NOT_FOUND = 404 "InvalidAccessKeyId.NotFound" "Specified access key is not found." Documented "The access key id is unknown.";
+    ACCESS_KEY_INACTIVE = 400 "InvalidAccessKeyId.Inactive" "Specified access key is disabled." Documented "The access key is inactive.";
+    TOKEN_MALFORMED = 400 "InvalidSecurityToken.Malformed" "Specified SecurityToken is malformed." Documented "A security token that this service did not issue.";
+    BEARER_UNSUPPORTED = 400 "InvalidSignatureType" "Bearer tokens are not issued by this service: sign the request with an AccessKey." Ours "SignatureType is BEARERTOKEN.";
+    SIGNATURE_METHOD = 400 "InvalidSignatureMethod" "Specified signature method is not supported." Seen "The signature method is unknown or does not fit the kind of key.";
+    SIGNATURE_VERSION = 400 "InvalidParamater" "The specified parameter \"SignatureVersion\" is not valid." Documented "SignatureVersion is not 1.0.";
+    TIMESTAMP_FORMAT = 400 "InvalidTimeStamp.Format" "Specified time stamp or date value is not well formatted." Seen "The time stamp is not YYYY-MM-DDThh:mm:ssZ.";
+    TIMESTAMP_EXPIRED = 400 "InvalidTimeStamp.Expired" "Specified time stamp or date value is expired." Documented "The time stamp is more than 15 minutes off.";
+    SIGNATURE_INCOMPLETE = 400 "IncompleteSignature" "The request signature does not conform to Aliyun standards." Documented "The signature is there and not well formed, or leaves out a header that must be signed.";
+    SIGNATURE_MISMATCH = 400 "SignatureDoesNotMatch" "Specified signature is not matched with our calculation. server string to sign is:%s" Documented "The signature is wrong.";
+    NONCE_USED = 400 "SignatureNonceUsed" "Specified signature nonce was used already." Documented "The nonce was used before.";
+    INVALID_VERSION = 400 "InvalidVersion" "Specified parameter Version is not valid." Documented "No product has this version.";
+    ACTION_NOT_FOUND = 404 "InvalidAction.NotFound" "Specified api is not found, please check your url and method." Documented "The product has no such operation.";
+    METHOD_UNSUPPORTED = 403 "UnsupportedHTTPMethod" "This http method is not supported." Documented "Neither GET nor POST.";
+    REQUEST_MALFORMED = 400 "InvalidParameter" "The specified parameter is not valid." Documented "The request cannot be read: bad escapes, too many or too long parameters, one name with two values, a wrong path.";
+    BODY_TOO_LARGE = 400 "InvalidParameter.BodyTooLarge" "The request body is longer than this service accepts." Ours "The body exceeds the limit.";
+    BODY_CUT_OFF = 400 "InvalidParameter.BodyIncomplete" "The request body did not arrive whole." Ours "The body broke off or took too long.";
+    THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time.";
+    INTERNAL = 500 "InternalError" "The request processing has failed due to some unknown error." Documented "A fault of this service; the log says more.";
+    UNAVAILABLE = 503 "ServiceUnavailable" "The request has failed due to a temporary failure of the server." Documented "The service is stopping or its store is.";
+
+    // Permission.
+    FORBIDDEN = 403 "Forbidden" "User not authorized to operate on the specified resource." Documented "Vpc: the caller's policies do not allow the operation.";
+    FORBIDDEN_KMS = 403 "Forbidden.NoPermission" "This operation is forbidden by permission system." Documented "Kms: the caller's policies do not allow the operation.";
+
+    // Idempotency and dry runs.
+    CLIENT_TOKEN = 400 "InvalidParameter" "The specified parameter \"ClientToken\" is not valid." Ours "ClientToken is longer than 64 characters or not ASCII.";
+    TOKEN_MISMATCH = 400 "IdempotentParameterMismatch" "The request is retried with updated parameters." Documented "The ClientToken was used with other parameters.";
+    DRY_RUN = 400 "DryRunOperation" "Request validation has been passed with DryRun flag set." Documented "DryRun=true and every check passed, for every operation but Associate and Dissociate.";
+
+    // Values.
+    ILLEGAL = 400 "IllegalParam.<Param>" "The specified \"<Param>\" (%s) is invalid." Documented "Vpc: a malformed or disallowed value.";
+    ILLEGAL_CERTIFICATE_TYPE = 400 "IllegalParam.CertificateType" "The specified certificate type (%s) is invalid." Documented "CertificateType is neither Encryption nor Signature.";
+    INVALID_PARAMETER = 400 "InvalidParameter" "The specified parameter is not valid." Documented "Kms: a bad value; the text that follows says which.";
+    REGION_NOT_FOUND = 404 "InvalidRegionId.NotFound" "The specified region is not found during access authentication." Documented "RegionId is unknown.";
+    REGION_NOT_FOUND_LOCATION = 404 "InvalidRegionId" "The specified region does not exist." Documented "Location: the region is unknown.";
+    INVALID_NAME = 400 "InvalidName" "The name is not valid" Documented "The gateway's name breaks the rules.";
+    INVALID_DESCRIPTION = 400 "InvalidDescription" "The description is not valid" Documented "The gateway's description breaks the rules.";
+    INVALID_TAG_KEY = 400 "InvalidParameter.TagKey" "The specified parameter TagKey is invalid." Documented "A tag key breaks the rules.";
+    INVALID_TAG_VALUE = 400 "InvalidParameter.TagValue" "The specified parameter TagValue is invalid." Documented "A tag value breaks the rules.";
+    DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice.";
+    INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is no resource group id.";
+
+    // Gateways.
+    GATEWAY_NOT_FOUND = 404 "InvalidVpnGatewayInstanceId.NotFound" "The specified vpn gateway instance id does not exist." Documented "No such gateway, or another account's.";
+    GATEWAY_CONFIGURING = 400 "VpnGateway.Configuring" "The specified service is configuring." Documented "The gateway is not settled: a change is under way.";
+    GATEWAY_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The account has as many gateways as it may.";
+    GATEWAY_PAID_TERM = 403 "ForbiddenRelease" "Forbidden to release a prepaid instance within validity period" Documented "A subscription gateway inside its paid term is not deleted.";
+    SSL_NOT_SUPPORTED = 400 "OperationFailed.SslNotSupport" "SSL-VPN is not available on this type of VPN gateway." CodeOnly "EnableSsl on an SM gateway.";
+    ADDRESS_POOL_EMPTY = 400 "ResourceNotAvailable" "Resource you requested is not available in this region or zone." Documented "The pool of gateway addresses is used up.";
+
+    // Bindings: nothing is published for these cases.
+    CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
+    CERTIFICATE_NOT_BINDABLE = 400 "IllegalParam.CertificateId" "The specified certificate (%s) cannot be bound: it must be ACTIVE, use SM2 with SM3, and be within its validity." Ours "The certificate is PENDING, INACTIVE, REVOKED, expired, not yet valid, or not an SM certificate.";
+    GATEWAY_NOT_SM = 400 "OperationUnsupported.Certificate" "Certificates can be bound only to a VPN gateway whose VpnType is NationalStandard." Ours "The gateway is of type Normal.";
+    CERTIFICATE_DUPLICATED = 400 "OperationDenied.CertificateDuplicated" "The same certificate must not be bound as both Encryption and Signature." Ours "The certificate holds the other role on the gateway.";
+    ROLE_OCCUPIED = 400 "OperationDenied.CertificateTypeOccupied" "Another certificate is already bound with the specified certificate type." Ours "The role holds another certificate.";
+    NOT_BOUND = 404 "InvalidCertificateAssociation.NotFound" "The specified certificate is not bound to the VPN gateway with the specified certificate type." Ours "Dissociate: the gateway has no such certificate in that role.";
+
+    // Network.
+    VPC_NOT_FOUND = 404 "InvalidVpcId.NotFound" "Specified VPC does not exist." Documented "No such VPC, or another account's.";
+    VPC_STATUS = 400 "IncorrectVpcStatus" "Current VPC status does not support this operation." Documented "The VPC is still Pending.";
+    VPC_CIDR = 400 "InvalidParameter" "Specified CIDR block is not valid" Documented "The VPC's block breaks the rules.";
+    VPC_NAME = 400 "InvalidVpcName.Malformed" "Specified VPC name is not valid." Documented "The VPC's name breaks the rules.";
+    VPC_DESCRIPTION = 400 "InvalidVpcDiscription.Malformed" "Specified VPC description is not valid." Documented "The VPC's description breaks the rules.";
+    VPC_QUOTA = 400 "QuotaExceeded.Vpc" "VPC quota exceeded." Documented "The account has as many VPCs in the region as it may.";
+    VPC_REGION = 404 "InvalidRegionId.NotFound" "Specified value of \"regionId\" is not supported." Documented "CreateVpc: RegionId is unknown.";
+    USER_CIDR = 400 "InvalidParameter" "Specified UserCidr invalid format." Documented "UserCidr is not a list of blocks.";
+    USER_CIDR_QUOTA = 400 "InvalidUserCidr.Quota" "Specified UserCidr number is greater than 3." Documented "More than three user blocks.";
+    IPV6_UNSUPPORTED = 400 "OperationUnsupported.Ipv6Feature" "The IPv6 feature is not supported in the region." Documented "EnableIpv6=true, or an IPv6 block.";
+    IPAM_UNSUPPORTED = 400 "UnsupportedFeature.IPAM" "VPCs cannot be created by using IPAM." Documented "An IPAM pool is named.";
+    VPC_IDS_NUMBER = 400 "InvalidVpcIdNumber.NotSupported" "The number of vpcIds exceeds the limit." Documented "More than 20 VPC ids.";
+    VPC_HAS_VSWITCH = 400 "DependencyViolation.VSwitch" "Specified object has dependent resources" Documented "The VPC still has vSwitches.";
+    VPC_HAS_GATEWAY = 400 "DependencyViolation.Tunnel" "Specified object has dependent tunnel." Documented "The VPC still has VPN gateways. (The code is documented; that it stands for gateways is our choice.)";
+    ZONE_NOT_FOUND = 404 "InvalidZoneId.NotFound" "Specified zone does not exist." Documented "No such zone in the VPC's region.";
+    ZONES_REGION = 404 "InvalidRegionId.NotFound" "The RegionId provided does not exist in our records." Documented "DescribeZones: RegionId is unknown.";
+    VSWITCH_NOT_FOUND = 404 "InvalidVSwitchId.NotFound" "VSwitch not exist." Documented "No such vSwitch, or another account's.";
+    VSWITCH_NOT_FOUND_READ = 400 "InvalidVSwitchId.NotFound" "Specified VSwitch can not found." Documented "DescribeVSwitchAttributes: no such vSwitch.";
+    VSWITCH_STATUS = 400 "IncorrectVSwitchStatus" "The current virtual switch status does not support this operation." Documented "The vSwitch is still Pending.";
+    VSWITCH_SIMULTANEOUS = 400 "IncorrectVSwitchStatus" "VSwitch Creation simultaneously is not supported." Documented "Another vSwitch of the VPC is being created.";
+    VSWITCH_NAME = 400 "InvalidVSwitchName.Malformed" "Specified virtual switch name is not valid." Documented "The vSwitch's name breaks the rules.";
+    VSWITCH_DESCRIPTION = 400 "InvalidVSwitchDiscription.Malformed" "Specified virtual switch description is not valid." Documented "The vSwitch's description breaks the rules.";
+    VSWITCH_CIDR = 400 "InvalidCidrBlock.Malformed" "Specified CIDR block is not valid." Documented "The block cannot be read or has host bits.";
+    VSWITCH_CIDR_MASK = 400 "InvalidCirdrBlock.MaskLength" "Specified CIDR block is not valid ." Documented "The mask is not between 16 and 29.";
+    VSWITCH_CIDR_OUTSIDE = 400 "InvalidParameter" "Specified CIDR block is not valid in VPC." Documented "The block is not inside the VPC's.";
+    VSWITCH_CIDR_OVERLAP = 400 "InvalidCidrBlock.Overlapped" "Specified CIDR block overlapped with other subnets." Documented "The block overlaps another vSwitch's.";
+    VSWITCH_QUOTA = 400 "QuotaExceeded.VSwitch" "Virtual switch quota exceeded." Documented "The VPC has as many vSwitches as it may.";
+    VSWITCH_IN_USE = 400 "DependencyViolation" "Specified object has dependent resources." Documented "A gateway stands in the vSwitch.";
+
+    // Tags.
+    TAG_QUOTA = 400 "QuotaExceeded.TagsPerResource" "The number of tags on the resource (%s) exceeds the limit." Ours "A resource would get more tags than it may have.";
+    TAG_FILTER = 400 "MissingParam.ResourceIdOrTag" "At least one of ResourceId.N and Tag.N must be given." Ours "ListTagResources without either.";
+
+    // Certificates.
+    CERTIFICATE_STATE = 409 "Rejected.StateModifiedFailed" "Keystate modified failed." Documented "The certificate's state does not allow the change. (Documented for keys; that it stands for certificates is our choice.)";
+    CERTIFICATE_IN_USE = 409 "Rejected.CertificateInUse" "The certificate is bound to VPN gateway %s: dissociate it first." Ours "A bound certificate is not deleted.";
+    CERTIFICATE_QUOTA = 400 "Rejected.LimitExceeded" "The request was rejected because user create resource limit was exceeded." Documented "The account has as many certificates as it may.";
+}
+
+/// A refusal on its way to the caller.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The code in the catalogue.
+    pub code: &'static Code,
+    /// What fills `<Param>`.
+    parameter: Option<Cow<'static, str>>,
+    /// What fills `%s`.
+    value: Option<String>,
+    /// What is said after the message.
+    detail: Option<String>,
+    /// Why permission was refused, for clients that read it.
+    pub access_denied: Option<Map<String, Value>>,
+}
+
+impl Refusal {
+    /// A refusal without anything to fill in.
+    #[must_use]
+    pub fn new(code: &'static Code) -> Self {
+        Self { code, parameter: None, value: None, detail: None, access_denied: None }
+    }
+
+    /// Fills the slot `<Param>`.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.parameter = Some(name.into());
+        self
+    }
+
+    /// Fills the slot `%s`. Long values are cut: what a caller sent is echoed, not mirrored.
+    #[must_use]
+    pub fn value(mut self, value: &str) -> Self {
+        const SHOWN: usize = 128;
+        self.value = Some(match value.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}...", &value[..end]),
+            None => value.to_owned(),
+        });
+        self
+    }
+
+    /// Fills the slot `%s` with a text that must stay whole, such as a string to sign.
+    #[must_use]
+    pub fn whole_value(mut self, value: String) -> Self {
+        self.value = Some(value);
+        self
+    }
+
+    /// Says more after the documented message.
+    #[must_use]
+    pub fn because(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The code as it goes out.
+    #[must_use]
+    pub fn code(&self) -> Cow<'static, str> {
+        match &self.parameter {
+            Some(name) if self.code.code.contains("<Param>") => self.code.code.replace("<Param>", name).into(),
+            _ => self.code.code.into(),
+        }
+    }
+
+    /// The message as it goes out.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut message = self.code.message.to_owned();
+        if let Some(name) = &self.parameter {
+            message = message.replace("<Param>", name);
+        }
+        if let Some(value) = &self.value {
+            message = message.replacen("%s", value, 1);
+        }
+        if let Some(detail) = &self.detail {
+            message.push(' ');
+            message.push_str(detail);
+        }
+        message
+    }
+}
+
+impl From<&'static Code> for Refusal {
+    fn from(code: &'static Code) -> Self {
+        Self::new(code)
+    }
+}
+
+impl From<tongguan_model::gateway::Refusal> for Refusal {
+    fn from(refusal: tongguan_model::gateway::Refusal) -> Self {
+        use tongguan_model::gateway::Refusal as Rule;
+        Self::new(match refusal {
+            Rule::Configuring => &GATEWAY_CONFIGURING,
+            Rule::NotNationalStandard => &GATEWAY_NOT_SM,
+            Rule::CertificateNotBindable => &CERTIFICATE_NOT_BINDABLE,
+            Rule::CertificateDuplicated => &CERTIFICATE_DUPLICATED,
+            Rule::RoleOccupied => &ROLE_OCCUPIED,
+            Rule::NotBound => &NOT_BOUND,
+            Rule::PaidTerm => &GATEWAY_PAID_TERM,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_filled_and_long_values_cut() {
+        let missing = Refusal::new(&MISSING).parameter("VpnGatewayId");
+        assert_eq!(missing.code(), "MissingVpnGatewayId");
+        assert_eq!(missing.message(), "VpnGatewayId is mandatory for this action.");
+        let illegal = Refusal::new(&ILLEGAL).parameter("Bandwidth").value(&"通".repeat(200));
+        assert_eq!(illegal.code(), "IllegalParam.Bandwidth");
+        assert!(illegal.message().len() < 500);
+    }
+
+    #[test]
+    fn a_signature_message_has_one_colon_before_the_string() {
+        // SDKs take the text after the first colon.
+        let message = Refusal::new(&SIGNATURE_MISMATCH).whole_value("GET&%2F&a%3Db".into()).message();
+        assert_eq!(message.split_once(':').unwrap().1, "GET&%2F&a%3Db");
+    }
+
+    #[test]
+    fn no_message_names_another_code() {
+        // Terraform takes a code found in a message for the answer's own.
+        for code in ALL {
+            for other in ALL.iter().filter(|other| other.code.contains('.')) {
+                assert!(!code.message.contains(other.code), "{} names {}", code.code, other.code);
+            }
+        }
+    }
+}

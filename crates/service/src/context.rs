@@ -1,0 +1,146 @@
+//! What operations share: the store, the data plane, limits and sources of time and randomness.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use tongguan_dataplane::DataPlane;
+use tongguan_model::id;
+use tongguan_model::limits::Quotas;
+use tongguan_model::region::{self, Region};
+use tongguan_store::Store;
+
+use crate::vault::Vault;
+
+/// Where the present moment comes from.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// UNIX milliseconds.
+    fn now_ms(&self) -> i64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+}
+
+/// Settings of the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Limits.
+    pub quotas: Quotas,
+    /// Region of calls that name none (Kms).
+    pub default_region: &'static Region,
+    /// Host and port that endpoint look-ups answer; none: the host that the call was sent to.
+    pub endpoint: Option<String>,
+    /// Addresses of public gateways.
+    pub address_pool: Ipv4Net,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            quotas: Quotas::default(),
+            default_region: region::find("cn-hangzhou").unwrap_or(&region::regions()[0]),
+            endpoint: None,
+            address_pool: ADDRESS_POOL,
+        }
+    }
+}
+
+/// 198.18.0.0/15, set aside for testing (RFC 2544): no gateway of a detached data plane takes an address
+/// that belongs to somebody.
+const ADDRESS_POOL: Ipv4Net = Ipv4Net::new_assert(std::net::Ipv4Addr::new(198, 18, 0, 0), 15);
+
+/// What operations share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Context(Arc<Shared>);
+
+/// See [`Context`].
+#[derive(Debug)]
+pub struct Shared {
+    /// The store.
+    pub store: Store,
+    /// The data plane.
+    pub dataplane: Arc<dyn DataPlane>,
+    /// Secrets at rest.
+    pub vault: Vault,
+    /// Settings.
+    pub settings: Settings,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for Context {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// Random bytes from the operating system.
+///
+/// # Panics
+/// If the operating system has none to give, which no request can be served without.
+#[must_use]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system supplies randomness");
+    bytes
+}
+
+/// A new resource id in a region.
+#[must_use]
+pub fn new_id(prefix: &str, region: &Region) -> String {
+    id::compose(prefix, region.infix, &random())
+}
+
+/// The id of the account's default resource group: derived, so that it is always the same one.
+#[must_use]
+pub fn default_resource_group(account: &tongguan_model::id::AccountId) -> String {
+    let print = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, account.as_str().as_bytes());
+    let mut group = String::from("rg-acfm");
+    group.extend(
+        print.as_ref()[..11].iter().map(|b| char::from(id::ALPHABET[usize::from(*b) % id::ALPHABET.len()])),
+    );
+    group
+}
+
+/// `YYYY-MM-DDThh:mm:ssZ` of a moment in UNIX milliseconds.
+#[must_use]
+pub fn iso8601(ms: i64) -> String {
+    iso8601_seconds(ms.div_euclid(1000))
+}
+
+/// `YYYY-MM-DDThh:mm:ssZ` of a moment in UNIX seconds.
+#[must_use]
+pub fn iso8601_seconds(seconds: i64) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(moment) => moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_documented() {
+        assert_eq!(iso8601(1_609_234_229_999), "2020-12-29T09:30:29Z");
+        assert_eq!(iso8601(-1), "1969-12-31T23:59:59Z");
+    }
+}

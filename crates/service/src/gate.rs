@@ -1,0 +1,180 @@
+//! From bytes to a verified [`Call`]: the first part of the order of checks.
+//!
+//! size and shape → common parameters → access key known and active → security token → signature
+//! method → time well formed and fresh → signature → nonce unused → version and action → permission.
+//! The nonce is recorded only after the signature matched, else a stranger could burn nonces.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tongguan_model::policy::{self, AccessRequest, Context as PolicyContext, Decision};
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_rpc::{Family, Incoming, WireError};
+use tongguan_store::{NonceError, NonceLog};
+
+use crate::args::Args;
+use crate::catalogue::{self, Refusal};
+use crate::context::iso8601;
+use crate::keyring::{Key, Keyring};
+use crate::operation::{self, Failure, Operation, Product};
+
+/// How far a request's time may be off, seconds, either way.
+pub const SKEW_SECONDS: i64 = 15 * 60;
+
+/// Temporary access keys begin with this.
+const TEMPORARY: &str = "STS.";
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Address of the client.
+    pub address: IpAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+/// What the gate needs.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) keyring: Keyring,
+    pub(crate) nonces: NonceLog,
+}
+
+impl Gate {
+    /// Who signed the request, if the signature is right and fresh.
+    pub(crate) fn authenticate(&self, incoming: &Incoming<'_>, now_ms: i64) -> Result<Arc<Principal>, Failure> {
+        if incoming.family() == Family::Bearer {
+            return Err(Refusal::new(&catalogue::BEARER_UNSUPPORTED).into());
+        }
+        incoming.require_common().map_err(wire)?;
+        let id = incoming.access_key_id().unwrap_or_default();
+        let key = self.key(id)?;
+        check_token(id, incoming.security_token())?;
+        incoming.signature_method().map_err(wire)?;
+        let now = now_ms.div_euclid(1000);
+        let time = incoming.timestamp().map_err(wire)?;
+        if (now - time).abs() > SKEW_SECONDS || time < self.nonces.not_before() {
+            return Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into());
+        }
+        incoming.verify(&key.credential).map_err(wire)?;
+        let nonce = incoming.nonce().unwrap_or_default();
+        match self.nonces.take(id, nonce, now, time + SKEW_SECONDS) {
+            Ok(()) => Ok(Arc::clone(&key.principal)),
+            Err(NonceError::Used) => Err(Refusal::new(&catalogue::NONCE_USED).into()),
+            Err(NonceError::Full(_)) => Err(Refusal::new(&catalogue::THROTTLING_USER).into()),
+            Err(NonceError::Log(error)) => Err(Failure::Internal(format!("nonce log: {error}"))),
+        }
+    }
+
+    fn key(&self, id: &str) -> Result<&Key, Refusal> {
+        let key = self.keyring.get(id).ok_or_else(|| Refusal::new(&catalogue::ACCESS_KEY_NOT_FOUND))?;
+        if key.active { Ok(key) } else { Err(Refusal::new(&catalogue::ACCESS_KEY_INACTIVE)) }
+    }
+}
+
+/// A temporary key must bring its token, and a permanent one has none.
+fn check_token(id: &str, token: Option<&str>) -> Result<(), Refusal> {
+    match token {
+        None if id.starts_with(TEMPORARY) => Err(Refusal::new(&catalogue::MISSING).parameter("SecurityToken")),
+        None => Ok(()),
+        Some(_) => Err(Refusal::new(&catalogue::TOKEN_MALFORMED)),
+    }
+}
+
+/// The operation that a verified request asks for.
+pub(crate) fn route(incoming: &Incoming<'_>) -> Result<&'static Operation, Refusal> {
+    let given = |value: Option<&str>, name: &'static str| match value {
+        Some(value) if !value.is_empty() => Ok(value.to_owned()),
+        Some(_) | None => Err(Refusal::new(&catalogue::MISSING).parameter(name)),
+    };
+    let version = given(incoming.version(), "Version")?;
+    let action = given(incoming.action(), "Action")?;
+    let product = Product::of_version(&version).ok_or_else(|| Refusal::new(&catalogue::INVALID_VERSION))?;
+    operation::find(product, &action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))
+}
+
+/// Refuses what the principal's policies do not allow.
+pub(crate) fn authorise(
+    principal: &Principal,
+    operation: &Operation,
+    args: &Args<'_>,
+    peer: Peer,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    let (Some(action), Identity::User { id, policies, .. }) = (operation.permission, &principal.identity) else {
+        return Ok(());
+    };
+    let resource = resource(operation, principal, args);
+    let mut context = PolicyContext::new();
+    context.insert("acs:SourceIp", peer.address.to_string());
+    context.insert("acs:SecureTransport", peer.secure.to_string());
+    context.insert("acs:CurrentTime", iso8601(now_ms));
+    context.insert("acs:MFAPresent", "false");
+    context.insert("acs:PrincipalArn", principal.arn());
+    let decision = policy::evaluate(policies, &AccessRequest { action, resource: &resource, context: &context });
+    let kind = match decision {
+        Decision::Allow => return Ok(()),
+        Decision::ExplicitDeny => "ExplicitDeny",
+        Decision::ImplicitDeny => "ImplicitDeny",
+    };
+    let code = match operation.product {
+        Product::Kms => &catalogue::FORBIDDEN_KMS,
+        Product::Vpc | Product::Sts | Product::Location => &catalogue::FORBIDDEN,
+    };
+    let mut refusal = Refusal::new(code);
+    let members: [(&str, &str); 6] = [
+        ("AuthAction", action),
+        ("AuthPrincipalType", "SubUser"),
+        ("AuthPrincipalOwnerId", principal.account.as_str()),
+        ("AuthPrincipalDisplayName", id),
+        ("NoPermissionType", kind),
+        ("PolicyType", "AccountLevelIdentityBasedPolicy"),
+    ];
+    refusal.access_denied =
+        Some(members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>());
+    Err(refusal)
+}
+
+/// Fills the slots of an operation's ARN: `{accountId}`, and parameters by name.
+fn resource(operation: &Operation, principal: &Principal, args: &Args<'_>) -> String {
+    let mut arn = String::with_capacity(96);
+    let mut rest = operation.resource;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (slot, after) = after.split_once('}').unwrap_or((after, ""));
+        arn.push_str(before);
+        arn.push_str(match slot {
+            "accountId" => principal.account.as_str(),
+            parameter => args.raw(parameter).unwrap_or("*"),
+        });
+        rest = after;
+    }
+    arn.push_str(rest);
+    arn
+}
+
+/// Gives each fault of the wire its code.
+pub(crate) fn wire(error: WireError) -> Refusal {
+    let malformed = |error: &WireError| Refusal::new(&catalogue::REQUEST_MALFORMED).because(format!("({error})"));
+    match error {
+        WireError::Missing(name) => Refusal::new(&catalogue::MISSING).parameter(name),
+        WireError::SignatureMethod(_) => Refusal::new(&catalogue::SIGNATURE_METHOD),
+        WireError::SignatureVersion(_) => Refusal::new(&catalogue::SIGNATURE_VERSION),
+        WireError::TimestampFormat => Refusal::new(&catalogue::TIMESTAMP_FORMAT),
+        WireError::IncompleteSignature(detail) => {
+            Refusal::new(&catalogue::SIGNATURE_INCOMPLETE).because(format!("({detail})"))
+        }
+        WireError::SignatureMismatch { string_to_sign } => {
+            Refusal::new(&catalogue::SIGNATURE_MISMATCH).whole_value(string_to_sign)
+        }
+        WireError::Method => Refusal::new(&catalogue::METHOD_UNSUPPORTED),
+        WireError::TooManyParameters { .. }
+        | WireError::NameTooLong { .. }
+        | WireError::ValueTooLong { .. }
+        | WireError::Encoding(_)
+        | WireError::UnsupportedMediaType(_)
+        | WireError::Path
+        | WireError::ConflictingParameter(_)
+        | WireError::Unsupported(_) => malformed(&error),
+    }
+}

@@ -1,0 +1,158 @@
+//! The access keys that sign requests, and whose they are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tongguan_model::id::AccountId;
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_rpc::{Credential, Secret};
+use tongguan_store::{Store, StoreError, Verdict};
+
+use crate::context::random;
+use crate::vault::{SealError, Vault};
+
+/// One access key.
+#[derive(Debug)]
+pub struct Key {
+    /// Access key id.
+    pub id: String,
+    /// What verifies its signatures.
+    pub credential: Credential,
+    /// Whose it is.
+    pub principal: Arc<Principal>,
+    /// Whether it may be used.
+    pub active: bool,
+}
+
+/// Every access key, by id.
+#[derive(Debug, Default)]
+pub struct Keyring {
+    keys: HashMap<String, Key>,
+}
+
+impl Keyring {
+    /// Adds a key, replacing one of the same id.
+    pub fn insert(&mut self, key: Key) {
+        self.keys.insert(key.id.clone(), key);
+    }
+
+    /// The key of this id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Key> {
+        self.keys.get(id)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// The account's own key as it was given or made.
+#[derive(Debug)]
+pub struct RootKey {
+    /// The account.
+    pub account: AccountId,
+    /// Access key id.
+    pub id: String,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+impl RootKey {
+    /// The key as it stands in the keyring.
+    #[must_use]
+    pub fn into_key(self) -> Key {
+        let principal = Arc::new(Principal { account: self.account, identity: Identity::Root });
+        Key { id: self.id, credential: Credential::Secret(self.secret), principal, active: true }
+    }
+}
+
+/// Why the keys could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret did not open.
+    #[error("access key `{id}`: {source}")]
+    Sealed {
+        /// Which key.
+        id: String,
+        /// Why.
+        source: SealError,
+    },
+    /// A secret is not text.
+    #[error("access key `{0}` has a secret that is not text")]
+    NotText(String),
+}
+
+/// The access keys in the store.
+///
+/// # Errors
+/// The store fails, or a secret does not open under the vault's master key.
+pub fn stored_keys(store: &Store, vault: &Vault) -> Result<Vec<RootKey>, KeyringError> {
+    let mut keys = Vec::new();
+    for sealed in store.read(|snapshot| snapshot.access_keys())? {
+        let secret = vault
+            .open(&purpose(&sealed.id), &sealed.sealed_secret)
+            .map_err(|source| KeyringError::Sealed { id: sealed.id.clone(), source })?;
+        let secret =
+            std::str::from_utf8(&secret).map_err(|_| KeyringError::NotText(sealed.id.clone()))?.to_owned();
+        keys.push(RootKey { account: sealed.account, id: sealed.id, secret: Secret::from(secret) });
+    }
+    Ok(keys)
+}
+
+/// A new access key for `account`; it counts only once it is stored.
+#[must_use]
+pub fn new_root_key(account: AccountId) -> RootKey {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    RootKey {
+        account,
+        id: format!("LTAI5t{}", characters::<18>(LETTERS)),
+        secret: Secret::from(characters::<30>(LETTERS)),
+    }
+}
+
+/// Stores an access key, its secret sealed.
+///
+/// # Errors
+/// The store or the vault fails.
+pub fn store_root_key(store: &Store, vault: &Vault, key: &RootKey, now_ms: i64) -> Result<(), KeyringError> {
+    let sealed = vault
+        .seal(&purpose(&key.id), key.secret.expose().as_bytes())
+        .map_err(|source| KeyringError::Sealed { id: key.id.clone(), source })?;
+    let (id, account) = (key.id.clone(), key.account.clone());
+    store.write_blocking(move |tx| {
+        tx.ensure_account(&account, now_ms)?;
+        tx.put_access_key(&id, &account, &sealed, now_ms)?;
+        Ok(Verdict::Keep(()))
+    })?;
+    Ok(())
+}
+
+/// A new account id: sixteen decimal digits, the first of them 1 as in the documented samples.
+#[must_use]
+pub fn new_account_id() -> AccountId {
+    AccountId::new(format!("1{}", characters::<15>(b"0123456789")))
+}
+
+fn purpose(id: &str) -> String {
+    format!("access-key:{id}")
+}
+
+/// Random characters without bias: bytes beyond the last whole multiple are drawn again.
+fn characters<const N: usize>(alphabet: &[u8]) -> String {
+    let limit = 256 - 256 % alphabet.len();
+    let mut text = String::with_capacity(N);
+    while text.len() < N {
+        for byte in random::<64>() {
+            if usize::from(byte) < limit && text.len() < N {
+                text.push(char::from(alphabet[usize::from(byte) % alphabet.len()]));
+            }
+        }
+    }
+    text
+}

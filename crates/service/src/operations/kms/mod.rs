@@ -1,0 +1,31 @@
+//! Product Kms, version 2016-01-20: the certificates that gateways are bound to.
+
+pub mod create_certificate;
+pub mod delete_certificate;
+pub mod describe_certificate;
+pub mod get_certificate;
+pub mod update_certificate_status;
+pub mod upload_certificate;
+
+use tongguan_model::certificate::Certificate;
+
+use crate::catalogue;
+use crate::operation::{Failure, Parameter, Shape, required};
+
+/// `CertificateId`.
+const CERTIFICATE_ID: Parameter = required("CertificateId", Shape::Text, "Id of the certificate: a GUID.");
+
+/// The certificate, or the refusal that there is none.
+fn existing(certificate: Option<Certificate>) -> Result<Certificate, Failure> {
+    certificate.ok_or_else(|| (&catalogue::CERTIFICATE_NOT_FOUND).into())
+}
+
+/// A certificate's ARN.
+fn arn(certificate: &Certificate) -> String {
+    format!("acs:kms:{}:{}:certificate/{}", certificate.region, certificate.account, certificate.id)
+}
+
+/// What a sealed private key is for: it opens for no other certificate.
+fn key_purpose(certificate_id: &str) -> String {
+    format!("certificate-key:{certificate_id}")
+}

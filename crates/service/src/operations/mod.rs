@@ -1,0 +1,130 @@
+//! One file per operation, one line in the table.
+//!
+//! Adding an operation touches: its file (a static [`Operation`] with its parameters, errors and
+//! handler), its line in [`ALL`], and one success and one refusal case under `conformance/`.
+
+pub mod kms;
+pub mod location;
+pub mod sts;
+pub mod vpc;
+
+use crate::operation::Operation;
+
+/// The table of operations.
+pub static ALL: &[&Operation] = &[
+    &vpc::dissociate_vpn_gateway_with_certificate::OPERATION,
+    &vpc::associate_vpn_gateway_with_certificate::OPERATION,
+    &vpc::list_vpn_certificate_associations::OPERATION,
+    &vpc::create_vpn_gateway::OPERATION,
+    &vpc::describe_vpn_gateway::OPERATION,
+    &vpc::describe_vpn_gateways::OPERATION,
+    &vpc::modify_vpn_gateway_attribute::OPERATION,
+    &vpc::delete_vpn_gateway::OPERATION,
+    &vpc::describe_regions::OPERATION,
+    &vpc::describe_zones::OPERATION,
+    &vpc::create_vpc::OPERATION,
+    &vpc::describe_vpcs::OPERATION,
+    &vpc::describe_vpc_attribute::OPERATION,
+    &vpc::delete_vpc::OPERATION,
+    &vpc::create_vswitch::OPERATION,
+    &vpc::describe_vswitches::OPERATION,
+    &vpc::describe_vswitch_attributes::OPERATION,
+    &vpc::delete_vswitch::OPERATION,
+    &vpc::tag_resources::OPERATION,
+    &vpc::un_tag_resources::OPERATION,
+    &vpc::list_tag_resources::OPERATION,
+    &kms::create_certificate::OPERATION,
+    &kms::upload_certificate::OPERATION,
+    &kms::get_certificate::OPERATION,
+    &kms::describe_certificate::OPERATION,
+    &kms::update_certificate_status::OPERATION,
+    &kms::delete_certificate::OPERATION,
+    &sts::get_caller_identity::OPERATION,
+    &location::describe_endpoints::OPERATION,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::Shape;
+
+    #[test]
+    fn the_table_is_sound() {
+        for (place, operation) in ALL.iter().enumerate() {
+            let again = ALL[place + 1..]
+                .iter()
+                .any(|other| other.product == operation.product && other.action == operation.action);
+            assert!(!again, "{} stands twice", operation.action);
+            for parameter in operation.parameters {
+                let count = operation.parameters.iter().filter(|other| other.name == parameter.name).count();
+                assert_eq!(count, 1, "{} takes {} twice", operation.action, parameter.name);
+                assert!(!parameter.about.is_empty());
+            }
+            if let Some(permission) = operation.permission {
+                assert!(permission.ends_with(operation.action), "{permission}");
+            }
+            if let Some(subject) = operation.subject {
+                assert!(operation.takes(subject), "{} has no {subject}", operation.action);
+            }
+        }
+    }
+
+    /// The table against the operation data that it is made from.
+    #[test]
+    fn the_table_agrees_with_the_recorded_documentation() {
+        for operation in ALL {
+            let product = operation.product.as_str().to_lowercase();
+            let path = format!("{}/../../docs/api/{product}/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+            let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(page["version"], operation.product.version());
+            let root = page["xml_root"].as_str().unwrap();
+            assert_eq!(operation.xml_root(), root);
+            if let Some(action) = page["ram"]["action"].as_str() {
+                assert_eq!(operation.permission, Some(action), "{}", operation.action);
+            }
+            if let Some(resource) = page["ram"]["resource"].as_str() {
+                let ours = operation.resource.to_lowercase();
+                assert_eq!(ours, resource.to_lowercase(), "{}", operation.action);
+            }
+            for parameter in page["parameters"].as_array().unwrap() {
+                let wire = parameter["wire"].as_str().unwrap();
+                let documented = parameter["documented"] != false;
+                if !documented || wire.contains(".N.") {
+                    continue;
+                }
+                let name = wire.trim_end_matches(".N");
+                let known = operation.parameters.iter().find(|known| known.name == name);
+                let known = known.unwrap_or_else(|| panic!("{} lacks {name}", operation.action));
+                assert_eq!(known.required, parameter["required"] == true, "{}: {name}", operation.action);
+                let shape = match parameter["type"].as_str().unwrap() {
+                    "string" => Shape::Text,
+                    "integer" | "long" => Shape::Integer,
+                    "boolean" => Shape::Boolean,
+                    "array<string>" => Shape::List,
+                    "array<object>" => Shape::Tags,
+                    "json-string" => Shape::Json,
+                    other => panic!("{}: unknown type {other}", operation.action),
+                };
+                assert_eq!(known.shape, shape, "{}: {name}", operation.action);
+            }
+        }
+    }
+
+    /// Documented codes of the three certificate operations are answered with their exact texts.
+    #[test]
+    fn documented_errors_are_exact() {
+        for operation in &ALL[..3] {
+            let path =
+                format!("{}/../../docs/api/vpc/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
+            let page: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            for error in page["errors"].as_array().unwrap() {
+                let known = operation.errors.iter().any(|code| {
+                    error["code"] == code.code && error["message"] == code.message && error["http"] == code.status
+                });
+                assert!(known, "{} does not answer {}", operation.action, error["code"]);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! DeleteVSwitch: deletes an empty vSwitch. Source: `docs/api/vpc/DeleteVSwitch.json`.
+
+use tongguan_model::network::NetworkStatus;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue::{self as c, Refusal};
+use crate::context::Context;
+use crate::operation::{
+    Answer, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required,
+};
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVSwitch",
+    summary: "Delete a vSwitch.",
+    permission: Some("vpc:DeleteVSwitch"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    parameters: &[REGION_OPTIONAL, required("VSwitchId", Shape::Text, "Id of the vSwitch."), DRY_RUN],
+    subject: Some("VSwitchId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::DRY_RUN,
+        &c::VSWITCH_NOT_FOUND,
+        &c::VSWITCH_STATUS,
+        &c::VSWITCH_IN_USE,
+    ],
+    handler: Handler::Write(delete),
+};
+
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let region = args.region()?;
+    let id = args.required("VSwitchId").to_owned();
+    let account = call.principal.account.clone();
+    Ok(Box::new(move |tx| {
+        let vswitch = tx
+            .vswitch(&account, &id)?
+            .filter(|vswitch| region.is_none_or(|region| region.id == vswitch.region.as_str()))
+            .ok_or_else(|| Refusal::new(&c::VSWITCH_NOT_FOUND))?;
+        if vswitch.status() != NetworkStatus::Available {
+            return Err((&c::VSWITCH_STATUS).into());
+        }
+        if tx.gateways_in_vswitch(&vswitch.id)? > 0 {
+            return Err((&c::VSWITCH_IN_USE).into());
+        }
+        tx.delete_vswitch(&vswitch)?;
+        Ok(Answer::new())
+    }))
+}

@@ -1,0 +1,68 @@
+//! Product Vpc, version 2016-04-28: VPN gateways, their certificates, and the network under them.
+
+pub mod associate_vpn_gateway_with_certificate;
+pub mod create_vpc;
+pub mod create_vpn_gateway;
+pub mod create_vswitch;
+pub mod delete_vpc;
+pub mod delete_vpn_gateway;
+pub mod delete_vswitch;
+pub mod describe_regions;
+pub mod describe_vpc_attribute;
+pub mod describe_vpcs;
+pub mod describe_vpn_gateway;
+pub mod describe_vpn_gateways;
+pub mod describe_vswitch_attributes;
+pub mod describe_vswitches;
+pub mod describe_zones;
+pub mod dissociate_vpn_gateway_with_certificate;
+pub mod list_tag_resources;
+pub mod list_vpn_certificate_associations;
+pub mod modify_vpn_gateway_attribute;
+pub mod tag_resources;
+pub mod un_tag_resources;
+
+mod shapes;
+mod taggable;
+
+use tongguan_model::gateway::VpnGateway;
+use tongguan_model::id::AccountId;
+use tongguan_model::region::Region;
+use tongguan_store::{IntentKind, Tx};
+
+use crate::args::Args;
+use crate::catalogue::{self, Refusal};
+use crate::context::{Context, default_resource_group};
+use crate::operation::Failure;
+
+/// The account's gateway in the region of the call.
+fn gateway_in(
+    gateway: Option<VpnGateway>,
+    region: Option<&'static Region>,
+) -> Result<VpnGateway, Failure> {
+    gateway
+        .filter(|gateway| region.is_none_or(|region| region.id == gateway.region.as_str()))
+        .ok_or_else(|| (&catalogue::GATEWAY_NOT_FOUND).into())
+}
+
+/// The region that a call names, or the service's own where it may leave it out.
+fn region_or_default(context: &Context, args: &Args<'_>) -> Result<&'static Region, Refusal> {
+    Ok(args.region()?.unwrap_or(context.settings.default_region))
+}
+
+/// The resource group of a new resource.
+fn resource_group(args: &Args<'_>, account: &AccountId) -> Result<String, Refusal> {
+    match args.text("ResourceGroupId") {
+        None => Ok(default_resource_group(account)),
+        Some(group) if group.starts_with("rg-") => Ok(group.to_owned()),
+        Some(_) => Err(Refusal::new(&catalogue::INVALID_RESOURCE_GROUP)),
+    }
+}
+
+/// Writes down the next generation of a gateway and that it is to be applied.
+fn intend(context: &Context, tx: &Tx<'_>, gateway: &mut VpnGateway, change: &str, now_ms: i64) -> Result<(), Failure> {
+    gateway.intended += 1;
+    let due_ms = context.dataplane.first_try(now_ms);
+    tx.insert_intent(gateway.id.as_str(), IntentKind::Gateway, gateway.intended, change, now_ms, due_ms)?;
+    Ok(())
+}

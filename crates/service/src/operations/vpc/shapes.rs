@@ -1,0 +1,342 @@
+//! How gateways, VPCs and vSwitches are shown; shared by the operations that show them.
+
+use serde::Serialize;
+use tongguan_model::cidr;
+use tongguan_model::gateway::{ChargeType, VpnGateway};
+use tongguan_model::network::{VSwitch, Vpc};
+use tongguan_store::{Snapshot, StoreError, TagRow};
+
+use crate::context::iso8601;
+
+/// `Tags.Tag[]`.
+#[derive(Serialize)]
+pub(super) struct Tags {
+    #[serde(rename = "Tag")]
+    tags: Vec<ShownTag>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShownTag {
+    key: String,
+    value: String,
+}
+
+impl Tags {
+    pub(super) fn of(snapshot: &Snapshot<'_>, resource: &str) -> Result<Self, StoreError> {
+        let tags = snapshot.tags_of(resource)?;
+        Ok(Self { tags: tags.into_iter().map(|TagRow { key, value, .. }| ShownTag { key, value }).collect() })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EniInstanceIds {
+    eni_instance_id: Vec<String>,
+}
+
+/// What the data plane of this release offers, in the words of the field `Tag`.
+const FEATURES: &str = r#"{"VpnEnableBgp":"false","VisuallySsl":"false","PbrPriority":"false","VpnNewImage":"true","description":"tongguan","VpnVersion":"v1.0.0"}"#;
+
+/// A gateway as DescribeVpnGateway and DescribeVpnGateways show it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ShownGateway {
+    vpn_gateway_id: String,
+    name: String,
+    description: String,
+    status: &'static str,
+    business_status: &'static str,
+    vpn_type: &'static str,
+    gateway_type: &'static str,
+    network_type: &'static str,
+    vpc_id: String,
+    v_switch_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disaster_recovery_v_switch_id: Option<String>,
+    internet_ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disaster_recovery_internet_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ssl_vpn_internet_ip: Option<String>,
+    spec: String,
+    ipsec_vpn: &'static str,
+    ssl_vpn: &'static str,
+    ssl_max_connections: u32,
+    enable_bgp: bool,
+    auto_propagate: bool,
+    charge_type: &'static str,
+    create_time: i64,
+    end_time: i64,
+    resource_group_id: String,
+    tag: &'static str,
+    tags: Tags,
+    eni_instance_ids: EniInstanceIds,
+}
+
+impl ShownGateway {
+    pub(super) fn of(snapshot: &Snapshot<'_>, gateway: VpnGateway) -> Result<Self, StoreError> {
+        let on = |on: bool| if on { "enable" } else { "disable" };
+        let tags = Tags::of(snapshot, gateway.id.as_str())?;
+        Ok(Self {
+            status: gateway.status().as_str(),
+            business_status: gateway.business_status.as_str(),
+            vpn_type: gateway.vpn_type.as_str(),
+            gateway_type: "Traditional",
+            network_type: gateway.network_type.as_str(),
+            vpc_id: gateway.vpc.to_string(),
+            v_switch_id: gateway.vswitch.as_ref().map(ToString::to_string).unwrap_or_default(),
+            disaster_recovery_v_switch_id: gateway.disaster_recovery_vswitch.as_ref().map(ToString::to_string),
+            ssl_vpn_internet_ip: (gateway.ssl && gateway.disaster_recovery_ip.is_some())
+                .then(|| gateway.internet_ip.clone()),
+            internet_ip: gateway.internet_ip,
+            disaster_recovery_internet_ip: gateway.disaster_recovery_ip,
+            spec: format!("{}M", gateway.bandwidth),
+            ipsec_vpn: on(gateway.ipsec),
+            ssl_vpn: on(gateway.ssl),
+            ssl_max_connections: gateway.ssl_connections,
+            enable_bgp: false,
+            auto_propagate: gateway.auto_propagate,
+            charge_type: charge_type(gateway.charge_type),
+            create_time: gateway.created_ms,
+            end_time: gateway.end_ms,
+            resource_group_id: gateway.resource_group,
+            tag: FEATURES,
+            tags,
+            eni_instance_ids: EniInstanceIds { eni_instance_id: Vec::new() },
+            name: gateway.name,
+            description: gateway.description,
+            vpn_gateway_id: gateway.id.to_string(),
+        })
+    }
+}
+
+fn charge_type(charge: ChargeType) -> &'static str {
+    charge.as_str()
+}
+
+/// Wrapped lists of texts: `{Wrapper: {Inner: [..]}}`.
+macro_rules! wrapped {
+    ($($name:ident $field:literal),+ $(,)?) => {$(
+        #[derive(Serialize)]
+        struct $name {
+            #[serde(rename = $field)]
+            items: Vec<String>,
+        }
+    )+};
+}
+wrapped! {
+    VSwitchIds "VSwitchId",
+    UserCidrs "UserCidr",
+    SecondaryCidrBlocks "SecondaryCidrBlock",
+    NatGatewayIds "NatGatewayIds",
+    RouterTableIds "RouterTableIds",
+    Ipv6CidrBlocks "Ipv6CidrBlock",
+    AssociatedCens "AssociatedCen",
+    AssociatedPropagationSources "AssociatedPropagationSources",
+}
+
+/// What DescribeVpcs and DescribeVpcAttribute both show of a VPC.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ShownVpc {
+    vpc_id: String,
+    vpc_name: String,
+    description: String,
+    status: &'static str,
+    cidr_block: String,
+    #[serde(rename = "Ipv6CidrBlock")]
+    ipv6_cidr_block: &'static str,
+    #[serde(rename = "Ipv6CidrBlocks")]
+    ipv6_cidr_blocks: Ipv6CidrBlocks,
+    #[serde(rename = "EnabledIpv6")]
+    enabled_ipv6: bool,
+    secondary_cidr_blocks: SecondaryCidrBlocks,
+    user_cidrs: UserCidrs,
+    v_router_id: String,
+    v_switch_ids: VSwitchIds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    router_table_ids: Option<RouterTableIds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nat_gateway_ids: Option<NatGatewayIds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    associated_cens: Option<AssociatedCens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    associated_propagation_sources: Option<AssociatedPropagationSources>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud_resources: Option<CloudResources>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classic_link_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "SupportIpv4Gateway")]
+    support_ipv4_gateway: Option<bool>,
+    region_id: String,
+    owner_id: u64,
+    is_default: bool,
+    dns_hostname_status: &'static str,
+    dhcp_options_set_id: &'static str,
+    dhcp_options_set_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cen_status: Option<&'static str>,
+    creation_time: String,
+    resource_group_id: String,
+    tags: Tags,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CloudResources {
+    cloud_resource_set_type: Vec<CloudResource>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct CloudResource {
+    resource_type: &'static str,
+    resource_count: u64,
+}
+
+impl ShownVpc {
+    /// As a row of DescribeVpcs.
+    pub(super) fn row(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<Self, StoreError> {
+        let tables = vec![vpc.route_table.clone()];
+        let mut shown = Self::common(snapshot, vpc)?;
+        shown.router_table_ids = Some(RouterTableIds { items: tables });
+        shown.nat_gateway_ids = Some(NatGatewayIds { items: Vec::new() });
+        shown.cen_status = Some("Detached");
+        Ok(shown)
+    }
+
+    /// As the answer of DescribeVpcAttribute.
+    pub(super) fn attribute(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<Self, StoreError> {
+        let gateways = snapshot.gateways_in_vpc(&vpc.id)?;
+        let mut shown = Self::common(snapshot, vpc)?;
+        let counted = [
+            ("VSwitch", shown.v_switch_ids.items.len() as u64),
+            ("VRouter", 1),
+            ("RouteTable", 1),
+            ("VpnGateway", gateways),
+        ];
+        shown.cloud_resources = Some(CloudResources {
+            cloud_resource_set_type: counted
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(resource_type, resource_count)| CloudResource { resource_type, resource_count })
+                .collect(),
+        });
+        shown.associated_cens = Some(AssociatedCens { items: Vec::new() });
+        shown.associated_propagation_sources = Some(AssociatedPropagationSources { items: Vec::new() });
+        shown.classic_link_enabled = Some(false);
+        shown.support_ipv4_gateway = Some(false);
+        Ok(shown)
+    }
+
+    fn common(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<Self, StoreError> {
+        let vswitches = snapshot.vswitches_in(&vpc.id)?;
+        let tags = Tags::of(snapshot, vpc.id.as_str())?;
+        Ok(Self {
+            status: vpc.status().as_str(),
+            vpc_id: vpc.id.to_string(),
+            vpc_name: vpc.name,
+            description: vpc.description,
+            cidr_block: vpc.cidr,
+            ipv6_cidr_block: "",
+            ipv6_cidr_blocks: Ipv6CidrBlocks { items: Vec::new() },
+            enabled_ipv6: false,
+            secondary_cidr_blocks: SecondaryCidrBlocks { items: Vec::new() },
+            user_cidrs: UserCidrs { items: split(&vpc.user_cidrs) },
+            v_router_id: vpc.vrouter,
+            v_switch_ids: VSwitchIds { items: vswitches.into_iter().map(|v| v.id.to_string()).collect() },
+            router_table_ids: None,
+            nat_gateway_ids: None,
+            associated_cens: None,
+            associated_propagation_sources: None,
+            cloud_resources: None,
+            classic_link_enabled: None,
+            support_ipv4_gateway: None,
+            region_id: vpc.region.to_string(),
+            owner_id: number(vpc.account.as_str()),
+            is_default: false,
+            dns_hostname_status: if vpc.dns_hostname { "ENABLED" } else { "DISABLED" },
+            dhcp_options_set_id: "",
+            dhcp_options_set_status: "",
+            cen_status: None,
+            creation_time: iso8601(vpc.created_ms),
+            resource_group_id: vpc.resource_group,
+            tags,
+        })
+    }
+}
+
+/// A vSwitch as DescribeVSwitches and DescribeVSwitchAttributes show it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ShownVSwitch {
+    v_switch_id: String,
+    v_switch_name: String,
+    description: String,
+    status: &'static str,
+    vpc_id: String,
+    zone_id: String,
+    cidr_block: String,
+    #[serde(rename = "Ipv6CidrBlock")]
+    ipv6_cidr_block: &'static str,
+    #[serde(rename = "EnabledIpv6")]
+    enabled_ipv6: bool,
+    available_ip_address_count: u64,
+    creation_time: String,
+    is_default: bool,
+    network_acl_id: &'static str,
+    owner_id: u64,
+    resource_group_id: String,
+    route_table: RouteTable,
+    share_type: &'static str,
+    tags: Tags,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RouteTable {
+    route_table_id: String,
+    route_table_type: &'static str,
+}
+
+impl ShownVSwitch {
+    pub(super) fn of(snapshot: &Snapshot<'_>, vswitch: VSwitch) -> Result<Self, StoreError> {
+        let vpc = snapshot.vpc(&vswitch.account, vswitch.vpc.as_str())?;
+        let taken = snapshot.gateways_in_vswitch(&vswitch.id)?;
+        let usable = vswitch.cidr.parse().map_or(0, cidr::usable_addresses);
+        let tags = Tags::of(snapshot, vswitch.id.as_str())?;
+        Ok(Self {
+            status: vswitch.status().as_str(),
+            v_switch_id: vswitch.id.to_string(),
+            v_switch_name: vswitch.name,
+            description: vswitch.description,
+            vpc_id: vswitch.vpc.to_string(),
+            zone_id: vswitch.zone,
+            cidr_block: vswitch.cidr,
+            ipv6_cidr_block: "",
+            enabled_ipv6: false,
+            available_ip_address_count: usable.saturating_sub(taken),
+            creation_time: iso8601(vswitch.created_ms),
+            is_default: false,
+            network_acl_id: "",
+            owner_id: number(vswitch.account.as_str()),
+            resource_group_id: vswitch.resource_group,
+            route_table: RouteTable {
+                route_table_id: vpc.map(|vpc| vpc.route_table).unwrap_or_default(),
+                route_table_type: "System",
+            },
+            share_type: "",
+            tags,
+        })
+    }
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split(',').filter(|item| !item.is_empty()).map(Into::into).collect()
+}
+
+/// Account ids are decimal; the owner of network resources is shown as a number.
+fn number(account: &str) -> u64 {
+    account.parse().unwrap_or(0)
+}

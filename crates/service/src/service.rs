@@ -1,0 +1,368 @@
+//! Carries a request from bytes to its answer: the order of checks in one place.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_type, recommend_url};
+use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
+use tracing::{error, warn};
+
+use crate::args::Args;
+use crate::call::{Call, Reply};
+use crate::catalogue::{self, Code, Refusal};
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::gate::{self, Gate, Peer};
+use crate::keyring::Keyring;
+use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+
+/// An answer ready to be sent.
+#[derive(Debug)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Content type, exact.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: Vec<u8>,
+    /// Id of the request.
+    pub request_id: String,
+    /// Error code, if it was refused.
+    pub code: Option<String>,
+}
+
+/// The service: everything behind the listener.
+#[derive(Debug)]
+pub struct Service {
+    context: Context,
+    gate: Gate,
+    engine: Engine,
+    limits: Limits,
+}
+
+/// What is known of a request on its way.
+struct Trail<'a> {
+    request_id: String,
+    host: &'a str,
+    peer: Peer,
+    now_ms: i64,
+    format: Format,
+    access_key: Option<String>,
+    principal: Option<Arc<Principal>>,
+    operation: Option<&'static Operation>,
+    action: Option<String>,
+    resource: Option<String>,
+    /// The audit record was written with the change.
+    audited: bool,
+}
+
+impl Service {
+    /// Puts the service together.
+    #[must_use]
+    pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Self {
+        let engine = Engine::new(context.clone());
+        Self { context, gate: Gate { keyring, nonces }, engine, limits: Limits::default() }
+    }
+
+    /// The engine, to be run beside the listener.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
+    /// The context, for those who look behind the API.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Notes an orderly stop.
+    pub fn close(&self) {
+        if let Err(error) = self.gate.nonces.close() {
+            warn!(%error, "the nonce log was not closed in order");
+        }
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: HttpRequest<'_>, peer: Peer) -> Response {
+        let host = request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let mut trail = self.trail(host, peer);
+        let outcome = match tongguan_rpc::parse(request, &self.limits) {
+            Err(error) => Err(gate::wire(error).into()),
+            Ok(incoming) => self.carry_out(&incoming, &mut trail).await,
+        };
+        self.finish(trail, outcome).await
+    }
+
+    /// Answers a request that cannot be read at all: too large, or cut off.
+    pub async fn refuse(&self, host: &str, peer: Peer, code: &'static Code) -> Response {
+        let trail = self.trail(host, peer);
+        self.finish(trail, Err(code.into())).await
+    }
+
+    fn trail<'a>(&self, host: &'a str, peer: Peer) -> Trail<'a> {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let request_id = uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned();
+        Trail {
+            request_id,
+            host,
+            peer,
+            now_ms: self.context.clock.now_ms(),
+            format: Format::Json,
+            access_key: None,
+            principal: None,
+            operation: None,
+            action: None,
+            resource: None,
+            audited: false,
+        }
+    }
+
+    /// The order of checks.
+    async fn carry_out(&self, incoming: &Incoming<'_>, trail: &mut Trail<'_>) -> Result<Reply, Failure> {
+        trail.format = incoming.format();
+        trail.access_key = incoming.access_key_id().map(cut);
+        trail.action = incoming.action().map(cut);
+        let principal = self.gate.authenticate(incoming, trail.now_ms)?;
+        trail.principal = Some(Arc::clone(&principal));
+        let operation = gate::route(incoming)?;
+        trail.operation = Some(operation);
+        if operation.product == Product::Kms {
+            trail.request_id.make_ascii_lowercase();
+        }
+        let args = Args::new(operation, incoming.parameters());
+        trail.resource = operation.subject.and_then(|name| args.raw(name)).map(cut);
+        gate::authorise(&principal, operation, &args, trail.peer, trail.now_ms)?;
+        let call = Call {
+            request_id: trail.request_id.clone(),
+            operation,
+            principal,
+            now_ms: trail.now_ms,
+            host: trail.host.to_owned(),
+            secure: trail.peer.secure,
+            source: trail.peer.address,
+            format: trail.format,
+        };
+        args.require_all()?;
+        args.region()?;
+        match operation.handler {
+            Handler::Pure(answer) => answer(&self.context, &call, &args),
+            Handler::Read(read) => self.read(read, &call, &args).await,
+            Handler::Write(prepare) => {
+                let change = prepare(&self.context, &call, &args)?;
+                self.write(call, &args, change, trail).await
+            }
+            Handler::LongWrite(prepare) => {
+                let change = tokio::task::block_in_place(|| prepare(&self.context, &call, &args))?;
+                self.write(call, &args, change, trail).await
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        read: fn(&Context, &Call, &Args<'_>, &tongguan_store::Snapshot<'_>) -> Result<Reply, Failure>,
+        call: &Call,
+        args: &Args<'_>,
+    ) -> Result<Reply, Failure> {
+        let dry = args.dry_run()?;
+        let reply = self.context.store.read(|snapshot| Ok(read(&self.context, call, args, snapshot)))??;
+        if dry && call.operation.dry_run == DryRun::Refuses {
+            return Err((&catalogue::DRY_RUN).into());
+        }
+        for resource in &reply.unsettled {
+            if self.context.dataplane.looked_at(resource) {
+                self.engine.step(resource).await?;
+            }
+        }
+        Ok(reply)
+    }
+
+    async fn write(
+        &self,
+        call: Call,
+        args: &Args<'_>,
+        mut change: Change,
+        trail: &mut Trail<'_>,
+    ) -> Result<Reply, Failure> {
+        let dry = args.dry_run()?;
+        let token = args.client_token()?.filter(|_| !dry);
+        let token = token.map(|token| (token.to_owned(), args.fingerprint()));
+        let hours = i64::try_from(self.context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
+        let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
+        let call = Arc::new(call);
+        let record = trail.record(200, None);
+        let inner = Arc::clone(&call);
+        let written = self
+            .context
+            .store
+            .write(move |tx| {
+                let outcome = transact(tx, &inner, token.as_ref(), oldest_ms, &mut change);
+                match outcome {
+                    Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
+                    Ok(Done::Changed(answer)) => {
+                        tx.audit(&record)?;
+                        Ok(Verdict::Keep(Ok(Done::Changed(answer))))
+                    }
+                    Ok(repeated @ Done::Repeated(_)) => Ok(Verdict::Discard(Ok(repeated))),
+                    Err(Failure::Store(error)) => Err(error),
+                    Err(failure) => Ok(Verdict::Discard(Err(failure))),
+                }
+            })
+            .await??;
+        let answer = match written {
+            Done::Changed(answer) => {
+                trail.audited = true;
+                self.engine.notify();
+                answer
+            }
+            Done::Repeated(answer) => answer,
+        };
+        match (dry, call.operation.dry_run) {
+            (true, DryRun::Refuses) => Err((&catalogue::DRY_RUN).into()),
+            (true, DryRun::Succeeds | DryRun::None) => reply(&call, Answer::new()),
+            (false, _) => reply(&call, answer),
+        }
+    }
+
+    async fn finish(&self, mut trail: Trail<'_>, outcome: Result<Reply, Failure>) -> Response {
+        let refusal = match outcome {
+            Ok(reply) => {
+                self.audit(&mut trail, 200, None).await;
+                return Response {
+                    status: 200,
+                    content_type: content_type(trail.format),
+                    body: reply.body,
+                    request_id: trail.request_id,
+                    code: None,
+                };
+            }
+            Err(Failure::Refused(refusal)) => *refusal,
+            Err(Failure::Store(StoreError::Closed)) => Refusal::new(&catalogue::UNAVAILABLE),
+            Err(Failure::Store(error)) => {
+                error!(%error, request_id = trail.request_id, "the store failed a call");
+                Refusal::new(&catalogue::INTERNAL)
+            }
+            Err(Failure::Internal(error)) => {
+                error!(error, request_id = trail.request_id, "a bug failed a call");
+                Refusal::new(&catalogue::INTERNAL)
+            }
+        };
+        self.audit(&mut trail, refusal.code.status, Some(refusal.code().into_owned())).await;
+        render_refusal(&trail, refusal)
+    }
+
+    /// Hands the call to the audit record, unless it was written with the change.
+    async fn audit(&self, trail: &mut Trail<'_>, status: u16, code: Option<String>) {
+        if trail.audited {
+            return;
+        }
+        trail.audited = true;
+        let Err(record) = self.context.store.audit_later(trail.record(status, code)) else { return };
+        let written = self.context.store.write(move |tx| {
+            tx.audit(&record)?;
+            Ok(Verdict::Keep(()))
+        });
+        if let Err(error) = written.await {
+            error!(%error, "an audit record was not written");
+        }
+    }
+}
+
+impl Trail<'_> {
+    fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
+        AuditRecord {
+            time_ms: self.now_ms,
+            request_id: self.request_id.clone(),
+            account: self.principal.as_ref().map(|principal| principal.account.as_str().to_owned()),
+            principal: self.principal.as_ref().map(|principal| match &principal.identity {
+                Identity::Root => "root".to_owned(),
+                Identity::User { name, .. } => format!("user/{name}"),
+            }),
+            access_key: self.access_key.clone(),
+            source: self.peer.address.to_string(),
+            product: self.operation.map(|operation| operation.product.as_str()),
+            action: self.action.clone(),
+            resource: self.resource.clone(),
+            status,
+            code,
+        }
+    }
+}
+
+enum Done {
+    /// The change was made now.
+    Changed(Answer),
+    /// Nothing was changed: the answer of an earlier call under the same token, or of a dry run.
+    Repeated(Answer),
+}
+
+/// Token, change and record of the token, inside the transaction.
+fn transact(
+    tx: &Tx<'_>,
+    call: &Call,
+    token: Option<&(String, [u8; 32])>,
+    oldest_ms: i64,
+    change: &mut Change,
+) -> Result<Done, Failure> {
+    let account = &call.principal.account;
+    let action = call.operation.action;
+    if let Some((token, fingerprint)) = token
+        && let Some(stored) = tx.token(account, action, token)?
+        && stored.created_ms >= oldest_ms
+    {
+        if stored.fingerprint != fingerprint {
+            return Err((&catalogue::TOKEN_MISMATCH).into());
+        }
+        let answer = serde_json::from_str(&stored.answer);
+        return answer.map(Done::Repeated).map_err(|error| Failure::Internal(error.to_string()));
+    }
+    let answer = change(tx)?;
+    if let Some((token, fingerprint)) = token {
+        let text = serde_json::to_string(&answer).map_err(|error| Failure::Internal(error.to_string()))?;
+        tx.put_token(&NewToken {
+            account,
+            action,
+            token,
+            fingerprint,
+            answer: &text,
+            request_id: &call.request_id,
+            created_ms: call.now_ms,
+        })?;
+    }
+    Ok(Done::Changed(answer))
+}
+
+fn reply(call: &Call, mut answer: Answer) -> Result<Reply, Failure> {
+    answer.insert("RequestId".into(), call.request_id.as_str().into());
+    call.reply(&answer)
+}
+
+fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
+    let product = trail.operation.map_or(Product::Vpc, |operation| operation.product);
+    let code: Cow<'static, str> = refusal.code();
+    let kms = product == Product::Kms;
+    let body = ErrorBody {
+        request_id: &trail.request_id,
+        host_id: trail.host,
+        code: &code,
+        message: &refusal.message(),
+        recommend: recommend_url(&code, product.as_str(), &trail.request_id),
+        access_denied_detail: refusal.access_denied.take(),
+        http_status: kms.then_some(refusal.code.status),
+    };
+    Response {
+        status: refusal.code.status,
+        content_type: content_type(trail.format),
+        body: body.render(trail.format, if kms { "KMS" } else { "Error" }),
+        request_id: trail.request_id.clone(),
+        code: Some(code.into_owned()),
+    }
+}
+
+/// What a caller names is kept in the record, not mirrored at any length.
+fn cut(text: &str) -> String {
+    const KEPT: usize = 128;
+    text.chars().take(KEPT).collect()
+}
