@@ -271,7 +271,12 @@ impl VpnGateway {
     ///
     /// # Errors
     /// Not settled, then not bound.
-    pub fn unbind(&self, bindings: &[Binding], role: Role, certificate: &CertificateId) -> Result<(), Refusal> {
+    pub fn unbind(
+        &self,
+        bindings: &[Binding],
+        role: Role,
+        certificate: &CertificateId,
+    ) -> Result<(), Refusal> {
         self.settled()?;
         let bound = bindings.iter().any(|held| held.role == role && held.certificate == *certificate);
         if bound { Ok(()) } else { Err(Refusal::NotBound) }
@@ -375,7 +380,12 @@ mod tests {
     }
 
     fn fit() -> BindingFacts {
-        BindingFacts { status: CertificateStatus::Active, sm: true, not_before: i64::MIN, not_after: i64::MAX }
+        BindingFacts {
+            status: CertificateStatus::Active,
+            sm: true,
+            not_before: i64::MIN,
+            not_after: i64::MAX,
+        }
     }
 
     fn sm_gateway() -> VpnGateway {

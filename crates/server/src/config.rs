@@ -231,7 +231,8 @@ impl Config {
     /// The address pool, read.
     pub fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
         let pool = self.address_pool.as_deref();
-        pool.map(|pool| pool.parse().with_context(|| format!("address_pool `{pool}` is no CIDR block"))).transpose()
+        pool.map(|pool| pool.parse().with_context(|| format!("address_pool `{pool}` is no CIDR block")))
+            .transpose()
     }
 }
 

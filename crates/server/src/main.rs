@@ -23,6 +23,10 @@ struct Cli {
 enum Command {
     /// Serve the API on the embedded store.
     Serve(Box<config::ServeArgs>),
+    /// Carry a certificate through its whole life, in one process, and show every request and answer.
+    Demo(cli::demo::DemoArgs),
+    /// Sign one operation, send it to any endpoint, and print the answer.
+    Call(cli::call::CallArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
 }
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(args) => runtime().and_then(|runtime| runtime.block_on(serve::run(*args))),
+        Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
+        Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
         Command::Operations(args) => cli::operations::run(&args),
     };
     match outcome {

@@ -135,7 +135,9 @@ fn keys(
     }
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
-        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => AccountId::new(id.as_str()),
+        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => {
+            AccountId::new(id.as_str())
+        }
         Some(id) => bail!("account id `{id}` is not decimal"),
         None => known.unwrap_or_else(keyring::new_account_id),
     };
@@ -197,7 +199,9 @@ fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
         };
     let identity = match &entry.user_name {
         None => Identity::Root,
-        Some(name) => Identity::User { name: name.clone(), id: user_id(entry, name), policies: policies(entry)? },
+        Some(name) => {
+            Identity::User { name: name.clone(), id: user_id(entry, name), policies: policies(entry)? }
+        }
     };
     let active = match entry.status.as_str() {
         "Active" => true,

@@ -37,11 +37,10 @@ impl<'a> Args<'a> {
     /// Refuses the call if a required parameter is absent or empty, in the order of the table.
     pub(crate) fn require_all(&self) -> Read<()> {
         let present = |name: &str, shape: Shape| match shape {
-            Shape::List | Shape::Tags => {
-                self.params.iter().any(|(known, _)| {
-                    known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))
-                })
-            }
+            Shape::List | Shape::Tags => self
+                .params
+                .iter()
+                .any(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))),
             Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => {
                 self.params.get(name).is_some_and(|value| !value.is_empty())
             }
@@ -87,12 +86,6 @@ impl<'a> Args<'a> {
     #[must_use]
     pub fn required(&self, name: &str) -> &'a str {
         self.text(name).unwrap_or_default()
-    }
-
-    /// A text that may be set to empty on purpose.
-    #[must_use]
-    pub fn given(&self, name: &str) -> Option<&'a str> {
-        self.params.get(name)
     }
 
     /// A flag.
@@ -161,12 +154,12 @@ impl<'a> Args<'a> {
         Ok(Paging { number, size })
     }
 
-    /// The region named by the call, if any.
+    /// The region named by the call, if any. Every operation may carry one: python-core always sends it.
     ///
     /// # Errors
     /// A refusal if there is no such region.
     pub fn region(&self) -> Read<Option<&'static Region>> {
-        match self.text("RegionId") {
+        match self.raw("RegionId").filter(|id| !id.is_empty()) {
             None => Ok(None),
             Some(id) => region::find(id).map(Some).ok_or_else(|| Refusal::new(&catalogue::REGION_NOT_FOUND)),
         }

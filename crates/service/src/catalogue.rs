@@ -221,7 +221,9 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Cow<'static, str> {
         match &self.parameter {
-            Some(name) if self.code.code.contains("<Param>") => self.code.code.replace("<Param>", name).into(),
+            Some(name) if self.code.code.contains("<Param>") => {
+                self.code.code.replace("<Param>", name).into()
+            }
             _ => self.code.code.into(),
         }
     }

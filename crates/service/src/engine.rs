@@ -98,9 +98,15 @@ impl Engine {
         let now_ms = self.context.clock.now_ms();
         let mut outcomes = Vec::with_capacity(intents.len());
         for intent in intents {
-            let outcome = self.context.store.read(|snapshot| attempt(&self.context, snapshot, &intent, now_ms))?;
+            let outcome =
+                self.context.store.read(|snapshot| attempt(&self.context, snapshot, &intent, now_ms))?;
             if let Progress::Failed(reason) = &outcome.progress {
-                warn!(resource = intent.resource, attempts = intent.attempts, reason, "a change was not applied");
+                warn!(
+                    resource = intent.resource,
+                    attempts = intent.attempts,
+                    reason,
+                    "a change was not applied"
+                );
             }
             outcomes.push(outcome);
         }

@@ -43,7 +43,11 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Who signed the request, if the signature is right and fresh.
-    pub(crate) fn authenticate(&self, incoming: &Incoming<'_>, now_ms: i64) -> Result<Arc<Principal>, Failure> {
+    pub(crate) fn authenticate(
+        &self,
+        incoming: &Incoming<'_>,
+        now_ms: i64,
+    ) -> Result<Arc<Principal>, Failure> {
         if incoming.family() == Family::Bearer {
             return Err(Refusal::new(&catalogue::BEARER_UNSUPPORTED).into());
         }
@@ -76,7 +80,9 @@ impl Gate {
 /// A temporary key must bring its token, and a permanent one has none.
 fn check_token(id: &str, token: Option<&str>) -> Result<(), Refusal> {
     match token {
-        None if id.starts_with(TEMPORARY) => Err(Refusal::new(&catalogue::MISSING).parameter("SecurityToken")),
+        None if id.starts_with(TEMPORARY) => {
+            Err(Refusal::new(&catalogue::MISSING).parameter("SecurityToken"))
+        }
         None => Ok(()),
         Some(_) => Err(Refusal::new(&catalogue::TOKEN_MALFORMED)),
     }
@@ -102,7 +108,8 @@ pub(crate) fn authorise(
     peer: Peer,
     now_ms: i64,
 ) -> Result<(), Refusal> {
-    let (Some(action), Identity::User { id, policies, .. }) = (operation.permission, &principal.identity) else {
+    let (Some(action), Identity::User { id, policies, .. }) = (operation.permission, &principal.identity)
+    else {
         return Ok(());
     };
     let resource = resource(operation, principal, args);
@@ -112,7 +119,8 @@ pub(crate) fn authorise(
     context.insert("acs:CurrentTime", iso8601(now_ms));
     context.insert("acs:MFAPresent", "false");
     context.insert("acs:PrincipalArn", principal.arn());
-    let decision = policy::evaluate(policies, &AccessRequest { action, resource: &resource, context: &context });
+    let decision =
+        policy::evaluate(policies, &AccessRequest { action, resource: &resource, context: &context });
     let kind = match decision {
         Decision::Allow => return Ok(()),
         Decision::ExplicitDeny => "ExplicitDeny",
@@ -131,8 +139,9 @@ pub(crate) fn authorise(
         ("NoPermissionType", kind),
         ("PolicyType", "AccountLevelIdentityBasedPolicy"),
     ];
-    refusal.access_denied =
-        Some(members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>());
+    refusal.access_denied = Some(
+        members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect::<Map<_, _>>(),
+    );
     Err(refusal)
 }
 
@@ -155,7 +164,8 @@ fn resource(operation: &Operation, principal: &Principal, args: &Args<'_>) -> St
 
 /// Gives each fault of the wire its code.
 pub(crate) fn wire(error: WireError) -> Refusal {
-    let malformed = |error: &WireError| Refusal::new(&catalogue::REQUEST_MALFORMED).because(format!("({error})"));
+    let malformed =
+        |error: &WireError| Refusal::new(&catalogue::REQUEST_MALFORMED).because(format!("({error})"));
     match error {
         WireError::Missing(name) => Refusal::new(&catalogue::MISSING).parameter(name),
         WireError::SignatureMethod(_) => Refusal::new(&catalogue::SIGNATURE_METHOD),

@@ -118,7 +118,8 @@ pub const DRY_RUN: Parameter =
 /// `PageNumber`.
 pub const PAGE_NUMBER: Parameter = optional("PageNumber", Shape::Integer, "Page, from 1. Default 1.");
 /// `PageSize`.
-pub const PAGE_SIZE: Parameter = optional("PageSize", Shape::Integer, "Entries per page, 1 to 50. Default 10.");
+pub const PAGE_SIZE: Parameter =
+    optional("PageSize", Shape::Integer, "Entries per page, 1 to 50. Default 10.");
 /// `Tag.N`.
 pub const TAGS: Parameter = optional("Tag", Shape::Tags, "Tag.N.Key and Tag.N.Value, at most 20.");
 

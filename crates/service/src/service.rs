@@ -145,7 +145,6 @@ impl Service {
             format: trail.format,
         };
         args.require_all()?;
-        args.region()?;
         match operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
             Handler::Read(read) => self.read(read, &call, &args).await,

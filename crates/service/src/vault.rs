@@ -13,7 +13,9 @@ const SCHEME: u8 = 1;
 
 /// A sealed value did not open: another master key, another purpose, or damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret does not open: the master key is not the one it was sealed under, or the database is damaged")]
+#[error(
+    "a secret does not open: the master key is not the one it was sealed under, or the database is damaged"
+)]
 pub struct SealError;
 
 /// Seals and opens secrets.

@@ -91,7 +91,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { group: 256, audit_backlog: 16_384, audit_records: 1_000_000, audit_flush_ms: 100, cache_kib: 2_048 }
+        Self {
+            group: 256,
+            audit_backlog: 16_384,
+            audit_records: 1_000_000,
+            audit_flush_ms: 100,
+            cache_kib: 2_048,
+        }
     }
 }
 
@@ -149,7 +155,10 @@ impl Store {
     ///
     /// # Errors
     /// What the question gives, or a database error.
-    pub fn read<T>(&self, question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn read<T>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let connection = self.reader()?;
         connection.prepare_cached("BEGIN")?.execute([])?;
         let answer = question(&Snapshot::new(&connection));
@@ -193,7 +202,7 @@ impl Store {
     ///
     /// # Errors
     /// The record itself.
-    pub fn audit_later(&self, record: AuditRecord) -> Result<(), AuditRecord> {
+    pub fn audit_later(&self, record: AuditRecord) -> Result<(), Box<AuditRecord>> {
         self.inner.writer.audit_later(record)
     }
 
@@ -214,13 +223,16 @@ impl Store {
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK_FILE);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|source| {
-        StoreError::File { what: "cannot open lock file", path: path.clone(), source }
-    })?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|source| {
+            StoreError::File { what: "cannot open lock file", path: path.clone(), source }
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_path_buf())),
-        Err(std::fs::TryLockError::Error(source)) => Err(StoreError::File { what: "cannot lock", path, source }),
+        Err(std::fs::TryLockError::Error(source)) => {
+            Err(StoreError::File { what: "cannot lock", path, source })
+        }
     }
 }
 

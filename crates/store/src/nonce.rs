@@ -248,7 +248,9 @@ fn mark(directory: &Path, state: &str) -> std::io::Result<bool> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let boot = boot.trim();
     std::fs::write(&path, format!("{boot} {state}\n"))?;
-    Ok(before.is_empty() || before.trim_end().ends_with(" closed") || (!boot.is_empty() && before.starts_with(boot)))
+    Ok(before.is_empty()
+        || before.trim_end().ends_with(" closed")
+        || (!boot.is_empty() && before.starts_with(boot)))
 }
 
 #[cfg(test)]
@@ -277,7 +279,7 @@ mod tests {
         }
         assert!(matches!(log.take("k", "one more", 0, 60), Err(NonceError::Full(64))));
         let taken = (0..10_000).filter(|n| log.take("k", &format!("later {n}"), 200, 1_000).is_ok()).count();
-        assert!(taken >= 1 && taken <= 64);
+        assert!((1..=64).contains(&taken));
     }
 
     #[test]

@@ -318,8 +318,11 @@ impl<'c> Snapshot<'c> {
             search.values.push(Value::Integer(before));
             let _ = write!(search.sql, " AND seq < ?{}", search.values.len());
         }
-        let sql =
-            format!("SELECT {} FROM binding WHERE {} ORDER BY seq DESC LIMIT {limit}", columns!(BINDING), search.sql);
+        let sql = format!(
+            "SELECT {} FROM binding WHERE {} ORDER BY seq DESC LIMIT {limit}",
+            columns!(BINDING),
+            search.sql
+        );
         let items = self.all(&sql, params_from_iter(&search.values), binding)?;
         Ok(Page { items, total })
     }
@@ -357,7 +360,8 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error.
     pub fn vswitch(&self, account: &AccountId, id: &str) -> Answer<Option<VSwitch>> {
-        let found = self.one(concat_columns!("SELECT ", VSWITCH, " FROM vswitch WHERE id = ?1"), id, vswitch)?;
+        let found =
+            self.one(concat_columns!("SELECT ", VSWITCH, " FROM vswitch WHERE id = ?1"), id, vswitch)?;
         Ok(found.filter(|found| found.account == *account))
     }
 
@@ -454,7 +458,11 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error.
     pub fn tags_of(&self, resource: &str) -> Answer<Vec<TagRow>> {
-        self.all("SELECT resource, key, value FROM tag WHERE resource = ?1 ORDER BY key", params![resource], tag)
+        self.all(
+            "SELECT resource, key, value FROM tag WHERE resource = ?1 ORDER BY key",
+            params![resource],
+            tag,
+        )
     }
 
     /// Tags on resources of one kind, by resource and key, from (resource, key) `after` on: those on
@@ -521,7 +529,10 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error.
     pub fn next_intent(&self) -> Answer<Option<i64>> {
-        Ok(self.connection.prepare_cached("SELECT min(due_ms) FROM intent")?.query_row([], |row| row.get(0))?)
+        Ok(self
+            .connection
+            .prepare_cached("SELECT min(due_ms) FROM intent")?
+            .query_row([], |row| row.get(0))?)
     }
 
     /// The change under way on a resource.
@@ -557,7 +568,8 @@ impl<'c> Snapshot<'c> {
     /// A database error.
     pub fn first_account(&self) -> Answer<Option<AccountId>> {
         let sql = "SELECT id FROM account ORDER BY created_ms, id LIMIT 1";
-        let id: Option<String> = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+        let id: Option<String> =
+            self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
         Ok(id.map(AccountId::new))
     }
 
@@ -594,16 +606,13 @@ impl<'c> Snapshot<'c> {
         self.number(sql, params![kind, account.as_str()])
     }
 
-    /// Audit records of an account's calls, newest first: (request id, action, status, code).
+    /// Result of the call with this request id in the audit record: HTTP status and error code.
     ///
     /// # Errors
     /// A database error.
-    pub fn audit_tail(&self, limit: u32) -> Answer<Vec<(String, Option<String>, u16, Option<String>)>> {
-        self.all(
-            "SELECT request_id, action, status, code FROM audit ORDER BY seq DESC LIMIT ?1",
-            params![limit],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-        )
+    pub fn audited(&self, request_id: &str) -> Answer<Option<(u16, Option<String>)>> {
+        let sql = "SELECT status, code FROM audit WHERE request_id = ?1";
+        self.one(sql, request_id, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     fn one<T>(&self, sql: &str, id: &str, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> Answer<Option<T>> {
@@ -645,8 +654,10 @@ impl<'c> Snapshot<'c> {
             (None, false) => self.tally_everywhere(table, &search.account)?,
             (_, true) => self.count(table, search)?,
         };
-        let sql =
-            format!("SELECT {columns} FROM {table} WHERE {} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}", search.sql);
+        let sql = format!(
+            "SELECT {columns} FROM {table} WHERE {} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}",
+            search.sql
+        );
         let items = self.all(&sql, params_from_iter(&search.values), read)?;
         Ok(Page { items, total })
     }
@@ -703,8 +714,10 @@ impl Search {
     fn tags(&mut self, column: &str, tags: &[TagFilter]) {
         for tag in tags {
             self.values.push(Value::Text(tag.key.clone()));
-            let mut condition =
-                format!("{column} IN (SELECT t.resource FROM tag t WHERE t.account = ?1 AND t.key = ?{}", self.values.len());
+            let mut condition = format!(
+                "{column} IN (SELECT t.resource FROM tag t WHERE t.account = ?1 AND t.key = ?{}",
+                self.values.len()
+            );
             if let Some(value) = &tag.value {
                 self.values.push(Value::Text(value.clone()));
                 let _ = write!(condition, " AND t.value = ?{}", self.values.len());

@@ -129,7 +129,10 @@ impl Writer {
         Ok(Self { sender: Some(sender), thread: Some(thread), backlog, backlog_limit, counters })
     }
 
-    pub(crate) fn submit<T, F>(&self, change: F) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>
+    pub(crate) fn submit<T, F>(
+        &self,
+        change: F,
+    ) -> Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
@@ -141,10 +144,10 @@ impl Writer {
         Ok(answer)
     }
 
-    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<(), AuditRecord> {
+    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<(), Box<AuditRecord>> {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         if backlog.len() >= self.backlog_limit {
-            return Err(record);
+            return Err(Box::new(record));
         }
         backlog.push(record);
         let waiting = backlog.len();

@@ -43,13 +43,13 @@ const AFTER_HELP: &str = "\
 Parameters have the API's own names: --VpnGatewayId vpn-... --DryRun true --Tag.1.Key k
 A value @FILE is read from the file, @@ begins a value with @.
 
-The access key comes from ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, else from the
-profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials. SSL_CERT_FILE names the
-certificates of a private CA.
+The access key comes from ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET,
+else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials.
+SSL_CERT_FILE names the certificates of a private CA.
 
 Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer.";
 
-/// Command line of `tongguan call`.
+/// Sign one operation, send it to any endpoint, and print the answer.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct CallArgs {
@@ -77,7 +77,7 @@ struct Options {
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Format of the answer [default: json]
-    #[arg(long, value_enum, ignore_case = true, hide_possible_values = false)]
+    #[arg(long, value_enum, ignore_case = true)]
     format: Option<AnswerFormat>,
     /// API version of the product, for example 2016-04-28
     #[arg(long, value_name = "VERSION")]
@@ -152,29 +152,32 @@ pub(crate) async fn run(args: CallArgs) -> Result<ExitCode> {
 }
 
 fn help() -> Result<ExitCode> {
-    CallArgs::augment_args(Command::new("call").bin_name("tongguan call")).print_help()?;
+    let text = CallArgs::augment_args(Command::new("call").bin_name("tongguan call")).render_help();
+    write_out(text.to_string().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn complain(error: &anyhow::Error, code: u8) -> Result<ExitCode> {
     let stderr = io::stderr();
-    let label = Paint::suiting(&stderr).paint(Style::Bad, "error:");
+    let label = Paint::suiting(&stderr).paint(Style::Bad, "tongguan:");
     writeln!(stderr.lock(), "{label} {}", harmless(&format!("{error:#}")))?;
     Ok(ExitCode::from(code))
 }
 
+/// Writes to standard output. If nobody reads any more, they have seen enough.
+fn write_out(text: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn print(answer: &Answer, raw: bool) -> Result<ExitCode> {
-    let stdout = io::stdout();
-    let shown = if raw {
-        answer.body.to_vec()
+    if raw {
+        write_out(&answer.body)?;
     } else {
-        Paint::suiting(&stdout).body(&answer.body).into_bytes()
-    };
-    let mut stdout = stdout.lock();
-    match stdout.write_all(&shown).and_then(|()| stdout.flush()) {
-        // Whoever was reading has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        result => result.context("cannot write the answer")?,
+        write_out(Paint::suiting(&io::stdout()).body(&answer.body).as_bytes())?;
     }
     if answer.is_success() {
         return Ok(ExitCode::SUCCESS);
@@ -193,8 +196,7 @@ fn summary(answer: &Answer, paint: Paint) -> (String, u8) {
     };
     let one_line = |text: &str| harmless(text).replace('\n', " ");
     let code = paint.paint(Style::Bad, &one_line(&error.code));
-    let line =
-        format!("{code}: {} (RequestId {})", one_line(&error.message), one_line(&error.request_id));
+    let line = format!("{code}: {} (RequestId {})", one_line(&error.message), one_line(&error.request_id));
     (line, REFUSED)
 }
 
@@ -259,8 +261,9 @@ impl Words {
 
 /// The value of an option that is a word of its own. PEM begins with hyphens, an option with two and a letter.
 fn following(rest: &mut std::slice::Iter<'_, String>, option: &str) -> Result<String> {
-    let looks_like_option =
-        |word: &str| word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let looks_like_option = |word: &str| {
+        word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+    };
     match rest.next() {
         None => bail!("{option} has no value"),
         Some(word) if looks_like_option(word) => {
@@ -414,7 +417,10 @@ mod tests {
              --DryRun=true --region cn-hangzhou --Tag.1.Key=a=b --form --Tag.1.Value= --method post",
         )
         .unwrap();
-        assert_eq!((plan.action.as_str(), plan.version.as_str()), ("DissociateVpnGatewayWithCertificate", "2016-04-28"));
+        assert_eq!(
+            (plan.action.as_str(), plan.version.as_str()),
+            ("DissociateVpnGatewayWithCertificate", "2016-04-28")
+        );
         let expected = [
             ("VpnGatewayId", "vpn-1"),
             ("DryRun", "true"),
@@ -437,8 +443,12 @@ mod tests {
             ("Vpc A --A 1 --endpoint --B b", "--endpoint has no value; write"),
             ("Vpc A --endpoint h:1 --A 1 --A 2", "--A is given twice"),
             ("Vpc A --endpoint h:1 --A 1 --endpoint h:2", "--endpoint is given twice"),
-            ("Vpc A --A 1 --endpoint h:1 --endpoint h:2", "the argument '--endpoint <ENDPOINT>' cannot be used multiple times"),
+            (
+                "Vpc A --A 1 --endpoint h:1 --endpoint h:2",
+                "the argument '--endpoint <ENDPOINT>' cannot be used multiple times",
+            ),
             ("Vpc A --A 1 --vpngatewayid x", "unknown option --vpngatewayid; the API's parameters begin"),
+            ("Vpc A --vpngatewayid x", "unknown option --vpngatewayid"),
             ("Vpc A --A 1 stray", "unexpected \"stray\""),
             ("Vpc A --A 1 -x", "unexpected \"-x\""),
             ("Vpc A --A 1 --", "unexpected \"--\""),
@@ -459,9 +469,12 @@ mod tests {
     }
 
     #[test]
-    fn options_before_the_first_parameter_are_claps() {
-        for line in ["Vpc", "Vpc A --vpngatewayid x", "Vpc A --endpoint"] {
-            assert!(Line::try_parse_from(format!("tongguan call {line}").split_whitespace()).is_err(), "{line}");
+    fn options_before_the_first_parameter_are_for_clap() {
+        for line in ["Vpc", "Vpc A --endpoint", "Vpc A --format yaml", "Vpc A --endpoint a --endpoint b"] {
+            assert!(
+                Line::try_parse_from(format!("tongguan call {line}").split_whitespace()).is_err(),
+                "{line}"
+            );
         }
     }
 
@@ -515,6 +528,50 @@ mod tests {
         let plan = plan("Vpc A --endpoint 127.0.0.1:1 --format xml").unwrap();
         let (_, signed) = plan.sign().unwrap();
         assert!(!format!("{plan:?} {signed:?}").contains("hunter2"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_server_accepts_what_is_sent() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = crate::config::Config {
+            listen: "127.0.0.1:0".to_owned(),
+            data_dir: directory.path().to_owned(),
+            access_key_id: Some("testid".to_owned()),
+            access_key_secret: Some(Secret::from("hunter2")),
+            quiet: true,
+            ..crate::config::Config::default()
+        };
+        let server = crate::serve::start(config).await.unwrap();
+        let mut lines = Vec::new();
+        for signature in ["hmac-sha1", "hmac-sha256", "acs3-hmac-sha256", "acs3-hmac-sm3"] {
+            for options in ["", "--form", "--method GET", "--format xml"] {
+                lines.push(format!("--signature {signature} {options}"));
+            }
+        }
+        for options in lines {
+            let line = format!(
+                "Vpc DescribeRegions --endpoint {} --AcceptLanguage en-US {options}",
+                server.endpoint
+            );
+            let (client, signed) = plan(&line).unwrap().sign().unwrap();
+            let answer = client.send(signed).await.unwrap();
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(answer.status == 200 && body.contains("cn-hangzhou"), "{line}: {} {body}", answer.status);
+            assert_eq!(body.starts_with('<'), options.ends_with("xml"), "{line}: {body}");
+        }
+        let long = "x".repeat(9000);
+        for (format, method) in [("json", "acs3-hmac-sm3"), ("xml", "hmac-sha1")] {
+            let line = format!(
+                "Kms UploadCertificate --endpoint {} --CertificateId {long} --Certificate {long} --format {format} \
+                 --signature {method}",
+                server.endpoint
+            );
+            let (client, signed) = plan(&line).unwrap().sign().unwrap();
+            assert_eq!(signed.path_and_query, "/");
+            let error = client.send(signed).await.unwrap().error().unwrap();
+            assert!(error.message.contains("invalid PEM"), "{}: {}", error.code, error.message);
+        }
+        server.stop().await.unwrap();
     }
 
     #[test]

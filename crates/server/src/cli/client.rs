@@ -90,7 +90,8 @@ impl Endpoint {
         };
         let port = match authority.port() {
             Some(port) => Some(port.as_u16()).filter(|port| *port != 0).with_context(wrong)?,
-            None if authority.as_str().ends_with(':') => bail!(wrong()),
+            // A colon with nothing or no port after it.
+            None if authority.as_str() != authority.host() => bail!(wrong()),
             None => default_port(tls),
         };
         Ok(Self { tls, host: host.to_owned(), port })
@@ -114,7 +115,8 @@ fn default_port(tls: bool) -> u16 {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// One call, to be signed and sent.
@@ -375,7 +377,10 @@ mod tests {
         assert!(!seen.contains("hunter2"));
         assert!(!answer.is_success());
         let error = answer.error().unwrap();
-        assert_eq!((error.code.as_str(), error.message.as_str(), error.request_id.as_str()), ("A.B", "m", ""));
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str(), error.request_id.as_str()),
+            ("A.B", "m", "")
+        );
     }
 
     #[tokio::test]
@@ -394,7 +399,10 @@ mod tests {
                     <Code>C</Code><Message>a &lt; b</Message><Recommend>u</Recommend></Error>";
         let answer = |body: &'static str| Answer { status: 400, body: Bytes::from(body) };
         let error = answer(body).error().unwrap();
-        assert_eq!((error.code.as_str(), error.message.as_str(), error.request_id.as_str()), ("C", "a < b", "R"));
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str(), error.request_id.as_str()),
+            ("C", "a < b", "R")
+        );
         assert!(answer("<html><body>Bad gateway</body></html>").error().is_none());
         assert!(answer("").error().is_none());
     }

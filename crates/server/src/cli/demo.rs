@@ -69,12 +69,18 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
     let signer = Signer { access_key_id, secret, security_token: None, method };
     let outcome = tokio::select! {
         outcome = tell(&server.endpoint, signer) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+        _ = tokio::signal::ctrl_c() => {
+            // It may have been in the middle of a line.
+            writeln!(io::stdout())?;
+            Err(anyhow!("interrupted"))
+        }
     };
     server.stop().await.context("the server does not stop")?;
     match outcome {
         // Whoever was reading has seen enough.
-        Err(error) if error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(ErrorKind::BrokenPipe) => {
+        Err(error)
+            if error.downcast_ref::<io::Error>().map(io::Error::kind) == Some(ErrorKind::BrokenPipe) =>
+        {
             Ok(ExitCode::SUCCESS)
         }
         outcome => outcome.map(|()| ExitCode::SUCCESS),
@@ -127,7 +133,10 @@ async fn network(stage: &mut Stage) -> Result<(String, String)> {
 }
 
 async fn gateway(stage: &mut Stage, vpc: &str, vswitch: &str) -> Result<String> {
-    stage.step("A VPN gateway", "NationalStandard makes it one for SM2, SM3 and SM4, which takes certificates.")?;
+    stage.step(
+        "A VPN gateway",
+        "NationalStandard makes it one for SM2, SM3 and SM4, which takes certificates.",
+    )?;
     let parameters = [
         ("VpcId", vpc),
         ("VSwitchId", vswitch),
@@ -145,33 +154,46 @@ async fn gateway(stage: &mut Stage, vpc: &str, vswitch: &str) -> Result<String> 
 async fn certificates(stage: &mut Stage) -> Result<[String; 2]> {
     let now = jiff::Timestamp::now().as_second();
     let ca = Ca::new(KeySpec::EcSm2, &Subject::parse(CA_SUBJECT)?, now - DAY, now + 365 * DAY)?;
-    let mut ids = [String::new(), String::new()];
-    for ((role, usage), id) in ROLES.into_iter().zip(&mut ids) {
-        stage.step(
-            &format!("A certificate for {role}"),
-            "The service makes the key and keeps it; only the signing request comes out, for a CA to certify.",
-        )?;
-        let parameters = [("KeySpec", "EC_SM2"), ("Subject", SUBJECT), ("ExportablePrivateKey", "false")];
-        let answer = stage.call("Kms", "CreateCertificate", &parameters, &["CertificateId", "Csr"]).await?;
-        *id = text(&answer, "CertificateId")?;
-        let leaf = ca.issue(&text(&answer, "Csr")?, usage, now - 60, now + 90 * DAY)?;
-        stage.note(&format!("the CA signs: {}, for {}, by {}", leaf.subject(), role.to_lowercase(), leaf.issuer()))?;
-        let (leaf, chain) = (leaf.to_pem(), ca.certificate().to_pem());
-        let parameters =
-            [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
-        stage.call("Kms", "UploadCertificate", &parameters, &[]).await?;
-        let answer = stage.brief("Kms", "DescribeCertificate", &[("CertificateId", id)]).await?;
-        let active = text(&answer, "Status")? == "ACTIVE" && text(&answer, "SignatureAlgorithm")? == "SM2-SM3";
-        stage.check(active, "it is ACTIVE, and SM2 with SM3")?;
-    }
-    Ok(ids)
+    let chain = ca.certificate().to_pem();
+    let certify = |answer: &Value, usage| -> Result<String> {
+        Ok(ca.issue(&text(answer, "Csr")?, usage, now - 60, now + 90 * DAY)?.to_pem())
+    };
+    let [(_, encryption), (_, signature)] = ROLES;
+    let parameters = [("KeySpec", "EC_SM2"), ("Subject", SUBJECT), ("ExportablePrivateKey", "false")];
+
+    let why =
+        "The service makes the key and keeps it; only a signing request comes out, for a CA to certify.";
+    stage.step("A certificate for Encryption", why)?;
+    let answer = stage.call("Kms", "CreateCertificate", &parameters, &["CertificateId", "Csr"]).await?;
+    let first = text(&answer, "CertificateId")?;
+    let leaf = certify(&answer, encryption)?;
+    stage.note(&format!("the CA signs it for encryption: {CA_SUBJECT}"))?;
+    let upload = [("CertificateId", first.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
+    stage.call("Kms", "UploadCertificate", &upload, &[]).await?;
+    stage.certified(&first).await?;
+
+    stage.step(
+        "A certificate for Signature",
+        "The same once more; the roles need two different certificates.",
+    )?;
+    let answer = stage.brief("Kms", "CreateCertificate", &parameters, "EC_SM2").await?;
+    let second = text(&answer, "CertificateId")?;
+    let leaf = certify(&answer, signature)?;
+    stage.note("the CA signs it for signature")?;
+    let upload = [("CertificateId", second.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
+    stage.brief("Kms", "UploadCertificate", &upload, &second).await?;
+    stage.certified(&second).await?;
+    Ok([first, second])
 }
 
 async fn bind(stage: &mut Stage, gateway: &str, encryption: &str, signature: &str) -> Result<()> {
     let of = |id, role| [("VpnGatewayId", gateway), ("CertificateId", id), ("CertificateType", role)];
     let looked_at = ("VpnGatewayId", gateway);
 
-    stage.step("Bind the one for Encryption", "Answered when it is written down; then the gateway is brought along.")?;
+    stage.step(
+        "Bind the one for Encryption",
+        "Answered when it is written down; then the gateway is brought along.",
+    )?;
     stage.call("Vpc", "AssociateVpnGatewayWithCertificate", &of(encryption, "Encryption"), &[]).await?;
 
     stage.step("A second change too early", "A gateway takes one change at a time.")?;
@@ -186,7 +208,10 @@ async fn bind(stage: &mut Stage, gateway: &str, encryption: &str, signature: &st
     stage.call("Vpc", "AssociateVpnGatewayWithCertificate", &second, &[]).await?;
     stage.wait("DescribeVpnGateway", looked_at, ACTIVE).await?;
 
-    stage.step("What is bound?", "A role each: the gateway can serve now.")?;
+    stage.step(
+        "What is bound?",
+        "One certificate for each role: what an SM gateway needs before connections.",
+    )?;
     let bound = stage.bindings(gateway).await?;
     let pair = |role: &str, id: &str| bound.contains(&(role.to_owned(), id.to_owned()));
     let both = bound.len() == 2 && pair("Encryption", encryption) && pair("Signature", signature);
@@ -230,14 +255,14 @@ async fn clear_away(
 ) -> Result<()> {
     stage.step("Clear away", "In the order of dependence; now the certificates may go.")?;
     for id in certificates {
-        stage.brief("Kms", "DeleteCertificate", &[("CertificateId", id)]).await?;
+        stage.brief("Kms", "DeleteCertificate", &[("CertificateId", id)], id).await?;
     }
-    stage.brief("Vpc", "DeleteVpnGateway", &[("VpnGatewayId", gateway)]).await?;
+    stage.brief("Vpc", "DeleteVpnGateway", &[("VpnGatewayId", gateway)], gateway).await?;
     let gone = Goal::Gone("InvalidVpnGatewayInstanceId.NotFound");
     stage.wait("DescribeVpnGateway", ("VpnGatewayId", gateway), gone).await?;
-    stage.brief("Vpc", "DeleteVSwitch", &[("VSwitchId", vswitch)]).await?;
-    stage.brief("Vpc", "DeleteVpc", &[("VpcId", vpc)]).await?;
-    let answer = stage.brief("Vpc", "DescribeVpcs", &[]).await?;
+    stage.brief("Vpc", "DeleteVSwitch", &[("VSwitchId", vswitch)], vswitch).await?;
+    stage.brief("Vpc", "DeleteVpc", &[("VpcId", vpc)], vpc).await?;
+    let answer = stage.brief("Vpc", "DescribeVpcs", &[], REGION).await?;
     stage.check(answer.get("TotalCount") == Some(&Value::from(0)), "nothing is left")
 }
 
@@ -271,11 +296,16 @@ impl Stage {
     }
 
     fn opening(&mut self, endpoint: &str, key: &str) -> io::Result<()> {
-        let title = self.paint.paint(Style::Strong, "An SM VPN gateway and its two certificates, from nothing to nothing");
+        let title = self
+            .paint
+            .paint(Style::Strong, "An SM VPN gateway and its two certificates, from nothing to nothing");
         writeln!(self.out, "{title}\n")?;
         writeln!(self.out, "    Server      {endpoint}, on a throw-away store")?;
         writeln!(self.out, "    Access key  {key}, signing with ACS3-HMAC-SHA256")?;
-        writeln!(self.out, "    Region      {REGION}, a parameter of every Vpc request and not repeated below")
+        writeln!(
+            self.out,
+            "    Region      {REGION}, a parameter of every Vpc request and not repeated below"
+        )
     }
 
     fn closing(&mut self) -> io::Result<()> {
@@ -323,9 +353,9 @@ impl Stage {
     ) -> Result<Value> {
         let answer = self.request(product, action, parameters).await?;
         let value = self.success(action, &answer)?;
-        let fields: Vec<_> = show.iter().map(|name| Ok((*name, text(&value, name)?))).collect::<Result<_>>()?;
-        let status = self.paint.paint(Style::Good, &answer.status.to_string());
-        writeln!(self.out, "    ← {status}")?;
+        let fields: Vec<_> =
+            show.iter().map(|name| Ok((*name, text(&value, name)?))).collect::<Result<_>>()?;
+        self.answered(&answer, &value)?;
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.fields(&fields)?;
         Ok(value)
@@ -352,15 +382,28 @@ impl Stage {
         Ok(())
     }
 
-    /// Makes a call that must succeed and shows it on one line.
-    async fn brief(&mut self, product: &str, action: &str, parameters: &[(&str, &str)]) -> Result<Value> {
+    /// Makes a call that must succeed and shows it on one line, with the one parameter that matters.
+    async fn brief(
+        &mut self,
+        product: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+        subject: &str,
+    ) -> Result<Value> {
         let answer = self.send(product, action, parameters).await?;
-        let subject: Vec<_> = parameters.iter().map(|(_, value)| *value).collect();
         let status = if answer.is_success() { Style::Good } else { Style::Bad };
         let status = self.paint.paint(status, &answer.status.to_string());
-        let action_name = self.paint.paint(Style::Name, action);
-        writeln!(self.out, "    → POST {product} {action_name} {} ← {status}", subject.join(" "))?;
+        let name = self.paint.paint(Style::Name, action);
+        writeln!(self.out, "    → POST {product} {name} {subject} ← {status}")?;
         self.success(action, &answer)
+    }
+
+    /// Looks at a certificate that was uploaded.
+    async fn certified(&mut self, id: &str) -> Result<()> {
+        let answer = self.brief("Kms", "DescribeCertificate", &[("CertificateId", id)], id).await?;
+        let active =
+            text(&answer, "Status")? == "ACTIVE" && text(&answer, "SignatureAlgorithm")? == "SM2-SM3";
+        self.check(active, "it is ACTIVE, and SM2 with SM3 throughout")
     }
 
     /// What is bound to a gateway: role and certificate.
@@ -373,8 +416,7 @@ impl Stage {
         for relation in relations.with_context(|| format!("{ACTION} answered no VpnCertificateRelations"))? {
             bound.push((text(relation, "CertificateType")?, text(relation, "CertificateId")?));
         }
-        let status = self.paint.paint(Style::Good, &answer.status.to_string());
-        writeln!(self.out, "    ← {status}")?;
+        self.answered(&answer, &value)?;
         let total = bound.len().to_string();
         let mut fields = vec![("TotalCount", total.as_str())];
         fields.extend(bound.iter().map(|(role, id)| (role.as_str(), id.as_str())));
@@ -453,6 +495,14 @@ impl Stage {
         Ok(value)
     }
 
+    /// Shows that an answer is a success, and which one.
+    fn answered(&mut self, answer: &Answer, value: &Value) -> Result<()> {
+        let status = self.paint.paint(Style::Good, &answer.status.to_string());
+        let id = self.paint.paint(Style::Dim, &harmless(&format!("RequestId {}", text(value, "RequestId")?)));
+        writeln!(self.out, "    ← {status}  {id}")?;
+        Ok(())
+    }
+
     /// Names and values, aligned. Of PEM and of other long values the beginning.
     fn fields(&mut self, fields: &[(&str, &str)]) -> io::Result<()> {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
@@ -467,7 +517,8 @@ impl Stage {
 /// The state that an answer shows, and whether it is the one waited for.
 fn state(action: &str, answer: &Answer, goal: Goal) -> Result<(String, bool)> {
     if answer.is_success() {
-        let value = serde_json::from_slice(&answer.body).with_context(|| format!("{action} answered no JSON"))?;
+        let value =
+            serde_json::from_slice(&answer.body).with_context(|| format!("{action} answered no JSON"))?;
         let status = text(&value, "Status")?;
         let reached = matches!(goal, Goal::Status(wanted) if wanted == status);
         return Ok((status, reached));
@@ -483,7 +534,12 @@ fn state(action: &str, answer: &Answer, goal: Goal) -> Result<(String, bool)> {
 fn described(answer: &Answer) -> String {
     let status = answer.status;
     let error = answer.error();
-    harmless(&error.map_or_else(|| status.to_string(), |error| format!("{status} {}: {}", error.code, error.message)))
+    harmless(
+        &error.map_or_else(
+            || status.to_string(),
+            |error| format!("{status} {}: {}", error.code, error.message),
+        ),
+    )
 }
 
 fn text(value: &Value, name: &str) -> Result<String> {

@@ -1,6 +1,11 @@
 //! The subcommands other than `serve`.
 
+pub mod call;
+mod client;
+pub mod demo;
 pub mod operations;
+mod paint;
+mod profile;
 
 use std::io::Write as _;
 

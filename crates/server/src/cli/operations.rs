@@ -119,7 +119,12 @@ fn section(page: &mut String, operation: &Operation) {
             Shape::Json => ("", "JSON text"),
         };
         let required = if parameter.required { "yes" } else { "" };
-        let _ = writeln!(page, "| `{}{suffix}` | {shape} | {required} | {} |", parameter.name, escape(parameter.about));
+        let _ = writeln!(
+            page,
+            "| `{}{suffix}` | {shape} | {required} | {} |",
+            parameter.name,
+            escape(parameter.about)
+        );
     }
     if !operation.errors.is_empty() {
         let codes = operation.errors.iter().map(|code| match code.origin {

@@ -142,7 +142,9 @@ impl Paint {
         loop {
             let event = reader.read_event().ok()?;
             match &event {
-                Event::Start(_) | Event::Empty(_) | Event::Decl(_) if !content.trim().is_empty() => return None,
+                Event::Start(_) | Event::Empty(_) | Event::Decl(_) if !content.trim().is_empty() => {
+                    return None;
+                }
                 Event::Decl(decl) => {
                     self.push(&mut out, Style::Dim, &harmless(&format!("<?{}?>", &**decl)));
                 }
@@ -293,7 +295,10 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(Paint::Plain.body("{\"a\":\"\u{9b}2J\u{7f}\"}".as_bytes()), "{\n  \"a\": \"\\u009b2J\\u007f\"\n}\n");
+        assert_eq!(
+            Paint::Plain.body("{\"a\":\"\u{9b}2J\u{7f}\"}".as_bytes()),
+            "{\n  \"a\": \"\\u009b2J\\u007f\"\n}\n"
+        );
         assert_eq!(Paint::Plain.body("<A>\u{9b}2J</A>".as_bytes()), "<A>\u{fffd}2J</A>\n");
     }
 }

@@ -184,9 +184,7 @@ fn from_aliyun(path: &Path, chosen: Option<&str>) -> Result<Option<Credentials>>
     let given = |value: Option<String>| value.filter(|value| !value.is_empty());
     let token = match given(profile.mode).as_deref() {
         None | Some("AK") => None,
-        Some("StsToken") => {
-            Some(given(profile.sts_token).with_context(|| format!("{at} has no sts_token"))?)
-        }
+        Some("StsToken") => Some(given(profile.sts_token).with_context(|| format!("{at} has no sts_token"))?),
         Some(other) => bail!("{at} has the mode {other:?}; only AK and StsToken are supported"),
     };
     let (id, secret) = (given(profile.access_key_id), given(profile.access_key_secret));
@@ -204,7 +202,8 @@ fn from_aliyun(path: &Path, chosen: Option<&str>) -> Result<Option<Credentials>>
 
 fn from_ini(path: &Path, name: &str) -> Result<Option<Credentials>> {
     let Some(text) = read(path)? else { return Ok(None) };
-    let Some(section) = ini_section(&text, name).with_context(|| format!("cannot read {}", path.display()))?
+    let Some(section) =
+        ini_section(&text, name).with_context(|| format!("cannot read {}", path.display()))?
     else {
         return Ok(None);
     };
@@ -272,7 +271,9 @@ mod tests {
     #[test]
     fn the_environment_goes_first() {
         let home = Home::new();
-        home.aliyun(r#"{"current":"p","profiles":[{"name":"p","access_key_id":"f","access_key_secret":"g"}]}"#);
+        home.aliyun(
+            r#"{"current":"p","profiles":[{"name":"p","access_key_id":"f","access_key_secret":"g"}]}"#,
+        );
         let new = [
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "key"),
@@ -355,7 +356,7 @@ mod tests {
         let error = home.load(&[], Some("arn")).unwrap_err().to_string();
         assert!(error.ends_with("has the type \"ram_role_arn\"; only access_key and sts are supported"));
         let error = format!("{:#}", home.load(&[], Some("other")).unwrap_err());
-        assert!(error.ends_with("line 15 is not of the form key = value"), "{error}");
+        assert!(error.ends_with("line 14 is not of the form key = value"), "{error}");
     }
 
     #[test]

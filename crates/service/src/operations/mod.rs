@@ -74,7 +74,8 @@ mod tests {
     fn the_table_agrees_with_the_recorded_documentation() {
         for operation in ALL {
             let product = operation.product.as_str().to_lowercase();
-            let path = format!("{}/../../docs/api/{product}/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
+            let path =
+                format!("{}/../../docs/api/{product}/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
             let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
             let page: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(page["version"], operation.product.version());
@@ -115,13 +116,14 @@ mod tests {
     #[test]
     fn documented_errors_are_exact() {
         for operation in &ALL[..3] {
-            let path =
-                format!("{}/../../docs/api/vpc/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
+            let path = format!("{}/../../docs/api/vpc/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
             let page: serde_json::Value =
                 serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
             for error in page["errors"].as_array().unwrap() {
                 let known = operation.errors.iter().any(|code| {
-                    error["code"] == code.code && error["message"] == code.message && error["http"] == code.status
+                    error["code"] == code.code
+                        && error["message"] == code.message
+                        && error["http"] == code.status
                 });
                 assert!(known, "{} does not answer {}", operation.action, error["code"]);
             }

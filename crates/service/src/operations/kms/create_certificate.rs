@@ -11,7 +11,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required};
+use crate::operation::{
+    Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required,
+};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -24,7 +26,11 @@ pub static OPERATION: Operation = Operation {
         required("KeySpec", Shape::Text, "RSA_2048, EC_P256 or EC_SM2."),
         required("Subject", Shape::Text, "Distinguished name, RFC 2253: CN, C, O and OU; ST and L may be."),
         optional("SubjectAlternativeNames", Shape::Json, "JSON array of DNS names, at most 10."),
-        optional("ExportablePrivateKey", Shape::Boolean, "Whether the private key may be exported. Default true."),
+        optional(
+            "ExportablePrivateKey",
+            Shape::Boolean,
+            "Whether the private key may be exported. Default true.",
+        ),
     ],
     subject: None,
     dry_run: DryRun::None,
@@ -37,7 +43,8 @@ const DNS_NAMES: usize = 10;
 fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
     let invalid = |detail: String| Refusal::new(&c::INVALID_PARAMETER).because(detail);
     let spec: KeySpec = args.required("KeySpec").parse().map_err(|_| args.illegal("KeySpec", ""))?;
-    let subject = Subject::parse(args.required("Subject")).map_err(|error| invalid(format!("Subject: {error}.")))?;
+    let subject =
+        Subject::parse(args.required("Subject")).map_err(|error| invalid(format!("Subject: {error}.")))?;
     let dns_names = dns_names(args)?;
     let exportable = args.flag("ExportablePrivateKey")?.unwrap_or(true);
     let bug = |error: &dyn std::fmt::Display| Failure::Internal(format!("making a key: {error}"));

@@ -24,7 +24,11 @@ pub static OPERATION: Operation = Operation {
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     parameters: &[
         CERTIFICATE_ID,
-        required("Status", Shape::Text, "ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED, which is final."),
+        required(
+            "Status",
+            Shape::Text,
+            "ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED, which is final.",
+        ),
     ],
     subject: Some("CertificateId"),
     dry_run: DryRun::None,

@@ -11,7 +11,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required};
+use crate::operation::{
+    Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required,
+};
 
 use super::{CERTIFICATE_ID, existing};
 

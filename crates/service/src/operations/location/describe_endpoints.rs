@@ -67,7 +67,8 @@ struct Protocols {
 }
 
 fn describe(context: &Context, call: &Call, args: &Args<'_>) -> Result<Reply, Failure> {
-    let region = region::find(args.required("Id")).ok_or_else(|| Refusal::new(&c::REGION_NOT_FOUND_LOCATION))?;
+    let region =
+        region::find(args.required("Id")).ok_or_else(|| Refusal::new(&c::REGION_NOT_FOUND_LOCATION))?;
     let service = args.required("ServiceCode");
     let mut endpoint = Vec::new();
     if SERVICES.iter().any(|known| known.eq_ignore_ascii_case(service)) {

@@ -11,7 +11,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, random};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, required,
+    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape,
+    required,
 };
 
 use super::{gateway_in, intend};

@@ -12,7 +12,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS, optional,
+    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS,
+    optional,
 };
 
 use super::resource_group;
@@ -77,7 +78,8 @@ fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
     refuse_what_is_not_offered(args)?;
     let block = args.text("CidrBlock").unwrap_or(DEFAULT_BLOCK);
     let block = cidr::vpc_block(block).map_err(|_| Refusal::new(&c::VPC_CIDR))?;
-    let (name, description) = (args.text("VpcName").unwrap_or_default(), args.text("Description").unwrap_or_default());
+    let (name, description) =
+        (args.text("VpcName").unwrap_or_default(), args.text("Description").unwrap_or_default());
     if !name.is_empty() && !text::vpc_name(name) {
         return Err((&c::VPC_NAME).into());
     }

@@ -21,7 +21,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id, random};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required,
+    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional,
+    required,
 };
 
 use super::{region_or_default, resource_group};
@@ -36,8 +37,16 @@ pub static OPERATION: Operation = Operation {
     parameters: &[
         REGION,
         required("VpcId", Shape::Text, "Id of the VPC."),
-        required("Bandwidth", Shape::Integer, "Mbit/s: 5, 10, 20, 50, 100, 200, 500, 1000; private: 200 or 1000."),
-        optional("Name", Shape::Text, "2 to 100 characters: a letter, then letters, digits, _ - and . Default: the id."),
+        required(
+            "Bandwidth",
+            Shape::Integer,
+            "Mbit/s: 5, 10, 20, 50, 100, 200, 500, 1000; private: 200 or 1000.",
+        ),
+        optional(
+            "Name",
+            Shape::Text,
+            "2 to 100 characters: a letter, then letters, digits, _ - and . Default: the id.",
+        ),
         optional("VpnType", Shape::Text, "Normal (default) or NationalStandard (SM algorithms)."),
         optional("NetworkType", Shape::Text, "public (default) or private."),
         optional("VSwitchId", Shape::Text, "First vSwitch; absent: the VPC's oldest."),
@@ -280,13 +289,21 @@ fn store(context: &Context, tx: &Tx<'_>, gateway: &VpnGateway, now_ms: i64) -> R
     tx.insert_gateway(gateway)?;
     if gateway.network_type == NetworkType::Public {
         tx.reserve_address(&gateway.internet_ip, &gateway.id)?;
-        if let Some(address) = gateway.disaster_recovery_ip.as_ref().filter(|ip| **ip != gateway.internet_ip) {
+        if let Some(address) = gateway.disaster_recovery_ip.as_ref().filter(|ip| **ip != gateway.internet_ip)
+        {
             tx.reserve_address(address, &gateway.id)?;
         }
     }
     if gateway.phase == Phase::Live {
         let due_ms = context.dataplane.first_try(now_ms);
-        tx.insert_intent(gateway.id.as_str(), IntentKind::Gateway, gateway.intended, "create", now_ms, due_ms)?;
+        tx.insert_intent(
+            gateway.id.as_str(),
+            IntentKind::Gateway,
+            gateway.intended,
+            "create",
+            now_ms,
+            due_ms,
+        )?;
     }
     Ok(())
 }

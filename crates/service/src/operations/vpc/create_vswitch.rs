@@ -12,8 +12,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, TAGS, optional,
-    required,
+    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, TAGS,
+    optional, required,
 };
 
 /// The operation.

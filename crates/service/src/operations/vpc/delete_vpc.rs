@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape,
-    optional, required,
+    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL,
+    Shape, optional, required,
 };
 
 /// The operation.
@@ -21,7 +21,11 @@ pub static OPERATION: Operation = Operation {
     parameters: &[
         REGION_OPTIONAL,
         required("VpcId", Shape::Text, "Id of the VPC."),
-        optional("ForceDelete", Shape::Boolean, "true removes an IPv4 or IPv6 gateway too; there are none here."),
+        optional(
+            "ForceDelete",
+            Shape::Boolean,
+            "true removes an IPv4 or IPv6 gateway too; there are none here.",
+        ),
         CLIENT_TOKEN,
         DRY_RUN,
     ],

@@ -8,7 +8,9 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required};
+use crate::operation::{
+    DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required,
+};
 
 use super::shapes::ShownVpc;
 

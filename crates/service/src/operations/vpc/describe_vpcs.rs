@@ -12,7 +12,8 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION, Shape, TAGS, optional,
+    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION, Shape, TAGS,
+    optional,
 };
 
 use super::region_or_default;
@@ -73,10 +74,17 @@ struct Vpcs {
     vpc: Vec<ShownVpc>,
 }
 
-fn describe(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+fn describe(
+    context: &Context,
+    call: &Call,
+    args: &Args<'_>,
+    snapshot: &Snapshot<'_>,
+) -> Result<Reply, Failure> {
     let region = region_or_default(context, args)?;
-    let ids: Vec<String> =
-        args.text("VpcId").map(|ids| ids.split(',').map(|id| id.trim().to_owned()).collect()).unwrap_or_default();
+    let ids: Vec<String> = args
+        .text("VpcId")
+        .map(|ids| ids.split(',').map(|id| id.trim().to_owned()).collect())
+        .unwrap_or_default();
     if ids.len() > IDS {
         return Err((&c::VPC_IDS_NUMBER).into());
     }

@@ -10,7 +10,9 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required};
+use crate::operation::{
+    DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required,
+};
 
 use super::shapes::ShownVSwitch;
 

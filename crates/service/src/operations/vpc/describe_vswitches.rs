@@ -11,8 +11,8 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION_OPTIONAL, Shape, TAGS,
-    optional,
+    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION_OPTIONAL, Shape,
+    TAGS, optional,
 };
 
 use super::shapes::ShownVSwitch;
@@ -32,7 +32,11 @@ pub static OPERATION: Operation = Operation {
         optional("ZoneId", Shape::Text, "Only vSwitches of this zone."),
         optional("VSwitchName", Shape::Text, "Only vSwitches of this name."),
         optional("RouteTableId", Shape::Text, "Only vSwitches of this route table."),
-        optional("IsDefault", Shape::Boolean, "Only default vSwitches, or only others; none is default here."),
+        optional(
+            "IsDefault",
+            Shape::Boolean,
+            "Only default vSwitches, or only others; none is default here.",
+        ),
         optional("EnableIpv6", Shape::Boolean, "Only vSwitches with, or without, IPv6; none has it here."),
         optional("ResourceGroupId", Shape::Text, "Only vSwitches of this resource group."),
         optional("VSwitchOwnerId", Shape::Integer, "Account id of the owner."),

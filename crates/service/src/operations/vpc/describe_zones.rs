@@ -51,8 +51,7 @@ struct Zone {
 }
 
 fn describe(_: &Context, call: &Call, args: &Args<'_>) -> Result<Reply, Failure> {
-    let region =
-        region::find(args.required("RegionId")).ok_or_else(|| Refusal::new(&c::ZONES_REGION))?;
+    let region = region::find(args.required("RegionId")).ok_or_else(|| Refusal::new(&c::ZONES_REGION))?;
     if let Some(other) = args.text("ZoneType").filter(|kind| *kind != "AvailabilityZone") {
         return Err(args.illegal("ZoneType", other).into());
     }

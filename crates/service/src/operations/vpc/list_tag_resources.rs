@@ -9,7 +9,9 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS, optional, required};
+use crate::operation::{
+    DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS, optional, required,
+};
 
 use super::region_or_default;
 use super::taggable::Taggable;

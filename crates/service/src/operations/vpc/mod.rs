@@ -36,10 +36,7 @@ use crate::context::{Context, default_resource_group};
 use crate::operation::Failure;
 
 /// The account's gateway in the region of the call.
-fn gateway_in(
-    gateway: Option<VpnGateway>,
-    region: Option<&'static Region>,
-) -> Result<VpnGateway, Failure> {
+fn gateway_in(gateway: Option<VpnGateway>, region: Option<&'static Region>) -> Result<VpnGateway, Failure> {
     gateway
         .filter(|gateway| region.is_none_or(|region| region.id == gateway.region.as_str()))
         .ok_or_else(|| (&catalogue::GATEWAY_NOT_FOUND).into())
@@ -60,7 +57,13 @@ fn resource_group(args: &Args<'_>, account: &AccountId) -> Result<String, Refusa
 }
 
 /// Writes down the next generation of a gateway and that it is to be applied.
-fn intend(context: &Context, tx: &Tx<'_>, gateway: &mut VpnGateway, change: &str, now_ms: i64) -> Result<(), Failure> {
+fn intend(
+    context: &Context,
+    tx: &Tx<'_>,
+    gateway: &mut VpnGateway,
+    change: &str,
+    now_ms: i64,
+) -> Result<(), Failure> {
     gateway.intended += 1;
     let due_ms = context.dataplane.first_try(now_ms);
     tx.insert_intent(gateway.id.as_str(), IntentKind::Gateway, gateway.intended, change, now_ms, due_ms)?;

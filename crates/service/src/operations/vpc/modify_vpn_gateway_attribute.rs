@@ -12,7 +12,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required,
+    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional,
+    required,
 };
 
 use super::{gateway_in, intend};

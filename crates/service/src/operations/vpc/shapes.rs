@@ -86,7 +86,10 @@ impl ShownGateway {
             network_type: gateway.network_type.as_str(),
             vpc_id: gateway.vpc.to_string(),
             v_switch_id: gateway.vswitch.as_ref().map(ToString::to_string).unwrap_or_default(),
-            disaster_recovery_v_switch_id: gateway.disaster_recovery_vswitch.as_ref().map(ToString::to_string),
+            disaster_recovery_v_switch_id: gateway
+                .disaster_recovery_vswitch
+                .as_ref()
+                .map(ToString::to_string),
             ssl_vpn_internet_ip: (gateway.ssl && gateway.disaster_recovery_ip.is_some())
                 .then(|| gateway.internet_ip.clone()),
             internet_ip: gateway.internet_ip,

@@ -46,7 +46,9 @@ impl Taggable {
     ) -> Result<(), Failure> {
         let (found, code) = match self {
             Self::Vpc => (snapshot.vpc(account, id)?.map(|vpc| vpc.region), &c::VPC_NOT_FOUND),
-            Self::VSwitch => (snapshot.vswitch(account, id)?.map(|vswitch| vswitch.region), &c::VSWITCH_NOT_FOUND),
+            Self::VSwitch => {
+                (snapshot.vswitch(account, id)?.map(|vswitch| vswitch.region), &c::VSWITCH_NOT_FOUND)
+            }
             Self::VpnGateway => {
                 (snapshot.gateway(account, id)?.map(|gateway| gateway.region), &c::GATEWAY_NOT_FOUND)
             }
