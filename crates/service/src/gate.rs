@@ -53,8 +53,18 @@ impl Gate {
         }
         incoming.require_common().map_err(wire)?;
         let id = incoming.access_key_id().unwrap_or_default();
+        let token = incoming.security_token();
+        if id.starts_with(TEMPORARY) {
+            // No temporary key has been issued: what is one, is told by its token.
+            return Err(match token {
+                None => Refusal::new(&catalogue::MISSING).parameter("SecurityToken").into(),
+                Some(_) => Refusal::new(&catalogue::TOKEN_MALFORMED).into(),
+            });
+        }
         let key = self.key(id)?;
-        check_token(id, incoming.security_token())?;
+        if token.is_some() {
+            return Err(Refusal::new(&catalogue::TOKEN_MALFORMED).into());
+        }
         incoming.signature_method().map_err(wire)?;
         let now = now_ms.div_euclid(1000);
         let time = incoming.timestamp().map_err(wire)?;
@@ -74,17 +84,6 @@ impl Gate {
     fn key(&self, id: &str) -> Result<&Key, Refusal> {
         let key = self.keyring.get(id).ok_or_else(|| Refusal::new(&catalogue::ACCESS_KEY_NOT_FOUND))?;
         if key.active { Ok(key) } else { Err(Refusal::new(&catalogue::ACCESS_KEY_INACTIVE)) }
-    }
-}
-
-/// A temporary key must bring its token, and a permanent one has none.
-fn check_token(id: &str, token: Option<&str>) -> Result<(), Refusal> {
-    match token {
-        None if id.starts_with(TEMPORARY) => {
-            Err(Refusal::new(&catalogue::MISSING).parameter("SecurityToken"))
-        }
-        None => Ok(()),
-        Some(_) => Err(Refusal::new(&catalogue::TOKEN_MALFORMED)),
     }
 }
 

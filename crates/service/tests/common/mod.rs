@@ -1,0 +1,343 @@
+//! A service in hand: a store in a temporary directory, a clock that the test sets, signed requests.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use serde_json::Value;
+use tempfile::TempDir;
+use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
+use tongguan_model::id::AccountId;
+use tongguan_model::limits::Quotas;
+use tongguan_model::policy::system_policy;
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_pki::{Ca, KeySpec, Subject, Usage};
+use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::Service;
+use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
+use tongguan_service::gate::Peer;
+use tongguan_service::keyring::{Key, Keyring};
+use tongguan_service::vault::Vault;
+use tongguan_store::{NonceLog, Options, Store, Verdict};
+
+pub const REGION: &str = "cn-hangzhou";
+pub const ACCOUNT: &str = "1234567890123456";
+pub const START_MS: i64 = 1_800_000_000_000;
+
+/// A clock that stands until the test moves it.
+#[derive(Debug)]
+pub struct ManualClock(pub AtomicI64);
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+pub struct Rig {
+    pub service: Arc<Service>,
+    pub clock: Arc<ManualClock>,
+    pub dataplane: Arc<Detached>,
+    nonce: AtomicU64,
+    directory: TempDir,
+}
+
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Reply {
+    pub fn code(&self) -> &str {
+        self.body["Code"].as_str().unwrap_or("OK")
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body
+    }
+}
+
+impl Rig {
+    pub fn new(delay: &str) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), delay, START_MS, Quotas::default())
+    }
+
+    pub fn with_quotas(delay: &str, quotas: Quotas) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), delay, START_MS, quotas)
+    }
+
+    fn over(directory: TempDir, delay: &str, now_ms: i64, quotas: Quotas) -> Self {
+        let delay: ApplyDelay = delay.parse().unwrap();
+        let store = open_store(directory.path());
+        for account in [ACCOUNT, "9999567890123456"] {
+            let account = AccountId::new(account);
+            let make = |store: &Store| {
+                store.write_blocking(move |tx| {
+                    tx.ensure_account(&account, 0)?;
+                    Ok(Verdict::Keep(()))
+                })
+            };
+            tokio::task::block_in_place(|| make(&store)).unwrap();
+        }
+        let clock = Arc::new(ManualClock(AtomicI64::new(now_ms)));
+        let dataplane = Arc::new(Detached::remembering(delay));
+        let nonces = NonceLog::open(&directory.path().join("nonces"), now_ms / 1000, 100_000).unwrap();
+        let context = Context::new(Shared {
+            store,
+            dataplane: Arc::clone(&dataplane) as Arc<dyn DataPlane>,
+            vault: Vault::new(&[9; 32]).unwrap(),
+            settings: Settings { quotas, ..Settings::default() },
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        });
+        let service = Arc::new(Service::new(context, keyring(), nonces));
+        Self { service, clock, dataplane, nonce: AtomicU64::new(0), directory }
+    }
+
+    /// Ends the service and starts it again on the same data directory.
+    pub fn restart(self, delay: &str) -> Self {
+        let Self { service, clock, dataplane, nonce, directory } = self;
+        drop((service, dataplane));
+        let mut rig = Self::over(directory, delay, clock.now_ms(), Quotas::default());
+        rig.nonce = nonce;
+        rig
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.service.context().store
+    }
+
+    pub fn advance(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub fn next_nonce(&self) -> String {
+        format!("nonce-{}", self.nonce.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// Signs and answers one call of the account's own key.
+    pub async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
+        self.call_as("root", action, parameters).await
+    }
+
+    pub async fn call_as(&self, key: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
+        let raw = RawCall { key, nonce: &self.next_nonce(), ..RawCall::new(action, parameters) };
+        self.send(&raw).await
+    }
+
+    pub async fn send(&self, raw: &RawCall<'_>) -> Reply {
+        let timestamp = raw.timestamp.clone().unwrap_or_else(|| iso8601(self.clock.now_ms()));
+        let mut parameters: Vec<(String, String)> =
+            raw.parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        parameters.retain(|(name, _)| !raw.without.contains(&name.as_str()));
+        let signer = Signer {
+            access_key_id: raw.key.to_owned(),
+            secret: Secret::from(raw.secret.unwrap_or(&format!("{} secret", raw.key))),
+            security_token: raw.token.map(ToOwned::to_owned),
+            method: SignatureMethod::HmacSha1,
+        };
+        let outgoing = signer.sign(&ClientCall {
+            http_method: Method::POST,
+            host: "vpc.test",
+            action: raw.action,
+            version: raw.version,
+            parameters: &parameters,
+            placement: Placement::Query,
+            format: Format::Json,
+            timestamp: &timestamp,
+            nonce: raw.nonce,
+        });
+        let mut query = outgoing.path_and_query.split_once('?').unwrap().1.to_owned();
+        for (from, to) in raw.edits {
+            assert!(query.contains(from), "{query} has no {from}");
+            query = query.replace(from, to);
+        }
+        self.bytes(&query).await
+    }
+
+    /// Answers a request with this raw query.
+    pub async fn bytes(&self, query: &str) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "vpc.test".parse().unwrap());
+        let request = HttpRequest { method: &Method::POST, path: "/", query, headers: &headers, body: b"" };
+        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+        let response = self.service.answer(request, peer).await;
+        let body = serde_json::from_slice(&response.body).unwrap();
+        Reply { status: response.status, body }
+    }
+
+    /// Lets the engine work until nothing is under way, moving the clock on as needed.
+    pub async fn settle(&self) {
+        for _ in 0..100 {
+            let next = self.store().read(|snapshot| snapshot.next_intent()).unwrap();
+            let Some(next) = next else { return };
+            let now = self.clock.now_ms();
+            if next != i64::MAX {
+                self.advance((next - now).max(0));
+            }
+            let due = self.store().read(|snapshot| snapshot.intents_due(i64::MAX, 1000)).unwrap();
+            for intent in due {
+                self.service.engine().step(&intent.resource).await.unwrap();
+            }
+        }
+        panic!("something is still under way");
+    }
+
+    /// An active gateway of this type.
+    pub async fn gateway(&self, vpn_type: &str) -> String {
+        let vpc = self.call("CreateVpc", &[("RegionId", REGION)]).await.ok();
+        self.settle().await;
+        let vpc = vpc["VpcId"].as_str().unwrap();
+        self.gateway_in(vpc, vpn_type).await
+    }
+
+    pub async fn gateway_in(&self, vpc: &str, vpn_type: &str) -> String {
+        let parameters = [("RegionId", REGION), ("VpcId", vpc), ("Bandwidth", "10"), ("VpnType", vpn_type)];
+        let gateway = self.call("CreateVpnGateway", &parameters).await.ok();
+        self.settle().await;
+        gateway["VpnGatewayId"].as_str().unwrap().to_owned()
+    }
+
+    /// An ACTIVE certificate of this kind, issued by a CA of the test's own.
+    pub async fn certificate(&self, spec: &str) -> String {
+        let id = self.pending_certificate(spec).await;
+        let shown = self.kms("GetCertificate", &[("CertificateId", &id)]).await.ok();
+        let (leaf, chain) = issue(spec.parse().unwrap(), shown["Csr"].as_str().unwrap());
+        let upload = [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
+        self.kms("UploadCertificate", &upload).await.ok();
+        id
+    }
+
+    pub async fn pending_certificate(&self, spec: &str) -> String {
+        let parameters = [("KeySpec", spec), ("Subject", "CN=a,OU=b,O=c,C=CN")];
+        let made = self.kms("CreateCertificate", &parameters).await.ok();
+        made["CertificateId"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn kms(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
+        let raw =
+            RawCall { version: "2016-01-20", nonce: &self.next_nonce(), ..RawCall::new(action, parameters) };
+        self.send(&raw).await
+    }
+
+    pub async fn bind(&self, gateway: &str, certificate: &str, role: &str) -> Reply {
+        self.call("AssociateVpnGatewayWithCertificate", &triple(gateway, certificate, role)).await
+    }
+
+    pub async fn unbind(&self, gateway: &str, certificate: &str, role: &str) -> Reply {
+        self.call("DissociateVpnGatewayWithCertificate", &triple(gateway, certificate, role)).await
+    }
+
+    /// (certificate, role) of what the list shows on a gateway.
+    pub async fn listed(&self, gateway: &str) -> Vec<(String, String)> {
+        let parameters = [("RegionId", REGION), ("VpnGatewayId.1", gateway)];
+        let list = self.call("ListVpnCertificateAssociations", &parameters).await.ok();
+        let relations = list["VpnCertificateRelations"].as_array().unwrap();
+        assert_eq!(list["TotalCount"], relations.len());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut rows: Vec<_> =
+            relations.iter().map(|r| (text(&r["CertificateId"]), text(&r["CertificateType"]))).collect();
+        rows.sort();
+        rows
+    }
+
+    pub async fn status(&self, gateway: &str) -> String {
+        let parameters = [("RegionId", REGION), ("VpnGatewayId", gateway)];
+        let shown = self.call("DescribeVpnGateway", &parameters).await.ok();
+        shown["Status"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A call with everything that can be wrong with it.
+#[derive(Clone)]
+pub struct RawCall<'a> {
+    pub key: &'a str,
+    pub secret: Option<&'a str>,
+    pub token: Option<&'a str>,
+    pub action: &'a str,
+    pub version: &'a str,
+    pub parameters: &'a [(&'a str, &'a str)],
+    pub without: &'a [&'a str],
+    pub timestamp: Option<String>,
+    pub nonce: &'a str,
+    /// Replacements in the signed query.
+    pub edits: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> RawCall<'a> {
+    pub fn new(action: &'a str, parameters: &'a [(&'a str, &'a str)]) -> Self {
+        Self {
+            key: "root",
+            secret: None,
+            token: None,
+            action,
+            version: "2016-04-28",
+            parameters,
+            without: &[],
+            timestamp: None,
+            nonce: "",
+            edits: &[],
+        }
+    }
+}
+
+pub fn triple<'a>(gateway: &'a str, certificate: &'a str, role: &'a str) -> [(&'a str, &'a str); 4] {
+    [
+        ("RegionId", REGION),
+        ("VpnGatewayId", gateway),
+        ("CertificateId", certificate),
+        ("CertificateType", role),
+    ]
+}
+
+pub fn open_store(directory: &Path) -> Store {
+    // A store that is being closed elsewhere lets go of its lock a moment later.
+    for _ in 0..200 {
+        match Store::open(directory, &Options { audit_flush_ms: 1, ..Options::default() }) {
+            Ok(store) => return store,
+            Err(tongguan_store::StoreError::InUse(_)) => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the store stays locked");
+}
+
+fn keyring() -> Keyring {
+    let mut keyring = Keyring::default();
+    let user = |name: &str, policies: &[&str]| Identity::User {
+        name: name.into(),
+        id: "2000".into(),
+        policies: policies.iter().map(|name| system_policy(name).unwrap().clone()).collect(),
+    };
+    let own = |identity| Principal { account: AccountId::new(ACCOUNT), identity };
+    let stranger = Principal { account: AccountId::new("9999567890123456"), identity: Identity::Root };
+    for (id, principal, active) in [
+        ("root", own(Identity::Root), true),
+        ("observer", own(user("observer", &["AliyunVPNGatewayReadOnlyAccess"])), true),
+        ("nobody", own(user("nobody", &[])), true),
+        ("retired", own(user("retired", &["AdministratorAccess"])), false),
+        ("stranger", stranger, true),
+    ] {
+        keyring.insert(Key {
+            id: id.into(),
+            credential: Credential::Secret(Secret::from(format!("{id} secret"))),
+            principal: Arc::new(principal),
+            active,
+        });
+    }
+    keyring
+}
+
+/// Certificate and chain for a request.
+pub fn issue(spec: KeySpec, csr: &str) -> (String, String) {
+    let (from, to) = (START_MS / 1000 - 86_400, START_MS / 1000 + 86_400 * 365);
+    let subject = Subject::parse("CN=ca,OU=b,O=c,C=CN").unwrap();
+    let ca = Ca::new(spec, &subject, from, to).unwrap();
+    let leaf = ca.issue(csr, Usage::Both, from, to).unwrap();
+    (leaf.to_pem(), ca.certificate().to_pem())
+}

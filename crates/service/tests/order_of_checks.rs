@@ -1,0 +1,141 @@
+//! One order of checks: a request that is wrong in two ways gets the earlier error.
+
+mod common;
+
+use common::{RawCall, Rig, triple};
+
+/// Every fault at once; then one fault after the other is mended, in the order of the design, and each
+/// time the next one is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_earlier_fault_is_answered() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("NationalStandard").await;
+    let certificate = rig.certificate("EC_SM2").await;
+    let used = "a used nonce";
+    rig.send(&RawCall { key: "observer", nonce: used, ..RawCall::new("DescribeRegions", &[]) }).await;
+
+    let long_token = "t".repeat(65);
+    let token = ("ClientToken", long_token.as_str());
+    let bad = [
+        ("RegionId", "cn-nowhere"),
+        ("CertificateId", certificate.as_str()),
+        ("CertificateType", "Both"),
+        token,
+    ];
+    let action = "AssociateVpnGatewayWithCertificate";
+    let mut raw = RawCall {
+        key: "nokey",
+        token: Some("a token"),
+        version: "2016-04-29",
+        action: "Associate",
+        timestamp: Some("2027-01-15 08:00:00".into()),
+        nonce: used,
+        edits: &[
+            ("AccessKeyId=nokey&", ""),
+            ("SignatureMethod=HMAC-SHA1", "SignatureMethod=MD5"),
+            ("Signature=", "Signature=AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D&X="),
+        ],
+        ..RawCall::new("", &bad)
+    };
+    expect(&rig, &raw, "MissingAccessKeyId").await;
+    let later = [raw.edits[1], raw.edits[2]];
+    raw.edits = &later;
+    expect(&rig, &raw, "InvalidAccessKeyId.NotFound").await;
+    raw.key = "retired";
+    expect(&rig, &raw, "InvalidAccessKeyId.Inactive").await;
+    raw.key = "observer";
+    expect(&rig, &raw, "InvalidSecurityToken.Malformed").await;
+    raw.token = None;
+    expect(&rig, &raw, "InvalidSignatureMethod").await;
+    raw.edits = &later[1..];
+    expect(&rig, &raw, "InvalidTimeStamp.Format").await;
+    raw.timestamp = Some("2027-01-15T07:44:59Z".into());
+    expect(&rig, &raw, "InvalidTimeStamp.Expired").await;
+    raw.timestamp = None;
+    expect(&rig, &raw, "SignatureDoesNotMatch").await;
+    raw.edits = &[];
+    expect(&rig, &raw, "SignatureNonceUsed").await;
+    let fresh: Vec<String> = (0..20).map(|_| rig.next_nonce()).collect();
+    let mut fresh = fresh.iter();
+    let mut next =
+        |raw: &mut RawCall<'_>| raw.nonce = Box::leak(fresh.next().unwrap().clone().into_boxed_str());
+    next(&mut raw);
+    expect(&rig, &raw, "InvalidVersion").await;
+    raw.version = "2016-04-28";
+    next(&mut raw);
+    expect(&rig, &raw, "InvalidAction.NotFound").await;
+    raw.action = action;
+    next(&mut raw);
+    expect(&rig, &raw, "Forbidden").await;
+    raw.key = "root";
+    next(&mut raw);
+    expect(&rig, &raw, "MissingVpnGatewayId").await;
+    let bad = [bad[0], bad[1], bad[2], token, ("VpnGatewayId", "vpn-unknown")];
+    raw.parameters = &bad;
+    next(&mut raw);
+    expect(&rig, &raw, "InvalidRegionId.NotFound").await;
+    let bad = [("RegionId", common::REGION), bad[1], bad[2], token, bad[4]];
+    raw.parameters = &bad;
+    next(&mut raw);
+    expect(&rig, &raw, "IllegalParam.CertificateType").await;
+    let bad = [bad[0], bad[1], ("CertificateType", "Encryption"), token, bad[4]];
+    raw.parameters = &bad;
+    next(&mut raw);
+    expect(&rig, &raw, "InvalidParameter").await;
+    raw.without = &["ClientToken"];
+    next(&mut raw);
+    expect(&rig, &raw, "InvalidVpnGatewayInstanceId.NotFound").await;
+    let good = triple(&gateway, &certificate, "Encryption");
+    raw.parameters = &good;
+    next(&mut raw);
+    expect(&rig, &raw, "OK").await;
+    next(&mut raw);
+    expect(&rig, &raw, "VpnGateway.Configuring").await;
+}
+
+/// Who cannot sign cannot burn a nonce that somebody else is about to use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_signature_burns_no_nonce() {
+    let rig = Rig::new("0");
+    let wrong = RawCall { secret: Some("guessed"), nonce: "n", ..RawCall::new("DescribeRegions", &[]) };
+    expect(&rig, &wrong, "SignatureDoesNotMatch").await;
+    let right = RawCall { secret: None, ..wrong };
+    expect(&rig, &right, "OK").await;
+    expect(&rig, &right, "SignatureNonceUsed").await;
+    let rig = rig.restart("0");
+    expect(&rig, &right, "SignatureNonceUsed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_may_be_off_by_fifteen_minutes_either_way() {
+    let rig = Rig::new("0");
+    for (timestamp, code) in [
+        ("2027-01-15T07:44:59Z", "InvalidTimeStamp.Expired"),
+        ("2027-01-15T07:45:00Z", "OK"),
+        ("2027-01-15T08:15:00Z", "OK"),
+        ("2027-01-15T08:15:01Z", "InvalidTimeStamp.Expired"),
+    ] {
+        let timestamp = Some(timestamp.to_owned());
+        let raw = RawCall { timestamp, nonce: &rig.next_nonce(), ..RawCall::new("DescribeRegions", &[]) };
+        expect(&rig, &raw, code).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_key_without_its_token_is_refused() {
+    let rig = Rig::new("0");
+    let raw = RawCall { key: "STS.unknown", nonce: "n", ..RawCall::new("DescribeRegions", &[]) };
+    expect(&rig, &raw, "MissingSecurityToken").await;
+    let raw = RawCall { token: Some("made up"), ..raw };
+    expect(&rig, &raw, "InvalidSecurityToken.Malformed").await;
+}
+
+#[track_caller]
+fn expect<'a>(rig: &'a Rig, raw: &'a RawCall<'a>, code: &'a str) -> impl Future<Output = ()> + 'a {
+    let caller = std::panic::Location::caller();
+    async move {
+        let reply = rig.send(raw).await;
+        assert_eq!(reply.code(), code, "at {caller}: {}", reply.body);
+        assert!(!reply.body["RequestId"].as_str().unwrap().is_empty());
+    }
+}
