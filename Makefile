@@ -1,0 +1,52 @@
+# tongguan. `make run` and `make test` are all that it takes.
+
+CARGO ?= cargo
+BIN   := target/release/tongguan
+
+.PHONY: run test unit conformance lint bench docs demo clean tools
+
+## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
+run: $(BIN)
+	$(BIN) serve
+
+## demo: carry a certificate through its whole life, and show it
+demo: $(BIN)
+	$(BIN) demo
+
+## test: every test, official clients against the real binary included
+test: unit conformance
+
+unit: tools
+	$(CARGO) test --workspace --locked
+
+## The official clients drive the development build: it has the assertions on.
+conformance: tools
+	$(CARGO) build --locked -p tongguan
+	conformance/run target/debug/tongguan
+
+## lint: formatting, clippy with warnings denied, documentation
+lint: tools
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+## bench: our figures beside the physical limits, measured in the same run
+bench: tools
+	$(CARGO) build --release --locked -p tongguan
+	$(CARGO) run --release --locked -p tongguan-bench -- $(BENCH_ARGS)
+
+## docs: make the reference page anew from the table of operations
+docs: tools
+	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/operations.md.new
+	mv docs/operations.md.new docs/operations.md
+
+$(BIN): tools
+	$(CARGO) build --release --locked -p tongguan
+
+tools:
+	@command -v $(CARGO) >/dev/null || { echo "Rust 1.95 or newer is needed: https://rustup.rs (or: apt-get install rustup && rustup toolchain install stable)"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is needed (SQLite and AWS-LC are compiled in): apt-get install build-essential cmake"; exit 1; }
+
+clean:
+	$(CARGO) clean
+	rm -rf conformance/.cache
