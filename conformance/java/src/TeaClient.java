@@ -1,0 +1,129 @@
+import com.aliyun.tea.TeaException;
+import com.aliyun.tea.TeaModel;
+import com.aliyun.teaopenapi.Client;
+import com.aliyun.teaopenapi.models.Config;
+import com.aliyun.teaopenapi.models.OpenApiRequest;
+import com.aliyun.teaopenapi.models.Params;
+import com.aliyun.teautil.models.RuntimeOptions;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * com.aliyun:vpc20160428 and com.aliyun:kms20160120, typed; the generic client below them for the rest.
+ *
+ * <p>Parameters and bodies are spelled as on the wire and go through the clients' own request and response classes.
+ */
+final class TeaClient {
+    private static final Map<String, String> VERSIONS =
+            Map.of("Vpc", "2016-04-28", "Kms", "2016-01-20", "Sts", "2015-04-01", "Location", "2015-06-12");
+
+    final String name;
+    private final String host;
+    private final Map<String, Object> principals = Json.object(Json.read("principals"));
+    private final Map<String, Client> clients = new HashMap<>();
+
+    TeaClient(String name, String endpoint) {
+        this.name = name;
+        this.host = endpoint.split("://")[1];
+    }
+
+    Map<String, Object> call(String principal, String product, String action, Map<String, Object> parameters, String version) throws Exception {
+        try {
+            TeaModel request = version == null ? typedRequest(product, action, parameters) : null;
+            return request != null
+                    ? typed(client(product, principal), action, request)
+                    : generic(client("", principal), action, version != null ? version : VERSIONS.get(product), parameters);
+        } catch (TeaException error) {
+            throw refusal(error);
+        }
+    }
+
+    private Client client(String product, String principal) throws Exception {
+        String key = product + " " + principal;
+        if (!clients.containsKey(key)) {
+            Map<String, Object> who = Json.object(principals.get(principal));
+            Config config = new Config().setAccessKeyId((String) who.get("access_key_id")).setAccessKeySecret((String) who.get("access_key_secret"))
+                    .setRegionId("cn-hangzhou").setEndpoint(host).setProtocol("HTTP");
+            clients.put(key, switch (product) {
+                case "Vpc" -> new com.aliyun.vpc20160428.Client(config);
+                case "Kms" -> new com.aliyun.kms20160120.Client(config);
+                default -> new Client(config);
+            });
+        }
+        return clients.get(key);
+    }
+
+    /** Null when the release has no such request, or no such parameter. */
+    private static TeaModel typedRequest(String product, String action, Map<String, Object> parameters) throws Exception {
+        Class<?> kind;
+        try {
+            kind = Class.forName("com.aliyun." + product.toLowerCase() + VERSIONS.get(product).replace("-", "") + ".models." + action + "Request");
+        } catch (ClassNotFoundException error) {
+            return null;
+        }
+        TeaModel request = TeaModel.toModel(parameters, (TeaModel) kind.getDeclaredConstructor().newInstance());
+        for (String parameter : parameters.keySet()) {
+            if (request.toMap().get(parameter) == null) {
+                return null;
+            }
+        }
+        return request;
+    }
+
+    private static Map<String, Object> typed(Client client, String action, TeaModel request) throws Exception {
+        Method method = client.getClass().getMethod(action.substring(0, 1).toLowerCase() + action.substring(1), request.getClass());
+        try {
+            TeaModel response = (TeaModel) method.invoke(client, request);
+            return plain(response.toMap().get("body"));
+        } catch (InvocationTargetException error) {
+            if (error.getCause() instanceof Exception cause) {
+                throw cause;
+            }
+            throw error;
+        }
+    }
+
+    private static Map<String, Object> generic(Client client, String action, String version, Map<String, Object> parameters) throws Exception {
+        Params params = new Params().setAction(action).setVersion(version).setProtocol("HTTP").setPathname("/").setMethod("POST")
+                .setAuthType("AK").setStyle("RPC").setReqBodyType("formData").setBodyType("json");
+        Map<String, String> query = new HashMap<>();
+        flatten("", parameters, query);
+        return plain(client.callApi(params, new OpenApiRequest().setQuery(query), new RuntimeOptions()).get("body"));
+    }
+
+    /** Name.1 and Tag.1.Key: what a caller of a generic interface writes by hand. */
+    private static void flatten(String prefix, Object value, Map<String, String> flat) {
+        if (value instanceof Map<?, ?> map) {
+            map.forEach((key, item) -> flatten(prefix.isEmpty() ? key.toString() : prefix + "." + key, item, flat));
+        } else if (value instanceof List<?> list) {
+            for (int index = 0; index < list.size(); index++) {
+                flatten(prefix + "." + (index + 1), list.get(index), flat);
+            }
+        } else {
+            flat.put(prefix, String.valueOf(value));
+        }
+    }
+
+    private static Map<String, Object> plain(Object body) {
+        return Json.object(Json.parse(Json.GSON.toJson(body)));
+    }
+
+    /** The text is `code: 404, <Message> request id: <RequestId>`; the fields are in the data. */
+    private static Refusal refusal(TeaException error) {
+        Object status = error.getData() == null ? null : error.getData().get("statusCode");
+        if (status == null) {
+            throw error;
+        }
+        Object requestId = error.getData().get("RequestId");
+        String prefix = "code: " + status + ", ";
+        String suffix = " request id: " + requestId;
+        String text = error.getMessage();
+        if (!text.startsWith(prefix) || !text.endsWith(suffix)) {
+            throw new AssertionError("form of the message: " + text);
+        }
+        return new Refusal(error.getCode(), ((Number) status).longValue(), text.substring(prefix.length(), text.length() - suffix.length()), (String) requestId);
+    }
+}
