@@ -154,6 +154,8 @@ pub struct VpnGateway {
     pub intended: u64,
     /// Generation that the data plane has.
     pub applied: u64,
+    /// Which bound certificates are out of service, for people; none if all are ACTIVE.
+    pub certificate_alert: Option<String>,
 }
 
 /// One certificate in one role on one gateway.
@@ -416,6 +418,7 @@ mod tests {
             phase: Phase::Live,
             intended: 1,
             applied: 1,
+            certificate_alert: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `tongguan serve`: puts the parts together and runs them until it is told to stop.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -262,7 +262,10 @@ async fn forget_old_tokens(service: Arc<Service>) {
 fn start_log(json: bool) -> anyhow::Result<()> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("TONGGUAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = if json { builder.json().try_init() } else { builder.try_init() };
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

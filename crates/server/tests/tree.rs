@@ -1,4 +1,5 @@
 //! What the tree promises and no compiler checks: who may know whom, licences, sizes.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -56,7 +57,8 @@ fn dependencies_point_one_way() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
-        let allowed = allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the list of who may use whom"));
+        let allowed =
+            allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the list of who may use whom"));
         for dependency in package["dependencies"].as_array().unwrap() {
             let other = dependency["name"].as_str().unwrap();
             let testing = dependency["kind"] == "dev";
@@ -64,7 +66,10 @@ fn dependencies_point_one_way() {
                 testing || !other.starts_with("tongguan") || allowed.contains(&other),
                 "{name} must not know {other}"
             );
-            assert!(testing || !PURE.contains(&name) || !IMPURE.contains(&other), "{name} must not use {other}");
+            assert!(
+                testing || !PURE.contains(&name) || !IMPURE.contains(&other),
+                "{name} must not use {other}"
+            );
         }
     }
 }
@@ -76,9 +81,10 @@ fn every_dependency_has_a_licence_that_fits() {
     for package in metadata["packages"].as_array().unwrap() {
         let licence = package["license"].as_str().unwrap_or_default().replace('/', " OR ");
         // Good enough for the expressions that occur: every AND part needs one OR part that fits.
-        let fits = licence.replace(['(', ')'], "").split(" AND ").all(|part| {
-            part.split(" OR ").any(|choice| known.contains(choice.trim()))
-        });
+        let fits = licence
+            .replace(['(', ')'], "")
+            .split(" AND ")
+            .all(|part| part.split(" OR ").any(|choice| known.contains(choice.trim())));
         assert!(fits, "{}: {licence}", package["name"]);
     }
 }
@@ -98,7 +104,11 @@ fn sources_are_tidy() {
         if !shown.starts_with("store") && ["SELECT ", "INSERT INTO"].iter().any(|sql| code.contains(sql)) {
             faults.push(format!("{shown} holds SQL"));
         }
-        faults.extend(long_functions(code).into_iter().map(|(name, lines)| format!("{shown}: {name} has {lines} lines")));
+        faults.extend(
+            long_functions(code)
+                .into_iter()
+                .map(|(name, lines)| format!("{shown}: {name} has {lines} lines")),
+        );
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -185,6 +185,9 @@ fn gateway_applied(tx: &Tx<'_>, gateway: &VpnGateway, generation: u64) -> Result
     for binding in tx.bindings_of(&gateway.id)? {
         settle_binding(tx, gateway, &binding)?;
     }
+    if gateway.certificate_alert.is_some() {
+        tx.refresh_certificate_alert(&gateway.id)?;
+    }
     tx.update_generations(&gateway.id, gateway.intended, generation)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_type, recommend_url};
 use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
@@ -228,6 +228,7 @@ impl Service {
     async fn finish(&self, mut trail: Trail<'_>, outcome: Result<Reply, Failure>) -> Response {
         let refusal = match outcome {
             Ok(reply) => {
+                debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, "answered");
                 self.audit(&mut trail, 200, None).await;
                 return Response {
                     status: 200,
@@ -248,7 +249,9 @@ impl Service {
                 Refusal::new(&catalogue::INTERNAL)
             }
         };
-        self.audit(&mut trail, refusal.code.status, Some(refusal.code().into_owned())).await;
+        let code = refusal.code().into_owned();
+        debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "refused");
+        self.audit(&mut trail, refusal.code.status, Some(code)).await;
         render_refusal(&trail, refusal)
     }
 

@@ -1,4 +1,5 @@
 //! The life of bindings: what is accepted, what is refused, what stays when the service ends.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 mod common;
 
@@ -222,6 +223,42 @@ async fn a_gateway_is_deleted_with_its_bindings_and_quotas_count_it_no_more() {
     assert_eq!(rig.call("DescribeVpnGateway", &one).await.code(), "InvalidVpnGatewayInstanceId.NotFound");
     rig.kms("DeleteCertificate", &[("CertificateId", &certificate)]).await.ok();
     rig.call("CreateVpnGateway", &order).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_tells_of_a_bound_certificate_that_is_out_of_service() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("NationalStandard").await;
+    let certificate = rig.certificate("EC_SM2").await;
+    rig.bind(&gateway, &certificate, "Signature").await.ok();
+    rig.settle().await;
+    let alert = || async {
+        let parameters = [("RegionId", REGION), ("VpnGatewayId", gateway.as_str())];
+        let shown = rig.call("DescribeVpnGateway", &parameters).await.ok();
+        assert_eq!(shown["Status"], "active");
+        let tag: serde_json::Value = serde_json::from_str(shown["Tag"].as_str().unwrap()).unwrap();
+        tag["CertificateAlert"].as_str().map(ToOwned::to_owned)
+    };
+    let set = |status: &'static str| {
+        let (rig, certificate) = (&rig, certificate.clone());
+        async move {
+            rig.kms("UpdateCertificateStatus", &[("CertificateId", &certificate), ("Status", status)])
+                .await
+                .ok()
+        }
+    };
+    assert_eq!(alert().await, None);
+    set("DISABLED").await;
+    assert_eq!(alert().await, Some(format!("Signature {certificate} INACTIVE")));
+    assert_eq!(rig.listed(&gateway).await.len(), 1);
+    set("ACTIVE").await;
+    assert_eq!(alert().await, None);
+    set("REVOKED").await;
+    assert_eq!(alert().await, Some(format!("Signature {certificate} REVOKED")));
+    rig.unbind(&gateway, &certificate, "Signature").await.ok();
+    rig.settle().await;
+    assert_eq!(alert().await, None);
+    assert_eq!(rig.bind(&gateway, &certificate, "Signature").await.code(), "IllegalParam.CertificateId");
 }
 
 #[tokio::test(flavor = "multi_thread")]

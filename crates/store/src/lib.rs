@@ -19,6 +19,7 @@ mod write;
 mod writer;
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -123,13 +124,14 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the database in `directory` (made if absent), migrates it and starts the writer.
+    /// Opens the database in `directory` (made for its owner alone if absent), migrates it and starts the writer.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has it, [`StoreError::NewerSchema`] if a newer release
     /// wrote it, and file or database errors.
     pub fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(directory).map_err(|source| StoreError::File {
+        let mut owner_only = std::fs::DirBuilder::new();
+        owner_only.recursive(true).mode(0o700).create(directory).map_err(|source| StoreError::File {
             what: "cannot make data directory",
             path: directory.to_path_buf(),
             source,

@@ -19,7 +19,7 @@ macro_rules! columns {
     (GATEWAY) => {
         "id, account, region, name, description, vpc, vswitch, dr_vswitch, bandwidth, network_type, vpn_type, ipsec, \
          ssl, ssl_connections, charge_type, auto_propagate, resource_group, internet_ip, dr_ip, order_id, created_ms, \
-         end_ms, business_status, phase, intended, applied"
+         end_ms, business_status, phase, intended, applied, certificate_alert"
     };
     (BINDING) => {
         "seq, gateway, role, certificate, state, associated_ms"
@@ -756,6 +756,7 @@ fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
         phase: word(row, 23, Phase::parse)?,
         intended: row.get::<_, i64>(24)?.cast_unsigned(),
         applied: row.get::<_, i64>(25)?.cast_unsigned(),
+        certificate_alert: row.get(26)?,
     })
 }
 

@@ -236,6 +236,19 @@ impl<'c> Tx<'c> {
         )
     }
 
+    /// Writes down which of a gateway's bound certificates are out of service.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn refresh_certificate_alert(&self, id: &VpnGatewayId) -> Done {
+        self.execute(
+            "UPDATE vpn_gateway SET certificate_alert = (SELECT group_concat(b.role || ' ' || c.id || ' ' || c.status, \
+             ', ') FROM binding b JOIN certificate c ON c.id = b.certificate \
+             WHERE b.gateway = vpn_gateway.id AND c.status <> 'ACTIVE') WHERE id = ?1",
+            params![id.as_str()],
+        )
+    }
+
     /// Removes a gateway with its bindings, addresses, tags and intent.
     ///
     /// # Errors

@@ -76,6 +76,8 @@ CREATE TABLE vpn_gateway (
     phase              TEXT NOT NULL,
     intended           INTEGER NOT NULL,
     applied            INTEGER NOT NULL,
+    -- Bound certificates that are out of service, for people; null if all are ACTIVE.
+    certificate_alert  TEXT,
     CHECK (applied <= intended)
 );
 CREATE INDEX vpn_gateway_page ON vpn_gateway (account, region);

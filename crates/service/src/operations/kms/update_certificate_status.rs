@@ -1,8 +1,9 @@
 //! UpdateCertificateStatus: enables, disables or revokes a certificate.
 //!
 //! Source: `docs/api/kms/UpdateCertificateStatus.json`. No page says what happens to a gateway that the
-//! certificate is bound to. Our choice: the binding stays, the gateway goes on with what it has, and a
-//! warning in the log names the gateways; a new bind of the certificate is refused.
+//! certificate is bound to. Our choice: the binding stays, the gateway goes on with what it has, and it
+//! says so: the JSON document in its `Tag` gets a member `CertificateAlert`, and the log a warning. A new
+//! bind of the certificate is refused.
 
 use tongguan_model::certificate::CertificateStatus;
 use tracing::warn;
@@ -55,8 +56,9 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
             return Err((&c::CERTIFICATE_STATE).into());
         };
         tx.set_certificate_status(&certificate.id, status, now_ms)?;
-        if status != CertificateStatus::Active {
-            for gateway in tx.gateways_with(&certificate.id)? {
+        for gateway in tx.gateways_with(&certificate.id)? {
+            tx.refresh_certificate_alert(&gateway)?;
+            if status != CertificateStatus::Active {
                 warn!(certificate = %certificate.id, %gateway, %status, "a bound certificate is out of service");
             }
         }

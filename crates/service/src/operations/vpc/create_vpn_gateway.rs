@@ -152,6 +152,7 @@ fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
             phase: if order.paid { Phase::Live } else { Phase::Unpaid },
             intended: 1,
             applied: 0,
+            certificate_alert: None,
         };
         store(&context, tx, &gateway, now_ms)?;
         let mut answer = Answer::new();

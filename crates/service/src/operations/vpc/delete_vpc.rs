@@ -59,11 +59,11 @@ fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
         if vpc.status() != NetworkStatus::Available {
             return Err((&c::VPC_STATUS).into());
         }
-        if tx.gateways_in_vpc(&vpc.id)? > 0 {
-            return Err((&c::VPC_HAS_GATEWAY).into());
-        }
         if !tx.vswitches_in(&vpc.id)?.is_empty() {
             return Err((&c::VPC_HAS_VSWITCH).into());
+        }
+        if tx.gateways_in_vpc(&vpc.id)? > 0 {
+            return Err((&c::VPC_HAS_GATEWAY).into());
         }
         tx.delete_vpc(&vpc)?;
         Ok(Answer::new())

@@ -1,5 +1,7 @@
 //! How gateways, VPCs and vSwitches are shown; shared by the operations that show them.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use tongguan_model::cidr;
 use tongguan_model::gateway::{ChargeType, VpnGateway};
@@ -38,6 +40,17 @@ struct EniInstanceIds {
 /// What the data plane of this release offers, in the words of the field `Tag`.
 const FEATURES: &str = r#"{"VpnEnableBgp":"false","VisuallySsl":"false","PbrPriority":"false","VpnNewImage":"true","description":"tongguan","VpnVersion":"v1.0.0"}"#;
 
+/// The document in the field `Tag`; a bound certificate that is out of service is told here.
+fn features(alert: Option<&str>) -> Cow<'static, str> {
+    match alert {
+        None => FEATURES.into(),
+        Some(alert) => {
+            let alert = serde_json::Value::from(alert);
+            format!("{},\"CertificateAlert\":{alert}}}", FEATURES.trim_end_matches('}')).into()
+        }
+    }
+}
+
 /// A gateway as DescribeVpnGateway and DescribeVpnGateways show it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -69,7 +82,7 @@ pub(super) struct ShownGateway {
     create_time: i64,
     end_time: i64,
     resource_group_id: String,
-    tag: &'static str,
+    tag: Cow<'static, str>,
     tags: Tags,
     eni_instance_ids: EniInstanceIds,
 }
@@ -104,7 +117,7 @@ impl ShownGateway {
             create_time: gateway.created_ms,
             end_time: gateway.end_ms,
             resource_group_id: gateway.resource_group,
-            tag: FEATURES,
+            tag: features(gateway.certificate_alert.as_deref()),
             tags,
             eni_instance_ids: EniInstanceIds { eni_instance_id: Vec::new() },
             name: gateway.name,
