@@ -79,7 +79,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Arc::new(parts.service);
     let (stop, stopped) = watch::channel(false);
-    let engine = tokio::spawn(service.engine().run());
+    let engine = tokio::spawn(keep_running(Arc::clone(&service)));
     let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
     let listener = tokio::spawn(http::listen(listener, tls, Arc::clone(&service), stopped));
     let welcome = parts.welcome;
@@ -233,6 +233,20 @@ fn policies(entry: &PrincipalEntry) -> anyhow::Result<Vec<Policy>> {
         policies.push(Policy::parse(&text).with_context(|| format!("`{}`", path.display()))?);
     }
     Ok(policies)
+}
+
+/// Runs the engine, again if it should end with a panic: no gateway stays `updating` for want of it.
+async fn keep_running(service: Arc<Service>) {
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+    loop {
+        // Dropping the set, when this task is ended, ends the engine.
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(service.engine().run());
+        if let Some(Err(error)) = tasks.join_next().await {
+            tracing::error!(%error, "the engine ended; starting it again");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Forgets ClientTokens whose time is over, a few at a time.

@@ -193,10 +193,10 @@ impl Service {
         let call = Arc::new(call);
         let record = trail.record(200, None);
         let inner = Arc::clone(&call);
-        let written = self
-            .context
-            .store
-            .write(move |tx| {
+        let (store, engine) = (self.context.store.clone(), self.engine.clone());
+        // A task of its own: a caller that goes away does not leave an accepted change unattended.
+        let written = tokio::spawn(async move {
+            let write = store.write(move |tx| {
                 let outcome = transact(tx, &inner, token.as_ref(), oldest_ms, &mut change);
                 match outcome {
                     Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
@@ -208,12 +208,17 @@ impl Service {
                     Err(Failure::Store(error)) => Err(error),
                     Err(failure) => Ok(Verdict::Discard(Err(failure))),
                 }
-            })
-            .await??;
+            });
+            let written = write.await;
+            if matches!(written, Ok(Ok(Done::Changed(_)))) {
+                engine.notify();
+            }
+            written
+        });
+        let written = written.await.map_err(|error| Failure::Internal(error.to_string()))???;
         let answer = match written {
             Done::Changed(answer) => {
                 trail.audited = true;
-                self.engine.notify();
                 answer
             }
             Done::Repeated(answer) => answer,

@@ -70,6 +70,9 @@ pub enum StoreError {
     /// A row holds a value that no release writes.
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// A change ended with a panic; it left nothing behind.
+    #[error("a change ended with a panic")]
+    Panicked,
     /// The writer has stopped.
     #[error("the store is closed")]
     Closed,

@@ -1,5 +1,6 @@
 //! The writer thread: runs the changes that wait together in one transaction and syncs once for all.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -300,7 +301,9 @@ impl Loop {
         let tx = Tx::new(&self.connection);
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-            let keep = job.run(&tx)?;
+            // A bug in one change must not end the writer for all.
+            let run = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(&tx)));
+            let keep = run.map_err(|_| StoreError::Panicked)??;
             if !keep {
                 self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::{self, Origin};
 use tongguan_service::operation::{self, DryRun, Kind, Operation, Product, Shape};
 
@@ -88,6 +89,11 @@ pub fn markdown() -> String {
         for operation in operation::ALL.iter().filter(|operation| operation.product == *product) {
             section(&mut page, operation);
         }
+    }
+    page.push_str("\n## Quotas\n\nEach is set with `--quota NAME=VALUE`, `TONGGUAN_QUOTA`, or under `[quota]` in the configuration file.\n\n");
+    page.push_str("| name | default | |\n|---|---|---|\n");
+    for (name, value, about) in Quotas::default().iter() {
+        let _ = writeln!(page, "| `{name}` | {value} | {} |", escape(about));
     }
     page.push_str("\n## Codes\n\n| HTTP | code | message | origin | when |\n|---|---|---|---|---|\n");
     for code in catalogue::ALL {

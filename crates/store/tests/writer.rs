@@ -1,0 +1,99 @@
+//! The writer's promises: nothing half done, one bad change harms no other, one process per directory.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+use tongguan_model::id::AccountId;
+use tongguan_store::{AuditRecord, DATABASE_FILE, Options, Store, StoreError, Verdict};
+
+/// Makes an account and counts it by what the store says.
+fn ensure(store: &Store, id: &str, verdict: fn(()) -> Verdict<()>) -> Result<(), StoreError> {
+    let id = AccountId::new(id);
+    store.write_blocking(move |tx| {
+        tx.ensure_account(&id, 1)?;
+        Ok(verdict(()))
+    })
+}
+
+#[test]
+fn a_discarded_change_leaves_nothing_and_a_kept_one_outlives_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    ensure(&store, "1", Verdict::Discard).unwrap();
+    assert_eq!(store.read(|snapshot| snapshot.first_account()).unwrap(), None);
+    ensure(&store, "2", Verdict::Keep).unwrap();
+    drop(store);
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    assert_eq!(store.read(|snapshot| snapshot.first_account()).unwrap(), Some(AccountId::new("2")));
+}
+
+#[test]
+fn a_change_that_fails_or_panics_harms_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    let workers: Vec<_> = (0..64_u32)
+        .map(|number| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let id = AccountId::new(format!("{:03}", 100 + number));
+                store.write_blocking(move |tx| {
+                    tx.ensure_account(&id, 1)?;
+                    match number % 4 {
+                        // A foreign key that leads nowhere fails the whole group's transaction.
+                        0 => tx.put_access_key("k", &AccountId::new("none"), b"", 1)?,
+                        1 => panic!("a bug in a change"),
+                        _ => {}
+                    }
+                    Ok(Verdict::Keep(number))
+                })
+            })
+        })
+        .collect();
+    for (number, worker) in (0_u32..).zip(workers) {
+        match (number % 4, worker.join().unwrap()) {
+            (0, Err(StoreError::Sqlite(_))) | (1, Err(StoreError::Panicked)) => {}
+            (2 | 3, Ok(answer)) => assert_eq!(answer, number),
+            (kind, answer) => panic!("kind {kind} was answered {answer:?}"),
+        }
+    }
+    let known = |id: u32| {
+        let id = AccountId::new(format!("{id}"));
+        let unknown = store.write_blocking(move |tx| {
+            let failed = tx.put_access_key("probe", &id, b"", 1).is_err();
+            Ok(Verdict::Discard(failed))
+        });
+        !unknown.unwrap()
+    };
+    for number in 0..64 {
+        assert_eq!(known(100 + number), number % 4 > 1, "account {}", 100 + number);
+    }
+}
+
+#[test]
+fn one_process_at_a_time_and_no_newer_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    assert!(matches!(Store::open(directory.path(), &Options::default()), Err(StoreError::InUse(_))));
+    drop(store);
+    let database = directory.path().join(DATABASE_FILE);
+    let connection = rusqlite::Connection::open(&database).unwrap();
+    connection.pragma_update(None, "user_version", 999).unwrap();
+    drop(connection);
+    let before = std::fs::read(&database).unwrap();
+    let error = Store::open(directory.path(), &Options::default()).unwrap_err();
+    assert!(matches!(error, StoreError::NewerSchema { found: 999, .. }));
+    assert_eq!(std::fs::read(&database).unwrap(), before, "it is left untouched");
+}
+
+#[test]
+fn audit_records_of_reads_are_written_at_the_latest_when_the_store_closes() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { audit_flush_ms: 60_000, audit_backlog: 2, ..Options::default() };
+    let store = Store::open(directory.path(), &options).unwrap();
+    let record = |id: &str| AuditRecord { request_id: id.into(), status: 200, ..AuditRecord::default() };
+    assert!(store.audit_later(record("a")).is_ok());
+    assert!(store.audit_later(record("b")).is_ok());
+    assert!(store.audit_later(record("c")).is_err(), "the backlog is bounded");
+    drop(store);
+    let store = Store::open(directory.path(), &options).unwrap();
+    let found = |id: &str| store.read(|snapshot| snapshot.audited(id)).unwrap();
+    assert_eq!((found("a"), found("b"), found("c")), (Some((200, None)), Some((200, None)), None));
+}
