@@ -11,6 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A self-hosted VPN gateway service that speaks Alibaba Cloud's VPN Gateway API.
 #[derive(Debug, Parser)]
 #[command(name = "tongguan", version, about, max_term_width = 100)]

@@ -312,18 +312,27 @@ impl<'c> Snapshot<'c> {
         search.equal("role", filter.role.map(Role::as_str));
         let narrowed = search.narrowed;
         search.raw("state <> 'associating'");
-        let total =
-            if narrowed { self.count("binding", &search)? } else { self.tally("binding", account, region)? };
+        let all = search.clause();
+        let first = before.is_none();
         if let Some(before) = before {
             search.values.push(Value::Integer(before));
-            let _ = write!(search.sql, " AND seq < ?{}", search.values.len());
+            let place = search.values.len();
+            search.raw(&format!("seq < ?{place}"));
         }
+        let clause = search.clause();
         let sql = format!(
-            "SELECT {} FROM binding WHERE {} ORDER BY seq DESC LIMIT {limit}",
-            columns!(BINDING),
-            search.sql
+            "SELECT {} FROM binding WHERE {clause} ORDER BY seq DESC LIMIT {limit}",
+            columns!(BINDING)
         );
         let items = self.all(&sql, params_from_iter(&search.values), binding)?;
+        let total = match (first && (items.len() as u64) < limit, narrowed) {
+            (true, _) => items.len() as u64,
+            (false, false) => self.tally("binding", account, region)?,
+            (false, true) => {
+                let values = search.values.len() - usize::from(!first);
+                self.count("binding", &all, &search.values[..values])?
+            }
+        };
         Ok(Page { items, total })
     }
 
@@ -493,7 +502,7 @@ impl<'c> Snapshot<'c> {
         }
         let sql = format!(
             "SELECT resource, key, value FROM tag WHERE {} ORDER BY resource, key LIMIT {limit}",
-            search.sql
+            search.clause()
         );
         self.all(&sql, params_from_iter(&search.values), tag)
     }
@@ -635,9 +644,8 @@ impl<'c> Snapshot<'c> {
         Ok(number.max(0).cast_unsigned())
     }
 
-    fn count(&self, table: &str, search: &Search) -> Answer<u64> {
-        let sql = format!("SELECT count(*) FROM {table} WHERE {}", search.sql);
-        self.number(&sql, params_from_iter(&search.values))
+    fn count(&self, table: &str, clause: &str, values: &[Value]) -> Answer<u64> {
+        self.number(&format!("SELECT count(*) FROM {table} WHERE {clause}"), params_from_iter(values))
     }
 
     fn page<T>(
@@ -649,16 +657,17 @@ impl<'c> Snapshot<'c> {
         limit: u64,
         read: fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Answer<Page<T>> {
-        let total = match (&search.region, search.narrowed) {
-            (Some(region), false) => self.tally(table, &search.account, region)?,
-            (None, false) => self.tally_everywhere(table, &search.account)?,
-            (_, true) => self.count(table, search)?,
-        };
+        let clause = search.clause();
         let sql = format!(
-            "SELECT {columns} FROM {table} WHERE {} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}",
-            search.sql
+            "SELECT {columns} FROM {table} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
         );
         let items = self.all(&sql, params_from_iter(&search.values), read)?;
+        let total = match (&search.region, search.narrowed) {
+            _ if offset == 0 && (items.len() as u64) < limit => items.len() as u64,
+            (Some(region), false) => self.tally(table, &search.account, region)?,
+            (None, false) => self.tally_everywhere(table, &search.account)?,
+            (_, true) => self.count(table, &clause, &search.values)?,
+        };
         Ok(Page { items, total })
     }
 }
@@ -667,26 +676,37 @@ impl<'c> Snapshot<'c> {
 struct Search {
     account: AccountId,
     region: Option<String>,
-    sql: String,
+    conditions: String,
     values: Vec<Value>,
     /// Whether anything but account and region restricts it, so that totals must be counted.
     narrowed: bool,
+    /// Whether ids are named: then they choose the index, and account and region only check.
+    by_id: bool,
 }
 
 impl Search {
     fn of(account: &AccountId, region: Option<&str>) -> Self {
         let mut values = vec![Value::Text(account.as_str().into())];
-        let mut sql = String::from("account = ?1");
-        if let Some(region) = region {
-            values.push(Value::Text(region.into()));
-            sql.push_str(" AND region = ?2");
-        }
-        Self { account: account.clone(), region: region.map(Into::into), sql, values, narrowed: false }
+        values.extend(region.map(|region| Value::Text(region.into())));
+        let region = region.map(Into::into);
+        let conditions = String::with_capacity(128);
+        Self { account: account.clone(), region, conditions, values, narrowed: false, by_id: false }
+    }
+
+    /// The WHERE clause. A plus sign keeps SQLite from using an index on the column.
+    fn clause(&self) -> String {
+        let scope = match (self.by_id, self.region.is_some()) {
+            (false, false) => "account = ?1",
+            (false, true) => "account = ?1 AND region = ?2",
+            (true, false) => "+account = ?1",
+            (true, true) => "+account = ?1 AND +region = ?2",
+        };
+        [scope, &self.conditions].concat()
     }
 
     fn raw(&mut self, condition: &str) {
-        self.sql.push_str(" AND ");
-        self.sql.push_str(condition);
+        self.conditions.push_str(" AND ");
+        self.conditions.push_str(condition);
         self.narrowed = true;
     }
 
@@ -702,6 +722,7 @@ impl Search {
         if values.is_empty() {
             return;
         }
+        self.by_id = true;
         let mut places = String::new();
         for value in values {
             self.values.push(Value::Text(value.clone()));
@@ -713,6 +734,7 @@ impl Search {
 
     fn tags(&mut self, column: &str, tags: &[TagFilter]) {
         for tag in tags {
+            self.by_id = true;
             self.values.push(Value::Text(tag.key.clone()));
             let mut condition = format!(
                 "{column} IN (SELECT t.resource FROM tag t WHERE t.account = ?1 AND t.key = ?{}",

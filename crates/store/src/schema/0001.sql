@@ -131,8 +131,7 @@ CREATE TABLE binding (
     region        TEXT NOT NULL,
     state         TEXT NOT NULL,
     associated_ms INTEGER NOT NULL,
-    UNIQUE (gateway, role),
-    UNIQUE (gateway, certificate)
+    UNIQUE (gateway, role)
 );
 CREATE INDEX binding_page ON binding (account, region);
 CREATE INDEX binding_certificate ON binding (certificate);
@@ -146,7 +145,7 @@ CREATE TABLE tag (
     region   TEXT NOT NULL,
     PRIMARY KEY (resource, key)
 ) WITHOUT ROWID;
-CREATE INDEX tag_search ON tag (account, region, kind, key, value);
+CREATE INDEX tag_search ON tag (account, key, value);
 
 -- What is wanted and not applied yet: at most one per resource. The engine works through it.
 CREATE TABLE intent (
