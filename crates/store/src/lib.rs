@@ -5,7 +5,7 @@
 //!   *group*, and answers each caller after the commit. A closure whose verdict is
 //!   [`Verdict::Discard`] leaves nothing behind.
 //! * **Readers beside it.** [`Store::read`] runs a closure over a [`Snapshot`] on the caller's thread;
-//!   readers never wait for the writer (write-ahead log).
+//!   readers never wait for the writer (write-ahead log), and see every change that was answered.
 //! * **No rules.** Business rules live in `tongguan-model` and `tongguan-service`; this crate knows rows.
 //!
 //! No SQL text stands outside this crate.
@@ -14,6 +14,7 @@
 mod audit;
 mod nonce;
 mod query;
+mod reader;
 mod schema;
 mod write;
 mod writer;
@@ -21,7 +22,7 @@ mod writer;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 pub use audit::AuditRecord;
 pub use nonce::{NonceError, NonceLog};
@@ -32,6 +33,7 @@ pub use query::{
 pub use write::{NewToken, Tx};
 pub use writer::{Verdict, WriterStats};
 
+use reader::Readers;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use writer::Writer;
@@ -100,11 +102,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             group: 256,
-            audit_backlog: 16_384,
+            audit_backlog: 4_096,
             audit_records: 1_000_000,
             audit_flush_ms: 100,
             cache_kib: 2_048,
-            writer_cache_kib: 8_192,
+            writer_cache_kib: 4_096,
         }
     }
 }
@@ -117,8 +119,7 @@ pub struct Store {
 
 struct Inner {
     path: PathBuf,
-    cache_kib: u32,
-    readers: Mutex<Vec<Connection>>,
+    readers: Arc<Readers>,
     writer: Writer,
     /// Held for as long as the store lives.
     _lock: File,
@@ -148,16 +149,9 @@ impl Store {
         let mut connection = connect(&path, options.writer_cache_kib)?;
         schema::migrate(&mut connection)?;
         let checkpointer = connect(&path, 64)?;
-        let writer = Writer::start(connection, checkpointer, options.clone())?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                path,
-                cache_kib: options.cache_kib,
-                readers: Mutex::new(Vec::new()),
-                writer,
-                _lock: lock,
-            }),
-        })
+        let readers = Arc::new(Readers::new(path.clone(), options.cache_kib));
+        let writer = Writer::start(connection, checkpointer, Arc::clone(&readers), options.clone())?;
+        Ok(Self { inner: Arc::new(Inner { path, readers, writer, _lock: lock }) })
     }
 
     /// Runs `question` over one consistent state of the database, on this thread.
@@ -168,12 +162,7 @@ impl Store {
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let connection = self.reader()?;
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        let answer = question(&Snapshot::new(&connection));
-        connection.prepare_cached("COMMIT")?.execute([])?;
-        self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        answer
+        self.inner.readers.read(question)
     }
 
     /// Runs `change` in the next group and answers once it is durable.
@@ -219,14 +208,6 @@ impl Store {
     #[must_use]
     pub fn stats(&self) -> WriterStats {
         self.inner.writer.stats()
-    }
-
-    fn reader(&self) -> Result<Connection, StoreError> {
-        let idle = self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(connection) => Ok(connection),
-            None => connect(&self.inner.path, self.inner.cache_kib),
-        }
     }
 }
 

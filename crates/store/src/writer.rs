@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
+use crate::reader::Readers;
 use crate::{AuditRecord, Options, StoreError, Tx};
 
 /// What a change leaves behind.
@@ -103,6 +104,7 @@ impl Writer {
     pub(crate) fn start(
         connection: Connection,
         checkpointer: Connection,
+        readers: Arc<Readers>,
         options: Options,
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = sync_channel(QUEUE);
@@ -118,6 +120,7 @@ impl Writer {
         }))?;
         let state = Loop {
             connection,
+            readers,
             log_pages,
             backlog: Arc::clone(&backlog),
             counters: Arc::clone(&counters),
@@ -182,6 +185,7 @@ impl Drop for Writer {
 
 struct Loop {
     connection: Connection,
+    readers: Arc<Readers>,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicU64>,
     backlog: Arc<Mutex<Vec<AuditRecord>>>,
@@ -219,9 +223,11 @@ impl Loop {
             }
             self.commit(Vec::new(), &audits);
         }
-        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            warn!(%error, "the last checkpoint failed; the log is replayed at the next start");
-        }
+        self.readers.while_closed(|| {
+            if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+                warn!(%error, "the last checkpoint failed; the log is replayed at the next start");
+            }
+        });
     }
 
     fn gather(&self, receiver: &Receiver<Message>, first: Option<Message>) -> Vec<Box<dyn Job>> {
@@ -257,6 +263,9 @@ impl Loop {
         let whole = self.transact(&mut jobs, audits);
         match whole {
             Ok(()) => {
+                if !jobs.is_empty() {
+                    self.readers.committed();
+                }
                 self.counters.changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
                 jobs.into_iter().for_each(|job| job.finish(Ok(())));
             }
@@ -336,10 +345,13 @@ impl Loop {
         }
         let pages = self.log_pages.load(Ordering::Relaxed);
         if pages > CHECKPOINT_HARD_PAGES {
-            if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(RESTART)") {
-                warn!(%error, "checkpoint failed");
-            }
+            self.readers.while_closed(|| {
+                if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(RESTART)") {
+                    warn!(%error, "checkpoint failed");
+                }
+            });
         } else if pages > CHECKPOINT_PAGES {
+            self.readers.let_go();
             // One request waiting is enough.
             let _ = self.checkpoints.try_send(());
         }

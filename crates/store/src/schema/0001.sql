@@ -14,7 +14,7 @@ CREATE TABLE access_key (
 ) WITHOUT ROWID;
 
 CREATE TABLE vpc (
-    seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq            INTEGER PRIMARY KEY,
     id             TEXT NOT NULL UNIQUE,
     account        TEXT NOT NULL REFERENCES account (id),
     region         TEXT NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE vpc (
 CREATE INDEX vpc_page ON vpc (account, region);
 
 CREATE TABLE vswitch (
-    seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq            INTEGER PRIMARY KEY,
     id             TEXT NOT NULL UNIQUE,
     account        TEXT NOT NULL REFERENCES account (id),
     region         TEXT NOT NULL,
@@ -49,7 +49,7 @@ CREATE INDEX vswitch_page ON vswitch (account, region);
 CREATE INDEX vswitch_vpc ON vswitch (vpc);
 
 CREATE TABLE vpn_gateway (
-    seq                INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq                INTEGER PRIMARY KEY,
     id                 TEXT NOT NULL UNIQUE,
     account            TEXT NOT NULL REFERENCES account (id),
     region             TEXT NOT NULL,
@@ -93,7 +93,7 @@ CREATE TABLE address (
 CREATE INDEX address_gateway ON address (gateway);
 
 CREATE TABLE certificate (
-    seq                    INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq                    INTEGER PRIMARY KEY,
     id                     TEXT NOT NULL UNIQUE,
     account                TEXT NOT NULL REFERENCES account (id),
     region                 TEXT NOT NULL,
@@ -123,7 +123,7 @@ CREATE INDEX certificate_page ON certificate (account, region);
 
 -- (gateway, role) names a binding; a role holds one certificate.
 CREATE TABLE binding (
-    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq           INTEGER PRIMARY KEY,
     gateway       TEXT NOT NULL REFERENCES vpn_gateway (id),
     role          TEXT NOT NULL,
     certificate   TEXT NOT NULL REFERENCES certificate (id),
@@ -199,7 +199,7 @@ CREATE TABLE tally (
 ) WITHOUT ROWID;
 
 CREATE TABLE audit (
-    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq        INTEGER PRIMARY KEY,
     time_ms    INTEGER NOT NULL,
     request_id TEXT NOT NULL,
     account    TEXT,
