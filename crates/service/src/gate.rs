@@ -1,4 +1,4 @@
-//! From bytes to a verified [`Call`]: the first part of the order of checks.
+//! From bytes to a verified [`Call`](crate::call::Call): the first part of the order of checks.
 //!
 //! size and shape → common parameters → access key known and active → security token → signature
 //! method → time well formed and fresh → signature → nonce unused → version and action → permission.
