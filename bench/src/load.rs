@@ -49,7 +49,7 @@ pub(crate) struct Window {
     pub(crate) p99: f64,
     /// Processor time of the target for each request, microseconds.
     pub(crate) cpu_us: f64,
-    /// Share of the window in which the target was on the processor.
+    /// Share of the window in which the target was on its core.
     pub(crate) busy: f64,
 }
 
@@ -188,6 +188,22 @@ impl Requests {
     }
 }
 
+/// Part of a core that a loaded server has if nothing else runs there.
+const UNDISTURBED: f64 = 0.9;
+
+impl Window {
+    /// Whether the server, which had more to do than it could, was kept from its core.
+    pub(crate) fn disturbed(&self) -> bool {
+        self.busy < UNDISTURBED
+    }
+}
+
+/// The windows in which the server had its core; all, if there is no such window.
+pub(crate) fn undisturbed(windows: &[Window]) -> Vec<Window> {
+    let kept: Vec<_> = windows.iter().copied().filter(|window| !window.disturbed()).collect();
+    if kept.is_empty() { windows.to_vec() } else { kept }
+}
+
 /// The window whose rate is the median: all its figures belong together.
 ///
 /// # Errors
@@ -200,6 +216,15 @@ pub(crate) fn median(mut windows: Vec<Window>) -> Result<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn disturbed_windows_count_only_if_there_are_no_others() {
+        let window = |rate, busy| Window { rate, p50: 1.0, p99: 1.0, cpu_us: 1.0, busy };
+        let windows = [window(1.0, 0.5), window(2.0, 0.99), window(3.0, 0.4)];
+        assert_eq!(undisturbed(&windows).len(), 1);
+        assert_eq!(undisturbed(&windows[..1]).len(), 1);
+        assert_eq!(median(windows.to_vec()).unwrap().rate, 2.0);
+    }
 
     #[test]
     fn requests_come_back_one_by_one() {

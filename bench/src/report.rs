@@ -11,12 +11,13 @@ pub(crate) struct Row {
     unit: &'static str,
     against: Option<f64>,
     target: Option<(String, bool)>,
+    disturbed: bool,
 }
 
 impl Row {
     /// A figure by itself.
     pub(crate) fn new(what: impl Into<String>, figure: f64, unit: &'static str) -> Self {
-        Self { what: what.into(), figure, unit, against: None, target: None }
+        Self { what: what.into(), figure, unit, against: None, target: None, disturbed: false }
     }
 
     /// Beside its ceiling, or what else it is compared with.
@@ -44,8 +45,15 @@ impl Row {
         self.target(format!("≥ {:.0} %", part * 100.0), met)
     }
 
+    /// With no verdict, if something else had the core while it was measured.
+    pub(crate) fn disturbed(mut self, disturbed: bool) -> Self {
+        self.disturbed = disturbed;
+        self
+    }
+
     fn cells(&self) -> [String; 7] {
         let (target, verdict) = match &self.target {
+            Some((text, _)) if self.disturbed => (text.clone(), "disturbed".to_owned()),
             Some((text, true)) => (text.clone(), "ok".to_owned()),
             Some((text, false)) => (text.clone(), "MISSED".to_owned()),
             None => (String::new(), String::new()),
@@ -60,6 +68,17 @@ impl Row {
             verdict,
         ]
     }
+}
+
+/// Numbers of targets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Verdicts {
+    /// Not met.
+    pub(crate) missed: usize,
+    /// Not judged, because something else had the core.
+    pub(crate) disturbed: usize,
+    /// All.
+    pub(crate) all: usize,
 }
 
 /// All figures of a run.
@@ -125,11 +144,16 @@ impl Report {
         out
     }
 
-    /// Targets missed, and targets.
-    pub(crate) fn missed(&self) -> (usize, usize) {
+    /// How many targets were missed, were not judged, and are.
+    pub(crate) fn verdicts(&self) -> Verdicts {
         let rows = self.sections.iter().flat_map(|(_, _, rows)| rows);
-        let verdicts: Vec<_> = rows.filter_map(|row| row.target.as_ref().map(|(_, met)| *met)).collect();
-        (verdicts.iter().filter(|met| !**met).count(), verdicts.len())
+        let mut verdicts = Verdicts::default();
+        for (row, met) in rows.filter_map(|row| row.target.as_ref().map(|(_, met)| (row, *met))) {
+            verdicts.all += 1;
+            verdicts.disturbed += usize::from(row.disturbed);
+            verdicts.missed += usize::from(!row.disturbed && !met);
+        }
+        verdicts
     }
 
     /// Writes the Markdown.
@@ -189,7 +213,9 @@ mod tests {
             "ceiling",
             vec![row(60.0), row(54.0), Row::new("p99", 1.0, "ms").at_most(2.0)],
         );
-        assert_eq!(report.missed(), (1, 3));
+        assert_eq!(report.verdicts(), Verdicts { missed: 1, disturbed: 0, all: 3 });
+        report.section("Again", "ceiling", vec![row(54.0).disturbed(true)]);
+        assert_eq!(report.verdicts(), Verdicts { missed: 1, disturbed: 1, all: 4 });
         assert!(report.markdown().contains("| reads | 54.0 | requests/s | 100 | 54.0 % | ≥ 55 % | MISSED |"));
         assert!(report.text().lines().any(|line| line.starts_with("p99") && line.ends_with("ok")));
     }

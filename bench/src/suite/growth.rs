@@ -162,7 +162,13 @@ impl Suite {
         let mut rows = Vec::new();
         let mut first = None;
         for stage in stages {
-            let window = load::median(stage.windows[kind as usize].clone())?;
+            let windows = &stage.windows[kind as usize];
+            let window = if kind == Kind::Bind {
+                load::median(windows.clone())?
+            } else {
+                self.count_disturbed(windows);
+                load::median(load::undisturbed(windows))?
+            };
             if stage.size < kind.fills() {
                 let label = format!("  {} gateways, no further page", thousands(stage.size));
                 rows.push(Row::new(label, window.rate, "requests/s"));
@@ -177,7 +183,7 @@ impl Suite {
                 rows.push(row.against(first.cpu_us));
             } else {
                 let row = Row::new(label, window.rate, "requests/s").against(first.rate);
-                rows.push(row.at_least_part(PART));
+                rows.push(row.at_least_part(PART).disturbed(window.disturbed() || first.disturbed()));
                 rows.push(Row::new("    processor time", window.cpu_us, "µs/request").against(first.cpu_us));
             }
         }

@@ -91,6 +91,7 @@ fn suite(common: &crate::Options, cores: Cores, directory: &Path, beside: &Path)
         directory: directory.to_owned(),
         server: Some(Server::new(find_server(common, beside)?, cores)),
         report: Report::default(),
+        disturbed: (0, 0),
     })
 }
 
