@@ -97,3 +97,28 @@ fn audit_records_of_reads_are_written_at_the_latest_when_the_store_closes() {
     let found = |id: &str| store.read(|snapshot| snapshot.audited(id)).unwrap();
     assert_eq!((found("a"), found("b"), found("c")), (Some((200, None)), Some((200, None)), None));
 }
+
+/// A snapshot that is kept for the next reader must neither hide a change nor hold the last checkpoint up
+/// until SQLite's patience (ten seconds) is at its end.
+#[test]
+fn kept_snapshots_hide_nothing_and_hold_nothing_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    for number in 0..50 {
+        let id = format!("{:03}", 100 - number);
+        let id = AccountId::new(id);
+        let written = id.clone();
+        store
+            .write_blocking(move |tx| {
+                tx.ensure_account(&written, -i64::from(number))?;
+                Ok(Verdict::Keep(()))
+            })
+            .unwrap();
+        assert_eq!(store.read(|snapshot| snapshot.first_account()).unwrap(), Some(id));
+    }
+    let begun = std::time::Instant::now();
+    drop(store);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "the store waited for its own readers");
+    let log = directory.path().join(format!("{DATABASE_FILE}-wal"));
+    assert_eq!(std::fs::metadata(log).map_or(0, |file| file.len()), 0, "the log was taken over");
+}
