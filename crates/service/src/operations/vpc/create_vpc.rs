@@ -16,7 +16,7 @@ use crate::operation::{
     optional,
 };
 
-use super::resource_group;
+use super::{resource_group, to_be_applied};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -143,12 +143,9 @@ fn user_blocks(args: &Args<'_>) -> Result<String, Refusal> {
 }
 
 fn store(context: &Context, tx: &Tx<'_>, vpc: &Vpc, tags: &[Tag]) -> Result<(), Failure> {
-    let now_ms = vpc.created_ms;
     tx.insert_vpc(vpc)?;
     for tag in tags {
         tx.put_tag(&vpc.account, vpc.region.as_str(), "VPC", vpc.id.as_str(), &tag.key, &tag.value)?;
     }
-    let due_ms = context.dataplane.first_try(now_ms);
-    tx.insert_intent(vpc.id.as_str(), IntentKind::Vpc, 1, "create", now_ms, due_ms)?;
-    Ok(())
+    to_be_applied(context, tx, IntentKind::Vpc, vpc.id.as_str(), 1, "create", vpc.created_ms)
 }

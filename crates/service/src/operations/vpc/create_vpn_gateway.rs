@@ -25,7 +25,7 @@ use crate::operation::{
     required,
 };
 
-use super::{region_or_default, resource_group};
+use super::{region_or_default, resource_group, to_be_applied};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -296,15 +296,8 @@ fn store(context: &Context, tx: &Tx<'_>, gateway: &VpnGateway, now_ms: i64) -> R
         }
     }
     if gateway.phase == Phase::Live {
-        let due_ms = context.dataplane.first_try(now_ms);
-        tx.insert_intent(
-            gateway.id.as_str(),
-            IntentKind::Gateway,
-            gateway.intended,
-            "create",
-            now_ms,
-            due_ms,
-        )?;
+        let (id, generation) = (gateway.id.as_str(), gateway.intended);
+        to_be_applied(context, tx, IntentKind::Gateway, id, generation, "create", now_ms)?;
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ use crate::operation::{
     optional, required,
 };
 
+use super::{in_region, to_be_applied};
+
 /// The operation.
 pub static OPERATION: Operation = Operation {
     product: Product::Vpc,
@@ -81,10 +83,7 @@ fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
     let block = args.required("CidrBlock").to_owned();
     let (context, account, now_ms) = (context.clone(), call.principal.account.clone(), call.now_ms);
     Ok(Box::new(move |tx| {
-        let vpc = tx
-            .vpc(&account, &vpc_id)?
-            .filter(|vpc| wanted_region.is_none_or(|region| region.id == vpc.region.as_str()))
-            .ok_or_else(|| Refusal::new(&c::VPC_NOT_FOUND))?;
+        let vpc = in_region(tx.vpc(&account, &vpc_id)?, |vpc| &vpc.region, wanted_region, &c::VPC_NOT_FOUND)?;
         let region = region::find(vpc.region.as_str()).ok_or_else(|| Refusal::new(&c::REGION_NOT_FOUND))?;
         region.zone(&zone).ok_or_else(|| Refusal::new(&c::ZONE_NOT_FOUND))?;
         if vpc.status() != NetworkStatus::Available {
@@ -137,13 +136,10 @@ fn check_block(block: &str, vpc: &str, siblings: &[VSwitch]) -> Result<Ipv4Net, 
 }
 
 fn store(context: &Context, tx: &Tx<'_>, vswitch: &VSwitch, tags: &[Tag]) -> Result<(), Failure> {
-    let now_ms = vswitch.created_ms;
     tx.insert_vswitch(vswitch)?;
     for tag in tags {
         let region = vswitch.region.as_str();
         tx.put_tag(&vswitch.account, region, "VSWITCH", vswitch.id.as_str(), &tag.key, &tag.value)?;
     }
-    let due_ms = context.dataplane.first_try(now_ms);
-    tx.insert_intent(vswitch.id.as_str(), IntentKind::VSwitch, 1, "create", now_ms, due_ms)?;
-    Ok(())
+    to_be_applied(context, tx, IntentKind::VSwitch, vswitch.id.as_str(), 1, "create", vswitch.created_ms)
 }

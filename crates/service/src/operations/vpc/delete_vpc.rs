@@ -4,12 +4,14 @@ use tongguan_model::network::NetworkStatus;
 
 use crate::args::Args;
 use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
+use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
     Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL,
     Shape, optional, required,
 };
+
+use super::in_region;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -52,10 +54,8 @@ fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
     let id = args.required("VpcId").to_owned();
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {
-        let vpc = tx
-            .vpc(&account, &id)?
-            .filter(|vpc| region.is_none_or(|region| region.id == vpc.region.as_str()))
-            .ok_or_else(|| Refusal::new(&c::VPC_NOT_FOUND))?;
+        let found = tx.vpc(&account, &id)?;
+        let vpc = in_region(found, |vpc| &vpc.region, region, &c::VPC_NOT_FOUND)?;
         if vpc.status() != NetworkStatus::Available {
             return Err((&c::VPC_STATUS).into());
         }

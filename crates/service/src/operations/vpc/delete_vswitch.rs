@@ -4,11 +4,13 @@ use tongguan_model::network::NetworkStatus;
 
 use crate::args::Args;
 use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
+use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
     Answer, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required,
 };
+
+use super::in_region;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -37,10 +39,8 @@ fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
     let id = args.required("VSwitchId").to_owned();
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {
-        let vswitch = tx
-            .vswitch(&account, &id)?
-            .filter(|vswitch| region.is_none_or(|region| region.id == vswitch.region.as_str()))
-            .ok_or_else(|| Refusal::new(&c::VSWITCH_NOT_FOUND))?;
+        let found = tx.vswitch(&account, &id)?;
+        let vswitch = in_region(found, |vswitch| &vswitch.region, region, &c::VSWITCH_NOT_FOUND)?;
         if vswitch.status() != NetworkStatus::Available {
             return Err((&c::VSWITCH_STATUS).into());
         }

@@ -6,12 +6,13 @@ use tongguan_store::Snapshot;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{self as c, Refusal};
+use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
     DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required,
 };
 
+use super::in_region;
 use super::shapes::ShownVpc;
 
 /// The operation.
@@ -44,10 +45,8 @@ struct Description<'a> {
 fn describe(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     args.flag("IsDefault")?;
     let region = args.region()?;
-    let vpc = snapshot
-        .vpc(&call.principal.account, args.required("VpcId"))?
-        .filter(|vpc| region.is_none_or(|region| region.id == vpc.region.as_str()))
-        .ok_or_else(|| Refusal::new(&c::VPC_NOT_FOUND))?;
+    let found = snapshot.vpc(&call.principal.account, args.required("VpcId"))?;
+    let vpc = in_region(found, |vpc| &vpc.region, region, &c::VPC_NOT_FOUND)?;
     let pending = (vpc.status() == NetworkStatus::Pending).then(|| vpc.id.to_string());
     let vpc = ShownVpc::attribute(snapshot, vpc)?;
     Ok(call.reply(&Description { request_id: &call.request_id, vpc })?.unsettled(pending))

@@ -8,12 +8,13 @@ use tongguan_store::Snapshot;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{self as c, Refusal};
+use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
     DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required,
 };
 
+use super::in_region;
 use super::shapes::ShownVSwitch;
 
 /// The operation.
@@ -40,10 +41,8 @@ struct Description<'a> {
 
 fn describe(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let region = args.region()?;
-    let vswitch = snapshot
-        .vswitch(&call.principal.account, args.required("VSwitchId"))?
-        .filter(|vswitch| region.is_none_or(|region| region.id == vswitch.region.as_str()))
-        .ok_or_else(|| Refusal::new(&c::VSWITCH_NOT_FOUND_READ))?;
+    let found = snapshot.vswitch(&call.principal.account, args.required("VSwitchId"))?;
+    let vswitch = in_region(found, |vswitch| &vswitch.region, region, &c::VSWITCH_NOT_FOUND_READ)?;
     let pending = (vswitch.status() == NetworkStatus::Pending).then(|| vswitch.id.to_string());
     let vswitch = ShownVSwitch::of(snapshot, vswitch)?;
     Ok(call.reply(&Description { request_id: &call.request_id, vswitch })?.unsettled(pending))

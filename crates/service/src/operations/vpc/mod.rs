@@ -26,20 +26,30 @@ mod shapes;
 mod taggable;
 
 use tongguan_model::gateway::VpnGateway;
-use tongguan_model::id::AccountId;
+use tongguan_model::id::{AccountId, RegionId};
 use tongguan_model::region::Region;
 use tongguan_store::{IntentKind, Tx};
 
 use crate::args::Args;
-use crate::catalogue::{self, Refusal};
+use crate::catalogue::{self, Code, Refusal};
 use crate::context::{Context, default_resource_group};
 use crate::operation::Failure;
 
 /// The account's gateway in the region of the call.
 fn gateway_in(gateway: Option<VpnGateway>, region: Option<&'static Region>) -> Result<VpnGateway, Failure> {
-    gateway
-        .filter(|gateway| region.is_none_or(|region| region.id == gateway.region.as_str()))
-        .ok_or_else(|| (&catalogue::GATEWAY_NOT_FOUND).into())
+    in_region(gateway, |gateway| &gateway.region, region, &catalogue::GATEWAY_NOT_FOUND)
+}
+
+/// What was found, if it lies in the region of the call (any, if the call names none).
+fn in_region<T>(
+    found: Option<T>,
+    region_of: impl Fn(&T) -> &RegionId,
+    region: Option<&'static Region>,
+    missing: &'static Code,
+) -> Result<T, Failure> {
+    found
+        .filter(|found| region.is_none_or(|region| region.id == region_of(found).as_str()))
+        .ok_or_else(|| missing.into())
 }
 
 /// The region that a call names, or the service's own where it may leave it out.
@@ -65,7 +75,20 @@ fn intend(
     now_ms: i64,
 ) -> Result<(), Failure> {
     gateway.intended += 1;
+    to_be_applied(context, tx, IntentKind::Gateway, gateway.id.as_str(), gateway.intended, change, now_ms)
+}
+
+/// Writes down that a resource's generation is to be applied, from the data plane's first try on.
+fn to_be_applied(
+    context: &Context,
+    tx: &Tx<'_>,
+    kind: IntentKind,
+    resource: &str,
+    generation: u64,
+    change: &str,
+    now_ms: i64,
+) -> Result<(), Failure> {
     let due_ms = context.dataplane.first_try(now_ms);
-    tx.insert_intent(gateway.id.as_str(), IntentKind::Gateway, gateway.intended, change, now_ms, due_ms)?;
+    tx.insert_intent(resource, kind, generation, change, now_ms, due_ms)?;
     Ok(())
 }
