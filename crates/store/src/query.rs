@@ -45,6 +45,12 @@ macro_rules! concat_columns {
         concat!($before, columns!($columns), $after)
     };
 }
+pub(crate) const GATEWAY_COLUMNS: &str = columns!(GATEWAY);
+pub(crate) const BINDING_COLUMNS: &str = columns!(BINDING);
+pub(crate) const VPC_COLUMNS: &str = columns!(VPC);
+pub(crate) const VSWITCH_COLUMNS: &str = columns!(VSWITCH);
+pub(crate) const CERTIFICATE_COLUMNS: &str = columns!(CERTIFICATE);
+
 /// A gateway as it is stored.
 pub type GatewayRow = VpnGateway;
 /// A VPC as it is stored.
@@ -820,7 +826,7 @@ impl Search {
     }
 }
 
-fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
+pub(crate) fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
     Ok(VpnGateway {
         id: VpnGatewayId::new(row.get::<_, String>(0)?),
         account: AccountId::new(row.get::<_, String>(1)?),
@@ -852,7 +858,7 @@ fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
     })
 }
 
-fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
+pub(crate) fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
     Ok(BindingRow {
         seq: row.get(0)?,
         binding: Binding {
@@ -865,7 +871,7 @@ fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
     })
 }
 
-fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
+pub(crate) fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
     Ok(Vpc {
         id: VpcId::new(row.get::<_, String>(0)?),
         account: AccountId::new(row.get::<_, String>(1)?),
@@ -883,7 +889,7 @@ fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
     })
 }
 
-fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
+pub(crate) fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
     Ok(VSwitch {
         id: VSwitchId::new(row.get::<_, String>(0)?),
         account: AccountId::new(row.get::<_, String>(1)?),
@@ -899,7 +905,7 @@ fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
     })
 }
 
-fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
+pub(crate) fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
     let pem: Option<String> = row.get(12)?;
     let issued = match pem {
         None => None,
