@@ -5,7 +5,8 @@
 //! applied *if that generation is still the intended one*.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tongguan_dataplane::{Attempt, Desired, Progress, document};
@@ -32,6 +33,9 @@ const PARKED: i64 = i64::MAX;
 pub struct Engine {
     context: Context,
     wake: Arc<Notify>,
+    /// When the last round began, in milliseconds after `born`: others see that it lives.
+    beat: Arc<AtomicU64>,
+    born: Instant,
 }
 
 /// What a step found.
@@ -46,7 +50,13 @@ impl Engine {
     /// An engine over the context's store and data plane.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, wake: Arc::new(Notify::new()) }
+        Self { context, wake: Arc::new(Notify::new()), beat: Arc::default(), born: Instant::now() }
+    }
+
+    /// Time since the last round began: hardly more than five seconds while the engine lives.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 
     /// Something was written down that is to be applied.
@@ -57,6 +67,8 @@ impl Engine {
     /// Works until the task is dropped.
     pub async fn run(self) {
         loop {
+            let beat = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.beat.store(beat, Ordering::Relaxed);
             let sleep = match self.round().await {
                 Ok(sleep) => sleep,
                 Err(error) => {

@@ -16,6 +16,10 @@ use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer};
 use crate::keyring::Keyring;
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::throttle::Throttle;
+
+/// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
+const REQUEST_LOG: &str = "tongguan::request";
 
 /// An answer ready to be sent.
 #[derive(Debug)]
@@ -30,6 +34,10 @@ pub struct Response {
     pub request_id: String,
     /// Error code, if it was refused.
     pub code: Option<String>,
+    /// Where that code stands in the catalogue.
+    pub refusal: Option<&'static Code>,
+    /// The operation, once known.
+    pub operation: Option<&'static Operation>,
 }
 
 /// The service: everything behind the listener.
@@ -39,6 +47,7 @@ pub struct Service {
     gate: Gate,
     engine: Engine,
     limits: Limits,
+    throttle: Throttle,
 }
 
 /// What is known of a request on its way.
@@ -62,7 +71,26 @@ impl Service {
     #[must_use]
     pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Self {
         let engine = Engine::new(context.clone());
-        Self { context, gate: Gate { keyring, nonces }, engine, limits: Limits::default() }
+        let (gate, throttle) = (Gate { keyring, nonces }, Throttle::default());
+        Self { context, gate, engine, limits: Limits::default(), throttle }
+    }
+
+    /// Holds every account to a rate.
+    #[must_use]
+    pub fn throttled(self, throttle: Throttle) -> Self {
+        Self { throttle, ..self }
+    }
+
+    /// What holds accounts to their rate.
+    #[must_use]
+    pub fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    /// The memory of used nonces.
+    #[must_use]
+    pub fn nonces(&self) -> &NonceLog {
+        &self.gate.nonces
     }
 
     /// The engine, to be run beside the listener.
@@ -126,6 +154,9 @@ impl Service {
         trail.action = incoming.action().map(cut);
         let principal = self.gate.authenticate(incoming, trail.now_ms)?;
         trail.principal = Some(Arc::clone(&principal));
+        if !self.throttle.admits(&principal.account) {
+            return Err((&catalogue::THROTTLING_USER).into());
+        }
         let operation = gate::route(incoming)?;
         trail.operation = Some(operation);
         if operation.product == Product::Kms {
@@ -233,7 +264,7 @@ impl Service {
     async fn finish(&self, mut trail: Trail<'_>, outcome: Result<Reply, Failure>) -> Response {
         let refusal = match outcome {
             Ok(reply) => {
-                debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, "answered");
+                debug!(target: REQUEST_LOG, request_id = trail.request_id, action = trail.action, source = %trail.peer.address, "answered");
                 self.audit(&mut trail, 200, None).await;
                 return Response {
                     status: 200,
@@ -241,6 +272,8 @@ impl Service {
                     body: reply.body,
                     request_id: trail.request_id,
                     code: None,
+                    refusal: None,
+                    operation: trail.operation,
                 };
             }
             Err(Failure::Refused(refusal)) => *refusal,
@@ -255,7 +288,7 @@ impl Service {
             }
         };
         let code = refusal.code().into_owned();
-        debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "refused");
+        debug!(target: REQUEST_LOG, request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "refused");
         self.audit(&mut trail, refusal.code.status, Some(code)).await;
         render_refusal(&trail, refusal)
     }
@@ -272,7 +305,7 @@ impl Service {
             Ok(Verdict::Keep(()))
         });
         if let Err(error) = written.await {
-            error!(%error, "an audit record was not written");
+            error!(%error, request_id = trail.request_id, "an audit record was not written");
         }
     }
 }
@@ -365,6 +398,8 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         body: body.render(trail.format, if kms { "KMS" } else { "Error" }),
         request_id: trail.request_id.clone(),
         code: Some(code.into_owned()),
+        refusal: Some(refusal.code),
+        operation: trail.operation,
     }
 }
 

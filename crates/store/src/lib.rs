@@ -13,6 +13,7 @@
 
 mod audit;
 mod nonce;
+mod overview;
 mod query;
 mod reader;
 mod schema;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 
 pub use audit::AuditRecord;
 pub use nonce::{NonceError, NonceLog};
+pub use overview::{CertificateCounts, EXPIRY_DAYS, GatewayCounts, Overview};
 pub use query::{
     BindingFilter, BindingRow, CertificateKey, GatewayFilter, GatewayRow, Intent, IntentKind, NetworkFilter,
     Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,

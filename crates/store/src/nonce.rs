@@ -139,6 +139,24 @@ impl NonceLog {
         Ok(())
     }
 
+    /// Nonces remembered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more nonce could be taken now.
+    ///
+    /// # Errors
+    /// [`NonceError::Full`], or the log's file cannot be used.
+    pub fn check(&self) -> Result<(), NonceError> {
+        if self.count() >= self.limit {
+            return Err(NonceError::Full(self.limit));
+        }
+        self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.metadata()?;
+        Ok(())
+    }
+
     /// Notes an orderly stop, so that the next start trusts the log also after another boot.
     ///
     /// # Errors
