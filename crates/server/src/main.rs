@@ -1,9 +1,12 @@
 //! `tongguan`: a self-hosted VPN gateway service that speaks Alibaba Cloud's VPN Gateway API.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod cli;
 mod config;
+mod connections;
 mod http;
+mod metrics;
 mod secrets;
 mod serve;
 
