@@ -37,8 +37,8 @@ bench: tools
 
 ## docs: make the reference page anew from the table of operations
 docs: tools
-	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/operations.md.new
-	mv docs/operations.md.new docs/operations.md
+	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/reference.md.new
+	mv docs/reference.md.new docs/reference.md
 
 $(BIN): tools
 	$(CARGO) build --release --locked -p tongguan

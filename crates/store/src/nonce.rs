@@ -204,12 +204,6 @@ impl NonceLog {
         self.not_before
     }
 
-    /// How many nonces are remembered.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-
     /// Takes a nonce of a key for a request that expires at `expires` (UNIX seconds).
     ///
     /// # Errors
@@ -237,6 +231,24 @@ impl NonceLog {
         fail_point!("nonce::taken");
         shard.insert(print, keep_until(now, expires), expires);
         self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Nonces remembered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether one more nonce could be taken now.
+    ///
+    /// # Errors
+    /// [`NonceError::Full`], or the log's file cannot be used.
+    pub fn check(&self) -> Result<(), NonceError> {
+        if self.count() >= self.limit {
+            return Err(NonceError::Full(self.limit));
+        }
+        self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.metadata()?;
         Ok(())
     }
 
