@@ -203,7 +203,8 @@ where
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .half_close(false)
+        // A client that has sent all it has to say may end its half: it still gets its answer.
+        .half_close(true)
         .serve_connection(
             TokioIo::new(Watched::new(stream, &connection)),
             service_fn(move |request| {
