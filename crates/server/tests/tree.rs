@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("tongguan-bench", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
 ];
 
 /// What a pure crate must not depend on.

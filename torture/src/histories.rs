@@ -1,0 +1,1 @@
+//! Many callers on few gateways at once.
