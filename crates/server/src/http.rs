@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use fail::fail_point;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
@@ -152,6 +153,7 @@ async fn serve<S>(
 async fn answer(service: &Service, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = if body.is_end_stream() { Ok(Bytes::new()) } else { collect(body).await };
+    fail_point!("call::received");
     let answer = match body {
         Ok(body) => {
             let request = HttpRequest {
@@ -168,6 +170,7 @@ async fn answer(service: &Service, request: Request<Incoming>, peer: Peer) -> Re
             service.refuse(host, peer, code).await
         }
     };
+    fail_point!("call::answering");
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -3,6 +3,8 @@
 
 mod cli;
 mod config;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod http;
 mod secrets;
 mod serve;
@@ -32,15 +34,23 @@ enum Command {
     Call(cli::call::CallArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
+    /// List the points at which TONGGUAN_CRASH_AT ends the process.
+    #[cfg(feature = "failpoints")]
+    CrashPoints,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
+        #[cfg(feature = "failpoints")]
+        Command::Serve(args) => crash::arm().and_then(|()| runtime()?.block_on(serve::run(*args))),
+        #[cfg(not(feature = "failpoints"))]
         Command::Serve(args) => runtime().and_then(|runtime| runtime.block_on(serve::run(*args))),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
         Command::Operations(args) => cli::operations::run(&args),
+        #[cfg(feature = "failpoints")]
+        Command::CrashPoints => crash::list(),
     };
     match outcome {
         Ok(code) => code,

@@ -104,6 +104,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let new = !config.data_dir.join(DATABASE_FILE).exists();
     let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
     let store = Store::open(&config.data_dir, &options)?;
+    fail::fail_point!("start::opened");
     let vault = secrets::vault(&config.data_dir, config.master_key_file.as_deref(), new)?;
     let clock = SystemClock;
     let now_ms = clock.now_ms();

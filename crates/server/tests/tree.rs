@@ -114,6 +114,27 @@ fn sources_are_tidy() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// `TONGGUAN_CRASH_AT` knows every point of the sources, and only those.
+#[test]
+fn every_crash_point_is_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let list = std::fs::read_to_string(root.join("server/src/crash.rs")).unwrap();
+    let names = |text: &str, before: &str, after: char| -> BTreeSet<String> {
+        text.split(before)
+            .skip(1)
+            .filter_map(|rest| rest.split_once(after))
+            .map(|(name, _)| name.into())
+            .collect()
+    };
+    let listed = names(list.split_once("&[").unwrap().1.split_once("];").unwrap().0, "    \"", '"');
+    let mut used = BTreeSet::new();
+    for path in sources(&root) {
+        used.extend(names(&std::fs::read_to_string(&path).unwrap(), "fail_point!(\"", '"'));
+    }
+    assert!(!used.is_empty());
+    assert_eq!(listed, used);
+}
+
 fn long_functions(code: &str) -> Vec<(String, usize)> {
     let lines: Vec<&str> = code.lines().collect();
     let mut long = Vec::new();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fail::fail_point;
 use tokio::sync::Notify;
 use tongguan_dataplane::{Attempt, Desired, Progress, document};
 use tongguan_model::gateway::{Binding, BindingState, Phase, VpnGateway};
@@ -86,6 +87,7 @@ impl Engine {
         let now = self.context.clock.now_ms();
         let due = self.context.store.read(|snapshot| snapshot.intents_due(now, ROUND))?;
         if !due.is_empty() {
+            fail_point!("engine::due");
             self.work(due).await?;
             return Ok(Duration::ZERO);
         }
@@ -110,15 +112,19 @@ impl Engine {
             }
             outcomes.push(outcome);
         }
+        fail_point!("engine::applied");
         self.context
             .store
             .write(move |tx| {
                 for outcome in &outcomes {
                     record(tx, outcome, now_ms)?;
                 }
+                fail_point!("engine::recording");
                 Ok(Verdict::Keep(()))
             })
-            .await
+            .await?;
+        fail_point!("engine::recorded");
+        Ok(())
     }
 }
 
@@ -130,6 +136,7 @@ fn attempt(
     now_ms: i64,
 ) -> Result<Outcome, StoreError> {
     let desire = |desired: Desired<'_>| {
+        fail_point!("engine::applying");
         let text = document(&desired).map(|document| document.to_string());
         let attempt = Attempt { desired, generation: intent.generation, since_ms: intent.since_ms, now_ms };
         Outcome { intent: intent.clone(), progress: context.dataplane.apply(&attempt), document: text }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use fail::fail_point;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_type, recommend_url};
 use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
@@ -126,6 +127,7 @@ impl Service {
         trail.action = incoming.action().map(cut);
         let principal = self.gate.authenticate(incoming, trail.now_ms)?;
         trail.principal = Some(Arc::clone(&principal));
+        fail_point!("call::authenticated");
         let operation = gate::route(incoming)?;
         trail.operation = Some(operation);
         if operation.product == Product::Kms {
@@ -134,6 +136,7 @@ impl Service {
         let args = Args::new(operation, incoming.parameters());
         trail.resource = operation.subject.and_then(|name| args.raw(name)).map(cut);
         gate::authorise(&principal, operation, &args, trail.peer, trail.now_ms)?;
+        fail_point!("call::authorised");
         let call = Call {
             request_id: trail.request_id.clone(),
             operation,
@@ -195,6 +198,7 @@ impl Service {
         let inner = Arc::clone(&call);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
         // A task of its own: a caller that goes away does not leave an accepted change unattended.
+        fail_point!("call::writing");
         let written = tokio::spawn(async move {
             let write = store.write(move |tx| {
                 let outcome = transact(tx, &inner, token.as_ref(), oldest_ms, &mut change);
@@ -210,6 +214,7 @@ impl Service {
                 }
             });
             let written = write.await;
+            fail_point!("call::written");
             if matches!(written, Ok(Ok(Done::Changed(_)))) {
                 engine.notify();
             }

@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest;
 
+use fail::fail_point;
+
 use crate::StoreError;
 
 /// Nonces are told apart by this much of a SHA-256 digest over key id and nonce.
@@ -133,7 +135,9 @@ impl NonceLog {
         if remembered >= self.limit {
             return Err(NonceError::Full(remembered));
         }
+        fail_point!("nonce::taking");
         self.append(&print, now, expires)?;
+        fail_point!("nonce::taken");
         shard.insert(print, expires);
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(())

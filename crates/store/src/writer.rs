@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -292,8 +293,11 @@ impl Loop {
     fn transact(&mut self, jobs: &mut [Box<dyn Job>], audits: &[AuditRecord]) -> Result<(), StoreError> {
         self.set_sync(!jobs.is_empty())?;
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        fail_point!("store::begun");
         let result = self.work(jobs, audits).and_then(|()| {
+            fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
+            fail_point!("store::committed");
             Ok(())
         });
         if result.is_err() && !self.connection.is_autocommit() {
