@@ -2,9 +2,9 @@
 //! Lowe's memory of places already seen, as porcupine does it.)
 //!
 //! Three things are added. A model may move by itself ([`Model::spontaneous`]). A call without an answer
-//! may take effect between its beginning and its end, which is the kill, or never. And a call that
-//! leaves the state as it is and whose answer fits is taken at once, without trying the alternatives:
-//! whatever order of the rest is possible stays possible. That makes histories of a few hundred callers
+//! may take effect between its beginning and its end, which is the kill, or never. And a call whose
+//! answer fits and which can change nothing, now or later, is taken at once, without trying the
+//! alternatives: whatever order of the rest is possible stays possible. That makes histories of a few hundred callers
 //! cheap, since the search branches at changes only.
 //!
 //! The search does not stop at the first order found: it answers every state in which the history may
@@ -32,8 +32,8 @@ pub trait Model {
     /// The states into which a call that was not answered may have led; the same state need not be named.
     fn unanswered(&self, state: &Self::State, operation: &Self::Operation) -> Vec<Self::State>;
 
-    /// Whether a call that was answered so cannot have changed anything, in whatever state.
-    fn observes(&self, operation: &Self::Operation, answer: &Self::Answer) -> bool;
+    /// Whether a call that is answered so changes nothing in this state, nor in any state that may follow.
+    fn observes(&self, state: &Self::State, operation: &Self::Operation, answer: &Self::Answer) -> bool;
 }
 
 /// A call, from its invocation to its answer. The times are of one clock that never stands still.
@@ -155,8 +155,9 @@ impl<M: Model> Search<'_, M> {
                 if unanswered_end < event.invoke {
                     continue;
                 }
-                let (right, next) = self.model.step(&place.state, &event.operation);
-                if right == *answer && next == place.state {
+                if self.model.observes(&place.state, &event.operation, answer)
+                    && self.model.step(&place.state, &event.operation).0 == *answer
+                {
                     taken.push(call);
                 }
             }
@@ -255,8 +256,9 @@ pub fn explain<M: Model>(model: &M, initial: &[M::State], events: &[EventOf<M>])
             fewer.remove(place);
             // Without a change everything after it would look wrong: only what changes nothing may go.
             let event = &window.events[place];
+            let first = window.states.first().zip(event.answer.as_ref());
             let observes =
-                event.answer.as_ref().is_some_and(|answer| model.observes(&event.operation, answer));
+                first.is_some_and(|(state, answer)| model.observes(state, &event.operation, answer));
             if observes && refused(&window.states, &fewer) {
                 window.events = fewer;
             }

@@ -262,6 +262,16 @@ impl State {
         self
     }
 
+    /// The call that was accepted under the token of `operation`, and its answer.
+    fn remembered(&self, operation: &Operation) -> Option<(&Action, &Answer)> {
+        // A dry run neither looks at tokens nor uses them up.
+        let token = operation.token.filter(|_| !operation.dry)?;
+        let mut known = self.tokens.iter();
+        let known =
+            known.find(|(known, action, _)| *known == token && action.name() == operation.action.name());
+        known.map(|(_, action, answer)| (action, answer))
+    }
+
     fn settled(&self) -> Option<Self> {
         let mut next = self.clone();
         match (self.phase, self.flight) {
@@ -305,9 +315,7 @@ impl Model {
             next.nonces.sort_unstable();
             return (answer, next);
         }
-        // A dry run neither looks at tokens nor uses them up.
-        let token = operation.token.filter(|_| !operation.dry);
-        if let Some(token) = token
+        if let Some(token) = operation.token
             && let Some(known) = state
                 .tokens
                 .iter()
@@ -322,7 +330,7 @@ impl Model {
         if operation.dry {
             return (answer, state.clone());
         }
-        if let Some(token) = token
+        if let Some(token) = operation.token
             && !matches!(answer, Answer::Refused(_))
         {
             next.tokens.push((token, operation.action, answer.clone()));
@@ -416,9 +424,13 @@ impl linear::Model for Model {
         nexts
     }
 
-    fn observes(&self, operation: &Operation, answer: &Answer) -> bool {
-        operation.nonce.is_none()
-            && (operation.dry || !operation.action.changes() || matches!(answer, Answer::Refused(_)))
+    fn observes(&self, state: &State, operation: &Operation, answer: &Answer) -> bool {
+        if let Some(nonce) = operation.nonce {
+            return state.nonces.contains(&nonce);
+        }
+        let read = operation.dry || !operation.action.changes();
+        // Not a bind of what is bound: if it comes later, it may be one of what is not.
+        read || matches!(answer, Answer::Refused(_)) || state.remembered(operation).is_some()
     }
 }
 
