@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use fail::fail_point;
 use serde_json::{Value, json};
 
-use crate::{Attempt, DataPlane, Desired, Progress};
+use crate::{Applying, Attempt, DataPlane, Desired, Progress};
 
 /// When a change comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +88,38 @@ impl Detached {
 }
 
 impl DataPlane for Detached {
-    fn apply(&self, attempt: &Attempt<'_>) -> Progress {
+    fn apply(&self, attempt: &Attempt<'_>) -> Applying {
+        fail_point!("dataplane::apply", |reason| Progress::Failed(reason.unwrap_or_default()).into());
+        fail_point!("dataplane::hang", |_| Applying::Later(Box::pin(std::future::pending())));
+        self.progress(attempt).into()
+    }
+
+    fn immediate(&self) -> bool {
+        self.delay == ApplyDelay::After(Duration::ZERO) || self.delay == ApplyDelay::Polls(0)
+    }
+
+    fn first_try(&self, now_ms: i64) -> i64 {
+        match self.delay {
+            ApplyDelay::After(delay) => now_ms.saturating_add(milliseconds(delay)),
+            ApplyDelay::Polls(_) => now_ms,
+        }
+    }
+
+    fn looked_at(&self, resource: &str) -> bool {
+        let ApplyDelay::Polls(polls) = self.delay else { return false };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = state.looks.entry(resource.to_owned()).or_default();
+        *looks = looks.saturating_add(1);
+        *looks >= polls
+    }
+
+    fn applied(&self, resource: &str) -> Option<Value> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).applied.get(resource).cloned()
+    }
+}
+
+impl Detached {
+    fn progress(&self, attempt: &Attempt<'_>) -> Progress {
         let resource = attempt.desired.resource();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match self.delay {
@@ -112,29 +144,6 @@ impl DataPlane for Detached {
             };
         }
         Progress::Applied
-    }
-
-    fn immediate(&self) -> bool {
-        self.delay == ApplyDelay::After(Duration::ZERO) || self.delay == ApplyDelay::Polls(0)
-    }
-
-    fn first_try(&self, now_ms: i64) -> i64 {
-        match self.delay {
-            ApplyDelay::After(delay) => now_ms.saturating_add(milliseconds(delay)),
-            ApplyDelay::Polls(_) => now_ms,
-        }
-    }
-
-    fn looked_at(&self, resource: &str) -> bool {
-        let ApplyDelay::Polls(polls) = self.delay else { return false };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let looks = state.looks.entry(resource.to_owned()).or_default();
-        *looks = looks.saturating_add(1);
-        *looks >= polls
-    }
-
-    fn applied(&self, resource: &str) -> Option<Value> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).applied.get(resource).cloned()
     }
 }
 
@@ -184,21 +193,25 @@ mod tests {
     #[test]
     fn a_change_comes_into_force_when_its_time_has_come() {
         let driver = Detached::remembering(ApplyDelay::After(Duration::from_secs(1)));
-        assert_eq!(driver.apply(&network(100, 1_099)), Progress::Pending(Some(1_100)));
+        assert_eq!(driver.progress(&network(100, 1_099)), Progress::Pending(Some(1_100)));
         assert_eq!(driver.applied("vpc-1"), None);
-        assert_eq!(driver.apply(&network(100, 1_100)), Progress::Applied);
+        assert_eq!(driver.progress(&network(100, 1_100)), Progress::Applied);
         assert!(driver.applied("vpc-1").is_some());
-        assert_eq!(driver.apply(&network(100, 50)), Progress::Applied, "a clock set back holds nothing up");
+        assert_eq!(
+            driver.progress(&network(100, 50)),
+            Progress::Applied,
+            "a clock set back holds nothing up"
+        );
     }
 
     #[test]
     fn polls_step_a_change() {
         let driver = Detached::new(ApplyDelay::Polls(2));
-        assert_eq!(driver.apply(&network(0, 0)), Progress::Pending(None));
+        assert_eq!(driver.progress(&network(0, 0)), Progress::Pending(None));
         assert!(!driver.looked_at("vpc-1"));
         assert!(driver.looked_at("vpc-1"));
-        assert_eq!(driver.apply(&network(0, 0)), Progress::Applied);
-        assert_eq!(driver.apply(&network(0, 0)), Progress::Pending(None), "the next change counts anew");
+        assert_eq!(driver.progress(&network(0, 0)), Progress::Applied);
+        assert_eq!(driver.progress(&network(0, 0)), Progress::Pending(None), "the next change counts anew");
     }
 
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {

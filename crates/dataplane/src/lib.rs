@@ -10,6 +10,7 @@ mod detached;
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, document};
 
 use std::fmt::Debug;
+use std::pin::Pin;
 
 use tongguan_model::gateway::{Binding, VpnGateway};
 
@@ -53,8 +54,34 @@ pub enum Progress {
     Applied,
     /// Not yet: ask again at this moment, UNIX milliseconds. None: when somebody has looked.
     Pending(Option<i64>),
-    /// The try failed; the engine tries again later.
+    /// The try failed for this reason; the engine tries again later, up to a limit.
     Failed(String),
+    /// It will never succeed, for this reason: the engine gives the change up.
+    Refused(String),
+}
+
+/// What a driver gives for a try: its progress, or what to wait for.
+pub enum Applying {
+    /// Known at once.
+    Now(Progress),
+    /// Known when this ends. The engine waits for many at a time, each with a time limit, after which it
+    /// drops the future and counts a failed try.
+    Later(Pin<Box<dyn Future<Output = Progress> + Send>>),
+}
+
+impl Debug for Applying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Now(progress) => f.debug_tuple("Now").field(progress).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+impl From<Progress> for Applying {
+    fn from(progress: Progress) -> Self {
+        Self::Now(progress)
+    }
 }
 
 /// One try to apply.
@@ -62,7 +89,8 @@ pub enum Progress {
 pub struct Attempt<'a> {
     /// What shall be.
     pub desired: Desired<'a>,
-    /// Generation of it.
+    /// Generation of it: grows with each change of the resource. A driver that works on after its future
+    /// was dropped must not let an older generation replace a newer one.
     pub generation: u64,
     /// When it was accepted, UNIX milliseconds.
     pub since_ms: i64,
@@ -72,8 +100,9 @@ pub struct Attempt<'a> {
 
 /// A way to make intended state true.
 pub trait DataPlane: Send + Sync + Debug {
-    /// Makes the desired state true, or says how far it has come. Must not block for long.
-    fn apply(&self, attempt: &Attempt<'_>) -> Progress;
+    /// Makes the desired state true, or says how far it has come. Must not block: what takes time belongs
+    /// into [`Applying::Later`]. A panic counts as a failed try.
+    fn apply(&self, attempt: &Attempt<'_>) -> Applying;
 
     /// Whether a change accepted now is applied in the same instant.
     fn immediate(&self) -> bool {

@@ -201,6 +201,20 @@ pub enum Bind {
     New(Binding),
 }
 
+/// What giving a change up comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// The gateway was never built: it goes.
+    Remove,
+    /// What was applied before comes back: bindings not in force yet leave, those being removed stay.
+    Restore {
+        /// Bindings to remove.
+        leave: Vec<Binding>,
+        /// Bindings to put back in force.
+        stay: Vec<Binding>,
+    },
+}
+
 impl VpnGateway {
     /// The status to show, derived from phase and generations.
     #[must_use]
@@ -284,6 +298,20 @@ impl VpnGateway {
         if bound { Ok(()) } else { Err(Refusal::NotBound) }
     }
 
+    /// What giving up the change under way comes to, given the gateway's present bindings: the gateway's
+    /// last applied state is to be in force again.
+    #[must_use]
+    pub fn withdraw(&self, bindings: &[Binding]) -> Withdrawal {
+        if self.applied == 0 {
+            return Withdrawal::Remove;
+        }
+        let in_state = |state| bindings.iter().filter(|held| held.state == state).cloned().collect();
+        Withdrawal::Restore {
+            leave: in_state(BindingState::Associating),
+            stay: in_state(BindingState::Dissociating),
+        }
+    }
+
     /// Checks a deletion at `now_ms`. An unpaid order can be cancelled by deleting it, since it could
     /// never come to rest otherwise. Bindings do not stand in the way (no page says so): they end with
     /// the gateway.
@@ -321,6 +349,26 @@ mod tests {
             (gateway.phase, gateway.intended, gateway.applied) = (phase, intended, applied);
             assert_eq!(gateway.status(), status);
         }
+    }
+
+    #[test]
+    fn giving_up_brings_back_what_was_applied() {
+        let mut gateway = sm_gateway();
+        let held = |role, state| Binding {
+            gateway: gateway.id.clone(),
+            role,
+            certificate: CertificateId::new("c"),
+            state,
+            associated_ms: 0,
+        };
+        let arriving = held(Role::Encryption, BindingState::Associating);
+        let going = held(Role::Signature, BindingState::Dissociating);
+        let bindings = [arriving.clone(), going.clone(), held(Role::Signature, BindingState::Associated)];
+        (gateway.intended, gateway.applied) = (2, 1);
+        let restore = Withdrawal::Restore { leave: vec![arriving], stay: vec![going] };
+        assert_eq!(gateway.withdraw(&bindings), restore);
+        (gateway.intended, gateway.applied) = (1, 0);
+        assert_eq!(gateway.withdraw(&bindings), Withdrawal::Remove);
     }
 
     #[test]

@@ -64,6 +64,10 @@ quotas! {
         "ResourceId.N of one TagResources, UntagResources or ListTagResources call (documented: 50).";
     client_token_hours = 24,
         "Hours for which the answer to a ClientToken is remembered.";
+    apply_attempts = 12,
+        "Failed tries to apply a change to a gateway before it is withdrawn.";
+    apply_seconds = 30,
+        "Seconds that one try to apply a change may take.";
     audit_records = 1_000_000,
         "Audit records kept; the oldest go first.";
     nonces = 8_000_000,

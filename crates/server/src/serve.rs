@@ -18,7 +18,7 @@ use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::vault::Vault;
-use tongguan_store::{DATABASE_FILE, NonceLog, Options, Store, Verdict};
+use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
 use tracing::info;
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
@@ -109,8 +109,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let clock = SystemClock;
     let now_ms = clock.now_ms();
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
+    let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
-    let nonces = NonceLog::open(&config.data_dir.join("nonces"), now_ms.div_euclid(1000), nonces)?;
+    let nonces = NonceLog::open(&config.data_dir.join("nonces"), moment, nonces)?;
     let defaults = Settings::default();
     let settings = Settings {
         quotas: config.quotas.clone(),

@@ -1,7 +1,8 @@
 //! What operations share: the store, the data plane, limits and sources of time and randomness.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use ipnet::Ipv4Net;
 use tongguan_dataplane::DataPlane;
@@ -14,8 +15,11 @@ use crate::vault::Vault;
 
 /// Where the present moment comes from.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// UNIX milliseconds.
+    /// UNIX milliseconds; may jump.
     fn now_ms(&self) -> i64;
+
+    /// Milliseconds since any beginning, on a clock that never jumps.
+    fn steady_ms(&self) -> i64;
 }
 
 /// The machine's clock.
@@ -25,6 +29,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         jiff::Timestamp::now().as_millisecond()
+    }
+
+    fn steady_ms(&self) -> i64 {
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        i64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tongguan_model::policy::{self, AccessRequest, Context as PolicyContext, Decision};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Family, Incoming, WireError};
-use tongguan_store::{NonceError, NonceLog};
+use tongguan_store::{Moment, NonceError, NonceLog};
 
 use crate::args::Args;
 use crate::catalogue::{self, Refusal};
@@ -47,6 +47,7 @@ impl Gate {
         &self,
         incoming: &Incoming<'_>,
         now_ms: i64,
+        steady_ms: i64,
     ) -> Result<Arc<Principal>, Failure> {
         if incoming.family() == Family::Bearer {
             return Err(Refusal::new(&catalogue::BEARER_UNSUPPORTED).into());
@@ -73,11 +74,14 @@ impl Gate {
         }
         incoming.verify(&key.credential).map_err(wire)?;
         let nonce = incoming.nonce().unwrap_or_default();
-        match self.nonces.take(id, nonce, now, time + SKEW_SECONDS) {
+        let moment = Moment { unix: now, steady: steady_ms.div_euclid(1000) };
+        match self.nonces.take(id, nonce, moment, time + SKEW_SECONDS) {
             Ok(()) => Ok(Arc::clone(&key.principal)),
             Err(NonceError::Used) => Err(Refusal::new(&catalogue::NONCE_USED).into()),
+            Err(NonceError::Forgotten) => Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into()),
             Err(NonceError::Full(_)) => Err(Refusal::new(&catalogue::THROTTLING_USER).into()),
-            Err(NonceError::Log(error)) => Err(Failure::Internal(format!("nonce log: {error}"))),
+            // A full disk, most likely: without the log the request could be replayed.
+            Err(NonceError::Log(error)) => Err(Failure::Unavailable(format!("nonce log: {error}"))),
         }
     }
 

@@ -148,8 +148,11 @@ pub enum DryRun {
 pub enum Failure {
     /// The caller is told.
     Refused(Box<Refusal>),
-    /// The store failed: the caller gets a 500 and the log the cause.
+    /// The store failed: the log gets the cause, and the caller a 503 if the store cannot be used, a 500
+    /// if it is a bug.
     Store(StoreError),
+    /// Something that a call needs cannot be used now: the caller gets a 503 and the log the text.
+    Unavailable(String),
     /// A bug: the caller gets a 500 and the log the text.
     Internal(String),
 }

@@ -125,7 +125,7 @@ impl Service {
         trail.format = incoming.format();
         trail.access_key = incoming.access_key_id().map(cut);
         trail.action = incoming.action().map(cut);
-        let principal = self.gate.authenticate(incoming, trail.now_ms)?;
+        let principal = self.gate.authenticate(incoming, trail.now_ms, self.context.clock.steady_ms())?;
         trail.principal = Some(Arc::clone(&principal));
         fail_point!("call::authenticated");
         let operation = gate::route(incoming)?;
@@ -236,49 +236,78 @@ impl Service {
     }
 
     async fn finish(&self, mut trail: Trail<'_>, outcome: Result<Reply, Failure>) -> Response {
-        let refusal = match outcome {
-            Ok(reply) => {
-                debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, "answered");
-                self.audit(&mut trail, 200, None).await;
-                return Response {
-                    status: 200,
-                    content_type: content_type(trail.format),
-                    body: reply.body,
-                    request_id: trail.request_id,
-                    code: None,
-                };
-            }
-            Err(Failure::Refused(refusal)) => *refusal,
-            Err(Failure::Store(StoreError::Closed)) => Refusal::new(&catalogue::UNAVAILABLE),
-            Err(Failure::Store(error)) => {
-                error!(%error, request_id = trail.request_id, "the store failed a call");
-                Refusal::new(&catalogue::INTERNAL)
-            }
-            Err(Failure::Internal(error)) => {
-                error!(error, request_id = trail.request_id, "a bug failed a call");
-                Refusal::new(&catalogue::INTERNAL)
+        let (status, code) = match &outcome {
+            Ok(_) => (200, None),
+            Err(Failure::Refused(refusal)) => (refusal.code.status, Some(refusal.code().into_owned())),
+            Err(failure) => {
+                let code = failure.unexpected(&trail.request_id);
+                (code.status, Some(code.code.to_owned()))
             }
         };
-        let code = refusal.code().into_owned();
-        debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "refused");
-        self.audit(&mut trail, refusal.code.status, Some(code)).await;
-        render_refusal(&trail, refusal)
+        debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "answered");
+        if let Err(error) = self.audit(&mut trail, status, code).await {
+            // Nobody gets an answer that is not in the record.
+            let code = Failure::from(error).unexpected(&trail.request_id);
+            return render_refusal(&trail, code.into());
+        }
+        match outcome {
+            Ok(reply) => Response {
+                status: 200,
+                content_type: content_type(trail.format),
+                body: reply.body,
+                request_id: trail.request_id,
+                code: None,
+            },
+            Err(Failure::Refused(refusal)) => render_refusal(&trail, *refusal),
+            Err(failure) => render_refusal(&trail, failure.code().into()),
+        }
     }
 
     /// Hands the call to the audit record, unless it was written with the change.
-    async fn audit(&self, trail: &mut Trail<'_>, status: u16, code: Option<String>) {
+    async fn audit(
+        &self,
+        trail: &mut Trail<'_>,
+        status: u16,
+        code: Option<String>,
+    ) -> Result<(), StoreError> {
         if trail.audited {
-            return;
+            return Ok(());
         }
         trail.audited = true;
-        let Err(record) = self.context.store.audit_later(trail.record(status, code)) else { return };
+        let Some(record) = self.context.store.audit_later(trail.record(status, code))? else { return Ok(()) };
         let written = self.context.store.write(move |tx| {
             tx.audit(&record)?;
             Ok(Verdict::Keep(()))
         });
-        if let Err(error) = written.await {
-            error!(%error, "an audit record was not written");
+        written.await
+    }
+}
+
+impl Failure {
+    /// The code of a failure that is no refusal.
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Store(StoreError::Closed | StoreError::Unusable(_)) | Self::Unavailable(_) => {
+                &catalogue::UNAVAILABLE
+            }
+            Self::Refused(_) | Self::Store(_) | Self::Internal(_) => &catalogue::INTERNAL,
         }
+    }
+
+    /// Says in the log what the caller is not told, and gives the code for the caller.
+    fn unexpected(&self, request_id: &str) -> &'static Code {
+        let code = self.code();
+        match self {
+            Self::Refused(_) => {}
+            // The store has said so once, for all calls.
+            Self::Store(error @ (StoreError::Closed | StoreError::Unusable(_))) => {
+                debug!(%error, request_id, "a call could not be taken");
+            }
+            Self::Unavailable(reason) => warn!(reason, request_id, "a call could not be taken"),
+            Self::Store(error) => error!(%error, request_id, "the store failed a call"),
+            Self::Internal(error) => error!(error, request_id, "a bug failed a call"),
+        }
+        code
     }
 }
 
@@ -294,7 +323,7 @@ impl Trail<'_> {
             }),
             access_key: self.access_key.clone(),
             source: self.peer.address.to_string(),
-            product: self.operation.map(|operation| operation.product.as_str()),
+            product: self.operation.map(|operation| operation.product.as_str().into()),
             action: self.action.clone(),
             resource: self.resource.clone(),
             status,

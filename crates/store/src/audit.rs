@@ -1,11 +1,14 @@
 //! The audit record: who did what, on what, with which result. Never a secret.
 
+use std::borrow::Cow;
+
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 use crate::{StoreError, Tx};
 
 /// One call, granted or refused.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
     /// When it was answered, UNIX milliseconds.
     pub time_ms: i64,
@@ -20,7 +23,7 @@ pub struct AuditRecord {
     /// Address that the call came from.
     pub source: String,
     /// Product, once known.
-    pub product: Option<&'static str>,
+    pub product: Option<Cow<'static, str>>,
     /// Operation as it was asked for.
     pub action: Option<String>,
     /// Resource named in the call.

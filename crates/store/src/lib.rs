@@ -12,6 +12,9 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod health;
+mod journal;
+mod mark;
 mod nonce;
 mod query;
 mod reader;
@@ -20,23 +23,32 @@ mod write;
 mod writer;
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use audit::AuditRecord;
-pub use nonce::{NonceError, NonceLog};
+pub use health::Trouble;
+pub use mark::MARK_FILE;
+pub use nonce::{Moment, NonceError, NonceLog};
 pub use query::{
-    BindingFilter, BindingRow, CertificateKey, GatewayFilter, GatewayRow, Intent, IntentKind, NetworkFilter,
-    Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
+    BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
+    IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
 pub use write::{NewToken, Tx};
-pub use writer::{Verdict, WriterStats};
+pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 
+use health::Condition;
+use journal::{Journal, Left};
+use mark::Mark;
 use reader::Readers;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use writer::Writer;
+
+/// How long a connection waits for a lock of another process.
+pub(crate) const BUSY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Name of the database inside a data directory.
 pub const DATABASE_FILE: &str = "tongguan.db";
@@ -60,8 +72,38 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Another process serves this data directory.
-    #[error("data directory `{0}` is in use by another tongguan process")]
-    InUse(PathBuf),
+    #[error("data directory `{}` is in use by another tongguan process{}", .directory.display(), pid(*.process))]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// Id of the process, if it said so.
+        process: Option<u32>,
+    },
+    /// The database lacks changes that were answered.
+    #[error(
+        "the database in `{}` holds {found} groups of changes, but {answered} were answered: its write-ahead log \
+         `{DATABASE_FILE}-wal` is missing or cut short, or the database is an older copy. Nothing was changed. Put \
+         the right files back or restore a backup; to go on without the lost changes, remove `{MARK_FILE}`",
+        .directory.display()
+    )]
+    Lost {
+        /// The data directory.
+        directory: PathBuf,
+        /// Groups that the database has.
+        found: u64,
+        /// Groups that were answered.
+        answered: u64,
+    },
+    /// The database is missing from a directory that had one.
+    #[error(
+        "`{}` had a database and has none now. Nothing was changed. Put `{DATABASE_FILE}` and `{DATABASE_FILE}-wal` \
+         back or restore a backup; to begin anew, use an empty directory",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The store cannot be used now: full disk, I/O error, damaged database. Nothing was changed.
+    #[error("{0}")]
+    Unusable(Trouble),
     /// The database was written by a newer release.
     #[error("the database has schema {found}, this release knows up to {known}: use the newer release")]
     NewerSchema {
@@ -121,6 +163,7 @@ struct Inner {
     path: PathBuf,
     readers: Arc<Readers>,
     writer: Writer,
+    condition: Arc<Condition>,
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -146,12 +189,30 @@ impl Store {
         })?;
         let lock = lock(directory)?;
         let path = directory.join(DATABASE_FILE);
+        look_before_opening(directory, &path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
         schema::migrate(&mut connection)?;
+        let (groups, journal) = take_up_journal(directory, &mut connection)?;
+        let failed = |what| {
+            let path = directory.to_path_buf();
+            move |source| StoreError::File { what, path, source }
+        };
+        let mark = Mark::open(directory).map_err(failed("cannot open the mark in"))?;
+        mark.set(groups).map_err(failed("cannot write the mark in"))?;
         let checkpointer = connect(&path, 64)?;
         let readers = Arc::new(Readers::new(path.clone(), options.cache_kib));
-        let writer = Writer::start(connection, checkpointer, Arc::clone(&readers), options.clone())?;
-        Ok(Self { inner: Arc::new(Inner { path, readers, writer, _lock: lock }) })
+        let condition = Arc::new(Condition::default());
+        let writer = Writer::start(writer::Parts {
+            connection,
+            checkpointer,
+            readers: Arc::clone(&readers),
+            journal,
+            mark,
+            groups,
+            condition: Arc::clone(&condition),
+            options: options.clone(),
+        })?;
+        Ok(Self { inner: Arc::new(Inner { path, readers, writer, condition, _lock: lock }) })
     }
 
     /// Runs `question` over one consistent state of the database, on this thread.
@@ -162,7 +223,16 @@ impl Store {
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.inner.readers.read(question)
+        self.inner.readers.read(question).map_err(|error| match Trouble::of(&error) {
+            Some(trouble) => self.inner.condition.note(trouble),
+            None => error,
+        })
+    }
+
+    /// Why the store cannot be used at present; none if it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.inner.condition.get()
     }
 
     /// Runs `change` in the next group and answers once it is durable.
@@ -194,13 +264,14 @@ impl Store {
         answer.blocking_recv().map_err(|_| StoreError::Closed)?
     }
 
-    /// Hands over the audit record of a call that changed nothing; it is written with the next group,
-    /// at the latest after [`Options::audit_flush_ms`]. Gives the record back if too many wait: then
-    /// write it with [`Store::write`], which makes its caller wait.
+    /// Takes the audit record of a call that changed nothing: when this returns, the record survives the
+    /// death of the process. It is in the database with the next group, at the latest after
+    /// [`Options::audit_flush_ms`]. Gives the record back if too many wait: then write it with
+    /// [`Store::write`], which makes its caller wait.
     ///
     /// # Errors
-    /// The record itself.
-    pub fn audit_later(&self, record: AuditRecord) -> Result<(), Box<AuditRecord>> {
+    /// The journal cannot be written: the call must not be answered as if it were recorded.
+    pub fn audit_later(&self, record: AuditRecord) -> Result<Option<AuditRecord>, StoreError> {
         self.inner.writer.audit_later(record)
     }
 
@@ -213,17 +284,87 @@ impl Store {
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK_FILE);
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|source| {
-            StoreError::File { what: "cannot open lock file", path: path.clone(), source }
-        })?;
+    let mut open = OpenOptions::new();
+    let opened = open.create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
+    let mut file = opened.map_err(|source| StoreError::File {
+        what: "cannot open lock file",
+        path: path.clone(),
+        source,
+    })?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_path_buf())),
+        Ok(()) => {
+            // Only for people and messages: the lock is the file's, not its text's.
+            let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            named.map_err(|source| StoreError::File { what: "cannot write lock file", path, source })?;
+            Ok(file)
+        }
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(StoreError::InUse { directory: directory.to_path_buf(), process: holder(directory) })
+        }
         Err(std::fs::TryLockError::Error(source)) => {
             Err(StoreError::File { what: "cannot lock", path, source })
         }
     }
+}
+
+/// Id of the process that serves a data directory, as it wrote it down.
+fn holder(directory: &Path) -> Option<u32> {
+    std::fs::read_to_string(directory.join(LOCK_FILE)).ok()?.trim().parse().ok()
+}
+
+fn pid(process: Option<u32>) -> String {
+    process.map(|process| format!(" (process {process})")).unwrap_or_default()
+}
+
+/// Refuses, untouched, a database that is missing, lacks answered changes, or is a newer release's.
+fn look_before_opening(directory: &Path, path: &Path) -> Result<(), StoreError> {
+    let unreadable =
+        |source| StoreError::File { what: "cannot read the mark in", path: directory.to_path_buf(), source };
+    let answered = mark::read(directory).map_err(unreadable)?.unwrap_or(0);
+    if std::fs::metadata(path).map_or(0, |metadata| metadata.len()) == 0 {
+        let had_one = answered > 0;
+        return if had_one { Err(StoreError::Missing(directory.to_path_buf())) } else { Ok(()) };
+    }
+    let connection = connect_read_only(path)?;
+    schema::known(&connection)?;
+    let found = schema::groups(&connection)?;
+    if found < answered {
+        return Err(StoreError::Lost { directory: directory.to_path_buf(), found, answered });
+    }
+    Ok(())
+}
+
+/// Moves what an earlier process left in the audit journal; answers the groups committed so far and the
+/// journal for the records to come.
+fn take_up_journal(directory: &Path, connection: &mut Connection) -> Result<(u64, Journal), StoreError> {
+    let failed = |source| StoreError::File {
+        what: "cannot take up the audit journal in",
+        path: directory.to_path_buf(),
+        source,
+    };
+    let groups = schema::groups(connection)?;
+    let left = Left::read(directory, schema::journalled(connection)?).map_err(failed)?;
+    let tx = connection.transaction()?;
+    let writing = Tx::new(&tx);
+    for record in &left.records {
+        writing.audit(record)?;
+    }
+    writing.count_group(groups, left.last)?;
+    tx.commit()?;
+    let last = left.last;
+    left.moved().map_err(failed)?;
+    Ok((groups, Journal::begin(directory, last).map_err(failed)?))
+}
+
+/// A connection that cannot write, for looking at a database that is, or may be, in use.
+fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIME)?;
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
+    Ok(connection)
 }
 
 fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
@@ -235,7 +376,7 @@ fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
     connection.set_prepared_statement_cache_capacity(128);
     // Without this every new value bound to a statement may plan it anew, which costs more than it saves.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIME)?;
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; \

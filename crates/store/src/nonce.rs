@@ -1,17 +1,24 @@
 //! Nonces that were used, so that no signed request is accepted twice, not even right after a restart.
 //!
-//! In memory they stand in sets by the minute in which they expire, spread over shards, so that a
-//! look-up holds a short lock and whole minutes are dropped at once. On disk they are appended to a log
+//! In memory they stand in sets by the minute in which they may be forgotten, spread over shards, so that
+//! a look-up holds a short lock and whole minutes are dropped at once. On disk they are appended to a log
 //! before the request is answered. The log is not synced: what the process wrote survives its death. It
 //! does not survive a loss of power, so the log also names the boot of the machine; after another boot
 //! without an orderly stop [`NonceLog::not_before`] is the start of this process, and requests dated
 //! earlier are refused as expired.
+//!
+//! **The wall clock may jump.** How long a nonce is kept is measured by a clock that does not, so a jump
+//! forward makes nothing be forgotten early. And when one is forgotten, the latest expiry among the
+//! forgotten is remembered: a request that expires no later than that may be a replay (the clock was set
+//! back to a time that was used before), and is refused.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest;
@@ -23,8 +30,19 @@ use crate::StoreError;
 /// Nonces are told apart by this much of a SHA-256 digest over key id and nonce.
 type Print = [u8; 16];
 
+/// A present moment, on two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// UNIX seconds: may jump.
+    pub unix: i64,
+    /// Seconds of a clock that never jumps, from any beginning.
+    pub steady: i64,
+}
+
 const SHARDS: usize = 64;
 const RECORD: usize = 24;
+/// Longest that a nonce is kept, seconds: twice the skew that a request's time may have.
+const KEPT_MOST: i64 = 2 * 900;
 /// A new segment of the log is begun after this many seconds.
 const SEGMENT_SECONDS: i64 = 300;
 const SEGMENT_PREFIX: &str = "nonces-";
@@ -36,6 +54,9 @@ pub enum NonceError {
     /// It was used before.
     #[error("nonce used")]
     Used,
+    /// The request may be one whose nonce was forgotten; it counts as expired.
+    #[error("the request expires before a nonce that was forgotten")]
+    Forgotten,
     /// More nonces are remembered than the limit allows; try later.
     #[error("{0} nonces are remembered, which is the limit")]
     Full(usize),
@@ -52,6 +73,8 @@ pub struct NonceLog {
     count: AtomicUsize,
     limit: usize,
     not_before: i64,
+    /// Latest expiry among the nonces forgotten, UNIX seconds.
+    forgotten: AtomicI64,
 }
 
 impl std::fmt::Debug for NonceLog {
@@ -62,51 +85,83 @@ impl std::fmt::Debug for NonceLog {
 
 #[derive(Default)]
 struct Shard {
-    /// (minute of expiry, nonces), earliest first.
-    minutes: VecDeque<(i64, HashSet<Print>)>,
+    minutes: VecDeque<Minute>,
+}
+
+/// Nonces that may be forgotten after the same minute of the steady clock; earliest first in a shard.
+struct Minute {
+    number: i64,
+    prints: HashSet<Print, PrintHashing>,
+    /// Latest expiry among them, UNIX seconds.
+    expires: i64,
+}
+
+/// A print is a digest already: its first bytes serve as its hash.
+type PrintHashing = BuildHasherDefault<PrintHasher>;
+
+#[derive(Default)]
+struct PrintHasher(u64);
+
+impl Hasher for PrintHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
 }
 
 struct Segment {
     file: File,
+    length: u64,
+    /// When it was begun, steady clock.
     begun: i64,
-    /// Closed segments with the moment after which nothing in them matters.
+    /// Closed segments with the moment (steady clock) after which nothing in them matters.
     closed: Vec<(PathBuf, i64)>,
     path: PathBuf,
-    last_expiry: i64,
+    /// As in `closed`, for this one.
+    until: i64,
 }
 
 impl NonceLog {
-    /// Opens the log in `directory` at `now` (UNIX seconds) and reads back what has not expired.
-    /// At most `limit` nonces are remembered.
+    /// Opens the log in `directory` and reads back what has not expired. At most `limit` nonces are
+    /// remembered.
     ///
     /// # Errors
     /// File errors.
-    pub fn open(directory: &Path, now: i64, limit: usize) -> Result<Self, StoreError> {
+    pub fn open(directory: &Path, now: Moment, limit: usize) -> Result<Self, StoreError> {
         let failed = |what| {
             let path = directory.to_path_buf();
             move |source| StoreError::File { what, path, source }
         };
         std::fs::create_dir_all(directory).map_err(failed("cannot make nonce directory"))?;
-        let mut shards: Vec<Shard> = (0..SHARDS).map(|_| Shard::default()).collect();
+        let before = Mark::read(directory);
+        let mut loaded = Loaded::new(before.forgotten);
         let mut closed = Vec::new();
-        let mut count = 0;
         for path in segments(directory).map_err(failed("cannot list nonce log"))? {
-            let last = load(&path, now, &mut shards, &mut count).map_err(failed("cannot read nonce log"))?;
-            if last < now {
-                std::fs::remove_file(&path).map_err(failed("cannot remove old nonce log"))?;
-            } else {
-                closed.push((path, last));
-            }
+            let last = loaded.load(&path, now).map_err(failed("cannot read nonce log"))?;
+            closed.push((path, last));
         }
-        let orderly = mark(directory, "open").map_err(failed("cannot mark nonce log"))?;
-        let segment = Segment::begin(directory, now, closed).map_err(failed("cannot begin nonce log"))?;
+        let orderly = before.trusted();
+        // Before anything is removed: what is forgotten must stay known as forgotten.
+        Mark::now("open", loaded.forgotten).write(directory).map_err(failed("cannot mark nonce log"))?;
+        closed.retain(|(path, last)| *last >= now.unix || std::fs::remove_file(path).is_err());
+        let segment =
+            Segment::begin(directory, now.steady, closed).map_err(failed("cannot begin nonce log"))?;
+        let Loaded { shards, count, forgotten } = loaded;
         Ok(Self {
             directory: directory.to_path_buf(),
             shards: shards.into_iter().map(Mutex::new).collect(),
             segment: Mutex::new(segment),
             count: AtomicUsize::new(count),
             limit,
-            not_before: if orderly { i64::MIN } else { now },
+            not_before: if orderly { i64::MIN } else { now.unix },
+            forgotten: AtomicI64::new(forgotten),
         })
     }
 
@@ -116,20 +171,29 @@ impl NonceLog {
         self.not_before
     }
 
-    /// Takes a nonce of a key until `expires` (UNIX seconds).
+    /// How many nonces are remembered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Takes a nonce of a key for a request that expires at `expires` (UNIX seconds).
     ///
     /// # Errors
-    /// [`NonceError::Used`] if it was taken before; otherwise nothing was taken.
-    pub fn take(&self, key: &str, nonce: &str, now: i64, expires: i64) -> Result<(), NonceError> {
+    /// [`NonceError::Used`] if it was taken before, or may have been; otherwise nothing was taken.
+    pub fn take(&self, key: &str, nonce: &str, now: Moment, expires: i64) -> Result<(), NonceError> {
         let print = print(key, nonce);
         let mut shard =
             self.shards[usize::from(print[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
-        let dropped = shard.drop_expired(now);
-        if dropped > 0 {
+        if let Some((dropped, expired)) = shard.drop_old(now.steady) {
             self.count.fetch_sub(dropped, Ordering::Relaxed);
+            self.forgotten.fetch_max(expired, Ordering::SeqCst);
         }
-        if shard.minutes.iter().any(|(_, prints)| prints.contains(&print)) {
+        if shard.minutes.iter().any(|minute| minute.prints.contains(&print)) {
             return Err(NonceError::Used);
+        }
+        if expires <= self.forgotten.load(Ordering::SeqCst) {
+            return Err(NonceError::Forgotten);
         }
         let remembered = self.count.load(Ordering::Relaxed);
         if remembered >= self.limit {
@@ -138,7 +202,7 @@ impl NonceLog {
         fail_point!("nonce::taking");
         self.append(&print, now, expires)?;
         fail_point!("nonce::taken");
-        shard.insert(print, expires);
+        shard.insert(print, keep_until(now, expires), expires);
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -149,56 +213,83 @@ impl NonceLog {
     /// File errors.
     pub fn close(&self) -> std::io::Result<()> {
         self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.sync_all()?;
-        mark(&self.directory, "closed").map(|_| ())
+        Mark::now("closed", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)
     }
 
-    fn append(&self, print: &Print, now: i64, expires: i64) -> std::io::Result<()> {
+    fn append(&self, print: &Print, now: Moment, expires: i64) -> std::io::Result<()> {
         let mut record = [0; RECORD];
         record[..16].copy_from_slice(print);
         record[16..].copy_from_slice(&expires.to_le_bytes());
         let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
-        if now - segment.begun >= SEGMENT_SECONDS || now < segment.begun {
+        if now.steady - segment.begun >= SEGMENT_SECONDS {
+            fail_point!("nonce::turning");
+            Mark::now("open", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)?;
             segment.turn(&self.directory, now)?;
         }
-        segment.last_expiry = segment.last_expiry.max(expires);
-        segment.file.write_all(&record)
+        segment.append(&record, keep_until(now, expires))
     }
 }
 
+/// Until when (steady clock) a nonce is kept: as long as its request could be accepted, had the wall clock
+/// gone evenly, and a while longer.
+fn keep_until(now: Moment, expires: i64) -> i64 {
+    now.steady + (expires - now.unix).clamp(0, KEPT_MOST) + 1
+}
+
 impl Shard {
-    fn insert(&mut self, print: Print, expires: i64) {
-        let minute = expires.div_euclid(60);
-        let place = self.minutes.partition_point(|(known, _)| *known < minute);
-        if self.minutes.get(place).is_none_or(|(known, _)| *known != minute) {
-            self.minutes.insert(place, (minute, HashSet::new()));
+    fn insert(&mut self, print: Print, until: i64, expires: i64) {
+        let number = until.div_euclid(60);
+        let place = self.minutes.partition_point(|minute| minute.number < number);
+        if self.minutes.get(place).is_none_or(|minute| minute.number != number) {
+            let prints = HashSet::default();
+            self.minutes.insert(place, Minute { number, prints, expires });
         }
-        self.minutes[place].1.insert(print);
+        let minute = &mut self.minutes[place];
+        minute.prints.insert(print);
+        minute.expires = minute.expires.max(expires);
     }
 
-    fn drop_expired(&mut self, now: i64) -> usize {
-        let mut dropped = 0;
-        while self.minutes.front().is_some_and(|(minute, _)| (minute + 1) * 60 <= now) {
-            dropped += self.minutes.pop_front().map_or(0, |(_, prints)| prints.len());
+    /// Forgets what may be forgotten: how many, and the latest expiry among them.
+    fn drop_old(&mut self, steady: i64) -> Option<(usize, i64)> {
+        let mut dropped = None;
+        while self.minutes.front().is_some_and(|minute| (minute.number + 1) * 60 <= steady) {
+            if let Some(minute) = self.minutes.pop_front() {
+                let (count, expires) = dropped.unwrap_or((0, i64::MIN));
+                dropped = Some((count + minute.prints.len(), minute.expires.max(expires)));
+            }
         }
         dropped
     }
 }
 
 impl Segment {
-    fn begin(directory: &Path, now: i64, closed: Vec<(PathBuf, i64)>) -> std::io::Result<Self> {
-        let path = directory.join(format!("{SEGMENT_PREFIX}{now}"));
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok(Self { file, begun: now, closed, path, last_expiry: i64::MIN })
+    fn begin(directory: &Path, steady: i64, closed: Vec<(PathBuf, i64)>) -> std::io::Result<Self> {
+        // Never a segment that is there: its end may be torn.
+        let highest = segments(directory)?.iter().filter_map(|path| number(path)).max().unwrap_or(0);
+        let path = directory.join(format!("{SEGMENT_PREFIX}{}", highest + 1));
+        let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path)?;
+        Ok(Self { file, length: 0, begun: steady, closed, path, until: i64::MIN })
     }
 
-    fn turn(&mut self, directory: &Path, now: i64) -> std::io::Result<()> {
-        let mut closed = std::mem::take(&mut self.closed);
-        closed.push((self.path.clone(), self.last_expiry));
-        closed.retain(|(path, last)| {
-            // A segment that cannot be removed now is removed at the next turn or start.
-            *last >= now || std::fs::remove_file(path).is_err()
-        });
-        *self = Self::begin(directory, now, closed)?;
+    /// Appends a record, whole or not at all.
+    fn append(&mut self, record: &[u8; RECORD], until: i64) -> std::io::Result<()> {
+        if let Err(error) = self.file.write_all(record) {
+            // Half a record would make all after it unreadable.
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += RECORD as u64;
+        self.until = self.until.max(until);
+        Ok(())
+    }
+
+    fn turn(&mut self, directory: &Path, now: Moment) -> std::io::Result<()> {
+        let next = Self::begin(directory, now.steady, Vec::new())?;
+        let full = std::mem::replace(self, next);
+        self.closed = full.closed;
+        self.closed.push((full.path, full.until));
+        // A segment that cannot be removed now is removed at the next turn or start.
+        self.closed.retain(|(path, until)| *until >= now.steady || std::fs::remove_file(path).is_err());
         Ok(())
     }
 }
@@ -224,77 +315,173 @@ fn segments(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads a segment's nonces that have not expired; answers the latest expiry in it.
-fn load(path: &Path, now: i64, shards: &mut [Shard], count: &mut usize) -> std::io::Result<i64> {
-    let mut bytes = Vec::new();
-    File::open(path)?.read_to_end(&mut bytes)?;
-    let mut last = i64::MIN;
-    // A torn last record belongs to a request that was not answered.
-    for record in bytes.chunks_exact(RECORD) {
-        let (print, expires) = record.split_at(16);
-        let expires = expires.try_into().map_or(i64::MIN, i64::from_le_bytes);
-        last = last.max(expires);
-        if expires >= now
-            && let Ok(print) = <Print>::try_from(print)
-        {
-            shards[usize::from(print[0]) % SHARDS].insert(print, expires);
-            *count += 1;
-        }
-    }
-    Ok(last)
+fn number(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix(SEGMENT_PREFIX)?.parse().ok()
 }
 
-/// Writes the mark file and answers whether the log before it can be trusted: there was none, it was
-/// closed in order, or the machine is still in the same boot.
-fn mark(directory: &Path, state: &str) -> std::io::Result<bool> {
-    let path = directory.join(MARK_FILE);
-    let before = std::fs::read_to_string(&path).unwrap_or_default();
+/// What is read back at a start.
+struct Loaded {
+    shards: Vec<Shard>,
+    count: usize,
+    forgotten: i64,
+}
+
+impl Loaded {
+    fn new(forgotten: i64) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), count: 0, forgotten }
+    }
+
+    /// Reads a segment's nonces that have not expired; answers until when (steady clock) it matters.
+    fn load(&mut self, path: &Path, now: Moment) -> std::io::Result<i64> {
+        let mut bytes = Vec::new();
+        File::open(path)?.read_to_end(&mut bytes)?;
+        let mut last = i64::MIN;
+        // A torn last record belongs to a request that was not answered.
+        for record in bytes.chunks_exact(RECORD) {
+            let (print, expires) = record.split_at(16);
+            let expires = expires.try_into().map_or(i64::MIN, i64::from_le_bytes);
+            if expires < now.unix {
+                self.forgotten = self.forgotten.max(expires);
+            } else if let Ok(print) = <Print>::try_from(print) {
+                let until = keep_until(now, expires);
+                last = last.max(until);
+                self.shards[usize::from(print[0]) % SHARDS].insert(print, until, expires);
+                self.count += 1;
+            }
+        }
+        Ok(last)
+    }
+}
+
+/// What stands beside the log: which boot of the machine wrote it, whether it was closed in order, and
+/// the latest expiry among forgotten nonces.
+struct Mark {
+    boot: String,
+    state: String,
+    forgotten: i64,
+}
+
+impl Mark {
+    fn read(directory: &Path) -> Self {
+        let text = std::fs::read_to_string(directory.join(MARK_FILE)).unwrap_or_default();
+        let mut words = text.split_whitespace().map(ToOwned::to_owned);
+        let (boot, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let forgotten = words.next().and_then(|word| word.parse().ok()).unwrap_or(i64::MIN);
+        Self { boot, state, forgotten }
+    }
+
+    fn now(state: &str, forgotten: i64) -> Self {
+        Self { boot: boot(), state: state.into(), forgotten }
+    }
+
+    /// Whether the log before it is whole: there was none, it was closed in order, or the machine is
+    /// still in the same boot.
+    fn trusted(&self) -> bool {
+        self.boot.is_empty() || self.state == "closed" || self.boot == boot()
+    }
+
+    /// Writes it, whole or not at all.
+    fn write(&self, directory: &Path) -> std::io::Result<()> {
+        let (path, part) = (directory.join(MARK_FILE), directory.join("nonces.part"));
+        let boot = if self.boot.is_empty() { "unknown" } else { &self.boot };
+        std::fs::write(&part, format!("{boot} {} {}\n", self.state, self.forgotten))?;
+        std::fs::rename(part, path)
+    }
+}
+
+fn boot() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let boot = boot.trim();
-    std::fs::write(&path, format!("{boot} {state}\n"))?;
-    Ok(before.is_empty()
-        || before.trim_end().ends_with(" closed")
-        || (!boot.is_empty() && before.starts_with(boot)))
+    boot.trim().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The wall clock goes evenly.
+    fn at(unix: i64) -> Moment {
+        Moment { unix, steady: unix }
+    }
+
     #[test]
     fn a_nonce_is_taken_once_also_after_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let log = NonceLog::open(directory.path(), 1_000, 10).unwrap();
-        assert!(log.take("k", "n", 1_000, 1_900).is_ok());
-        assert!(matches!(log.take("k", "n", 1_001, 1_900), Err(NonceError::Used)));
-        assert!(log.take("other", "n", 1_001, 1_900).is_ok());
+        let log = NonceLog::open(directory.path(), at(1_000), 10).unwrap();
+        assert!(log.take("k", "n", at(1_000), 1_900).is_ok());
+        assert!(matches!(log.take("k", "n", at(1_001), 1_900), Err(NonceError::Used)));
+        assert!(log.take("other", "n", at(1_001), 1_900).is_ok());
         drop(log);
-        let log = NonceLog::open(directory.path(), 1_002, 10).unwrap();
-        assert!(matches!(log.take("k", "n", 1_002, 1_901), Err(NonceError::Used)));
+        let log = NonceLog::open(directory.path(), at(1_002), 10).unwrap();
+        assert!(matches!(log.take("k", "n", at(1_002), 1_901), Err(NonceError::Used)));
         assert_eq!(log.not_before(), i64::MIN);
     }
 
     #[test]
     fn expired_nonces_are_forgotten_and_the_limit_holds() {
         let directory = tempfile::tempdir().unwrap();
-        let log = NonceLog::open(directory.path(), 0, 64).unwrap();
+        let log = NonceLog::open(directory.path(), at(0), 64).unwrap();
         for number in 0..64 {
-            log.take("k", &number.to_string(), 0, 60).unwrap();
+            log.take("k", &number.to_string(), at(0), 60).unwrap();
         }
-        assert!(matches!(log.take("k", "one more", 0, 60), Err(NonceError::Full(64))));
-        let taken = (0..10_000).filter(|n| log.take("k", &format!("later {n}"), 200, 1_000).is_ok()).count();
+        assert!(matches!(log.take("k", "one more", at(0), 60), Err(NonceError::Full(64))));
+        let taken =
+            (0..10_000).filter(|n| log.take("k", &format!("later {n}"), at(200), 1_000).is_ok()).count();
         assert!((1..=64).contains(&taken));
     }
 
     #[test]
     fn another_boot_without_an_orderly_stop_is_not_trusted() {
         let directory = tempfile::tempdir().unwrap();
-        drop(NonceLog::open(directory.path(), 0, 10).unwrap());
+        drop(NonceLog::open(directory.path(), at(0), 10).unwrap());
         std::fs::write(directory.path().join(MARK_FILE), "another-boot open\n").unwrap();
-        assert_eq!(NonceLog::open(directory.path(), 77, 10).unwrap().not_before(), 77);
+        assert_eq!(NonceLog::open(directory.path(), at(77), 10).unwrap().not_before(), 77);
         std::fs::write(directory.path().join(MARK_FILE), "another-boot closed\n").unwrap();
-        let log = NonceLog::open(directory.path(), 78, 10).unwrap();
+        let log = NonceLog::open(directory.path(), at(78), 10).unwrap();
         assert_eq!(log.not_before(), i64::MIN);
         log.close().unwrap();
+    }
+
+    #[test]
+    fn no_jump_of_the_clock_lets_a_replay_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let (t, expires) = (100_000, 100_900);
+        let log = NonceLog::open(directory.path(), Moment { unix: t, steady: 0 }, 1_000).unwrap();
+        log.take("k", "n", Moment { unix: t, steady: 0 }, expires).unwrap();
+        // Hours forward, with requests of that time, and back again.
+        let later = t + 7_200;
+        log.take("k", "later", Moment { unix: later, steady: 1 }, later + 900).unwrap();
+        let back = log.take("k", "n", Moment { unix: t, steady: 2 }, expires);
+        assert!(matches!(back, Err(NonceError::Used)));
+        // Long after, when it was forgotten: set back to the time of the request.
+        let steady = 3 * KEPT_MOST;
+        for number in 0..1_000 {
+            // Every shard gets its turn to forget.
+            let _ = log.take("k", &format!("x{number}"), Moment { unix: later, steady }, later + 900);
+        }
+        let back = log.take("k", "n", Moment { unix: t, steady }, expires);
+        assert!(matches!(back, Err(NonceError::Forgotten)), "{back:?}");
+        // The same over a restart.
+        drop(log);
+        let log = NonceLog::open(directory.path(), Moment { unix: later + 9_000, steady: 0 }, 1_000).unwrap();
+        drop(log);
+        let log = NonceLog::open(directory.path(), Moment { unix: t, steady: 0 }, 1_000).unwrap();
+        let back = log.take("k", "n", Moment { unix: t, steady: 0 }, expires);
+        assert!(matches!(back, Err(NonceError::Forgotten)), "{back:?}");
+    }
+
+    #[test]
+    fn a_torn_record_harms_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
+        log.take("k", "first", at(0), 900).unwrap();
+        log.segment.lock().unwrap().file.write_all(b"torn").unwrap();
+        drop(log);
+        let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
+        log.take("k", "second", at(0), 900).unwrap();
+        drop(log);
+        let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
+        for nonce in ["first", "second"] {
+            assert!(matches!(log.take("k", nonce, at(1), 900), Err(NonceError::Used)), "{nonce}");
+        }
     }
 }

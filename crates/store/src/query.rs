@@ -79,10 +79,45 @@ pub struct Intent {
     pub since_ms: i64,
     /// When to try (again), UNIX milliseconds.
     pub due_ms: i64,
-    /// Tries so far.
+    /// Failed tries so far.
     pub attempts: u32,
-    /// Why the last try failed.
+    /// Why the last failed try failed.
     pub last_error: Option<String>,
+}
+
+wire_enum! {
+    /// What became of a change that could not be applied.
+    pub enum FaultOutcome {
+        /// It is tried again, without end: other resources may stand on this one.
+        Retrying = "retrying",
+        /// What was applied before is being brought back.
+        Withdrawing = "withdrawing",
+        /// What was applied before is in force again.
+        Withdrawn = "withdrawn",
+        /// Bringing it back failed too: the data plane may hold parts of the change.
+        Diverged = "diverged",
+    }
+}
+
+/// A change that the data plane did not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Id of the resource.
+    pub resource: String,
+    /// Its kind.
+    pub kind: IntentKind,
+    /// What the change was, for people.
+    pub change: String,
+    /// Why it could not be applied, as the data plane said.
+    pub reason: String,
+    /// Failed tries.
+    pub attempts: u32,
+    /// When the change was accepted, UNIX milliseconds.
+    pub since_ms: i64,
+    /// When it was given up, UNIX milliseconds.
+    pub failed_ms: i64,
+    /// What became of it.
+    pub outcome: FaultOutcome,
 }
 
 /// A page of a list with the number of all that match.
@@ -552,6 +587,41 @@ impl<'c> Snapshot<'c> {
         self.one(concat_columns!("SELECT ", INTENT, " FROM intent WHERE resource = ?1"), resource, intent)
     }
 
+    /// Every change under way, longest waiting first, at most `limit`.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn intents(&self, limit: u32) -> Answer<Vec<Intent>> {
+        self.all(
+            concat_columns!("SELECT ", INTENT, " FROM intent ORDER BY since_ms, resource LIMIT ?1"),
+            params![limit],
+            intent,
+        )
+    }
+
+    /// Changes that could not be applied, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn faults(&self, limit: u32) -> Answer<Vec<Fault>> {
+        self.all(
+            "SELECT resource, kind, change, reason, attempts, since_ms, failed_ms, outcome FROM fault \
+             ORDER BY failed_ms DESC, resource LIMIT ?1",
+            params![limit],
+            fault,
+        )
+    }
+
+    /// The change of this resource that could not be applied last.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn fault(&self, resource: &str) -> Answer<Option<Fault>> {
+        let sql = "SELECT resource, kind, change, reason, attempts, since_ms, failed_ms, outcome FROM fault \
+                   WHERE resource = ?1";
+        self.one(sql, resource, fault)
+    }
+
     /// What the data plane has for a resource: generation and document.
     ///
     /// # Errors
@@ -874,6 +944,19 @@ fn intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
         due_ms: row.get(5)?,
         attempts: row.get(6)?,
         last_error: row.get(7)?,
+    })
+}
+
+fn fault(row: &Row<'_>) -> rusqlite::Result<Fault> {
+    Ok(Fault {
+        resource: row.get(0)?,
+        kind: word(row, 1, IntentKind::parse)?,
+        change: row.get(2)?,
+        reason: row.get(3)?,
+        attempts: row.get(4)?,
+        since_ms: row.get(5)?,
+        failed_ms: row.get(6)?,
+        outcome: word(row, 7, FaultOutcome::parse)?,
     })
 }
 

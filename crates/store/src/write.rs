@@ -8,7 +8,10 @@ use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VSwitchId, VpcId, VpnGatewayId};
 use tongguan_model::network::{VSwitch, Vpc};
 
-use crate::{Intent, IntentKind, Snapshot, StoreError};
+use crate::{Fault, FaultOutcome, Intent, IntentKind, Snapshot, StoreError};
+
+/// Faults remembered: those of resources that are gone stay until newer ones push them out.
+const FAULTS_KEPT: u32 = 1_000;
 
 /// A transaction of the writer: every question of [`Snapshot`], and changes.
 #[derive(Debug)]
@@ -446,15 +449,77 @@ impl<'c> Tx<'c> {
         )
     }
 
-    /// Puts a change off after a try.
+    /// Puts a change off: it goes on, or its try failed for this reason.
     ///
     /// # Errors
     /// A database error.
-    pub fn postpone_intent(&self, intent: &Intent, due_ms: i64, error: Option<&str>) -> Done {
+    pub fn postpone_intent(&self, intent: &Intent, due_ms: i64, failure: Option<&str>) -> Done {
         self.execute(
-            "UPDATE intent SET due_ms = ?3, attempts = attempts + 1, last_error = ?4 \
-             WHERE resource = ?1 AND generation = ?2",
-            params![intent.resource, intent.generation.cast_signed(), due_ms, error],
+            "UPDATE intent SET due_ms = ?3, attempts = attempts + (?4 IS NOT NULL), \
+             last_error = coalesce(?4, last_error) WHERE resource = ?1 AND generation = ?2",
+            params![intent.resource, intent.generation.cast_signed(), due_ms, failure],
+        )
+    }
+
+    /// Makes every change that waits for a moment due now: after a start, or when the clock has jumped.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn hurry_intents(&self, now_ms: i64, parked: i64) -> Done {
+        self.execute(
+            "UPDATE intent SET due_ms = ?1 WHERE due_ms > ?1 AND due_ms <> ?2",
+            params![now_ms, parked],
+        )
+    }
+
+    /// Writes down that a resource's change could not be applied, in place of what stood there.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn put_fault(&self, fault: &Fault) -> Done {
+        self.execute(
+            "INSERT INTO fault (resource, kind, change, reason, attempts, since_ms, failed_ms, outcome) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (resource) DO UPDATE SET kind = excluded.kind, \
+             change = excluded.change, reason = excluded.reason, attempts = excluded.attempts, \
+             since_ms = excluded.since_ms, failed_ms = excluded.failed_ms, outcome = excluded.outcome",
+            params![
+                fault.resource,
+                fault.kind.as_str(),
+                fault.change,
+                fault.reason,
+                fault.attempts,
+                fault.since_ms,
+                fault.failed_ms,
+                fault.outcome.as_str()
+            ],
+        )?;
+        self.execute(
+            "DELETE FROM fault WHERE resource IN (SELECT resource FROM fault ORDER BY failed_ms DESC LIMIT -1 OFFSET ?1)",
+            params![FAULTS_KEPT],
+        )
+    }
+
+    /// Sets what became of a resource's failed change.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn set_fault_outcome(&self, resource: &str, outcome: FaultOutcome) -> Done {
+        self.execute("UPDATE fault SET outcome = ?2 WHERE resource = ?1", params![resource, outcome.as_str()])
+    }
+
+    /// Forgets a resource's fault: a later change was applied.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_fault(&self, resource: &str) -> Done {
+        self.execute("DELETE FROM fault WHERE resource = ?1", params![resource])
+    }
+
+    /// Counts a group of the writer, and the audit records moved with it, up to number `journal`.
+    pub(crate) fn count_group(&self, groups: u64, journal: u64) -> Done {
+        self.execute(
+            "UPDATE store SET groups = ?1, journal = max(journal, ?2)",
+            params![groups.cast_signed(), journal.cast_signed()],
         )
     }
 

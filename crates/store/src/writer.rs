@@ -1,5 +1,6 @@
 //! The writer thread: runs the changes that wait together in one transaction and syncs once for all.
 
+use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -12,8 +13,11 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
+use crate::health::{Condition, Trouble};
+use crate::journal::{self, Journal};
+use crate::mark::Mark;
 use crate::reader::Readers;
-use crate::{AuditRecord, Options, StoreError, Tx};
+use crate::{AuditRecord, BUSY_TIME, Options, StoreError, Tx};
 
 /// What a change leaves behind.
 #[derive(Debug)]
@@ -33,7 +37,18 @@ pub struct WriterStats {
     pub changes: u64,
     /// Audit records of reads and refusals written.
     pub audit_records: u64,
+    /// Pages in the write-ahead log.
+    pub log_pages: u64,
+    /// How long groups with changes took, from the first statement to the end of the sync: commits that
+    /// took at most so many microseconds as [`COMMIT_BOUNDS_US`] says, in its order, then all longer ones.
+    pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
+    /// Sum of those times, microseconds.
+    pub commit_us: u64,
 }
+
+/// Upper bounds of the classes of commit times, microseconds.
+pub const COMMIT_BOUNDS_US: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_000_000];
 
 /// Changes that may wait for the writer before callers wait for room.
 const QUEUE: usize = 65_536;
@@ -43,6 +58,10 @@ const AUDIT_PER_GROUP: usize = 1_024;
 const CHECKPOINT_PAGES: u64 = 2_000;
 /// WAL pages after which the writer itself waits for a full checkpoint, so that the log stays bounded.
 const CHECKPOINT_HARD_PAGES: u64 = 40_000;
+/// Longest that such a checkpoint may wait for a reader, such as a backup: changes wait as long.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
+/// Pages written after a checkpoint that was held up before the next one is tried.
+const CHECKPOINT_AGAIN_PAGES: u64 = 10_000;
 
 trait Job: Send {
     fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError>;
@@ -89,9 +108,30 @@ enum Message {
 pub(crate) struct Writer {
     sender: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
-    backlog: Arc<Mutex<Vec<AuditRecord>>>,
+    backlog: Arc<Mutex<Backlog>>,
     backlog_limit: usize,
     counters: Arc<Counters>,
+    log_pages: Arc<AtomicU64>,
+    condition: Arc<Condition>,
+}
+
+/// Audit records that are in the journal and not in the database.
+struct Backlog {
+    journal: Journal,
+    waiting: VecDeque<AuditRecord>,
+}
+
+/// What the writer works with.
+pub(crate) struct Parts {
+    pub(crate) connection: Connection,
+    pub(crate) checkpointer: Connection,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) journal: Journal,
+    pub(crate) mark: Mark,
+    /// Groups committed so far.
+    pub(crate) groups: u64,
+    pub(crate) condition: Arc<Condition>,
+    pub(crate) options: Options,
 }
 
 #[derive(Default)]
@@ -99,20 +139,18 @@ struct Counters {
     groups: AtomicU64,
     changes: AtomicU64,
     audit_records: AtomicU64,
+    commits: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
+    commit_us: AtomicU64,
 }
 
 impl Writer {
-    pub(crate) fn start(
-        connection: Connection,
-        checkpointer: Connection,
-        readers: Arc<Readers>,
-        options: Options,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn start(parts: Parts) -> Result<Self, StoreError> {
+        let Parts { mut connection, checkpointer, readers, journal, mark, groups, condition, options } =
+            parts;
         let (sender, receiver) = sync_channel(QUEUE);
-        let backlog = Arc::new(Mutex::new(Vec::new()));
+        let backlog = Arc::new(Mutex::new(Backlog { journal, waiting: VecDeque::new() }));
         let counters = Arc::new(Counters::default());
         let backlog_limit = options.audit_backlog;
-        let mut connection = connection;
         let log_pages = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&log_pages);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -122,16 +160,22 @@ impl Writer {
         let state = Loop {
             connection,
             readers,
-            log_pages,
+            log_pages: Arc::clone(&log_pages),
             backlog: Arc::clone(&backlog),
             counters: Arc::clone(&counters),
             checkpoints: start_checkpointer(checkpointer)?,
             options,
             full_sync: true,
             since_trim: 0,
+            mark,
+            groups,
+            condition: Arc::clone(&condition),
+            checkpoint_at: CHECKPOINT_HARD_PAGES,
         };
         let thread = spawn("store-writer", move || state.run(&receiver))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), backlog, backlog_limit, counters })
+        let sender = Some(sender);
+        let thread = Some(thread);
+        Ok(Self { sender, thread, backlog, backlog_limit, counters, log_pages, condition })
     }
 
     pub(crate) fn submit<T, F>(
@@ -142,6 +186,7 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
     {
+        self.condition.usable()?;
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Change { change, value: None, reply });
         let sender = self.sender.as_ref().ok_or(StoreError::Closed)?;
@@ -149,19 +194,25 @@ impl Writer {
         Ok(answer)
     }
 
-    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<(), Box<AuditRecord>> {
+    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<Option<AuditRecord>, StoreError> {
+        let line = journal::line(&record);
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        if backlog.len() >= self.backlog_limit {
-            return Err(Box::new(record));
+        if backlog.waiting.len() >= self.backlog_limit {
+            return Ok(Some(record));
         }
-        backlog.push(record);
-        let waiting = backlog.len();
+        if let Err(error) = backlog.journal.append(&line) {
+            drop(backlog);
+            let trouble = Trouble::Passing(format!("the audit journal cannot be written: {error}"));
+            return Err(self.condition.note(trouble));
+        }
+        backlog.waiting.push_back(record);
+        let waiting = backlog.waiting.len();
         drop(backlog);
         if waiting == AUDIT_PER_GROUP {
             // A full queue means that the writer is awake anyway.
             let _ = self.sender.as_ref().map(|sender| sender.try_send(Message::Wake));
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
@@ -169,6 +220,9 @@ impl Writer {
             groups: self.counters.groups.load(Ordering::Relaxed),
             changes: self.counters.changes.load(Ordering::Relaxed),
             audit_records: self.counters.audit_records.load(Ordering::Relaxed),
+            log_pages: self.log_pages.load(Ordering::Relaxed),
+            commits: std::array::from_fn(|class| self.counters.commits[class].load(Ordering::Relaxed)),
+            commit_us: self.counters.commit_us.load(Ordering::Relaxed),
         }
     }
 }
@@ -184,17 +238,38 @@ impl Drop for Writer {
     }
 }
 
+/// Audit records taken from the backlog, and the number of the last.
+#[derive(Default)]
+struct Audits {
+    records: Vec<AuditRecord>,
+    last: u64,
+}
+
+impl Counters {
+    fn timed(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let class = COMMIT_BOUNDS_US.partition_point(|bound| *bound < us);
+        self.commits[class].fetch_add(1, Ordering::Relaxed);
+        self.commit_us.fetch_add(us, Ordering::Relaxed);
+    }
+}
+
 struct Loop {
     connection: Connection,
     readers: Arc<Readers>,
     /// Pages in the write-ahead log after the last commit.
     log_pages: Arc<AtomicU64>,
-    backlog: Arc<Mutex<Vec<AuditRecord>>>,
+    backlog: Arc<Mutex<Backlog>>,
     counters: Arc<Counters>,
     checkpoints: SyncSender<()>,
     options: Options,
     full_sync: bool,
     since_trim: u64,
+    mark: Mark,
+    groups: u64,
+    condition: Arc<Condition>,
+    /// Pages in the log at which the writer itself checkpoints next.
+    checkpoint_at: u64,
 }
 
 impl Loop {
@@ -208,21 +283,22 @@ impl Loop {
             }
             let jobs = self.gather(receiver, first.ok());
             let audits = self.take_audits(jobs.is_empty() || last_flush.elapsed() >= pause);
-            if !audits.is_empty() {
+            if !audits.records.is_empty() {
                 last_flush = Instant::now();
             }
-            if jobs.is_empty() && audits.is_empty() {
+            if jobs.is_empty() && audits.records.is_empty() {
                 continue;
             }
-            self.commit(jobs, &audits);
-            self.housekeep(audits.len());
+            let records = audits.records.len();
+            self.commit(jobs, audits);
+            self.housekeep(records);
         }
         loop {
             let audits = self.take_audits(true);
-            if audits.is_empty() {
+            if audits.records.is_empty() || !self.commit(Vec::new(), audits) {
+                // What is left stays in the journal and is moved at the next start.
                 break;
             }
-            self.commit(Vec::new(), &audits);
         }
         self.readers.while_closed(|| {
             if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
@@ -248,53 +324,86 @@ impl Loop {
         }
     }
 
-    fn take_audits(&self, due: bool) -> Vec<AuditRecord> {
+    fn take_audits(&self, due: bool) -> Audits {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        if !due && backlog.len() < AUDIT_PER_GROUP {
-            return Vec::new();
+        let waiting = backlog.waiting.len();
+        if waiting == 0 || (!due && waiting < AUDIT_PER_GROUP) {
+            return Audits::default();
         }
-        if backlog.len() <= AUDIT_PER_GROUP {
-            return std::mem::take(&mut *backlog);
-        }
-        backlog.drain(..AUDIT_PER_GROUP).collect()
+        let taken = waiting.min(AUDIT_PER_GROUP);
+        let last = backlog.journal.last() - (waiting - taken) as u64;
+        Audits { records: backlog.waiting.drain(..taken).collect(), last }
     }
 
-    /// Commits a group; if that fails, tries each member alone, so that one bad change harms no other.
-    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>, audits: &[AuditRecord]) {
-        let whole = self.transact(&mut jobs, audits);
-        match whole {
+    /// Commits a group; if a change is at fault, tries each member alone, so that it harms no other.
+    /// Answers whether everything went well.
+    fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>, audits: Audits) -> bool {
+        let error = match self.transact(&mut jobs, &audits) {
             Ok(()) => {
-                if !jobs.is_empty() {
-                    self.readers.committed();
-                }
-                self.counters.changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
-                jobs.into_iter().for_each(|job| job.finish(Ok(())));
+                self.settle(jobs, &audits);
+                return true;
             }
-            Err(error) if jobs.len() <= 1 && audits.is_empty() => {
-                error!(%error, "a change was not stored");
-                if let Some(job) = jobs.pop() {
-                    job.finish(Err(error));
-                }
+            Err(error) => error,
+        };
+        if let Some(trouble) = Trouble::of(&error) {
+            // Not the fault of any change: trying them one by one would only take longer.
+            for job in jobs {
+                job.finish(Err(self.condition.note(trouble.clone())));
             }
-            Err(error) => {
-                warn!(%error, changes = jobs.len(), "a group was not stored; trying its members alone");
-                for job in jobs {
-                    self.commit(vec![job], &[]);
-                }
-                if !audits.is_empty()
-                    && let Err(error) = self.transact(&mut Vec::new(), audits)
-                {
-                    error!(%error, records = audits.len(), "audit records were not stored");
-                }
+            self.put_back(audits);
+            return false;
+        }
+        if jobs.len() <= 1 && audits.records.is_empty() {
+            error!(%error, "a change was not stored");
+            if let Some(job) = jobs.pop() {
+                job.finish(Err(error));
             }
+            return false;
+        }
+        warn!(%error, changes = jobs.len(), "a group was not stored; trying its members alone");
+        for job in jobs {
+            self.commit(vec![job], Audits::default());
+        }
+        if let Err(error) = self.transact(&mut [], &audits) {
+            error!(%error, records = audits.records.len(), "audit records were not stored");
+            self.put_back(audits);
+            return false;
+        }
+        self.settle(Vec::new(), &audits);
+        true
+    }
+
+    /// After a commit: lets readers and callers know.
+    fn settle(&mut self, jobs: Vec<Box<dyn Job>>, audits: &Audits) {
+        self.condition.sound();
+        if !jobs.is_empty() {
+            self.readers.committed();
+        }
+        if !audits.records.is_empty() {
+            let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+            backlog.journal.moved(audits.last);
+        }
+        self.counters.changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+        jobs.into_iter().for_each(|job| job.finish(Ok(())));
+    }
+
+    fn put_back(&self, audits: Audits) {
+        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in audits.records.into_iter().rev() {
+            backlog.waiting.push_front(record);
         }
     }
 
-    fn transact(&mut self, jobs: &mut [Box<dyn Job>], audits: &[AuditRecord]) -> Result<(), StoreError> {
-        self.set_sync(!jobs.is_empty())?;
+    fn transact(&mut self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<(), StoreError> {
+        self.condition.usable()?;
+        let full = !jobs.is_empty();
+        self.set_sync(full)?;
+        let begun = Instant::now();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         fail_point!("store::begun");
+        let groups = self.groups + u64::from(full);
         let result = self.work(jobs, audits).and_then(|()| {
+            Tx::new(&self.connection).count_group(groups, audits.last)?;
             fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             fail_point!("store::committed");
@@ -303,14 +412,22 @@ impl Loop {
         if result.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        if result.is_ok() {
-            self.counters.groups.fetch_add(1, Ordering::Relaxed);
-            self.counters.audit_records.fetch_add(audits.len() as u64, Ordering::Relaxed);
+        result?;
+        self.groups = groups;
+        self.counters.groups.fetch_add(1, Ordering::Relaxed);
+        self.counters.audit_records.fetch_add(audits.records.len() as u64, Ordering::Relaxed);
+        if full {
+            self.counters.timed(begun.elapsed());
+            // The changes are durable; a mark that is behind says less and no wrong.
+            if let Err(error) = self.mark.set(groups) {
+                warn!(%error, "the mark beside the database was not written");
+            }
+            fail_point!("store::marked");
         }
-        result
+        Ok(())
     }
 
-    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &[AuditRecord]) -> Result<(), StoreError> {
+    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<(), StoreError> {
         let tx = Tx::new(&self.connection);
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
@@ -322,7 +439,7 @@ impl Loop {
             }
             self.connection.prepare_cached("RELEASE change")?.execute([])?;
         }
-        for record in audits {
+        for record in &audits.records {
             tx.audit(record)?;
         }
         Ok(())
@@ -348,9 +465,13 @@ impl Loop {
             }
         }
         let pages = self.log_pages.load(Ordering::Relaxed);
-        if pages > CHECKPOINT_HARD_PAGES {
+        if pages <= CHECKPOINT_HARD_PAGES {
+            self.checkpoint_at = CHECKPOINT_HARD_PAGES;
+        }
+        if pages > self.checkpoint_at {
+            self.checkpoint_at = pages + CHECKPOINT_AGAIN_PAGES;
             self.readers.while_closed(|| {
-                if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(RESTART)") {
+                if let Err(error) = checkpoint_now(&self.connection) {
                     warn!(%error, "checkpoint failed");
                 }
             });
@@ -360,6 +481,14 @@ impl Loop {
             let _ = self.checkpoints.try_send(());
         }
     }
+}
+
+/// Moves the whole log into the database, so that it begins anew.
+fn checkpoint_now(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(CHECKPOINT_WAIT)?;
+    let done = connection.execute_batch("PRAGMA wal_checkpoint(RESTART)");
+    connection.busy_timeout(BUSY_TIME)?;
+    done
 }
 
 /// Checkpoints beside the writer, which a passive checkpoint does not hold up.

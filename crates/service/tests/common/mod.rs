@@ -22,19 +22,23 @@ use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
 use tongguan_service::vault::Vault;
-use tongguan_store::{NonceLog, Options, Store, Verdict};
+use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
 pub const ACCOUNT: &str = "1234567890123456";
 pub const START_MS: i64 = 1_800_000_000_000;
 
-/// A clock that stands until the test moves it.
+/// A clock that stands until the test moves it: the wall clock, and how far it has jumped.
 #[derive(Debug)]
-pub struct ManualClock(pub AtomicI64);
+pub struct ManualClock(pub AtomicI64, pub AtomicI64);
 
 impl Clock for ManualClock {
     fn now_ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
+    }
+
+    fn steady_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst).wrapping_sub(self.1.load(Ordering::SeqCst))
     }
 }
 
@@ -85,9 +89,10 @@ impl Rig {
             };
             tokio::task::block_in_place(|| make(&store)).unwrap();
         }
-        let clock = Arc::new(ManualClock(AtomicI64::new(now_ms)));
+        let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let dataplane = Arc::new(Detached::remembering(delay));
-        let nonces = NonceLog::open(&directory.path().join("nonces"), now_ms / 1000, 100_000).unwrap();
+        let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
+        let nonces = NonceLog::open(&directory.path().join("nonces"), moment, 100_000).unwrap();
         let context = Context::new(Shared {
             store,
             dataplane: Arc::clone(&dataplane) as Arc<dyn DataPlane>,
@@ -113,6 +118,12 @@ impl Rig {
     }
 
     pub fn advance(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// The wall clock jumps; time does not pass.
+    pub fn jump(&self, ms: i64) {
+        self.clock.1.fetch_add(ms, Ordering::SeqCst);
         self.clock.0.fetch_add(ms, Ordering::SeqCst);
     }
 
@@ -300,7 +311,7 @@ pub fn open_store(directory: &Path) -> Store {
     for _ in 0..200 {
         match Store::open(directory, &Options { audit_flush_ms: 1, ..Options::default() }) {
             Ok(store) => return store,
-            Err(tongguan_store::StoreError::InUse(_)) => std::thread::sleep(Duration::from_millis(10)),
+            Err(tongguan_store::StoreError::InUse { .. }) => std::thread::sleep(Duration::from_millis(10)),
             Err(error) => panic!("{error}"),
         }
     }

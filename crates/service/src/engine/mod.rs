@@ -1,0 +1,293 @@
+//! Brings what is applied to what is intended, one change per resource at a time.
+//!
+//! The engine reads only the store. It may die at any instruction and be started again, or run a step
+//! twice: a step reads the whole desired state, lets the data plane apply it, and writes down that it is
+//! applied *if that generation is still the intended one* ([`record`]).
+//!
+//! A try that takes time runs as a task of its own, with a time limit; its intent is put off for as long,
+//! so that one gateway that hangs holds up no other. A failed try is repeated with growing waits up to a
+//! limit; then the change is withdrawn.
+//!
+//! The wall clock may jump: waits are written down as moments, so when it has jumped against a clock that
+//! does not, everything that waits for a moment is tried again at once.
+
+mod record;
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fail::fail_point;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tongguan_dataplane::{Applying, Attempt, Desired, Progress, document};
+use tongguan_model::gateway::{BindingState, Phase};
+use tongguan_store::{Intent, IntentKind, Snapshot, StoreError, Verdict};
+use tracing::{error, warn};
+
+use crate::context::Context;
+
+/// Changes taken up in one round.
+const ROUND: u32 = 256;
+/// Tries that take time, at once.
+const TASKS: usize = 256;
+/// Longest sleep: the store is looked at this often even if nobody wakes the engine.
+const SLEEP_MOST: Duration = Duration::from_secs(5);
+/// A difference between two clocks that counts as a jump, milliseconds.
+const JUMP_MS: i64 = 2_000;
+
+/// Wakes the engine and steps single resources. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    context: Context,
+    wake: Arc<Notify>,
+    tasks: Arc<Mutex<Tasks>>,
+}
+
+/// Tries under way that take time. They end with the engine.
+#[derive(Debug, Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    resources: HashSet<String>,
+}
+
+/// What a step found.
+#[derive(Debug, Clone)]
+struct Outcome {
+    intent: Intent,
+    progress: Progress,
+    document: Option<String>,
+}
+
+/// A try: what it is of, and how far it has come.
+struct Try {
+    intent: Intent,
+    document: Option<String>,
+    applying: Applying,
+}
+
+/// Where two clocks stood when they were last compared.
+#[derive(Debug, Clone, Copy)]
+struct Clocks {
+    wall_ms: i64,
+    steady_ms: i64,
+}
+
+impl Engine {
+    /// An engine over the context's store and data plane.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { context, wake: Arc::new(Notify::new()), tasks: Arc::default() }
+    }
+
+    /// Something was written down that is to be applied.
+    pub fn notify(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Works until the task is dropped.
+    pub async fn run(self) {
+        let mut clocks = None;
+        loop {
+            let sleep = match self.turn(&mut clocks).await {
+                Ok(sleep) => sleep,
+                Err(error) => {
+                    error!(%error, "the engine could not use the store");
+                    SLEEP_MOST
+                }
+            };
+            // A notification that came meanwhile is kept by Notify and ends the wait at once.
+            let _ = tokio::time::timeout(sleep, self.wake.notified()).await;
+        }
+    }
+
+    /// Steps one resource now, if a change on it is under way.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn step(&self, resource: &str) -> Result<(), StoreError> {
+        let intent = self.context.store.read(|snapshot| snapshot.intent(resource))?;
+        match intent {
+            None => Ok(()),
+            Some(intent) => self.work(vec![intent]).await,
+        }
+    }
+
+    /// One turn: looks at the clocks, then steps what is due. Answers how long nothing else will be.
+    async fn turn(&self, clocks: &mut Option<Clocks>) -> Result<Duration, StoreError> {
+        let now = Clocks { wall_ms: self.context.clock.now_ms(), steady_ms: self.context.clock.steady_ms() };
+        if clocks.is_none_or(|before| now.jumped_since(before)) {
+            if clocks.is_some() {
+                warn!("the clock has jumped: every change under way is looked at again");
+            }
+            self.hurry(now.wall_ms).await?;
+            *clocks = Some(now);
+        }
+        self.round().await
+    }
+
+    /// Makes everything that waits for a moment due. After a start, too: who knows what the clock did.
+    async fn hurry(&self, now_ms: i64) -> Result<(), StoreError> {
+        let hurry = self.context.store.write(move |tx| {
+            tx.hurry_intents(now_ms, record::PARKED)?;
+            Ok(Verdict::Keep(()))
+        });
+        hurry.await
+    }
+
+    /// Steps all that is due; answers how long nothing else will be.
+    async fn round(&self) -> Result<Duration, StoreError> {
+        let now = self.context.clock.now_ms();
+        let mut due = self.context.store.read(|snapshot| snapshot.intents_due(now, ROUND))?;
+        let found = due.len();
+        {
+            let tasks = self.tasks();
+            if tasks.resources.len() >= TASKS {
+                // One that ends wakes the engine.
+                return Ok(SLEEP_MOST);
+            }
+            due.retain(|intent| !tasks.resources.contains(&intent.resource));
+        }
+        if !due.is_empty() {
+            fail_point!("engine::due");
+            self.work(due).await?;
+            return Ok(Duration::ZERO);
+        }
+        if found > 0 {
+            return Ok(SLEEP_MOST);
+        }
+        let next = self.context.store.read(|snapshot| snapshot.next_intent())?;
+        let wait = next.map_or(i64::MAX, |next| next.saturating_sub(now).max(0));
+        Ok(Duration::from_millis(wait.cast_unsigned()).min(SLEEP_MOST))
+    }
+
+    /// Tries each, writes down what came of it, and lets those that take time run on.
+    async fn work(&self, intents: Vec<Intent>) -> Result<(), StoreError> {
+        let now_ms = self.context.clock.now_ms();
+        let (mut outcomes, mut later, mut leases) =
+            (Vec::with_capacity(intents.len()), Vec::new(), Vec::new());
+        for intent in intents {
+            let Try { intent, document, applying } =
+                self.context.store.read(|snapshot| attempt(&self.context, snapshot, intent, now_ms))?;
+            match applying {
+                Applying::Now(progress) => outcomes.push(Outcome { intent, progress, document }),
+                Applying::Later(future) => {
+                    leases.push(intent.clone());
+                    later.push((intent, document, future));
+                }
+            }
+        }
+        fail_point!("engine::applied");
+        let lease_until = now_ms.saturating_add(self.try_time_ms().saturating_mul(2));
+        let limit = self.context.settings.quotas.apply_attempts;
+        let recorded = self.context.store.write(move |tx| {
+            for outcome in &outcomes {
+                record::outcome(tx, outcome, limit, now_ms)?;
+            }
+            for intent in &leases {
+                tx.postpone_intent(intent, lease_until, None)?;
+            }
+            fail_point!("engine::recording");
+            Ok(Verdict::Keep(()))
+        });
+        recorded.await?;
+        fail_point!("engine::recorded");
+        for (intent, document, future) in later {
+            self.wait_for(intent, document, future);
+        }
+        Ok(())
+    }
+
+    /// Waits for a try beside everything else, for as long as a try may take.
+    fn wait_for(
+        &self,
+        intent: Intent,
+        document: Option<String>,
+        future: std::pin::Pin<Box<dyn Future<Output = Progress> + Send>>,
+    ) {
+        let mut tasks = self.tasks();
+        while tasks.set.try_join_next().is_some() {}
+        if !tasks.resources.insert(intent.resource.clone()) {
+            // Somebody's look has begun the same try at the same time; one is enough.
+            return;
+        }
+        let (context, wake, all) =
+            (self.context.clone(), Arc::clone(&self.wake), Arc::downgrade(&self.tasks));
+        let limit = Duration::from_millis(self.try_time_ms().cast_unsigned());
+        tasks.set.spawn(async move {
+            // A set of its own, so that the try ends with this task and a panic in it is only a failed try.
+            let mut inner = JoinSet::new();
+            inner.spawn(future);
+            let progress = match tokio::time::timeout(limit, inner.join_next()).await {
+                Ok(Some(Ok(progress))) => progress,
+                Ok(Some(Err(_)) | None) => Progress::Failed(PANICKED.into()),
+                Err(_) => Progress::Failed(format!("no answer within {} s", limit.as_secs_f32())),
+            };
+            drop(inner);
+            let (resource, now_ms) = (intent.resource.clone(), context.clock.now_ms());
+            let outcome = Outcome { intent, progress, document };
+            let attempts = context.settings.quotas.apply_attempts;
+            let recorded = context.store.write(move |tx| {
+                record::outcome(tx, &outcome, attempts, now_ms)?;
+                Ok(Verdict::Keep(()))
+            });
+            if let Err(error) = recorded.await {
+                // The intent is due again when its lease ends.
+                error!(%error, resource, "the outcome of a try was not written down");
+            }
+            if let Some(all) = all.upgrade() {
+                all.lock().unwrap_or_else(PoisonError::into_inner).resources.remove(&resource);
+            }
+            wake.notify_one();
+        });
+    }
+
+    fn try_time_ms(&self) -> i64 {
+        i64::try_from(self.context.settings.quotas.apply_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clocks {
+    fn jumped_since(self, before: Self) -> bool {
+        let (wall, steady) = (self.wall_ms - before.wall_ms, self.steady_ms - before.steady_ms);
+        (wall - steady).abs() > JUMP_MS
+    }
+}
+
+/// What a try with a bug comes to.
+const PANICKED: &str = "the driver ended with a panic";
+
+/// Asks the data plane for one resource.
+fn attempt(
+    context: &Context,
+    snapshot: &Snapshot<'_>,
+    intent: Intent,
+    now_ms: i64,
+) -> Result<Try, StoreError> {
+    let apply = |desired: Desired<'_>| {
+        fail_point!("engine::applying");
+        let document = document(&desired).map(|document| document.to_string());
+        let attempt = Attempt { desired, generation: intent.generation, since_ms: intent.since_ms, now_ms };
+        // A bug in a driver must not end the engine for all.
+        let applying = std::panic::catch_unwind(AssertUnwindSafe(|| context.dataplane.apply(&attempt)))
+            .unwrap_or_else(|_| Progress::Failed(PANICKED.into()).into());
+        (document, applying)
+    };
+    let (document, applying) = match intent.kind {
+        IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource }),
+        IntentKind::Gateway => match snapshot.gateway_of_any_account(&intent.resource)? {
+            Some(gateway) if gateway.phase != Phase::Deleting => {
+                let mut bindings = snapshot.bindings_of(&gateway.id)?;
+                bindings.retain(|binding| binding.state != BindingState::Dissociating);
+                apply(Desired::Gateway { gateway: &gateway, bindings: &bindings })
+            }
+            Some(_) | None => apply(Desired::NoGateway { id: &intent.resource }),
+        },
+    };
+    Ok(Try { intent, document, applying })
+}

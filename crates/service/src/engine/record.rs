@@ -1,0 +1,207 @@
+//! Writes down what came of a try, inside a transaction: applied, put off, or given up.
+//!
+//! What giving up means (`docs/operations.md` tells it to operators):
+//!
+//! | change | comes to |
+//! |---|---|
+//! | making a gateway | the gateway is deleted again, as by DeleteVpnGateway |
+//! | bind, unbind, modify, delete | the gateway is brought back to what was applied before |
+//! | bringing back, or deleting again | the gateway comes to rest; the operator sees that it diverged |
+//! | making a VPC or a vSwitch | it is tried on, at the longest wait: others may stand in it |
+//!
+//! Bringing back is a change like any other: a new generation, tried up to the same limit.
+
+use serde_json::Value;
+use tongguan_dataplane::Progress;
+use tongguan_model::gateway::{Binding, BindingState, Phase, VpnGateway, Withdrawal};
+use tongguan_model::id::{VSwitchId, VpcId};
+use tongguan_store::{Fault, FaultOutcome, IntentKind, StoreError, Tx};
+use tracing::{debug, error, warn};
+
+use super::Outcome;
+use crate::context::random;
+
+/// First wait after a failed try, milliseconds; doubled after each further one.
+const BACKOFF_FIRST_MS: i64 = 500;
+/// Longest wait after a failed try, milliseconds.
+const BACKOFF_MOST_MS: i64 = 60_000;
+/// A change that waits to be looked at is not due by itself.
+pub(super) const PARKED: i64 = i64::MAX;
+/// What the intent of bringing a gateway back is called.
+const WITHDRAW: &str = "withdraw";
+/// Characters of a driver's reason that are kept.
+const REASON_CHARS: usize = 500;
+
+/// Writes down what a step found, unless the intent has changed since.
+pub(super) fn outcome(tx: &Tx<'_>, outcome: &Outcome, attempts: u64, now_ms: i64) -> Result<(), StoreError> {
+    let intent = &outcome.intent;
+    let current = tx.intent(&intent.resource)?;
+    let Some(current) = current.filter(|current| current.generation == intent.generation) else {
+        debug!(resource = intent.resource, "a step was overtaken");
+        return Ok(());
+    };
+    let failed = u64::from(current.attempts) + 1;
+    match &outcome.progress {
+        Progress::Applied => applied(tx, outcome, now_ms),
+        Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None),
+        Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms),
+        Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms),
+        Progress::Failed(reason) => {
+            warn!(
+                resource = intent.resource,
+                change = intent.change,
+                failed,
+                reason,
+                "a change was not applied"
+            );
+            put_off(tx, outcome, current.attempts, reason, now_ms)
+        }
+    }
+}
+
+fn put_off(
+    tx: &Tx<'_>,
+    outcome: &Outcome,
+    attempts: u32,
+    reason: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let due_ms = now_ms.saturating_add(backoff(attempts));
+    tx.postpone_intent(&outcome.intent, due_ms, Some(&cut(reason)))
+}
+
+fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError> {
+    let intent = &outcome.intent;
+    let withdrawn = intent.change == WITHDRAW;
+    match intent.kind {
+        IntentKind::Vpc => tx.vpc_ready(&VpcId::new(&intent.resource))?,
+        IntentKind::VSwitch => tx.vswitch_ready(&VSwitchId::new(&intent.resource))?,
+        IntentKind::Gateway => match tx.gateway_of_any_account(&intent.resource)? {
+            None => {}
+            Some(gateway) if gateway.phase == Phase::Deleting => tx.delete_gateway(&gateway)?,
+            Some(gateway) => gateway_applied(tx, &gateway, intent.generation)?,
+        },
+    }
+    match &outcome.document {
+        Some(document) => tx.put_applied(&intent.resource, intent.generation, document, now_ms)?,
+        // The gateway is gone, and what was known of it with it.
+        None => {}
+    }
+    if withdrawn {
+        tx.set_fault_outcome(&intent.resource, FaultOutcome::Withdrawn)?;
+    } else {
+        tx.delete_fault(&intent.resource)?;
+    }
+    tx.delete_intent(&intent.resource)
+}
+
+fn gateway_applied(tx: &Tx<'_>, gateway: &VpnGateway, generation: u64) -> Result<(), StoreError> {
+    for binding in tx.bindings_of(&gateway.id)? {
+        settle_binding(tx, gateway, &binding)?;
+    }
+    if gateway.certificate_alert.is_some() {
+        tx.refresh_certificate_alert(&gateway.id)?;
+    }
+    tx.update_generations(&gateway.id, gateway.intended, generation)
+}
+
+fn settle_binding(tx: &Tx<'_>, gateway: &VpnGateway, binding: &Binding) -> Result<(), StoreError> {
+    match binding.state {
+        BindingState::Associating => tx.set_binding_state(gateway, binding, BindingState::Associated),
+        BindingState::Dissociating => tx.delete_binding(gateway, binding),
+        BindingState::Associated => Ok(()),
+    }
+}
+
+/// A change that cannot be applied: what was applied before is to be in force again.
+fn give_up(tx: &Tx<'_>, outcome: &Outcome, failed: u64, reason: &str, now_ms: i64) -> Result<(), StoreError> {
+    let intent = &outcome.intent;
+    let reason = cut(reason);
+    error!(resource = intent.resource, change = intent.change, failed, reason, "a change was given up");
+    let mut fault = Fault {
+        resource: intent.resource.clone(),
+        kind: intent.kind,
+        change: intent.change.clone(),
+        reason: reason.clone(),
+        attempts: u32::try_from(failed).unwrap_or(u32::MAX),
+        since_ms: intent.since_ms,
+        failed_ms: now_ms,
+        outcome: FaultOutcome::Withdrawing,
+    };
+    let gateway = match intent.kind {
+        IntentKind::Vpc | IntentKind::VSwitch => {
+            fault.outcome = FaultOutcome::Retrying;
+            tx.put_fault(&fault)?;
+            return put_off(tx, outcome, u32::MAX, &reason, now_ms);
+        }
+        IntentKind::Gateway => tx.gateway_of_any_account(&intent.resource)?,
+    };
+    let Some(gateway) = gateway else { return tx.delete_intent(&intent.resource) };
+    if intent.change == WITHDRAW {
+        return diverged(tx, &gateway);
+    }
+    tx.put_fault(&fault)?;
+    tx.delete_intent(&intent.resource)?;
+    bring_back(tx, gateway, now_ms)
+}
+
+/// Makes the last applied state the intended one again, as a new generation.
+fn bring_back(tx: &Tx<'_>, mut gateway: VpnGateway, now_ms: i64) -> Result<(), StoreError> {
+    let bindings = tx.bindings_of(&gateway.id)?;
+    match gateway.withdraw(&bindings) {
+        Withdrawal::Remove => gateway.phase = Phase::Deleting,
+        Withdrawal::Restore { leave, stay } => {
+            gateway.phase = Phase::Live;
+            for binding in &leave {
+                tx.delete_binding(&gateway, binding)?;
+            }
+            for binding in &stay {
+                tx.set_binding_state(&gateway, binding, BindingState::Associated)?;
+            }
+            let applied = tx.applied(gateway.id.as_str())?.map(|(_, document)| document).unwrap_or_default();
+            let applied: Value = serde_json::from_str(&applied).unwrap_or_default();
+            gateway.auto_propagate = applied["auto_propagate"].as_bool().unwrap_or(gateway.auto_propagate);
+        }
+    }
+    gateway.intended += 1;
+    tx.update_gateway(&gateway)?;
+    tx.insert_intent(gateway.id.as_str(), IntentKind::Gateway, gateway.intended, WITHDRAW, now_ms, now_ms)
+}
+
+/// Even the last applied state could not be brought back: the gateway comes to rest all the same. The next
+/// change hands the data plane the whole state again.
+fn diverged(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError> {
+    tx.set_fault_outcome(gateway.id.as_str(), FaultOutcome::Diverged)?;
+    if gateway.phase == Phase::Deleting {
+        return tx.delete_gateway(gateway);
+    }
+    tx.update_generations(&gateway.id, gateway.intended, gateway.intended)?;
+    tx.delete_intent(gateway.id.as_str())
+}
+
+/// Waits double with each failed try, up to a limit, with a quarter of jitter so that gateways that fail
+/// together are not tried together.
+fn backoff(attempts: u32) -> i64 {
+    let wait = BACKOFF_FIRST_MS.saturating_mul(1 << attempts.min(16)).min(BACKOFF_MOST_MS);
+    let [low, high] = random::<2>();
+    let jitter = wait / 4 * i64::from(u16::from_le_bytes([low, high])) / i64::from(u16::MAX);
+    wait - wait / 8 + jitter
+}
+
+fn cut(reason: &str) -> String {
+    reason.chars().take(REASON_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        for attempts in (0..40).chain([u32::MAX]) {
+            let wait = backoff(attempts);
+            assert!((BACKOFF_FIRST_MS / 2..=BACKOFF_MOST_MS + BACKOFF_MOST_MS / 4).contains(&wait));
+        }
+        assert!(backoff(0) < backoff(3));
+    }
+}

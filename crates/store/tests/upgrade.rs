@@ -1,0 +1,84 @@
+//! A database of every released schema opens with this release, and everything is still there.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+use std::path::Path;
+
+use tongguan_model::gateway::{BindingState, Status};
+use tongguan_model::id::AccountId;
+use tongguan_store::{DATABASE_FILE, GatewayFilter, Options, Store, StoreError};
+
+const ACCOUNT: &str = "1234567890123456";
+
+#[test]
+fn databases_of_every_released_schema_open() {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas");
+    let mut seen = 0;
+    for schema in 1.. {
+        let path = schemas.join(format!("{schema}.db"));
+        if !path.exists() {
+            break;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::copy(&path, directory.path().join(DATABASE_FILE)).unwrap();
+        for _ in 0..2 {
+            everything_is_there(&Store::open(directory.path(), &Options::default()).unwrap());
+        }
+        seen += 1;
+    }
+    assert!(seen >= 1, "no database was tried");
+}
+
+fn everything_is_there(store: &Store) {
+    let account = AccountId::new(ACCOUNT);
+    let gateways = store
+        .read(|snapshot| snapshot.gateways(&account, "cn-hangzhou", &GatewayFilter::default(), 0, 50))
+        .unwrap();
+    assert_eq!(gateways.total, 5);
+    let status = |name: &str| gateways.items.iter().find(|gateway| gateway.name == name).unwrap().status();
+    assert_eq!(status("rest"), Status::Active);
+    assert_eq!((status("binding"), status("unbinding")), (Status::Updating, Status::Updating));
+    assert_eq!((status("deleting"), status("provisioning")), (Status::Deleting, Status::Provisioning));
+    let rest = gateways.items.iter().find(|gateway| gateway.name == "rest").unwrap();
+    let bindings = store.read(|snapshot| snapshot.bindings_of(&rest.id)).unwrap();
+    assert!(bindings.len() == 2 && bindings.iter().all(|held| held.state == BindingState::Associated));
+    assert_eq!(store.read(|snapshot| snapshot.tags_of(rest.id.as_str())).unwrap()[0].value, "kept");
+    assert_eq!(store.read(|snapshot| snapshot.intents(10)).unwrap().len(), 4);
+    let token = |action: &str, token: &str| {
+        store.read(|snapshot| snapshot.token(&account, action, token)).unwrap().is_some()
+    };
+    assert!(token("CreateVpnGateway", "token-rest"));
+    assert!(token("AssociateVpnGatewayWithCertificate", "token-bind"));
+    assert_eq!(store.read(|snapshot| snapshot.access_keys()).unwrap().len(), 1);
+}
+
+#[test]
+fn a_newer_schema_is_refused_untouched() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Store::open(directory.path(), &Options::default()).unwrap());
+    let path = directory.path().join(DATABASE_FILE);
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = Store::open(directory.path(), &Options::default()).unwrap_err();
+    assert!(matches!(error, StoreError::NewerSchema { found: 999, .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// Each migration is one transaction: a step that fails leaves the database as it was.
+#[test]
+fn a_migration_that_fails_leaves_the_database_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(DATABASE_FILE);
+    let schema_1 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas/1.db");
+    std::fs::copy(schema_1, &path).unwrap();
+    // In the way of the step to schema 2.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE fault (unexpected)").unwrap();
+    drop(connection);
+    assert!(matches!(Store::open(directory.path(), &Options::default()), Err(StoreError::Sqlite(_))));
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let store: u32 = connection
+        .query_row("SELECT count(*) FROM sqlite_master WHERE name = 'store'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((version, store), (1, 0));
+}
