@@ -144,13 +144,13 @@ impl NonceLog {
         let mut loaded = Loaded::new(before.forgotten);
         let mut closed = Vec::new();
         for path in segments(directory).map_err(failed("cannot list nonce log"))? {
-            let last = loaded.load(&path, now).map_err(failed("cannot read nonce log"))?;
-            closed.push((path, last));
+            let until = loaded.load(&path, now).map_err(failed("cannot read nonce log"))?;
+            closed.push((path, until));
         }
         let orderly = before.trusted();
         // Before anything is removed: what is forgotten must stay known as forgotten.
         Mark::now("open", loaded.forgotten).write(directory).map_err(failed("cannot mark nonce log"))?;
-        closed.retain(|(path, last)| *last >= now.unix || std::fs::remove_file(path).is_err());
+        closed.retain(|(path, until)| *until >= now.steady || std::fs::remove_file(path).is_err());
         let segment =
             Segment::begin(directory, now.steady, closed).map_err(failed("cannot begin nonce log"))?;
         let Loaded { shards, count, forgotten } = loaded;
@@ -439,6 +439,21 @@ mod tests {
         let log = NonceLog::open(directory.path(), at(78), 10).unwrap();
         assert_eq!(log.not_before(), i64::MIN);
         log.close().unwrap();
+    }
+
+    /// The steady clock counts from any beginning: nothing may be measured by the wrong one of the two.
+    #[test]
+    fn a_nonce_is_kept_over_any_number_of_restarts() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = |later: i64| Moment { unix: 1_800_000_000 + later, steady: 5 + later };
+        let log = NonceLog::open(directory.path(), now(0), 10).unwrap();
+        log.take("k", "n", now(0), now(900).unix).unwrap();
+        drop(log);
+        for later in 1..4 {
+            let log = NonceLog::open(directory.path(), now(later), 10).unwrap();
+            let again = log.take("k", "n", now(later), now(900).unix);
+            assert!(matches!(again, Err(NonceError::Used)), "restart {later}: {again:?}");
+        }
     }
 
     #[test]
