@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
-use crate::record::{AuditRecord, Audited};
+use crate::record::AuditRecord;
 
 /// A reading connection.
 #[derive(Debug)]
@@ -113,17 +113,15 @@ impl Database {
     }
 
     /// Compares the audit records since the last look with what was answered. `lost` requests had no
-    /// answer and may or may not have a record. If `changes_only`, records of reads and refusals may be
-    /// missing.
+    /// answer and may or may not have a record.
     ///
     /// # Errors
     /// A record is missing, there twice, wrong, or of nothing that was asked.
     pub fn compare_audit(
         &self,
         audit: &mut Audit,
-        answered: &HashMap<String, Audited>,
+        answered: &HashMap<String, AuditRecord>,
         lost: usize,
-        changes_only: bool,
     ) -> Result<()> {
         let sql = format!(
             "SELECT seq, request_id, status, code, action FROM audit WHERE seq > {} ORDER BY seq",
@@ -142,7 +140,7 @@ impl Database {
             match answered.get(&id) {
                 Some(expected) => {
                     ensure!(
-                        expected.record == record,
+                        *expected == record,
                         "request {id} was {expected:?}, its record says {record:?}"
                     );
                     matched.insert(id);
@@ -153,10 +151,7 @@ impl Database {
         if strangers.len() > lost {
             bail!("{} audit records of {lost} unanswered requests: {strangers:?}", strangers.len());
         }
-        let missing: Vec<_> = answered
-            .iter()
-            .filter(|(id, audited)| !matched.contains(*id) && (!changes_only || audited.durable))
-            .collect();
+        let missing: Vec<_> = answered.iter().filter(|(id, _)| !matched.contains(*id)).collect();
         let some: Vec<_> = missing.iter().take(5).collect();
         ensure!(missing.is_empty(), "{} answered requests have no audit record: {some:?}", missing.len());
         Ok(())

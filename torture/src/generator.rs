@@ -16,7 +16,7 @@ const RECENT: usize = 8;
 /// How callers behave.
 #[derive(Debug, Clone, Copy)]
 pub struct Habits {
-    /// Gateways deleted and made anew, of a hundred operations.
+    /// Gateways deleted and made anew, of a thousand operations: each ends a gateway's history.
     pub deletions: usize,
     /// Identical signed bytes sent again, of a hundred operations.
     pub replays: usize,
@@ -36,8 +36,7 @@ pub async fn step(lane: &mut Lane, random: &mut Random, habits: Habits) -> Resul
             return lane.replay(&bytes).await;
         }
     }
-    // Rolled in thousands, since a deletion ends a gateway's history.
-    if random.below(1_000) < habits.deletions * 10 && !slot.replacing {
+    if random.below(1_000) < habits.deletions && !slot.replacing {
         return replace(lane, random, number, slot).await;
     }
     let operation = draw(random, &mut shared.record.borrow_mut(), slot);

@@ -11,7 +11,7 @@ use crate::api::{self, Call, Caller};
 use crate::connection::Connection;
 use crate::damage::{Altered, Damage};
 use crate::model::{Action, Answer, Bound, Code, Operation, Role, State, Status};
-use crate::record::{AuditRecord, Audited, Creation, Record};
+use crate::record::{AuditRecord, Creation, Record};
 use crate::world::World;
 
 /// A place for a gateway; deleted ones are replaced.
@@ -139,8 +139,7 @@ impl Lane {
         let shared = Rc::clone(&self.shared);
         let id = shared.record.borrow().tracks[track].id.clone();
         let bytes = shared.caller.sign(&Call::of(&id, operation, &shared.world.certificates));
-        let durable = operation.action.changes() && !operation.dry && operation.token.is_none();
-        match self.exchange(&bytes, operation.action.name(), durable).await {
+        match self.exchange(&bytes, operation.action.name()).await {
             Ok(reply) => {
                 shared.record.borrow_mut().sent.push(bytes);
                 Ok(read(operation, &id, &reply, &shared.world))
@@ -158,7 +157,7 @@ impl Lane {
     /// No answer came.
     pub async fn send(&mut self, call: &Call) -> Result<Reply> {
         let bytes = self.shared.caller.sign(call);
-        let reply = self.exchange(&bytes, call.action, false).await?;
+        let reply = self.exchange(&bytes, call.action).await?;
         self.shared.record.borrow_mut().sent.push(bytes);
         Ok(reply)
     }
@@ -167,7 +166,7 @@ impl Lane {
     ///
     /// # Errors
     /// No answer came, or one without a request id.
-    pub async fn exchange(&mut self, bytes: &[u8], action: &str, durable: bool) -> Result<Reply> {
+    pub async fn exchange(&mut self, bytes: &[u8], action: &str) -> Result<Reply> {
         let shared = Rc::clone(&self.shared);
         let answer = match self.connection.exchange(bytes).await {
             Ok(answer) => answer,
@@ -190,7 +189,6 @@ impl Lane {
         let id = reply.body["RequestId"].as_str().unwrap_or_default().to_owned();
         let mut record = shared.record.borrow_mut();
         record.total += 1;
-        let audited = Audited { record: audited, durable: durable && reply.status == 200 };
         if id.is_empty() || record.answered.insert(id.clone(), audited).is_some() {
             shared.fault(format!("request id `{id}` is not a new one: {}", reply.body));
         }
@@ -202,7 +200,7 @@ impl Lane {
     /// # Errors
     /// No answer came.
     pub async fn replay(&mut self, bytes: &[u8]) -> Result<()> {
-        let reply = self.exchange(bytes, &action_of(bytes), false).await?;
+        let reply = self.exchange(bytes, &action_of(bytes)).await?;
         if reply.code() != "SignatureNonceUsed" {
             let head = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
             self.shared.fault(format!("a replay was answered {} {}: {head}", reply.status, reply.body));
@@ -225,7 +223,7 @@ impl Lane {
             (track.id.clone(), track.events[event].operation)
         };
         let event = shared.record.borrow_mut().begin(track, operation);
-        let reply = self.exchange(bytes, operation.action.name(), false).await?;
+        let reply = self.exchange(bytes, operation.action.name()).await?;
         let answer = read(&operation, &id, &reply, &shared.world);
         shared.record.borrow_mut().end(track, event, answer);
         Ok(())

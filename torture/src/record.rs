@@ -19,15 +19,6 @@ pub struct Track {
     pub gone: bool,
 }
 
-/// An answered request.
-#[derive(Debug, Clone)]
-pub struct Audited {
-    /// As the audit record must have it.
-    pub record: AuditRecord,
-    /// Whether it was certainly accepted as a change, whose record is in the change's transaction.
-    pub durable: bool,
-}
-
 /// What the audit record says of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
@@ -74,7 +65,7 @@ pub struct Record {
     /// Gateways made in this round.
     pub creations: Vec<Creation>,
     /// Answered requests of this life, by request id.
-    pub answered: HashMap<String, Audited>,
+    pub answered: HashMap<String, AuditRecord>,
     /// Signed bytes of answered requests of this round.
     pub sent: Vec<Vec<u8>>,
     /// Calls of this round that were not answered: track, event, signed bytes.

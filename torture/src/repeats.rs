@@ -1,13 +1,17 @@
 //! After a kill, everything is sent again: calls under their tokens, other calls under the same tokens,
 //! and the very bytes that were sent.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use tokio::task::JoinSet;
 
 use crate::api::Call;
 use crate::generator::other;
-use crate::lane::Lane;
+use crate::lane::{Lane, Shared};
 use crate::model::Answer;
 use crate::random::Random;
 use crate::record::TokenCall;
@@ -15,6 +19,8 @@ use crate::record::TokenCall;
 /// Answered requests sent again as they are: the last ones before the kill, and some others.
 const LAST: usize = 32;
 const OTHERS: usize = 12;
+/// Connections.
+const LANES: usize = 12;
 /// Calls of earlier rounds that are remembered.
 const OLD: usize = 400;
 
@@ -24,39 +30,59 @@ pub struct Old {
     calls: Vec<(String, TokenCall)>,
 }
 
-/// Sends calls again under their tokens, in the order in which they were made.
+/// Sends calls again under their tokens, over some connections at once.
 ///
 /// The model says what is right: the first answer for an accepted call, one effect for one that was not
 /// answered, a refusal for another call under the token.
 ///
 /// # Errors
 /// No answer came.
-pub async fn tokens(lane: &mut Lane) -> Result<()> {
-    let shared = Rc::clone(&lane.shared);
-    let calls = shared.record.borrow().tokens.clone();
-    for call in &calls {
-        let answer = lane.perform(call.track, call.operation).await?;
-        let accepted = |answer: &Answer| !matches!(answer, Answer::Refused(_));
-        if accepted(&answer)
-            && let Some(other) = other(call.operation)
-        {
-            lane.perform(call.track, other).await?;
-        }
+pub async fn tokens(shared: &Rc<Shared>, address: SocketAddr) -> Result<()> {
+    let calls: VecDeque<_> = shared.record.borrow().tokens.iter().cloned().collect();
+    let creations: Vec<_> = (0..shared.record.borrow().creations.len()).collect();
+    let work = Rc::new(RefCell::new((calls, creations)));
+    let mut lanes = JoinSet::new();
+    for _ in 0..LANES {
+        let mut lane = Lane::open(shared, address).await?;
+        let work = Rc::clone(&work);
+        lanes.spawn_local(async move {
+            while let Some(call) = { work.borrow_mut().0.pop_front() } {
+                again(&mut lane, &call).await?;
+            }
+            while let Some(creation) = { work.borrow_mut().1.pop() } {
+                create_again(&mut lane, creation).await?;
+            }
+            anyhow::Ok(())
+        });
     }
-    let creations = shared.record.borrow().creations.clone();
-    for (number, creation) in creations.iter().enumerate() {
-        let call = shared.world.create_gateway(creation.name, creation.token);
-        let reply = lane.send(&call).await?;
-        let id = reply.text("VpnGatewayId").map(ToOwned::to_owned);
-        match (&creation.id, id) {
-            (Some(first), Ok(id)) if *first == id => {}
-            (None, Ok(id)) => shared.created(number, id),
-            (first, id) => shared.fault(format!("CreateVpnGateway gave {first:?}, its repeat {id:?}")),
-        }
-        let other = shared.world.create_gateway(creation.name + 1_000_000, creation.token);
-        expect_mismatch(lane, &other).await?;
+    while let Some(lane) = lanes.join_next().await {
+        lane.context("a lane panicked")??;
     }
     Ok(())
+}
+
+async fn again(lane: &mut Lane, call: &TokenCall) -> Result<()> {
+    let answer = lane.perform(call.track, call.operation).await?;
+    if !matches!(answer, Answer::Refused(_))
+        && let Some(other) = other(call.operation)
+    {
+        lane.perform(call.track, other).await?;
+    }
+    Ok(())
+}
+
+async fn create_again(lane: &mut Lane, number: usize) -> Result<()> {
+    let shared = Rc::clone(&lane.shared);
+    let creation = shared.record.borrow().creations[number].clone();
+    let reply = lane.send(&shared.world.create_gateway(creation.name, creation.token)).await?;
+    let id = reply.text("VpnGatewayId").map(ToOwned::to_owned);
+    match (&creation.id, id) {
+        (Some(first), Ok(id)) if *first == id => {}
+        (None, Ok(id)) => shared.created(number, id),
+        (first, id) => shared.fault(format!("CreateVpnGateway gave {first:?}, its repeat {id:?}")),
+    }
+    let other = shared.world.create_gateway(creation.name + 1_000_000, creation.token);
+    expect_mismatch(lane, &other).await
 }
 
 /// Another call under a used token.

@@ -100,12 +100,33 @@ async fn list(lane: &mut Lane) -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// Compares every history with the model; the next ones begin where these may have ended. Answers how
-/// many calls were compared.
+/// What came of comparing histories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// All are possible; so many calls were compared.
+    Possible(usize),
+    /// One is not; why.
+    Impossible(String),
+}
+
+impl Judgement {
+    /// How many calls were compared.
+    ///
+    /// # Errors
+    /// A history is impossible.
+    pub fn possible(self) -> Result<usize> {
+        match self {
+            Self::Possible(compared) => Ok(compared),
+            Self::Impossible(why) => bail!("{why}"),
+        }
+    }
+}
+
+/// Compares every history with the model; the next ones begin where these may have ended.
 ///
 /// # Errors
-/// A history that no order explains.
-pub fn judge(shared: &Shared) -> Result<usize> {
+/// A history that was not decided.
+pub fn judge(shared: &Shared) -> Result<Judgement> {
     let mut record = shared.record.borrow_mut();
     let mut compared = 0;
     for track in record.tracks.iter_mut().filter(|track| !track.gone) {
@@ -124,12 +145,14 @@ pub fn judge(shared: &Shared) -> Result<usize> {
             }
             Verdict::Refused => {
                 let window = explain(&Model, &track.initial, &track.events);
-                bail!("the history of {} ({} calls) is impossible:\n{window}", track.id, track.events.len());
+                let calls = track.events.len();
+                let why = format!("the history of {} ({calls} calls) is impossible:\n{window}", track.id);
+                return Ok(Judgement::Impossible(why));
             }
             Verdict::Undecided => {
                 bail!("the history of {} ({} calls) was not decided", track.id, track.events.len());
             }
         }
     }
-    Ok(compared)
+    Ok(Judgement::Possible(compared))
 }
