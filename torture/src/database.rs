@@ -139,10 +139,7 @@ impl Database {
             ensure!(audit.seen.insert(id.clone()), "request {id} is in the audit record twice");
             match answered.get(&id) {
                 Some(expected) => {
-                    ensure!(
-                        *expected == record,
-                        "request {id} was {expected:?}, its record says {record:?}"
-                    );
+                    ensure!(*expected == record, "request {id} was {expected:?}, its record says {record:?}");
                     matched.insert(id);
                 }
                 None => strangers.push((id, record)),

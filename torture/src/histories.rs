@@ -23,6 +23,8 @@ use crate::world;
 
 /// Changes take this long, so that many calls meet a gateway that is `updating`.
 const DELAY: &str = "20ms";
+/// The same where damage is done, which shows where much is accepted.
+const BROKEN_DELAY: &str = "1ms";
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -77,7 +79,7 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
 /// The checker did not see it.
 pub async fn broken(options: &Options, kind: Kind, directory: PathBuf) -> Result<String> {
     let server = Server { binary: options.server.clone(), directory };
-    let program = server.start(&Life::with_delay(DELAY))?;
+    let program = server.start(&Life::with_delay(BROKEN_DELAY))?;
     let shared = load(options, program.address, Damage::new(kind, options.seed)).await?;
     drop(program);
     let done = shared.damage.borrow().done;

@@ -13,6 +13,7 @@
 use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::hash::Hash;
+use std::rc::Rc;
 
 /// What is right.
 pub trait Model {
@@ -53,18 +54,35 @@ pub struct Event<O, A> {
 pub type EventOf<M> = Event<<M as Model>::Operation, <M as Model>::Answer>;
 
 /// What the search found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict<S> {
+#[derive(Debug, Clone)]
+pub enum Verdict<M: Model> {
     /// There is an order; these are all states in which it may end.
-    Fits(Vec<S>),
+    Fits(Vec<M::State>),
     /// There is none.
-    Refused,
+    Refused(Window<M>),
     /// The search was given up.
     Undecided,
 }
 
+/// Where an order cannot go on: the part of a refused history that shows what is wrong.
+#[derive(Debug, Clone)]
+pub struct Window<M: Model> {
+    /// The last calls of the longest order, and the states after them.
+    pub order: Vec<(EventOf<M>, M::State)>,
+    /// All states in which an order of this length can end.
+    pub states: Vec<M::State>,
+    /// Calls of which one must come next, each with the answer that would be right in the last state.
+    pub stuck: Vec<(EventOf<M>, M::Answer)>,
+    /// Calls in the longest order, of all.
+    pub depth: (usize, usize),
+}
+
 /// Places after which the search is given up.
 const PLACES: usize = 3_000_000;
+/// Calls of an order that are shown.
+const ORDER: usize = 16;
+/// States that are shown.
+const SHOWN: usize = 8;
 
 /// A point of the search: which calls have been put in order, and the state after them.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -74,6 +92,26 @@ struct Place<S> {
     /// Calls after `low` that are in order already, ascending.
     done: Vec<usize>,
     state: S,
+}
+
+/// The calls in order up to a place, the last one first.
+struct Trail<S> {
+    call: usize,
+    state: S,
+    earlier: Option<Rc<Trail<S>>>,
+}
+
+/// A place on the way, with the way to it.
+struct Step<S> {
+    place: Place<S>,
+    trail: Option<Rc<Trail<S>>>,
+    depth: usize,
+}
+
+/// The furthest places found.
+struct Furthest<S> {
+    depth: usize,
+    steps: Vec<Step<S>>,
 }
 
 /// What may come next at a place.
@@ -90,44 +128,68 @@ struct Search<'a, M: Model> {
 }
 
 /// Searches for an order of `events` that begins in one of `initial`.
-pub fn check<M: Model>(model: &M, initial: &[M::State], events: &[EventOf<M>]) -> Verdict<M::State> {
+pub fn check<M: Model>(model: &M, initial: &[M::State], events: &[EventOf<M>]) -> Verdict<M> {
     let mut sorted: Vec<&EventOf<M>> = events.iter().collect();
     sorted.sort_by_key(|event| event.invoke);
     Search { model, events: &sorted }.run(initial)
 }
 
 impl<M: Model> Search<'_, M> {
-    fn run(&self, initial: &[M::State]) -> Verdict<M::State> {
-        let place = |state: &M::State| Place { low: 0, done: Vec::new(), state: state.clone() };
-        let mut stack: Vec<_> = initial.iter().map(place).collect();
+    fn run(&self, initial: &[M::State]) -> Verdict<M> {
+        let begin = |state: &M::State| {
+            let place = Place { low: 0, done: Vec::new(), state: state.clone() };
+            Step { place, trail: None, depth: 0 }
+        };
+        let mut stack: Vec<_> = initial.iter().map(begin).collect();
         let mut seen = HashSet::new();
-        let mut ends: Vec<M::State> = Vec::new();
-        let mut ends_seen = HashSet::new();
-        while let Some(mut place) = stack.pop() {
-            self.take_observations(&mut place);
-            if !seen.insert(place.clone()) {
+        let mut ends = HashSet::new();
+        let mut furthest = Furthest { depth: 0, steps: Vec::new() };
+        while let Some(mut step) = stack.pop() {
+            self.take_observations(&mut step);
+            if !seen.insert(step.place.clone()) {
                 continue;
             }
             if seen.len() > PLACES {
                 return Verdict::Undecided;
             }
-            let next = self.next(&place);
-            if next.complete && ends_seen.insert(place.state.clone()) {
-                ends.push(place.state.clone());
+            let next = self.next(&step.place);
+            if next.complete {
+                ends.insert(step.place.state.clone());
             }
-            if let Some(state) = self.model.spontaneous(&place.state) {
-                stack.push(Place { state, ..place.clone() });
+            if let Some(state) = self.model.spontaneous(&step.place.state) {
+                let place = Place { state, ..step.place.clone() };
+                stack.push(Step { place, trail: step.trail.clone(), depth: step.depth });
             }
             for call in next.calls {
-                for state in self.states_after(&place.state, self.events[call]) {
-                    let mut next = place.clone();
-                    next.state = state;
+                for state in self.states_after(&step.place.state, self.events[call]) {
+                    let mut next = step.clone();
+                    next.place.state = state;
                     self.put(&mut next, call);
                     stack.push(next);
                 }
             }
+            furthest.note(step);
         }
-        if ends.is_empty() { Verdict::Refused } else { Verdict::Fits(ends) }
+        if ends.is_empty() { self.stuck(&furthest) } else { Verdict::Fits(ends.into_iter().collect()) }
+    }
+
+    /// Why nothing goes on from the furthest places.
+    fn stuck(&self, furthest: &Furthest<M::State>) -> Verdict<M> {
+        let states = furthest.steps.iter().map(|step| step.place.state.clone()).collect();
+        let depth = (furthest.depth, self.events.len());
+        let mut window = Window { order: Vec::new(), states, stuck: Vec::new(), depth };
+        let Some(step) = furthest.steps.first() else { return Verdict::Refused(window) };
+        let mut trail = step.trail.as_ref();
+        while let Some(last) = trail.filter(|_| window.order.len() < ORDER) {
+            window.order.push((self.events[last.call].clone(), last.state.clone()));
+            trail = last.earlier.as_ref();
+        }
+        window.order.reverse();
+        for call in self.next(&step.place).calls {
+            let (right, _) = self.model.step(&step.place.state, &self.events[call].operation);
+            window.stuck.push((self.events[call].clone(), right));
+        }
+        Verdict::Refused(window)
     }
 
     fn states_after(&self, state: &M::State, event: &EventOf<M>) -> Vec<M::State> {
@@ -141,8 +203,9 @@ impl<M: Model> Search<'_, M> {
     }
 
     /// Puts everything in order that fits and changes nothing.
-    fn take_observations(&self, place: &mut Place<M::State>) {
+    fn take_observations(&self, step: &mut Step<M::State>) {
         loop {
+            let place = &step.place;
             let mut unanswered_end = u64::MAX;
             let mut taken = Vec::new();
             for call in self.next(place).calls {
@@ -165,12 +228,16 @@ impl<M: Model> Search<'_, M> {
                 return;
             }
             for call in taken {
-                self.put(place, call);
+                self.put(step, call);
             }
         }
     }
 
-    fn put(&self, place: &mut Place<M::State>, call: usize) {
+    fn put(&self, step: &mut Step<M::State>, call: usize) {
+        let earlier = step.trail.take();
+        step.trail = Some(Rc::new(Trail { call, state: step.place.state.clone(), earlier }));
+        step.depth += 1;
+        let place = &mut step.place;
         let position = place.done.partition_point(|done| *done < call);
         place.done.insert(position, call);
         let latest = place.done.last().map_or(0, |last| self.events[*last].invoke);
@@ -213,68 +280,32 @@ impl<M: Model> Search<'_, M> {
     }
 }
 
-/// The part of a refused history that shows what is wrong.
-#[derive(Debug, Clone)]
-pub struct Window<M: Model> {
-    /// Calls shortly before, for the reader.
-    pub earlier: Vec<EventOf<M>>,
-    /// States that were possible before the window.
-    pub states: Vec<M::State>,
-    /// Calls that have no order from any of the states.
-    pub events: Vec<EventOf<M>>,
+impl<S: Clone> Clone for Step<S> {
+    fn clone(&self) -> Self {
+        Self { place: self.place.clone(), trail: self.trail.clone(), depth: self.depth }
+    }
 }
 
-const EARLIER: usize = 12;
-/// Windows longer than this are not thinned out call by call.
-const THINNED: usize = 600;
-
-/// Cuts a refused history down: nothing after the answer that makes it refused, nothing before the last
-/// moment at which no call was under way, and no call that is not needed.
-pub fn explain<M: Model>(model: &M, initial: &[M::State], events: &[EventOf<M>]) -> Window<M> {
-    let refused =
-        |states: &[M::State], events: &[EventOf<M>]| matches!(check(model, states, events), Verdict::Refused);
-    let mut ends: Vec<u64> = events.iter().filter(|event| event.answer.is_some()).map(|e| e.end).collect();
-    ends.sort_unstable();
-    let shortest = ends.partition_point(|end| !refused(initial, &until(events, *end)));
-    let mut kept = ends.get(shortest).map_or_else(|| events.to_vec(), |end| until(events, *end));
-    kept.sort_by_key(|event| event.invoke);
-    let mut window = Window { earlier: Vec::new(), states: initial.to_vec(), events: kept };
-    for cut in (1..window.events.len()).rev() {
-        let quiet = window.events[..cut].iter().all(|event| event.end < window.events[cut].invoke);
-        if quiet && let Verdict::Fits(states) = check(model, initial, &window.events[..cut]) {
-            let rest = window.events.split_off(cut);
-            window.earlier = window.events.split_off(cut.saturating_sub(EARLIER));
-            (window.states, window.events) = (states, rest);
-            break;
+impl<S> Drop for Trail<S> {
+    /// One by one: a long trail would overflow the stack.
+    fn drop(&mut self) {
+        let mut earlier = self.earlier.take();
+        while let Some(mut trail) = earlier.and_then(Rc::into_inner) {
+            earlier = trail.earlier.take();
         }
     }
-    if window.events.len() <= THINNED {
-        let mut place = window.events.len();
-        while place > 0 {
-            place -= 1;
-            let mut fewer = window.events.clone();
-            fewer.remove(place);
-            // Without a change everything after it would look wrong: only what changes nothing may go.
-            let event = &window.events[place];
-            let first = window.states.first().zip(event.answer.as_ref());
-            let observes =
-                first.is_some_and(|(state, answer)| model.observes(state, &event.operation, answer));
-            if observes && refused(&window.states, &fewer) {
-                window.events = fewer;
-            }
-        }
-    }
-    window
 }
 
-/// The history as it was known when the answer at `end` had come.
-fn until<O: Clone, A: Clone>(events: &[Event<O, A>], end: u64) -> Vec<Event<O, A>> {
-    let known = |event: &Event<O, A>| match event.end <= end {
-        true => event.clone(),
-        false if event.answer.is_none() => event.clone(),
-        false => Event { answer: None, end: u64::MAX, ..event.clone() },
-    };
-    events.iter().filter(|event| event.invoke <= end).map(known).collect()
+impl<S> Furthest<S> {
+    fn note(&mut self, step: Step<S>) {
+        if step.depth > self.depth {
+            self.depth = step.depth;
+            self.steps.clear();
+        }
+        if step.depth == self.depth && self.steps.len() < SHOWN {
+            self.steps.push(step);
+        }
+    }
 }
 
 impl<M: Model> Display for Window<M>
@@ -288,15 +319,22 @@ where
             let end = if event.end == u64::MAX { "...".to_owned() } else { event.end.to_string() };
             write!(f, "    {:>7} to {end:>7}  {} -> ", event.invoke, event.operation)?;
             match &event.answer {
-                Some(answer) => writeln!(f, "{answer}"),
-                None => writeln!(f, "(no answer)"),
+                Some(answer) => write!(f, "{answer}"),
+                None => write!(f, "(no answer)"),
             }
         };
-        writeln!(f, "  before:")?;
-        self.earlier.iter().try_for_each(|earlier| event(f, earlier))?;
-        writeln!(f, "  possible states then:")?;
-        self.states.iter().take(20).try_for_each(|state| writeln!(f, "    {state}"))?;
-        writeln!(f, "  no order of these calls fits:")?;
-        self.events.iter().try_for_each(|inside| event(f, inside))
+        writeln!(f, "  the longest order has {} of {} calls and ends so:", self.depth.0, self.depth.1)?;
+        for (call, state) in &self.order {
+            event(f, call)?;
+            writeln!(f, "\n                            {state}")?;
+        }
+        writeln!(f, "  or in one of these states:")?;
+        self.states.iter().skip(1).try_for_each(|state| writeln!(f, "    {state}"))?;
+        writeln!(f, "  and none of the calls that may come next fits:")?;
+        for (call, right) in &self.stuck {
+            event(f, call)?;
+            writeln!(f, "    (right: {right})")?;
+        }
+        Ok(())
     }
 }

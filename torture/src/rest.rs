@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::api::{Call, name_number};
 use crate::database::Database;
 use crate::lane::{Lane, Shared};
-use crate::linear::{Verdict, check, explain};
+use crate::linear::{Verdict, check};
 use crate::model::{Action, Answer, Code, Model, Operation, State, Status};
 use crate::world::{PAUSE, SETTLE};
 
@@ -143,8 +143,7 @@ pub fn judge(shared: &Shared) -> Result<Judgement> {
                 track.initial = next;
                 track.events = Vec::new();
             }
-            Verdict::Refused => {
-                let window = explain(&Model, &track.initial, &track.events);
+            Verdict::Refused(window) => {
                 let calls = track.events.len();
                 let why = format!("the history of {} ({calls} calls) is impossible:\n{window}", track.id);
                 return Ok(Judgement::Impossible(why));

@@ -120,10 +120,10 @@ pub async fn broken(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
     for kind in Kind::ALL {
         let options = &histories::Options {
             server: server.to_owned(),
-            callers: 16,
+            callers: 4,
             connections: 2,
             gateways: 2,
-            operations: 1_200,
+            operations: 3_000,
             seed,
         };
         let part = |directory| async move {
@@ -141,7 +141,8 @@ pub async fn broken(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn repeats(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
-    let at_once = |directory| async { tokens::at_once(server, directory).await.map(|()| "one effect".into()) };
+    let at_once =
+        |directory| async { tokens::at_once(server, directory).await.map(|()| "one effect".into()) };
     tally.part("tokens at once", seed, at_once).await?;
     let mismatch = |directory| async { tokens::mismatch(server, directory).await.map(|()| "refused".into()) };
     tally.part("tokens mismatch", seed, mismatch).await?;

@@ -239,7 +239,8 @@ impl Stage {
             let (Some(token), Some(answer)) = (event.operation.token, &event.answer) else { continue };
             let refused = matches!(answer, Answer::Refused(_));
             let action = event.operation.action;
-            let known = memory.iter().any(|(known, other, _)| *known == token && other.name() == action.name());
+            let known =
+                memory.iter().any(|(known, other, _)| *known == token && other.name() == action.name());
             if !refused && !event.operation.dry && !known {
                 memory.push((token, action, answer.clone()));
             }
