@@ -121,11 +121,29 @@ struct Segment {
     length: u64,
     /// When it was begun, steady clock.
     begun: i64,
-    /// Closed segments with the moment (steady clock) after which nothing in them matters.
-    closed: Vec<(PathBuf, i64)>,
+    closed: Vec<Closed>,
     path: PathBuf,
-    /// As in `closed`, for this one.
+    /// As in [`Closed`], for this one.
     until: i64,
+    /// As in [`Closed`], for this one.
+    expires: i64,
+}
+
+/// A full segment, or one of an earlier process.
+struct Closed {
+    path: PathBuf,
+    /// When nothing in it matters any more, steady clock.
+    until: i64,
+    /// Latest expiry in it, UNIX seconds.
+    expires: i64,
+}
+
+impl Closed {
+    /// Removes the file if nothing in it matters any more. Answers whether it is still there.
+    fn matters(&self, steady: i64) -> bool {
+        // One that cannot be removed now is removed at the next turn or start.
+        self.until >= steady || std::fs::remove_file(&self.path).is_err()
+    }
 }
 
 impl NonceLog {
@@ -144,13 +162,12 @@ impl NonceLog {
         let mut loaded = Loaded::new(before.forgotten);
         let mut closed = Vec::new();
         for path in segments(directory).map_err(failed("cannot list nonce log"))? {
-            let until = loaded.load(&path, now).map_err(failed("cannot read nonce log"))?;
-            closed.push((path, until));
+            closed.push(loaded.load(path, now).map_err(failed("cannot read nonce log"))?);
         }
         let orderly = before.trusted();
         // Before anything is removed: what is forgotten must stay known as forgotten.
         Mark::now("open", loaded.forgotten).write(directory).map_err(failed("cannot mark nonce log"))?;
-        closed.retain(|(path, until)| *until >= now.steady || std::fs::remove_file(path).is_err());
+        closed.retain(|segment| segment.matters(now.steady));
         let segment =
             Segment::begin(directory, now.steady, closed).map_err(failed("cannot begin nonce log"))?;
         let Loaded { shards, count, forgotten } = loaded;
@@ -223,10 +240,14 @@ impl NonceLog {
         let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
         if now.steady - segment.begun >= SEGMENT_SECONDS {
             fail_point!("nonce::turning");
+            // Before anything is removed: what is forgotten must stay known as forgotten.
+            for closed in segment.closed.iter().filter(|closed| closed.until < now.steady) {
+                self.forgotten.fetch_max(closed.expires, Ordering::SeqCst);
+            }
             Mark::now("open", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)?;
-            segment.turn(&self.directory, now)?;
+            segment.turn(&self.directory, now.steady)?;
         }
-        segment.append(&record, keep_until(now, expires))
+        segment.append(&record, keep_until(now, expires), expires)
     }
 }
 
@@ -263,16 +284,16 @@ impl Shard {
 }
 
 impl Segment {
-    fn begin(directory: &Path, steady: i64, closed: Vec<(PathBuf, i64)>) -> std::io::Result<Self> {
+    fn begin(directory: &Path, steady: i64, closed: Vec<Closed>) -> std::io::Result<Self> {
         // Never a segment that is there: its end may be torn.
         let highest = segments(directory)?.iter().filter_map(|path| number(path)).max().unwrap_or(0);
         let path = directory.join(format!("{SEGMENT_PREFIX}{}", highest + 1));
         let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path)?;
-        Ok(Self { file, length: 0, begun: steady, closed, path, until: i64::MIN })
+        Ok(Self { file, length: 0, begun: steady, closed, path, until: i64::MIN, expires: i64::MIN })
     }
 
     /// Appends a record, whole or not at all.
-    fn append(&mut self, record: &[u8; RECORD], until: i64) -> std::io::Result<()> {
+    fn append(&mut self, record: &[u8; RECORD], until: i64, expires: i64) -> std::io::Result<()> {
         if let Err(error) = self.file.write_all(record) {
             // Half a record would make all after it unreadable.
             self.file.set_len(self.length)?;
@@ -280,16 +301,16 @@ impl Segment {
         }
         self.length += RECORD as u64;
         self.until = self.until.max(until);
+        self.expires = self.expires.max(expires);
         Ok(())
     }
 
-    fn turn(&mut self, directory: &Path, now: Moment) -> std::io::Result<()> {
-        let next = Self::begin(directory, now.steady, Vec::new())?;
-        let full = std::mem::replace(self, next);
-        self.closed = full.closed;
-        self.closed.push((full.path, full.until));
-        // A segment that cannot be removed now is removed at the next turn or start.
-        self.closed.retain(|(path, until)| *until >= now.steady || std::fs::remove_file(path).is_err());
+    fn turn(&mut self, directory: &Path, steady: i64) -> std::io::Result<()> {
+        let next = Self::begin(directory, steady, Vec::new())?;
+        let Self { closed, path, until, expires, .. } = std::mem::replace(self, next);
+        self.closed = closed;
+        self.closed.retain(|segment| segment.matters(steady));
+        self.closed.push(Closed { path, until, expires });
         Ok(())
     }
 }
@@ -331,11 +352,11 @@ impl Loaded {
         Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), count: 0, forgotten }
     }
 
-    /// Reads a segment's nonces that have not expired; answers until when (steady clock) it matters.
-    fn load(&mut self, path: &Path, now: Moment) -> std::io::Result<i64> {
+    /// Reads a segment's nonces that have not expired.
+    fn load(&mut self, path: PathBuf, now: Moment) -> std::io::Result<Closed> {
         let mut bytes = Vec::new();
-        File::open(path)?.read_to_end(&mut bytes)?;
-        let mut last = i64::MIN;
+        File::open(&path)?.read_to_end(&mut bytes)?;
+        let mut segment = Closed { path, until: i64::MIN, expires: i64::MIN };
         // A torn last record belongs to a request that was not answered.
         for record in bytes.chunks_exact(RECORD) {
             let (print, expires) = record.split_at(16);
@@ -344,12 +365,13 @@ impl Loaded {
                 self.forgotten = self.forgotten.max(expires);
             } else if let Ok(print) = <Print>::try_from(print) {
                 let until = keep_until(now, expires);
-                last = last.max(until);
+                segment.until = segment.until.max(until);
+                segment.expires = segment.expires.max(expires);
                 self.shards[usize::from(print[0]) % SHARDS].insert(print, until, expires);
                 self.count += 1;
             }
         }
-        Ok(last)
+        Ok(segment)
     }
 }
 
@@ -411,9 +433,13 @@ mod tests {
         assert!(matches!(log.take("k", "n", at(1_001), 1_900), Err(NonceError::Used)));
         assert!(log.take("other", "n", at(1_001), 1_900).is_ok());
         drop(log);
-        let log = NonceLog::open(directory.path(), at(1_002), 10).unwrap();
-        assert!(matches!(log.take("k", "n", at(1_002), 1_901), Err(NonceError::Used)));
-        assert_eq!(log.not_before(), i64::MIN);
+        for restart in 0..3 {
+            // The steady clock of a new process begins anywhere.
+            let now = Moment { unix: 1_002, steady: restart };
+            let log = NonceLog::open(directory.path(), now, 10).unwrap();
+            assert!(matches!(log.take("k", "n", now, 1_901), Err(NonceError::Used)), "restart {restart}");
+            assert_eq!((log.not_before(), log.count()), (i64::MIN, 2));
+        }
     }
 
     #[test]

@@ -230,7 +230,10 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
+        // A change may hold the last handle of the store: then it ends on the writer's own thread, which
+        // cannot wait for itself and ends anyway.
         if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             error!("the store's writer ended with a panic");

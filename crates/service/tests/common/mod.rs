@@ -69,15 +69,28 @@ impl Reply {
 
 impl Rig {
     pub fn new(delay: &str) -> Self {
-        Self::over(tempfile::tempdir().unwrap(), delay, START_MS, Quotas::default())
+        Self::with_quotas(delay, Quotas::default())
     }
 
     pub fn with_quotas(delay: &str, quotas: Quotas) -> Self {
-        Self::over(tempfile::tempdir().unwrap(), delay, START_MS, quotas)
+        let delay: ApplyDelay = delay.parse().unwrap();
+        let detached = Arc::new(Detached::remembering(delay));
+        Self::over(tempfile::tempdir().unwrap(), detached, None, START_MS, quotas)
     }
 
-    fn over(directory: TempDir, delay: &str, now_ms: i64, quotas: Quotas) -> Self {
-        let delay: ApplyDelay = delay.parse().unwrap();
+    /// Over a driver of the test's own.
+    pub fn driven(driver: Arc<dyn DataPlane>, quotas: Quotas) -> Self {
+        let unused = Arc::new(Detached::new("0".parse().unwrap()));
+        Self::over(tempfile::tempdir().unwrap(), unused, Some(driver), START_MS, quotas)
+    }
+
+    fn over(
+        directory: TempDir,
+        dataplane: Arc<Detached>,
+        driver: Option<Arc<dyn DataPlane>>,
+        now_ms: i64,
+        quotas: Quotas,
+    ) -> Self {
         let store = open_store(directory.path());
         for account in [ACCOUNT, "9999567890123456"] {
             let account = AccountId::new(account);
@@ -90,12 +103,11 @@ impl Rig {
             tokio::task::block_in_place(|| make(&store)).unwrap();
         }
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
-        let dataplane = Arc::new(Detached::remembering(delay));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
         let nonces = NonceLog::open(&directory.path().join("nonces"), moment, 100_000).unwrap();
         let context = Context::new(Shared {
             store,
-            dataplane: Arc::clone(&dataplane) as Arc<dyn DataPlane>,
+            dataplane: driver.unwrap_or_else(|| Arc::clone(&dataplane) as Arc<dyn DataPlane>),
             vault: Vault::new(&[9; 32]).unwrap(),
             settings: Settings { quotas, ..Settings::default() },
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -106,11 +118,67 @@ impl Rig {
 
     /// Ends the service and starts it again on the same data directory.
     pub fn restart(self, delay: &str) -> Self {
+        let delay: ApplyDelay = delay.parse().unwrap();
+        self.restart_with(Arc::new(Detached::remembering(delay)), None, Quotas::default())
+    }
+
+    /// The same, over a driver of the test's own.
+    pub fn restart_driven(self, driver: Arc<dyn DataPlane>, quotas: Quotas) -> Self {
+        let unused = Arc::new(Detached::new("0".parse().unwrap()));
+        self.restart_with(unused, Some(driver), quotas)
+    }
+
+    fn restart_with(
+        self,
+        detached: Arc<Detached>,
+        driver: Option<Arc<dyn DataPlane>>,
+        quotas: Quotas,
+    ) -> Self {
         let Self { service, clock, dataplane, nonce, directory } = self;
         drop((service, dataplane));
-        let mut rig = Self::over(directory, delay, clock.now_ms(), Quotas::default());
+        let mut rig = Self::over(directory, detached, driver, clock.now_ms(), quotas);
         rig.nonce = nonce;
         rig
+    }
+
+    /// Runs the engine beside the test until the answer is dropped.
+    pub fn engine(&self) -> tokio::task::JoinSet<()> {
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(self.service.engine().run());
+        running
+    }
+
+    /// Lets time pass, a second at a time, until `there` holds.
+    #[track_caller]
+    pub fn until<'a>(
+        &'a self,
+        what: &'a str,
+        mut there: impl FnMut(&Self) -> bool + 'a,
+    ) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let begun = std::time::Instant::now();
+            while !there(self) {
+                assert!(begun.elapsed() < Duration::from_secs(20), "never: {what} ({caller})");
+                self.advance(1_000);
+                self.service.engine().notify();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    /// The gateway as it is stored.
+    pub fn stored(&self, gateway: &str) -> Option<tongguan_model::gateway::VpnGateway> {
+        self.store().read(|snapshot| snapshot.gateway_of_any_account(gateway)).unwrap()
+    }
+
+    /// Whether nothing is under way on a resource.
+    pub fn at_rest(&self, resource: &str) -> bool {
+        self.store().read(|snapshot| snapshot.intent(resource)).unwrap().is_none()
+    }
+
+    pub fn fault(&self, resource: &str) -> Option<tongguan_store::Fault> {
+        self.store().read(|snapshot| snapshot.fault(resource)).unwrap()
     }
 
     pub fn store(&self) -> &Store {
