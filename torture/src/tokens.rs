@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 32;
 /// Crash points between the commit of a change and its answer.
 const AFTER_COMMIT: [&str; 4] = ["store::committed", "store::marked", "call::written", "call::answering"];
 /// Passages of a crash point before it must have been reached.
-const PASSAGES: usize = 12;
+const PASSAGES: usize = 6;
 
 /// A server with one gateway.
 struct Stage {
@@ -119,7 +119,7 @@ pub async fn after_commit(server: &Path, directory: PathBuf) -> Result<usize> {
             for action in [Action::Bind(role, 0), Action::Unbind(role, 0)] {
                 deaths += usize::from(stage.dies(crash_at.clone(), action).await?);
             }
-            if deaths >= before + 4 {
+            if deaths >= before + 2 {
                 break;
             }
         }
