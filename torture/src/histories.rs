@@ -21,11 +21,6 @@ use crate::rest::{self, Judgement};
 use crate::server::{Life, Server};
 use crate::world;
 
-/// Changes take this long, so that many calls meet a gateway that is `updating`.
-const DELAY: &str = "20ms";
-/// The same where damage is done, which shows where much is accepted.
-const BROKEN_DELAY: &str = "1ms";
-
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -39,6 +34,8 @@ pub struct Options {
     pub gateways: usize,
     /// Calls of all together.
     pub operations: usize,
+    /// How long a change takes: the longer, the more calls meet a gateway that is `updating`.
+    pub apply_delay: String,
     /// What determines what is called.
     pub seed: u64,
 }
@@ -61,7 +58,7 @@ pub struct Summary {
 pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
     let begun = Instant::now();
     let server = Server { binary: options.server.clone(), directory };
-    let program = server.start(&Life::with_delay(DELAY))?;
+    let program = server.start(&Life::with_delay(&options.apply_delay))?;
     let shared = load(options, program.address, Damage::none()).await?;
     let mut lane = Lane::open(&shared, program.address).await?;
     rest::look(&mut lane, &server.database()).await?;
@@ -79,7 +76,7 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
 /// The checker did not see it.
 pub async fn broken(options: &Options, kind: Kind, directory: PathBuf) -> Result<String> {
     let server = Server { binary: options.server.clone(), directory };
-    let program = server.start(&Life::with_delay(BROKEN_DELAY))?;
+    let program = server.start(&Life::with_delay(&options.apply_delay))?;
     let shared = load(options, program.address, Damage::new(kind, options.seed)).await?;
     drop(program);
     let done = shared.damage.borrow().done;

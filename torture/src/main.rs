@@ -60,6 +60,9 @@ enum Part {
         /// Calls of all together.
         #[arg(long, default_value_t = 20_000)]
         operations: usize,
+        /// How long a change takes.
+        #[arg(long, default_value = "20ms")]
+        apply_delay: String,
         /// Break the answers on the way, in every known way: the checker must see each.
         #[arg(long)]
         broken: bool,
@@ -114,8 +117,9 @@ async fn run(part: Part, server: PathBuf, seed: u64) -> Result<Tally> {
             suite::kills(&mut tally, &options).await?;
         }
         Part::Histories { broken: true, .. } => suite::broken(&mut tally, &server, seed).await?,
-        Part::Histories { callers, connections, gateways, operations, .. } => {
-            let options = histories::Options { server, callers, connections, gateways, operations, seed };
+        Part::Histories { callers, connections, gateways, operations, apply_delay, .. } => {
+            let options =
+                histories::Options { server, callers, connections, gateways, operations, apply_delay, seed };
             suite::race(&mut tally, &options).await?;
         }
         Part::Tokens { .. } => suite::repeats(&mut tally, &server, seed).await?,

@@ -65,15 +65,18 @@ pub async fn run(options: &Options) -> Result<Tally> {
     let mut tally = Tally::default();
     let (server, seed) = (&options.server, options.seed);
     kills(&mut tally, &crash_options(options)).await?;
-    let races = histories::Options {
-        server: server.clone(),
-        callers: 64,
-        connections: 3,
-        gateways: 4,
-        operations: options.operations,
-        seed,
-    };
-    race(&mut tally, &races).await?;
+    for apply_delay in ["20ms", "1ms"] {
+        let races = histories::Options {
+            server: server.clone(),
+            callers: 64,
+            connections: 3,
+            gateways: 4,
+            operations: options.operations,
+            apply_delay: apply_delay.to_owned(),
+            seed,
+        };
+        race(&mut tally, &races).await?;
+    }
     broken(&mut tally, server, seed).await?;
     repeats(&mut tally, server, seed).await?;
     Ok(tally)
@@ -107,9 +110,10 @@ pub async fn race(tally: &mut Tally, options: &histories::Options) -> Result<()>
     let part = |directory| async move {
         let done = histories::run(options, directory).await?;
         let (compared, checking) = (done.compared, done.checking);
-        Ok(format!("{} callers, {compared} calls compared in {checking:.2} s", options.callers))
+        Ok(format!("{} callers, {compared} calls, compared in {checking:.2} s", options.callers))
     };
-    tally.part("histories", options.seed, part).await
+    let name = format!("histories, changes take {}", options.apply_delay);
+    tally.part(&name, options.seed, part).await
 }
 
 /// Each kind of damage must be seen.
@@ -124,6 +128,8 @@ pub async fn broken(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
             connections: 2,
             gateways: 2,
             operations: 3_000,
+            // Much is accepted: a fault shows in what is.
+            apply_delay: "1ms".to_owned(),
             seed,
         };
         let part = |directory| async move {
