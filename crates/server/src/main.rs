@@ -5,6 +5,7 @@ mod cli;
 mod config;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod exit;
 mod http;
 mod secrets;
 mod serve;
@@ -32,6 +33,14 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
+    /// Show what is under way, what failed and why, and what expires.
+    Status(cli::status::StatusArgs),
+    /// Check a database, or a backup: structure, relations, values, keys. The service may be running.
+    Check(cli::check::CheckArgs),
+    /// Copy the database while the service goes on, and check the copy.
+    Backup(cli::backup::BackupArgs),
+    /// Make a data directory from a backup.
+    Restore(cli::backup::RestoreArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
@@ -48,6 +57,10 @@ fn main() -> ExitCode {
         Command::Serve(args) => runtime().and_then(|runtime| runtime.block_on(serve::run(*args))),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
+        Command::Status(args) => cli::status::run(&args),
+        Command::Check(args) => cli::check::run(&args),
+        Command::Backup(args) => cli::backup::backup(&args),
+        Command::Restore(args) => cli::backup::restore(&args),
         Command::Operations(args) => cli::operations::run(&args),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),
@@ -56,7 +69,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             cli::complain(&error);
-            ExitCode::FAILURE
+            exit::code(&error)
         }
     }
 }

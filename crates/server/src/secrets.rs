@@ -11,7 +11,7 @@ use tongguan_service::vault::{MASTER_KEY_BYTES, Vault};
 use zeroize::Zeroizing;
 
 /// Master key inside a data directory.
-const MASTER_KEY_FILE: &str = "master.key";
+pub const MASTER_KEY_FILE: &str = "master.key";
 /// Root key inside a data directory, in a form that a shell can source.
 const ROOT_KEY_FILE: &str = "root-access-key.env";
 /// Owner only.

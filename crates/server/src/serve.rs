@@ -22,7 +22,7 @@ use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
 use tracing::info;
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
-use crate::{http, secrets};
+use crate::{exit, http, secrets};
 
 /// A service that runs.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Running {
 
 /// Runs `tongguan serve` until SIGINT or SIGTERM.
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = Config::load(args)?;
+    let config = Config::load(args).context(exit::Configuration)?;
     start_log(config.log_json)?;
     let running = start(config).await?;
     let mut out = std::io::stdout();

@@ -139,7 +139,7 @@ pub fn new_account_id() -> AccountId {
     AccountId::new(format!("1{}", characters::<15>(b"0123456789")))
 }
 
-fn purpose(id: &str) -> String {
+pub(crate) fn purpose(id: &str) -> String {
     format!("access-key:{id}")
 }
 

@@ -11,6 +11,7 @@
 pub mod args;
 pub mod call;
 pub mod catalogue;
+pub mod check;
 pub mod context;
 pub mod engine;
 pub mod gate;

@@ -13,9 +13,11 @@
 
 mod audit;
 mod health;
+mod inspect;
 mod journal;
 mod mark;
 mod nonce;
+mod overview;
 mod query;
 mod reader;
 mod schema;
@@ -30,8 +32,10 @@ use std::sync::Arc;
 
 pub use audit::AuditRecord;
 pub use health::Trouble;
+pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
 pub use nonce::{Moment, NonceError, NonceLog};
+pub use overview::{CertificateCounts, EXPIRY_DAYS, GatewayCounts, Overview};
 pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
@@ -54,6 +58,10 @@ pub(crate) const BUSY_TIME: std::time::Duration = std::time::Duration::from_secs
 pub const DATABASE_FILE: &str = "tongguan.db";
 /// Name of the file whose lock keeps a second process out.
 pub const LOCK_FILE: &str = "tongguan.lock";
+
+/// Bytes of a database whose every page is checked at each start: about a tenth of a second of work. A
+/// larger one is left to `tongguan check`.
+const CHECKED_AT_START: u64 = 32 * 1024 * 1024;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +109,9 @@ pub enum StoreError {
         .0.display()
     )]
     Missing(PathBuf),
+    /// The database is not as this release keeps it.
+    #[error("the database is not sound ({0}): run `tongguan check`, and restore a backup if it says so too")]
+    Unsound(Finding),
     /// The store cannot be used now: full disk, I/O error, damaged database. Nothing was changed.
     #[error("{0}")]
     Unusable(Trouble),
@@ -121,6 +132,16 @@ pub enum StoreError {
     /// The writer has stopped.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// Whether SQLite says that it may not write.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        use rusqlite::ErrorCode;
+        matches!(self, Self::Sqlite(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied)))
+    }
 }
 
 /// How the store is tuned. Every limit has a name.
@@ -188,10 +209,18 @@ impl Store {
             source,
         })?;
         let lock = lock(directory)?;
+        Self::open_locked(directory, options, lock).map_err(inspect::classified)
+    }
+
+    fn open_locked(directory: &Path, options: &Options, lock: File) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE_FILE);
         look_before_opening(directory, &path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
         schema::migrate(&mut connection)?;
+        let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if let Some(finding) = inspect::at_start(&connection, bytes <= CHECKED_AT_START)? {
+            return Err(StoreError::Unsound(finding));
+        }
         let (groups, journal) = take_up_journal(directory, &mut connection)?;
         let failed = |what| {
             let path = directory.to_path_buf();
@@ -304,6 +333,16 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
         Err(std::fs::TryLockError::Error(source)) => {
             Err(StoreError::File { what: "cannot lock", path, source })
         }
+    }
+}
+
+/// Whether a process serves a data directory, and which, if it said so.
+#[must_use]
+pub fn serving(directory: &Path) -> Option<Option<u32>> {
+    let file = File::open(directory.join(LOCK_FILE)).ok()?;
+    match file.try_lock_shared() {
+        Err(std::fs::TryLockError::WouldBlock) => Some(holder(directory)),
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => None,
     }
 }
 

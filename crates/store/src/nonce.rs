@@ -182,6 +182,22 @@ impl NonceLog {
         })
     }
 
+    /// Makes the log of a directory untrusted, so that the next start refuses what was signed before it:
+    /// for a database that was restored.
+    ///
+    /// # Errors
+    /// File errors.
+    pub fn forget(directory: &Path) -> Result<(), StoreError> {
+        let forgotten = std::fs::create_dir_all(directory).and_then(|()| {
+            Mark { boot: "restored".into(), state: "open".into(), forgotten: i64::MIN }.write(directory)
+        });
+        forgotten.map_err(|source| StoreError::File {
+            what: "cannot write the nonce log in",
+            path: directory.to_path_buf(),
+            source,
+        })
+    }
+
     /// Requests dated before this moment (UNIX seconds) cannot be told from replays and must be refused.
     #[must_use]
     pub fn not_before(&self) -> i64 {

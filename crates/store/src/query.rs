@@ -45,6 +45,12 @@ macro_rules! concat_columns {
         concat!($before, columns!($columns), $after)
     };
 }
+pub(crate) const GATEWAY_COLUMNS: &str = columns!(GATEWAY);
+pub(crate) const BINDING_COLUMNS: &str = columns!(BINDING);
+pub(crate) const VPC_COLUMNS: &str = columns!(VPC);
+pub(crate) const VSWITCH_COLUMNS: &str = columns!(VSWITCH);
+pub(crate) const CERTIFICATE_COLUMNS: &str = columns!(CERTIFICATE);
+
 /// A gateway as it is stored.
 pub type GatewayRow = VpnGateway;
 /// A VPC as it is stored.
@@ -828,7 +834,7 @@ impl Search {
     }
 }
 
-fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
+pub(crate) fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
     Ok(VpnGateway {
         id: VpnGatewayId::new(row.get::<_, String>(0)?),
         account: AccountId::new(row.get::<_, String>(1)?),
@@ -860,7 +866,7 @@ fn gateway(row: &Row<'_>) -> rusqlite::Result<VpnGateway> {
     })
 }
 
-fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
+pub(crate) fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
     Ok(BindingRow {
         seq: row.get(0)?,
         binding: Binding {
@@ -873,7 +879,7 @@ fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
     })
 }
 
-fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
+pub(crate) fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
     Ok(Vpc {
         id: VpcId::new(row.get::<_, String>(0)?),
         account: AccountId::new(row.get::<_, String>(1)?),
@@ -891,7 +897,7 @@ fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
     })
 }
 
-fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
+pub(crate) fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
     Ok(VSwitch {
         id: VSwitchId::new(row.get::<_, String>(0)?),
         account: AccountId::new(row.get::<_, String>(1)?),
@@ -907,7 +913,7 @@ fn vswitch(row: &Row<'_>) -> rusqlite::Result<VSwitch> {
     })
 }
 
-fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
+pub(crate) fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
     let pem: Option<String> = row.get(12)?;
     let issued = match pem {
         None => None,

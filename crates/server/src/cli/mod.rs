@@ -1,11 +1,14 @@
 //! The subcommands other than `serve`.
 
+pub mod backup;
 pub mod call;
+pub mod check;
 mod client;
 pub mod demo;
 pub mod operations;
 mod paint;
 mod profile;
+pub mod status;
 
 use std::io::Write as _;
 

@@ -7,7 +7,7 @@ pub mod get_certificate;
 pub mod update_certificate_status;
 pub mod upload_certificate;
 
-use tongguan_model::certificate::Certificate;
+use tongguan_model::certificate::{Certificate, Issued};
 
 use crate::catalogue;
 use crate::operation::{Failure, Parameter, Shape, required};
@@ -25,7 +25,23 @@ fn arn(certificate: &Certificate) -> String {
     format!("acs:kms:{}:{}:certificate/{}", certificate.region, certificate.account, certificate.id)
 }
 
+/// What is kept of an issued certificate, beside its texts.
+pub(crate) fn issued(leaf: &tongguan_pki::Certificate, chain: &[tongguan_pki::Certificate]) -> Issued {
+    Issued {
+        certificate: leaf.to_pem(),
+        chain: chain.iter().map(tongguan_pki::Certificate::to_pem).collect(),
+        sm: leaf.is_sm(),
+        issuer: leaf.issuer(),
+        subject: leaf.subject(),
+        serial: leaf.serial(),
+        signature_algorithm: leaf.signature_algorithm(),
+        subject_key_identifier: leaf.subject_key_identifier(),
+        not_before: leaf.not_before(),
+        not_after: leaf.not_after(),
+    }
+}
+
 /// What a sealed private key is for: it opens for no other certificate.
-fn key_purpose(certificate_id: &str) -> String {
+pub(crate) fn key_purpose(certificate_id: &str) -> String {
     format!("certificate-key:{certificate_id}")
 }

@@ -4,7 +4,7 @@
 //! must be that of the request; the chain, if given, must verify (SM2 with the default user id); and
 //! the certificate must be within its validity. What is wrong stands after the documented message.
 
-use tongguan_model::certificate::{CertificateStatus, Issued};
+use tongguan_model::certificate::CertificateStatus;
 use tongguan_pki::{Certificate, PkiError, PublicKey, matches, verify_chain};
 
 use crate::args::Args;
@@ -15,7 +15,7 @@ use crate::operation::{
     Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required,
 };
 
-use super::{CERTIFICATE_ID, existing};
+use super::{CERTIFICATE_ID, existing, issued};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -66,18 +66,7 @@ fn upload(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
         let parameter = if chain.is_empty() { "Certificate" } else { "CertificateChain" };
         invalid(parameter, error)
     })?;
-    let issued = Issued {
-        certificate: leaf.to_pem(),
-        chain: chain.iter().map(Certificate::to_pem).collect(),
-        sm: leaf.is_sm(),
-        issuer: leaf.issuer(),
-        subject: leaf.subject(),
-        serial: leaf.serial(),
-        signature_algorithm: leaf.signature_algorithm(),
-        subject_key_identifier: leaf.subject_key_identifier(),
-        not_before: leaf.not_before(),
-        not_after: leaf.not_after(),
-    };
+    let issued = issued(&leaf, &chain);
     let now_ms = call.now_ms;
     Ok(Box::new(move |tx| {
         let certificate = existing(tx.certificate(&account, &id)?)?;

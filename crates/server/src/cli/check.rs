@@ -1,0 +1,90 @@
+//! `tongguan check`: whether a database, or a backup, is sound.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use tongguan_service::check::{self, Verdict};
+use tongguan_service::vault::Vault;
+use tongguan_store::Archive;
+
+use super::paint::{Paint, Style, harmless};
+use crate::{exit, secrets};
+
+/// Check a database: structure, relations, values, keys. The service may be running
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Directory that holds the database and the keys
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Check this file, such as a backup, instead
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// File with the master key [default: master.key in the data directory]
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks and tells; the exit code is 0 if all is well and 65 if not.
+pub fn run(args: &CheckArgs) -> Result<ExitCode> {
+    let archive = match &args.file {
+        Some(file) => Archive::open_file(file)?,
+        None => Archive::open(&args.data_dir)?,
+    };
+    let vault = vault(&args.data_dir, args.master_key_file.as_deref(), args.file.is_some())?;
+    let verdicts = check::everything(&archive, vault.as_ref())?;
+    let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let rules: Vec<_> = verdicts
+            .iter()
+            .map(|verdict| {
+                let findings: Vec<_> = verdict.findings.iter().map(|finding| &finding.what).collect();
+                json!({"rule": verdict.rule, "findings": findings})
+            })
+            .collect();
+        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules});
+        writeln!(out, "{report:#}")?;
+    } else {
+        tell(&mut out, &archive, &verdicts)?;
+    }
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
+}
+
+/// The vault, if there is a master key to open it with. A given one must be readable.
+pub fn vault(data_dir: &Path, given: Option<&Path>, only_given: bool) -> Result<Option<Vault>> {
+    let there = given.is_some() || (!only_given && data_dir.join(secrets::MASTER_KEY_FILE).exists());
+    if there { secrets::vault(data_dir, given, false).map(Some) } else { Ok(None) }
+}
+
+fn tell(out: &mut impl std::io::Write, archive: &Archive, verdicts: &[Verdict]) -> Result<()> {
+    let paint = Paint::suiting(&std::io::stdout());
+    writeln!(out, "schema {}", archive.schema())?;
+    if !archive.current() {
+        writeln!(out, "an older schema: only its structure is checked; a start of the service brings it up")?;
+    }
+    for Verdict { rule, findings } in verdicts {
+        let mark = if findings.is_empty() {
+            paint.paint(Style::Good, "ok   ")
+        } else {
+            paint.paint(Style::Bad, "FAULT")
+        };
+        writeln!(out, "{mark} {rule}")?;
+        for finding in findings {
+            writeln!(out, "      {}", harmless(&finding.what))?;
+        }
+    }
+    let faults: usize = verdicts.iter().map(|verdict| verdict.findings.len()).sum();
+    if faults == 0 {
+        writeln!(out, "the database is sound")?;
+    } else {
+        writeln!(out, "{faults} faults: stop the service and restore a backup into a new data directory")?;
+    }
+    Ok(())
+}

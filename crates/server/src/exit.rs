@@ -1,0 +1,87 @@
+//! Exit codes, so that what starts the service can tell what to do. They follow sysexits(3).
+//!
+//! | code | meaning | what to do |
+//! |---|---|---|
+//! | 0 | done | |
+//! | 1 | something else; the message says what | |
+//! | 2 | wrong usage of the command line | |
+//! | 65 | the database is damaged, incomplete or missing | `tongguan check`, restore a backup |
+//! | 74 | a file cannot be read or written: disk full, I/O error | make room, look at the disk |
+//! | 75 | another process serves the data directory | stop that one, or use another directory |
+//! | 76 | the database is of a newer release | use that release |
+//! | 77 | no permission, or a read-only file system | `chown`, `chmod`, mount it writable |
+//! | 78 | the configuration is wrong | |
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use tongguan_store::{BackupError, StoreError, Trouble};
+
+/// The database is damaged, incomplete or missing.
+pub const DATA: u8 = 65;
+/// A file cannot be read or written.
+pub const IO: u8 = 74;
+/// Another process serves the data directory.
+pub const IN_USE: u8 = 75;
+/// The database is of a newer release.
+pub const NEWER: u8 = 76;
+/// No permission.
+pub const PERMISSION: u8 = 77;
+/// The configuration is wrong.
+pub const CONFIGURATION: u8 = 78;
+
+/// An error of the configuration.
+#[derive(Debug)]
+pub struct Configuration;
+
+impl std::fmt::Display for Configuration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the configuration is wrong")
+    }
+}
+
+impl std::error::Error for Configuration {}
+
+/// The code of an error: that of the first cause that has one.
+pub fn code(error: &anyhow::Error) -> ExitCode {
+    if error.downcast_ref::<Configuration>().is_some() {
+        return ExitCode::from(CONFIGURATION);
+    }
+    error.chain().find_map(of).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return of_store(error);
+    }
+    match error.downcast_ref::<BackupError>() {
+        Some(BackupError::Unsound(_)) => return Some(DATA),
+        Some(BackupError::Store(error)) => return of_store(error),
+        Some(BackupError::File { source, .. }) => return Some(of_file(source)),
+        None => {}
+    }
+    error.downcast_ref::<std::io::Error>().map(of_file)
+}
+
+fn of_store(error: &StoreError) -> Option<u8> {
+    match error {
+        StoreError::InUse { .. } => Some(IN_USE),
+        StoreError::NewerSchema { .. } => Some(NEWER),
+        StoreError::Lost { .. }
+        | StoreError::Missing(_)
+        | StoreError::Unsound(_)
+        | StoreError::Damaged(_)
+        | StoreError::Unusable(Trouble::Damaged(_)) => Some(DATA),
+        StoreError::File { source, .. } => Some(of_file(source)),
+        StoreError::Unusable(Trouble::Passing(_)) => Some(IO),
+        StoreError::Sqlite(_) => Some(if error.read_only() { PERMISSION } else { IO }),
+        StoreError::Panicked | StoreError::Closed => None,
+    }
+}
+
+fn of_file(error: &std::io::Error) -> u8 {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => PERMISSION,
+        _ => IO,
+    }
+}

@@ -1,0 +1,93 @@
+//! `tongguan check`: whether a database holds what the service believes, down to every key.
+//!
+//! The store checks structure and relations; here are the values that only the service understands:
+//! every certificate is read, its key compared, and under the master key every secret opened.
+
+use tongguan_model::certificate::Certificate;
+use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};
+use tongguan_store::{Archive, Finding, StoreError};
+
+use crate::vault::Vault;
+use crate::{keyring, operations};
+
+/// What one rule came to.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The rule.
+    pub rule: &'static str,
+    /// What breaks it; empty if it holds.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks everything. Without a vault the sealed secrets are left alone.
+///
+/// # Errors
+/// The database cannot be read at all.
+pub fn everything(archive: &Archive, vault: Option<&Vault>) -> Result<Vec<Verdict>, StoreError> {
+    let structure = archive.structure()?;
+    let whole = structure.is_empty();
+    let mut verdicts =
+        vec![Verdict { rule: "structure: pages, indexes, constraints, schema", findings: structure }];
+    if !whole || !archive.current() {
+        // What a broken index answers means nothing, and an older schema has other rows.
+        return Ok(verdicts);
+    }
+    for (rule, findings) in archive.relations()? {
+        verdicts.push(Verdict { rule, findings });
+    }
+    let findings = archive.rows(|certificate, sealed| fault_of(certificate, sealed, vault).err())?;
+    let rule = if vault.is_some() {
+        "every row can be read; every certificate fits its key, and every key opens"
+    } else {
+        "every row can be read; every certificate fits its key (keys not opened: no master key)"
+    };
+    verdicts.push(Verdict { rule, findings });
+    if let Some(vault) = vault {
+        verdicts.push(access_keys(archive, vault)?);
+    }
+    Ok(verdicts)
+}
+
+fn access_keys(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
+    let rule = "every access key opens";
+    let keys = archive.read(|snapshot| snapshot.access_keys())?;
+    let broken =
+        keys.iter().filter(|key| vault.open(&keyring::purpose(&key.id), &key.sealed_secret).is_err());
+    Ok(Verdict { rule, findings: broken.map(|key| Finding { rule, what: key.id.clone() }).collect() })
+}
+
+/// What is wrong with a certificate's row.
+fn fault_of(certificate: &Certificate, sealed: &[u8], vault: Option<&Vault>) -> Result<(), String> {
+    let own = PublicKey::from_pem(&certificate.public_key).map_err(|error| format!("public key: {error}"))?;
+    let csr = parse_csr(&certificate.csr).map_err(|error| format!("certificate request: {error}"))?;
+    if csr.public_key().to_spki_der() != own.to_spki_der() {
+        return Err("the certificate request is for another key".into());
+    }
+    if let Some(issued) = &certificate.issued {
+        let wrong = |error: PkiError| format!("certificate: {error}");
+        let leaf = tongguan_pki::Certificate::from_pem(&issued.certificate).map_err(wrong)?;
+        if leaf.public_key().map_err(wrong)?.to_spki_der() != own.to_spki_der() {
+            return Err("the certificate is for another key".into());
+        }
+        let chain = if issued.chain.is_empty() {
+            Vec::new()
+        } else {
+            tongguan_pki::Certificate::chain_from_pem(&issued.chain).map_err(wrong)?
+        };
+        if operations::kms::issued(&leaf, &chain) != *issued {
+            return Err("what is kept of the certificate is not what stands in it".into());
+        }
+        // At a time when all of the chain was valid: that it has expired since is no damage.
+        let then = chain.iter().map(tongguan_pki::Certificate::not_before).fold(leaf.not_before(), i64::max);
+        verify_chain(&leaf, &chain, then).map_err(wrong)?;
+    }
+    if let Some(vault) = vault {
+        let purpose = operations::kms::key_purpose(certificate.id.as_str());
+        let document = vault.open(&purpose, sealed).map_err(|error| format!("private key: {error}"))?;
+        let key = PrivateKey::from_pkcs8_der(&document).map_err(|error| format!("private key: {error}"))?;
+        if key.public_key().to_spki_der() != own.to_spki_der() {
+            return Err("the private key is another one".into());
+        }
+    }
+    Ok(())
+}
