@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run test unit conformance lint bench fuzz mutations docs demo clean tools
+.PHONY: run test unit conformance torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN)
@@ -13,8 +13,8 @@ run: $(BIN)
 demo: $(BIN)
 	$(BIN) demo
 
-## test: every test, official clients against the real binary included
-test: unit conformance
+## test: every test, official clients against the real binary and kills of it included
+test: unit conformance torture-short
 
 unit: tools
 	$(CARGO) test --workspace --locked
@@ -23,6 +23,19 @@ unit: tools
 conformance: tools
 	$(CARGO) build --locked -p tongguan
 	conformance/run target/debug/tongguan
+
+## torture: kill, race and repeat for long, e.g. make torture KILLS=1000 SEED=7
+torture: torture-build
+	target/debug/tongguan-torture all --server target/debug/tongguan --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+KILLS ?= 1000
+
+torture-short: torture-build
+	target/debug/tongguan-torture all --short --server target/debug/tongguan $(if $(SEED),--seed $(SEED))
+
+## The development build with crash points, which no release has.
+torture-build: tools
+	$(CARGO) build --locked -p tongguan -p tongguan-torture --features tongguan/failpoints
 
 ## lint: formatting, clippy with warnings denied, documentation
 lint: tools

@@ -64,6 +64,8 @@ quotas! {
         "ResourceId.N of one TagResources, UntagResources or ListTagResources call (documented: 50).";
     client_token_hours = 24,
         "Hours for which the answer to a ClientToken is remembered.";
+    client_tokens_per_account = 1_000_000,
+        "ClientTokens remembered for one account; a call with a further one is refused with Throttling.User.";
     apply_attempts = 12,
         "Failed tries to apply a change to a gateway before it is withdrawn.";
     apply_seconds = 30,

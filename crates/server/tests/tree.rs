@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tongguan-service",
         ],
     ),
+    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
 ];
 
 /// What a pure crate must not depend on.

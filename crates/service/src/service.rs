@@ -222,8 +222,10 @@ impl Service {
         let dry = args.dry_run()?;
         let token = args.client_token()?.filter(|_| !dry);
         let token = token.map(|token| (token.to_owned(), args.fingerprint()));
-        let hours = i64::try_from(self.context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
+        let quotas = &self.context.settings.quotas;
+        let hours = i64::try_from(quotas.client_token_hours).unwrap_or(i64::MAX);
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
+        let tokens = Tokens { oldest_ms, most: quotas.client_tokens_per_account };
         let call = Arc::new(call);
         let record = trail.record(200, None);
         let inner = Arc::clone(&call);
@@ -232,7 +234,7 @@ impl Service {
         fail_point!("call::writing");
         let written = tokio::spawn(async move {
             let write = store.write(move |tx| {
-                let outcome = transact(tx, &inner, token.as_ref(), oldest_ms, &mut change);
+                let outcome = transact(tx, &inner, token.as_ref(), tokens, &mut change);
                 match outcome {
                     Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
                     Ok(Done::Changed(answer)) => {
@@ -372,25 +374,41 @@ enum Done {
     Repeated(Answer),
 }
 
+/// Which tokens are remembered.
+#[derive(Debug, Clone, Copy)]
+struct Tokens {
+    /// Those since this moment, UNIX milliseconds.
+    oldest_ms: i64,
+    /// So many of an account.
+    most: u64,
+}
+
 /// Token, change and record of the token, inside the transaction.
 fn transact(
     tx: &Tx<'_>,
     call: &Call,
     token: Option<&(String, [u8; 32])>,
-    oldest_ms: i64,
+    tokens: Tokens,
     change: &mut Change,
 ) -> Result<Done, Failure> {
     let account = &call.principal.account;
     let action = call.operation.action;
-    if let Some((token, fingerprint)) = token
-        && let Some(stored) = tx.token(account, action, token)?
-        && stored.created_ms >= oldest_ms
-    {
-        if stored.fingerprint != fingerprint {
-            return Err((&catalogue::TOKEN_MISMATCH).into());
+    if let Some((token, fingerprint)) = token {
+        match tx.token(account, action, token)? {
+            Some(stored) if stored.created_ms >= tokens.oldest_ms => {
+                if stored.fingerprint != fingerprint {
+                    return Err((&catalogue::TOKEN_MISMATCH).into());
+                }
+                let answer = serde_json::from_str(&stored.answer);
+                return answer.map(Done::Repeated).map_err(|error| Failure::Internal(error.to_string()));
+            }
+            // An old one is replaced: the table does not grow.
+            Some(_) => {}
+            None if tx.client_tokens(account)? >= tokens.most => {
+                return Err((&catalogue::THROTTLING_USER).into());
+            }
+            None => {}
         }
-        let answer = serde_json::from_str(&stored.answer);
-        return answer.map(Done::Repeated).map_err(|error| Failure::Internal(error.to_string()));
     }
     let answer = change(tx)?;
     if let Some((token, fingerprint)) = token {

@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{REGION, Rig, triple};
+use common::{REGION, Rig, START_MS, triple};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
+use tongguan_store::Verdict;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_is_listed_from_force_to_removal() {
@@ -130,6 +131,31 @@ async fn a_token_gives_one_effect_and_one_result() {
     rig.call(action, &unbind).await.ok();
     rig.call(action, &unbind).await.ok();
     assert_eq!(rig.unbind(&gateway, &certificate, "Signature").await.code(), "VpnGateway.Configuring");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tokens_of_an_account_are_bounded() {
+    let rig = Rig::with_quotas("0", Quotas { client_tokens_per_account: 2, ..Quotas::default() });
+    let vpc = |token: &'static str| [("RegionId", REGION), ("ClientToken", token)];
+    let first = rig.call("CreateVpc", &vpc("a")).await.ok();
+    rig.call("CreateVpc", &vpc("b")).await.ok();
+    assert_eq!(rig.call("CreateVpc", &vpc("c")).await.code(), "Throttling.User");
+    let vpcs = rig.call("DescribeVpcs", &[("RegionId", REGION)]).await.ok();
+    assert_eq!(vpcs["TotalCount"], 2, "nothing changed");
+    // A known token, no token and another account's tokens are not bounded by it.
+    assert_eq!(rig.call("CreateVpc", &vpc("a")).await.ok()["VpcId"], first["VpcId"]);
+    rig.call("CreateVpc", &[("RegionId", REGION)]).await.ok();
+    rig.call_as("stranger", "CreateVpc", &vpc("c")).await.ok();
+    // An old token is replaced, and the number stays; once it is removed, there is room for a new one.
+    rig.advance(24 * 3_600_000 + 1);
+    rig.call("CreateVpc", &vpc("a")).await.ok();
+    assert_eq!(rig.call("CreateVpc", &vpc("c")).await.code(), "Throttling.User");
+    let now_ms = START_MS + 24 * 3_600_000;
+    let store = rig.service.context().store.clone();
+    let expired = store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(now_ms, 10)?))).await.unwrap();
+    assert_eq!(expired, 2, "one of each account");
+    rig.call("CreateVpc", &vpc("c")).await.ok();
+    assert_eq!(rig.call("CreateVpc", &vpc("d")).await.code(), "Throttling.User");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

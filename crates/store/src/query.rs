@@ -682,6 +682,14 @@ impl<'c> Snapshot<'c> {
         Ok(value.unwrap_or(0).max(0).cast_unsigned())
     }
 
+    /// How many tokens of the account are remembered.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn client_tokens(&self, account: &AccountId) -> Answer<u64> {
+        self.tally(crate::write::CLIENT_TOKEN, account, "")
+    }
+
     /// How many the account has of a kind in all regions.
     ///
     /// # Errors

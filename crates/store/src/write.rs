@@ -1,5 +1,6 @@
 //! Changes to rows, inside a transaction of the writer.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use rusqlite::{Connection, Params, params};
@@ -47,6 +48,9 @@ pub struct NewToken<'a> {
 }
 
 type Done = Result<(), StoreError>;
+
+/// Kind of the tally that counts an account's remembered tokens.
+pub(crate) const CLIENT_TOKEN: &str = "client_token";
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
@@ -549,20 +553,29 @@ impl<'c> Tx<'c> {
     /// # Errors
     /// A database error.
     pub fn put_token(&self, token: &NewToken<'_>) -> Done {
+        let values = params![
+            token.account.as_str(),
+            token.action,
+            token.token,
+            token.fingerprint,
+            token.answer,
+            token.request_id,
+            token.created_ms
+        ];
+        let inserted = self
+            .connection()
+            .prepare_cached(
+                "INSERT INTO client_token (account, action, token, fingerprint, answer, request_id, created_ms) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account, action, token) DO NOTHING",
+            )?
+            .execute(values)?;
+        if inserted == 1 {
+            return self.count(CLIENT_TOKEN, token.account, "", 1);
+        }
         self.execute(
-            "INSERT INTO client_token (account, action, token, fingerprint, answer, request_id, created_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account, action, token) DO UPDATE SET \
-             fingerprint = excluded.fingerprint, answer = excluded.answer, request_id = excluded.request_id, \
-             created_ms = excluded.created_ms",
-            params![
-                token.account.as_str(),
-                token.action,
-                token.token,
-                token.fingerprint,
-                token.answer,
-                token.request_id,
-                token.created_ms
-            ],
+            "UPDATE client_token SET fingerprint = ?4, answer = ?5, request_id = ?6, created_ms = ?7 \
+             WHERE account = ?1 AND action = ?2 AND token = ?3",
+            values,
         )
     }
 
@@ -571,13 +584,21 @@ impl<'c> Tx<'c> {
     /// # Errors
     /// A database error.
     pub fn expire_tokens(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
-        Ok(self
-            .connection()
-            .prepare_cached(
-                "DELETE FROM client_token WHERE (account, action, token) IN (SELECT account, action, token \
-                 FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2)",
-            )?
-            .execute(params![before_ms, batch])?)
+        let mut statement = self.connection().prepare_cached(
+            "DELETE FROM client_token WHERE (account, action, token) IN (SELECT account, action, token \
+             FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2) RETURNING account",
+        )?;
+        let rows = statement.query_map(params![before_ms, batch], |row| row.get::<_, String>(0))?;
+        let mut expired = 0;
+        let mut by_account: BTreeMap<String, i64> = BTreeMap::new();
+        for account in rows {
+            *by_account.entry(account?).or_default() += 1;
+            expired += 1;
+        }
+        for (account, number) in by_account {
+            self.count(CLIENT_TOKEN, &AccountId::new(account), "", -number)?;
+        }
+        Ok(expired)
     }
 
     /// Records a service-linked role; nothing happens if it is there.

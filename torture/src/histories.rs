@@ -1,0 +1,110 @@
+//! Many callers on few gateways at once: is there, for each gateway, an order of all calls that explains
+//! every answer?
+//!
+//! The same with a layer between that breaks what the server kept right ([`crate::damage`]): the checker
+//! must see each kind of damage.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::task::JoinSet;
+
+use crate::damage::{Damage, Kind};
+use crate::generator::{self, Habits};
+use crate::lane::{Lane, Shared};
+use crate::random::Random;
+use crate::rest::{self, Judgement};
+use crate::server::{Life, Server};
+use crate::world;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server.
+    pub server: PathBuf,
+    /// Callers.
+    pub callers: usize,
+    /// Connections of each caller, used at once.
+    pub connections: usize,
+    /// Gateways.
+    pub gateways: usize,
+    /// Calls of all together.
+    pub operations: usize,
+    /// How long a change takes: the longer, the more calls meet a gateway that is `updating`.
+    pub apply_delay: String,
+    /// What determines what is called.
+    pub seed: u64,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Calls compared with the model.
+    pub compared: usize,
+    /// How long it took.
+    pub seconds: f64,
+    /// How much of it comparing took.
+    pub checking: f64,
+}
+
+/// Runs it once on a fresh data directory.
+///
+/// # Errors
+/// A history that no order explains.
+pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
+    let begun = Instant::now();
+    let server = Server { binary: options.server.clone(), directory };
+    let program = server.start(&Life::with_delay(&options.apply_delay))?;
+    let shared = load(options, program.address, Damage::none()).await?;
+    let mut lane = Lane::open(&shared, program.address).await?;
+    rest::look(&mut lane, &server.database()).await?;
+    shared.no_faults()?;
+    program.stop()?;
+    let checking = Instant::now();
+    let compared = rest::judge(&shared)?.possible()?;
+    let checking = checking.elapsed().as_secs_f64();
+    Ok(Summary { compared, seconds: begun.elapsed().as_secs_f64(), checking })
+}
+
+/// Runs it with damage, and answers the window in which the checker saw it.
+///
+/// # Errors
+/// The checker did not see it.
+pub async fn broken(options: &Options, kind: Kind, directory: PathBuf) -> Result<String> {
+    let server = Server { binary: options.server.clone(), directory };
+    let program = server.start(&Life::with_delay(&options.apply_delay))?;
+    let shared = load(options, program.address, Damage::new(kind, options.seed)).await?;
+    drop(program);
+    let done = shared.damage.borrow().done;
+    ensure!(done > 0, "no damage was done");
+    match rest::judge(&shared)? {
+        Judgement::Impossible(why) => Ok(why),
+        Judgement::Possible(compared) => bail!("{kind:?}: done {done} times, not seen in {compared} calls"),
+    }
+}
+
+async fn load(options: &Options, address: SocketAddr, damage: Damage) -> Result<Rc<Shared>> {
+    let shared = world::make(address, options.gateways, damage).await?;
+    let mut random = Random::new(options.seed);
+    let left = Rc::new(Cell::new(options.operations));
+    let mut lanes = JoinSet::new();
+    for _ in 0..options.callers * options.connections {
+        let mut lane = Lane::open(&shared, address).await?;
+        let (left, mut random) = (Rc::clone(&left), random.fork());
+        lanes.spawn_local(async move {
+            while let Some(rest) = left.get().checked_sub(1) {
+                left.set(rest);
+                generator::step(&mut lane, &mut random, Habits { deletions: 1, replays: 1 }).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(lane) = lanes.join_next().await {
+        lane.context("a caller panicked")?.context("a call was not answered")?;
+    }
+    Ok(shared)
+}

@@ -1,0 +1,166 @@
+//! Everything, one part after the other: what `make test` and `make torture` run.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::damage::Kind;
+use crate::{crash, histories, tokens};
+
+/// How much of everything.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server.
+    pub server: PathBuf,
+    /// Kills.
+    pub kills: u32,
+    /// Concurrent calls.
+    pub operations: usize,
+    /// What determines everything random.
+    pub seed: u64,
+}
+
+/// Counts what passed and what failed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Parts that passed.
+    pub passed: usize,
+    /// Parts that failed.
+    pub failed: usize,
+}
+
+impl Tally {
+    /// Runs a part in a directory of its own, which is kept if the part fails.
+    ///
+    /// # Errors
+    /// There is no place for the directory.
+    pub async fn part<F>(&mut self, name: &str, seed: u64, part: impl FnOnce(PathBuf) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<String>>,
+    {
+        let directory = tempfile::Builder::new().prefix("torture-").tempdir().context("no directory")?;
+        let begun = Instant::now();
+        match part(directory.path().to_path_buf()).await {
+            Ok(text) => {
+                eprintln!("{name}: {text} ({:.1} s)", begun.elapsed().as_secs_f64());
+                self.passed += 1;
+            }
+            Err(error) => {
+                let kept = directory.keep();
+                eprintln!("{name} FAILED, seed {seed}, data in {}:\n{error:#}", kept.display());
+                self.failed += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs everything.
+///
+/// # Errors
+/// A part could not be begun. Parts that fail are counted.
+pub async fn run(options: &Options) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let (server, seed) = (&options.server, options.seed);
+    kills(&mut tally, &crash_options(options)).await?;
+    for apply_delay in ["20ms", "1ms"] {
+        let races = histories::Options {
+            server: server.clone(),
+            callers: 64,
+            connections: 3,
+            gateways: 4,
+            operations: options.operations,
+            apply_delay: apply_delay.to_owned(),
+            seed,
+        };
+        race(&mut tally, &races).await?;
+    }
+    broken(&mut tally, server, seed).await?;
+    repeats(&mut tally, server, seed).await?;
+    Ok(tally)
+}
+
+fn crash_options(options: &Options) -> crash::Options {
+    let server = options.server.clone();
+    crash::Options { server, kills: options.kills, seed: options.seed, callers: 16, gateways: 6 }
+}
+
+/// Kills the server.
+///
+/// # Errors
+/// As [`run`].
+pub async fn kills(tally: &mut Tally, options: &crash::Options) -> Result<()> {
+    let part = |directory| async move {
+        let done = crash::run(options, directory).await?;
+        eprint!("{}", done.points.report());
+        let crash::Summary { kills, fired, requests, compared, .. } = done;
+        ensure!(kills == options.kills, "{kills} kills, not {}", options.kills);
+        Ok(format!("{kills} kills, {fired} at crash points, {requests} requests, {compared} calls compared"))
+    };
+    tally.part("kills", options.seed, part).await
+}
+
+/// Many callers at once.
+///
+/// # Errors
+/// As [`run`].
+pub async fn race(tally: &mut Tally, options: &histories::Options) -> Result<()> {
+    let part = |directory| async move {
+        let done = histories::run(options, directory).await?;
+        let (compared, checking) = (done.compared, done.checking);
+        Ok(format!("{} callers, {compared} calls, compared in {checking:.2} s", options.callers))
+    };
+    let name = format!("histories, changes take {}", options.apply_delay);
+    tally.part(&name, options.seed, part).await
+}
+
+/// Each kind of damage must be seen.
+///
+/// # Errors
+/// As [`run`].
+pub async fn broken(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
+    for kind in Kind::ALL {
+        let options = &histories::Options {
+            server: server.to_owned(),
+            callers: 4,
+            connections: 2,
+            gateways: 2,
+            operations: 3_000,
+            // Much is accepted: a fault shows in what is.
+            apply_delay: "1ms".to_owned(),
+            seed,
+        };
+        let part = |directory| async move {
+            let window = histories::broken(options, kind, directory).await?;
+            let calls = window.lines().next().unwrap_or_default().trim_end_matches(':').to_owned();
+            Ok(format!("seen, as it must be: {calls}"))
+        };
+        tally.part(&format!("broken {kind:?}"), seed, part).await?;
+    }
+    Ok(())
+}
+
+/// ClientTokens.
+///
+/// # Errors
+/// As [`run`].
+pub async fn repeats(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
+    let at_once =
+        |directory| async { tokens::at_once(server, directory).await.map(|()| "one effect".into()) };
+    tally.part("tokens at once", seed, at_once).await?;
+    let mismatch = |directory| async { tokens::mismatch(server, directory).await.map(|()| "refused".into()) };
+    tally.part("tokens mismatch", seed, mismatch).await?;
+    let left_free = |directory| async { tokens::left_free(server, directory).await.map(|()| "free".into()) };
+    tally.part("tokens of refused calls", seed, left_free).await?;
+    let bounded = |directory| async { tokens::bounded(server, directory).await.map(|()| "they end".into()) };
+    tally.part("tokens bounded", seed, bounded).await?;
+    let after_commit = |directory| async {
+        match tokens::after_commit(server, directory).await? {
+            0 => Ok("left out: this server has no crash points".into()),
+            deaths => Ok(format!("{deaths} deaths between commit and answer, each repeat got the result")),
+        }
+    };
+    tally.part("tokens after the commit", seed, after_commit).await
+}
