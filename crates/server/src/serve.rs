@@ -22,7 +22,7 @@ use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
@@ -81,15 +81,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     start_log(config.log_json)?;
     let mut signals = Signals::new()?;
     let running = start(config).await?;
-    let mut out = std::io::stdout();
-    if let Some(welcome) = &running.welcome {
-        writeln!(out, "{welcome}")?;
-    }
-    writeln!(out, "listening on {}", running.endpoint)?;
-    if let Some(admin) = &running.admin {
-        writeln!(out, "admin on {admin}")?;
-    }
-    out.flush()?;
+    say_where(&running);
     tell_systemd(NotifyState::Ready);
     signals.next().await;
     info!(
@@ -99,6 +91,24 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     tell_systemd(NotifyState::Stopping);
     let orderly = running.stop_unless(signals.next()).await?;
     Ok(if orderly { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
+/// read the line it was waiting for may have gone.
+fn say_where(running: &Running) {
+    let mut text = String::new();
+    if let Some(welcome) = &running.welcome {
+        text.push_str(welcome);
+        text.push('\n');
+    }
+    text.push_str(&format!("listening on {}\n", running.endpoint));
+    if let Some(admin) = &running.admin {
+        text.push_str(&format!("admin on {admin}\n"));
+    }
+    let mut out = std::io::stdout();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        warn!(%error, "nobody reads standard output");
+    }
 }
 
 /// Starts the service.
