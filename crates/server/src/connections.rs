@@ -18,9 +18,9 @@
 //! | bodies longer than that: [`BODIES_KIB`] | 64 MiB |
 //! | answers longer than that, until the client has taken them: [`ANSWERS_BYTES`] | 64 MiB |
 //!
-//! With all 10,000 places that is 1.25 GiB + 192 MiB = 1.44 GiB in the worst case that anybody can make;
+//! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can make;
 //! parsing a long body takes a few times its length for as long as one thread works on it. What an idle
-//! connection takes is measured by `tests/overload.rs`: 20 KiB or so.
+//! connection takes is measured by `tests/overload.rs`: 33 KiB.
 //!
 //! Who needs a place for a long head or body waits within the time that heads and bodies have anyway and
 //! is then answered 503 `ServiceUnavailable`.

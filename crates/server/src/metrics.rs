@@ -61,7 +61,7 @@ struct Counts {
 pub struct Buckets {
     /// Sum of all observations, seconds.
     pub sum: f64,
-    /// Each bucket by itself; the last bound is [`f64::MAX`].
+    /// Each bucket by itself; the last bound is [`f64::INFINITY`].
     pub counts: Vec<(f64, u64)>,
 }
 
@@ -125,7 +125,7 @@ impl Counts {
 
     fn times(&self) -> Buckets {
         let bounds =
-            BOUNDS_NS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64()).chain([f64::MAX]);
+            BOUNDS_NS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64()).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
         let sum = Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)).as_secs_f64();
         Buckets { sum, counts: bounds.zip(counts).collect() }
@@ -342,5 +342,58 @@ impl Process {
         let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         // The directory itself was one of them.
         Self { resident: kib.unwrap_or(0) * 1024, files: (files as u64).saturating_sub(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn answer(operation: Option<&'static Operation>, refusal: Option<&'static Code>) -> Response {
+        let code = refusal.map(|code| code.code.to_owned());
+        let (status, body) = (200, Vec::new());
+        Response { status, content_type: "", body, request_id: String::new(), code, refusal, operation }
+    }
+
+    #[test]
+    fn answers_are_counted_by_operation_and_code() {
+        let metrics = Metrics::new();
+        let last = operation::ALL.last().copied();
+        for took in [0, 99_999, 100_000, 100_001, 3_000_000_000, u64::MAX] {
+            metrics.answered(&answer(last, None), Duration::from_nanos(took));
+        }
+        // Two entries of the catalogue with one code.
+        for code in [&catalogue::REQUEST_MALFORMED, &catalogue::CLIENT_TOKEN, &catalogue::MISSING] {
+            metrics.answered(&answer(None, Some(code)), Duration::ZERO);
+        }
+        let series: Vec<_> = metrics.series().filter(|(_, counts)| !counts.by_code().is_empty()).collect();
+        assert_eq!(series.len(), 2);
+        assert_eq!(series[0].0.map(|known| known.action), last.map(|known| known.action));
+        assert_eq!(series[0].1.by_code(), [("OK", 6)]);
+        let buckets: Vec<u64> = series[0].1.times().counts.iter().map(|(_, count)| *count).collect();
+        assert_eq!((buckets[0], buckets[1], buckets[14], buckets[15]), (3, 1, 1, 1));
+        let mut codes = series[1].1.by_code();
+        codes.sort_unstable();
+        assert_eq!(codes, [("InvalidParameter", 2), ("Missing<Param>", 1)]);
+    }
+
+    #[test]
+    fn counting_is_cheap() {
+        const TIMES: u32 = 200_000;
+        let metrics = Metrics::new();
+        let granted = answer(operation::ALL.last().copied(), None);
+        let refused = answer(None, catalogue::ALL.last().copied());
+        for (what, answer) in [("granted", granted), ("refused", refused)] {
+            let begun = Instant::now();
+            for number in 0..TIMES {
+                metrics
+                    .answered(std::hint::black_box(&answer), Duration::from_nanos(u64::from(number) * 100));
+            }
+            let each = begun.elapsed() / TIMES;
+            println!("counting an answer ({what}): {each:?}");
+            assert!(each < Duration::from_micros(20), "{each:?}");
+        }
     }
 }

@@ -90,6 +90,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "admin on {admin}")?;
     }
     out.flush()?;
+    info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
     signals.next().await;
     info!(
