@@ -89,6 +89,8 @@ pub enum Stop {
     No,
     /// What was accepted is answered.
     Orderly,
+    /// As before, and TLS handshakes that are not done end.
+    Shaken,
     /// Everything ends.
     Now,
 }
@@ -119,6 +121,8 @@ struct Slot {
     large: AtomicBool,
     /// The head waits for a place.
     waits: AtomicBool,
+    /// TLS is being agreed on.
+    shaking: AtomicBool,
     /// Since the stop began nothing was found in the socket.
     drained: AtomicBool,
     /// Place in [`Connections::open`].
@@ -253,6 +257,7 @@ impl Connections {
             heads: AtomicU32::new(0),
             large: AtomicBool::new(false),
             waits: AtomicBool::new(false),
+            shaking: AtomicBool::new(false),
             drained: AtomicBool::new(false),
             index: AtomicUsize::new(open.len()),
             told: Notify::new(),
@@ -320,6 +325,14 @@ impl Connection {
         .await
     }
 
+    /// [`Connection::drive`] of a TLS handshake.
+    pub async fn shake<F: Future + Unpin>(&self, handshake: &mut F) -> End<F::Output> {
+        self.slot.shaking.store(true, Ordering::SeqCst);
+        let end = self.drive(handshake).await;
+        self.slot.shaking.store(false, Ordering::SeqCst);
+        end
+    }
+
     /// Whether the client's head waited for a place until its time was over.
     #[must_use]
     pub fn head_got_no_place(&self) -> bool {
@@ -334,6 +347,7 @@ impl Connection {
         match self.all.stop.load(Ordering::SeqCst) {
             stop if stop == Stop::No as u8 => false,
             stop if stop == Stop::Now as u8 => true,
+            stop if self.slot.shaking.load(Ordering::SeqCst) => stop == Stop::Shaken as u8,
             _ => kind == IDLE && self.slot.drained.load(Ordering::SeqCst),
         }
     }
