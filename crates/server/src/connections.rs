@@ -40,7 +40,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// Connections open at once, if the process may open as many files.
 pub const PLACES: usize = 10_000;
@@ -507,7 +507,6 @@ impl<S: Socket> Watched<S> {
         if polled.is_pending() {
             let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(ANSWER_TIME)));
             if stalled.as_mut().poll(context).is_ready() {
-                debug!("a client did not take its answer");
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }

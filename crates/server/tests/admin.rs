@@ -166,6 +166,25 @@ async fn an_admin_address_that_cannot_be_had_is_an_error() {
     assert_eq!(Server::start(&["--admin-listen", "off"]).admin, None);
 }
 
+/// systemd is told when the service listens and when it begins to stop (`Type=notify`).
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let heard = async || {
+        let mut text = [0; 256];
+        let read = tokio::time::timeout(PATIENCE, socket.recv(&mut text)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&text[..read]).trim().to_owned()
+    };
+    let mut server = Server::start_with(&[], &[("NOTIFY_SOCKET", &path)]);
+    assert_eq!(heard().await, "READY=1");
+    server.well_behaved(1).await;
+    server.signal("TERM");
+    assert_eq!(heard().await, "STOPPING=1");
+    assert!(server.ended().await.success());
+}
+
 /// In JSON mode every line is an object; those of requests have the id that the caller got; no line has a secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_json_with_request_ids_and_without_secrets() {
