@@ -374,6 +374,53 @@ mod tests {
         assert!(Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).is_err());
     }
 
+    /// The names that serde would accept.
+    fn keys<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let error = toml::from_str::<T>("no_such_key = 1").unwrap_err().to_string();
+        let (_, expected) = error.split_once("expected one of ").unwrap();
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_example_names_every_key() {
+        let text = include_str!("../../../dist/tongguan.toml");
+        // As it is, it sets nothing; uncommented, everything.
+        assert!(toml::from_str::<toml::Table>(text).unwrap().is_empty());
+        let set: String = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') => {
+                    rest
+                }
+                _ => line,
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file: File = toml::from_str(&set).unwrap();
+        assert_eq!(file.principal.len(), 3);
+        let table: toml::Table = toml::from_str(&set).unwrap();
+        for key in keys::<File>() {
+            assert!(table.contains_key(&key), "the example has no {key}");
+        }
+        let principals = table["principal"].as_array().unwrap();
+        for key in keys::<PrincipalEntry>() {
+            let named = principals.iter().any(|principal| principal.get(&key).is_some());
+            assert!(named, "no principal of the example has {key}");
+        }
+        let mut quotas = Quotas::default();
+        for (name, value) in &file.quota {
+            let before = quotas.clone();
+            quotas.set(name, *value).unwrap();
+            assert_eq!(quotas, before, "{name} is not the default");
+        }
+        // What it calls the default is the default.
+        let defaults = Config::default();
+        assert_eq!(file.listen, Some(defaults.listen));
+        assert_eq!(file.apply_delay, Some(defaults.apply_delay));
+        assert_eq!(file.region, Some(defaults.region));
+        assert_eq!(file.data_dir, Some(defaults.data_dir));
+    }
+
     #[test]
     fn who_listens_for_others_has_a_rate() {
         let of = |per_second: u32, burst: u32| {

@@ -55,6 +55,8 @@ const HEAD_TIME: Duration = Duration::from_secs(75);
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// For a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// For a TLS handshake when the service stops.
+const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
 /// For accepted requests to be answered when the service stops.
 pub const STOP_TIME: Duration = Duration::from_secs(10);
 
@@ -135,7 +137,10 @@ pub async fn listen(listener: TcpListener, server: Arc<Server>, mut stop: watch:
             warn!(%error, "connections that were not accepted yet are lost");
         }
         server.connections.stop(Stop::Orderly);
-        server.connections.all_ended().await;
+        if timeout(STOP_HANDSHAKE_TIME, server.connections.all_ended()).await.is_err() {
+            server.connections.stop(Stop::Shaken);
+            server.connections.all_ended().await;
+        }
     };
     tokio::select! {
         ended = timeout(STOP_TIME, in_time) => if ended.is_err() {
@@ -177,7 +182,7 @@ fn begin(server: &Arc<Server>, connection: Connection, stream: TcpStream, addres
             return serve(stream, peer(address, false), &server, connection).await;
         };
         let mut handshake = Box::pin(timeout(HANDSHAKE_TIME, tls.accept(stream)));
-        let shaken = connection.drive(&mut handshake).await;
+        let shaken = connection.shake(&mut handshake).await;
         drop(handshake);
         match shaken {
             End::Done(Ok(Ok(stream))) => serve(stream, peer(address, true), &server, connection).await,

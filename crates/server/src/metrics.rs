@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use tongguan_service::catalogue::{self, Code};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
-use tongguan_store::{EXPIRY_DAYS, Overview};
+use tongguan_store::{COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
 
 use crate::connections::Connections;
 
@@ -61,7 +61,7 @@ struct Counts {
 pub struct Buckets {
     /// Sum of all observations, seconds.
     pub sum: f64,
-    /// Each bucket by itself; the last bound is [`f64::MAX`].
+    /// Each bucket by itself; the last bound is [`f64::INFINITY`].
     pub counts: Vec<(f64, u64)>,
 }
 
@@ -125,7 +125,7 @@ impl Counts {
 
     fn times(&self) -> Buckets {
         let bounds =
-            BOUNDS_NS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64()).chain([f64::MAX]);
+            BOUNDS_NS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64()).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
         let sum = Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)).as_secs_f64();
         Buckets { sum, counts: bounds.zip(counts).collect() }
@@ -149,7 +149,7 @@ struct Scrape {
     evicted: u64,
     throttled: u64,
     nonces: u64,
-    store: tongguan_store::WriterStats,
+    store: WriterStats,
     overview: Option<Overview>,
     process: Process,
     started: f64,
@@ -212,6 +212,12 @@ impl Collector for Scrape {
             "Audit records of reads and refusals written.",
             self.store.audit_records,
         )?;
+        to.histogram(
+            "tongguan_store_commit_seconds",
+            "Groups of changes, from the first statement to the end of the sync.",
+            &commits(&self.store),
+        )?;
+        to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)?;
         if let Some(overview) = &self.overview {
             encode_overview(&mut to, overview)?;
         }
@@ -272,7 +278,23 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
         ],
     )?;
     to.gauge("tongguan_intents", "Changes accepted and not applied yet.", overview.intents)?;
-    to.gauge("tongguan_intents_failing", "Those of them whose last try failed.", overview.intents_failing)?;
+    to.gauge(
+        "tongguan_intents_failing",
+        "Those of them of which a try has failed.",
+        overview.intents_failing,
+    )?;
+    let faults = &overview.faults;
+    to.gauges(
+        "tongguan_faults",
+        "Changes that could not be applied, by what became of them; `tongguan status` names them.",
+        "outcome",
+        &[
+            ("retrying", faults.retrying),
+            ("withdrawing", faults.withdrawing),
+            ("withdrawn", faults.withdrawn),
+            ("diverged", faults.diverged),
+        ],
+    )?;
     let mut oldest = to.0.encode_descriptor(
         "tongguan_oldest_intent_age_seconds",
         "How long the oldest of them has waited; 0 if there is none.",
@@ -291,6 +313,13 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
         "within",
         &counts,
     )
+}
+
+/// The store's commit times, as a histogram.
+fn commits(stats: &WriterStats) -> Buckets {
+    let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
+    let bounds = COMMIT_BOUNDS_US.iter().map(|us| seconds(*us)).chain([f64::MAX]);
+    Buckets { sum: seconds(stats.commit_us), counts: bounds.zip(stats.commits).collect() }
 }
 
 fn encode_buckets(mut encoder: MetricEncoder<'_>, buckets: &Buckets) -> Result<(), Error> {
@@ -320,7 +349,6 @@ impl Writer<'_> {
     }
 
     /// A histogram whose counts somebody else keeps.
-    #[expect(dead_code, reason = "the store's commit latency is to be told this way")]
     fn histogram(&mut self, name: &str, help: &str, buckets: &Buckets) -> Result<(), Error> {
         encode_buckets(self.0.encode_descriptor(name, help, None, MetricType::Histogram)?, buckets)
     }
@@ -342,5 +370,58 @@ impl Process {
         let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         // The directory itself was one of them.
         Self { resident: kib.unwrap_or(0) * 1024, files: (files as u64).saturating_sub(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn answer(operation: Option<&'static Operation>, refusal: Option<&'static Code>) -> Response {
+        let code = refusal.map(|code| code.code.to_owned());
+        let (status, body) = (200, Vec::new());
+        Response { status, content_type: "", body, request_id: String::new(), code, refusal, operation }
+    }
+
+    #[test]
+    fn answers_are_counted_by_operation_and_code() {
+        let metrics = Metrics::new();
+        let last = operation::ALL.last().copied();
+        for took in [0, 99_999, 100_000, 100_001, 3_000_000_000, u64::MAX] {
+            metrics.answered(&answer(last, None), Duration::from_nanos(took));
+        }
+        // Two entries of the catalogue with one code.
+        for code in [&catalogue::REQUEST_MALFORMED, &catalogue::CLIENT_TOKEN, &catalogue::MISSING] {
+            metrics.answered(&answer(None, Some(code)), Duration::ZERO);
+        }
+        let series: Vec<_> = metrics.series().filter(|(_, counts)| !counts.by_code().is_empty()).collect();
+        assert_eq!(series.len(), 2);
+        assert_eq!(series[0].0.map(|known| known.action), last.map(|known| known.action));
+        assert_eq!(series[0].1.by_code(), [("OK", 6)]);
+        let buckets: Vec<u64> = series[0].1.times().counts.iter().map(|(_, count)| *count).collect();
+        assert_eq!((buckets[0], buckets[1], buckets[14], buckets[15]), (3, 1, 1, 1));
+        let mut codes = series[1].1.by_code();
+        codes.sort_unstable();
+        assert_eq!(codes, [("InvalidParameter", 2), ("Missing<Param>", 1)]);
+    }
+
+    #[test]
+    fn counting_is_cheap() {
+        const TIMES: u32 = 200_000;
+        let metrics = Metrics::new();
+        let granted = answer(operation::ALL.last().copied(), None);
+        let refused = answer(None, catalogue::ALL.last().copied());
+        for (what, answer) in [("granted", granted), ("refused", refused)] {
+            let begun = Instant::now();
+            for number in 0..TIMES {
+                metrics
+                    .answered(std::hint::black_box(&answer), Duration::from_nanos(u64::from(number) * 100));
+            }
+            let each = begun.elapsed() / TIMES;
+            println!("counting an answer ({what}): {each:?}");
+            assert!(each < Duration::from_micros(20), "{each:?}");
+        }
     }
 }

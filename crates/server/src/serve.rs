@@ -82,6 +82,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let running = start(config).await?;
     say_where(&running);
+    info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
     signals.next().await;
     info!(

@@ -35,7 +35,7 @@ pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
 pub use nonce::{Moment, NonceError, NonceLog};
-pub use overview::{CertificateCounts, EXPIRY_DAYS, GatewayCounts, Overview};
+pub use overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,

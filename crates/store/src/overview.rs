@@ -19,10 +19,25 @@ pub struct Overview {
     pub intents: u64,
     /// How long the oldest of them has waited, milliseconds; 0 if there is none.
     pub oldest_intent_ms: u64,
-    /// Those of them whose last try failed.
+    /// Those of them of which a try has failed.
     pub intents_failing: u64,
+    /// Changes that could not be applied, by what became of them.
+    pub faults: FaultCounts,
     /// Issued certificates by time to their expiry.
     pub certificates: CertificateCounts,
+}
+
+/// Changes that could not be applied (see [`crate::FaultOutcome`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FaultCounts {
+    /// Tried on, without end.
+    pub retrying: u64,
+    /// What was applied before is being brought back.
+    pub withdrawing: u64,
+    /// What was applied before is in force again.
+    pub withdrawn: u64,
+    /// Bringing it back failed too.
+    pub diverged: u64,
 }
 
 /// Gateways by status.
@@ -83,7 +98,27 @@ impl Snapshot<'_> {
                 })
             })?;
         let certificates = self.certificates_by_expiry(now_ms.div_euclid(1000))?;
-        Ok(Overview { gateways, intents, oldest_intent_ms, intents_failing, certificates })
+        let faults = self.faults_by_outcome()?;
+        Ok(Overview { gateways, intents, oldest_intent_ms, intents_failing, faults, certificates })
+    }
+
+    fn faults_by_outcome(&self) -> Result<FaultCounts, StoreError> {
+        let counts = self
+            .connection()
+            .prepare_cached(
+                "SELECT count(*) FILTER (WHERE outcome = 'retrying'), \
+                 count(*) FILTER (WHERE outcome = 'withdrawing'), count(*) FILTER (WHERE outcome = 'withdrawn'), \
+                 count(*) FILTER (WHERE outcome = 'diverged') FROM fault",
+            )?
+            .query_row([], |row| {
+                Ok(FaultCounts {
+                    retrying: number(row, 0)?,
+                    withdrawing: number(row, 1)?,
+                    withdrawn: number(row, 2)?,
+                    diverged: number(row, 3)?,
+                })
+            })?;
+        Ok(counts)
     }
 
     fn certificates_by_expiry(&self, now: i64) -> Result<CertificateCounts, StoreError> {
@@ -188,6 +223,7 @@ mod tests {
         let (_directory, store) = store(&sql);
         let overview = store.read(|snapshot| snapshot.overview(NOW * 1000)).unwrap();
         let expected = Overview {
+            faults: FaultCounts::default(),
             gateways: GatewayCounts { init: 1, provisioning: 2, updating: 3, active: 4, deleting: 5 },
             intents: 2,
             oldest_intent_ms: 10_000,

@@ -38,6 +38,11 @@ pub struct Server {
 impl Server {
     /// Starts it with further arguments.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts it with further arguments and environment.
+    pub fn start_with(arguments: &[&str], environment: &[(&str, &std::path::Path)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("tongguan.toml");
         let other = format!(
@@ -58,6 +63,7 @@ impl Server {
         }
         command.env("TONGGUAN_ACCESS_KEY_ID", KEY).env("TONGGUAN_ACCESS_KEY_SECRET", SECRET);
         command.env("TONGGUAN_ACCOUNT_ID", "1234567890123456").env("TONGGUAN_LOG", "debug");
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
