@@ -125,6 +125,7 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'vpc', account, region, -count(*) FROM vpc GROUP BY account, region UNION ALL \
          SELECT 'vswitch', account, region, -count(*) FROM vswitch GROUP BY account, region UNION ALL \
          SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
+         SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
