@@ -210,12 +210,7 @@ impl Run<'_> {
 
     /// Empty slots get gateways, and what is of one round is forgotten.
     async fn next_round(&mut self, lane: &mut Lane) -> Result<()> {
-        {
-            let mut record = self.shared.record.borrow_mut();
-            record.tokens.clear();
-            record.creations.clear();
-            record.sent.clear();
-        }
+        self.shared.record.borrow_mut().next_round();
         let slots = self.shared.slots.borrow().clone();
         for (number, slot) in slots.into_iter().enumerate() {
             let gone = self.shared.record.borrow().tracks[slot.track].gone;
