@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run test unit conformance torture torture-short torture-build lint bench docs demo clean tools
+.PHONY: run test unit conformance torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN)
@@ -48,10 +48,20 @@ bench: tools
 	$(CARGO) build --release --locked -p tongguan
 	$(CARGO) run --release --locked -p tongguan-bench -- $(BENCH_ARGS)
 
+## fuzz: each target (or TARGET=x) under libFuzzer for SECONDS of CPU time; fuzz/README.md says more
+fuzz: SECONDS := 600
+fuzz: tools
+	SECONDS_EACH=$(SECONDS) TARGET=$(TARGET) fuzz/run
+
+## mutations: COUNT mutated copies of the recorded requests against the running server
+mutations: COUNT := 100000
+mutations: tools
+	MUTATIONS=$(COUNT) $(CARGO) test --locked -p tongguan --test mutations -- --nocapture
+
 ## docs: make the reference page anew from the table of operations
 docs: tools
-	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/operations.md.new
-	mv docs/operations.md.new docs/operations.md
+	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/reference.md.new
+	mv docs/reference.md.new docs/reference.md
 
 $(BIN): tools
 	$(CARGO) build --release --locked -p tongguan

@@ -59,7 +59,8 @@ impl Server {
     pub(crate) fn start(&self, directory: &Path) -> Result<Program> {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let mut command = Command::new(&self.binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--data-dir"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
+        command.args(["--apply-delay", "0", "--data-dir"]);
         command.arg(directory);
         for quota in QUOTAS {
             command.args(["--quota", quota]);

@@ -77,7 +77,7 @@ class Server:
         return self.endpoint.split("://", 1)[1]
 
     def command(self):
-        command = [binary(), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data)]
+        command = [binary(), "serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir", str(self.data)]
         if self.config:
             make_rsa_key(self.directory)
             command += ["--config", str(config_toml(self.directory))]

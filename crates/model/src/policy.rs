@@ -104,7 +104,8 @@ impl Policy {
     /// `Statement` or a bare object there, empty arrays, an action that is
     /// neither `*` nor `<ram-code>:<operation>`, a resource that is neither `*`
     /// nor begins with `acs:`. `Sid` is accepted and without effect, and so are
-    /// numbers and booleans without quotes as condition values.
+    /// numbers (of at most 15 digits, if not a whole number of 64 bits) and booleans
+    /// without quotes as condition values.
     ///
     /// # Errors
     /// The first [`PolicyError`] found, top down.

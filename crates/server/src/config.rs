@@ -1,5 +1,7 @@
 //! Configuration: command line over environment over file over defaults.
 
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -10,6 +12,7 @@ use tongguan_dataplane::ApplyDelay;
 use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_rpc::Secret;
+use tongguan_service::throttle::Rate;
 
 /// Serve the API on the embedded store.
 #[derive(Debug, Default, Args)]
@@ -50,6 +53,15 @@ pub struct ServeArgs {
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
+    /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default: 127.0.0.1:8081]
+    #[arg(long, env = "TONGGUAN_ADMIN_LISTEN", value_name = "HOST:PORT|off")]
+    admin_listen: Option<String>,
+    /// Requests per second of each account, or `off` [default: off on a loopback address, else 1000]
+    #[arg(long, env = "TONGGUAN_RATE_LIMIT", value_name = "N|off")]
+    rate_limit: Option<String>,
+    /// Requests of an account at once after a rest [default: twice the rate limit]
+    #[arg(long, env = "TONGGUAN_RATE_BURST", value_name = "N")]
+    rate_burst: Option<NonZeroU32>,
 }
 
 /// The configuration file. Unknown keys are refused, since a misspelt limit is no limit.
@@ -66,6 +78,9 @@ struct File {
     address_pool: Option<String>,
     master_key_file: Option<PathBuf>,
     log_json: Option<bool>,
+    admin_listen: Option<TextOrNumber>,
+    rate_limit: Option<TextOrNumber>,
+    rate_burst: Option<NonZeroU32>,
     account_id: Option<String>,
     access_key_id: Option<String>,
     access_key_secret: Option<String>,
@@ -73,6 +88,34 @@ struct File {
     quota: std::collections::BTreeMap<String, u64>,
     #[serde(default)]
     principal: Vec<PrincipalEntry>,
+}
+
+/// A value that is a number or a word, such as `off`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum TextOrNumber {
+    Text(String),
+    Number(u32),
+}
+
+impl From<TextOrNumber> for String {
+    fn from(value: TextOrNumber) -> Self {
+        match value {
+            TextOrNumber::Text(text) => text,
+            TextOrNumber::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// Where the admin listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminListen {
+    /// Nowhere.
+    Off,
+    /// At its usual place, or on a free port if that is taken.
+    Default,
+    /// Here.
+    At(String),
 }
 
 /// A principal of the configuration file: an access key and what its owner may do.
@@ -135,6 +178,10 @@ pub struct Config {
     pub master_key_file: Option<PathBuf>,
     /// Log lines as JSON.
     pub log_json: bool,
+    /// The admin listener.
+    pub admin_listen: AdminListen,
+    /// Requests per second of each account.
+    pub rate: Option<Rate>,
     /// Account of the root key.
     pub account_id: Option<String>,
     /// Root key given from outside.
@@ -160,6 +207,8 @@ impl Default for Config {
             address_pool: None,
             master_key_file: None,
             log_json: false,
+            admin_listen: AdminListen::Off,
+            rate: None,
             account_id: None,
             access_key_id: None,
             access_key_secret: None,
@@ -197,8 +246,11 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
+        let listen = args.listen.or(file.listen).unwrap_or(defaults.listen);
+        let rate_limit = args.rate_limit.or(file.rate_limit.map(String::from));
+        let rate = rate(&listen, rate_limit.as_deref(), args.rate_burst.or(file.rate_burst))?;
         Ok(Self {
-            listen: args.listen.or(file.listen).unwrap_or(defaults.listen),
+            listen,
             data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
             apply_delay: args.apply_delay.or(file.apply_delay).unwrap_or(defaults.apply_delay),
             tls,
@@ -208,6 +260,8 @@ impl Config {
             address_pool: args.address_pool.or(file.address_pool),
             master_key_file: args.master_key_file.or(file.master_key_file),
             log_json: args.log_json || file.log_json.unwrap_or(false),
+            admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
+            rate,
             account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
             access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
             access_key_secret: environment("TONGGUAN_ACCESS_KEY_SECRET")
@@ -234,6 +288,44 @@ impl Config {
         pool.map(|pool| pool.parse().with_context(|| format!("address_pool `{pool}` is no CIDR block")))
             .transpose()
     }
+}
+
+fn admin_listen(text: Option<String>) -> AdminListen {
+    match text {
+        None => AdminListen::Default,
+        Some(text) if text == "off" => AdminListen::Off,
+        Some(text) if text.parse::<u16>().is_ok() => AdminListen::At(format!("127.0.0.1:{text}")),
+        Some(text) => AdminListen::At(text),
+    }
+}
+
+/// The rate of each account. Whoever listens for others than itself has one unless it says `off`.
+fn rate(listen: &str, limit: Option<&str>, burst: Option<NonZeroU32>) -> anyhow::Result<Option<Rate>> {
+    const ELSEWHERE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+    let per_second =
+        match limit {
+            Some("off") => None,
+            Some(text) => Some(text.parse().with_context(|| {
+                format!("rate_limit `{text}` is neither a whole number above 0 nor `off`")
+            })?),
+            None if is_loopback(listen) => None,
+            None => Some(ELSEWHERE),
+        };
+    match (per_second, burst) {
+        (None, Some(_)) if limit.is_none() => bail!("rate_burst needs rate_limit on a loopback address"),
+        (None, _) => Ok(None),
+        (Some(per_second), burst) => {
+            let burst = burst.unwrap_or(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
+            Ok(Some(Rate { per_second, burst }))
+        }
+    }
+}
+
+/// Whether this `HOST:PORT` can be reached from this machine alone.
+fn is_loopback(listen: &str) -> bool {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Secrets do not belong on a command line: root credentials come from the environment or the file.
@@ -280,6 +372,40 @@ mod tests {
         assert_eq!(config.principals[0].rsa_public_key_file, Some(directory.path().join("k.pem")));
         std::fs::write(&path, "lisen = 'x'\n").unwrap();
         assert!(Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).is_err());
+    }
+
+    #[test]
+    fn who_listens_for_others_has_a_rate() {
+        let of = |per_second: u32, burst: u32| {
+            Some(Rate { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() })
+        };
+        for (listen, limit, burst, expected) in [
+            ("127.0.0.1:8080", None, None, None),
+            ("[::1]:8080", None, None, None),
+            ("localhost:0", None, None, None),
+            ("0.0.0.0:8080", None, None, of(1_000, 2_000)),
+            ("[::]:8080", None, Some(7), of(1_000, 7)),
+            ("example.com:80", Some("off"), Some(7), None),
+            ("127.0.0.1:0", Some("5"), None, of(5, 10)),
+        ] {
+            let burst = burst.and_then(NonZeroU32::new);
+            assert_eq!(rate(listen, limit, burst).unwrap(), expected, "{listen} {limit:?}");
+        }
+        for (limit, burst) in [(Some("0"), None), (Some("many"), None), (None, NonZeroU32::new(1))] {
+            assert!(rate("127.0.0.1:0", limit, burst).is_err(), "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn a_bare_admin_port_is_on_the_loopback_address() {
+        for (text, expected) in [
+            (None, AdminListen::Default),
+            (Some("off"), AdminListen::Off),
+            (Some("9000"), AdminListen::At("127.0.0.1:9000".into())),
+            (Some("[::]:9000"), AdminListen::At("[::]:9000".into())),
+        ] {
+            assert_eq!(admin_listen(text.map(str::to_owned)), expected);
+        }
     }
 
     #[test]

@@ -1,40 +1,50 @@
 //! The listener: HTTP/1.1 and TLS, with a limit on everything a stranger can send.
 //!
 //! No rule of the API stands here: a request's bytes go to the service, its answer's bytes go out.
+//! How many connections there may be and what they may keep in memory stands in [`crate::connections`].
+//!
+//! # Stop
+//!
+//! The listener is closed; connections that its queue still holds are taken. A request whose head was
+//! read, or whose bytes had come before that, is answered; connections without one end at once. After
+//! [`STOP_TIME`] the rest ends too. [`Stop::Now`] ends all at once.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use fail::fail_point;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use futures_util::FutureExt as _;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tongguan_rpc::HttpRequest;
 use tongguan_service::gate::Peer;
 use tongguan_service::{Service, catalogue};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
-/// Connections open at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 10_000;
-/// Bytes of a request's head: certificates can make the query long.
-const HEAD_BYTES: usize = 256 * 1024;
+use crate::connections::{
+    Connection, Connections, End, FREE_BYTES, HEAD_BYTES, Reporter, Socket, Stop, Watched,
+};
+use crate::metrics::Metrics;
+
 /// Header fields of a request.
 const HEADERS: usize = 100;
 /// Bytes of a request's body.
@@ -46,7 +56,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 /// For a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For accepted requests to be answered when the service stops.
-const STOP_TIME: Duration = Duration::from_secs(10);
+pub const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// Reads certificate and key of a TLS listener.
 pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
@@ -63,128 +73,300 @@ pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// Connections that the kernel keeps for us until we accept them, if it may (`net.core.somaxconn`).
+const BACKLOG: u32 = 4_096;
+
+/// Listens on `HOST:PORT`.
+///
+/// # Errors
+/// The name is not known, or none of its addresses can be had.
+pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
+    let mut failed = None;
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into()))
+}
+
+/// What every connection of the listener serves.
+pub struct Server {
+    /// Where requests go.
+    pub service: Arc<Service>,
+    /// The connections.
+    pub connections: Arc<Connections>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// TLS, if the listener speaks it.
+    pub tls: Option<TlsAcceptor>,
+}
+
 /// Accepts connections until told to stop, then lets accepted requests end.
-pub async fn listen(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    service: Arc<Service>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+pub async fn listen(listener: TcpListener, server: Arc<Server>, mut stop: watch::Receiver<Stop>) {
     loop {
         let accepted = tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener, &places) => accepted,
+            biased;
+            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
+            accepted = listener.accept() => accepted,
         };
-        let Some((stream, address, place)) = accepted else { continue };
-        let (service, tls, watcher) = (Arc::clone(&service), tls.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            match tls {
-                None => serve(stream, peer(address, false), service, watcher).await,
-                Some(tls) => match timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, peer(address, true), service, watcher).await,
-                    Ok(Err(error)) => debug!(%address, %error, "TLS handshake failed"),
-                    Err(_) => debug!(%address, "TLS handshake took too long"),
-                },
+        match accepted {
+            Ok((stream, address)) => {
+                let entered = tokio::select! {
+                    biased;
+                    connection = server.connections.enter() => connection,
+                    _ = stop.wait_for(|stop| *stop == Stop::Now) => break,
+                };
+                begin(&server, entered, stream, address);
             }
-            drop(place);
-        });
+            Err(error) => {
+                const PAUSE: Duration = Duration::from_millis(50);
+                // Out of file descriptors, most likely: give connections time to end.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
-    drop(listener);
-    if timeout(STOP_TIME, graceful.shutdown()).await.is_err() {
-        warn!("some connections did not end in time");
+    let in_time = async {
+        if let Err(error) = take_the_queue(listener, &server).await {
+            warn!(%error, "connections that were not accepted yet are lost");
+        }
+        server.connections.stop(Stop::Orderly);
+        server.connections.all_ended().await;
+    };
+    tokio::select! {
+        ended = timeout(STOP_TIME, in_time) => if ended.is_err() {
+            warn!(connections = server.connections.open(), "some connections did not end in time");
+        },
+        _ = stop.wait_for(|stop| *stop == Stop::Now) => {
+            warn!(connections = server.connections.open(), "told to end at once");
+        }
     }
+    server.connections.stop(Stop::Now);
+}
+
+/// Accepts what the kernel has accepted for us, and closes the listener.
+async fn take_the_queue(listener: TcpListener, server: &Arc<Server>) -> std::io::Result<()> {
+    // Not through the runtime, which knows only of connections that an event has told it of.
+    let listener = listener.into_std()?;
+    loop {
+        match listener.accept() {
+            Ok((stream, address)) => {
+                stream.set_nonblocking(true)?;
+                let connection = server.connections.enter().await;
+                begin(server, connection, TcpStream::from_std(stream)?, address);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Serves a connection in a task of its own.
+fn begin(server: &Arc<Server>, connection: Connection, stream: TcpStream, address: SocketAddr) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%address, %error, "cannot set TCP_NODELAY");
+    }
+    let server = Arc::clone(server);
+    tokio::spawn(async move {
+        let Some(tls) = &server.tls else {
+            return serve(stream, peer(address, false), &server, connection).await;
+        };
+        let mut handshake = Box::pin(timeout(HANDSHAKE_TIME, tls.accept(stream)));
+        let shaken = connection.drive(&mut handshake).await;
+        drop(handshake);
+        match shaken {
+            End::Done(Ok(Ok(stream))) => serve(stream, peer(address, true), &server, connection).await,
+            End::Done(Ok(Err(error))) => debug!(%address, %error, "TLS handshake failed"),
+            End::Done(Err(_)) => debug!(%address, "TLS handshake took too long"),
+            End::Told => {}
+        }
+    });
 }
 
 fn peer(address: SocketAddr, secure: bool) -> Peer {
     Peer { address: address.ip().to_canonical(), secure }
 }
 
-/// One connection and its place among those that may be open.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    const PAUSE: Duration = Duration::from_millis(50);
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                debug!(%address, %error, "cannot set TCP_NODELAY");
-            }
-            Some((stream, address, place))
-        }
-        Err(error) => {
-            // Out of file descriptors, most likely: give connections time to end.
-            warn!(%error, "cannot accept a connection");
-            tokio::time::sleep(PAUSE).await;
-            None
-        }
-    }
-}
-
-async fn serve<S>(
-    stream: S,
-    peer: Peer,
-    service: Arc<Service>,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+async fn serve<S>(stream: S, peer: Peer, server: &Arc<Server>, connection: Connection)
+where
+    S: Socket + Send + 'static,
 {
-    let connection = hyper::server::conn::http1::Builder::new()
+    let reporter = connection.reporter();
+    let inner = Arc::clone(server);
+    let mut http = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .half_close(false)
+        // A client that has sent all it has to say may end its half: it still gets its answer.
+        .half_close(true)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Watched::new(stream, &connection)),
             service_fn(move |request| {
-                let service = Arc::clone(&service);
-                async move { Ok::<_, Infallible>(answer(&service, request, peer).await) }
+                reporter.head_read();
+                let (server, reporter) = (Arc::clone(&inner), reporter.clone());
+                async move { Ok::<_, Infallible>(answer(&server, request, peer, &reporter).await) }
             }),
         );
-    if let Err(error) = watcher.watch(connection).await {
-        debug!(%error, "connection ended");
+    match connection.drive(&mut http).await {
+        End::Done(Ok(())) => {}
+        End::Done(Err(error)) => {
+            debug!(%error, source = %peer.address, "connection ended");
+            if connection.head_got_no_place() {
+                let stream = http.into_parts().io.into_inner().into_inner();
+                say_busy(stream, server, peer).await;
+            }
+        }
+        End::Told => debug!(source = %peer.address, "connection ended to make room or to stop"),
     }
 }
 
-async fn answer(service: &Service, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+/// Answers a client whose head found no place in time: there is no request, so hyper has no answer to give.
+async fn say_busy(mut stream: impl AsyncWrite + Unpin, server: &Server, peer: Peer) {
+    const TIME: Duration = Duration::from_secs(1);
+    let answer = server.service.refuse("", peer, &catalogue::UNAVAILABLE).await;
+    server.metrics.answered(&answer, Duration::ZERO);
+    let mut text = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
+         x-acs-request-id: {}\r\nconnection: close\r\n\r\n",
+        answer.content_type,
+        answer.body.len(),
+        answer.request_id
+    )
+    .into_bytes();
+    text.extend_from_slice(&answer.body);
+    let written = timeout(TIME, async {
+        stream.write_all(&text).await?;
+        stream.shutdown().await
+    });
+    if !matches!(written.await, Ok(Ok(()))) {
+        debug!(request_id = answer.request_id, "the client had gone");
+    }
+}
+
+async fn answer(
+    server: &Server,
+    request: Request<Incoming>,
+    peer: Peer,
+    reporter: &Reporter,
+) -> Response<Full<Bytes>> {
+    let begun = Instant::now();
     let (head, body) = request.into_parts();
-    let body = if body.is_end_stream() { Ok(Bytes::new()) } else { collect(body).await };
+    let body = if body.is_end_stream() {
+        Ok((Bytes::new(), None))
+    } else {
+        reporter.reads_body();
+        collect(body, reporter.all()).await
+    };
+    reporter.works();
     fail_point!("call::received");
-    let answer = match body {
-        Ok(body) => {
-            let request = HttpRequest {
-                method: &head.method,
-                path: head.uri.path(),
-                query: head.uri.query().unwrap_or_default(),
-                headers: &head.headers,
-                body: &body,
-            };
-            service.answer(request, peer).await
+    reporter.all().room_for_answers().await;
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let work = async {
+        match &body {
+            Ok((body, _place)) => {
+                let request = HttpRequest {
+                    method: &head.method,
+                    path: head.uri.path(),
+                    query: head.uri.query().unwrap_or_default(),
+                    headers: &head.headers,
+                    body,
+                };
+                server.service.answer(request, peer).await
+            }
+            Err(code) => server.service.refuse(host, peer, code).await,
         }
-        Err(code) => {
-            let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-            service.refuse(host, peer, code).await
+    };
+    let answer = match caught(work).await {
+        Ok(answer) => answer,
+        Err(panic) => {
+            let answer = server.service.refuse(host, peer, &catalogue::INTERNAL).await;
+            error!(panic, request_id = answer.request_id, "a handler panicked");
+            answer
         }
     };
     fail_point!("call::answering");
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    server.metrics.answered(&answer, begun.elapsed());
+    let last = reporter.answers();
+    let mut response = Response::new(Full::new(reporter.all().answer(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(answer.request_id)) {
         headers.insert("x-acs-request-id", id);
     }
+    if last {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
-async fn collect(body: Incoming) -> Result<Bytes, &'static catalogue::Code> {
-    match timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(&catalogue::BODY_TOO_LARGE),
-        Ok(Err(_)) | Err(_) => Err(&catalogue::BODY_CUT_OFF),
+/// The result of `work`, or what it said when it panicked.
+async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    // What the work shares with others is behind locks that a panic does not poison, or atomic.
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    })
+}
+
+type Collected = (Bytes, Option<OwnedSemaphorePermit>);
+
+/// Reads a body to its end, with the place that it takes if it is long.
+async fn collect(body: Incoming, all: &Connections) -> Result<Collected, &'static catalogue::Code> {
+    let mut waits = false;
+    match timeout(BODY_TIME, gather(body, all, &mut waits)).await {
+        Ok(collected) => collected,
+        Err(_) if waits => Err(&catalogue::UNAVAILABLE),
+        Err(_) => Err(&catalogue::BODY_CUT_OFF),
+    }
+}
+
+/// [`collect`] without a limit in time. `waits` is true while the body waits for a place.
+async fn gather(
+    mut body: Incoming,
+    all: &Connections,
+    waits: &mut bool,
+) -> Result<Collected, &'static catalogue::Code> {
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    if announced.is_some_and(|bytes| bytes > BODY_BYTES) {
+        return Err(&catalogue::BODY_TOO_LARGE);
+    }
+    let most = announced.unwrap_or(BODY_BYTES);
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(FREE_BYTES));
+    let mut place = None;
+    // Frames are copied and let go: each would keep the whole buffer alive that it was read into.
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| &catalogue::BODY_CUT_OFF)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > BODY_BYTES {
+            return Err(&catalogue::BODY_TOO_LARGE);
+        }
+        if length > FREE_BYTES && place.is_none() {
+            *waits = true;
+            place = all.body_place(most).await;
+            *waits = false;
+            bytes.reserve_exact(most.saturating_sub(bytes.len()));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok((Bytes::from(bytes), place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_and_told() {
+        assert_eq!(caught(async { 7 }).await, Ok(7));
+        let number = std::hint::black_box(7);
+        let text = caught(async move { assert_eq!(number, 8, "seven is {number}") }).await.unwrap_err();
+        assert!(text.contains("seven is 7"), "{text}");
     }
 }

@@ -1,12 +1,15 @@
 //! `tongguan`: a self-hosted VPN gateway service that speaks Alibaba Cloud's VPN Gateway API.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod cli;
 mod config;
+mod connections;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod exit;
 mod http;
+mod metrics;
 mod secrets;
 mod serve;
 

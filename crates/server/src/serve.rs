@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tongguan_dataplane::Detached;
@@ -17,23 +19,29 @@ use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
+use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
-use crate::{exit, http, secrets};
+use crate::connections::{Connections, Stop};
+use crate::metrics::Metrics;
+use crate::{admin, exit, http, secrets};
 
 /// A service that runs.
 #[derive(Debug)]
 pub struct Running {
     /// Where it listens, as a URL.
     pub endpoint: String,
+    /// Where the admin listener is, as a URL.
+    pub admin: Option<String>,
     /// What a person at first start is shown.
     pub welcome: Option<String>,
     service: Arc<Service>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
+    admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
 }
@@ -41,13 +49,29 @@ pub struct Running {
 impl Running {
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
     pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop_unless(std::future::pending()).await.map(|_| ())
+    }
+
+    /// [`Running::stop`], but what was accepted is left unanswered if `impatient` comes to its end first.
+    /// Answers whether it did not.
+    async fn stop_unless(mut self, impatient: impl Future<Output = ()>) -> anyhow::Result<bool> {
         // Nobody listening any more is as good as told.
-        let _ = self.stop.send(true);
-        self.listener.await.context("the listener ended with a panic")?;
+        let _ = self.stop.send(Stop::Orderly);
+        let (ended, orderly) = tokio::select! {
+            ended = &mut self.listener => (ended, true),
+            () = impatient => {
+                let _ = self.stop.send(Stop::Now);
+                ((&mut self.listener).await, false)
+            }
+        };
+        ended.context("the listener ended with a panic")?;
+        if let Some(listener) = &self.admin_listener {
+            listener.abort();
+        }
         self.engine.abort();
         self.housekeeper.abort();
         self.service.close();
-        Ok(())
+        Ok(orderly)
     }
 }
 
@@ -55,40 +79,70 @@ impl Running {
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(args).context(exit::Configuration)?;
     start_log(config.log_json)?;
+    let mut signals = Signals::new()?;
     let running = start(config).await?;
-    let mut out = std::io::stdout();
+    say_where(&running);
+    tell_systemd(NotifyState::Ready);
+    signals.next().await;
+    info!(
+        "stopping: what was accepted is answered within {} s; a second signal ends that",
+        http::STOP_TIME.as_secs()
+    );
+    tell_systemd(NotifyState::Stopping);
+    let orderly = running.stop_unless(signals.next()).await?;
+    Ok(if orderly { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
+/// read the line it was waiting for may have gone.
+fn say_where(running: &Running) {
+    let mut text = String::new();
     if let Some(welcome) = &running.welcome {
-        writeln!(out, "{welcome}")?;
+        text.push_str(welcome);
+        text.push('\n');
     }
-    writeln!(out, "listening on {}", running.endpoint)?;
-    out.flush()?;
-    wait_for_signal().await?;
-    info!("stopping");
-    running.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    text.push_str(&format!("listening on {}\n", running.endpoint));
+    if let Some(admin) = &running.admin {
+        text.push_str(&format!("admin on {admin}\n"));
+    }
+    let mut out = std::io::stdout();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        warn!(%error, "nobody reads standard output");
+    }
 }
 
 /// Starts the service.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose()?;
     let parts = tokio::task::block_in_place(|| assemble(&config))?;
-    let listener = TcpListener::bind(&config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener =
+        http::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let admin_listener = admin::bind(&config.admin_listen).await?;
+    let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let service = Arc::new(parts.service);
-    let (stop, stopped) = watch::channel(false);
+    let service = Arc::new(parts.service.throttled(Throttle::new(config.rate)));
+    let server = Arc::new(http::Server {
+        service: Arc::clone(&service),
+        connections: Arc::new(Connections::new()),
+        metrics: Arc::new(Metrics::new()),
+        tls,
+    });
+    let (stop, stopped) = watch::channel(Stop::No);
     let engine = tokio::spawn(keep_running(Arc::clone(&service)));
     let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
-    let listener = tokio::spawn(http::listen(listener, tls, Arc::clone(&service), stopped));
+    let admin_listener =
+        admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
+    let listener = tokio::spawn(http::listen(listener, server, stopped));
     let welcome = parts.welcome;
     Ok(Running {
         endpoint: format!("{scheme}://{address}"),
+        admin: admin.map(|address| format!("http://{address}")),
         welcome,
         service,
         stop,
         listener,
+        admin_listener,
         engine,
         housekeeper,
     })
@@ -259,6 +313,7 @@ async fn forget_old_tokens(service: Arc<Service>) {
     let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
     loop {
         tokio::time::sleep(PAUSE).await;
+        service.throttle().forget_rested();
         loop {
             let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
             let expired =
@@ -283,16 +338,38 @@ fn start_log(json: bool) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if json { builder.json().try_init() } else { builder.try_init() };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    // Panics go to the log like everything else: in JSON mode every line is an object.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(target: "panic", place, text = panic.payload_as_str(), "a panic");
+    }));
+    Ok(())
 }
 
-async fn wait_for_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Tells systemd how far we are, if it started us.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd was not told");
+    }
 }

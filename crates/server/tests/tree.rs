@@ -30,6 +30,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("tongguan-bench", &["tongguan-rpc", "tongguan-pki"]),
+    (
+        "tongguan-fuzz",
+        &[
+            "tongguan-rpc",
+            "tongguan-pki",
+            "tongguan-model",
+            "tongguan-store",
+            "tongguan-dataplane",
+            "tongguan-service",
+        ],
+    ),
     ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
 ];
 

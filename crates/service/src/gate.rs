@@ -1,7 +1,8 @@
 //! From bytes to a verified [`Call`](crate::call::Call): the first part of the order of checks.
 //!
 //! size and shape → common parameters → access key known and active → security token → signature
-//! method → time well formed and fresh → signature → nonce unused → version and action → permission.
+//! method → time well formed and fresh → signature → nonce unused → the account's rate → version and
+//! action → permission.
 //! The nonce is recorded only after the signature matched, else a stranger could burn nonces.
 
 use std::net::IpAddr;

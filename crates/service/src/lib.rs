@@ -19,6 +19,7 @@ pub mod keyring;
 pub mod operation;
 pub mod operations;
 mod service;
+pub mod throttle;
 pub mod vault;
 
 pub use service::{Response, Service};

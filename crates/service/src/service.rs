@@ -17,6 +17,10 @@ use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer};
 use crate::keyring::Keyring;
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::throttle::Throttle;
+
+/// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
+const REQUEST_LOG: &str = "tongguan::request";
 
 /// An answer ready to be sent.
 #[derive(Debug)]
@@ -31,6 +35,10 @@ pub struct Response {
     pub request_id: String,
     /// Error code, if it was refused.
     pub code: Option<String>,
+    /// Where that code stands in the catalogue.
+    pub refusal: Option<&'static Code>,
+    /// The operation, once known.
+    pub operation: Option<&'static Operation>,
 }
 
 /// The service: everything behind the listener.
@@ -40,6 +48,7 @@ pub struct Service {
     gate: Gate,
     engine: Engine,
     limits: Limits,
+    throttle: Throttle,
 }
 
 /// What is known of a request on its way.
@@ -63,7 +72,26 @@ impl Service {
     #[must_use]
     pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Self {
         let engine = Engine::new(context.clone());
-        Self { context, gate: Gate { keyring, nonces }, engine, limits: Limits::default() }
+        let (gate, throttle) = (Gate { keyring, nonces }, Throttle::default());
+        Self { context, gate, engine, limits: Limits::default(), throttle }
+    }
+
+    /// Holds every account to a rate.
+    #[must_use]
+    pub fn throttled(self, throttle: Throttle) -> Self {
+        Self { throttle, ..self }
+    }
+
+    /// What holds accounts to their rate.
+    #[must_use]
+    pub fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    /// The memory of used nonces.
+    #[must_use]
+    pub fn nonces(&self) -> &NonceLog {
+        &self.gate.nonces
     }
 
     /// The engine, to be run beside the listener.
@@ -128,6 +156,9 @@ impl Service {
         let principal = self.gate.authenticate(incoming, trail.now_ms, self.context.clock.steady_ms())?;
         trail.principal = Some(Arc::clone(&principal));
         fail_point!("call::authenticated");
+        if !self.throttle.admits(&principal.account) {
+            return Err((&catalogue::THROTTLING_USER).into());
+        }
         let operation = gate::route(incoming)?;
         trail.operation = Some(operation);
         if operation.product == Product::Kms {
@@ -246,7 +277,7 @@ impl Service {
                 (code.status, Some(code.code.to_owned()))
             }
         };
-        debug!(request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "answered");
+        debug!(target: REQUEST_LOG, request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "answered");
         if let Err(error) = self.audit(&mut trail, status, code).await {
             // Nobody gets an answer that is not in the record.
             let code = Failure::from(error).unexpected(&trail.request_id);
@@ -259,6 +290,8 @@ impl Service {
                 body: reply.body,
                 request_id: trail.request_id,
                 code: None,
+                refusal: None,
+                operation: trail.operation,
             },
             Err(Failure::Refused(refusal)) => render_refusal(&trail, *refusal),
             Err(failure) => render_refusal(&trail, failure.code().into()),
@@ -417,6 +450,8 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         body: body.render(trail.format, if kms { "KMS" } else { "Error" }),
         request_id: trail.request_id.clone(),
         code: Some(code.into_owned()),
+        refusal: Some(refusal.code),
+        operation: trail.operation,
     }
 }
 

@@ -3,7 +3,12 @@
 
 mod common;
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use common::{RawCall, Rig, triple};
+use governor::clock::FakeRelativeClock;
+use tongguan_service::throttle::{Rate, Throttle};
 
 /// Every fault at once; then one fault after the other is mended, in the order of the design, and each
 /// time the next one is answered.
@@ -92,6 +97,40 @@ async fn the_earlier_fault_is_answered() {
     expect(&rig, &raw, "OK").await;
     next(&mut raw);
     expect(&rig, &raw, "VpnGateway.Configuring").await;
+}
+
+/// The rate of an account is looked at right after authentication: before version and action, and never
+/// for somebody who only pretends to be the account.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_checked_once_the_caller_is_known() {
+    let clock = FakeRelativeClock::default();
+    let rate = Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
+    let rig = Rig::new("0").throttled(Throttle::with_clock(rate, clock.clone()));
+    let wrong = RawCall { secret: Some("guessed"), nonce: "n", ..RawCall::new("DescribeRegions", &[]) };
+    for _ in 0..10 {
+        expect(&rig, &wrong, "SignatureDoesNotMatch").await;
+    }
+    let right = RawCall { secret: None, ..wrong };
+    expect(&rig, &right, "OK").await;
+    expect(&rig, &right, "SignatureNonceUsed").await;
+    let other_version = |nonce| RawCall { version: "2016-04-29", nonce, ..RawCall::new("Describe", &[]) };
+    expect(&rig, &other_version("1"), "Throttling.User").await;
+    let refused = rig.send(&other_version("2")).await;
+    assert_eq!((refused.status, refused.code()), (400, "Throttling.User"));
+    let other_account = RawCall { key: "stranger", nonce: "3", ..RawCall::new("DescribeRegions", &[]) };
+    expect(&rig, &other_account, "OK").await;
+    clock.advance(Duration::from_secs(1));
+    expect(&rig, &other_version("4"), "InvalidVersion").await;
+    assert_eq!(rig.service.throttle().refused(), 2);
+    // Refusals are audited like any other.
+    let id = refused.body["RequestId"].as_str().unwrap();
+    let begun = std::time::Instant::now();
+    while rig.store().read(|snapshot| snapshot.audited(id)).unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let audited = rig.store().read(|snapshot| snapshot.audited(id)).unwrap();
+    assert_eq!(audited, Some((400, Some("Throttling.User".to_owned()))));
 }
 
 /// Who cannot sign cannot burn a nonce that somebody else is about to use.

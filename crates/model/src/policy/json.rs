@@ -51,8 +51,14 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Bare(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Bare(value.to_string()))
+    /// What reaches this as a float may have been written with more digits than a float holds.
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Node, E> {
+        let text = value.to_string();
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        if digits.trim_start_matches('0').len() > f64::DIGITS as usize {
+            return Err(E::custom("a number of more than 15 digits must stand in quotes"));
+        }
+        Ok(Node::Bare(text))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
@@ -76,5 +82,28 @@ impl<'de> Visitor<'de> for NodeVisitor {
             nodes.push((name, members.next_value()?));
         }
         Ok(Node::Object(nodes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `18446744073709551617` was read as 18446744073709552000.
+    #[test]
+    fn numbers_are_read_as_they_are_written_or_not_at_all() {
+        for (text, read) in [
+            ("18446744073709551615", Some("18446744073709551615")),
+            ("-9223372036854775808", Some("-9223372036854775808")),
+            ("1.5e3", Some("1500")),
+            ("0.000123456789012345", Some("0.000123456789012345")),
+            ("18446744073709551616", None),
+            ("18446744147419118446744073709551615", None),
+            ("12345678.123456789", None),
+            ("1e300", None),
+        ] {
+            let expected = read.map(|read| Node::Bare(read.to_owned()));
+            assert_eq!(serde_json::from_str::<Node>(text).ok(), expected, "{text}");
+        }
     }
 }

@@ -24,7 +24,7 @@ enum Form {
     Table,
     /// One array of objects.
     Json,
-    /// The reference page (docs/operations.md).
+    /// The reference page (docs/reference.md).
     Markdown,
 }
 
@@ -74,7 +74,7 @@ fn json_table() -> Value {
         .collect()
 }
 
-/// The reference page. `docs/operations.md` is this text; a test fails when it is stale.
+/// The reference page. `docs/reference.md` is this text; a test fails when it is stale.
 pub fn markdown() -> String {
     let mut page = String::from(
         "# Operations\n\n\
@@ -169,11 +169,11 @@ fn escape(text: &str) -> String {
 mod tests {
     #[test]
     fn the_reference_page_is_fresh() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference.md");
         let kept = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             kept == super::markdown(),
-            "docs/operations.md is stale: run `tongguan operations --format markdown > docs/operations.md`"
+            "docs/reference.md is stale: run `tongguan operations --format markdown > docs/reference.md`"
         );
     }
 }

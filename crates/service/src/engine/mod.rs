@@ -15,8 +15,9 @@ mod record;
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fail::fail_point;
 use tokio::sync::Notify;
@@ -43,6 +44,9 @@ pub struct Engine {
     context: Context,
     wake: Arc<Notify>,
     tasks: Arc<Mutex<Tasks>>,
+    /// When the last round began, in milliseconds after `born`: others see that it lives.
+    beat: Arc<AtomicU64>,
+    born: Instant,
 }
 
 /// Tries under way that take time. They end with the engine.
@@ -78,7 +82,14 @@ impl Engine {
     /// An engine over the context's store and data plane.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, wake: Arc::new(Notify::new()), tasks: Arc::default() }
+        let (wake, born) = (Arc::new(Notify::new()), Instant::now());
+        Self { context, wake, tasks: Arc::default(), beat: Arc::default(), born }
+    }
+
+    /// Time since the last round began: hardly more than five seconds while the engine lives.
+    #[must_use]
+    pub fn silent_for(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.beat.load(Ordering::Relaxed)))
     }
 
     /// Something was written down that is to be applied.
@@ -90,6 +101,8 @@ impl Engine {
     pub async fn run(self) {
         let mut clocks = None;
         loop {
+            let beat = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.beat.store(beat, Ordering::Relaxed);
             let sleep = match self.turn(&mut clocks).await {
                 Ok(sleep) => sleep,
                 Err(error) => {

@@ -21,6 +21,7 @@ use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
+use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
 
@@ -114,6 +115,12 @@ impl Rig {
         });
         let service = Arc::new(Service::new(context, keyring(), nonces));
         Self { service, clock, dataplane, nonce: AtomicU64::new(0), directory }
+    }
+
+    /// The same service, its accounts held to a rate.
+    pub fn throttled(self, throttle: Throttle) -> Self {
+        let service = Arc::into_inner(self.service).unwrap().throttled(throttle);
+        Self { service: Arc::new(service), ..self }
     }
 
     /// Ends the service and starts it again on the same data directory.

@@ -21,3 +21,7 @@ CREATE TABLE fault (
     outcome   TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX fault_age ON fault (failed_ms);
+
+-- Tokens are counted from now on, those that are there included.
+INSERT INTO tally (kind, account, region, value)
+    SELECT 'client_token', account, '', count(*) FROM client_token GROUP BY account;

@@ -34,7 +34,13 @@ pub static OPERATION: Operation = Operation {
     ],
     subject: None,
     dry_run: DryRun::None,
-    errors: &[&c::FORBIDDEN_KMS, &c::MISSING_PARAMETER, &c::INVALID_PARAMETER, &c::CERTIFICATE_QUOTA],
+    errors: &[
+        &c::FORBIDDEN_KMS,
+        &c::MISSING_PARAMETER,
+        &c::INVALID_PARAMETER,
+        &c::REGION_NOT_FOUND,
+        &c::CERTIFICATE_QUOTA,
+    ],
     handler: Handler::LongWrite(create),
 };
 

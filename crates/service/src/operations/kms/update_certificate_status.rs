@@ -50,6 +50,7 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
         .ok_or_else(|| args.illegal("Status", text))?;
     let id = args.required("CertificateId").to_owned();
     let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
+    let request_id = call.request_id.clone();
     Ok(Box::new(move |tx| {
         let certificate = existing(tx.certificate(&account, &id)?)?;
         let Ok(status) = certificate.status.change_to(wanted) else {
@@ -59,7 +60,7 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
         for gateway in tx.gateways_with(&certificate.id)? {
             tx.refresh_certificate_alert(&gateway)?;
             if status != CertificateStatus::Active {
-                warn!(certificate = %certificate.id, %gateway, %status, "a bound certificate is out of service");
+                warn!(request_id, certificate = %certificate.id, %gateway, %status, "a bound certificate is out of service");
             }
         }
         Ok(Answer::new())

@@ -41,6 +41,7 @@ pub static OPERATION: Operation = Operation {
     dry_run: DryRun::Succeeds,
     errors: &[
         &c::FORBIDDEN,
+        &c::ILLEGAL,
         &c::ILLEGAL_CERTIFICATE_TYPE,
         &c::CLIENT_TOKEN,
         &c::TOKEN_MISMATCH,

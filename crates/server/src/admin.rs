@@ -1,0 +1,233 @@
+//! The admin listener: is the process alive, is it ready, what has it counted. For operators alone, by
+//! default on a loopback address: it asks for no signature and speaks plain HTTP.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tongguan_store::{Overview, Verdict};
+use tracing::{debug, warn};
+
+use crate::config::AdminListen;
+use crate::http::Server;
+use crate::metrics;
+
+/// Where the admin listener is unless somebody says otherwise.
+const DEFAULT: &str = "127.0.0.1:8081";
+/// Connections open at once; further ones wait to be accepted.
+const CONNECTIONS: usize = 64;
+/// For a request's head to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// For a connection, from its beginning to its end: each has one request.
+const TIME: Duration = Duration::from_secs(10);
+/// For the store to answer when it is asked whether it is there.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+/// The engine looks at the store every five seconds; after this long it is taken for dead.
+const ENGINE_TIME: Duration = Duration::from_secs(15);
+/// An overview of the store is this old at most: to make one costs some ten milliseconds.
+const OVERVIEW_TIME: Duration = Duration::from_secs(5);
+
+const INDEX: &str = "tongguan: admin\n\n\
+     /healthz  200 while the process lives and its event loop turns\n\
+     /readyz   200 if it can serve, 503 if not; one JSON object per line for each check\n\
+     /metrics  OpenMetrics text\n";
+
+/// Opens the admin listener, if there is to be one.
+///
+/// # Errors
+/// The address was given and cannot be had.
+pub async fn bind(listen: &AdminListen) -> anyhow::Result<Option<TcpListener>> {
+    let (address, fallback) = match listen {
+        AdminListen::Off => return Ok(None),
+        AdminListen::Default => (DEFAULT, true),
+        AdminListen::At(address) => (address.as_str(), false),
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if fallback => {
+            let listener =
+                TcpListener::bind("127.0.0.1:0").await.context("no port for the admin listener")?;
+            let instead = listener.local_addr()?;
+            warn!(%error, %instead, "{DEFAULT} cannot be had for the admin listener (--admin-listen sets it)");
+            Ok(Some(listener))
+        }
+        Err(error) => Err(error)
+            .with_context(|| format!("the admin listener cannot listen on {address} (--admin-listen)")),
+    }
+}
+
+/// What the admin listener shows.
+struct Admin {
+    server: Arc<Server>,
+    overview: Mutex<Option<(Instant, Overview)>>,
+}
+
+/// Answers until the task is dropped.
+pub async fn listen(listener: TcpListener, server: Arc<Server>) {
+    let admin = Arc::new(Admin { server, overview: Mutex::new(None) });
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    // Dropping the set, when this task is ended, ends the connections.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let admin = Arc::clone(&admin);
+                connections.spawn(async move {
+                    if timeout(TIME, serve(stream, address, admin)).await.is_err() {
+                        debug!(%address, "an admin connection took too long");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                const PAUSE: Duration = Duration::from_millis(50);
+                warn!(%error, "cannot accept an admin connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, address: SocketAddr, admin: Arc<Admin>) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .keep_alive(false)
+        .max_buf_size(16 * 1024)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(|request: Request<Incoming>| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(answer(&admin, &request).await) }
+            }),
+        );
+    if let Err(error) = connection.await {
+        debug!(%error, %address, "admin connection ended");
+    }
+}
+
+async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    if request.method() != Method::GET {
+        let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return response;
+    }
+    match request.uri().path() {
+        "/" => page(StatusCode::OK, TEXT, INDEX),
+        "/healthz" => page(StatusCode::OK, TEXT, "ok\n"),
+        "/readyz" => {
+            let checks = admin.checks().await;
+            let ready = checks.iter().all(|check| check["ok"] == true);
+            let text: String = checks.iter().map(|check| format!("{check}\n")).collect();
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            page(status, "application/x-ndjson", text)
+        }
+        "/metrics" => match admin.metrics().await {
+            Ok(text) => {
+                page(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+            }
+            Err(error) => page(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        },
+        _ => page(StatusCode::NOT_FOUND, TEXT, "see /\n"),
+    }
+}
+
+fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+impl Admin {
+    /// Every check with its outcome.
+    async fn checks(&self) -> Vec<Value> {
+        let service = &self.server.service;
+        let store = service.context().store.clone();
+        let reads = store.clone();
+        let read = tokio::task::spawn_blocking(move || reads.read(|snapshot| snapshot.first_account()));
+        let read = match timeout(CHECK_TIME, read).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        };
+        // The writer begins and ends a transaction; nothing is written.
+        let write = match timeout(CHECK_TIME, store.write(|_| Ok(Verdict::Discard(())))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        };
+        let silent = service.engine().silent_for();
+        let engine = if silent <= ENGINE_TIME {
+            Ok(())
+        } else {
+            Err(format!("no sign of life for {} s", silent.as_secs()))
+        };
+        let nonces = service.nonces().check().map_err(|error| error.to_string());
+        vec![
+            outcome("store_read", read),
+            outcome("store_write", write),
+            outcome("engine", engine),
+            outcome("nonces", nonces),
+        ]
+    }
+
+    async fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let overview = self.overview().await;
+        let Server { service, connections, metrics, .. } = &*self.server;
+        metrics::render(metrics, service, connections, overview)
+    }
+
+    /// The store's overview, a few seconds old at most; none if the store does not give one.
+    async fn overview(&self) -> Option<Overview> {
+        if let Some((made, overview)) = &*self.overview.lock().unwrap_or_else(PoisonError::into_inner)
+            && made.elapsed() < OVERVIEW_TIME
+        {
+            return Some(overview.clone());
+        }
+        let context = self.server.service.context().clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let now_ms = context.clock.now_ms();
+            context.store.read(|snapshot| snapshot.overview(now_ms))
+        });
+        match work.await {
+            Ok(Ok(overview)) => {
+                let made = (Instant::now(), overview.clone());
+                *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+                Some(overview)
+            }
+            Ok(Err(error)) => {
+                warn!(%error, "the store gave no overview");
+                None
+            }
+            Err(error) => {
+                warn!(%error, "the store gave no overview");
+                None
+            }
+        }
+    }
+}
+
+fn outcome(check: &str, outcome: Result<(), String>) -> Value {
+    match outcome {
+        Ok(()) => json!({"check": check, "ok": true}),
+        Err(reason) => json!({"check": check, "ok": false, "reason": reason}),
+    }
+}

@@ -1,0 +1,346 @@
+//! What is counted, and how it is told to Prometheus. `docs/metrics.md` lists every metric.
+//!
+//! Counting a request costs a handful of relaxed additions to places that were made beforehand: one for
+//! each operation of the table and code of the catalogue. Nothing that a caller sends becomes a label.
+
+use std::fmt::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use tongguan_service::catalogue::{self, Code};
+use tongguan_service::operation::{self, Operation};
+use tongguan_service::{Response, Service};
+use tongguan_store::{EXPIRY_DAYS, Overview};
+
+use crate::connections::Connections;
+
+/// Upper bounds of the buckets of a request's time, nanoseconds.
+const BOUNDS_NS: [u64; 15] = [
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    10_000_000_000,
+];
+
+/// What the listener counts.
+#[derive(Debug)]
+pub struct Metrics {
+    /// One for each operation of the table, and a last one for requests that name none of them.
+    operations: Box<[Counts]>,
+    started: SystemTime,
+}
+
+/// What is counted of one operation. On cache lines of its own, so that operations do not slow each other.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Counts {
+    granted: AtomicU64,
+    /// By place in the catalogue.
+    refused: Box<[AtomicU64]>,
+    buckets: [AtomicU64; BOUNDS_NS.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+/// Counts of a histogram: (upper bound in seconds, observations up to it and above the one before).
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// Sum of all observations, seconds.
+    pub sum: f64,
+    /// Each bucket by itself; the last bound is [`f64::MAX`].
+    pub counts: Vec<(f64, u64)>,
+}
+
+impl Metrics {
+    /// Everything at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
+        let counts = || Counts {
+            granted: AtomicU64::new(0),
+            refused: zeros(catalogue::ALL.len()),
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            sum_ns: AtomicU64::new(0),
+        };
+        let operations = (0..=operation::ALL.len()).map(|_| counts()).collect();
+        Self { operations, started: SystemTime::now() }
+    }
+
+    /// Counts an answer that took this long to make.
+    pub fn answered(&self, answer: &Response, took: Duration) {
+        let place = answer.operation.and_then(place).unwrap_or(operation::ALL.len());
+        let Some(counts) = self.operations.get(place) else { return };
+        match answer
+            .refusal
+            .and_then(|code| catalogue::ALL.iter().position(|known| std::ptr::eq(*known, code)))
+        {
+            None => counts.granted.fetch_add(1, Ordering::Relaxed),
+            Some(code) => counts.refused[code].fetch_add(1, Ordering::Relaxed),
+        };
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_NS.partition_point(|bound| *bound < took);
+        counts.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        counts.sum_ns.fetch_add(took, Ordering::Relaxed);
+    }
+
+    fn series(&self) -> impl Iterator<Item = (Option<&'static Operation>, &Counts)> {
+        let operations = operation::ALL.iter().copied().map(Some).chain([None]);
+        operations.zip(&self.operations)
+    }
+}
+
+fn place(operation: &'static Operation) -> Option<usize> {
+    operation::ALL.iter().position(|known| std::ptr::eq(*known, operation))
+}
+
+impl Counts {
+    /// Every answer with its code; codes that stand in the catalogue twice are counted together.
+    fn by_code(&self) -> Vec<(&'static str, u64)> {
+        let mut counts: Vec<(&'static str, u64)> = vec![("OK", self.granted.load(Ordering::Relaxed))];
+        for (code, count) in catalogue::ALL.iter().zip(&self.refused) {
+            let Code { code, .. } = *code;
+            let count = count.load(Ordering::Relaxed);
+            match counts.iter_mut().find(|(known, _)| known == code) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((code, count)),
+            }
+        }
+        counts.retain(|(_, count)| *count > 0);
+        counts
+    }
+
+    fn times(&self) -> Buckets {
+        let bounds =
+            BOUNDS_NS.iter().map(|bound| Duration::from_nanos(*bound).as_secs_f64()).chain([f64::MAX]);
+        let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
+        let sum = Duration::from_nanos(self.sum_ns.load(Ordering::Relaxed)).as_secs_f64();
+        Buckets { sum, counts: bounds.zip(counts).collect() }
+    }
+}
+
+/// What a scrape tells of one operation.
+#[derive(Debug)]
+struct Series {
+    product: &'static str,
+    operation: &'static str,
+    codes: Vec<(&'static str, u64)>,
+    times: Buckets,
+}
+
+/// Everything that a scrape tells, read at one moment.
+#[derive(Debug)]
+struct Scrape {
+    requests: Vec<Series>,
+    connections: u64,
+    evicted: u64,
+    throttled: u64,
+    nonces: u64,
+    store: tongguan_store::WriterStats,
+    overview: Option<Overview>,
+    process: Process,
+    started: f64,
+}
+
+/// The text of `/metrics`. Without an overview, which the store did not give, its metrics are absent.
+///
+/// # Errors
+/// Never in practice: a text can always be written to memory.
+pub fn render(
+    metrics: &Metrics,
+    service: &Service,
+    connections: &Connections,
+    overview: Option<Overview>,
+) -> Result<String, Error> {
+    let series = metrics.series().map(|(operation, counts)| {
+        let (product, action) =
+            operation.map_or(("unknown", "unknown"), |known| (known.product.as_str(), known.action));
+        Series { product, operation: action, codes: counts.by_code(), times: counts.times() }
+    });
+    let started = metrics.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let scrape = Scrape {
+        requests: series.filter(|series| !series.codes.is_empty()).collect(),
+        connections: connections.open() as u64,
+        evicted: connections.evicted(),
+        throttled: service.throttle().refused(),
+        nonces: service.nonces().count() as u64,
+        store: service.context().store.stats(),
+        overview,
+        process: Process::read(),
+        started: started.as_secs_f64(),
+    };
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::with_capacity(16 * 1024);
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
+        let mut to = Writer(encoder);
+        self.encode_requests(&mut to)?;
+        to.gauge("tongguan_connections", "Connections open on the API listener.", self.connections)?;
+        to.counter(
+            "tongguan_connections_evicted",
+            "Connections ended to make room: they waited for their client, and all places were taken.",
+            self.evicted,
+        )?;
+        to.counter(
+            "tongguan_throttled",
+            "Requests refused because of their account's rate.",
+            self.throttled,
+        )?;
+        to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)?;
+        to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
+        to.counter("tongguan_store_changes", "Changes committed.", self.store.changes)?;
+        to.counter(
+            "tongguan_store_audit_records",
+            "Audit records of reads and refusals written.",
+            self.store.audit_records,
+        )?;
+        if let Some(overview) = &self.overview {
+            encode_overview(&mut to, overview)?;
+        }
+        let version = [("version", env!("CARGO_PKG_VERSION")), ("target_os", std::env::consts::OS)];
+        to.0.encode_descriptor("tongguan_build", "This program.", None, MetricType::Info)?
+            .encode_info(&version)?;
+        to.gauge("process_resident_memory_bytes", "Resident memory.", self.process.resident)?;
+        to.gauge("process_open_fds", "Open file descriptors.", self.process.files)?;
+        let mut started = to.0.encode_descriptor(
+            "process_start_time_seconds",
+            "Start of the process, UNIX time.",
+            None,
+            MetricType::Gauge,
+        )?;
+        started.encode_gauge(&self.started)
+    }
+}
+
+impl Scrape {
+    fn encode_requests(&self, to: &mut Writer<'_>) -> Result<(), Error> {
+        let mut metric = to.0.encode_descriptor(
+            "tongguan_requests",
+            "Requests answered, by operation and code.",
+            None,
+            MetricType::Counter,
+        )?;
+        for Series { product, operation, codes, .. } in &self.requests {
+            for (code, count) in codes {
+                let labels = [("product", *product), ("operation", *operation), ("code", *code)];
+                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+            }
+        }
+        let mut metric = to.0.encode_descriptor(
+            "tongguan_request_duration_seconds",
+            "From the head of a request to its answer.",
+            None,
+            MetricType::Histogram,
+        )?;
+        for Series { operation, times, .. } in &self.requests {
+            encode_buckets(metric.encode_family(&[("operation", *operation)])?, times)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error> {
+    let gateways = &overview.gateways;
+    to.gauges(
+        "tongguan_gateways",
+        "VPN gateways, by status.",
+        "status",
+        &[
+            ("init", gateways.init),
+            ("provisioning", gateways.provisioning),
+            ("updating", gateways.updating),
+            ("active", gateways.active),
+            ("deleting", gateways.deleting),
+        ],
+    )?;
+    to.gauge("tongguan_intents", "Changes accepted and not applied yet.", overview.intents)?;
+    to.gauge("tongguan_intents_failing", "Those of them whose last try failed.", overview.intents_failing)?;
+    let mut oldest = to.0.encode_descriptor(
+        "tongguan_oldest_intent_age_seconds",
+        "How long the oldest of them has waited; 0 if there is none.",
+        None,
+        MetricType::Gauge,
+    )?;
+    oldest.encode_gauge(&Duration::from_millis(overview.oldest_intent_ms).as_secs_f64())?;
+    let certificates = &overview.certificates;
+    let days = EXPIRY_DAYS.map(|days| format!("{days}d"));
+    let mut counts = vec![("expired", certificates.expired)];
+    counts.extend(days.iter().map(String::as_str).zip(certificates.within));
+    counts.push(("later", certificates.later));
+    to.gauges(
+        "tongguan_certificates_expiring",
+        "Issued certificates by time to their expiry; each is counted once, in the nearest class.",
+        "within",
+        &counts,
+    )
+}
+
+fn encode_buckets(mut encoder: MetricEncoder<'_>, buckets: &Buckets) -> Result<(), Error> {
+    let count = buckets.counts.iter().map(|(_, count)| count).sum();
+    encoder.encode_histogram::<NoLabelSet>(buckets.sum, count, &buckets.counts, None)
+}
+
+/// Writes metrics that have no labels, or one.
+struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (of, value) in values {
+            metric.encode_family(&[(label, *of)])?.encode_gauge(value)?;
+        }
+        Ok(())
+    }
+
+    /// A histogram whose counts somebody else keeps.
+    #[expect(dead_code, reason = "the store's commit latency is to be told this way")]
+    fn histogram(&mut self, name: &str, help: &str, buckets: &Buckets) -> Result<(), Error> {
+        encode_buckets(self.0.encode_descriptor(name, help, None, MetricType::Histogram)?, buckets)
+    }
+}
+
+/// What the kernel knows of this process.
+#[derive(Debug, Default)]
+struct Process {
+    resident: u64,
+    files: u64,
+}
+
+impl Process {
+    /// Zeros where there is no `/proc`.
+    fn read() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = kib.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        // The directory itself was one of them.
+        Self { resident: kib.unwrap_or(0) * 1024, files: (files as u64).saturating_sub(1) }
+    }
+}

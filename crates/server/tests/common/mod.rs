@@ -1,0 +1,281 @@
+//! The real program on a loopback port, and callers that write bytes.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+
+pub const KEY: &str = "LTAItest";
+pub const SECRET: &str = "a secret that no log may hold";
+pub const OTHER_KEY: &str = "LTAIother";
+pub const OTHER_SECRET: &str = "another secret that no log may hold";
+pub const VPC: &str = "2016-04-28";
+pub const KMS: &str = "2016-01-20";
+pub const STS: &str = "2015-04-01";
+/// Longest wait for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server. Killed when dropped.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    pub admin: Option<SocketAddr>,
+    pub log: PathBuf,
+    _directory: TempDir,
+}
+
+impl Server {
+    /// Starts it with further arguments.
+    pub fn start(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("tongguan.toml");
+        let other = format!(
+            "[[principal]]\naccount_id = '1999999999999999'\naccess_key_id = '{OTHER_KEY}'\n\
+             access_key_secret = '{OTHER_SECRET}'\n"
+        );
+        std::fs::write(&config, other).unwrap();
+        let log = directory.path().join("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--log-json"]);
+        if !arguments.contains(&"--admin-listen") {
+            command.args(["--admin-listen", "0"]);
+        }
+        command.arg("--config").arg(&config);
+        command.arg("--data-dir").arg(directory.path().join("data")).args(arguments);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TONGGUAN_")) {
+            command.env_remove(name);
+        }
+        command.env("TONGGUAN_ACCESS_KEY_ID", KEY).env("TONGGUAN_ACCESS_KEY_SECRET", SECRET);
+        command.env("TONGGUAN_ACCOUNT_ID", "1234567890123456").env("TONGGUAN_LOG", "debug");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let with_admin = !arguments.contains(&"off");
+        let (mut address, mut admin) = (None, None);
+        while address.is_none() || (with_admin && admin.is_none()) {
+            let mut line = String::new();
+            let read = lines.read_line(&mut line).unwrap();
+            assert!(read > 0, "{}", std::fs::read_to_string(&log).unwrap());
+            if let Some(text) = line.trim().strip_prefix("listening on http://") {
+                address = Some(text.parse().unwrap());
+            } else if let Some(text) = line.trim().strip_prefix("admin on http://") {
+                admin = Some(text.parse().unwrap());
+            }
+        }
+        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        Self { child, address: address.unwrap(), admin, log, _directory: directory }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        let signal = match name {
+            "TERM" => rustix::process::Signal::TERM,
+            "INT" => rustix::process::Signal::INT,
+            "STOP" => rustix::process::Signal::STOP,
+            "CONT" => rustix::process::Signal::CONT,
+            _ => panic!("{name}"),
+        };
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the server does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A line of `/proc/PID/status`, in KiB.
+    pub fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// What the admin listener answers: status and text.
+    pub async fn look(&self, path: &str) -> (u16, String) {
+        self.admin_request(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await
+    }
+
+    pub async fn admin_request(&self, request: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin.unwrap()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let reply = read_reply(&mut stream).await.unwrap();
+        (reply.status, String::from_utf8(reply.body).unwrap())
+    }
+
+    /// The value of a metric with exactly these labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (status, text) = self.look("/metrics").await;
+        assert_eq!(status, 200);
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// A signed request, as bytes.
+    pub fn sign(&self, version: &str, action: &str, parameters: &[(&str, &str)]) -> Vec<u8> {
+        self.sign_as((KEY, SECRET), version, action, parameters)
+    }
+
+    pub fn sign_as(
+        &self,
+        (id, secret): (&str, &str),
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Vec<u8> {
+        static NONCE: AtomicU64 = AtomicU64::new(0);
+        let signer = Signer {
+            access_key_id: id.to_owned(),
+            secret: Secret::from(secret),
+            security_token: None,
+            method: SignatureMethod::Acs3HmacSha256,
+        };
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let request = signer.sign(&ClientCall {
+            http_method: Method::POST,
+            host: "vpc.test",
+            action,
+            version,
+            parameters: &parameters.iter().map(owned).collect::<Vec<_>>(),
+            placement: Placement::Form,
+            format: Format::Json,
+            timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            nonce: &format!("{}-{}", std::process::id(), NONCE.fetch_add(1, Ordering::Relaxed)),
+        });
+        let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.path_and_query);
+        for (name, value) in &request.headers {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(&request.body);
+        bytes
+    }
+
+    /// One signed call over a connection of its own.
+    pub async fn call(&self, version: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
+        let request = self.sign(version, action, parameters);
+        let mut stream = self.connect().await;
+        stream.write_all(&request).await.unwrap();
+        read_reply(&mut stream).await.unwrap()
+    }
+
+    /// A caller who does nothing unusual: it must be answered, and soon. How long the slowest of some calls took.
+    pub async fn well_behaved(&self, calls: u32) -> Duration {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..calls {
+            let begun = Instant::now();
+            let reply = self.call(STS, "GetCallerIdentity", &[]).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            slowest = slowest.max(begun.elapsed());
+        }
+        slowest
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Waits until so many connections are open.
+    pub async fn connections_reach(&self, count: usize) {
+        let begun = Instant::now();
+        loop {
+            let open = self.metric("tongguan_connections").await;
+            if open >= count as f64 {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{open} connections of {count}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub fn code(&self) -> String {
+        self.json()["Code"].as_str().unwrap_or("OK").to_owned()
+    }
+}
+
+/// Reads one answer; none if the connection ended before.
+pub async fn read_reply(stream: &mut TcpStream) -> Option<Reply> {
+    tokio::time::timeout(PATIENCE, read_reply_patiently(stream)).await.expect("an answer in time")
+}
+
+async fn read_reply_patiently(stream: &mut TcpStream) -> Option<Reply> {
+    let mut bytes = Vec::new();
+    let head = loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    };
+    let text = String::from_utf8(bytes[..head].to_vec()).unwrap().to_ascii_lowercase();
+    let status = text.split(' ').nth(1).unwrap().parse().unwrap();
+    if status == 100 {
+        return Some(Reply { status, head: text, body: Vec::new() });
+    }
+    let length: usize = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .unwrap_or_else(|| panic!("{text}"))
+        .parse()
+        .unwrap();
+    let mut body = bytes.split_off(head + 4);
+    while body.len() < length {
+        if stream.read_buf(&mut body).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+    Some(Reply { status, head: text, body })
+}
+
+/// Lets this process open as many files as it may; answers how many that are.
+pub fn raise_file_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).unwrap();
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap())
+}
