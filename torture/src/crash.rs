@@ -23,6 +23,8 @@ use crate::world;
 const KILL_MS: usize = 150;
 /// A crash point must be reached in this time; then the server is killed.
 const POINT: Duration = Duration::from_millis(400);
+/// Each so many rounds the server's own check looks at its data, while it runs.
+const CHECKED: u32 = 25;
 /// How fast changes settle, in turn.
 const DELAYS: [&str; 4] = ["0", "4ms", "20ms", "0"];
 const HABITS: Habits = Habits { deletions: 10, replays: 3 };
@@ -88,6 +90,9 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
     let mut run = Run { options, server, shared, random, audit, old, summary };
     for round in 1..=options.kills {
         program = run.round(program, round).await.with_context(|| format!("round {round}"))?;
+        if round.is_multiple_of(CHECKED) {
+            run.server.check().with_context(|| format!("after round {round}"))?;
+        }
         if round.is_multiple_of(10) {
             let (fired, requests) = (run.summary.fired, run.shared.record.borrow().total);
             let compared = run.summary.compared;
@@ -98,6 +103,7 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
         }
     }
     program.stop()?;
+    run.server.check()?;
     let mut summary = run.summary;
     summary.requests = run.shared.record.borrow().total;
     summary.seconds = begun.elapsed().as_secs_f64();
@@ -204,12 +210,7 @@ impl Run<'_> {
 
     /// Empty slots get gateways, and what is of one round is forgotten.
     async fn next_round(&mut self, lane: &mut Lane) -> Result<()> {
-        {
-            let mut record = self.shared.record.borrow_mut();
-            record.tokens.clear();
-            record.creations.clear();
-            record.sent.clear();
-        }
+        self.shared.record.borrow_mut().next_round();
         let slots = self.shared.slots.borrow().clone();
         for (number, slot) in slots.into_iter().enumerate() {
             let gone = self.shared.record.borrow().tracks[slot.track].gone;

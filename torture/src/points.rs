@@ -40,7 +40,13 @@ impl Points {
         let point = &mut self.points[number];
         // A point that did not fire may be passed rarely.
         let rare = point.name.starts_with("start::") || point.tried > 2 * point.fired;
-        let most = if rare { 1 } else { [8, 40, 150][random.below(3)] };
+        // A call that is accepted makes one passage of the engine; most are refused.
+        let engine = point.name.starts_with("engine::") || point.name.starts_with("dataplane::");
+        let most = match (rare, engine) {
+            (true, _) => 1,
+            (false, true) => [3, 10, 30][random.below(3)],
+            (false, false) => [8, 40, 150][random.below(3)],
+        };
         let passage = 1 + random.below(most);
         point.tried += 1;
         Some((number, format!("{}:{passage}", point.name)))

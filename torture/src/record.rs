@@ -118,6 +118,14 @@ impl Record {
         self.end(track, event, Answer::Counted(changes));
     }
 
+    /// Forgets what is of one round.
+    pub fn next_round(&mut self) {
+        self.tokens.clear();
+        self.creations.clear();
+        self.sent.clear();
+        self.unanswered.clear();
+    }
+
     /// The server is dead: what was not answered takes no effect any more.
     pub fn killed(&mut self) {
         let now = self.tick();

@@ -135,6 +135,19 @@ impl Server {
         }
     }
 
+    /// Runs `tongguan check` on the data.
+    ///
+    /// # Errors
+    /// It finds something.
+    pub fn check(&self) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        let output = command.args(["check", "--data-dir"]).arg(self.directory.join("data")).output();
+        let output = output.context("cannot run the server")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "`tongguan check` ended with {}: {said}", output.status);
+        Ok(())
+    }
+
     /// The database.
     #[must_use]
     pub fn database(&self) -> PathBuf {
