@@ -41,6 +41,7 @@ fn text(output: &Output) -> String {
 /// A running server, killed when dropped.
 struct Server {
     child: Child,
+    /// Empty until it has said so.
     endpoint: String,
 }
 
@@ -48,16 +49,17 @@ impl Server {
     fn start(mut command: Command) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let errors = Stdio::from(log.reopen().unwrap());
-        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        let mut server = Self { child, endpoint: String::new() };
+        let mut lines = BufReader::new(server.child.stdout.take().unwrap());
         loop {
             let mut line = String::new();
             let read = lines.read_line(&mut line).unwrap();
             assert!(read > 0, "{}", std::fs::read_to_string(log.path()).unwrap());
             if let Some(endpoint) = line.trim().strip_prefix("listening on http://") {
-                let endpoint = endpoint.to_owned();
+                server.endpoint = endpoint.to_owned();
                 std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                return Self { child, endpoint };
+                return server;
             }
         }
     }

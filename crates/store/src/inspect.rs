@@ -132,6 +132,9 @@ const RELATIONS: &[(&str, &str)] = &[
     ("the store knows itself", "SELECT count(*) FROM store HAVING count(*) <> 1"),
 ];
 
+/// Reads a row as the service would, and answers whether that can be done.
+type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
+
 /// A database opened for looking.
 #[derive(Debug)]
 pub struct Archive {
@@ -233,7 +236,7 @@ impl Archive {
     ) -> Result<Vec<Finding>, StoreError> {
         const RULE: &str = "every row can be read";
         let mut findings = Vec::new();
-        let tables: [(&str, &str, fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>); 4] = [
+        let tables: [(&str, &str, Reader); 4] = [
             ("vpn_gateway", GATEWAY_COLUMNS, |row| query::gateway(row).map(drop)),
             ("vpc", VPC_COLUMNS, |row| query::vpc(row).map(drop)),
             ("vswitch", VSWITCH_COLUMNS, |row| query::vswitch(row).map(drop)),

@@ -82,10 +82,9 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
             Some(gateway) => gateway_applied(tx, &gateway, intent.generation)?,
         },
     }
-    match &outcome.document {
-        Some(document) => tx.put_applied(&intent.resource, intent.generation, document, now_ms)?,
-        // The gateway is gone, and what was known of it with it.
-        None => {}
+    // Without a document the gateway is gone, and what was known of it with it.
+    if let Some(document) = &outcome.document {
+        tx.put_applied(&intent.resource, intent.generation, document, now_ms)?;
     }
     if withdrawn {
         tx.set_fault_outcome(&intent.resource, FaultOutcome::Withdrawn)?;
