@@ -27,6 +27,9 @@ const POINT: Duration = Duration::from_millis(400);
 const CHECKED: u32 = 25;
 /// How fast changes settle, in turn.
 const DELAYS: [&str; 4] = ["0", "4ms", "20ms", "0"];
+/// Percent of the lives in which the data plane fails now and then, never for good.
+const FAILING: usize = 12;
+const FAILS: &str = "dataplane::apply=20%return(no route to the gateway)";
 const HABITS: Habits = Habits { deletions: 10, replays: 3 };
 
 /// What to do.
@@ -143,7 +146,12 @@ impl Run<'_> {
     }
 
     fn life(&mut self) -> Life {
-        Life::with_delay(DELAYS[self.random.below(DELAYS.len())])
+        let mut life = Life::with_delay(DELAYS[self.random.below(DELAYS.len())]);
+        if self.random.chance(FAILING) {
+            life.failpoints = Some(FAILS.into());
+            life.quotas = vec!["apply_attempts=1000000".into()];
+        }
+        life
     }
 
     /// Ends a server with nothing under way, in order or not.

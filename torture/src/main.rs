@@ -72,6 +72,11 @@ enum Part {
         #[command(flatten)]
         common: Common,
     },
+    /// Lets the data plane fail for good.
+    Faults {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Everything.
     All {
         #[command(flatten)]
@@ -91,6 +96,7 @@ impl Part {
             Self::Crash { common, .. }
             | Self::Histories { common, .. }
             | Self::Tokens { common }
+            | Self::Faults { common }
             | Self::All { common, .. } => common,
         }
     }
@@ -123,6 +129,7 @@ async fn run(part: Part, server: PathBuf, seed: u64) -> Result<Tally> {
             suite::race(&mut tally, &options).await?;
         }
         Part::Tokens { .. } => suite::repeats(&mut tally, &server, seed).await?,
+        Part::Faults { .. } => suite::dataplane(&mut tally, &server, seed).await?,
         Part::All { short, kills, .. } => {
             let (fewest, operations) = if short { (60, 8_000) } else { (1_000, 100_000) };
             let kills = kills.unwrap_or(fewest);

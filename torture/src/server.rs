@@ -38,6 +38,8 @@ pub struct Life {
     pub crash_at: Option<String>,
     /// Further quotas.
     pub quotas: Vec<String>,
+    /// Points that fail or wait, as the crate `fail` reads them from `FAILPOINTS`.
+    pub failpoints: Option<String>,
 }
 
 impl Life {
@@ -109,6 +111,10 @@ impl Server {
         match &life.crash_at {
             Some(point) => command.env("TONGGUAN_CRASH_AT", point),
             None => command.env_remove("TONGGUAN_CRASH_AT"),
+        };
+        match &life.failpoints {
+            Some(points) => command.env("FAILPOINTS", points),
+            None => command.env_remove("FAILPOINTS"),
         };
         let log =
             OpenOptions::new().create(true).append(true).open(self.log()).context("cannot make the log")?;

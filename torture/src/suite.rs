@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::damage::Kind;
-use crate::{crash, histories, tokens};
+use crate::{crash, faults, histories, tokens};
 
 /// How much of everything.
 #[derive(Debug, Clone)]
@@ -79,6 +79,7 @@ pub async fn run(options: &Options) -> Result<Tally> {
     }
     broken(&mut tally, server, seed).await?;
     repeats(&mut tally, server, seed).await?;
+    dataplane(&mut tally, server, seed).await?;
     Ok(tally)
 }
 
@@ -140,6 +141,20 @@ pub async fn broken(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
         tally.part(&format!("broken {kind:?}"), seed, part).await?;
     }
     Ok(())
+}
+
+/// A data plane that fails for good.
+///
+/// # Errors
+/// As [`run`].
+pub async fn dataplane(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
+    let part = |directory| async move {
+        match faults::run(server, directory, seed).await? {
+            None => Ok("left out: this server has no points to fail at".into()),
+            Some(deaths) => Ok(format!("every change was withdrawn, {deaths} deaths in the middle")),
+        }
+    };
+    tally.part("data-plane faults", seed, part).await
 }
 
 /// ClientTokens.

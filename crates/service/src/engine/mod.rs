@@ -2,7 +2,7 @@
 //!
 //! The engine reads only the store. It may die at any instruction and be started again, or run a step
 //! twice: a step reads the whole desired state, lets the data plane apply it, and writes down that it is
-//! applied *if that generation is still the intended one* ([`record`]).
+//! applied *if that generation is still the intended one* (`record.rs`).
 //!
 //! A try that takes time runs as a task of its own, with a time limit; its intent is put off for as long,
 //! so that one gateway that hangs holds up no other. A failed try is repeated with growing waits up to a
