@@ -25,7 +25,7 @@ fn databases_of_every_released_schema_open() {
         }
         seen += 1;
     }
-    assert!(seen >= 1, "no database was tried");
+    assert!(seen >= 2, "a database is missing");
 }
 
 fn everything_is_there(store: &Store) {

@@ -161,6 +161,7 @@ impl Engine {
                 return Ok(SLEEP_MOST);
             }
             due.retain(|intent| !tasks.resources.contains(&intent.resource));
+            due.truncate(TASKS - tasks.resources.len());
         }
         if !due.is_empty() {
             fail_point!("engine::due");
