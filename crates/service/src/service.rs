@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use fail::fail_point;
 use tongguan_model::principal::{Identity, Principal};
@@ -338,7 +339,11 @@ impl Failure {
             Self::Store(error @ (StoreError::Closed | StoreError::Unusable(_))) => {
                 debug!(%error, request_id, "a call could not be taken");
             }
-            Self::Unavailable(reason) => warn!(reason, request_id, "a call could not be taken"),
+            // A full disk meets every call: one line a second says it as well, and fills the disk less.
+            Self::Unavailable(reason) if once_a_second() => {
+                warn!(reason, request_id, "calls cannot be taken");
+            }
+            Self::Unavailable(reason) => debug!(reason, request_id, "a call could not be taken"),
             Self::Store(error) => error!(%error, request_id, "the store failed a call"),
             Self::Internal(error) => error!(error, request_id, "a bug failed a call"),
         }
@@ -453,6 +458,13 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         refusal: Some(refusal.code),
         operation: trail.operation,
     }
+}
+
+/// Whether nobody has asked in this second.
+fn once_a_second() -> bool {
+    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
+    let now = jiff::Timestamp::now().as_second();
+    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 /// What a caller names is kept in the record, not mirrored at any length.
