@@ -370,7 +370,7 @@ impl Drop for Connection {
 }
 
 /// Notes how far a connection's request has come.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Reporter {
     all: Arc<Connections>,
     slot: Arc<Slot>,

@@ -201,8 +201,8 @@ async fn serve<S>(stream: S, peer: Peer, server: &Arc<Server>, connection: Conne
 where
     S: Socket + Send + 'static,
 {
-    let reporter = connection.reporter();
-    let inner = Arc::clone(server);
+    // One count for a request to hold, not one for each part.
+    let shared = Arc::new((Arc::clone(server), connection.reporter()));
     let mut http = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
@@ -213,9 +213,9 @@ where
         .serve_connection(
             TokioIo::new(Watched::new(stream, &connection)),
             service_fn(move |request| {
-                reporter.head_read();
-                let (server, reporter) = (Arc::clone(&inner), reporter.clone());
-                async move { Ok::<_, Infallible>(answer(&server, request, peer, &reporter).await) }
+                shared.1.head_read();
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(answer(&shared.0, request, peer, &shared.1).await) }
             }),
         );
     match connection.drive(&mut http).await {
