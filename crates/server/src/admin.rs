@@ -168,9 +168,9 @@ impl Admin {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer in time".to_owned()),
         };
-        // The writer begins and ends a transaction; nothing is written.
+        // The writer begins and ends a transaction; nothing is written, so what met the last one that did is told.
         let write = match timeout(CHECK_TIME, store.write(|_| Ok(Verdict::Discard(())))).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => store.trouble().map_or(Ok(()), |trouble| Err(trouble.to_string())),
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer in time".to_owned()),
         };

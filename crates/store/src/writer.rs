@@ -378,7 +378,6 @@ impl Loop {
 
     /// After a commit: lets readers and callers know.
     fn settle(&mut self, jobs: Vec<Box<dyn Job>>, audits: &Audits) {
-        self.condition.sound();
         if !jobs.is_empty() {
             self.readers.committed();
         }
@@ -404,22 +403,29 @@ impl Loop {
         let begun = Instant::now();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         fail_point!("store::begun");
-        let groups = self.groups + u64::from(full);
-        let result = self.work(jobs, audits).and_then(|()| {
-            Tx::new(&self.connection).count_group(groups, audits.last)?;
+        let result = self.work(jobs, audits).and_then(|kept| {
+            // A group that keeps nothing writes nothing, and does not wait for the disk.
+            let groups = self.groups + u64::from(kept);
+            if kept || !audits.records.is_empty() {
+                Tx::new(&self.connection).count_group(groups, audits.last)?;
+            }
             fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             fail_point!("store::committed");
-            Ok(())
+            Ok(groups)
         });
         if result.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        result?;
-        self.groups = groups;
+        let groups = result?;
+        if groups > self.groups || !audits.records.is_empty() {
+            // Something was written: what was in the way is over.
+            self.condition.sound();
+        }
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         self.counters.audit_records.fetch_add(audits.records.len() as u64, Ordering::Relaxed);
-        if full {
+        if groups > self.groups {
+            self.groups = groups;
             self.counters.timed(begun.elapsed());
             // The changes are durable; a mark that is behind says less and no wrong.
             if let Err(error) = self.mark.set(groups) {
@@ -430,13 +436,16 @@ impl Loop {
         Ok(())
     }
 
-    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<(), StoreError> {
+    /// Runs the changes and writes the records; answers whether any change is kept.
+    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<bool, StoreError> {
         let tx = Tx::new(&self.connection);
+        let mut kept = false;
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
             // A bug in one change must not end the writer for all.
             let run = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(&tx)));
             let keep = run.map_err(|_| StoreError::Panicked)??;
+            kept |= keep;
             if !keep {
                 self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
             }
@@ -445,7 +454,7 @@ impl Loop {
         for record in &audits.records {
             tx.audit(record)?;
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// A group without changes (audit of reads and refusals alone) need not wait for the disk.

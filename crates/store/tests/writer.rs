@@ -142,3 +142,33 @@ fn kept_snapshots_hide_nothing_and_hold_nothing_up() {
     let log = directory.path().join(format!("{DATABASE_FILE}-wal"));
     assert_eq!(std::fs::metadata(log).map_or(0, |file| file.len()), 0, "the log was taken over");
 }
+
+/// A group that changes nothing costs no write, so refusals are cheap; one that keeps nothing moves no mark.
+#[test]
+fn a_group_that_keeps_nothing_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    store
+        .write_blocking(|tx| {
+            tx.ensure_account(&AccountId::new("1"), 0)?;
+            Ok(Verdict::Keep(()))
+        })
+        .unwrap();
+    let state = || {
+        let log = directory.path().join(format!("{DATABASE_FILE}-wal"));
+        let mark = std::fs::read_to_string(directory.path().join(tongguan_store::MARK_FILE)).unwrap();
+        (std::fs::metadata(log).unwrap().len(), mark)
+    };
+    let before = state();
+    for _ in 0..10 {
+        store.write_blocking(|tx| Ok(Verdict::Discard(tx.first_account()?))).unwrap();
+    }
+    assert_eq!(state(), before);
+    store
+        .write_blocking(|tx| {
+            tx.ensure_account(&AccountId::new("2"), 0)?;
+            Ok(Verdict::Discard(()))
+        })
+        .unwrap();
+    assert_eq!(state().1, before.1);
+}
