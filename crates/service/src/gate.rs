@@ -81,15 +81,24 @@ impl Gate {
             Err(NonceError::Used) => Err(Refusal::new(&catalogue::NONCE_USED).into()),
             Err(NonceError::Forgotten) => Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into()),
             Err(NonceError::Full(_)) => Err(Refusal::new(&catalogue::THROTTLING_USER).into()),
-            // A full disk, most likely: without the log the request could be replayed.
-            Err(NonceError::Log(error)) => Err(Failure::Unavailable(format!("nonce log: {error}"))),
+            Err(NonceError::Log(error)) => Err(unlogged(&error)),
         }
+    }
+
+    /// Makes the nonces taken outlive the process: before an effect, and before an answer.
+    pub(crate) fn write_nonces(&self) -> Result<(), Failure> {
+        self.nonces.write().map_err(|error| unlogged(&error))
     }
 
     fn key(&self, id: &str) -> Result<&Key, Refusal> {
         let key = self.keyring.get(id).ok_or_else(|| Refusal::new(&catalogue::ACCESS_KEY_NOT_FOUND))?;
         if key.active { Ok(key) } else { Err(Refusal::new(&catalogue::ACCESS_KEY_INACTIVE)) }
     }
+}
+
+/// A full disk, most likely: without the log a request could be replayed.
+fn unlogged(error: &dyn std::fmt::Display) -> Failure {
+    Failure::Unavailable(format!("nonce log: {error}"))
 }
 
 /// The operation that a verified request asks for.

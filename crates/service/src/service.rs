@@ -232,6 +232,7 @@ impl Service {
         let inner = Arc::clone(&call);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
         // A task of its own: a caller that goes away does not leave an accepted change unattended.
+        self.gate.write_nonces()?;
         fail_point!("call::writing");
         let written = tokio::spawn(async move {
             let write = store.write(move |tx| {
@@ -279,9 +280,9 @@ impl Service {
             }
         };
         debug!(target: REQUEST_LOG, request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "answered");
-        if let Err(error) = self.audit(&mut trail, status, code).await {
+        if let Err(failure) = self.audit(&mut trail, status, code).await {
             // Nobody gets an answer that is not in the record.
-            let code = Failure::from(error).unexpected(&trail.request_id);
+            let code = failure.unexpected(&trail.request_id);
             return render_refusal(&trail, code.into());
         }
         match outcome {
@@ -299,23 +300,29 @@ impl Service {
         }
     }
 
-    /// Hands the call to the audit record, unless it was written with the change.
-    async fn audit(
-        &self,
-        trail: &mut Trail<'_>,
-        status: u16,
-        code: Option<String>,
-    ) -> Result<(), StoreError> {
+    /// Hands the call to the audit record, unless it was written with the change. When this returns, record
+    /// and nonce outlive the process.
+    async fn audit(&self, trail: &mut Trail<'_>, status: u16, code: Option<String>) -> Result<(), Failure> {
         if trail.audited {
             return Ok(());
         }
         trail.audited = true;
-        let Some(record) = self.context.store.audit_later(trail.record(status, code))? else { return Ok(()) };
-        let written = self.context.store.write(move |tx| {
-            tx.audit(&record)?;
-            Ok(Verdict::Keep(()))
-        });
-        written.await
+        let store = &self.context.store;
+        match store.audit_later(trail.record(status, code)) {
+            Ok(number) => {
+                // Calls that end at the same time share the writes: whoever comes first makes them for all.
+                tokio::task::yield_now().await;
+                store.audit_written(number)?;
+            }
+            Err(record) => {
+                let written = store.write(move |tx| {
+                    tx.audit(&record)?;
+                    Ok(Verdict::Keep(()))
+                });
+                written.await?;
+            }
+        }
+        self.gate.write_nonces()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The audit journal: records of calls that changed nothing, on their way into the database.
 //!
 //! Such a record is appended to a file before its call is answered, so that it survives the death of the
-//! process, and moved into the `audit` table in groups. Each has a number; the table `store` knows up to
+//! process, and moved into the `audit` table in groups. Calls that are answered together share one write. Each has a number; the table `store` knows up to
 //! which one they were moved, in the transaction that moved them, so that none is lost and none is there
 //! twice. The journal is not synced: a loss of power can take its last records.
 //!
@@ -22,6 +22,8 @@ use crate::AuditRecord;
 const DIRECTORY: &str = "audit";
 /// Bytes after which a new segment is begun.
 const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// Room kept for lines that wait to be written.
+const PENDING_BYTES: usize = 64 * 1024;
 
 /// The journal of a data directory, open for appending.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub(crate) struct Journal {
     file: File,
     path: PathBuf,
     length: u64,
+    /// Lines taken and not written yet.
+    pending: Vec<u8>,
+    /// Number of the last record written.
+    written: u64,
     /// Number of the next record.
     next: u64,
     /// Full segments, each with the number of its last record.
@@ -89,29 +95,51 @@ impl Journal {
         let directory = data_directory.join(DIRECTORY);
         std::fs::create_dir_all(&directory)?;
         let (path, file) = segment(&directory, last + 1)?;
-        Ok(Self { directory, file, path, length: 0, next: last + 1, full: Vec::new() })
+        let pending = Vec::new();
+        Ok(Self {
+            directory,
+            file,
+            path,
+            length: 0,
+            pending,
+            written: last,
+            next: last + 1,
+            full: Vec::new(),
+        })
     }
 
-    /// Appends a record, whole or not at all.
-    pub(crate) fn append(&mut self, line: &[u8]) -> std::io::Result<()> {
+    /// Takes a record; answers its number. It is in the file with the next [`Journal::write`].
+    pub(crate) fn take(&mut self, line: &[u8]) -> u64 {
+        self.pending.extend_from_slice(line);
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// Writes what was taken, whole or not at all; answers the number of the last record written.
+    pub(crate) fn write(&mut self) -> std::io::Result<u64> {
+        if self.pending.is_empty() {
+            return Ok(self.written);
+        }
         if self.length >= SEGMENT_BYTES {
-            let (path, file) = segment(&self.directory, self.next)?;
-            self.full.push((std::mem::replace(&mut self.path, path), self.next - 1));
+            let (path, file) = segment(&self.directory, self.written + 1)?;
+            self.full.push((std::mem::replace(&mut self.path, path), self.written));
             self.file = file;
             self.length = 0;
         }
-        if let Err(error) = self.file.write_all(line) {
+        if let Err(error) = self.file.write_all(&self.pending) {
             // Half a line would make the next one unreadable.
             self.file.set_len(self.length)?;
             return Err(error);
         }
         fail_point!("audit::journalled");
-        self.length += line.len() as u64;
-        self.next += 1;
-        Ok(())
+        self.length += self.pending.len() as u64;
+        self.written = self.next - 1;
+        self.pending.clear();
+        self.pending.shrink_to(PENDING_BYTES);
+        Ok(self.written)
     }
 
-    /// Number of the last record appended.
+    /// Number of the last record taken.
     pub(crate) fn last(&self) -> u64 {
         self.next - 1
     }
@@ -159,9 +187,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::begin(directory.path(), 10).unwrap();
         for number in 11..=15 {
-            journal.append(&line(&record(number))).unwrap();
+            assert_eq!(journal.take(&line(&record(number))), number);
         }
-        assert_eq!(journal.last(), 15);
+        assert_eq!((journal.last(), journal.write().unwrap()), (15, 15));
         drop(journal);
         let left = Left::read(directory.path(), 13).unwrap();
         let ids: Vec<&str> = left.records.iter().map(|record| record.request_id.as_str()).collect();
@@ -176,7 +204,8 @@ mod tests {
     fn a_torn_last_record_harms_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::begin(directory.path(), 0).unwrap();
-        journal.append(&line(&record(1))).unwrap();
+        journal.take(&line(&record(1)));
+        journal.write().unwrap();
         journal.file.write_all(b"{\"time_ms\":1,\"requ").unwrap();
         drop(journal);
         let left = Left::read(directory.path(), 0).unwrap();
@@ -189,7 +218,8 @@ mod tests {
         let mut journal = Journal::begin(directory.path(), 0).unwrap();
         let long = AuditRecord { source: "x".repeat(1 << 20), ..AuditRecord::default() };
         for _ in 0..10 {
-            journal.append(&line(&long)).unwrap();
+            journal.take(&line(&long));
+            journal.write().unwrap();
         }
         let files = || std::fs::read_dir(directory.path().join(DIRECTORY)).unwrap().count();
         assert_eq!(files(), 3);

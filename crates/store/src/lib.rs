@@ -293,15 +293,24 @@ impl Store {
         answer.blocking_recv().map_err(|_| StoreError::Closed)?
     }
 
-    /// Takes the audit record of a call that changed nothing: when this returns, the record survives the
-    /// death of the process. It is in the database with the next group, at the latest after
+    /// Takes the audit record of a call that changed nothing, and gives it a number for
+    /// [`Store::audit_written`]. It is in the database with the next group, at the latest after
     /// [`Options::audit_flush_ms`]. Gives the record back if too many wait: then write it with
     /// [`Store::write`], which makes its caller wait.
     ///
     /// # Errors
-    /// The journal cannot be written: the call must not be answered as if it were recorded.
-    pub fn audit_later(&self, record: AuditRecord) -> Result<Option<AuditRecord>, StoreError> {
+    /// The record itself.
+    pub fn audit_later(&self, record: AuditRecord) -> Result<u64, Box<AuditRecord>> {
         self.inner.writer.audit_later(record)
+    }
+
+    /// Makes the record of this number survive the death of the process, with all others that wait for it:
+    /// the call must not be answered before.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn audit_written(&self, number: u64) -> Result<(), StoreError> {
+        self.inner.writer.audit_written(number)
     }
 
     /// What the writer has done since it started.

@@ -2,7 +2,7 @@
 //!
 //! In memory they stand in sets by the minute in which they may be forgotten, spread over shards, so that
 //! a look-up holds a short lock and whole minutes are dropped at once. On disk they are appended to a log
-//! before the request is answered. The log is not synced: what the process wrote survives its death. It
+//! before the request has an effect or an answer; requests that are answered together share one write. The log is not synced: what the process wrote survives its death. It
 //! does not survive a loss of power, so the log also names the boot of the machine; after another boot
 //! without an orderly stop [`NonceLog::not_before`] is the start of this process, and requests dated
 //! earlier are refused as expired.
@@ -119,6 +119,10 @@ impl Hasher for PrintHasher {
 struct Segment {
     file: File,
     length: u64,
+    /// Records taken and not written yet.
+    pending: Vec<u8>,
+    /// When the last of them was taken, steady clock.
+    now: i64,
     /// When it was begun, steady clock.
     begun: i64,
     closed: Vec<Closed>,
@@ -204,7 +208,8 @@ impl NonceLog {
         self.not_before
     }
 
-    /// Takes a nonce of a key for a request that expires at `expires` (UNIX seconds).
+    /// Takes a nonce of a key for a request that expires at `expires` (UNIX seconds). It outlives the
+    /// process after [`NonceLog::write`].
     ///
     /// # Errors
     /// [`NonceError::Used`] if it was taken before, or may have been; otherwise nothing was taken.
@@ -226,10 +231,9 @@ impl NonceLog {
         if remembered >= self.limit {
             return Err(NonceError::Full(remembered));
         }
-        fail_point!("nonce::taking");
-        self.append(&print, now, expires)?;
-        fail_point!("nonce::taken");
-        shard.insert(print, keep_until(now, expires), expires);
+        let until = keep_until(now, expires);
+        self.segment.lock().unwrap_or_else(PoisonError::into_inner).take(&print, now.steady, until, expires);
+        shard.insert(print, until, expires);
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -257,25 +261,35 @@ impl NonceLog {
     /// # Errors
     /// File errors.
     pub fn close(&self) -> std::io::Result<()> {
+        let _ = self.write();
         self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.sync_all()?;
         Mark::now("closed", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)
     }
 
-    fn append(&self, print: &Print, now: Moment, expires: i64) -> std::io::Result<()> {
-        let mut record = [0; RECORD];
-        record[..16].copy_from_slice(print);
-        record[16..].copy_from_slice(&expires.to_le_bytes());
+    /// Makes every nonce taken so far survive the death of the process: a call must have no effect and no
+    /// answer before.
+    ///
+    /// # Errors
+    /// [`NonceError::Log`]; the nonces stay taken, and are written with the next call of this.
+    pub fn write(&self) -> Result<(), NonceError> {
         let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.steady - segment.begun >= SEGMENT_SECONDS {
+        if segment.pending.is_empty() {
+            return Ok(());
+        }
+        if segment.now - segment.begun >= SEGMENT_SECONDS {
             fail_point!("nonce::turning");
+            let steady = segment.now;
             // Before anything is removed: what is forgotten must stay known as forgotten.
-            for closed in segment.closed.iter().filter(|closed| closed.until < now.steady) {
+            for closed in segment.closed.iter().filter(|closed| closed.until < steady) {
                 self.forgotten.fetch_max(closed.expires, Ordering::SeqCst);
             }
             Mark::now("open", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)?;
-            segment.turn(&self.directory, now.steady)?;
+            segment.turn(&self.directory)?;
         }
-        segment.append(&record, keep_until(now, expires), expires)
+        fail_point!("nonce::taking");
+        segment.write()?;
+        fail_point!("nonce::taken");
+        Ok(())
     }
 }
 
@@ -317,28 +331,50 @@ impl Segment {
         let highest = segments(directory)?.iter().filter_map(|path| number(path)).max().unwrap_or(0);
         let path = directory.join(format!("{SEGMENT_PREFIX}{}", highest + 1));
         let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path)?;
-        Ok(Self { file, length: 0, begun: steady, closed, path, until: i64::MIN, expires: i64::MIN })
+        let pending = Vec::new();
+        Ok(Self {
+            file,
+            length: 0,
+            pending,
+            now: steady,
+            begun: steady,
+            closed,
+            path,
+            until: i64::MIN,
+            expires: i64::MIN,
+        })
     }
 
-    /// Appends a record, whole or not at all.
-    fn append(&mut self, record: &[u8; RECORD], until: i64, expires: i64) -> std::io::Result<()> {
-        if let Err(error) = self.file.write_all(record) {
+    /// Takes a record; it is in the file with the next [`Segment::write`].
+    fn take(&mut self, print: &Print, now: i64, until: i64, expires: i64) {
+        self.pending.extend_from_slice(print);
+        self.pending.extend_from_slice(&expires.to_le_bytes());
+        self.now = now;
+        self.until = self.until.max(until);
+        self.expires = self.expires.max(expires);
+    }
+
+    /// Appends what was taken, whole or not at all.
+    fn write(&mut self) -> std::io::Result<()> {
+        if let Err(error) = self.file.write_all(&self.pending) {
             // Half a record would make all after it unreadable.
             self.file.set_len(self.length)?;
             return Err(error);
         }
-        self.length += RECORD as u64;
-        self.until = self.until.max(until);
-        self.expires = self.expires.max(expires);
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
         Ok(())
     }
 
-    fn turn(&mut self, directory: &Path, steady: i64) -> std::io::Result<()> {
-        let next = Self::begin(directory, steady, Vec::new())?;
-        let Self { closed, path, until, expires, .. } = std::mem::replace(self, next);
-        self.closed = closed;
-        self.closed.retain(|segment| segment.matters(steady));
-        self.closed.push(Closed { path, until, expires });
+    fn turn(&mut self, directory: &Path) -> std::io::Result<()> {
+        let next = Self::begin(directory, self.now, Vec::new())?;
+        let full = std::mem::replace(self, next);
+        // What was taken and not written goes into the new one, whose bounds may be those of both.
+        (self.pending, self.now, self.until, self.expires) =
+            (full.pending, full.now, full.until, full.expires);
+        self.closed = full.closed;
+        self.closed.retain(|segment| segment.matters(self.now));
+        self.closed.push(Closed { path: full.path, until: full.until, expires: full.expires });
         Ok(())
     }
 }
@@ -460,6 +496,7 @@ mod tests {
         assert!(log.take("k", "n", at(1_000), 1_900).is_ok());
         assert!(matches!(log.take("k", "n", at(1_001), 1_900), Err(NonceError::Used)));
         assert!(log.take("other", "n", at(1_001), 1_900).is_ok());
+        log.write().unwrap();
         drop(log);
         for restart in 0..3 {
             // The steady clock of a new process begins anywhere.
@@ -515,6 +552,7 @@ mod tests {
         let back = log.take("k", "n", Moment { unix: t, steady }, expires);
         assert!(matches!(back, Err(NonceError::Forgotten)), "{back:?}");
         // The same over a restart.
+        log.write().unwrap();
         drop(log);
         let log = NonceLog::open(directory.path(), Moment { unix: later + 9_000, steady: 0 }, 1_000).unwrap();
         drop(log);
@@ -528,10 +566,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
         log.take("k", "first", at(0), 900).unwrap();
+        log.write().unwrap();
         log.segment.lock().unwrap().file.write_all(b"torn").unwrap();
         drop(log);
         let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
         log.take("k", "second", at(0), 900).unwrap();
+        log.write().unwrap();
         drop(log);
         let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
         for nonce in ["first", "second"] {

@@ -113,6 +113,8 @@ pub(crate) struct Writer {
     counters: Arc<Counters>,
     log_pages: Arc<AtomicU64>,
     condition: Arc<Condition>,
+    /// Number of the last record that is in the journal.
+    journalled: AtomicU64,
 }
 
 /// Audit records that are in the journal and not in the database.
@@ -175,7 +177,8 @@ impl Writer {
         let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
         let thread = Some(thread);
-        Ok(Self { sender, thread, backlog, backlog_limit, counters, log_pages, condition })
+        let journalled = AtomicU64::new(0);
+        Ok(Self { sender, thread, backlog, backlog_limit, counters, log_pages, condition, journalled })
     }
 
     pub(crate) fn submit<T, F>(
@@ -194,17 +197,13 @@ impl Writer {
         Ok(answer)
     }
 
-    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<Option<AuditRecord>, StoreError> {
+    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<u64, Box<AuditRecord>> {
         let line = journal::line(&record);
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
         if backlog.waiting.len() >= self.backlog_limit {
-            return Ok(Some(record));
+            return Err(Box::new(record));
         }
-        if let Err(error) = backlog.journal.append(&line) {
-            drop(backlog);
-            let trouble = Trouble::Passing(format!("the audit journal cannot be written: {error}"));
-            return Err(self.condition.note(trouble));
-        }
+        let number = backlog.journal.take(&line);
         backlog.waiting.push_back(record);
         let waiting = backlog.waiting.len();
         drop(backlog);
@@ -212,7 +211,26 @@ impl Writer {
             // A full queue means that the writer is awake anyway.
             let _ = self.sender.as_ref().map(|sender| sender.try_send(Message::Wake));
         }
-        Ok(None)
+        Ok(number)
+    }
+
+    pub(crate) fn audit_written(&self, number: u64) -> Result<(), StoreError> {
+        if self.journalled.load(Ordering::Acquire) >= number {
+            return Ok(());
+        }
+        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = backlog.journal.write();
+        drop(backlog);
+        match written {
+            Ok(written) => {
+                self.journalled.fetch_max(written, Ordering::Release);
+                Ok(())
+            }
+            Err(error) => {
+                let trouble = Trouble::Passing(format!("the audit journal cannot be written: {error}"));
+                Err(self.condition.note(trouble))
+            }
+        }
     }
 
     pub(crate) fn stats(&self) -> WriterStats {

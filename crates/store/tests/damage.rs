@@ -154,7 +154,8 @@ fn records_in_the_journal_outlive_the_process() {
     let store = Store::open(directory.path(), &options).unwrap();
     let record = |id: &str| AuditRecord { request_id: id.into(), status: 200, ..AuditRecord::default() };
     for id in ["a", "b", "c"] {
-        store.audit_later(record(id)).unwrap();
+        let number = store.audit_later(record(id)).unwrap();
+        store.audit_written(number).unwrap();
     }
     let copy = tempfile::tempdir().unwrap();
     copy_files(directory.path(), copy.path());
