@@ -165,7 +165,7 @@ impl Writer {
             log_pages: Arc::clone(&log_pages),
             backlog: Arc::clone(&backlog),
             counters: Arc::clone(&counters),
-            checkpoints: start_checkpointer(checkpointer)?,
+            checkpoints: Checkpointer::start(checkpointer)?,
             options,
             full_sync: true,
             since_trim: 0,
@@ -282,7 +282,7 @@ struct Loop {
     log_pages: Arc<AtomicU64>,
     backlog: Arc<Mutex<Backlog>>,
     counters: Arc<Counters>,
-    checkpoints: SyncSender<()>,
+    checkpoints: Checkpointer,
     options: Options,
     full_sync: bool,
     since_trim: u64,
@@ -507,8 +507,7 @@ impl Loop {
             });
         } else if pages > CHECKPOINT_PAGES {
             self.readers.let_go();
-            // One request waiting is enough.
-            let _ = self.checkpoints.try_send(());
+            self.checkpoints.ask();
         }
     }
 }
@@ -522,16 +521,42 @@ fn checkpoint_now(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Checkpoints beside the writer, which a passive checkpoint does not hold up.
-fn start_checkpointer(connection: Connection) -> Result<SyncSender<()>, StoreError> {
-    let (sender, receiver) = sync_channel(1);
-    spawn("store-checkpoint", move || {
-        while receiver.recv().is_ok() {
-            if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)") {
-                warn!(%error, "checkpoint failed");
+///
+/// Its connection is closed when it is dropped, not some time later: whoever ends the store may touch its
+/// files at once.
+struct Checkpointer {
+    sender: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    fn start(connection: Connection) -> Result<Self, StoreError> {
+        let (sender, receiver) = sync_channel(1);
+        let thread = spawn("store-checkpoint", move || {
+            while receiver.recv().is_ok() {
+                if let Err(error) = connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)") {
+                    warn!(%error, "checkpoint failed");
+                }
             }
+        })?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Asks for a checkpoint; one request waiting is enough.
+    fn ask(&self) {
+        let _ = self.sender.as_ref().map(|sender| sender.try_send(()));
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the store's checkpoints ended with a panic");
         }
-    })?;
-    Ok(sender)
+    }
 }
 
 fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {

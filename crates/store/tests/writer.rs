@@ -172,3 +172,15 @@ fn a_group_that_keeps_nothing_writes_nothing() {
         .unwrap();
     assert_eq!(state().1, before.1);
 }
+
+/// Who ends the store may touch its files at once: no thread of it still holds them.
+#[test]
+fn the_files_are_closed_when_the_store_is_dropped() {
+    for _ in 0..100 {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Store::open(directory.path(), &Options::default()).unwrap());
+        // SQLite removes the log when the last connection is closed.
+        let log = directory.path().join(format!("{}-wal", tongguan_store::DATABASE_FILE));
+        assert!(!log.exists());
+    }
+}
