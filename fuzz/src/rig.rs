@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tongguan_dataplane::{ApplyDelay, Detached};
 use tongguan_model::id::AccountId;
-use tongguan_model::policy::system_policy;
+use tongguan_model::policy::{Attached, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
@@ -211,7 +211,12 @@ fn keyring() -> Keyring {
     let observer = Identity::User {
         name: "observer".into(),
         id: "2000".into(),
-        policies: system_policy("AliyunVPNGatewayReadOnlyAccess").into_iter().cloned().collect(),
+        policies: Arc::new(PolicySet::new(
+            system_policy("AliyunVPNGatewayReadOnlyAccess")
+                .map(|policy| Attached { origin: "system".into(), policy: Arc::new(policy.clone()) })
+                .into_iter()
+                .collect(),
+        )),
     };
     let mut keyring = Keyring::default();
     for (id, account, identity) in

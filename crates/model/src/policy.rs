@@ -14,6 +14,7 @@
 
 mod condition;
 mod json;
+mod set;
 mod wildcard;
 
 use std::sync::LazyLock;
@@ -25,6 +26,7 @@ use json::Node;
 use wildcard::Case;
 
 pub use condition::Context;
+pub use set::{Attached, PolicySet};
 
 /// Characters a policy document may have (newest metadata of CreatePolicy).
 pub const DOCUMENT_CHARS_MAX: usize = 6_144;

@@ -1,7 +1,9 @@
-//! Who calls: the account itself or one of its RAM users.
+//! Who calls: the account itself, one of its RAM users, or a session of one of its roles.
+
+use std::sync::Arc;
 
 use crate::id::AccountId;
-use crate::policy::Policy;
+use crate::policy::PolicySet;
 
 /// The owner of an access key, as far as authorisation needs to know it.
 #[derive(Debug, Clone)]
@@ -23,9 +25,28 @@ pub enum Identity {
         name: String,
         /// Decimal id, as GetCallerIdentity shows it.
         id: String,
-        /// Policies attached to the user.
-        policies: Vec<Policy>,
+        /// Policies attached to the user and to its groups.
+        policies: Arc<PolicySet>,
     },
+    /// A role, assumed for a time.
+    Session(Box<Session>),
+}
+
+/// A role session, as AssumeRole made it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Name of the role, as it is stored.
+    pub role: String,
+    /// Decimal id of the role.
+    pub role_id: String,
+    /// `RoleSessionName`.
+    pub name: String,
+    /// `SourceIdentity`, if one was given.
+    pub source_identity: Option<String>,
+    /// Policies attached to the role.
+    pub policies: Arc<PolicySet>,
+    /// The session policy: what the role may do counts only as far as this allows it too.
+    pub restriction: Option<Arc<PolicySet>>,
 }
 
 impl Principal {
@@ -35,6 +56,19 @@ impl Principal {
         match &self.identity {
             Identity::Root => format!("acs:ram::{}:root", self.account),
             Identity::User { name, .. } => format!("acs:ram::{}:user/{name}", self.account),
+            Identity::Session(session) => {
+                format!("acs:ram::{}:assumed-role/{}/{}", self.account, session.role, session.name)
+            }
+        }
+    }
+
+    /// The principal in the audit record: unique in its account.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.identity {
+            Identity::Root => "root".to_owned(),
+            Identity::User { name, .. } => format!("user/{name}"),
+            Identity::Session(session) => format!("assumed-role/{}/{}", session.role, session.name),
         }
     }
 }

@@ -57,7 +57,9 @@ impl<'a> Args<'a> {
     pub fn missing(&self, name: &'static str) -> Refusal {
         let code = match self.operation.product {
             Product::Kms => &catalogue::MISSING_PARAMETER,
-            Product::Vpc | Product::Sts | Product::Location => &catalogue::MISSING,
+            Product::Vpc | Product::Sts | Product::Location | Product::Ram | Product::ResourceManager => {
+                &catalogue::MISSING
+            }
         };
         Refusal::new(code).parameter(name)
     }
@@ -69,8 +71,11 @@ impl<'a> Args<'a> {
             Product::Kms => {
                 Refusal::new(&catalogue::INVALID_PARAMETER).because(format!("The parameter is \"{name}\"."))
             }
-            Product::Vpc | Product::Sts | Product::Location => {
+            Product::Vpc | Product::Location => {
                 Refusal::new(&catalogue::ILLEGAL).parameter(name).value(value)
+            }
+            Product::Sts | Product::Ram | Product::ResourceManager => {
+                Refusal::new(&catalogue::INCORRECT).parameter(name)
             }
         }
     }

@@ -66,6 +66,9 @@ codes! {
     MISSING_PARAMETER = 400 "MissingParameter" "The parameter \"<Param>\" is needed but not provided." Documented "Kms: a required parameter is absent or empty.";
     ACCESS_KEY_NOT_FOUND = 404 "InvalidAccessKeyId.NotFound" "Specified access key is not found." Documented "The access key id is unknown.";
     ACCESS_KEY_INACTIVE = 400 "InvalidAccessKeyId.Inactive" "Specified access key is disabled." Documented "The access key is inactive.";
+    TOKEN_MISSING = 400 "MissingSecurityToken" "SecurityToken is mandatory for this action." Documented "A temporary access key (STS.) without its security token.";
+    TOKEN_EXPIRED = 400 "InvalidSecurityToken.Expired" "Specified SecurityToken is expired." Documented "The role session is over, or its role is gone.";
+    TOKEN_MISMATCH_KEY = 400 "InvalidSecurityToken.MismatchWithAccessKey" "Specified SecurityToken mismatch with the AccessKey." Documented "The security token belongs to another access key.";
     TOKEN_MALFORMED = 400 "InvalidSecurityToken.Malformed" "Specified SecurityToken is malformed." Documented "A security token that this service did not issue.";
     BEARER_UNSUPPORTED = 400 "InvalidSignatureType" "Bearer tokens are not issued by this service: sign the request with an AccessKey." Ours "SignatureType is BEARERTOKEN.";
     SIGNATURE_METHOD = 400 "InvalidSignatureMethod" "Specified signature method is not supported." Seen "The signature method is unknown or does not fit the kind of key.";
@@ -89,6 +92,9 @@ codes! {
     FORBIDDEN = 403 "Forbidden" "User not authorized to operate on the specified resource." Documented "Vpc: the caller's policies do not allow the operation.";
     FORBIDDEN_KMS = 403 "Forbidden.NoPermission" "This operation is forbidden by permission system." Documented "Kms: the caller's policies do not allow the operation.";
 
+    NO_PERMISSION = 403 "NoPermission" "You are not authorized to do this action." Documented "Ram and ResourceManager: the caller's policies do not allow the operation.";
+    NO_PERMISSION_STS = 403 "NoPermission" "You are not authorized to do this action. You should be authorized by RAM." Documented "Sts: the caller's policies do not allow the operation.";
+
     // Idempotency and dry runs.
     CLIENT_TOKEN = 400 "InvalidParameter" "The specified parameter \"ClientToken\" is not valid." Ours "ClientToken is longer than 64 characters or not ASCII.";
     TOKEN_MISMATCH = 400 "IdempotentParameterMismatch" "The request is retried with updated parameters." Documented "The ClientToken was used with other parameters.";
@@ -97,6 +103,7 @@ codes! {
     // Values.
     ILLEGAL = 400 "IllegalParam.<Param>" "The specified \"<Param>\" (%s) is invalid." Documented "Vpc: a malformed or disallowed value.";
     ILLEGAL_CERTIFICATE_TYPE = 400 "IllegalParam.CertificateType" "The specified certificate type (%s) is invalid." Documented "CertificateType is neither Encryption nor Signature.";
+    INCORRECT = 400 "InvalidParameter.<Param>" "The parameter - \"<Param>\" is incorrect." Seen "Ram and Sts: a bad value that no code of its own is published for.";
     INVALID_PARAMETER = 400 "InvalidParameter" "The specified parameter is not valid." Documented "Kms: a bad value; the text that follows says which.";
     REGION_NOT_FOUND = 404 "InvalidRegionId.NotFound" "The specified region is not found during access authentication." Documented "RegionId is unknown.";
     REGION_NOT_FOUND_LOCATION = 404 "InvalidRegionId" "The specified region does not exist." Documented "Location: the region is unknown.";

@@ -117,6 +117,14 @@ pub fn new_id(prefix: &str, region: &Region) -> String {
     id::compose(prefix, region.infix, &random())
 }
 
+/// A new id of a RAM user, group or role: eighteen decimal digits, the first of them `kind` (2 for users, 3 for roles,
+/// 4 for groups).
+#[must_use]
+pub fn new_principal_id(kind: u64) -> String {
+    const SPAN: u64 = 100_000_000_000_000_000;
+    (kind * SPAN + u64::from_le_bytes(random()) % SPAN).to_string()
+}
+
 /// The id of the account's default resource group: derived, so that it is always the same one.
 #[must_use]
 pub fn default_resource_group(account: &tongguan_model::id::AccountId) -> String {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tongguan_model::policy::{self, AccessRequest, Context as PolicyContext, Decision};
+use tongguan_model::policy::{AccessRequest, Context as PolicyContext, Decision};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Family, Incoming, WireError};
 use tongguan_store::{Moment, NonceError, NonceLog};
@@ -59,7 +59,7 @@ impl Gate {
         if id.starts_with(TEMPORARY) {
             // No temporary key has been issued: what is one, is told by its token.
             return Err(match token {
-                None => Refusal::new(&catalogue::MISSING).parameter("SecurityToken").into(),
+                None => Refusal::new(&catalogue::TOKEN_MISSING).into(),
                 Some(_) => Refusal::new(&catalogue::TOKEN_MALFORMED).into(),
             });
         }
@@ -132,8 +132,7 @@ pub(crate) fn authorise(
     context.insert("acs:CurrentTime", iso8601(now_ms));
     context.insert("acs:MFAPresent", "false");
     context.insert("acs:PrincipalArn", principal.arn());
-    let decision =
-        policy::evaluate(policies, &AccessRequest { action, resource: &resource, context: &context });
+    let decision = policies.decide(&AccessRequest { action, resource: &resource, context: &context });
     let kind = match decision {
         Decision::Allow => return Ok(()),
         Decision::ExplicitDeny => "ExplicitDeny",
@@ -141,7 +140,9 @@ pub(crate) fn authorise(
     };
     let code = match operation.product {
         Product::Kms => &catalogue::FORBIDDEN_KMS,
-        Product::Vpc | Product::Sts | Product::Location => &catalogue::FORBIDDEN,
+        Product::Vpc | Product::Location => &catalogue::FORBIDDEN,
+        Product::Sts => &catalogue::NO_PERMISSION_STS,
+        Product::Ram | Product::ResourceManager => &catalogue::NO_PERMISSION,
     };
     let mut refusal = Refusal::new(code);
     let members: [(&str, &str); 6] = [

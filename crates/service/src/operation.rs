@@ -23,11 +23,16 @@ pub enum Product {
     Sts,
     /// Endpoint look-up.
     Location,
+    /// Resource access management: users, groups, roles, policies.
+    Ram,
+    /// Resource management: service-linked roles.
+    ResourceManager,
 }
 
 impl Product {
     /// Every product.
-    pub const ALL: &'static [Self] = &[Self::Vpc, Self::Kms, Self::Sts, Self::Location];
+    pub const ALL: &'static [Self] =
+        &[Self::Vpc, Self::Kms, Self::Sts, Self::Location, Self::Ram, Self::ResourceManager];
 
     /// The product's name.
     #[must_use]
@@ -37,6 +42,8 @@ impl Product {
             Self::Kms => "Kms",
             Self::Sts => "Sts",
             Self::Location => "Location",
+            Self::Ram => "Ram",
+            Self::ResourceManager => "ResourceManager",
         }
     }
 
@@ -48,6 +55,8 @@ impl Product {
             Self::Kms => "2016-01-20",
             Self::Sts => "2015-04-01",
             Self::Location => "2015-06-12",
+            Self::Ram => "2015-05-01",
+            Self::ResourceManager => "2020-03-31",
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use fail::fail_point;
-use tongguan_model::principal::{Identity, Principal};
+use tongguan_model::principal::Principal;
 use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_type, recommend_url};
 use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
 use tracing::{debug, error, warn};
@@ -364,10 +364,7 @@ impl Trail<'_> {
             time_ms: self.now_ms,
             request_id: self.request_id.clone(),
             account: self.principal.as_ref().map(|principal| principal.account.as_str().to_owned()),
-            principal: self.principal.as_ref().map(|principal| match &principal.identity {
-                Identity::Root => "root".to_owned(),
-                Identity::User { name, .. } => format!("user/{name}"),
-            }),
+            principal: self.principal.as_ref().map(|principal| principal.label()),
             access_key: self.access_key.clone(),
             source: self.peer.address.to_string(),
             product: self.operation.map(|operation| operation.product.as_str().into()),

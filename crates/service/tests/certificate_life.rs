@@ -84,11 +84,11 @@ async fn a_dry_run_checks_everything_and_leaves_nothing() {
     let answer = dry("AssociateVpnGatewayWithCertificate").await.ok();
     assert_eq!(answer.as_object().unwrap().len(), 1, "RequestId alone: {answer}");
     assert_eq!(rig.status(&gateway).await, "active");
-    assert!(!rig.store().read(|s| s.has_service_linked_role(&account, role)).unwrap());
+    assert!(rig.store().read(|s| s.role(&account, role)).unwrap().is_none());
 
     let [a, b, c, d] = triple(&gateway, &certificate, "Encryption");
     rig.call("AssociateVpnGatewayWithCertificate", &[a, b, c, d, ("ClientToken", "once")]).await.ok();
-    assert!(rig.store().read(|s| s.has_service_linked_role(&account, role)).unwrap());
+    assert!(rig.store().read(|s| s.role(&account, role)).unwrap().is_some());
     assert_eq!(dry("DissociateVpnGatewayWithCertificate").await.code(), "VpnGateway.Configuring");
     rig.settle().await;
     dry("DissociateVpnGatewayWithCertificate").await.ok();

@@ -19,6 +19,7 @@ mod mark;
 mod nonce;
 mod overview;
 mod query;
+mod ram;
 mod reader;
 mod schema;
 mod write;
@@ -40,6 +41,7 @@ pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
+pub use ram::{AccessKeyRow, AttachedPolicy, KeyOwner, RoleRow, UserRow, Via};
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 

@@ -638,15 +638,6 @@ impl<'c> Snapshot<'c> {
         })
     }
 
-    /// Whether the account has a service-linked role of this name.
-    ///
-    /// # Errors
-    /// A database error.
-    pub fn has_service_linked_role(&self, account: &AccountId, name: &str) -> Answer<bool> {
-        let sql = "SELECT count(*) FROM service_linked_role WHERE account = ?1 AND name = ?2";
-        Ok(self.number(sql, params![account.as_str(), name])? > 0)
-    }
-
     /// The account that was made first.
     ///
     /// # Errors

@@ -601,25 +601,6 @@ impl<'c> Tx<'c> {
         Ok(expired)
     }
 
-    /// Records a service-linked role; nothing happens if it is there.
-    ///
-    /// # Errors
-    /// A database error.
-    pub fn put_service_linked_role(
-        &self,
-        account: &AccountId,
-        name: &str,
-        service: &str,
-        role_id: &str,
-        now_ms: i64,
-    ) -> Done {
-        self.execute(
-            "INSERT INTO service_linked_role (account, name, service, role_id, created_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-            params![account.as_str(), name, service, role_id, now_ms],
-        )
-    }
-
     /// Removes what hangs on a resource's id: tags, intent, applied state.
     fn forget(&self, resource: &str) -> Done {
         self.delete_tags(resource, None)?;
@@ -637,7 +618,7 @@ impl<'c> Tx<'c> {
         }
     }
 
-    fn count(&self, kind: &str, account: &AccountId, region: &str, by: i64) -> Done {
+    pub(crate) fn count(&self, kind: &str, account: &AccountId, region: &str, by: i64) -> Done {
         self.execute(
             "INSERT INTO tally (kind, account, region, value) VALUES (?1, ?2, ?3, ?4) \
              ON CONFLICT (kind, account, region) DO UPDATE SET value = value + excluded.value",

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
-use tongguan_model::policy::system_policy;
+use tongguan_model::policy::{Attached, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
@@ -398,7 +398,15 @@ fn keyring() -> Keyring {
     let user = |name: &str, policies: &[&str]| Identity::User {
         name: name.into(),
         id: "2000".into(),
-        policies: policies.iter().map(|name| system_policy(name).unwrap().clone()).collect(),
+        policies: Arc::new(PolicySet::new(
+            policies
+                .iter()
+                .map(|name| Attached {
+                    origin: (*name).into(),
+                    policy: Arc::new(system_policy(name).unwrap().clone()),
+                })
+                .collect(),
+        )),
     };
     let own = |identity| Principal { account: AccountId::new(ACCOUNT), identity };
     let stranger = Principal { account: AccountId::new("9999567890123456"), identity: Identity::Root };

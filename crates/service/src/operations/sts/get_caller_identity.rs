@@ -31,23 +31,32 @@ struct CallerIdentity<'a> {
     identity_type: &'static str,
     account_id: &'a str,
     principal_id: &'a str,
-    user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role_id: Option<&'a str>,
     arn: String,
 }
 
 fn identity(_: &Context, call: &Call, _: &Args<'_>) -> Result<Reply, Failure> {
     let principal = &call.principal;
     let account_id = principal.account.as_str();
-    let (identity_type, user_id) = match &principal.identity {
-        Identity::Root => ("Account", account_id),
-        Identity::User { id, .. } => ("RAMUser", id.as_str()),
+    let assumed;
+    let (identity_type, principal_id, user_id, role_id) = match &principal.identity {
+        Identity::Root => ("Account", account_id, Some(account_id), None),
+        Identity::User { id, .. } => ("RAMUser", id.as_str(), Some(id.as_str()), None),
+        Identity::Session(session) => {
+            assumed = format!("{}:{}", session.role_id, session.name);
+            ("AssumedRoleUser", assumed.as_str(), None, Some(session.role_id.as_str()))
+        }
     };
     call.reply(&CallerIdentity {
         request_id: &call.request_id,
         identity_type,
         account_id,
-        principal_id: user_id,
+        principal_id,
         user_id,
+        role_id,
         arn: principal.arn(),
     })
 }

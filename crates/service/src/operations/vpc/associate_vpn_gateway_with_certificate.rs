@@ -4,12 +4,13 @@
 //! binding of an account records the service-linked role `AliyunServiceRoleForVPNCertificate`.
 
 use tongguan_model::gateway::{Bind, Role};
-use tongguan_model::id::CertificateId;
+use tongguan_model::id::{AccountId, CertificateId};
+use tongguan_store::RoleRow;
 
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::{Context, random};
+use crate::context::{Context, new_principal_id};
 use crate::operation::{
     Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape,
     required,
@@ -57,6 +58,26 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Write(associate),
 };
 
+/// The service-linked role as it is made.
+fn service_linked_role(account: &AccountId, now_ms: i64) -> RoleRow {
+    let trust = serde_json::json!({
+        "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": {"Service": [SERVICE]}}],
+        "Version": "1"
+    });
+    RoleRow {
+        seq: 0,
+        id: new_principal_id(3),
+        account: account.clone(),
+        name: SERVICE_LINKED_ROLE.into(),
+        description: "VPN Gateway uses this role to access your certificates.".into(),
+        trust: trust.to_string(),
+        max_session_seconds: 3600,
+        service: Some(SERVICE.into()),
+        created_ms: now_ms,
+        updated_ms: now_ms,
+    }
+}
+
 /// The role that `CertificateType` names.
 pub(super) fn role(args: &Args<'_>) -> Result<Role, Refusal> {
     let text = args.required("CertificateType");
@@ -82,9 +103,8 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
             .map_err(|refusal| Refusal::from(refusal).value(certificate_id.as_str()))?;
         let Bind::New(binding) = bind else { return Ok(Answer::new()) };
         tx.insert_binding(&gateway, &binding)?;
-        if !tx.has_service_linked_role(&account, SERVICE_LINKED_ROLE)? {
-            let role_id = 300_000_000_000_000_000 + u64::from_le_bytes(random()) % 100_000_000_000_000_000;
-            tx.put_service_linked_role(&account, SERVICE_LINKED_ROLE, SERVICE, &role_id.to_string(), now_ms)?;
+        if tx.role(&account, SERVICE_LINKED_ROLE)?.is_none() {
+            tx.insert_role(&service_linked_role(&account, now_ms))?;
         }
         intend(&context, tx, &mut gateway, "associate", now_ms)?;
         tx.update_generations(&gateway.id, gateway.intended, gateway.applied)?;
