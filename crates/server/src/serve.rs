@@ -176,10 +176,11 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     };
     let dataplane = Arc::new(Detached::new(config.apply_delay()?));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
-    Ok(Parts { service: Service::new(context, keyring, nonces), welcome })
+    Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
 }
 
-/// The keyring: the root key (given, stored or made now) and the principals of the configuration.
+/// The keyring: a root key that was given, and the principals of the configuration. Makes the account, and its root
+/// key, at the first start.
 fn keys(
     config: &Config,
     store: &Store,
@@ -187,9 +188,6 @@ fn keys(
     now_ms: i64,
 ) -> anyhow::Result<(Keyring, Option<String>)> {
     let mut keyring = Keyring::default();
-    for key in keyring::stored_keys(store, vault)? {
-        keyring.insert(key.into_key());
-    }
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
         Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => {
@@ -204,12 +202,11 @@ fn keys(
         (Some(id), Some(secret)) => {
             keyring.insert(RootKey { account, id: id.clone(), secret: secret.clone() }.into_key());
         }
-        (None, None) if keyring.is_empty() => {
+        (None, None) if !store.read(|snapshot| snapshot.has_access_keys())? => {
             let key = keyring::new_root_key(account);
             let path = secrets::write_root_key(&config.data_dir, &key)?;
             keyring::store_root_key(store, vault, &key, now_ms)?;
             welcome = Some(greeting(&key, &path));
-            keyring.insert(key.into_key());
         }
         (None, None) => {}
         (Some(_), None) | (None, Some(_)) => bail!("access_key_id and access_key_secret go together"),

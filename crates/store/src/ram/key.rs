@@ -1,9 +1,9 @@
 //! Access keys.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, params};
 use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError};
+use crate::{Snapshot, StoreError, Tx};
 
 /// An access key with all that its use depends on.
 #[derive(Debug, Clone)]
@@ -60,5 +60,30 @@ impl Snapshot<'_> {
             })
         });
         Ok(row.optional()?)
+    }
+
+    /// The account of the access key of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn account_of_access_key(&self, id: &str) -> Result<Option<AccountId>, StoreError> {
+        let sql = "SELECT account FROM access_key WHERE id = ?1";
+        let account = self.connection().prepare_cached(sql)?.query_row([id], |row| row.get::<_, String>(0));
+        Ok(account.optional()?.map(AccountId::new))
+    }
+}
+
+impl Tx<'_> {
+    /// Notes when an access key last signed a call, and of which product.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn access_key_used(&self, id: &str, used_ms: i64, used_for: &str) -> Result<(), StoreError> {
+        self.connection()
+            .prepare_cached(
+                "UPDATE access_key SET used_ms = ?2, used_for = ?3 WHERE id = ?1 AND coalesce(used_ms, 0) < ?2",
+            )?
+            .execute(params![id, used_ms, used_for])?;
+        Ok(())
     }
 }
