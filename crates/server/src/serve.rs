@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
-use crate::{admin, exit, http, secrets};
+use crate::{admin, control, exit, http, secrets};
 
 /// A service that runs.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub struct Running {
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
+    control: JoinHandle<()>,
     admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
@@ -68,6 +69,7 @@ impl Running {
         if let Some(listener) = &self.admin_listener {
             listener.abort();
         }
+        self.control.abort();
         self.engine.abort();
         self.housekeeper.abort();
         self.service.close();
@@ -132,6 +134,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(Stop::No);
     let engine = tokio::spawn(keep_running(Arc::clone(&service)));
     let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
+    let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
     let listener = tokio::spawn(http::listen(listener, server, stopped));
@@ -143,6 +146,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         service,
         stop,
         listener,
+        control,
         admin_listener,
         engine,
         housekeeper,
