@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
-use tongguan_model::policy::{AccessRequest, Context as PolicyContext, Decision, PolicySet};
+use tongguan_model::policy::{AccessRequest, ConditionKeys, Decision, PolicySet};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_store::StoreError;
 
@@ -37,7 +37,7 @@ pub struct Circumstances<'a> {
     pub peer: Peer,
     /// When, UNIX milliseconds.
     pub now_ms: i64,
-    /// Further condition keys of the call, with their values.
+    /// Further condition keys of the call in lower case, with their values.
     pub keys: &'a [(&'a str, &'a str)],
 }
 
@@ -73,22 +73,21 @@ impl DeniedBy {
     }
 }
 
-impl Circumstances<'_> {
-    /// The condition keys that every request has, and those of this one.
-    #[must_use]
-    pub fn context(&self) -> PolicyContext {
-        let mut context = PolicyContext::new();
-        context.insert("acs:SourceIp", self.peer.address.to_string());
-        context.insert("acs:SecureTransport", self.peer.secure.to_string());
-        context.insert("acs:CurrentTime", iso8601(self.now_ms));
-        context.insert("acs:MFAPresent", "false");
-        context.insert("acs:PrincipalArn", self.principal.arn());
-        for (key, value) in self.keys {
-            context.insert(key, *value);
+/// Values are made when a condition asks for them: most policies ask for none.
+impl ConditionKeys for Circumstances<'_> {
+    fn values(&self, key: &str, each: &mut dyn FnMut(&str)) {
+        match key {
+            "acs:sourceip" => each(&self.peer.address.to_canonical().to_string()),
+            "acs:securetransport" => each(if self.peer.secure { "true" } else { "false" }),
+            "acs:currenttime" => each(&iso8601(self.now_ms)),
+            "acs:mfapresent" => each("false"),
+            "acs:principalarn" => each(&self.principal.arn()),
+            _ => self.keys.iter().filter(|(known, _)| *known == key).for_each(|(_, value)| each(value)),
         }
-        context
     }
+}
 
+impl Circumstances<'_> {
     /// Whether `action` is allowed on every one of `resources`.
     ///
     /// # Errors
@@ -106,10 +105,9 @@ impl Circumstances<'_> {
                 Some((&session.policies, DeniedBy::Identity)),
             ],
         };
-        let context = self.context();
         for resource in resources {
             for (set, by) in sets.into_iter().flatten() {
-                let request = AccessRequest { action, resource, context: &context };
+                let request = AccessRequest { action, resource, context: self };
                 match set.decide(&request) {
                     Decision::Allow => {}
                     Decision::ExplicitDeny => return Err(Denial { explicit: true, by }),
@@ -125,12 +123,12 @@ impl Denial {
     /// The refusal, in the words of the product that was called.
     #[must_use]
     pub fn refusal(self, product: Product, principal: &Principal, action: &str) -> Refusal {
-        self.with_code(Refusal::new(code(product)), principal, action)
+        self.explained(Refusal::new(code(product)), principal, action)
     }
 
     /// Adds to a refusal why permission was denied, as clients read it.
     #[must_use]
-    pub fn with_code(self, mut refusal: Refusal, principal: &Principal, action: &str) -> Refusal {
+    pub fn explained(self, mut refusal: Refusal, principal: &Principal, action: &str) -> Refusal {
         let (kind, name) = match &principal.identity {
             // Not reached by policies: the account is refused by a rule of the operation.
             Identity::Root => ("Account", principal.account.to_string()),
@@ -187,8 +185,8 @@ pub(crate) fn authorise(
 /// Condition keys that come from the call's own parameters.
 fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a str)> {
     let from: &[(&str, &str)] = match operation.action {
-        "CreateServiceLinkedRole" => &[("ram:ServiceName", "ServiceName")],
-        "AssumeRole" => &[("sts:ExternalId", "ExternalId"), ("sts:SourceIdentity", "SourceIdentity")],
+        "CreateServiceLinkedRole" => &[("ram:servicename", "ServiceName")],
+        "AssumeRole" => &[("sts:externalid", "ExternalId"), ("sts:sourceidentity", "SourceIdentity")],
         _ => &[],
     };
     from.iter().filter_map(|(key, parameter)| Some((*key, args.raw(parameter)?))).collect()
@@ -202,15 +200,20 @@ fn resources(
     principal: &Principal,
     args: &Args<'_>,
 ) -> Result<Vec<String>, StoreError> {
-    operation.resource.split(" + ").map(|template| arn(context, template, principal, args)).collect()
+    operation.resource.split(" + ").map(|template| arn(context, operation, template, principal, args)).collect()
 }
 
 fn arn(
     context: &Context,
+    operation: &Operation,
     template: &str,
     principal: &Principal,
     args: &Args<'_>,
 ) -> Result<String, StoreError> {
+    if operation.action == "AssumeRole" {
+        // The role may be another account's: the ARN is a parameter, and refused later if it is none.
+        return Ok(args.raw("RoleArn").unwrap_or("*").to_owned());
+    }
     let mut arn = String::with_capacity(96);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {

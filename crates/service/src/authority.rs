@@ -74,7 +74,7 @@ pub struct Authority {
     fixed: Keyring,
     known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder>,
     epochs: RwLock<HashMap<AccountId, Arc<AtomicU64>>>,
-    pub(crate) tokens: Tokens,
+    tokens: Tokens,
 }
 
 /// What the store says of a key's owner.
@@ -99,6 +99,11 @@ impl Authority {
     /// before it is answered.
     pub fn changed(&self, account: &AccountId) {
         self.epoch(account).fetch_add(1, Ordering::Release);
+    }
+
+    /// What makes and opens security tokens.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// The permanent key of this id.
