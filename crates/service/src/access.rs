@@ -200,7 +200,11 @@ fn resources(
     principal: &Principal,
     args: &Args<'_>,
 ) -> Result<Vec<String>, StoreError> {
-    operation.resource.split(" + ").map(|template| arn(context, operation, template, principal, args)).collect()
+    operation
+        .resource
+        .split(" + ")
+        .map(|template| arn(context, operation, template, principal, args))
+        .collect()
 }
 
 fn arn(

@@ -41,7 +41,11 @@ pub static OPERATION: Operation = Operation {
             Shape::Integer,
             "900 to the role's MaxSessionDuration. Default 3600, or that if it is less.",
         ),
-        optional("Policy", Shape::Json, "Session policy, at most 2048 characters: what it does not allow is denied."),
+        optional(
+            "Policy",
+            Shape::Json,
+            "Session policy, at most 2048 characters: what it does not allow is denied.",
+        ),
         optional("ExternalId", Shape::Text, "2 to 1224 characters, for the condition key sts:ExternalId."),
         optional("SourceIdentity", Shape::Text, "2 to 64 letters, digits, `.`, `@`, `-`, `_`."),
     ],
@@ -117,8 +121,7 @@ struct Asked<'a> {
 }
 
 fn asked<'a>(args: &Args<'a>) -> Result<Asked<'a>, Refusal> {
-    let (account, role) =
-        role_of(args.required("RoleArn")).ok_or_else(|| Refusal::new(&c::ROLE_ARN))?;
+    let (account, role) = role_of(args.required("RoleArn")).ok_or_else(|| Refusal::new(&c::ROLE_ARN))?;
     let session = args.required("RoleSessionName");
     if !session_name(session) {
         return Err(Refusal::new(&c::ROLE_SESSION_NAME));
@@ -164,10 +167,11 @@ fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) ->
     };
     let trust = TrustPolicy::parse(&role.trust)
         .map_err(|error| Failure::Internal(format!("trust policy of role `{}`: {error}", role.id)))?;
-    let keys: Vec<(&str, &str)> = [("sts:externalid", asked.external_id), ("sts:sourceidentity", asked.source_identity)]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
-        .collect();
+    let keys: Vec<(&str, &str)> =
+        [("sts:externalid", asked.external_id), ("sts:sourceidentity", asked.source_identity)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
     let decision = trust.decide(&TrustRequest {
         action: ACTION,
         account: call.principal.account.as_str(),
