@@ -108,12 +108,15 @@ pub fn stored_keys(store: &Store, vault: &Vault) -> Result<Vec<RootKey>, Keyring
 /// A new access key for `account`; it counts only once it is stored.
 #[must_use]
 pub fn new_root_key(account: AccountId) -> RootKey {
+    let (id, secret) = new_key();
+    RootKey { account, id, secret }
+}
+
+/// Id and secret of a new access key.
+#[must_use]
+pub fn new_key() -> (String, Secret) {
     const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    RootKey {
-        account,
-        id: format!("LTAI5t{}", characters::<18>(LETTERS)),
-        secret: Secret::from(characters::<30>(LETTERS)),
-    }
+    (format!("LTAI5t{}", characters::<18>(LETTERS)), Secret::from(characters::<30>(LETTERS)))
 }
 
 /// Stores an access key, its secret sealed.
