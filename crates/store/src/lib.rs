@@ -11,6 +11,7 @@
 //! No SQL text stands outside this crate.
 #![forbid(unsafe_code)]
 
+mod account;
 mod audit;
 mod health;
 mod inspect;
@@ -22,6 +23,7 @@ mod query;
 mod ram;
 mod reader;
 mod schema;
+mod service_key;
 mod write;
 mod writer;
 
@@ -31,6 +33,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use account::AccountRow;
 pub use audit::AuditRecord;
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};

@@ -41,6 +41,7 @@ pub static ALL: &[&Operation] = &[
     &kms::update_certificate_status::OPERATION,
     &kms::delete_certificate::OPERATION,
     &sts::get_caller_identity::OPERATION,
+    &sts::assume_role::OPERATION,
     &location::describe_endpoints::OPERATION,
     &ram::create_user::OPERATION,
     &ram::get_user::OPERATION,

@@ -138,9 +138,32 @@ impl Snapshot<'_> {
         });
         Ok(row.optional()?)
     }
+
+    /// The account of the access key of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn account_of_access_key(&self, id: &str) -> Result<Option<AccountId>, StoreError> {
+        let sql = "SELECT account FROM access_key WHERE id = ?1";
+        let account = self.connection().prepare_cached(sql)?.query_row([id], |row| row.get::<_, String>(0));
+        Ok(account.optional()?.map(AccountId::new))
+    }
 }
 
 impl Tx<'_> {
+    /// Notes when an access key last signed a call, and of which product.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn access_key_used(&self, id: &str, used_ms: i64, used_for: &str) -> Result<(), StoreError> {
+        self.connection()
+            .prepare_cached(
+                "UPDATE access_key SET used_ms = ?2, used_for = ?3 WHERE id = ?1 AND coalesce(used_ms, 0) < ?2",
+            )?
+            .execute(params![id, used_ms, used_for])?;
+        Ok(())
+    }
+
     /// Stores a new access key, active.
     ///
     /// # Errors
@@ -167,24 +190,5 @@ impl Tx<'_> {
     /// A database error.
     pub fn delete_key(&self, id: &str) -> Result<(), StoreError> {
         self.execute("DELETE FROM access_key WHERE id = ?1", [id])
-    }
-
-    /// Writes down when access keys were last used (UNIX milliseconds) and for which product. An earlier moment than
-    /// the one that stands there, and a key that is gone, change nothing.
-    ///
-    /// # Errors
-    /// A database error.
-    pub fn access_keys_used<I, P>(&self, uses: &[(I, i64, P)]) -> Result<(), StoreError>
-    where
-        I: AsRef<str>,
-        P: AsRef<str>,
-    {
-        for (id, used_ms, used_for) in uses {
-            self.execute(
-                "UPDATE access_key SET used_ms = ?2, used_for = ?3 WHERE id = ?1 AND (used_ms IS NULL OR used_ms <= ?2)",
-                params![id.as_ref(), used_ms, used_for.as_ref()],
-            )?;
-        }
-        Ok(())
     }
 }
