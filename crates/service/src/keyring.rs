@@ -91,11 +91,14 @@ pub enum KeyringError {
 /// A new access key for `account`; it counts only once it is stored.
 #[must_use]
 pub fn new_root_key(account: AccountId) -> RootKey {
-    RootKey {
-        account,
-        id: format!("LTAI5t{}", characters(18, LETTERS)),
-        secret: Secret::from(characters(30, LETTERS)),
-    }
+    let (id, secret) = new_key();
+    RootKey { account, id, secret }
+}
+
+/// Id and secret of a new access key.
+#[must_use]
+pub fn new_key() -> (String, Secret) {
+    (format!("LTAI5t{}", characters(18, LETTERS)), Secret::from(characters(30, LETTERS)))
 }
 
 /// Stores an access key, its secret sealed.

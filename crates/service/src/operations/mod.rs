@@ -5,6 +5,7 @@
 
 pub mod kms;
 pub mod location;
+pub mod ram;
 pub mod sts;
 pub mod vpc;
 
@@ -42,6 +43,24 @@ pub static ALL: &[&Operation] = &[
     &sts::get_caller_identity::OPERATION,
     &sts::assume_role::OPERATION,
     &location::describe_endpoints::OPERATION,
+    &ram::create_user::OPERATION,
+    &ram::get_user::OPERATION,
+    &ram::update_user::OPERATION,
+    &ram::delete_user::OPERATION,
+    &ram::list_users::OPERATION,
+    &ram::create_access_key::OPERATION,
+    &ram::delete_access_key::OPERATION,
+    &ram::update_access_key::OPERATION,
+    &ram::list_access_keys::OPERATION,
+    &ram::get_access_key_last_used::OPERATION,
+    &ram::create_group::OPERATION,
+    &ram::get_group::OPERATION,
+    &ram::delete_group::OPERATION,
+    &ram::list_groups::OPERATION,
+    &ram::add_user_to_group::OPERATION,
+    &ram::remove_user_from_group::OPERATION,
+    &ram::list_groups_for_user::OPERATION,
+    &ram::list_users_for_group::OPERATION,
 ];
 
 #[cfg(test)]

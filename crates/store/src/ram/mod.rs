@@ -3,12 +3,14 @@
 //!
 //! Questions are methods of [`Snapshot`](crate::Snapshot), changes of [`Tx`](crate::Tx), one file per thing.
 
+mod group;
 mod key;
 mod policy;
 mod role;
 mod user;
 
-pub use key::{AccessKeyRow, KeyOwner};
+pub use group::{GroupRow, MemberRow};
+pub use key::{AccessKeyRow, KeyOwner, NewKey, OwnKeyRow};
 pub use policy::{AttachedPolicy, Via};
 pub use role::RoleRow;
 pub use user::UserRow;
