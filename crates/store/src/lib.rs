@@ -41,7 +41,10 @@ pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
-pub use ram::{AccessKeyRow, AttachedPolicy, KeyOwner, RoleRow, UserRow, Via};
+pub use ram::{
+    AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, Holder, KeyOwner,
+    PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow, UserRow, Via,
+};
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 

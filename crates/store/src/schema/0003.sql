@@ -134,3 +134,13 @@ CREATE TABLE service_key (
     sealed_key BLOB NOT NULL,
     created_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Roles, their tasks and attachments: what the tables above do not hold.
+
+-- Whether the role may be used at a console.
+ALTER TABLE ram_role ADD COLUMN console_login INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX ram_role_deletion_role ON ram_role_deletion (account, role, created_ms);
+-- Roles that were made before attachments were kept have the policy of their service.
+INSERT INTO ram_attachment (account, system, role, attached_ms)
+    SELECT account, 'AliyunServiceRolePolicyForVPNCertificate', seq, created_ms FROM ram_role
+    WHERE service = 'certificate.vpn.aliyuncs.com';
