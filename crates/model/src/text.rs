@@ -77,12 +77,14 @@ fn length_within(text: &str, min: usize, max: usize) -> bool {
 }
 
 /// Can stand in one line of an XML document.
-fn fits_line(c: char) -> bool {
+#[must_use]
+pub fn fits_line(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// As [`fits_line`], and tabs and line feeds too.
-fn fits_prose(c: char) -> bool {
+#[must_use]
+pub fn fits_prose(c: char) -> bool {
     fits_line(c) || matches!(c, '\t' | '\n')
 }
 

@@ -168,6 +168,27 @@ codes! {
     CERTIFICATE_STATE = 409 "Rejected.StateModifiedFailed" "Keystate modified failed." Documented "The certificate's state does not allow the change. (Documented for keys; that it stands for certificates is our choice.)";
     CERTIFICATE_IN_USE = 409 "Rejected.CertificateInUse" "The certificate is bound to VPN gateway %s: dissociate it first." Ours "A bound certificate is not deleted.";
     CERTIFICATE_QUOTA = 400 "Rejected.LimitExceeded" "The request was rejected because user create resource limit was exceeded." Documented "The account has as many certificates as it may.";
+
+    // Ram: users, access keys and groups.
+    RAM_INVALID_CHARS = 400 "InvalidParameter.<Param>.InvalidChars" "The parameter - \"<Param>\" contains invalid chars." Documented "Ram: a name or text holds characters that it may not.";
+    RAM_LENGTH = 400 "InvalidParameter.<Param>.Length" "The parameter - \"<Param>\" beyond the length limit." Documented "Ram: a name, text or document is too long.";
+    RAM_FORMAT = 400 "InvalidParameter.<Param>.Format" "The format of the parameter - \"<Param>\" is incorrect." Documented "Ram: a telephone number, mail address or version id is not of its form.";
+    USER_NOT_FOUND = 404 "EntityNotExist.User" "The user does not exist." Documented "No such RAM user, or another account's.";
+    USER_EXISTS = 409 "EntityAlreadyExists.User" "The user does already EXIST." Documented "Another user of the account has the name; case makes no difference.";
+    USER_QUOTA = 409 "LimitExceeded.User" "The count of users beyond the current limits." Documented "The account has as many users as it may.";
+    USER_IN_GROUP = 409 "DeleteConflict.User.Group" "The user CAN NOT be in any group while deleting the user." Documented "DeleteUser: the user is in a group.";
+    USER_HAS_KEY = 409 "DeleteConflict.User.AccessKey" "The user CAN NOT has any access key while deleting the user." Documented "DeleteUser: the user has an access key, active or not.";
+    USER_HAS_POLICY = 409 "DeleteConflict.User.Policy" "The user CAN NOT has any attached policy while deleting the user." Documented "DeleteUser: a policy is attached to the user.";
+    KEY_NOT_FOUND = 404 "EntityNotExist.User.AccessKey" "The user access key does not exist." Documented "The user, or the account, has no such access key.";
+    KEY_QUOTA = 409 "LimitExceeded.User.AccessKey" "The access key count of the user access keys beyond the current limits." Documented "The user, or the account, has as many access keys as it may.";
+    GROUP_NOT_FOUND = 404 "EntityNotExist.Group" "The group does not exist." Documented "No such group, or another account's.";
+    GROUP_EXISTS = 409 "EntityAlreadyExists.Group" "The group does already EXIST." Documented "Another group of the account has the name; case makes no difference.";
+    GROUP_QUOTA = 409 "LimitExceeded.Group" "The count of groups beyond the current limits." Documented "The account has as many groups as it may.";
+    GROUP_HAS_USER = 409 "DeleteConflict.Group.User" "The group CAN NOT has any user member while deleting the group." Documented "DeleteGroup: a user is in the group.";
+    GROUP_HAS_POLICY = 409 "DeleteConflict.Group.Policy" "The entity CAN NOT has any attached policy while deleting the group." Documented "DeleteGroup: a policy is attached to the group.";
+    MEMBER_EXISTS = 409 "EntityAlreadyExists.User.Group" "The user has already joined the group." Documented "AddUserToGroup: the user is in the group.";
+    MEMBER_QUOTA = 409 "LimitExceeded.User.Group" "The count of groups the target user joined beyond the current limits." Documented "The user is in as many groups as it may be.";
+    MEMBER_NOT_FOUND = 404 "EntityNotExist.User.Group" "The user has not joined the group." Documented "RemoveUserFromGroup: the user is not in the group.";
 }
 
 /// A refusal on its way to the caller.

@@ -5,6 +5,7 @@
 
 pub mod kms;
 pub mod location;
+pub mod ram;
 pub mod sts;
 pub mod vpc;
 
