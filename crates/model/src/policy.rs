@@ -304,13 +304,23 @@ impl Actions {
     }
 }
 
-/// RAM's own resources have no region: `acs:ram:*:...` and `acs:ram::...` mean the
-/// same, so that form of the request matches either spelling of the policy.
+/// RAM's own resources are compared without ASCII case: names of users, groups, roles
+/// and policies are unique without it, so a Deny on `user/Alice` must hold for who asks
+/// for `ALICE`. They have no region: `acs:ram:*:...` and `acs:ram::...` mean the same,
+/// so either form of the request matches either spelling of the policy.
 fn resource_matches(pattern: &str, resource: &str) -> bool {
-    match resource.strip_prefix("acs:ram:*:") {
-        Some(rest) => wildcard::matches(pattern, &format!("acs:ram::{rest}"), Case::Exact),
-        None => wildcard::matches(pattern, resource, Case::Exact),
+    if strip_prefix_ignoring_case(resource, "acs:ram:").is_none() {
+        return wildcard::matches(pattern, resource, Case::Exact);
     }
+    match strip_prefix_ignoring_case(resource, "acs:ram:*:") {
+        Some(rest) => wildcard::matches(pattern, &format!("acs:ram::{rest}"), Case::Ignored),
+        None => wildcard::matches(pattern, resource, Case::Ignored),
+    }
+}
+
+fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 fn parse_actions(node: Node, at: &str) -> Result<Vec<String>, PolicyError> {
@@ -527,6 +537,21 @@ mod tests {
             }
             assert_eq!(decide(&policies, "ram:GetRole", "acs:ram::1:role/b", &[]), Decision::ImplicitDeny);
         }
+    }
+
+    #[test]
+    fn ram_resources_ignore_case() {
+        let deny = policy(r#""Effect": "Deny", "Action": "*", "Resource": "acs:ram:*:1:user/Alice""#);
+        for resource in ["acs:ram::1:user/ALICE", "acs:ram:*:1:USER/alice", "ACS:RAM:*:1:user/alice"] {
+            assert_eq!(
+                decide(std::slice::from_ref(&deny), "ram:GetUser", resource, &[]),
+                Decision::ExplicitDeny,
+                "{resource}"
+            );
+        }
+        let loose = policy(r#""Effect": "Deny", "Action": "*", "Resource": "acs:*:*:1:*/Al?ce""#);
+        assert_eq!(decide(&[loose.clone()], "a:B", "acs:ram::1:user/ALICE", &[]), Decision::ExplicitDeny);
+        assert_eq!(decide(&[loose], "a:B", "acs:vpc::1:user/ALICE", &[]), Decision::ImplicitDeny);
     }
 
     #[test]
