@@ -1,32 +1,41 @@
 //! The RAM policy language: parsing documents and deciding requests.
 //!
-//! Identity policies only, as users, groups, roles and sessions carry them.
-//! Trust policies (with `Principal`) are another grammar and refused here.
+//! [`Policy`] is an identity policy, as users, groups, roles and sessions carry them;
+//! [`TrustPolicy`] says who may assume a role, in another grammar (with `Principal`).
 //! Parsing is strict: unknown or duplicate members, unknown operators and values
 //! of the wrong type are errors, since a policy that is read otherwise than its
 //! author meant is worse than one that is refused. What the documents leave open
 //! is decided in the doc comments and marked as a proposal there.
 //!
 //! Evaluation knows nothing of who calls: the caller collects the policies of
-//! one set (a user with its groups, a role, a session) and asks [`evaluate`];
+//! one set (a user with its groups, a role, a session) in a [`PolicySet`] and asks it;
 //! combining several sets is the caller's too. An account's own keys are not
 //! evaluated at all.
 
 mod condition;
+mod explain;
 mod json;
+mod parse;
 mod set;
+mod system;
+mod trust;
+mod value;
 mod wildcard;
 
-use std::sync::LazyLock;
+use std::fmt;
 
 use thiserror::Error;
 
-use condition::{Condition, Operator};
+use condition::Condition;
 use json::Node;
-use wildcard::Case;
+use parse::{Members, invalid, patterns, strings};
+use wildcard::{Case, Pattern};
 
-pub use condition::Context;
+pub use condition::{ConditionKeys, Context, Unmet};
+pub use explain::{Considered, Explanation, Match, Outcome, Place, Reason};
 pub use set::{Attached, PolicySet};
+pub use system::{system_policy, system_policy_document, system_policy_names};
+pub use trust::{TRUST_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest, Trusted};
 
 /// Characters a policy document may have (newest metadata of CreatePolicy).
 pub const DOCUMENT_CHARS_MAX: usize = 6_144;
@@ -46,11 +55,13 @@ pub struct Policy {
 /// of `MalformedPolicyDocument` (400), which has no fixed sentence.
 #[derive(Debug, Error)]
 pub enum PolicyError {
-    /// More than [`DOCUMENT_CHARS_MAX`] characters.
-    #[error("The policy document has {chars} characters; at most {DOCUMENT_CHARS_MAX} are allowed.")]
+    /// More than [`DOCUMENT_CHARS_MAX`] or [`TRUST_DOCUMENT_CHARS_MAX`] characters.
+    #[error("The policy document has {chars} characters; at most {max} are allowed.")]
     TooLong {
         /// How many it has.
         chars: usize,
+        /// How many it may have.
+        max: usize,
     },
     /// Not JSON, or an object with two members of the same name.
     #[error("The policy document is not valid JSON: {0}.")]
@@ -63,7 +74,7 @@ pub enum PolicyError {
         /// The absent member.
         member: &'static str,
     },
-    /// A member the language does not have, or has only in trust policies.
+    /// A member the language does not have, or has only in the other kind of policy.
     #[error("{at} has the unknown member {member}.")]
     UnknownMember {
         /// Where.
@@ -105,28 +116,14 @@ impl Policy {
     /// Besides what the language says, these are refused (proposals): an empty
     /// `Statement` or a bare object there, empty arrays, an action that is
     /// neither `*` nor `<ram-code>:<operation>`, a resource that is neither `*`
-    /// nor begins with `acs:`. `Sid` is accepted and without effect, and so are
+    /// nor begins with `acs:`. `Sid` is accepted and only named in explanations, and so are
     /// numbers (of at most 15 digits, if not a whole number of 64 bits) and booleans
     /// without quotes as condition values.
     ///
     /// # Errors
     /// The first [`PolicyError`] found, top down.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
-        let chars = document.chars().count();
-        if chars > DOCUMENT_CHARS_MAX {
-            return Err(PolicyError::TooLong { chars });
-        }
-        let mut root = Members::of(serde_json::from_str(document)?, "The policy document")?;
-        match root.require("Version")? {
-            Node::Text(version) if version == "1" => {}
-            _ => return Err(invalid("Version", "the string 1")),
-        }
-        let statements = match root.require("Statement")? {
-            Node::Array(statements) if !statements.is_empty() => statements,
-            _ => return Err(invalid("Statement", "a non-empty array of statements")),
-        };
-        root.finish()?;
-        let statements = statements
+        let statements = parse::statements(document, DOCUMENT_CHARS_MAX)?
             .into_iter()
             .enumerate()
             .map(|(index, node)| Statement::parse(node, &format!("Statement[{index}]")))
@@ -147,311 +144,120 @@ pub enum Decision {
 }
 
 /// A call to be decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct AccessRequest<'a> {
     /// `<ram-code>:<operation>`, for example `vpc:DescribeVpnGateways`; compared without case.
     pub action: &'a str,
     /// ARN of the resource, or `*` for an operation without resource-level
-    /// permission, which then only a Resource `*` covers. Compared with case:
-    /// give names as they are stored.
+    /// permission, which then only a Resource `*` covers. Compared with case, but for
+    /// RAM's own resources.
     pub resource: &'a str,
-    /// Values of condition keys.
-    pub context: &'a Context,
+    /// Values of condition keys, such as a [`Context`].
+    pub context: &'a dyn ConditionKeys,
 }
 
-/// Decides a request by one set of policies: any matching Deny denies, else any
-/// matching Allow allows, else the request is denied implicitly. The order of
-/// policies and statements has no effect.
-pub fn evaluate<'a>(policies: impl IntoIterator<Item = &'a Policy>, request: &AccessRequest<'_>) -> Decision {
-    let mut decision = Decision::ImplicitDeny;
-    for statement in policies.into_iter().flat_map(|policy| &policy.statements) {
-        if statement.applies(request) {
-            match statement.effect {
-                Effect::Deny => return Decision::ExplicitDeny,
-                Effect::Allow => decision = Decision::Allow,
-            }
-        }
+/// Without the context, which may have to be worked out.
+impl fmt::Debug for AccessRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessRequest")
+            .field("action", &self.action)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
     }
-    decision
 }
 
-/// The system policy of that exact name, parsed at its first use.
-#[must_use]
-pub fn system_policy(name: &str) -> Option<&'static Policy> {
-    find_system(name).map(|system| &*system.policy)
+/// For people.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::ExplicitDeny => "explicit deny",
+            Self::ImplicitDeny => "implicit deny",
+        })
+    }
 }
 
-/// The document of a system policy as GetPolicyVersion prints it.
-#[must_use]
-pub fn system_policy_document(name: &str) -> Option<&'static str> {
-    find_system(name).map(|system| system.document)
-}
-
-/// Names of all system policies, in a fixed order. Those that begin with
-/// `AliyunServiceRolePolicy` belong to service-linked roles; nobody attaches them.
-pub fn system_policy_names() -> impl Iterator<Item = &'static str> {
-    SYSTEM_POLICIES.iter().map(|system| system.name)
-}
-
-struct SystemPolicy {
-    name: &'static str,
-    document: &'static str,
-    policy: LazyLock<Policy>,
-}
-
-fn find_system(name: &str) -> Option<&'static SystemPolicy> {
-    SYSTEM_POLICIES.iter().find(|system| system.name == name)
-}
-
-macro_rules! system_policies {
-    ($($name:literal),+ $(,)?) => {
-        [$(SystemPolicy {
-            name: $name,
-            document: include_str!(concat!("policy/", $name, ".json")),
-            policy: LazyLock::new(|| {
-                Policy::parse(include_str!(concat!("policy/", $name, ".json")))
-                    .expect("embedded system policies are well formed, a test parses each")
-            }),
-        }),+]
-    };
-}
-
-/// Each says what the newest known version of the vendor's document says, in our
-/// order of members, except three: AdministratorAccess is inferred, the VPN gateway
-/// and KMS FullAccess policies are proposals after their sisters. ReadOnlyAccess,
-/// PowerUserAccess, AliyunKMSCryptoAdminAccess and AliyunServiceRolePolicyForVpn are
-/// left out: their documents are not known whole.
-static SYSTEM_POLICIES: [SystemPolicy; 11] = system_policies![
-    "AdministratorAccess",
-    "AliyunVPNGatewayFullAccess",
-    "AliyunVPNGatewayReadOnlyAccess",
-    "AliyunVPCFullAccess",
-    "AliyunVPCReadOnlyAccess",
-    "AliyunKMSFullAccess",
-    "AliyunKMSReadOnlyAccess",
-    "AliyunKMSCryptoUserAccess",
-    "AliyunKMSSecretUserAccess",
-    "AliyunSTSAssumeRoleAccess",
-    "AliyunServiceRolePolicyForVPNCertificate",
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
+/// What a statement does when it applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Allows, unless another denies.
     Allow,
+    /// Denies, whatever others say.
     Deny,
 }
 
+/// As a document spells it.
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "Allow",
+            Self::Deny => "Deny",
+        })
+    }
+}
+
+/// `Action`, or `NotAction`: every action but these.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Actions {
-    Listed(Vec<String>),
-    /// `NotAction`: every action but these.
-    AllBut(Vec<String>),
+struct Actions {
+    all_but: bool,
+    /// Never empty.
+    patterns: Vec<Pattern>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Statement {
+    sid: Option<String>,
     effect: Effect,
     actions: Actions,
-    resources: Vec<String>,
+    /// Never empty.
+    resources: Vec<Pattern>,
     conditions: Vec<Condition>,
 }
 
 impl Statement {
-    fn applies(&self, request: &AccessRequest<'_>) -> bool {
-        self.actions.cover(request.action)
-            && self.resources.iter().any(|pattern| resource_matches(pattern, request.resource))
-            && self.conditions.iter().all(|condition| condition.holds(request.context))
+    fn conditions_hold(&self, request: &AccessRequest<'_>) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(request.context))
     }
 
     fn parse(node: Node, at: &str) -> Result<Self, PolicyError> {
         let mut members = Members::of(node, at)?;
-        if let Some(sid) = members.take("Sid")
-            && !matches!(sid, Node::Text(_))
-        {
-            return Err(invalid(&format!("{at}.Sid"), "a string"));
-        }
-        let effect = match members.require("Effect")? {
-            Node::Text(effect) if effect == "Allow" => Effect::Allow,
-            Node::Text(effect) if effect == "Deny" => Effect::Deny,
-            _ => return Err(invalid(&format!("{at}.Effect"), "Allow or Deny")),
-        };
-        let actions = match (members.take("Action"), members.take("NotAction")) {
-            (Some(listed), None) => Actions::Listed(parse_actions(listed, &format!("{at}.Action"))?),
-            (None, Some(listed)) => Actions::AllBut(parse_actions(listed, &format!("{at}.NotAction"))?),
+        let sid = parse::sid(&mut members)?;
+        let effect = parse::effect(&mut members)?;
+        let (all_but, listed, name) = match (members.take("Action"), members.take("NotAction")) {
+            (Some(listed), None) => (false, listed, "Action"),
+            (None, Some(listed)) => (true, listed, "NotAction"),
             (Some(_), Some(_)) => {
                 return Err(invalid(at, "a statement with either Action or NotAction, not both"));
             }
             (None, None) => return Err(PolicyError::Missing { at: at.to_owned(), member: "Action" }),
         };
+        let actions = Actions { all_but, patterns: parse::actions(listed, &format!("{at}.{name}"))? };
         let resources = parse_resources(members.require("Resource")?, &format!("{at}.Resource"))?;
         let conditions = match members.take("Condition") {
-            Some(block) => parse_conditions(block, &format!("{at}.Condition"))?,
+            Some(block) => parse::conditions(block, &format!("{at}.Condition"))?,
             None => Vec::new(),
         };
         members.finish()?;
-        Ok(Self { effect, actions, resources, conditions })
+        Ok(Self { sid, effect, actions, resources, conditions })
     }
 }
 
 impl Actions {
     fn cover(&self, action: &str) -> bool {
-        let listed =
-            |patterns: &[String]| patterns.iter().any(|p| wildcard::matches(p, action, Case::Ignored));
-        match self {
-            Self::Listed(patterns) => listed(patterns),
-            Self::AllBut(patterns) => !listed(patterns),
-        }
+        self.patterns.iter().any(|pattern| pattern.matches(action, Case::Ignored)) != self.all_but
     }
 }
 
-/// RAM's own resources are compared without ASCII case: names of users, groups, roles
-/// and policies are unique without it, so a Deny on `user/Alice` must hold for who asks
-/// for `ALICE`. They have no region: `acs:ram:*:...` and `acs:ram::...` mean the same,
-/// so either form of the request matches either spelling of the policy.
-fn resource_matches(pattern: &str, resource: &str) -> bool {
-    if strip_prefix_ignoring_case(resource, "acs:ram:").is_none() {
-        return wildcard::matches(pattern, resource, Case::Exact);
-    }
-    match strip_prefix_ignoring_case(resource, "acs:ram:*:") {
-        Some(rest) => wildcard::matches(pattern, &format!("acs:ram::{rest}"), Case::Ignored),
-        None => wildcard::matches(pattern, resource, Case::Ignored),
-    }
-}
-
-fn strip_prefix_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let (start, rest) = text.split_at_checked(prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then_some(rest)
-}
-
-fn parse_actions(node: Node, at: &str) -> Result<Vec<String>, PolicyError> {
-    let well_formed = |action: &str| {
-        let operation =
-            action.split_once(':').filter(|(code, _)| !code.is_empty()).map(|(_, operation)| operation);
-        let named = operation.is_some_and(|operation| !operation.is_empty() && !operation.contains(':'));
-        action == "*" || (named && action.bytes().all(|b| b.is_ascii_graphic()))
-    };
-    strings(node, at, well_formed, "an action such as vpc:Describe*, *, or a non-empty array of these")
-}
-
-fn parse_resources(node: Node, at: &str) -> Result<Vec<String>, PolicyError> {
+fn parse_resources(node: Node, at: &str) -> Result<Vec<Pattern>, PolicyError> {
     let well_formed = |resource: &str| resource == "*" || resource.starts_with("acs:");
-    strings(
-        node,
-        at,
-        well_formed,
-        "an ARN such as acs:vpc:*:*:vpngateway/*, *, or a non-empty array of these",
-    )
-}
-
-/// `{operator: {key: value or array}}`, flattened: all of it must hold.
-fn parse_conditions(block: Node, at: &str) -> Result<Vec<Condition>, PolicyError> {
-    let mut conditions = Vec::new();
-    for (name, keys) in Members::of(block, at)?.members {
-        let Some(operator) = Operator::find(&name) else {
-            return Err(PolicyError::UnknownOperator { at: at.to_owned(), operator: shorten(&name) });
-        };
-        let keys = Members::of(keys, &format!("{at}.{name}"))?;
-        if keys.members.is_empty() {
-            return Err(invalid(&keys.at, "an object with at least one condition key"));
-        }
-        for (key, values) in keys.members {
-            let at = format!("{}.{}", keys.at, shorten(&key));
-            let values = condition_values(values, &at)?;
-            let condition = Condition::new(operator, &key, values).map_err(|value| PolicyError::Operand {
-                at,
-                value: shorten(&value),
-                expected: operator.expects(),
-            })?;
-            conditions.push(condition);
-        }
-    }
-    Ok(conditions)
-}
-
-fn condition_values(node: Node, at: &str) -> Result<Vec<String>, PolicyError> {
-    one_or_many(node)
-        .map(|item| match item {
-            Node::Text(value) | Node::Bare(value) => Some(value),
-            Node::Null | Node::Array(_) | Node::Object(_) => None,
-        })
-        .collect::<Option<Vec<_>>>()
-        .filter(|values| !values.is_empty())
-        .ok_or_else(|| invalid(at, "a string or a non-empty array of strings"))
-}
-
-/// A string or a non-empty array of strings, each of which must pass `accept`.
-fn strings(
-    node: Node,
-    at: &str,
-    accept: impl Fn(&str) -> bool,
-    expected: &'static str,
-) -> Result<Vec<String>, PolicyError> {
-    one_or_many(node)
-        .map(|item| match item {
-            Node::Text(text) if accept(&text) => Some(text),
-            _ => None,
-        })
-        .collect::<Option<Vec<_>>>()
-        .filter(|texts| !texts.is_empty())
-        .ok_or_else(|| invalid(at, expected))
-}
-
-/// Wherever several values may stand, one may stand without the array.
-fn one_or_many(node: Node) -> impl Iterator<Item = Node> {
-    match node {
-        Node::Array(items) => items,
-        single => vec![single],
-    }
-    .into_iter()
-}
-
-/// The members of an object that were not looked at yet, and where it stands.
-struct Members {
-    at: String,
-    members: Vec<(String, Node)>,
-}
-
-impl Members {
-    fn of(node: Node, at: &str) -> Result<Self, PolicyError> {
-        match node {
-            Node::Object(members) => Ok(Self { at: at.to_owned(), members }),
-            _ => Err(invalid(at, "an object")),
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Option<Node> {
-        let index = self.members.iter().position(|(member, _)| member == name)?;
-        Some(self.members.remove(index).1)
-    }
-
-    fn require(&mut self, name: &'static str) -> Result<Node, PolicyError> {
-        self.take(name).ok_or_else(|| PolicyError::Missing { at: self.at.clone(), member: name })
-    }
-
-    /// Refuses what is left.
-    fn finish(self) -> Result<(), PolicyError> {
-        match self.members.first() {
-            Some((member, _)) => Err(PolicyError::UnknownMember { at: self.at, member: shorten(member) }),
-            None => Ok(()),
-        }
-    }
-}
-
-fn invalid(at: &str, expected: &'static str) -> PolicyError {
-    PolicyError::Invalid { at: at.to_owned(), expected }
-}
-
-/// Keeps echoes of the document in messages short.
-fn shorten(text: &str) -> String {
-    const KEEP: usize = 64;
-    match text.char_indices().nth(KEEP) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
+    let expected = "an ARN such as acs:vpc:*:*:vpngateway/*, *, or a non-empty array of these";
+    Ok(patterns(strings(node, at, well_formed, expected)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -466,8 +272,18 @@ mod tests {
         Policy::parse(&statement(members)).unwrap()
     }
 
+    fn evaluate<'a>(policies: impl IntoIterator<Item = &'a Policy>, request: &AccessRequest<'_>) -> Decision {
+        let attached = policies
+            .into_iter()
+            .map(|policy| Attached { origin: "a test".to_owned(), policy: Arc::new(policy.clone()) });
+        let set = PolicySet::new(attached.collect());
+        let decision = set.decide(request);
+        assert_eq!(set.explain(request).decision, decision, "{request:?}");
+        decision
+    }
+
     fn decide(policies: &[Policy], action: &str, resource: &str, context: &[(&str, &str)]) -> Decision {
-        let context = context.iter().copied().collect();
+        let context: Context = context.iter().copied().collect();
         evaluate(policies, &AccessRequest { action, resource, context: &context })
     }
 
@@ -550,7 +366,10 @@ mod tests {
             );
         }
         let loose = policy(r#""Effect": "Deny", "Action": "*", "Resource": "acs:*:*:1:*/Al?ce""#);
-        assert_eq!(decide(&[loose.clone()], "a:B", "acs:ram::1:user/ALICE", &[]), Decision::ExplicitDeny);
+        assert_eq!(
+            decide(std::slice::from_ref(&loose), "a:B", "acs:ram::1:user/ALICE", &[]),
+            Decision::ExplicitDeny
+        );
         assert_eq!(decide(&[loose], "a:B", "acs:vpc::1:user/ALICE", &[]), Decision::ImplicitDeny);
     }
 
