@@ -311,7 +311,7 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Forgets ClientTokens whose time is over, a few at a time.
+/// Forgets ClientTokens and deletions of roles whose time is over, a few at a time.
 async fn forget_old_tokens(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     const BATCH: u32 = 1_000;
@@ -332,6 +332,12 @@ async fn forget_old_tokens(service: Arc<Service>) {
                     break;
                 }
             }
+        }
+        let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
+        let expired =
+            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?)));
+        if let Err(error) = expired.await {
+            tracing::warn!(%error, "old deletions of roles were not removed");
         }
     }
 }

@@ -31,15 +31,9 @@ fn folded(name: &str) -> String {
 
 /// The WHERE clause of a page of an account's things, and its values: those after place `after` whose tags, which
 /// stand on `tagged`, include every one of `tags`.
-fn page_of(
-    account: &AccountId,
-    after: Option<i64>,
-    tags: &[TagFilter],
-    tagged: &str,
-) -> (String, Vec<Value>) {
+fn page_of(account: &AccountId, after: i64, tags: &[TagFilter], tagged: &str) -> (String, Vec<Value>) {
     let mut clause = String::from("account = ?1 AND seq > ?2");
-    let mut values =
-        vec![Value::Text(account.as_str().to_owned()), Value::Integer(after.unwrap_or(i64::MIN))];
+    let mut values = vec![Value::Text(account.as_str().to_owned()), Value::Integer(after)];
     for tag in tags {
         values.push(Value::Text(tag.key.clone()));
         let key = values.len();

@@ -113,7 +113,7 @@ impl Snapshot<'_> {
     }
 
     /// The account's custom policies that carry every tag of `tags`, in the order of their creation, after place
-    /// `after` if given: at most `limit`.
+    /// `after`: at most `limit`.
     ///
     /// # Errors
     /// A database error.
@@ -121,7 +121,7 @@ impl Snapshot<'_> {
         &self,
         account: &AccountId,
         tags: &[TagFilter],
-        after: Option<i64>,
+        after: i64,
         limit: u64,
     ) -> Result<Vec<PolicyRow>, StoreError> {
         let (clause, values) = page_of(account, after, tags, "'ram-policy-' || seq");

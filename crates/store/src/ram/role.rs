@@ -63,8 +63,8 @@ impl Snapshot<'_> {
         Ok(statement.query_row(params![account.as_str(), folded(name)], role).optional()?)
     }
 
-    /// The account's roles that carry every tag of `tags`, in the order of their creation, after place `after` if
-    /// given: at most `limit`.
+    /// The account's roles that carry every tag of `tags`, in the order of their creation, after place
+    /// `after`: at most `limit`.
     ///
     /// # Errors
     /// A database error.
@@ -72,7 +72,7 @@ impl Snapshot<'_> {
         &self,
         account: &AccountId,
         tags: &[TagFilter],
-        after: Option<i64>,
+        after: i64,
         limit: u64,
     ) -> Result<Vec<RoleRow>, StoreError> {
         let (clause, values) = page_of(account, after, tags, "id");

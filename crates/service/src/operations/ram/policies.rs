@@ -19,11 +19,8 @@ use super::names;
 use super::system::{self, SystemPolicy};
 
 /// `PolicyName`.
-pub const POLICY_NAME: Parameter = required(
-    "PolicyName",
-    Shape::Text,
-    "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
-);
+pub const POLICY_NAME: Parameter =
+    required("PolicyName", Shape::Text, "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.");
 /// `PolicyType`.
 pub const POLICY_TYPE: Parameter =
     required("PolicyType", Shape::Text, "System or Custom, exactly as written here.");
@@ -179,11 +176,7 @@ pub(super) fn find(
 }
 
 /// The custom policy of this name.
-pub(super) fn custom(
-    snapshot: &Snapshot<'_>,
-    account: &AccountId,
-    name: &str,
-) -> Result<PolicyRow, Failure> {
+pub(super) fn custom(snapshot: &Snapshot<'_>, account: &AccountId, name: &str) -> Result<PolicyRow, Failure> {
     snapshot.policy(account, name)?.ok_or_else(|| (&c::POLICY_NOT_FOUND).into())
 }
 

@@ -12,8 +12,11 @@ use crate::operation::{Answer, Failure, Parameter, Shape, required};
 use super::names;
 
 /// `RoleName`.
-pub const ROLE_NAME: Parameter =
-    required("RoleName", Shape::Text, "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.");
+pub const ROLE_NAME: Parameter = required(
+    "RoleName",
+    Shape::Text,
+    "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+);
 
 /// `RoleName`, which is required.
 pub(super) fn role_name<'a>(args: &Args<'a>) -> Result<&'a str, Refusal> {
@@ -32,11 +35,7 @@ pub(super) fn role(snapshot: &Snapshot<'_>, account: &AccountId, name: &str) -> 
 }
 
 /// The account's role of this name, which its callers may change.
-pub(super) fn own_role(
-    snapshot: &Snapshot<'_>,
-    account: &AccountId,
-    name: &str,
-) -> Result<RoleRow, Failure> {
+pub(super) fn own_role(snapshot: &Snapshot<'_>, account: &AccountId, name: &str) -> Result<RoleRow, Failure> {
     let role = role(snapshot, account, name)?;
     if role.service.is_some() { Err((&c::OF_A_SERVICE).into()) } else { Ok(role) }
 }

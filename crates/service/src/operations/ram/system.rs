@@ -50,7 +50,12 @@ pub(super) static ALL: &[SystemPolicy] = &[
     known("AliyunVPNGatewayFullAccess", 1, FIRST, "Full access to VPN gateways."),
     known("AliyunVPNGatewayReadOnlyAccess", 9, "2026-06-22T00:00:00Z", "Read-only access to VPN gateways."),
     known("AliyunVPCFullAccess", 12, "2023-04-07T00:00:00Z", "Full access to virtual private clouds."),
-    known("AliyunVPCReadOnlyAccess", 9, "2025-08-07T00:00:00Z", "Read-only access to virtual private clouds."),
+    known(
+        "AliyunVPCReadOnlyAccess",
+        9,
+        "2025-08-07T00:00:00Z",
+        "Read-only access to virtual private clouds.",
+    ),
     known("AliyunKMSFullAccess", 1, FIRST, "Full access to key management."),
     known("AliyunKMSReadOnlyAccess", 3, "2025-09-23T00:00:00Z", "Read-only access to key management."),
     known("AliyunKMSCryptoUserAccess", 2, "2026-07-09T00:00:00Z", "Use of the keys of key management."),
