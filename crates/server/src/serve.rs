@@ -19,6 +19,7 @@ use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
+use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
