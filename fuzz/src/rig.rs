@@ -93,7 +93,8 @@ impl Rig {
             settings: Settings::default(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });
-        let service = Service::new(context, keyring(), nonces.expect("an empty nonce log opens"));
+        let service = Service::new(context, keyring(), nonces.expect("an empty nonce log opens"))
+            .expect("a token key can be made");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
         let mut rig = Self { runtime, service, clock, names: Vec::new(), _directory: directory };

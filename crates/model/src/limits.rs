@@ -62,6 +62,14 @@ quotas! {
         "Ids in one filter of ListVpnCertificateAssociations (documented: 20).";
     tagged_resources_per_call = 50,
         "ResourceId.N of one TagResources, UntagResources or ListTagResources call (documented: 50).";
+    ram_users_per_account = 1_000,
+        "RAM users of one account (documented: 1000).";
+    ram_groups_per_account = 50,
+        "RAM groups of one account (documented: 50).";
+    ram_groups_per_user = 5,
+        "Groups that one RAM user is in (documented: 5).";
+    ram_access_keys_per_user = 2,
+        "Access keys of one RAM user, and access keys that an account makes for itself (documented: 2 a user).";
     client_token_hours = 24,
         "Hours for which the answer to a ClientToken is remembered.";
     client_tokens_per_account = 1_000_000,

@@ -5,6 +5,7 @@ mod admin;
 mod cli;
 mod config;
 mod connections;
+mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod exit;
@@ -36,6 +37,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
+    /// Make, list and stop accounts. The service may be running.
+    Account(cli::account::AccountArgs),
     /// Show what is under way, what failed and why, and what expires.
     Status(cli::status::StatusArgs),
     /// Check a database, or a backup: structure, relations, values, keys. The service may be running.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => runtime().and_then(|runtime| runtime.block_on(serve::run(*args))),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
+        Command::Account(args) => cli::account::run(&args),
         Command::Status(args) => cli::status::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Backup(args) => cli::backup::backup(&args),

@@ -28,7 +28,7 @@ use tracing::{info, warn};
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
-use crate::{admin, exit, http, secrets};
+use crate::{admin, control, exit, http, secrets};
 
 /// A service that runs.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub struct Running {
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
+    control: JoinHandle<()>,
     admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
@@ -69,6 +70,7 @@ impl Running {
         if let Some(listener) = &self.admin_listener {
             listener.abort();
         }
+        self.control.abort();
         self.engine.abort();
         self.housekeeper.abort();
         self.service.close();
@@ -133,6 +135,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (stop, stopped) = watch::channel(Stop::No);
     let engine = tokio::spawn(keep_running(Arc::clone(&service)));
     let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
+    let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
     let listener = tokio::spawn(http::listen(listener, server, stopped));
@@ -144,6 +147,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         service,
         stop,
         listener,
+        control,
         admin_listener,
         engine,
         housekeeper,
@@ -177,10 +181,11 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     };
     let dataplane = Arc::new(Detached::new(config.apply_delay()?));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
-    Ok(Parts { service: Service::new(context, keyring, nonces), welcome })
+    Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
 }
 
-/// The keyring: the root key (given, stored or made now) and the principals of the configuration.
+/// The keyring: a root key that was given, and the principals of the configuration. Makes the account, and its root
+/// key, at the first start.
 fn keys(
     config: &Config,
     store: &Store,
@@ -188,9 +193,6 @@ fn keys(
     now_ms: i64,
 ) -> anyhow::Result<(Keyring, Option<String>)> {
     let mut keyring = Keyring::default();
-    for key in keyring::stored_keys(store, vault)? {
-        keyring.insert(key.into_key());
-    }
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
         Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => {
@@ -205,12 +207,11 @@ fn keys(
         (Some(id), Some(secret)) => {
             keyring.insert(RootKey { account, id: id.clone(), secret: secret.clone() }.into_key());
         }
-        (None, None) if keyring.is_empty() => {
+        (None, None) if !store.read(|snapshot| snapshot.has_access_keys())? => {
             let key = keyring::new_root_key(account);
             let path = secrets::write_root_key(&config.data_dir, &key)?;
             keyring::store_root_key(store, vault, &key, now_ms)?;
             welcome = Some(greeting(&key, &path));
-            keyring.insert(key.into_key());
         }
         (None, None) => {}
         (Some(_), None) | (None, Some(_)) => bail!("access_key_id and access_key_secret go together"),

@@ -34,6 +34,10 @@ impl<'a> Args<'a> {
         Self { operation, params }
     }
 
+    pub(crate) fn operation(&self) -> &'static Operation {
+        self.operation
+    }
+
     /// Refuses the call if a required parameter is absent or empty, in the order of the table.
     pub(crate) fn require_all(&self) -> Read<()> {
         let present = |name: &str, shape: Shape| match shape {

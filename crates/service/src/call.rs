@@ -1,12 +1,13 @@
 //! A verified request, and the answer to it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tongguan_model::principal::Principal;
 use tongguan_rpc::Format;
 
+use crate::access::{Circumstances, Peer};
+use crate::authority::Authority;
 use crate::operation::{Failure, Operation};
 
 /// A request whose signature, freshness and permission were checked.
@@ -22,10 +23,10 @@ pub struct Call {
     pub now_ms: i64,
     /// Host that it was sent to, as the client wrote it.
     pub host: String,
-    /// Whether it came over TLS.
-    pub secure: bool,
-    /// Address that it came from.
-    pub source: IpAddr,
+    /// Where it came from.
+    pub peer: Peer,
+    /// Whose keys are whose: for operations that ask for further permissions or make credentials.
+    pub authority: Arc<Authority>,
     /// How to answer.
     pub format: Format,
 }
@@ -40,6 +41,21 @@ pub struct Reply {
 }
 
 impl Call {
+    /// The circumstances of the call, with further condition keys.
+    #[must_use]
+    pub fn circumstances<'a>(&'a self, keys: &'a [(&'a str, &'a str)]) -> Circumstances<'a> {
+        Circumstances { principal: &self.principal, peer: self.peer, now_ms: self.now_ms, keys }
+    }
+
+    /// Refuses the call unless its caller may also do this.
+    ///
+    /// # Errors
+    /// The product's refusal, naming the action.
+    pub fn require(&self, action: &str, resource: &str, keys: &[(&str, &str)]) -> Result<(), Failure> {
+        let permitted = self.circumstances(keys).permit(action, [resource]);
+        permitted.map_err(|denial| denial.refusal(self.operation.product, &self.principal, action).into())
+    }
+
     /// Renders an answer in the caller's format.
     ///
     /// # Errors

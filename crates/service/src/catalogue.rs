@@ -114,6 +114,16 @@ codes! {
     DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice.";
     INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is no resource group id.";
 
+    // Role sessions.
+    ROLE_ARN = 400 "InvalidParameter.RoleArn" "The parameter RoleArn is wrongly formed." Documented "RoleArn is not acs:ram::<account>:role/<name>.";
+    ROLE_SESSION_NAME = 400 "InvalidParameter.RoleSessionName" "The parameter RoleSessionName is wrongly formed." Documented "RoleSessionName breaks the rules.";
+    DURATION_SECONDS = 400 "InvalidParameter.DurationSeconds" "The Min/Max value of DurationSeconds is 15min/1hr." Documented "DurationSeconds is below 900 or above the role's MaxSessionDuration.";
+    SESSION_POLICY_GRAMMAR = 400 "InvalidParameter.PolicyGrammar" "The parameter Policy has not passed grammar check." Documented "The session policy is malformed; the text that follows says where.";
+    SESSION_POLICY_SIZE = 400 "InvalidParameter.PolicySize" "The size of Policy must be smaller than 1024 bytes." Documented "The session policy has more than 2048 characters. (The text is the vendor's, and older than the limit.)";
+    ROOT_ASSUMES = 403 "NoPermission" "Roles may not be assumed by root accounts." Documented "AssumeRole signed with the account's own key.";
+    ROLE_UNTRUSTING = 403 "NoPermission" "No permission perform sts:AssumeRole on this Role. Maybe you are not authorized to perform sts:AssumeRole or the specified role does not trust you" Documented "The trust policy does not allow the caller, or another account has no such role.";
+    ROLE_NOT_FOUND_STS = 404 "EntityNotExist.Role" "The specified Role not exists." Documented "AssumeRole: the caller's account has no such role.";
+
     // Gateways.
     GATEWAY_NOT_FOUND = 404 "InvalidVpnGatewayInstanceId.NotFound" "The specified vpn gateway instance id does not exist." Documented "No such gateway, or another account's.";
     GATEWAY_CONFIGURING = 400 "VpnGateway.Configuring" "The specified service is configuring." Documented "The gateway is not settled: a change is under way.";

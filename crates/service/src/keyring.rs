@@ -12,7 +12,7 @@ use crate::context::random;
 use crate::vault::{SealError, Vault};
 
 /// One access key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Key {
     /// Access key id.
     pub id: String,
@@ -88,32 +88,17 @@ pub enum KeyringError {
     NotText(String),
 }
 
-/// The access keys in the store.
-///
-/// # Errors
-/// The store fails, or a secret does not open under the vault's master key.
-pub fn stored_keys(store: &Store, vault: &Vault) -> Result<Vec<RootKey>, KeyringError> {
-    let mut keys = Vec::new();
-    for sealed in store.read(|snapshot| snapshot.access_keys())? {
-        let secret = vault
-            .open(&purpose(&sealed.id), &sealed.sealed_secret)
-            .map_err(|source| KeyringError::Sealed { id: sealed.id.clone(), source })?;
-        let secret =
-            std::str::from_utf8(&secret).map_err(|_| KeyringError::NotText(sealed.id.clone()))?.to_owned();
-        keys.push(RootKey { account: sealed.account, id: sealed.id, secret: Secret::from(secret) });
-    }
-    Ok(keys)
-}
-
 /// A new access key for `account`; it counts only once it is stored.
 #[must_use]
 pub fn new_root_key(account: AccountId) -> RootKey {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    RootKey {
-        account,
-        id: format!("LTAI5t{}", characters::<18>(LETTERS)),
-        secret: Secret::from(characters::<30>(LETTERS)),
-    }
+    let (id, secret) = new_key();
+    RootKey { account, id, secret }
+}
+
+/// Id and secret of a new access key.
+#[must_use]
+pub fn new_key() -> (String, Secret) {
+    (format!("LTAI5t{}", characters(18, LETTERS)), Secret::from(characters(30, LETTERS)))
 }
 
 /// Stores an access key, its secret sealed.
@@ -136,20 +121,23 @@ pub fn store_root_key(store: &Store, vault: &Vault, key: &RootKey, now_ms: i64) 
 /// A new account id: sixteen decimal digits, the first of them 1 as in the documented samples.
 #[must_use]
 pub fn new_account_id() -> AccountId {
-    AccountId::new(format!("1{}", characters::<15>(b"0123456789")))
+    AccountId::new(format!("1{}", characters(15, b"0123456789")))
 }
 
 pub(crate) fn purpose(id: &str) -> String {
     format!("access-key:{id}")
 }
 
+/// Characters of keys.
+pub(crate) const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
 /// Random characters without bias: bytes beyond the last whole multiple are drawn again.
-fn characters<const N: usize>(alphabet: &[u8]) -> String {
+pub(crate) fn characters(number: usize, alphabet: &[u8]) -> String {
     let limit = 256 - 256 % alphabet.len();
-    let mut text = String::with_capacity(N);
-    while text.len() < N {
+    let mut text = String::with_capacity(number);
+    while text.len() < number {
         for byte in random::<64>() {
-            if usize::from(byte) < limit && text.len() < N {
+            if usize::from(byte) < limit && text.len() < number {
                 text.push(char::from(alphabet[usize::from(byte) % alphabet.len()]));
             }
         }

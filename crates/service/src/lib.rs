@@ -8,7 +8,10 @@
 //! One file per operation stands under [`operations`]. Every error code stands in [`catalogue`].
 #![forbid(unsafe_code)]
 
+pub mod access;
+pub mod accounts;
 pub mod args;
+pub mod authority;
 pub mod call;
 pub mod catalogue;
 pub mod check;
@@ -20,6 +23,7 @@ pub mod operation;
 pub mod operations;
 mod service;
 pub mod throttle;
+pub mod token;
 pub mod vault;
 
 pub use service::{Response, Service};

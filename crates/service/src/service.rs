@@ -10,15 +10,18 @@ use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_typ
 use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
 use tracing::{debug, error, warn};
 
+use crate::access;
 use crate::args::Args;
+use crate::authority::Authority;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, KeyringError};
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
 use crate::throttle::Throttle;
+use crate::token::Tokens;
 
 /// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
 const REQUEST_LOG: &str = "tongguan::request";
@@ -69,12 +72,22 @@ struct Trail<'a> {
 }
 
 impl Service {
-    /// Puts the service together.
-    #[must_use]
-    pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Self {
+    /// Puts the service together. `keyring` holds the keys that are not in the store.
+    ///
+    /// # Errors
+    /// The store fails, or what is sealed in it does not open under the vault's master key.
+    pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Result<Self, KeyringError> {
         let engine = Engine::new(context.clone());
-        let (gate, throttle) = (Gate { keyring, nonces }, Throttle::default());
-        Self { context, gate, engine, limits: Limits::default(), throttle }
+        let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
+        let authority = Arc::new(Authority::new(keyring, tokens));
+        let (gate, throttle) = (Gate { authority, nonces }, Throttle::default());
+        Ok(Self { context, gate, engine, limits: Limits::default(), throttle })
+    }
+
+    /// Who may sign, and what they may do.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.gate.authority
     }
 
     /// Holds every account to a rate.
@@ -154,7 +167,9 @@ impl Service {
         trail.format = incoming.format();
         trail.access_key = incoming.access_key_id().map(cut);
         trail.action = incoming.action().map(cut);
-        let principal = self.gate.authenticate(incoming, trail.now_ms, self.context.clock.steady_ms())?;
+        let steady_ms = self.context.clock.steady_ms();
+        let known = self.gate.authenticate(&self.context, incoming, trail.now_ms, steady_ms)?;
+        let principal = Arc::clone(&known.key.principal);
         trail.principal = Some(Arc::clone(&principal));
         fail_point!("call::authenticated");
         if !self.throttle.admits(&principal.account) {
@@ -167,7 +182,8 @@ impl Service {
         }
         let args = Args::new(operation, incoming.parameters());
         trail.resource = operation.subject.and_then(|name| args.raw(name)).map(cut);
-        gate::authorise(&principal, operation, &args, trail.peer, trail.now_ms)?;
+        self.gate.authority.note_use(&self.context, &known, operation.product, trail.now_ms);
+        access::authorise(&self.context, operation, &args, &principal, trail.peer, trail.now_ms)?;
         fail_point!("call::authorised");
         let call = Call {
             request_id: trail.request_id.clone(),
@@ -175,8 +191,8 @@ impl Service {
             principal,
             now_ms: trail.now_ms,
             host: trail.host.to_owned(),
-            secure: trail.peer.secure,
-            source: trail.peer.address,
+            peer: trail.peer,
+            authority: Arc::clone(&self.gate.authority),
             format: trail.format,
         };
         args.require_all()?;
@@ -226,10 +242,11 @@ impl Service {
         let quotas = &self.context.settings.quotas;
         let hours = i64::try_from(quotas.client_token_hours).unwrap_or(i64::MAX);
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
-        let tokens = Tokens { oldest_ms, most: quotas.client_tokens_per_account };
+        let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
         let call = Arc::new(call);
         let record = trail.record(200, None);
-        let inner = Arc::clone(&call);
+        let (inner, inner_call) = (Arc::clone(&call), Arc::clone(&call));
+        let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
         // A task of its own: a caller that goes away does not leave an accepted change unattended.
         self.gate.write_nonces()?;
@@ -249,6 +266,9 @@ impl Service {
                 }
             });
             let written = write.await;
+            if rights && matches!(written, Ok(Ok(Done::Changed(_)))) {
+                inner_call.authority.changed(&inner_call.principal.account);
+            }
             fail_point!("call::written");
             if matches!(written, Ok(Ok(Done::Changed(_)))) {
                 engine.notify();
@@ -385,7 +405,7 @@ enum Done {
 
 /// Which tokens are remembered.
 #[derive(Debug, Clone, Copy)]
-struct Tokens {
+struct Remembered {
     /// Those since this moment, UNIX milliseconds.
     oldest_ms: i64,
     /// So many of an account.
@@ -397,7 +417,7 @@ fn transact(
     tx: &Tx<'_>,
     call: &Call,
     token: Option<&(String, [u8; 32])>,
-    tokens: Tokens,
+    tokens: Remembered,
     change: &mut Change,
 ) -> Result<Done, Failure> {
     let account = &call.principal.account;

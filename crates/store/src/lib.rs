@@ -11,6 +11,7 @@
 //! No SQL text stands outside this crate.
 #![forbid(unsafe_code)]
 
+mod account;
 mod audit;
 mod health;
 mod inspect;
@@ -22,6 +23,7 @@ mod query;
 mod ram;
 mod reader;
 mod schema;
+mod service_key;
 mod write;
 mod writer;
 
@@ -31,6 +33,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use account::AccountRow;
 pub use audit::AuditRecord;
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
@@ -42,8 +45,9 @@ pub use query::{
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
 pub use ram::{
-    AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, Holder, KeyOwner,
-    PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow, UserRow, Via,
+    AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,
+    KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
+    UserRow, Via,
 };
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};

@@ -640,6 +640,23 @@ impl<'c> Snapshot<'c> {
         })
     }
 
+    /// The region of the account's gateway, VPC, vSwitch or certificate of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn region_of(&self, account: &AccountId, id: &str) -> Answer<Option<RegionId>> {
+        let table = match id.split_once('-').map(|(prefix, _)| prefix) {
+            Some("vpn") => "vpn_gateway",
+            Some("vpc") => "vpc",
+            Some("vsw") => "vswitch",
+            _ => "certificate",
+        };
+        let sql = format!("SELECT region FROM {table} WHERE id = ?1 AND account = ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let region = statement.query_row(params![id, account.as_str()], |row| row.get::<_, String>(0));
+        Ok(region.optional()?.map(RegionId::new))
+    }
+
     /// The account that was made first.
     ///
     /// # Errors
@@ -660,6 +677,14 @@ impl<'c> Snapshot<'c> {
             let account = AccountId::new(row.get::<_, String>(1)?);
             Ok(SealedKey { id: row.get(0)?, account, sealed_secret: row.get(2)? })
         })
+    }
+
+    /// Whether there is any access key.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn has_access_keys(&self) -> Answer<bool> {
+        Ok(self.number("SELECT EXISTS (SELECT 1 FROM access_key)", [])? > 0)
     }
 
     /// How many the account has of a kind in a region.

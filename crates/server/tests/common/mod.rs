@@ -32,7 +32,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub admin: Option<SocketAddr>,
     pub log: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
@@ -80,7 +80,12 @@ impl Server {
             }
         }
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Self { child, address: address.unwrap(), admin, log, _directory: directory }
+        Self { child, address: address.unwrap(), admin, log, directory }
+    }
+
+    /// Directory that holds the database.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 
     pub fn signal(&self, name: &str) {
@@ -178,6 +183,20 @@ impl Server {
     /// One signed call over a connection of its own.
     pub async fn call(&self, version: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
         let request = self.sign(version, action, parameters);
+        let mut stream = self.connect().await;
+        stream.write_all(&request).await.unwrap();
+        read_reply(&mut stream).await.unwrap()
+    }
+
+    /// One call signed with another key.
+    pub async fn call_as(
+        &self,
+        key: (&str, &str),
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Reply {
+        let request = self.sign_as(key, version, action, parameters);
         let mut stream = self.connect().await;
         stream.write_all(&request).await.unwrap();
         read_reply(&mut stream).await.unwrap()

@@ -113,7 +113,8 @@ impl Rig {
             settings: Settings { quotas, ..Settings::default() },
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });
-        let service = Arc::new(Service::new(context, keyring(), nonces));
+        let service =
+            Arc::new(tokio::task::block_in_place(|| Service::new(context, keyring(), nonces)).unwrap());
         Self { service, clock, dataplane, nonce: AtomicU64::new(0), directory }
     }
 

@@ -1,9 +1,9 @@
 //! Access keys.
 
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError};
+use crate::{Snapshot, StoreError, Tx};
 
 /// An access key with all that its use depends on.
 #[derive(Debug, Clone)]
@@ -36,7 +36,84 @@ pub enum KeyOwner {
     },
 }
 
+/// An access key as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnKeyRow {
+    /// Access key id.
+    pub id: String,
+    /// Whether the key may be used.
+    pub active: bool,
+    /// When it was made, UNIX milliseconds.
+    pub created_ms: i64,
+    /// When it last signed a call that was taken, UNIX milliseconds, and of which product; none: never.
+    pub used: Option<(i64, String)>,
+}
+
+/// A new access key.
+#[derive(Debug)]
+pub struct NewKey<'a> {
+    /// Access key id.
+    pub id: &'a str,
+    /// Account.
+    pub account: &'a AccountId,
+    /// Row of the user who owns it; none: the account itself.
+    pub user: Option<i64>,
+    /// Its secret, sealed.
+    pub sealed_secret: &'a [u8],
+    /// When it is made, UNIX milliseconds.
+    pub created_ms: i64,
+}
+
+const OWN: &str = "SELECT id, status = 'Active', created_ms, used_ms, used_for FROM access_key \
+     WHERE account = ?1 AND user IS ?2";
+
+fn own(row: &Row<'_>) -> rusqlite::Result<OwnKeyRow> {
+    let used_ms: Option<i64> = row.get(3)?;
+    let used_for: Option<String> = row.get(4)?;
+    Ok(OwnKeyRow {
+        id: row.get(0)?,
+        active: row.get(1)?,
+        created_ms: row.get(2)?,
+        used: used_ms.map(|ms| (ms, used_for.unwrap_or_default())),
+    })
+}
+
 impl Snapshot<'_> {
+    /// The access keys of a user, or without one the account's own, in the order of creation.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn keys_of(&self, account: &AccountId, user: Option<i64>) -> Result<Vec<OwnKeyRow>, StoreError> {
+        let mut statement = self.connection().prepare_cached(&format!("{OWN} ORDER BY created_ms, id"))?;
+        let rows = statement.query_map(params![account.as_str(), user], own)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many access keys a user, or without one the account itself, has.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn key_count(&self, account: &AccountId, user: Option<i64>) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM access_key WHERE account = ?1 AND user IS ?2";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let count: i64 = statement.query_row(params![account.as_str(), user], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// The access key of this id if it is the user's, or without one the account's own.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn key_of(
+        &self,
+        account: &AccountId,
+        user: Option<i64>,
+        id: &str,
+    ) -> Result<Option<OwnKeyRow>, StoreError> {
+        let mut statement = self.connection().prepare_cached(&format!("{OWN} AND id = ?3"))?;
+        Ok(statement.query_row(params![account.as_str(), user, id], own).optional()?)
+    }
+
     /// The access key of this id, whoever owns it: for the gate.
     ///
     /// # Errors
@@ -60,5 +137,58 @@ impl Snapshot<'_> {
             })
         });
         Ok(row.optional()?)
+    }
+
+    /// The account of the access key of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn account_of_access_key(&self, id: &str) -> Result<Option<AccountId>, StoreError> {
+        let sql = "SELECT account FROM access_key WHERE id = ?1";
+        let account = self.connection().prepare_cached(sql)?.query_row([id], |row| row.get::<_, String>(0));
+        Ok(account.optional()?.map(AccountId::new))
+    }
+}
+
+impl Tx<'_> {
+    /// Notes when an access key last signed a call, and of which product.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn access_key_used(&self, id: &str, used_ms: i64, used_for: &str) -> Result<(), StoreError> {
+        self.connection()
+            .prepare_cached(
+                "UPDATE access_key SET used_ms = ?2, used_for = ?3 WHERE id = ?1 AND coalesce(used_ms, 0) < ?2",
+            )?
+            .execute(params![id, used_ms, used_for])?;
+        Ok(())
+    }
+
+    /// Stores a new access key, active.
+    ///
+    /// # Errors
+    /// A database error, also if there is a key of the id.
+    pub fn insert_key(&self, key: &NewKey<'_>) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO access_key (id, account, user, sealed_secret, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![key.id, key.account.as_str(), key.user, key.sealed_secret, key.created_ms],
+        )
+    }
+
+    /// Allows or forbids the use of an access key.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn set_key_active(&self, id: &str, active: bool) -> Result<(), StoreError> {
+        let status = if active { "Active" } else { "Inactive" };
+        self.execute("UPDATE access_key SET status = ?2 WHERE id = ?1", params![id, status])
+    }
+
+    /// Removes an access key with its secret.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_key(&self, id: &str) -> Result<(), StoreError> {
+        self.execute("DELETE FROM access_key WHERE id = ?1", [id])
     }
 }

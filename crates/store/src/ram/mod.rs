@@ -4,6 +4,7 @@
 //! Questions are methods of [`Snapshot`](crate::Snapshot), changes of [`Tx`](crate::Tx), one file per thing.
 
 mod attachment;
+mod group;
 mod key;
 mod policy;
 mod role;
@@ -11,7 +12,8 @@ mod task;
 mod user;
 
 pub use attachment::{Attachment, Entities, EntityRow, Holder, PolicyKey};
-pub use key::{AccessKeyRow, KeyOwner};
+pub use group::{GroupRow, MemberRow};
+pub use key::{AccessKeyRow, KeyOwner, NewKey, OwnKeyRow};
 pub use policy::{AttachedPolicy, PolicyRow, PolicyVersionRow, Via};
 pub use role::RoleRow;
 pub use task::{DeletionStatus, RoleDeletion};

@@ -73,7 +73,7 @@ fn describe(context: &Context, call: &Call, args: &Args<'_>) -> Result<Reply, Fa
     let mut endpoint = Vec::new();
     if SERVICES.iter().any(|known| known.eq_ignore_ascii_case(service)) {
         endpoint.push(Endpoint {
-            protocols: Protocols { protocols: vec![if call.secure { "HTTPS" } else { "HTTP" }] },
+            protocols: Protocols { protocols: vec![if call.peer.secure { "HTTPS" } else { "HTTP" }] },
             kind: args.text("Type").unwrap_or("openAPI"),
             namespace: "tongguan",
             id: region.id,

@@ -1,0 +1,143 @@
+//! `tongguan account`: makes, lists and stops accounts, whether the service runs or not.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use tongguan_service::accounts::{self, Order};
+use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, serving};
+
+use super::paint::harmless;
+use crate::control::{self, Outcome};
+use crate::secrets;
+
+/// Make, list and stop accounts. The service may be running
+#[derive(Debug, Args)]
+pub struct AccountArgs {
+    #[command(subcommand)]
+    command: AccountCommand,
+    /// Directory that holds the database
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data", global = true)]
+    data_dir: PathBuf,
+    /// File with the master key, if it is not in the data directory. Not needed while the service runs
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE", global = true)]
+    master_key_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Make an account with an access key of its own, and show the key this once
+    Create {
+        /// A name, for people
+        #[arg(default_value = "")]
+        name: String,
+        /// Id of the account: sixteen decimal digits. A new one by default
+        #[arg(long, value_name = "ID")]
+        account_id: Option<String>,
+    },
+    /// List the accounts
+    List,
+    /// Refuse all keys and sessions of an account. What it has stays as it is
+    Disable {
+        /// Id of the account
+        id: String,
+    },
+    /// Accept the keys and sessions of an account again
+    Enable {
+        /// Id of the account
+        id: String,
+    },
+}
+
+/// Carries out `tongguan account`.
+pub fn run(args: &AccountArgs) -> Result<ExitCode> {
+    let order = match &args.command {
+        AccountCommand::List => return list(args),
+        AccountCommand::Create { name, account_id } => {
+            Order::Create { name: name.clone(), id: account_id.clone() }
+        }
+        AccountCommand::Disable { id } => Order::Disable { id: id.clone() },
+        AccountCommand::Enable { id } => Order::Enable { id: id.clone() },
+    };
+    let outcome = carry_out(args, &order)?;
+    let mut out = std::io::stdout().lock();
+    match (&outcome.key, args.json) {
+        (Some(key), true) => {
+            let text = json!({"AccountId": outcome.account, "AccessKeyId": key.id,
+                "AccessKeySecret": key.secret.as_str()});
+            writeln!(out, "{text:#}")?;
+        }
+        (Some(key), false) => writeln!(
+            out,
+            "ALIBABA_CLOUD_ACCOUNT_ID={}\nALIBABA_CLOUD_ACCESS_KEY_ID={}\nALIBABA_CLOUD_ACCESS_KEY_SECRET={}",
+            outcome.account,
+            key.id,
+            key.secret.as_str()
+        )?,
+        (None, true) => writeln!(out, "{:#}", json!({"AccountId": outcome.account}))?,
+        (None, false) => writeln!(out, "{}", outcome.account)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// By the service, if one runs on the data directory; else on the database itself.
+fn carry_out(args: &AccountArgs, order: &Order) -> Result<Outcome> {
+    if !args.data_dir.join(DATABASE_FILE).exists() {
+        return Err(StoreError::Missing(args.data_dir.clone()).into());
+    }
+    if serving(&args.data_dir).is_some() {
+        return control::ask(&args.data_dir, order);
+    }
+    let store = Store::open(&args.data_dir, &Options::default())?;
+    let vault = secrets::vault(&args.data_dir, args.master_key_file.as_deref(), false)?;
+    let done =
+        accounts::carry_out(&store, &vault, order, SystemClock.now_ms()).context("nothing was changed")?;
+    Ok(done.into())
+}
+
+fn list(args: &AccountArgs) -> Result<ExitCode> {
+    let archive = Archive::open(&args.data_dir)?;
+    let accounts = archive.read(|snapshot| snapshot.accounts())?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let rows: Vec<_> = accounts
+            .iter()
+            .map(|account| {
+                json!({"AccountId": account.id.as_str(), "Name": account.name,
+                    "Status": status(account.active), "CreateTime": iso8601(account.created_ms),
+                    "Users": account.users, "VpnGateways": account.gateways})
+            })
+            .collect();
+        writeln!(out, "{:#}", json!(rows))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(
+        out,
+        "{:<18}{:<10}{:<22}{:>6}{:>10}  NAME",
+        "ACCOUNT", "STATUS", "CREATED", "USERS", "GATEWAYS"
+    )?;
+    for account in accounts {
+        writeln!(
+            out,
+            "{:<18}{:<10}{:<22}{:>6}{:>10}  {}",
+            account.id.as_str(),
+            status(account.active),
+            iso8601(account.created_ms),
+            account.users,
+            account.gateways,
+            harmless(&account.name)
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(active: bool) -> &'static str {
+    if active { "Active" } else { "Disabled" }
+}

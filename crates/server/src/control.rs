@@ -1,0 +1,158 @@
+//! The operator's way into a running service: a socket in the data directory that only its owner can open.
+//!
+//! One request a connection: a line of JSON, answered by a line of JSON. It carries secrets (the key of a new
+//! account), so it never leaves the machine: who may read the data directory's files may use it, nobody else.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tongguan_service::Service;
+use tongguan_service::accounts::{self, Done, Order};
+use tracing::{debug, warn};
+use zeroize::Zeroizing;
+
+/// Name of the socket inside a data directory.
+pub const SOCKET: &str = "control.sock";
+/// Bytes of a request at most.
+const REQUEST_BYTES: u64 = 16 * 1024;
+/// How long a request may take.
+const TIME: Duration = Duration::from_secs(30);
+
+/// What was done, as it goes over the socket.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The account.
+    pub account: String,
+    /// The key of a new account.
+    pub key: Option<KeyPair>,
+}
+
+/// An access key with its secret.
+#[derive(Serialize, Deserialize)]
+pub struct KeyPair {
+    /// Access key id.
+    pub id: String,
+    /// Its secret.
+    pub secret: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPair").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl From<Done> for Outcome {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Created(key) => Self {
+                account: key.account.to_string(),
+                key: Some(KeyPair { id: key.id, secret: Zeroizing::new(key.secret.expose().to_owned()) }),
+            },
+            Done::Switched(account) => Self { account: account.to_string(), key: None },
+        }
+    }
+}
+
+/// A socket's address that does not depend on how long the directory's name is: addresses hold 108 bytes.
+struct Address {
+    _directory: std::fs::File,
+    path: PathBuf,
+}
+
+fn address(data_dir: &Path) -> Result<Address> {
+    let directory = std::fs::File::open(data_dir)
+        .with_context(|| format!("cannot open directory `{}`", data_dir.display()))?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
+    Ok(Address { _directory: directory, path })
+}
+
+/// Opens the socket. The caller holds the lock of the data directory: what stands there is left over.
+pub fn bind(data_dir: &Path) -> Result<UnixListener> {
+    let address = address(data_dir)?;
+    let failed = || format!("cannot make the control socket in `{}`", data_dir.display());
+    match std::fs::remove_file(&address.path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).with_context(failed),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&address.path).with_context(failed)?;
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&address.path, owner_only).with_context(failed)?;
+    Ok(listener)
+}
+
+/// Answers until the task is dropped.
+pub async fn listen(listener: UnixListener, service: Arc<Service>) {
+    // Dropping the set, when this task is ended, ends the connections.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let service = Arc::clone(&service);
+                connections.spawn(async move {
+                    match tokio::time::timeout(TIME, serve(stream, service)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => debug!(%error, "a control connection ended"),
+                        Err(_) => debug!("a control connection took too long"),
+                    }
+                });
+            }
+            Err(error) => {
+                const PAUSE: Duration = Duration::from_millis(50);
+                warn!(%error, "cannot accept a control connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    tokio::io::BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;
+    let order: Order = serde_json::from_str(&line)?;
+    let done = tokio::task::spawn_blocking(move || {
+        let context = service.context();
+        let done = accounts::carry_out(&context.store, &context.vault, &order, context.clock.now_ms())?;
+        let account = match &done {
+            Done::Created(key) => &key.account,
+            Done::Switched(account) => account,
+        };
+        service.authority().changed(account);
+        anyhow::Ok(Outcome::from(done))
+    });
+    let answer = done.await?.map_err(|error| format!("{error:#}"));
+    let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
+    text.push(b'\n');
+    writer.write_all(&text).await?;
+    Ok(())
+}
+
+/// Has the service that runs on this data directory carry out an order.
+///
+/// # Errors
+/// It cannot be reached, or refuses.
+pub fn ask(data_dir: &Path, order: &Order) -> Result<Outcome> {
+    let address = address(data_dir)?;
+    let mut stream = std::os::unix::net::UnixStream::connect(&address.path)
+        .with_context(|| format!("cannot reach the service that runs on `{}`", data_dir.display()))?;
+    stream.set_read_timeout(Some(TIME))?;
+    let mut line = serde_json::to_vec(order)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = Zeroizing::new(String::new());
+    BufReader::new(stream.take(REQUEST_BYTES)).read_line(&mut answer)?;
+    if answer.is_empty() {
+        bail!("the service ended before it answered");
+    }
+    serde_json::from_str::<Result<Outcome, String>>(&answer)?.map_err(|error| anyhow!(error))
+}

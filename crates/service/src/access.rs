@@ -1,0 +1,286 @@
+//! Whether a principal may do something: policies put together as the RAM documentation says.
+//!
+//! The account itself may do everything. A RAM user may do what its policies and those of its groups allow; a
+//! role session what the role's policies *and* its session policy allow. A Deny anywhere wins. Source:
+//! `docs/api/ram-policy.md`, section 2.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+use tongguan_model::policy::{AccessRequest, ConditionKeys, Decision, PolicySet};
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_store::StoreError;
+
+use crate::args::Args;
+use crate::catalogue::{self, Refusal};
+use crate::context::{Context, iso8601};
+use crate::operation::{Failure, Operation, Product};
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Address of the client.
+    pub address: IpAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+/// What stands in an ARN for the caller's account, or `system` for a system policy.
+const POLICY_OWNER: &str = "accountId}|system";
+
+/// Under which circumstances something is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// From where.
+    pub peer: Peer,
+    /// When, UNIX milliseconds.
+    pub now_ms: i64,
+    /// Further condition keys of the call in lower case, with their values.
+    pub keys: &'a [(&'a str, &'a str)],
+}
+
+/// Why something is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denial {
+    /// A Deny, or no Allow.
+    pub explicit: bool,
+    /// Whose policies said so.
+    pub by: DeniedBy,
+}
+
+/// Whose policies refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeniedBy {
+    /// Those of the user, its groups, or the role.
+    Identity,
+    /// The session's own.
+    Session,
+    /// The role's trust policy.
+    Trust,
+}
+
+impl DeniedBy {
+    /// `PolicyType` of the answer.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "AccountLevelIdentityBasedPolicy",
+            Self::Session => "SessionPolicy",
+            Self::Trust => "AssumeRolePolicy",
+        }
+    }
+}
+
+/// Values are made when a condition asks for them: most policies ask for none.
+impl ConditionKeys for Circumstances<'_> {
+    fn values(&self, key: &str, each: &mut dyn FnMut(&str)) {
+        match key {
+            "acs:sourceip" => each(&self.peer.address.to_canonical().to_string()),
+            "acs:securetransport" => each(if self.peer.secure { "true" } else { "false" }),
+            "acs:currenttime" => each(&iso8601(self.now_ms)),
+            "acs:mfapresent" => each("false"),
+            "acs:principalarn" => each(&self.principal.arn()),
+            _ => self.keys.iter().filter(|(known, _)| *known == key).for_each(|(_, value)| each(value)),
+        }
+    }
+}
+
+impl Circumstances<'_> {
+    /// Whether `action` is allowed on every one of `resources`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn permit<'r>(
+        &self,
+        action: &str,
+        resources: impl IntoIterator<Item = &'r str>,
+    ) -> Result<(), Denial> {
+        let sets: [Option<(&PolicySet, DeniedBy)>; 2] = match &self.principal.identity {
+            Identity::Root => return Ok(()),
+            Identity::User { policies, .. } => [None, Some((policies, DeniedBy::Identity))],
+            Identity::Session(session) => [
+                session.restriction.as_deref().map(|set| (set, DeniedBy::Session)),
+                Some((&session.policies, DeniedBy::Identity)),
+            ],
+        };
+        for resource in resources {
+            for (set, by) in sets.into_iter().flatten() {
+                let request = AccessRequest { action, resource, context: self };
+                match set.decide(&request) {
+                    Decision::Allow => {}
+                    Decision::ExplicitDeny => return Err(Denial { explicit: true, by }),
+                    Decision::ImplicitDeny => return Err(Denial { explicit: false, by }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Denial {
+    /// The refusal, in the words of the product that was called.
+    #[must_use]
+    pub fn refusal(self, product: Product, principal: &Principal, action: &str) -> Refusal {
+        self.explained(Refusal::new(code(product)), principal, action)
+    }
+
+    /// Adds to a refusal why permission was denied, as clients read it.
+    #[must_use]
+    pub fn explained(self, mut refusal: Refusal, principal: &Principal, action: &str) -> Refusal {
+        let (kind, name) = match &principal.identity {
+            // Not reached by policies: the account is refused by a rule of the operation.
+            Identity::Root => ("Account", principal.account.to_string()),
+            Identity::User { id, .. } => ("SubUser", id.clone()),
+            Identity::Session(session) => {
+                ("AssumedRoleUser", format!("{}:{}", session.role_id, session.name))
+            }
+        };
+        let members: [(&str, &str); 6] = [
+            ("AuthAction", action),
+            ("AuthPrincipalType", kind),
+            ("AuthPrincipalOwnerId", principal.account.as_str()),
+            ("AuthPrincipalDisplayName", &name),
+            ("NoPermissionType", if self.explicit { "ExplicitDeny" } else { "ImplicitDeny" }),
+            ("PolicyType", self.by.as_str()),
+        ];
+        let members = members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        refusal.access_denied = Some(members.collect::<Map<_, _>>());
+        refusal
+    }
+}
+
+/// The code of a call that its caller's policies do not allow.
+fn code(product: Product) -> &'static catalogue::Code {
+    match product {
+        Product::Vpc | Product::Location => &catalogue::FORBIDDEN,
+        Product::Kms => &catalogue::FORBIDDEN_KMS,
+        Product::Sts => &catalogue::NO_PERMISSION_STS,
+        Product::Ram | Product::ResourceManager => &catalogue::NO_PERMISSION,
+    }
+}
+
+/// Refuses what the principal's policies do not allow.
+pub(crate) fn authorise(
+    context: &Context,
+    operation: &'static Operation,
+    args: &Args<'_>,
+    principal: &Principal,
+    peer: Peer,
+    now_ms: i64,
+) -> Result<(), Failure> {
+    let Some(action) = operation.permission else { return Ok(()) };
+    if matches!(principal.identity, Identity::Root) {
+        return Ok(());
+    }
+    let resources = resources(context, operation, principal, args)?;
+    let keys = keys(operation, args);
+    let circumstances = Circumstances { principal, peer, now_ms, keys: &keys };
+    circumstances
+        .permit(action, resources.iter().map(String::as_str))
+        .map_err(|denial| denial.refusal(operation.product, principal, action).into())
+}
+
+/// Condition keys that come from the call's own parameters.
+fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a str)> {
+    let from: &[(&str, &str)] = match operation.action {
+        "CreateServiceLinkedRole" => &[("ram:servicename", "ServiceName")],
+        "AssumeRole" => &[("sts:externalid", "ExternalId"), ("sts:sourceidentity", "SourceIdentity")],
+        _ => &[],
+    };
+    from.iter().filter_map(|(key, parameter)| Some((*key, args.raw(parameter)?))).collect()
+}
+
+/// The ARNs that an operation's permission is checked on, all of which must be allowed: slots filled from the
+/// call. What the call does not name is `*`, which only a pattern covers that covers everything there.
+fn resources(
+    context: &Context,
+    operation: &Operation,
+    principal: &Principal,
+    args: &Args<'_>,
+) -> Result<Vec<String>, StoreError> {
+    operation
+        .resource
+        .split(" + ")
+        .map(|template| arn(context, operation, template, principal, args))
+        .collect()
+}
+
+fn arn(
+    context: &Context,
+    operation: &Operation,
+    template: &str,
+    principal: &Principal,
+    args: &Args<'_>,
+) -> Result<String, StoreError> {
+    if operation.action == "AssumeRole" {
+        // The role may be another account's: the ARN is a parameter, and refused later if it is none.
+        return Ok(args.raw("RoleArn").unwrap_or("*").to_owned());
+    }
+    let mut arn = String::with_capacity(96);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        arn.push_str(before);
+        if let Some(after) = after.strip_prefix(POLICY_OWNER) {
+            let system = args.raw("PolicyType") == Some("System");
+            arn.push_str(if system { "system" } else { principal.account.as_str() });
+            rest = after;
+            continue;
+        }
+        let (slot, after) = after.split_once('}').unwrap_or((after, ""));
+        match slot {
+            "accountId" => arn.push_str(principal.account.as_str()),
+            "RegionId" => arn.push_str(&region(context, after, principal, args)?),
+            parameter => arn.push_str(match (args.raw(parameter), &principal.identity) {
+                (Some(value), _) if !value.is_empty() => value,
+                // Calls about one's own keys name nobody.
+                (_, Identity::User { name, .. }) if parameter == "UserName" => name,
+                _ => "*",
+            }),
+        }
+        rest = after;
+    }
+    arn.push_str(rest);
+    Ok(arn)
+}
+
+/// The region in an ARN. A resource that the call names lies where it lies, whatever region the call says: else
+/// a Deny for one region could be passed by naming none, or another.
+fn region(
+    context: &Context,
+    rest: &str,
+    principal: &Principal,
+    args: &Args<'_>,
+) -> Result<String, StoreError> {
+    let named = args.raw("RegionId").filter(|region| !region.is_empty());
+    let slot = rest.split_once('{').and_then(|(_, rest)| rest.strip_prefix("accountId}"));
+    let slot = slot.and_then(|rest| rest.split_once('{')).and_then(|(_, rest)| rest.strip_suffix('}'));
+    let kms = args.operation().product == Product::Kms;
+    if let Some(id) = slot.and_then(|slot| args.raw(slot))
+        && (named.is_none() || kms)
+    {
+        let account = &principal.account;
+        let found = context.store.read(|snapshot| snapshot.region_of(account, id))?;
+        if let Some(region) = found {
+            return Ok(region.as_str().to_owned());
+        }
+    }
+    Ok(match named {
+        Some(region) => region.to_owned(),
+        None if kms => context.settings.default_region.id.to_owned(),
+        None => "*".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_product_has_its_code() {
+        for product in Product::ALL {
+            assert_eq!(code(*product).status, 403);
+        }
+    }
+}

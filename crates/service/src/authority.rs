@@ -1,0 +1,311 @@
+//! Whose an access key is and what its owner may do: read from the store once, kept until something changes.
+//!
+//! What is kept for a key depends on rows of its account only: account, user, groups, role, attachments,
+//! policies. Each account has a counter, its *epoch*; every change of such rows raises it after the commit and
+//! before the answer, and what was read under an older epoch is read again. So a change is in force for the
+//! next call, and a call costs no question to the store in between. The epoch is taken before the question:
+//! what a change overtakes is not kept.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Weighter};
+use subtle::ConstantTimeEq as _;
+use tongguan_model::id::AccountId;
+use tongguan_model::policy::{Attached, Policy, PolicyError, PolicySet, system_policy};
+use tongguan_model::principal::{Identity, Principal, Session};
+use tongguan_rpc::{Credential, Secret};
+use tongguan_store::{AttachedPolicy, KeyOwner, Snapshot, Verdict, Via};
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use crate::catalogue::{self, Refusal};
+use crate::context::Context;
+use crate::keyring::{Key, Keyring, purpose};
+use crate::operation::{Failure, Product};
+use crate::token::Tokens;
+
+/// Bytes that kept keys and policies may take, about.
+const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// Keys that the cache makes room for at first.
+const EXPECTED_KEYS: usize = 1_024;
+/// Bytes of one entry beside its policies.
+const ENTRY_BYTES: usize = 1_024;
+/// A compiled policy takes so many times the bytes of its document, about.
+const COMPILED: usize = 8;
+/// How exactly the last use of a key is noted, milliseconds.
+const USE_GRAIN_MS: i64 = 60_000;
+
+/// A key as it is kept.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) key: Key,
+    /// The security token that a temporary key came with, and its end, UNIX seconds.
+    token: Option<(Zeroizing<String>, i64)>,
+    /// Epoch of the account under which it was read.
+    epoch: u64,
+    current: Arc<AtomicU64>,
+    bytes: usize,
+    /// When its last use was noted, in grains; nothing is noted for keys that are not in the store.
+    used: Option<AtomicI64>,
+}
+
+impl Known {
+    fn fresh(&self) -> bool {
+        self.current.load(Ordering::Acquire) == self.epoch
+    }
+}
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<String, Arc<Known>> for ByBytes {
+    fn weight(&self, _: &String, known: &Arc<Known>) -> u64 {
+        known.bytes as u64
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Authority {
+    /// Keys of the configuration: they are not in the store.
+    fixed: Keyring,
+    known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder>,
+    epochs: RwLock<HashMap<AccountId, Arc<AtomicU64>>>,
+    tokens: Tokens,
+}
+
+/// What the store says of a key's owner.
+struct Loaded {
+    key: Key,
+    bytes: usize,
+}
+
+impl Authority {
+    pub(crate) fn new(fixed: Keyring, tokens: Tokens) -> Self {
+        let known = Cache::with(
+            EXPECTED_KEYS,
+            KEPT_BYTES,
+            ByBytes,
+            DefaultHashBuilder::default(),
+            quick_cache::sync::DefaultLifecycle::default(),
+        );
+        Self { fixed, known, epochs: RwLock::default(), tokens }
+    }
+
+    /// To be called after a change of an account's users, keys, groups, roles or policies was committed and
+    /// before it is answered.
+    pub fn changed(&self, account: &AccountId) {
+        self.epoch(account).fetch_add(1, Ordering::Release);
+    }
+
+    /// What makes and opens security tokens.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The permanent key of this id.
+    pub(crate) fn key(&self, context: &Context, id: &str) -> Result<Arc<Known>, Failure> {
+        if let Some(known) = self.known.get(id)
+            && known.fresh()
+        {
+            return usable(known);
+        }
+        let (current, epoch, loaded) = match self.fixed.get(id) {
+            Some(key) => {
+                let current = self.epoch(&key.principal.account);
+                let epoch = current.load(Ordering::Acquire);
+                let account = &key.principal.account;
+                let active = context.store.read(|snapshot| snapshot.account_active(account))?;
+                let key = Key { active: key.active && active, ..key.clone() };
+                (current, epoch, Loaded { key, bytes: 0 })
+            }
+            None => self.stored_key(context, id)?,
+        };
+        let used = self.fixed.get(id).is_none().then(AtomicI64::default);
+        let bytes = ENTRY_BYTES + loaded.bytes;
+        let known = Arc::new(Known { key: loaded.key, token: None, epoch, current, bytes, used });
+        self.known.insert(id.to_owned(), Arc::clone(&known));
+        usable(known)
+    }
+
+    fn stored_key(&self, context: &Context, id: &str) -> Result<(Arc<AtomicU64>, u64, Loaded), Failure> {
+        let unknown = || Failure::from(Refusal::new(&catalogue::ACCESS_KEY_NOT_FOUND));
+        // Ids are short: what is longer is not worth a question.
+        const LONGEST: usize = 128;
+        if id.len() > LONGEST {
+            return Err(unknown());
+        }
+        let Some(owner) = context.store.read(|snapshot| snapshot.account_of_access_key(id))? else {
+            return Err(unknown());
+        };
+        let current = self.epoch(&owner);
+        let epoch = current.load(Ordering::Acquire);
+        let read = context.store.read(|snapshot| {
+            let Some(row) = snapshot.access_key(id)? else { return Ok(None) };
+            let attached = match &row.owner {
+                KeyOwner::Root => Vec::new(),
+                KeyOwner::User { seq, .. } => snapshot.effective_policies_of_user(*seq)?,
+            };
+            Ok(Some((row, attached)))
+        })?;
+        let Some((row, attached)) = read else { return Err(unknown()) };
+        let sealed = |error: &dyn std::fmt::Display| Failure::Internal(format!("access key `{id}`: {error}"));
+        let secret = context.vault.open(&purpose(id), &row.sealed_secret).map_err(|error| sealed(&error))?;
+        let secret = std::str::from_utf8(&secret).map_err(|error| sealed(&error))?;
+        let credential = Credential::Secret(Secret::from(secret));
+        let (identity, bytes) = match row.owner {
+            KeyOwner::Root => (Identity::Root, 0),
+            KeyOwner::User { name, id, .. } => {
+                let (policies, bytes) = compile(&attached)?;
+                (Identity::User { name, id, policies: Arc::new(policies) }, bytes)
+            }
+        };
+        let principal = Arc::new(Principal { account: row.account, identity });
+        let key = Key { id: id.to_owned(), credential, principal, active: row.active };
+        Ok((current, epoch, Loaded { key, bytes }))
+    }
+
+    /// The temporary key of this id, which came with this token.
+    pub(crate) fn temporary_key(
+        &self,
+        context: &Context,
+        id: &str,
+        token: &str,
+        now_ms: i64,
+    ) -> Result<Arc<Known>, Failure> {
+        let now = now_ms.div_euclid(1000);
+        let expired = || Failure::from(&catalogue::TOKEN_EXPIRED);
+        if let Some(known) = self.known.get(id)
+            && known.fresh()
+            && let Some((kept, expires)) = &known.token
+            && bool::from(kept.as_bytes().ct_eq(token.as_bytes()))
+        {
+            return if now < *expires { usable(known) } else { Err(expired()) };
+        }
+        let Some(grant) = self.tokens.read(token) else { return Err((&catalogue::TOKEN_MALFORMED).into()) };
+        if grant.access_key != id {
+            return Err((&catalogue::TOKEN_MISMATCH_KEY).into());
+        }
+        if now >= grant.expires {
+            return Err(expired());
+        }
+        let account = grant.account();
+        let current = self.epoch(&account);
+        let epoch = current.load(Ordering::Acquire);
+        let read = context.store.read(|snapshot| {
+            let Some(role) = snapshot.role_by_id(&grant.role_id)? else { return Ok(None) };
+            let attached = snapshot.effective_policies_of_role(role.seq)?;
+            Ok(Some((role, attached, snapshot.account_active(&account)?)))
+        })?;
+        // Deleting a role ends its sessions.
+        let Some((role, attached, active)) = read else { return Err(expired()) };
+        let (policies, bytes) = compile(&attached)?;
+        let restriction = grant.policy.as_deref().map(session_policy).transpose().map_err(|error| {
+            Failure::Internal(format!("a token of ours holds a bad session policy: {error}"))
+        })?;
+        let bytes =
+            ENTRY_BYTES + bytes + token.len() + COMPILED * grant.policy.as_ref().map_or(0, String::len);
+        let secret = self.tokens.secret(id).map_err(|error| Failure::Internal(error.to_string()))?;
+        let session = Session {
+            role: role.name,
+            role_id: role.id,
+            name: grant.session,
+            source_identity: grant.source_identity,
+            policies: Arc::new(policies),
+            restriction: restriction.map(Arc::new),
+        };
+        let principal = Arc::new(Principal { account, identity: Identity::Session(Box::new(session)) });
+        let key = Key { id: id.to_owned(), credential: Credential::Secret(secret), principal, active };
+        let token = Some((Zeroizing::new(token.to_owned()), grant.expires));
+        let known = Arc::new(Known { key, token, epoch, current, bytes, used: None });
+        self.known.insert(id.to_owned(), Arc::clone(&known));
+        usable(known)
+    }
+
+    /// Notes that a key was used, now and then: at most one write a minute and key.
+    pub(crate) fn note_use(&self, context: &Context, known: &Known, product: Product, now_ms: i64) {
+        let Some(used) = &known.used else { return };
+        let grain = now_ms.div_euclid(USE_GRAIN_MS);
+        if used.load(Ordering::Relaxed) == grain || used.swap(grain, Ordering::Relaxed) == grain {
+            return;
+        }
+        let (store, id) = (context.store.clone(), known.key.id.clone());
+        tokio::spawn(async move {
+            let noted = store.write(move |tx| {
+                tx.access_key_used(&id, now_ms, product.as_str())?;
+                Ok(Verdict::Keep(()))
+            });
+            if let Err(error) = noted.await {
+                warn!(%error, "the use of an access key was not noted");
+            }
+        });
+    }
+
+    fn epoch(&self, account: &AccountId) -> Arc<AtomicU64> {
+        let known = self.epochs.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned();
+        known.unwrap_or_else(|| {
+            let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(epochs.entry(account.clone()).or_default())
+        })
+    }
+}
+
+fn usable(known: Arc<Known>) -> Result<Arc<Known>, Failure> {
+    if known.key.active { Ok(known) } else { Err((&catalogue::ACCESS_KEY_INACTIVE).into()) }
+}
+
+/// A session policy, as a set of its own.
+///
+/// # Errors
+/// It is malformed.
+pub fn session_policy(document: &str) -> Result<PolicySet, PolicyError> {
+    let policy = Arc::new(Policy::parse(document)?);
+    Ok(PolicySet::new(vec![Attached { origin: "the session policy".into(), policy }]))
+}
+
+/// The policies of a user or role, ready to decide, and about how many bytes they take.
+fn compile(attached: &[AttachedPolicy]) -> Result<(PolicySet, usize), Failure> {
+    let mut bytes = 0;
+    let mut set = Vec::with_capacity(attached.len());
+    for one in attached {
+        let (policy, kind) = match &one.custom {
+            // A document that was accepted once and is none now would be a hole, whichever way it is read.
+            Some((version, document)) => {
+                bytes += document.len() * COMPILED;
+                let policy = Policy::parse(document);
+                let bad = |error| Failure::Internal(format!("policy `{}` v{version}: {error}", one.name));
+                (Arc::new(policy.map_err(bad)?), format!("Custom, v{version}"))
+            }
+            None => {
+                let gone =
+                    || Failure::Internal(format!("system policy `{}` is not part of this release", one.name));
+                (Arc::new(system_policy(&one.name).ok_or_else(gone)?.clone()), "System".to_owned())
+            }
+        };
+        let via = match &one.via {
+            Via::Own => String::new(),
+            Via::Group(name) => format!(", through group/{name}"),
+        };
+        set.push(Attached { origin: format!("policy/{} ({kind}){via}", one.name), policy });
+    }
+    Ok((PolicySet::new(set), bytes))
+}
+
+/// The policies of a user: its own and those of its groups.
+///
+/// # Errors
+/// The store fails, or holds a policy that this release cannot read.
+pub fn policies_of_user(snapshot: &Snapshot<'_>, user: i64) -> Result<PolicySet, Failure> {
+    Ok(compile(&snapshot.effective_policies_of_user(user)?)?.0)
+}
+
+/// The policies of a role.
+///
+/// # Errors
+/// As [`policies_of_user`].
+pub fn policies_of_role(snapshot: &Snapshot<'_>, role: i64) -> Result<PolicySet, Failure> {
+    Ok(compile(&snapshot.effective_policies_of_role(role)?)?.0)
+}

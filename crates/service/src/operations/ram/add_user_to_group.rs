@@ -1,0 +1,50 @@
+//! AddUserToGroup: puts a user into a group. Source: `docs/api/ram/AddUserToGroup.json`.
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue as c;
+use crate::context::Context;
+use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+
+use super::names::{GROUP_NAME, USER_NAME, group_name, user_name};
+use super::people::{find_group, find_user};
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Ram,
+    action: "AddUserToGroup",
+    summary: "Put a RAM user into a group.",
+    permission: Some("ram:AddUserToGroup"),
+    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
+    parameters: &[USER_NAME, GROUP_NAME],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::GROUP_NOT_FOUND,
+        &c::MEMBER_EXISTS,
+        &c::MEMBER_QUOTA,
+    ],
+    handler: Handler::Write(add),
+};
+
+fn add(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let (user, group) = (user_name(args)?.to_owned(), group_name(args)?.to_owned());
+    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
+    let most = context.settings.quotas.ram_groups_per_user;
+    Ok(Box::new(move |tx| {
+        let user = find_user(tx, &account, &user)?.seq;
+        let group = find_group(tx, &account, &group)?.seq;
+        if tx.is_member(user, group)? {
+            return Err((&c::MEMBER_EXISTS).into());
+        }
+        if tx.group_count_of_user(user)? >= most {
+            return Err((&c::MEMBER_QUOTA).into());
+        }
+        tx.insert_member(user, group, now_ms)?;
+        Ok(Answer::new())
+    }))
+}

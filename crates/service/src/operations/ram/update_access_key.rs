@@ -1,0 +1,56 @@
+//! UpdateAccessKey: allows or forbids the use of an access key. Source: `docs/api/ram/UpdateAccessKey.json`.
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue as c;
+use crate::context::Context;
+use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
+
+use super::names::OWNER;
+use super::people::Owner;
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Ram,
+    action: "UpdateAccessKey",
+    summary: "Allow or forbid the use of an access key.",
+    permission: Some("ram:UpdateAccessKey"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    parameters: &[
+        OWNER,
+        required(
+            "UserAccessKeyId",
+            Shape::Text,
+            "Id of the access key; not AccessKeyId, which is the signer's.",
+        ),
+        required("Status", Shape::Text, "Active or Inactive."),
+    ],
+    subject: Some("UserAccessKeyId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::USER_NOT_FOUND,
+        &c::KEY_NOT_FOUND,
+    ],
+    handler: Handler::Write(update),
+};
+
+fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let owner = Owner::of(call, args)?;
+    let id = args.required("UserAccessKeyId").to_owned();
+    let active = match args.required("Status") {
+        "Active" => true,
+        "Inactive" => false,
+        other => return Err(args.illegal("Status", other).into()),
+    };
+    let account = call.principal.account.clone();
+    Ok(Box::new(move |tx| {
+        let user = owner.row(tx, &account)?;
+        let key = tx.key_of(&account, user, &id)?.ok_or(&c::KEY_NOT_FOUND)?;
+        tx.set_key_active(&key.id, active)?;
+        Ok(Answer::new())
+    }))
+}

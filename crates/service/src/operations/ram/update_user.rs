@@ -1,0 +1,74 @@
+//! UpdateUser: renames a user or changes its texts; what is not given stays. Source: `docs/api/ram/UpdateUser.json`.
+//!
+//! A renamed user keeps its id, keys, groups and policies.
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue as c;
+use crate::context::Context;
+use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+
+use super::names::{self, USER_NAME};
+use super::people::{find_user, one, whole_user};
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Ram,
+    action: "UpdateUser",
+    summary: "Rename a RAM user or change its data.",
+    permission: Some("ram:UpdateUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    parameters: &[
+        USER_NAME,
+        optional("NewUserName", Shape::Text, "Its name from now on; same rule."),
+        optional("NewDisplayName", Shape::Text, "Name for people: 1 to 128 characters."),
+        optional("NewMobilePhone", Shape::Text, "Country code, hyphen, number: 86-18688888888."),
+        optional("NewEmail", Shape::Text, "A mail address."),
+        optional("NewComments", Shape::Text, "1 to 128 characters."),
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::USER_NOT_FOUND,
+        &c::USER_EXISTS,
+    ],
+    handler: Handler::Write(update),
+};
+
+fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let owned = |value: Option<&str>| value.map(ToOwned::to_owned);
+    let name = names::user_name(args)?.to_owned();
+    let new_name = owned(names::checked(args, "NewUserName", names::PLAIN_NAME)?);
+    let display_name = owned(names::checked(args, "NewDisplayName", names::DISPLAY_NAME)?);
+    let mobile_phone = owned(names::telephone(args, "NewMobilePhone")?);
+    let email = owned(names::mail(args, "NewEmail")?);
+    let comments = owned(names::checked(args, "NewComments", names::COMMENTS)?);
+    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
+    Ok(Box::new(move |tx| {
+        let mut user = find_user(tx, &account, &name)?;
+        if let Some(new_name) = &new_name {
+            // The same name in other letters is the user's own.
+            if tx.user(&account, new_name)?.is_some_and(|other| other.seq != user.seq) {
+                return Err((&c::USER_EXISTS).into());
+            }
+        }
+        for (field, given) in [
+            (&mut user.name, &new_name),
+            (&mut user.display_name, &display_name),
+            (&mut user.mobile_phone, &mobile_phone),
+            (&mut user.email, &email),
+            (&mut user.comments, &comments),
+        ] {
+            if let Some(given) = given {
+                field.clone_from(given);
+            }
+        }
+        user.updated_ms = now_ms;
+        tx.update_user(&user)?;
+        Ok(one("User", whole_user(&user)))
+    }))
+}

@@ -1,0 +1,200 @@
+//! Groups, and who is in them.
+
+use rusqlite::{OptionalExtension as _, Row, params};
+use tongguan_model::id::AccountId;
+
+use super::folded;
+use crate::{Snapshot, StoreError, Tx};
+
+/// A group as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRow {
+    /// Place in the order of creation; of no meaning in a row that is to be inserted.
+    pub seq: i64,
+    /// Decimal id.
+    pub id: String,
+    /// Account.
+    pub account: AccountId,
+    /// Name, unique in the account without regard to case.
+    pub name: String,
+    /// Remarks.
+    pub comments: String,
+    /// When it was made, UNIX milliseconds.
+    pub created_ms: i64,
+    /// When it was last changed, UNIX milliseconds.
+    pub updated_ms: i64,
+}
+
+/// A user as a member of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRow {
+    /// The user's place in the order of creation.
+    pub user: i64,
+    /// The user's name.
+    pub name: String,
+    /// The user's display name.
+    pub display_name: String,
+    /// When it joined, UNIX milliseconds.
+    pub joined_ms: i64,
+}
+
+const COLUMNS: &str = "g.seq, g.id, g.account, g.name, g.comments, g.created_ms, g.updated_ms";
+
+fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
+    Ok(GroupRow {
+        seq: row.get(0)?,
+        id: row.get(1)?,
+        account: AccountId::new(row.get::<_, String>(2)?),
+        name: row.get(3)?,
+        comments: row.get(4)?,
+        created_ms: row.get(5)?,
+        updated_ms: row.get(6)?,
+    })
+}
+
+impl Snapshot<'_> {
+    /// The account's group of this name.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn group(&self, account: &AccountId, name: &str) -> Result<Option<GroupRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM ram_group g WHERE account = ?1 AND folded = ?2");
+        let mut statement = self.connection().prepare_cached(&sql)?;
+        Ok(statement.query_row(params![account.as_str(), folded(name)], group).optional()?)
+    }
+
+    /// The account's groups after this place in the order of creation, at most `most` of them.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn groups(&self, account: &AccountId, after: i64, most: u64) -> Result<Vec<GroupRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM ram_group g WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+        );
+        let mut statement = self.connection().prepare_cached(&sql)?;
+        let rows = statement.query_map(params![account.as_str(), after, most.cast_signed()], group)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The groups that a user is in, in the order of their creation, each with when it joined (UNIX milliseconds).
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn groups_of_user(&self, user: i64) -> Result<Vec<(GroupRow, i64)>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, m.joined_ms FROM ram_membership m JOIN ram_group g ON g.seq = m.ram_group \
+             WHERE m.user = ?1 ORDER BY m.ram_group"
+        );
+        let mut statement = self.connection().prepare_cached(&sql)?;
+        let rows = statement.query_map([user], |row| Ok((group(row)?, row.get(7)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// In how many groups a user is.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn group_count_of_user(&self, user: i64) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM ram_membership WHERE user = ?1";
+        let count: i64 = self.connection().prepare_cached(sql)?.query_row([user], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Whether a user is in a group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn is_member(&self, user: i64, group: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM ram_membership WHERE user = ?1 AND ram_group = ?2)";
+        Ok(self.connection().prepare_cached(sql)?.query_row([user, group], |row| row.get(0))?)
+    }
+
+    /// The members of a group after this user in the order of the users' creation, at most `most` of them.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn members(&self, group: i64, after: i64, most: u64) -> Result<Vec<MemberRow>, StoreError> {
+        let sql = "SELECT u.seq, u.name, u.display_name, m.joined_ms \
+                   FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
+                   WHERE m.ram_group = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let rows = statement.query_map(params![group, after, most.cast_signed()], |row| {
+            Ok(MemberRow {
+                user: row.get(0)?,
+                name: row.get(1)?,
+                display_name: row.get(2)?,
+                joined_ms: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether anybody is in the group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn group_has_members(&self, group: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM ram_membership WHERE ram_group = ?1)";
+        Ok(self.connection().prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
+    }
+
+    /// Whether a policy is attached to the group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn group_has_policies(&self, group: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE ram_group = ?1)";
+        Ok(self.connection().prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
+    }
+}
+
+impl Tx<'_> {
+    /// Stores a new group.
+    ///
+    /// # Errors
+    /// A database error, also if the account has a group of the name.
+    pub fn insert_group(&self, group: &GroupRow) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO ram_group (id, account, name, folded, comments, created_ms, updated_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                group.id,
+                group.account.as_str(),
+                group.name,
+                folded(&group.name),
+                group.comments,
+                group.created_ms,
+                group.updated_ms
+            ],
+        )?;
+        self.count("ram_group", &group.account, "", 1)
+    }
+
+    /// Removes a group.
+    ///
+    /// # Errors
+    /// A database error, also if it has members or policies.
+    pub fn delete_group(&self, group: &GroupRow) -> Result<(), StoreError> {
+        self.execute("DELETE FROM ram_group WHERE seq = ?1", [group.seq])?;
+        self.count("ram_group", &group.account, "", -1)
+    }
+
+    /// Puts a user into a group.
+    ///
+    /// # Errors
+    /// A database error, also if it is in it.
+    pub fn insert_member(&self, user: i64, group: i64, now_ms: i64) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO ram_membership (user, ram_group, joined_ms) VALUES (?1, ?2, ?3)",
+            params![user, group, now_ms],
+        )
+    }
+
+    /// Takes a user out of a group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_member(&self, user: i64, group: i64) -> Result<(), StoreError> {
+        self.execute("DELETE FROM ram_membership WHERE user = ?1 AND ram_group = ?2", [user, group])
+    }
+}
