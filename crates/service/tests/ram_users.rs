@@ -12,7 +12,7 @@ use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::Code;
 use tongguan_service::context::iso8601;
 use tongguan_service::operation::{self, Operation, Product};
-use tongguan_store::DATABASE_FILE;
+use tongguan_store::{Archive, DATABASE_FILE};
 
 const ACTIONS: [&str; 18] = [
     "CreateUser",
@@ -395,6 +395,26 @@ async fn limits_hold_and_what_is_removed_makes_room() {
     user(&rig, "c").await;
     // Another account has limits of its own.
     ram_as(&rig, "stranger", "CreateUser", &[("UserName", "a")]).await.ok();
+    key_of(&rig, "a").await;
+    assert_eq!(broken(&rig), [""; 0], "what is counted is what there is");
+    let database = database(&rig);
+    for (damage, rule) in [
+        ("UPDATE tally SET value = 7 WHERE kind = 'ram_user'", "the tallies are right"),
+        ("UPDATE ram_group SET account = '9999567890123456'", "a member and its group are of one account"),
+        (
+            "UPDATE access_key SET account = '9999567890123456'",
+            "an access key and its user are of one account",
+        ),
+    ] {
+        database.execute(damage, []).unwrap();
+        assert!(broken(&rig).contains(&rule), "{rule}");
+    }
+}
+
+/// Rules of the store that do not hold.
+fn broken(rig: &Rig) -> Vec<&'static str> {
+    let relations = Archive::open(rig.directory()).unwrap().relations().unwrap();
+    relations.into_iter().filter(|(_, findings)| !findings.is_empty()).map(|(rule, _)| rule).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
