@@ -127,6 +127,15 @@ const RELATIONS: &[(&str, &str)] = &[
          AND id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged')",
     ),
     (
+        "a member and its group are of one account",
+        "SELECT u.name || ' ' || g.name FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
+         JOIN ram_group g ON g.seq = m.ram_group WHERE u.account <> g.account",
+    ),
+    (
+        "an access key and its user are of one account",
+        "SELECT k.id FROM access_key k JOIN ram_user u ON u.seq = k.user WHERE u.account <> k.account",
+    ),
+    (
         "the addresses in use are those of the gateways",
         "SELECT ip FROM address JOIN vpn_gateway ON id = gateway \
          WHERE ip <> internet_ip AND ip IS NOT dr_ip",
@@ -144,6 +153,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'vpn_gateway', account, region, -count(*) FROM vpn_gateway GROUP BY account, region UNION ALL \
          SELECT 'vpc', account, region, -count(*) FROM vpc GROUP BY account, region UNION ALL \
          SELECT 'vswitch', account, region, -count(*) FROM vswitch GROUP BY account, region UNION ALL \
+         SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
+         SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \

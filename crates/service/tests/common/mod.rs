@@ -14,7 +14,7 @@ use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{Attached, PolicySet, system_policy};
-use tongguan_model::principal::{Identity, Principal};
+use tongguan_model::principal::{Identity, Principal, Session};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
 use tongguan_service::Service;
@@ -187,6 +187,11 @@ impl Rig {
 
     pub fn fault(&self, resource: &str) -> Option<tongguan_store::Fault> {
         self.store().read(|snapshot| snapshot.fault(resource)).unwrap()
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn store(&self) -> &Store {
@@ -411,12 +416,22 @@ fn keyring() -> Keyring {
     };
     let own = |identity| Principal { account: AccountId::new(ACCOUNT), identity };
     let stranger = Principal { account: AccountId::new("9999567890123456"), identity: Identity::Root };
+    let Identity::User { policies, .. } = user("", &["AdministratorAccess"]) else { unreachable!() };
+    let visit = Session {
+        role: "visitor".into(),
+        role_id: "3000".into(),
+        name: "visit".into(),
+        source_identity: None,
+        policies,
+        restriction: None,
+    };
     for (id, principal, active) in [
         ("root", own(Identity::Root), true),
         ("observer", own(user("observer", &["AliyunVPNGatewayReadOnlyAccess"])), true),
         ("nobody", own(user("nobody", &[])), true),
         ("retired", own(user("retired", &["AdministratorAccess"])), false),
         ("stranger", stranger, true),
+        ("visitor", own(Identity::Session(Box::new(visit))), true),
     ] {
         keyring.insert(Key {
             id: id.into(),
