@@ -5,23 +5,16 @@
 
 mod common;
 
-use common::{ACCOUNT, RawCall, Reply, Rig, issue, triple};
+use common::{ACCOUNT, Caller, RawCall, Reply, Rig, issue, triple};
 use serde_json::{Value, json};
 use tongguan_service::operation::{self, DryRun, Operation, Product};
 
-const RAM: &str = "2015-05-01";
 const RESOURCE_MANAGER: &str = "2020-03-31";
 const TRUST: &str = r#"{"Version":"1","Statement":[{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{"RAM":"acs:ram::1234567890123456:root"}}]}"#;
 const POLICY: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"vpc:Describe*","Resource":"*"}]}"#;
 const SERVICE_ROLE: &str = "AliyunServiceRoleForVPNCertificate";
 const SERVICE: &str = "certificate.vpn.aliyuncs.com";
-
-/// An access key of a test.
-struct Caller {
-    id: String,
-    secret: String,
-}
 
 /// What one account has.
 struct World {
@@ -46,22 +39,10 @@ fn text(value: &Value, path: &[&str]) -> String {
     found.as_str().unwrap_or_else(|| panic!("{path:?} in {value}")).to_owned()
 }
 
-async fn ram(rig: &Rig, action: &str, parameters: &[(&str, &str)]) -> Value {
-    let raw = RawCall { version: RAM, nonce: &rig.next_nonce(), ..RawCall::new(action, parameters) };
-    rig.send(&raw).await.ok()
-}
-
 async fn send(rig: &Rig, caller: &Caller, operation: &Operation, parameters: &[(String, String)]) -> Reply {
     let parameters: Vec<(&str, &str)> =
         parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let raw = RawCall {
-        key: &caller.id,
-        secret: Some(&caller.secret),
-        version: operation.product.version(),
-        nonce: &rig.next_nonce(),
-        ..RawCall::new(operation.action, &parameters)
-    };
-    rig.send(&raw).await
+    rig.by(caller, operation.product.version(), operation.action, &parameters).await
 }
 
 impl World {
@@ -91,29 +72,29 @@ impl World {
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
         for name in ["alice", "bob", "unused"] {
-            ram(&rig, "CreateUser", &[("UserName", name)]).await;
+            rig.ram("CreateUser", &[("UserName", name)]).await;
         }
-        let key = ram(&rig, "CreateAccessKey", &[("UserName", "alice")]).await;
+        let key = rig.ram("CreateAccessKey", &[("UserName", "alice")]).await;
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         for name in ["admins", "nobodies"] {
-            ram(&rig, "CreateGroup", &[("GroupName", name)]).await;
+            rig.ram("CreateGroup", &[("GroupName", name)]).await;
         }
-        ram(&rig, "AddUserToGroup", &[("UserName", "alice"), ("GroupName", "admins")]).await;
+        rig.ram("AddUserToGroup", &[("UserName", "alice"), ("GroupName", "admins")]).await;
         for name in ["operator", "unused-role"] {
             let parameters = [("RoleName", name), ("AssumeRolePolicyDocument", TRUST)];
-            ram(&rig, "CreateRole", &parameters).await;
+            rig.ram("CreateRole", &parameters).await;
         }
         for name in ["looking", "unattached"] {
-            ram(&rig, "CreatePolicy", &[("PolicyName", name), ("PolicyDocument", POLICY)]).await;
+            rig.ram("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", POLICY)]).await;
         }
-        ram(&rig, "CreatePolicyVersion", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
+        rig.ram("CreatePolicyVersion", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
         let looking = [("PolicyName", "looking"), ("PolicyType", "Custom")];
         for (action, principal) in [
             ("AttachPolicyToUser", ("UserName", "alice")),
             ("AttachPolicyToGroup", ("GroupName", "admins")),
             ("AttachPolicyToRole", ("RoleName", "operator")),
         ] {
-            ram(&rig, action, &[looking[0], looking[1], principal]).await;
+            rig.ram(action, &[looking[0], looking[1], principal]).await;
         }
         let raw = RawCall {
             version: RESOURCE_MANAGER,
@@ -140,21 +121,8 @@ impl World {
         }
     }
 
-    /// A user with this policy, and nothing else.
     async fn user(&self, name: &str, statements: Value) -> Caller {
-        let rig = &self.rig;
-        ram(rig, "CreateUser", &[("UserName", name)]).await;
-        if statements != json!([]) {
-            let document = json!({"Version": "1", "Statement": statements}).to_string();
-            ram(rig, "CreatePolicy", &[("PolicyName", name), ("PolicyDocument", &document)]).await;
-            let attach = [("UserName", name), ("PolicyName", name), ("PolicyType", "Custom")];
-            ram(rig, "AttachPolicyToUser", &attach).await;
-        }
-        let key = ram(rig, "CreateAccessKey", &[("UserName", name)]).await;
-        Caller {
-            id: text(&key, &["AccessKey", "AccessKeyId"]),
-            secret: text(&key, &["AccessKey", "AccessKeySecret"]),
-        }
+        self.rig.user(name, &statements).await
     }
 
     /// Parameters of a call that succeeds for who may make it.
@@ -399,7 +367,7 @@ async fn without_rights(world: &World, operation: &Operation, parameters: &[(Str
 
 /// Another account gets for what is ours what it gets for what is not there, and sees nothing of ours.
 async fn from_another_account(world: &World, operation: &Operation, parameters: &[(String, String)]) {
-    let stranger = Caller { id: "stranger".into(), secret: "stranger secret".into() };
+    let stranger = Caller::stranger();
     let ours = send(&world.rig, &stranger, operation, parameters).await;
     let mut unknown = parameters.to_vec();
     for (_, value) in &mut unknown {
