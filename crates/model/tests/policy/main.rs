@@ -1,4 +1,6 @@
 //! The policy language from outside: hand-made cases, a second evaluator, cost.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
+mod naive;
+mod properties;
 mod speed;
