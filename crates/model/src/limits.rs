@@ -74,6 +74,20 @@ quotas! {
         "Hours for which the answer to a ClientToken is remembered.";
     client_tokens_per_account = 1_000_000,
         "ClientTokens remembered for one account; a call with a further one is refused with Throttling.User.";
+    ram_roles_per_account = 1_000,
+        "Roles of one account; a service-linked role counts and is made beyond it (documented: 1000).";
+    ram_policies_per_account = 1_500,
+        "Custom policies of one account (documented: 1500).";
+    ram_versions_per_policy = 5,
+        "Versions of one custom policy (documented: 5).";
+    ram_system_policies_per_principal = 20,
+        "System policies attached to one user, group or role (documented: 20).";
+    ram_policies_per_user = 10,
+        "Custom policies attached to one user (documented: 10).";
+    ram_policies_per_group = 5,
+        "Custom policies attached to one group (documented: 5).";
+    ram_policies_per_role = 5,
+        "Custom policies attached to one role (documented: 5).";
     apply_attempts = 12,
         "Failed tries to apply a change to a gateway before it is withdrawn.";
     apply_seconds = 30,

@@ -19,6 +19,7 @@ use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
+use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
@@ -312,7 +313,7 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Forgets ClientTokens whose time is over, a few at a time.
+/// Forgets ClientTokens and deletions of roles whose time is over, a few at a time.
 async fn forget_old_tokens(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     const BATCH: u32 = 1_000;
@@ -333,6 +334,12 @@ async fn forget_old_tokens(service: Arc<Service>) {
                     break;
                 }
             }
+        }
+        let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
+        let expired =
+            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?)));
+        if let Err(error) = expired.await {
+            tracing::warn!(%error, "old deletions of roles were not removed");
         }
     }
 }

@@ -199,6 +199,34 @@ codes! {
     MEMBER_EXISTS = 409 "EntityAlreadyExists.User.Group" "The user has already joined the group." Documented "AddUserToGroup: the user is in the group.";
     MEMBER_QUOTA = 409 "LimitExceeded.User.Group" "The count of groups the target user joined beyond the current limits." Documented "The user is in as many groups as it may be.";
     MEMBER_NOT_FOUND = 404 "EntityNotExist.User.Group" "The user has not joined the group." Documented "RemoveUserFromGroup: the user is not in the group.";
+
+    // Ram: roles, policies and attachments.
+    MALFORMED_POLICY = 400 "MalformedPolicyDocument" "%s" Documented "Ram: a policy document breaks the rules of its language; the message says where. (The code is documented, the message is the detail.)";
+    ROLE_NOT_FOUND = 404 "EntityNotExist.Role" "The role does not exist." Documented "No such role, or another account's. (That the operations about deletion tasks answer it too is our choice.)";
+    ROLE_EXISTS = 409 "EntityAlreadyExists.Role" "The role does already EXIST." Documented "Another role of the account has the name; case makes no difference.";
+    ROLE_QUOTA = 409 "LimitExceeded.Role" "The count of roles beyond the current limits." Documented "The account has as many roles as it may.";
+    ROLE_NAME_CHARS = 400 "InvalidParameter.RoleName.InvalidChars" "The parameter - \"RoleNam\" contains invalid chars." Documented "DeleteRole: as for other names, spelt as its page spells it.";
+    ROLE_HAS_POLICY = 409 "DeleteConflict.Role.Policy" "The role CAN NOT has any attached policy while deleting the role." Documented "DeleteRole: a policy is attached to the role.";
+    OF_A_SERVICE = 403 "NoPermission" "You are not authorized to do this action. The role or policy belongs to a service, which alone may change or attach it." Ours "A service-linked role, or the policy of one, is to be changed, deleted, attached or detached by a caller.";
+    POLICY_NOT_FOUND = 404 "EntityNotExist.Policy" "The policy does not exist." Documented "No such policy of that type, or another account's.";
+    POLICY_EXISTS = 409 "EntityAlreadyExists.Policy" "The group does already EXIST." Documented "Another custom policy of the account has the name; case makes no difference. (The message is the vendor's.)";
+    POLICY_QUOTA = 409 "LimitExceeded.Policy" "The count of policy beyond the current limits." Documented "The account has as many custom policies as it may.";
+    POLICY_HAS_USER = 409 "DeleteConflict.Policy.User" "The policy CAN NOT been attached to any user while deleting the policy." Documented "DeletePolicy: the policy is attached to a user.";
+    POLICY_HAS_GROUP = 409 "DeleteConflict.Policy.Group" "The policy CAN NOT been attached to any group while deleting the policy." Documented "DeletePolicy: the policy is attached to a group.";
+    POLICY_HAS_ROLE = 409 "DeleteConflict.Policy.Role" "The policy CAN NOT been attached to any role while deleting the policy." CodeOnly "DeletePolicy: the policy is attached to a role.";
+    POLICY_HAS_VERSION = 409 "DeleteConflict.Policy.Version" "The policy CAN NOT has any version except the default version." Documented "DeletePolicy without CascadingDelete: the policy has further versions.";
+    VERSION_NOT_FOUND = 404 "EntityNotExist.Policy.Version" "The policy version does not exist." Documented "The policy has no such version.";
+    VERSION_QUOTA = 409 "LimitExceeded.Policy.Version" "The count of policy version beyond the current limits." Documented "The policy has as many versions as it may.";
+    VERSION_DEFAULT = 409 "DeleteConflict.Policy.Version.Default" "The default policy version CAN NOT been deleted directly." Documented "DeletePolicyVersion: the version is in force.";
+    USER_POLICY_EXISTS = 409 "EntityAlreadyExists.User.Policy" "The user has already been attached this policy." Documented "The policy is attached to the user already.";
+    USER_POLICY_QUOTA = 409 "LimitExceeded.User.Policy" "The policy count of the user attached policies beyond the current limits." Documented "The user has as many policies as it may.";
+    USER_POLICY_NOT_FOUND = 404 "EntityNotExist.User.Policy" "The indicate policy of the user does not exist." Documented "The policy is not attached to the user.";
+    GROUP_POLICY_EXISTS = 409 "EntityAlreadyExists.Group.Policy" "The group has already been attached this policy." Documented "The policy is attached to the group already.";
+    GROUP_POLICY_QUOTA = 409 "LimitExceeded.Group.Policy" "The policy count of the group beyond the current limits." Documented "The group has as many policies as it may.";
+    GROUP_POLICY_NOT_FOUND = 404 "EntityNotExist.Group.Policy" "The indicate policy attached to the group does not exist." Documented "The policy is not attached to the group.";
+    ROLE_POLICY_EXISTS = 409 "EntityAlreadyExists.Role.Policy" "The role has already been attached this policy." Ours "The policy is attached to the role already. (The code follows the pattern of the other two.)";
+    ROLE_POLICY_QUOTA = 409 "LimitExceeded.Role.Policy" "The count of policies attached to the role beyond the current limits." Documented "The role has as many policies as it may.";
+    ROLE_POLICY_NOT_FOUND = 404 "EntityNotExist.Role.Policy" "The indicate policy attached to the role does not exist." CodeOnly "The policy is not attached to the role.";
 }
 
 /// A refusal on its way to the caller.

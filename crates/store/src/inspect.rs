@@ -66,7 +66,26 @@ const RELATIONS: &[(&str, &str)] = &[
         "an intent is of a resource that exists",
         "SELECT resource FROM intent WHERE (kind = 'gateway' AND resource NOT IN (SELECT id FROM vpn_gateway)) \
          OR (kind = 'vpc' AND resource NOT IN (SELECT id FROM vpc WHERE NOT ready)) \
-         OR (kind = 'vswitch' AND resource NOT IN (SELECT id FROM vswitch WHERE NOT ready))",
+         OR (kind = 'vswitch' AND resource NOT IN (SELECT id FROM vswitch WHERE NOT ready)) \
+         OR (kind = 'role_deletion' \
+         AND resource NOT IN (SELECT id FROM ram_role_deletion WHERE status = 'IN_PROGRESS'))",
+    ),
+    (
+        "the deletion of a role that is not decided has an intent",
+        "SELECT id FROM ram_role_deletion WHERE status = 'IN_PROGRESS' AND id NOT IN (SELECT resource FROM intent)",
+    ),
+    (
+        "a policy has the version that is in force, and none of a number still to come",
+        "SELECT p.account || ' ' || p.name FROM ram_policy p WHERE NOT EXISTS (SELECT 1 FROM ram_policy_version v \
+         WHERE v.policy = p.seq AND v.version = p.default_version) OR EXISTS (SELECT 1 FROM ram_policy_version v \
+         WHERE v.policy = p.seq AND v.version >= p.next_version)",
+    ),
+    (
+        "a policy and what it is attached to are of one account",
+        "SELECT a.seq FROM ram_attachment a LEFT JOIN ram_policy p ON p.seq = a.policy \
+         LEFT JOIN ram_user u ON u.seq = a.user LEFT JOIN ram_group g ON g.seq = a.ram_group \
+         LEFT JOIN ram_role r ON r.seq = a.role WHERE a.account <> coalesce(p.account, a.account) \
+         OR a.account IS NOT coalesce(u.account, g.account, r.account)",
     ),
     (
         "a VPC or vSwitch that is not ready has an intent",
@@ -124,7 +143,8 @@ const RELATIONS: &[(&str, &str)] = &[
     (
         "tags are on what exists",
         "SELECT resource FROM tag WHERE resource NOT IN (SELECT id FROM vpn_gateway UNION ALL SELECT id FROM vpc \
-         UNION ALL SELECT id FROM vswitch)",
+         UNION ALL SELECT id FROM vswitch UNION ALL SELECT id FROM ram_role \
+         UNION ALL SELECT 'ram-policy-' || seq FROM ram_policy)",
     ),
     (
         "the tallies are right",
@@ -136,6 +156,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
          SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
+         SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
+         SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",

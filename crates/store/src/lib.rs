@@ -45,7 +45,9 @@ pub use query::{
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
 pub use ram::{
-    AccessKeyRow, AttachedPolicy, GroupRow, KeyOwner, MemberRow, NewKey, OwnKeyRow, RoleRow, UserRow, Via,
+    AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,
+    KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
+    UserRow, Via,
 };
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};

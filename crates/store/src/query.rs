@@ -67,6 +67,8 @@ wire_enum! {
         Vpc = "vpc",
         /// A vSwitch.
         VSwitch = "vswitch",
+        /// A task that deletes a service-linked role: nothing of it is on the data plane.
+        RoleDeletion = "role_deletion",
     }
 }
 
@@ -995,7 +997,7 @@ fn tag(row: &Row<'_>) -> rusqlite::Result<TagRow> {
 }
 
 /// Reads a column that holds one of an enum's words.
-fn word<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+pub(crate) fn word<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     parse(text).ok_or_else(|| {
         let damaged = StoreError::Damaged(format!("unknown word `{text}` in column {column}"));

@@ -302,6 +302,8 @@ fn attempt(
             }
             Some(_) | None => apply(Desired::NoGateway { id: &intent.resource }),
         },
+        // Nothing of it is on the data plane: it is decided where its outcome is written down.
+        IntentKind::RoleDeletion => (None, Progress::Applied.into()),
     };
     Ok(Try { intent, document, applying })
 }

@@ -7,6 +7,7 @@
 //! | making a gateway | the gateway is deleted again, as by DeleteVpnGateway |
 //! | bind, unbind, modify, delete | the gateway is brought back to what was applied before |
 //! | bringing back, or deleting again | the gateway comes to rest; the operator sees that it diverged |
+//! | deleting a service-linked role | cannot fail; the task would end as `INTERNAL_ERROR` |
 //! | making a VPC or a vSwitch | it is tried on, at the longest wait: others may stand in it |
 //!
 //! Bringing back is a change like any other: a new generation, tried up to the same limit.
@@ -15,11 +16,12 @@ use serde_json::Value;
 use tongguan_dataplane::Progress;
 use tongguan_model::gateway::{Binding, BindingState, Phase, VpnGateway, Withdrawal};
 use tongguan_model::id::{VSwitchId, VpcId};
-use tongguan_store::{Fault, FaultOutcome, IntentKind, StoreError, Tx};
+use tongguan_store::{DeletionStatus, Fault, FaultOutcome, IntentKind, StoreError, Tx};
 use tracing::{debug, error, warn};
 
 use super::Outcome;
 use crate::context::random;
+use crate::operations::ram::service_linked;
 
 /// First wait after a failed try, milliseconds; doubled after each further one.
 const BACKOFF_FIRST_MS: i64 = 500;
@@ -81,6 +83,7 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
             Some(gateway) if gateway.phase == Phase::Deleting => tx.delete_gateway(&gateway)?,
             Some(gateway) => gateway_applied(tx, &gateway, intent.generation)?,
         },
+        IntentKind::RoleDeletion => service_linked::decide_deletion(tx, &intent.resource)?,
     }
     // Without a document the gateway is gone, and what was known of it with it.
     if let Some(document) = &outcome.document {
@@ -132,6 +135,10 @@ fn give_up(tx: &Tx<'_>, outcome: &Outcome, failed: u64, reason: &str, now_ms: i6
             fault.outcome = FaultOutcome::Retrying;
             tx.put_fault(&fault)?;
             return put_off(tx, outcome, u32::MAX, &reason, now_ms);
+        }
+        IntentKind::RoleDeletion => {
+            tx.end_role_deletion(&intent.resource, DeletionStatus::InternalError, None)?;
+            return tx.delete_intent(&intent.resource);
         }
         IntentKind::Gateway => tx.gateway_of_any_account(&intent.resource)?,
     };

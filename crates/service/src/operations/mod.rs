@@ -6,6 +6,7 @@
 pub mod kms;
 pub mod location;
 pub mod ram;
+pub mod resourcemanager;
 pub mod sts;
 pub mod vpc;
 
@@ -61,12 +62,41 @@ pub static ALL: &[&Operation] = &[
     &ram::remove_user_from_group::OPERATION,
     &ram::list_groups_for_user::OPERATION,
     &ram::list_users_for_group::OPERATION,
+    // Ram: roles, policies and attachments.
+    &ram::create_role::OPERATION,
+    &ram::get_role::OPERATION,
+    &ram::update_role::OPERATION,
+    &ram::delete_role::OPERATION,
+    &ram::list_roles::OPERATION,
+    &ram::create_policy::OPERATION,
+    &ram::get_policy::OPERATION,
+    &ram::delete_policy::OPERATION,
+    &ram::list_policies::OPERATION,
+    &ram::create_policy_version::OPERATION,
+    &ram::get_policy_version::OPERATION,
+    &ram::delete_policy_version::OPERATION,
+    &ram::list_policy_versions::OPERATION,
+    &ram::set_default_policy_version::OPERATION,
+    &ram::attach_policy_to_user::OPERATION,
+    &ram::attach_policy_to_group::OPERATION,
+    &ram::attach_policy_to_role::OPERATION,
+    &ram::detach_policy_from_user::OPERATION,
+    &ram::detach_policy_from_group::OPERATION,
+    &ram::detach_policy_from_role::OPERATION,
+    &ram::list_policies_for_user::OPERATION,
+    &ram::list_policies_for_group::OPERATION,
+    &ram::list_policies_for_role::OPERATION,
+    &ram::list_entities_for_policy::OPERATION,
+    &resourcemanager::create_service_linked_role::OPERATION,
+    &resourcemanager::delete_service_linked_role::OPERATION,
+    &resourcemanager::get_service_linked_role_deletion_status::OPERATION,
+    &ram::create_service_linked_role::OPERATION,
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operation::Shape;
+    use crate::operation::{Product, Shape};
 
     #[test]
     fn the_table_is_sound() {
@@ -148,5 +178,40 @@ mod tests {
                 assert!(known, "{} does not answer {}", operation.action, error["code"]);
             }
         }
+    }
+
+    /// Documented codes of the operations about roles, policies and attachments are answered with their exact texts.
+    #[test]
+    fn documented_errors_of_roles_and_policies_are_exact() {
+        let theirs = |operation: &&&Operation| {
+            let action = operation.action;
+            action.contains("Role") && operation.product != Product::Sts || action.contains("Polic")
+        };
+        let mut seen = 0;
+        for operation in ALL.iter().filter(theirs) {
+            seen += 1;
+            let product = operation.product.as_str().to_lowercase();
+            let path =
+                format!("{}/../../docs/api/{product}/{}.json", env!("CARGO_MANIFEST_DIR"), operation.action);
+            let page: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            for error in page["errors"].as_array().unwrap() {
+                if error["http"].is_null() || error["message"].is_null() {
+                    continue;
+                }
+                // A message without a sentence of its own is the detail.
+                let message = error["message"].as_str().unwrap().replace("{The error details}", "%s");
+                let known = operation.errors.iter().any(|code| {
+                    let names = operation.parameters.iter().map(|parameter| parameter.name);
+                    error["http"] == code.status
+                        && names.chain([""]).any(|name| {
+                            error["code"] == code.code.replace("<Param>", name)
+                                && message == code.message.replace("<Param>", name)
+                        })
+                });
+                assert!(known, "{} does not answer {}", operation.action, error["code"]);
+            }
+        }
+        assert_eq!(seen, 28);
     }
 }

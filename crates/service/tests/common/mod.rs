@@ -27,6 +27,9 @@ use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
 pub const ACCOUNT: &str = "1234567890123456";
+pub const VPC: &str = "2016-04-28";
+pub const STS: &str = "2015-04-01";
+pub const RAM: &str = "2015-05-01";
 pub const START_MS: i64 = 1_800_000_000_000;
 
 /// A clock that stands until the test moves it: the wall clock, and how far it has jumped.
@@ -342,6 +345,68 @@ impl Rig {
         let parameters = [("RegionId", REGION), ("VpnGatewayId", gateway)];
         let shown = self.call("DescribeVpnGateway", &parameters).await.ok();
         shown["Status"].as_str().unwrap().to_owned()
+    }
+}
+
+/// An access key that a test made.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
+}
+
+impl Caller {
+    /// The root key of an account that is not the tests' own.
+    pub fn stranger() -> Self {
+        Self { id: "stranger".into(), secret: "stranger secret".into(), token: None }
+    }
+
+    /// Temporary credentials, as AssumeRole answers them.
+    pub fn session(answer: &Value) -> Self {
+        let text = |name: &str| answer["Credentials"][name].as_str().unwrap().to_owned();
+        Self { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: Some(text("SecurityToken")) }
+    }
+}
+
+impl Rig {
+    /// One call signed with this key.
+    pub async fn by(
+        &self,
+        caller: &Caller,
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Reply {
+        let raw = RawCall {
+            key: &caller.id,
+            secret: Some(&caller.secret),
+            token: caller.token.as_deref(),
+            version,
+            nonce: &self.next_nonce(),
+            ..RawCall::new(action, parameters)
+        };
+        self.send(&raw).await
+    }
+
+    /// One call of the account's own key to Ram, which must succeed.
+    pub async fn ram(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let raw = RawCall { version: RAM, nonce: &self.next_nonce(), ..RawCall::new(action, parameters) };
+        self.send(&raw).await.ok()
+    }
+
+    /// A new RAM user with a policy of these statements (none: no policy), and its key.
+    pub async fn user(&self, name: &str, statements: &Value) -> Caller {
+        self.ram("CreateUser", &[("UserName", name)]).await;
+        if statements.as_array().is_some_and(|statements| !statements.is_empty()) {
+            let document = serde_json::json!({"Version": "1", "Statement": statements}).to_string();
+            self.ram("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", &document)]).await;
+            let attach = [("UserName", name), ("PolicyName", name), ("PolicyType", "Custom")];
+            self.ram("AttachPolicyToUser", &attach).await;
+        }
+        let key = self.ram("CreateAccessKey", &[("UserName", name)]).await;
+        let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();
+        Caller { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: None }
     }
 }
 

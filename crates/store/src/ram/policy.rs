@@ -1,8 +1,70 @@
 //! Policies, and to whom they are attached.
 
-use rusqlite::Row;
+use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
+use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError};
+use super::{folded, page_of};
+use crate::{Snapshot, StoreError, TagFilter, Tx};
+
+/// A custom policy as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// Place in the order of creation; of no meaning in a row that is to be inserted.
+    pub seq: i64,
+    /// Account.
+    pub account: AccountId,
+    /// Name, unique in the account without regard to case.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Version in force.
+    pub default_version: u32,
+    /// Number of the next version: none is used twice.
+    pub next_version: u32,
+    /// When it was made, UNIX milliseconds.
+    pub created_ms: i64,
+    /// When it was last changed, UNIX milliseconds.
+    pub updated_ms: i64,
+}
+
+/// A version of a custom policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyVersionRow {
+    /// Number, from 1.
+    pub version: u32,
+    /// The document as it was given.
+    pub document: String,
+    /// When it was made, UNIX milliseconds.
+    pub created_ms: i64,
+}
+
+const COLUMNS: &str =
+    "seq, account, name, description, default_version, next_version, created_ms, updated_ms";
+
+impl PolicyRow {
+    /// What its tags stand on.
+    #[must_use]
+    pub fn tagged(&self) -> String {
+        format!("ram-policy-{}", self.seq)
+    }
+}
+
+fn policy(row: &Row<'_>) -> rusqlite::Result<PolicyRow> {
+    Ok(PolicyRow {
+        seq: row.get(0)?,
+        account: AccountId::new(row.get::<_, String>(1)?),
+        name: row.get(2)?,
+        description: row.get(3)?,
+        default_version: row.get(4)?,
+        next_version: row.get(5)?,
+        created_ms: row.get(6)?,
+        updated_ms: row.get(7)?,
+    })
+}
+
+fn version(row: &Row<'_>) -> rusqlite::Result<PolicyVersionRow> {
+    Ok(PolicyVersionRow { version: row.get(0)?, document: row.get(1)?, created_ms: row.get(2)? })
+}
 
 /// A policy as a principal comes by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +102,58 @@ fn attached(row: &Row<'_>) -> rusqlite::Result<AttachedPolicy> {
 }
 
 impl Snapshot<'_> {
+    /// The account's custom policy of this name.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn policy(&self, account: &AccountId, name: &str) -> Result<Option<PolicyRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM ram_policy WHERE account = ?1 AND folded = ?2");
+        let mut statement = self.connection().prepare_cached(&sql)?;
+        Ok(statement.query_row(params![account.as_str(), folded(name)], policy).optional()?)
+    }
+
+    /// The account's custom policies that carry every tag of `tags`, in the order of their creation, after place
+    /// `after`: at most `limit`.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn policies(
+        &self,
+        account: &AccountId,
+        tags: &[TagFilter],
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<PolicyRow>, StoreError> {
+        let (clause, values) = page_of(account, after, tags, "'ram-policy-' || seq");
+        let sql = format!("SELECT {COLUMNS} FROM ram_policy WHERE {clause} ORDER BY seq LIMIT {limit}");
+        let mut statement = self.connection().prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(values), policy)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A version of a policy.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn policy_version(&self, policy: i64, number: u32) -> Result<Option<PolicyVersionRow>, StoreError> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT version, document, created_ms FROM ram_policy_version WHERE policy = ?1 AND version = ?2",
+        )?;
+        Ok(statement.query_row(params![policy, number], version).optional()?)
+    }
+
+    /// Every version of a policy, oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn policy_versions(&self, policy: i64) -> Result<Vec<PolicyVersionRow>, StoreError> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT version, document, created_ms FROM ram_policy_version WHERE policy = ?1 ORDER BY version",
+        )?;
+        let rows = statement.query_map([policy], version)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The policies of a user, those of its groups included.
     ///
     /// # Errors
@@ -64,5 +178,108 @@ impl Snapshot<'_> {
         let mut statement = self.connection().prepare_cached(sql)?;
         let rows = statement.query_map([principal], attached)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Tx<'_> {
+    /// Stores a new policy with its first version, which is in force, and answers its place.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn insert_policy(&self, policy: &PolicyRow, document: &str) -> Result<i64, StoreError> {
+        self.execute(
+            "INSERT INTO ram_policy (account, name, folded, description, default_version, next_version, created_ms, \
+             updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                policy.account.as_str(),
+                policy.name,
+                folded(&policy.name),
+                policy.description,
+                policy.default_version,
+                policy.next_version,
+                policy.created_ms,
+                policy.updated_ms
+            ],
+        )?;
+        let seq = self.connection().last_insert_rowid();
+        self.put_policy_version(seq, policy.default_version, document, policy.created_ms)?;
+        self.count("ram_policy", &policy.account, "", 1)?;
+        Ok(seq)
+    }
+
+    /// Stores a policy's next version, which is in force from now on if `default`.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn insert_policy_version(
+        &self,
+        policy: &PolicyRow,
+        document: &str,
+        default: bool,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.put_policy_version(policy.seq, policy.next_version, document, now_ms)?;
+        self.execute(
+            "UPDATE ram_policy SET next_version = next_version + 1, updated_ms = ?2, \
+             default_version = iif(?3, ?4, default_version) WHERE seq = ?1",
+            params![policy.seq, now_ms, default, policy.next_version],
+        )
+    }
+
+    /// Puts a version of a policy in force.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn set_default_version(
+        &self,
+        policy: &PolicyRow,
+        version: u32,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE ram_policy SET default_version = ?2, updated_ms = ?3 WHERE seq = ?1",
+            params![policy.seq, version, now_ms],
+        )
+    }
+
+    /// Removes a version of a policy.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_policy_version(
+        &self,
+        policy: &PolicyRow,
+        version: u32,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM ram_policy_version WHERE policy = ?1 AND version = ?2",
+            params![policy.seq, version],
+        )?;
+        self.execute("UPDATE ram_policy SET updated_ms = ?2 WHERE seq = ?1", params![policy.seq, now_ms])
+    }
+
+    /// Removes a policy with its versions and tags.
+    ///
+    /// # Errors
+    /// A database error, also if it is attached to anybody.
+    pub fn delete_policy(&self, policy: &PolicyRow) -> Result<(), StoreError> {
+        self.delete_tags(&policy.tagged(), None)?;
+        self.execute("DELETE FROM ram_policy_version WHERE policy = ?1", params![policy.seq])?;
+        self.execute("DELETE FROM ram_policy WHERE seq = ?1", params![policy.seq])?;
+        self.count("ram_policy", &policy.account, "", -1)
+    }
+
+    fn put_policy_version(
+        &self,
+        policy: i64,
+        version: u32,
+        document: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO ram_policy_version (policy, version, document, created_ms) VALUES (?1, ?2, ?3, ?4)",
+            params![policy, version, document, now_ms],
+        )
     }
 }

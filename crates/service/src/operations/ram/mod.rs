@@ -22,3 +22,38 @@ pub mod list_users_for_group;
 pub mod remove_user_from_group;
 pub mod update_access_key;
 pub mod update_user;
+
+// Roles, policies and attachments.
+pub mod attach_policy_to_group;
+pub mod attach_policy_to_role;
+pub mod attach_policy_to_user;
+pub mod create_policy;
+pub mod create_policy_version;
+pub mod create_role;
+pub mod create_service_linked_role;
+pub mod delete_policy;
+pub mod delete_policy_version;
+pub mod delete_role;
+pub mod detach_policy_from_group;
+pub mod detach_policy_from_role;
+pub mod detach_policy_from_user;
+pub mod get_policy;
+pub mod get_policy_version;
+pub mod get_role;
+pub mod list_entities_for_policy;
+pub mod list_policies;
+pub mod list_policies_for_group;
+pub mod list_policies_for_role;
+pub mod list_policies_for_user;
+pub mod list_policy_versions;
+pub mod list_roles;
+pub mod service_linked;
+pub mod set_default_policy_version;
+pub mod update_role;
+
+mod attachments;
+mod policies;
+mod roles;
+mod system;
+mod tag_json;
+mod trust;

@@ -1,27 +1,22 @@
 //! AssociateVpnGatewayWithCertificate: binds one SM certificate to an SM VPN gateway in a role.
 //!
 //! Source: `docs/api/vpc/AssociateVpnGatewayWithCertificate.json` and `states.md`, section 3. The first
-//! binding of an account records the service-linked role `AliyunServiceRoleForVPNCertificate`.
+//! binding of an account makes the service-linked role `AliyunServiceRoleForVPNCertificate`, if the caller may.
 
 use tongguan_model::gateway::{Bind, Role};
-use tongguan_model::id::{AccountId, CertificateId};
-use tongguan_store::RoleRow;
+use tongguan_model::id::CertificateId;
 
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::{Context, new_principal_id};
+use crate::context::Context;
 use crate::operation::{
     Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape,
     required,
 };
+use crate::operations::ram::service_linked::CERTIFICATES;
 
 use super::{gateway_in, intend};
-
-/// Name of the service-linked role that the first binding records.
-pub const SERVICE_LINKED_ROLE: &str = "AliyunServiceRoleForVPNCertificate";
-/// Service that may assume it.
-pub const SERVICE: &str = "certificate.vpn.aliyuncs.com";
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -58,26 +53,6 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Write(associate),
 };
 
-/// The service-linked role as it is made.
-fn service_linked_role(account: &AccountId, now_ms: i64) -> RoleRow {
-    let trust = serde_json::json!({
-        "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow", "Principal": {"Service": [SERVICE]}}],
-        "Version": "1"
-    });
-    RoleRow {
-        seq: 0,
-        id: new_principal_id(3),
-        account: account.clone(),
-        name: SERVICE_LINKED_ROLE.into(),
-        description: "VPN Gateway uses this role to access your certificates.".into(),
-        trust: trust.to_string(),
-        max_session_seconds: 3600,
-        service: Some(SERVICE.into()),
-        created_ms: now_ms,
-        updated_ms: now_ms,
-    }
-}
-
 /// The role that `CertificateType` names.
 pub(super) fn role(args: &Args<'_>) -> Result<Role, Refusal> {
     let text = args.required("CertificateType");
@@ -90,6 +65,7 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
     let gateway_id = args.required("VpnGatewayId").to_owned();
     let certificate_id = CertificateId::new(args.required("CertificateId"));
     let (context, account, now_ms) = (context.clone(), call.principal.account.clone(), call.now_ms);
+    let call = call.clone();
     Ok(Box::new(move |tx| {
         let mut gateway = gateway_in(tx.gateway(&account, &gateway_id)?, region)?;
         gateway.settled()?;
@@ -103,8 +79,9 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
             .map_err(|refusal| Refusal::from(refusal).value(certificate_id.as_str()))?;
         let Bind::New(binding) = bind else { return Ok(Answer::new()) };
         tx.insert_binding(&gateway, &binding)?;
-        if tx.role(&account, SERVICE_LINKED_ROLE)?.is_none() {
-            tx.insert_role(&service_linked_role(&account, now_ms))?;
+        if tx.role(&account, CERTIFICATES.role)?.is_none() {
+            call.require("ram:CreateServiceLinkedRole", "*", &[("ram:servicename", CERTIFICATES.name)])?;
+            CERTIFICATES.ensure_role(tx, &account, now_ms)?;
         }
         intend(&context, tx, &mut gateway, "associate", now_ms)?;
         tx.update_generations(&gateway.id, gateway.intended, gateway.applied)?;

@@ -1,0 +1,39 @@
+//! AttachPolicyToRole: attaches a policy to a role. Source: `docs/api/ram/AttachPolicyToRole.json`.
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue as c;
+use crate::context::Context;
+use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product};
+
+use super::attachments::{self, RESOURCE_GROUP};
+use super::policies::{POLICY_NAME, POLICY_TYPE};
+use super::roles;
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Ram,
+    action: "AttachPolicyToRole",
+    summary: "Attach a policy to a role.",
+    permission: Some("ram:AttachPolicyToRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    parameters: &[POLICY_TYPE, POLICY_NAME, roles::ROLE_NAME, RESOURCE_GROUP],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::ROLE_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::ROLE_POLICY_EXISTS,
+        &c::ROLE_POLICY_QUOTA,
+    ],
+    handler: Handler::Write(attach),
+};
+
+fn attach(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    attachments::attach(&attachments::ROLES, context, call, args)
+}

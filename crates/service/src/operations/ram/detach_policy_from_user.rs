@@ -1,0 +1,37 @@
+//! DetachPolicyFromUser: takes a policy away from a user. Source: `docs/api/ram/DetachPolicyFromUser.json`.
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue as c;
+use crate::context::Context;
+use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product};
+
+use super::attachments::{self, RESOURCE_GROUP};
+use super::names;
+use super::policies::{POLICY_NAME, POLICY_TYPE};
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Ram,
+    action: "DetachPolicyFromUser",
+    summary: "Take a policy away from a user.",
+    permission: Some("ram:DetachPolicyFromUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    parameters: &[POLICY_TYPE, POLICY_NAME, names::USER_NAME, RESOURCE_GROUP],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::USER_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::USER_POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(detach),
+};
+
+fn detach(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    attachments::detach(&attachments::USERS, call, args)
+}

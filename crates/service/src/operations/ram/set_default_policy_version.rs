@@ -1,0 +1,46 @@
+//! SetDefaultPolicyVersion: puts a version of a custom policy in force, for all that it is attached to.
+//!
+//! Source: `docs/api/ram/SetDefaultPolicyVersion.json`.
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::catalogue as c;
+use crate::context::Context;
+use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+
+use super::policies;
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::Ram,
+    action: "SetDefaultPolicyVersion",
+    summary: "Put a version of a custom policy in force.",
+    permission: Some("ram:SetDefaultPolicyVersion"),
+    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    parameters: &[policies::POLICY_NAME, policies::VERSION_ID],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::POLICY_NOT_FOUND,
+        &c::VERSION_NOT_FOUND,
+    ],
+    handler: Handler::Write(set),
+};
+
+fn set(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let name = policies::policy_name(args)?.to_owned();
+    let number = policies::version_number(args)?;
+    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
+    Ok(Box::new(move |tx| {
+        let policy = policies::custom(tx, &account, &name)?;
+        if tx.policy_version(policy.seq, number)?.is_none() {
+            return Err((&c::VERSION_NOT_FOUND).into());
+        }
+        tx.set_default_version(&policy, number, now_ms)?;
+        Ok(Answer::new())
+    }))
+}

@@ -1,0 +1,25 @@
+//! GetServiceLinkedRoleDeletionStatus: shows how far the removal of a service-linked role has come.
+//!
+//! Source: `docs/api/resourcemanager/GetServiceLinkedRoleDeletionStatus.json`. A task is remembered for a day.
+
+use crate::catalogue as c;
+use crate::operation::{DryRun, Handler, Operation, Product, Shape, required};
+use crate::operations::ram::service_linked;
+
+/// The operation.
+pub static OPERATION: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "GetServiceLinkedRoleDeletionStatus",
+    summary: "Read the state of such a removal.",
+    permission: Some("ram:GetServiceLinkedRoleDeletionStatus"),
+    resource: "*",
+    parameters: &[required(
+        "DeletionTaskId",
+        Shape::Text,
+        "Id of the task, as DeleteServiceLinkedRole answered it.",
+    )],
+    subject: Some("DeletionTaskId"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
+    handler: Handler::Read(service_linked::deletion_status),
+};
