@@ -265,7 +265,7 @@ async fn a_renamed_user_keeps_keys_groups_and_policies() {
     assert_eq!(who["Arn"], format!("acs:ram::{ACCOUNT}:user/carol"));
     signed(&rig, &key, "2016-04-28", "DescribeRegions", &[]).await.ok();
     let keys = ram(&rig, "ListAccessKeys", &[("UserName", "carol")]).await.ok();
-    assert_eq!(column(&keys["AccessKeys"]["AccessKey"], "AccessKeyId"), [key.0.clone()]);
+    assert_eq!(column(&keys["AccessKeys"]["AccessKey"], "AccessKeyId"), std::slice::from_ref(&key.0));
     let groups = ram(&rig, "ListGroupsForUser", &[("UserName", "carol")]).await.ok();
     assert_eq!(column(&groups["Groups"]["Group"], "GroupName"), ["team"]);
     let members = ram(&rig, "ListUsersForGroup", &[("GroupName", "team")]).await.ok();
