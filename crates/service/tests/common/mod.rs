@@ -189,6 +189,11 @@ impl Rig {
         self.store().read(|snapshot| snapshot.fault(resource)).unwrap()
     }
 
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub fn store(&self) -> &Store {
         &self.service.context().store
     }
