@@ -134,3 +134,22 @@ CREATE TABLE service_key (
     sealed_key BLOB NOT NULL,
     created_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- The chain of audit records. Each record holds the hash of itself and of the record before it; null: it was written
+-- before there was a chain, and is not part of it.
+ALTER TABLE audit ADD COLUMN hash BLOB;
+CREATE TABLE audit_chain (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    -- Where the chain begins: the last record that retention removed, or the last before there was a chain.
+    anchor_seq  INTEGER NOT NULL,
+    anchor_hash BLOB NOT NULL,
+    -- The newest record.
+    head_seq    INTEGER NOT NULL,
+    head_hash   BLOB NOT NULL,
+    -- The newest record when it was sealed last, and the seal: an HMAC over it and the anchor.
+    sealed_seq  INTEGER,
+    sealed_hash BLOB,
+    seal        BLOB
+);
+INSERT INTO audit_chain (id, anchor_seq, anchor_hash, head_seq, head_hash)
+    SELECT 1, coalesce(max(seq), 0), zeroblob(32), coalesce(max(seq), 0), zeroblob(32) FROM audit;
