@@ -529,3 +529,119 @@ fn were(last: i64, to: i64) -> String {
 fn named(row: &Row<'_>) -> String {
     row.get::<_, String>(2).map(|id| format!(" (request {id})")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(record: &AuditRecord, seq: i64) -> Vec<u8> {
+        let mut text = Vec::new();
+        encode(record, seq, &mut text);
+        text
+    }
+
+    /// Short texts of few letters, so that many records nearly are the same.
+    fn texts() -> impl Strategy<Value = Option<String>> {
+        option::of(vec(prop::sample::select(vec!['a', '\0', '\u{1}', 'é']), 0..4).prop_map(String::from_iter))
+    }
+
+    fn records() -> impl Strategy<Value = (i64, AuditRecord)> {
+        let numbers = (0_i64..3, 0_i64..3, 0_u16..3);
+        (numbers, prop::array::uniform9(texts())).prop_map(|((seq, time_ms, status), texts)| {
+            let [id, account, principal, access_key, source, product, action, resource, code] = texts;
+            let record = AuditRecord {
+                time_ms,
+                request_id: id.unwrap_or_default(),
+                account,
+                principal,
+                access_key,
+                source: source.unwrap_or_default(),
+                product: product.map(Into::into),
+                action,
+                resource,
+                status,
+                code,
+            };
+            (seq, record)
+        })
+    }
+
+    /// Reads what [`encode`] writes: if that can be done, no two records are written alike.
+    fn decoded(mut text: &[u8]) -> (i64, AuditRecord) {
+        fn take<const N: usize>(text: &mut &[u8]) -> [u8; N] {
+            let (taken, rest) = text.split_first_chunk::<N>().unwrap();
+            *text = rest;
+            *taken
+        }
+        let seq = i64::from_be_bytes(take(&mut text));
+        let time_ms = i64::from_be_bytes(take(&mut text));
+        let status = u16::from_be_bytes(take(&mut text));
+        let mut texts = std::array::from_fn::<Option<String>, 9, _>(|_| {
+            if take::<1>(&mut text) == [0] {
+                return None;
+            }
+            let length = usize::try_from(u64::from_be_bytes(take(&mut text))).unwrap();
+            let (taken, rest) = text.split_at(length);
+            text = rest;
+            Some(String::from_utf8(taken.to_vec()).unwrap())
+        });
+        assert!(text.is_empty());
+        let record = AuditRecord {
+            time_ms,
+            request_id: texts[0].take().unwrap(),
+            account: texts[1].take(),
+            principal: texts[2].take(),
+            access_key: texts[3].take(),
+            source: texts[4].take().unwrap(),
+            product: texts[5].take().map(Into::into),
+            action: texts[6].take(),
+            resource: texts[7].take(),
+            status,
+            code: texts[8].take(),
+        };
+        (seq, record)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_hashed_can_be_read_back((seq, record) in records()) {
+            prop_assert_eq!(decoded(&encoded(&record, seq)), (seq, record));
+        }
+
+        #[test]
+        fn two_records_are_not_written_alike(one in records(), other in records()) {
+            prop_assert_eq!(encoded(&one.1, one.0) == encoded(&other.1, other.0), one == other);
+            let zero = [0; HASH_BYTES];
+            prop_assert_eq!(hash(&zero, &one.1, one.0) == hash(&zero, &other.1, other.0), one == other);
+        }
+    }
+
+    /// A fixed one: a release that hashes otherwise would find every older chain broken.
+    #[test]
+    fn the_hash_of_a_record_stays_the_same() {
+        let record = AuditRecord {
+            time_ms: 1_700_000_000_000,
+            request_id: "R".into(),
+            account: Some("1234567890123456".into()),
+            source: "127.0.0.1".into(),
+            action: Some("CreateVpc".into()),
+            status: 200,
+            ..AuditRecord::default()
+        };
+        let link = AuditLink { seq: 7, hash: hash(&[0; HASH_BYTES], &record, 7) };
+        assert_eq!(
+            link.to_string(),
+            "7:1d07ca57d2cc04bb778cfd099d8978cc9cc21e4830c8008c69a9b87d7cdf0259"
+        );
+        assert_eq!(link.to_string().parse(), Ok(link));
+        for wrong in ["", "7", "7:", "x:00", "7:1d07", ":", &"7:é".repeat(30)] {
+            assert_eq!(wrong.parse::<AuditLink>(), Err(NoLink), "{wrong}");
+        }
+    }
+}

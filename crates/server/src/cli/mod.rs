@@ -1,5 +1,6 @@
 //! The subcommands other than `serve`.
 
+pub mod audit;
 pub mod backup;
 pub mod call;
 pub mod check;
