@@ -45,6 +45,8 @@ enum Command {
     Status(cli::status::StatusArgs),
     /// Check a database, or a backup: structure, relations, values, keys. The service may be running.
     Check(cli::check::CheckArgs),
+    /// Show the audit record: every call, granted or refused. The service may be running.
+    Audit(cli::audit::AuditArgs),
     /// Copy the database while the service goes on, and check the copy.
     Backup(cli::backup::BackupArgs),
     /// Make a data directory from a backup.
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Policy(args) => cli::policy::run(&args),
         Command::Status(args) => cli::status::run(&args),
         Command::Check(args) => cli::check::run(&args),
+        Command::Audit(args) => runtime().and_then(|runtime| runtime.block_on(cli::audit::run(args))),
         Command::Backup(args) => cli::backup::backup(&args),
         Command::Restore(args) => cli::backup::restore(&args),
         Command::Operations(args) => cli::operations::run(&args),

@@ -16,13 +16,13 @@ use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
-use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
+use tongguan_service::{Service, audit};
+use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, StoreError, Verdict};
 use tracing::{info, warn};
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
@@ -134,7 +134,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     });
     let (stop, stopped) = watch::channel(Stop::No);
     let engine = tokio::spawn(keep_running(Arc::clone(&service)));
-    let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
+    let housekeeper = tokio::spawn(keep_house(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
@@ -168,6 +168,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let vault = secrets::vault(&config.data_dir, config.master_key_file.as_deref(), new)?;
     let clock = SystemClock;
     let now_ms = clock.now_ms();
+    for finding in audit::seal(&store, &vault, now_ms)? {
+        tracing::error!(%finding, "the audit record was tampered with; it is not sealed: run `tongguan check`");
+    }
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
     let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
@@ -313,35 +316,55 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Forgets ClientTokens and deletions of roles whose time is over, a few at a time.
-async fn forget_old_tokens(service: Arc<Service>) {
+/// Lets go what has had its time, once a minute and a few at a time: ClientTokens, audit records, deletions of roles,
+/// rates.
+async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-    const BATCH: u32 = 1_000;
     let context = service.context().clone();
-    let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
     loop {
         tokio::time::sleep(PAUSE).await;
         service.throttle().forget_rested();
-        loop {
-            let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
-            let expired =
-                context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(before_ms, BATCH)?))).await;
-            match expired {
-                Ok(count) if count == BATCH as usize => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "old client tokens were not removed");
-                    break;
-                }
-            }
+        if let Err(error) = forget_old_tokens(&context).await {
+            tracing::warn!(%error, "old client tokens were not removed");
         }
-        let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
-        let expired =
-            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?)));
-        if let Err(error) = expired.await {
+        if let Err(error) = forget_old_audit_records(&context).await {
+            tracing::warn!(%error, "old audit records were not removed");
+        }
+        if let Err(error) = forget_old_deletions(&context).await {
             tracing::warn!(%error, "old deletions of roles were not removed");
         }
     }
+}
+
+async fn forget_old_tokens(context: &Context) -> Result<(), StoreError> {
+    const BATCH: u32 = 1_000;
+    let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
+    loop {
+        let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
+        let expired =
+            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(before_ms, BATCH)?))).await?;
+        if expired < BATCH as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn forget_old_deletions(context: &Context) -> Result<(), StoreError> {
+    const BATCH: u32 = 1_000;
+    let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
+    context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?))).await?;
+    Ok(())
+}
+
+async fn forget_old_audit_records(context: &Context) -> Result<(), StoreError> {
+    const BATCH: u32 = 4_096;
+    let days = i64::try_from(context.settings.quotas.audit_days).unwrap_or(i64::MAX);
+    if days == 0 {
+        return Ok(());
+    }
+    let before_ms = context.clock.now_ms().saturating_sub(days.saturating_mul(86_400_000));
+    while context.store.trim_audit(before_ms, BATCH).await? == BATCH as usize {}
+    Ok(())
 }
 
 fn start_log(json: bool) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod accounts;
 pub mod args;
+pub mod audit;
 pub mod authority;
 pub mod call;
 pub mod catalogue;

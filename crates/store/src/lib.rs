@@ -13,6 +13,7 @@
 
 mod account;
 mod audit;
+mod chain;
 mod health;
 mod inspect;
 mod journal;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 pub use account::AccountRow;
 pub use audit::AuditRecord;
+pub use chain::{AUDIT_RULE, AuditChain, AuditLink, AuditVerdict, NewAuditKey, NoLink};
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
@@ -52,6 +54,8 @@ pub use ram::{
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 
+use aws_lc_rs::hmac;
+use chain::Retention;
 use health::Condition;
 use journal::{Journal, Left};
 use mark::Mark;
@@ -322,6 +326,63 @@ impl Store {
         self.inner.writer.audit_written(number)
     }
 
+    /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
+    /// the database; keeps it if it is `new`. Looks at the newest records and at the last seal first; if something
+    /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn seal_audit(&self, key: &[u8], new: Option<NewAuditKey>) -> Result<Vec<Finding>, StoreError> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let findings = self.read(|snapshot| snapshot.recent_audit(&key, new.is_some()))?;
+        if !findings.is_empty() {
+            self.inner.writer.seal_with(None);
+            return Ok(findings);
+        }
+        self.inner.writer.seal_with(Some(key));
+        // Every group that keeps something seals: the key is there from the first seal on.
+        self.write_blocking(move |tx| {
+            new.iter().try_for_each(|new| tx.put_audit_key(new))?;
+            Ok(Verdict::Keep(()))
+        })?;
+        Ok(findings)
+    }
+
+    /// Begins the chain of audit records anew, whatever is wrong with it, with `record` as the first: the records
+    /// that are there stay and are no longer part of it. To be called instead of [`Store::seal_audit`].
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn begin_audit_anew(
+        &self,
+        key: &[u8],
+        new: Option<NewAuditKey>,
+        record: AuditRecord,
+    ) -> Result<(), StoreError> {
+        self.inner.writer.seal_with(Some(hmac::Key::new(hmac::HMAC_SHA256, key)));
+        self.write_blocking(move |tx| {
+            new.iter().try_for_each(|new| tx.put_audit_key(new))?;
+            tx.begin_audit_anew()?;
+            tx.audit(&record)?;
+            Ok(Verdict::Keep(()))
+        })
+    }
+
+    /// Removes the oldest audit records from before a moment, UNIX milliseconds, at most `batch` of them;
+    /// answers how many.
+    ///
+    /// # Errors
+    /// A database error (nothing was removed).
+    pub async fn trim_audit(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
+        let may_move = self.inner.writer.seals();
+        let retention = Retention { keep: u64::MAX, before_ms, batch };
+        let removed = self.write(move |tx| {
+            let removed = tx.trim_audit(retention, may_move)?;
+            Ok(if removed > 0 { Verdict::Keep(removed) } else { Verdict::Discard(removed) })
+        });
+        removed.await
+    }
+
     /// What the writer has done since it started.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
@@ -403,9 +464,7 @@ fn take_up_journal(directory: &Path, connection: &mut Connection) -> Result<(u64
     let left = Left::read(directory, schema::journalled(connection)?).map_err(failed)?;
     let tx = connection.transaction()?;
     let writing = Tx::new(&tx);
-    for record in &left.records {
-        writing.audit(record)?;
-    }
+    writing.audit_all(&left.records)?;
     writing.count_group(groups, left.last)?;
     tx.commit()?;
     let last = left.last;

@@ -1,6 +1,7 @@
 //! The subcommands other than `serve`.
 
 pub mod account;
+pub mod audit;
 pub mod backup;
 pub mod call;
 pub mod check;
