@@ -22,6 +22,7 @@ mod query;
 mod ram;
 mod reader;
 mod schema;
+mod sealed;
 mod write;
 mod writer;
 
@@ -42,6 +43,7 @@ pub use query::{
     IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
 pub use ram::{AccessKeyRow, AttachedPolicy, KeyOwner, RoleRow, UserRow, Via};
+pub use sealed::SealedKind;
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 
@@ -217,6 +219,7 @@ impl Store {
     fn open_locked(directory: &Path, options: &Options, lock: File) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE_FILE);
         look_before_opening(directory, &path)?;
+        make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
         schema::migrate(&mut connection)?;
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -315,11 +318,44 @@ impl Store {
         self.inner.writer.audit_written(number)
     }
 
+    /// Writes the whole database anew and empties its log, so that nothing that was replaced is left in its
+    /// files, and ends the store.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another handle of the store is held, and database errors; nothing is lost then.
+    pub fn compact(self) -> Result<(), StoreError> {
+        let path = self.inner.path.clone();
+        let directory = path.parent().unwrap_or(&path).to_path_buf();
+        let Some(inner) = Arc::into_inner(self.inner) else {
+            return Err(StoreError::InUse { directory, process: Some(std::process::id()) });
+        };
+        let Inner { readers, writer, _lock: lock, .. } = inner;
+        drop(writer);
+        drop(readers);
+        let connection = connect(&path, 4_096)?;
+        // Freed pages are overwritten as well, should the file not be cut at its end.
+        connection.execute_batch("PRAGMA secure_delete = ON; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        drop(connection);
+        drop(lock);
+        Ok(())
+    }
+
     /// What the writer has done since it started.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
         self.inner.writer.stats()
     }
+}
+
+/// Makes the database's file for its owner alone, if there is none: SQLite would leave that to the umask. Its
+/// log gets the same mode.
+fn make_owner_only(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map(drop).map_err(|source| StoreError::File {
+        what: "cannot make database",
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 fn lock(directory: &Path) -> Result<File, StoreError> {

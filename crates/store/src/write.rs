@@ -626,7 +626,7 @@ impl<'c> Tx<'c> {
         )
     }
 
-    fn execute(&self, sql: &str, values: impl Params) -> Done {
+    pub(crate) fn execute(&self, sql: &str, values: impl Params) -> Done {
         self.connection().prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
