@@ -44,6 +44,7 @@ use crate::connections::{
     Connection, Connections, End, FREE_BYTES, HEAD_BYTES, Reporter, Socket, Stop, Watched,
 };
 use crate::metrics::Metrics;
+use crate::permissions;
 
 /// Header fields of a request.
 const HEADERS: usize = 100;
@@ -65,6 +66,7 @@ pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read the certificate `{}`", certificate.display()))?;
+    permissions::secret_file(key)?;
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read the private key `{}`", key.display()))?;
     let mut config = ServerConfig::builder()

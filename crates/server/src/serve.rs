@@ -19,15 +19,17 @@ use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
+use tongguan_service::master;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
+use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
-use crate::{admin, exit, http, secrets};
+use crate::{admin, exit, http, permissions, secrets};
 
 /// A service that runs.
 #[derive(Debug)]
@@ -79,6 +81,7 @@ impl Running {
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(args).context(exit::Configuration)?;
     start_log(config.log_json)?;
+    keep_memory_to_ourselves();
     let mut signals = Signals::new()?;
     let running = start(config).await?;
     say_where(&running);
@@ -156,13 +159,20 @@ struct Parts {
 
 /// Opens what is durable and builds the service on it.
 fn assemble(config: &Config) -> anyhow::Result<Parts> {
-    let new = !config.data_dir.join(DATABASE_FILE).exists();
+    permissions::tighten(&config.data_dir)?;
+    for file in [secrets::MASTER_KEY_FILE, secrets::NEXT_KEY_FILE, secrets::ROOT_KEY_FILE] {
+        let path = config.data_dir.join(file);
+        if path.exists() {
+            permissions::secret_file(&path)?;
+        }
+    }
     let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
-    let vault = secrets::vault(&config.data_dir, config.master_key_file.as_deref(), new)?;
     let clock = SystemClock;
     let now_ms = clock.now_ms();
+    let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
+    master::remember(&store, &vault, now_ms)?;
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
     let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
@@ -249,8 +259,11 @@ fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
     };
     let credential =
         match (&entry.access_key_secret, &entry.access_key_secret_file, &entry.rsa_public_key_file) {
-            (Some(secret), None, None) => Credential::Secret(Secret::from(secret.as_str())),
-            (None, Some(path), None) => Credential::Secret(Secret::from(read(path)?.trim())),
+            (Some(secret), None, None) => Credential::Secret(secret.0.clone()),
+            (None, Some(path), None) => {
+                permissions::secret_file(path)?;
+                Credential::Secret(Secret::from(Zeroizing::new(read(path)?).trim()))
+            }
             (None, None, Some(path)) => Credential::RsaPublicKey(RsaPublicKey::from_pem(&read(path)?)?),
             _ => bail!("give one of access_key_secret, access_key_secret_file and rsa_public_key_file"),
         };
@@ -333,6 +346,14 @@ async fn forget_old_tokens(service: Arc<Service>) {
                 }
             }
         }
+    }
+}
+
+/// No core dump, and nobody but root attaches a debugger or reads our environment and memory: keys are in them.
+fn keep_memory_to_ourselves() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        warn!(%error, "core dumps cannot be turned off");
     }
 }
 

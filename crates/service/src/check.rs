@@ -54,8 +54,8 @@ fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError
     archive.read(|snapshot| {
         snapshot.each_sealed(|kind, id, sealed| {
             // Those of certificates were opened and compared with the certificates.
-            let closed = kind != SealedKind::Certificate
-                && vault.open(&master::purpose(kind, id), sealed).is_err();
+            let closed =
+                kind != SealedKind::Certificate && vault.open(&master::purpose(kind, id), sealed).is_err();
             if closed {
                 findings.push(Finding { rule, what: master::named(kind, id) });
             }

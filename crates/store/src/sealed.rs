@@ -72,7 +72,10 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// A database error.
-    pub fn each_sealed(&self, mut look: impl FnMut(SealedKind, &str, &[u8]) -> bool) -> Result<(), StoreError> {
+    pub fn each_sealed(
+        &self,
+        mut look: impl FnMut(SealedKind, &str, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
         for place in PLACES {
             if !place.walk(self, &mut |id, sealed| Ok(look(place.kind, id, sealed)))? {
                 break;
@@ -157,8 +160,7 @@ mod tests {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        let listed =
-            PLACES.iter().map(|place| (place.table.to_owned(), place.column.to_owned())).collect();
+        let listed = PLACES.iter().map(|place| (place.table.to_owned(), place.column.to_owned())).collect();
         assert_eq!(found, listed);
     }
 

@@ -5,6 +5,7 @@ pub mod call;
 pub mod check;
 mod client;
 pub mod demo;
+pub mod master_key;
 pub mod operations;
 mod paint;
 mod profile;
