@@ -63,6 +63,9 @@ pub const DATABASE_FILE: &str = "tongguan.db";
 /// Name of the file whose lock keeps a second process out.
 pub const LOCK_FILE: &str = "tongguan.lock";
 
+/// Folder of the audit journal inside a data directory.
+const AUDIT_FOLDER: &str = "audit";
+
 /// Bytes of a database whose every page is checked at each start: about a tenth of a second of work. A
 /// larger one is left to `tongguan check`.
 const CHECKED_AT_START: u64 = 32 * 1024 * 1024;
@@ -206,12 +209,14 @@ impl Store {
     /// [`StoreError::InUse`] if another process has it, [`StoreError::NewerSchema`] if a newer release
     /// wrote it, and file or database errors.
     pub fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
-        let mut owner_only = std::fs::DirBuilder::new();
-        owner_only.recursive(true).mode(0o700).create(directory).map_err(|source| StoreError::File {
-            what: "cannot make data directory",
-            path: directory.to_path_buf(),
-            source,
-        })?;
+        // The journal's folder as well, for its owner alone whatever the umask.
+        for folder in [directory, &directory.join(AUDIT_FOLDER)] {
+            make_folder(folder).map_err(|source| StoreError::File {
+                what: "cannot make data directory",
+                path: folder.to_path_buf(),
+                source,
+            })?;
+        }
         let lock = lock(directory)?;
         Self::open_locked(directory, options, lock).map_err(inspect::classified)
     }
@@ -345,6 +350,11 @@ impl Store {
     pub fn stats(&self) -> WriterStats {
         self.inner.writer.stats()
     }
+}
+
+/// Makes a folder, and those that it is in, for their owner alone; one that is there is left as it is.
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Makes the database's file for its owner alone, if there is none: SQLite would leave that to the umask. Its
