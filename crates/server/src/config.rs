@@ -423,6 +423,39 @@ mod tests {
         assert!(Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).is_err());
     }
 
+    #[test]
+    fn nothing_that_holds_a_secret_prints_it() {
+        const SECRET: &str = "a secret of a test";
+        let text = format!(
+            "access_key_id = 'k'\naccess_key_secret = '{SECRET}'\n\
+             [[principal]]\naccount_id = '1'\naccess_key_id = 'k'\naccess_key_secret = '{SECRET}'\n"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tongguan.toml");
+        std::fs::write(&path, &text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let file: File = toml::from_str(&text).unwrap();
+        let config = Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).unwrap();
+        let principal = &config.principals[0];
+        let key = tongguan_service::keyring::RootKey {
+            account: tongguan_model::id::AccountId::new("1"),
+            id: "k".into(),
+            secret: config.access_key_secret.clone().unwrap(),
+        };
+        let shown = format!("{file:?} {config:?} {principal:?} {:?} {key:?}", principal.access_key_secret);
+        let key = key.into_key();
+        let shown = format!("{shown} {key:?} {:?}", key.credential);
+        assert!(shown.contains("***") && !shown.contains(SECRET), "{shown}");
+        // Nor is it quoted when it is not understood.
+        for wrong in
+            [text.replacen('\'', "", 3), text.replace("account_id", "acount_id"), format!("{text}{SECRET}")]
+        {
+            std::fs::write(directory.path().join("tongguan.toml"), wrong).unwrap();
+            let said = read_file(&directory.path().join("tongguan.toml")).unwrap_err();
+            assert!(!format!("{said:#} {said:?}").contains(SECRET), "{said:#}");
+        }
+    }
+
     /// The names that serde would accept.
     fn keys<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let error = toml::from_str::<T>("no_such_key = 1").unwrap_err().to_string();

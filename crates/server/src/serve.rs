@@ -38,8 +38,8 @@ pub struct Running {
     pub endpoint: String,
     /// Where the admin listener is, as a URL.
     pub admin: Option<String>,
-    /// What a person at first start is shown.
-    pub welcome: Option<String>,
+    /// What a person at first start is shown: the new key.
+    pub welcome: Option<Secret>,
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
@@ -100,9 +100,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
 /// read the line it was waiting for may have gone.
 fn say_where(running: &Running) {
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     if let Some(welcome) = &running.welcome {
-        text.push_str(welcome);
+        text.push_str(welcome.expose());
         text.push('\n');
     }
     text.push_str(&format!("listening on {}\n", running.endpoint));
@@ -154,7 +154,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
-    welcome: Option<String>,
+    welcome: Option<Secret>,
 }
 
 /// Opens what is durable and builds the service on it.
@@ -195,7 +195,7 @@ fn keys(
     store: &Store,
     vault: &Vault,
     now_ms: i64,
-) -> anyhow::Result<(Keyring, Option<String>)> {
+) -> anyhow::Result<(Keyring, Option<Secret>)> {
     let mut keyring = Keyring::default();
     for key in keyring::stored_keys(store, vault)? {
         keyring.insert(key.into_key());
@@ -241,15 +241,15 @@ fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Re
     Ok(())
 }
 
-fn greeting(key: &RootKey, path: &std::path::Path) -> String {
-    format!(
+fn greeting(key: &RootKey, path: &std::path::Path) -> Secret {
+    Secret::from(format!(
         "A new account was made. Its secret is shown this once, and kept in {} (readable by you alone).\n\n  \
          account            {}\n  AccessKey ID       {}\n  AccessKey secret   {}\n",
         path.display(),
         key.account,
         key.id,
         key.secret.expose()
-    )
+    ))
 }
 
 /// A key of the configuration file.
