@@ -10,7 +10,9 @@ mod control;
 mod crash;
 mod exit;
 mod http;
+mod key_command;
 mod metrics;
+mod permissions;
 mod secrets;
 mod serve;
 
@@ -51,6 +53,8 @@ enum Command {
     Backup(cli::backup::BackupArgs),
     /// Make a data directory from a backup.
     Restore(cli::backup::RestoreArgs),
+    /// Change the master key, which seals secrets at rest.
+    MasterKey(cli::master_key::MasterKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
@@ -74,6 +78,10 @@ fn main() -> ExitCode {
         Command::Audit(args) => runtime().and_then(|runtime| runtime.block_on(cli::audit::run(args))),
         Command::Backup(args) => cli::backup::backup(&args),
         Command::Restore(args) => cli::backup::restore(&args),
+        #[cfg(feature = "failpoints")]
+        Command::MasterKey(args) => crash::arm().and_then(|()| cli::master_key::run(&args)),
+        #[cfg(not(feature = "failpoints"))]
+        Command::MasterKey(args) => cli::master_key::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),

@@ -5,10 +5,10 @@
 
 use tongguan_model::certificate::Certificate;
 use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};
-use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, StoreError};
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, SealedKind, StoreError};
 
 use crate::vault::Vault;
-use crate::{audit, keyring, operations};
+use crate::{audit, master, operations};
 
 /// The records are not sealed.
 const NO_KEY: &str = "there is no seal and no key for it: they were removed, or no service of this release has \
@@ -59,7 +59,7 @@ pub fn everything_and(
     };
     verdicts.push(Verdict { rule, findings });
     if let Some(vault) = vault {
-        verdicts.push(access_keys(archive, vault)?);
+        verdicts.push(sealed_values(archive, vault)?);
     }
     verdicts.push(audit_record(archive, vault, heads)?);
     Ok(verdicts)
@@ -97,12 +97,21 @@ fn audit_record(
     Ok(Verdict { rule, findings })
 }
 
-fn access_keys(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
-    let rule = "every access key opens";
-    let keys = archive.read(|snapshot| snapshot.access_keys())?;
-    let broken =
-        keys.iter().filter(|key| vault.open(&keyring::purpose(&key.id), &key.sealed_secret).is_err());
-    Ok(Verdict { rule, findings: broken.map(|key| Finding { rule, what: key.id.clone() }).collect() })
+fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
+    let rule = "every access key and service key opens";
+    let mut findings = Vec::new();
+    archive.read(|snapshot| {
+        snapshot.each_sealed(|kind, id, sealed| {
+            // Those of certificates were opened and compared with the certificates.
+            let closed =
+                kind != SealedKind::Certificate && vault.open(&master::purpose(kind, id), sealed).is_err();
+            if closed {
+                findings.push(Finding { rule, what: master::named(kind, id) });
+            }
+            true
+        })
+    })?;
+    Ok(Verdict { rule, findings })
 }
 
 /// What is wrong with a certificate's row.

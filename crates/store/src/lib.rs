@@ -24,7 +24,7 @@ mod query;
 mod ram;
 mod reader;
 mod schema;
-mod service_key;
+mod sealed;
 mod write;
 mod writer;
 
@@ -51,6 +51,7 @@ pub use ram::{
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
     UserRow, Via,
 };
+pub use sealed::SealedKind;
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 
@@ -71,6 +72,9 @@ pub(crate) const BUSY_TIME: std::time::Duration = std::time::Duration::from_secs
 pub const DATABASE_FILE: &str = "tongguan.db";
 /// Name of the file whose lock keeps a second process out.
 pub const LOCK_FILE: &str = "tongguan.lock";
+
+/// Folder of the audit journal inside a data directory.
+const AUDIT_FOLDER: &str = "audit";
 
 /// Bytes of a database whose every page is checked at each start: about a tenth of a second of work. A
 /// larger one is left to `tongguan check`.
@@ -215,12 +219,14 @@ impl Store {
     /// [`StoreError::InUse`] if another process has it, [`StoreError::NewerSchema`] if a newer release
     /// wrote it, and file or database errors.
     pub fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
-        let mut owner_only = std::fs::DirBuilder::new();
-        owner_only.recursive(true).mode(0o700).create(directory).map_err(|source| StoreError::File {
-            what: "cannot make data directory",
-            path: directory.to_path_buf(),
-            source,
-        })?;
+        // The journal's folder as well, for its owner alone whatever the umask.
+        for folder in [directory, &directory.join(AUDIT_FOLDER)] {
+            make_folder(folder).map_err(|source| StoreError::File {
+                what: "cannot make data directory",
+                path: folder.to_path_buf(),
+                source,
+            })?;
+        }
         let lock = lock(directory)?;
         Self::open_locked(directory, options, lock).map_err(inspect::classified)
     }
@@ -228,6 +234,7 @@ impl Store {
     fn open_locked(directory: &Path, options: &Options, lock: File) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE_FILE);
         look_before_opening(directory, &path)?;
+        make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
         schema::migrate(&mut connection)?;
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -383,11 +390,49 @@ impl Store {
         removed.await
     }
 
+    /// Writes the whole database anew and empties its log, so that nothing that was replaced is left in its
+    /// files, and ends the store.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another handle of the store is held, and database errors; nothing is lost then.
+    pub fn compact(self) -> Result<(), StoreError> {
+        let path = self.inner.path.clone();
+        let directory = path.parent().unwrap_or(&path).to_path_buf();
+        let Some(inner) = Arc::into_inner(self.inner) else {
+            return Err(StoreError::InUse { directory, process: Some(std::process::id()) });
+        };
+        let Inner { readers, writer, _lock: lock, .. } = inner;
+        drop(writer);
+        drop(readers);
+        let connection = connect(&path, 4_096)?;
+        // Freed pages are overwritten as well, should the file not be cut at its end.
+        connection.execute_batch("PRAGMA secure_delete = ON; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        drop(connection);
+        drop(lock);
+        Ok(())
+    }
+
     /// What the writer has done since it started.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
         self.inner.writer.stats()
     }
+}
+
+/// Makes a folder, and those that it is in, for their owner alone; one that is there is left as it is.
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the database's file for its owner alone, if there is none: SQLite would leave that to the umask. Its
+/// log gets the same mode.
+fn make_owner_only(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map(drop).map_err(|source| StoreError::File {
+        what: "cannot make database",
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 fn lock(directory: &Path) -> Result<File, StoreError> {

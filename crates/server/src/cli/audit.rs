@@ -21,7 +21,7 @@ use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_store::{Archive, AuditRecord, Options, Store, serving};
 
 use super::paint::{Paint, Style};
-use crate::secrets;
+use crate::secrets::{self, KeyArgs};
 
 /// How often `--follow` looks for new records.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -88,9 +88,8 @@ pub struct AuditArgs {
     /// are no longer checked. The service must be stopped
     #[arg(long, conflicts_with = "follow")]
     begin_anew: bool,
-    /// File with the master key, for --begin-anew [default: master.key in the data directory]
-    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
-    master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -261,7 +260,7 @@ fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     // A directory without a database must not get one.
     drop(Archive::open(&args.data_dir)?);
     let store = Store::open(&args.data_dir, &Options::default())?;
-    let vault = secrets::vault(&args.data_dir, args.master_key_file.as_deref(), false)?;
+    let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
     let head = store.read(|snapshot| snapshot.audit_chain())?.head;
     writeln!(std::io::stdout(), "the chain begins anew with {head}")?;
