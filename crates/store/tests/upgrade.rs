@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tongguan_model::gateway::{BindingState, Status};
 use tongguan_model::id::AccountId;
-use tongguan_store::{DATABASE_FILE, GatewayFilter, Options, Store, StoreError};
+use tongguan_store::{DATABASE_FILE, GatewayFilter, Holder, Options, Store, StoreError};
 
 const ACCOUNT: &str = "1234567890123456";
 
