@@ -15,7 +15,7 @@ const OpenApi = require('@alicloud/openapi-client');
 const Core = require('@alicloud/pop-core');
 
 const REGION = 'cn-hangzhou';
-const VERSIONS = { Vpc: '2016-04-28', Kms: '2016-01-20', Sts: '2015-04-01', Location: '2015-06-12' };
+const VERSIONS = { Vpc: '2016-04-28', Kms: '2016-01-20', Sts: '2015-04-01', Location: '2015-06-12', Ram: '2015-05-01' };
 
 export function make(name, endpoint) {
   return { 'node-7.x': () => new Tea(name, endpoint), 'node-pop': () => new Pop(name, endpoint) }[name]();

@@ -15,7 +15,7 @@ from harness.server import PRINCIPALS
 from scenario import Refusal
 
 REGION = "cn-hangzhou"
-VERSIONS = {"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12"}
+VERSIONS = {"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01"}
 
 
 def make(name, endpoint, **options):

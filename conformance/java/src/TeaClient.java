@@ -18,7 +18,7 @@ import java.util.Map;
  */
 final class TeaClient {
     private static final Map<String, String> VERSIONS =
-            Map.of("Vpc", "2016-04-28", "Kms", "2016-01-20", "Sts", "2015-04-01", "Location", "2015-06-12");
+            Map.of("Vpc", "2016-04-28", "Kms", "2016-01-20", "Sts", "2015-04-01", "Location", "2015-06-12", "Ram", "2015-05-01");
 
     final String name;
     private final String host;

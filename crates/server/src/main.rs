@@ -39,6 +39,8 @@ enum Command {
     Call(cli::call::CallArgs),
     /// Make, list and stop accounts. The service may be running.
     Account(cli::account::AccountArgs),
+    /// Explain what policies say, and check documents.
+    Policy(cli::policy::PolicyArgs),
     /// Show what is under way, what failed and why, and what expires.
     Status(cli::status::StatusArgs),
     /// Check a database, or a backup: structure, relations, values, keys. The service may be running.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
         Command::Account(args) => cli::account::run(&args),
+        Command::Policy(args) => cli::policy::run(&args),
         Command::Status(args) => cli::status::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Backup(args) => cli::backup::backup(&args),

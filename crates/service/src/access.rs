@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::catalogue::{self, Refusal};
 use crate::context::{Context, iso8601};
 use crate::operation::{Failure, Operation, Product};
+use crate::operations::ram::service_linked;
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +188,10 @@ fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a st
     let from: &[(&str, &str)] = match operation.action {
         "CreateServiceLinkedRole" => &[("ram:servicename", "ServiceName")],
         "AssumeRole" => &[("sts:externalid", "ExternalId"), ("sts:sourceidentity", "SourceIdentity")],
+        "DeleteServiceLinkedRole" => {
+            let service = args.raw("RoleName").and_then(service_linked::of_role);
+            return service.map(|service| ("ram:servicename", service.name)).into_iter().collect();
+        }
         _ => &[],
     };
     from.iter().filter_map(|(key, parameter)| Some((*key, args.raw(parameter)?))).collect()

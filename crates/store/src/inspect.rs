@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tongguan_model::certificate::Certificate;
 
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
-use crate::{DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, schema};
+use crate::{DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema};
 
 /// Of an object that is there and should not be.
 const UNKNOWN: &str = "is unknown or changed";
@@ -127,6 +127,21 @@ const RELATIONS: &[(&str, &str)] = &[
          AND id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged')",
     ),
     (
+        "a name is looked up in lower case",
+        "SELECT account || ' ' || name FROM (SELECT account, name, folded FROM ram_user UNION ALL \
+         SELECT account, name, folded FROM ram_group UNION ALL SELECT account, name, folded FROM ram_role UNION ALL \
+         SELECT account, name, folded FROM ram_policy) WHERE folded <> lower(name)",
+    ),
+    (
+        "a member and its group are of one account",
+        "SELECT u.name || ' ' || g.name FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
+         JOIN ram_group g ON g.seq = m.ram_group WHERE u.account <> g.account",
+    ),
+    (
+        "an access key and its user are of one account",
+        "SELECT k.id FROM access_key k JOIN ram_user u ON u.seq = k.user WHERE u.account <> k.account",
+    ),
+    (
         "the addresses in use are those of the gateways",
         "SELECT ip FROM address JOIN vpn_gateway ON id = gateway \
          WHERE ip <> internet_ip AND ip IS NOT dr_ip",
@@ -144,6 +159,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'vpn_gateway', account, region, -count(*) FROM vpn_gateway GROUP BY account, region UNION ALL \
          SELECT 'vpc', account, region, -count(*) FROM vpc GROUP BY account, region UNION ALL \
          SELECT 'vswitch', account, region, -count(*) FROM vswitch GROUP BY account, region UNION ALL \
+         SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
+         SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
          SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
@@ -157,7 +174,7 @@ const RELATIONS: &[(&str, &str)] = &[
 ];
 
 /// Reads a row as the service would, and answers whether that can be done.
-type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
+pub(crate) type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
 
 /// A database opened for looking.
 #[derive(Debug)]
@@ -249,7 +266,7 @@ impl Archive {
             .map_err(classified)
     }
 
-    /// Reads every gateway, VPC, vSwitch and certificate once, as the service would. Certificates are
+    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would. Certificates are
     /// given to `look` with their sealed private key; it answers what it finds wrong.
     ///
     /// # Errors
@@ -266,7 +283,7 @@ impl Archive {
             ("vswitch", VSWITCH_COLUMNS, |row| query::vswitch(row).map(drop)),
             ("binding", query::BINDING_COLUMNS, |row| query::binding(row).map(drop)),
         ];
-        for (table, columns, read) in tables {
+        for (table, columns, read) in tables.into_iter().chain(ram::READ) {
             let mut statement =
                 self.connection.prepare(&format!("SELECT {columns} FROM {table} ORDER BY seq"))?;
             let mut rows = statement.query([])?;

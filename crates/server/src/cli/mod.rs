@@ -8,6 +8,7 @@ mod client;
 pub mod demo;
 pub mod operations;
 mod paint;
+pub mod policy;
 mod profile;
 pub mod status;
 

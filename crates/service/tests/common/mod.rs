@@ -14,7 +14,7 @@ use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{Attached, PolicySet, system_policy};
-use tongguan_model::principal::{Identity, Principal};
+use tongguan_model::principal::{Identity, Principal, Session};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
 use tongguan_service::Service;
@@ -27,6 +27,9 @@ use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
 pub const ACCOUNT: &str = "1234567890123456";
+pub const VPC: &str = "2016-04-28";
+pub const STS: &str = "2015-04-01";
+pub const RAM: &str = "2015-05-01";
 pub const START_MS: i64 = 1_800_000_000_000;
 
 /// A clock that stands until the test moves it: the wall clock, and how far it has jumped.
@@ -345,6 +348,68 @@ impl Rig {
     }
 }
 
+/// An access key that a test made.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub id: String,
+    pub secret: String,
+    pub token: Option<String>,
+}
+
+impl Caller {
+    /// The root key of an account that is not the tests' own.
+    pub fn stranger() -> Self {
+        Self { id: "stranger".into(), secret: "stranger secret".into(), token: None }
+    }
+
+    /// Temporary credentials, as AssumeRole answers them.
+    pub fn session(answer: &Value) -> Self {
+        let text = |name: &str| answer["Credentials"][name].as_str().unwrap().to_owned();
+        Self { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: Some(text("SecurityToken")) }
+    }
+}
+
+impl Rig {
+    /// One call signed with this key.
+    pub async fn by(
+        &self,
+        caller: &Caller,
+        version: &str,
+        action: &str,
+        parameters: &[(&str, &str)],
+    ) -> Reply {
+        let raw = RawCall {
+            key: &caller.id,
+            secret: Some(&caller.secret),
+            token: caller.token.as_deref(),
+            version,
+            nonce: &self.next_nonce(),
+            ..RawCall::new(action, parameters)
+        };
+        self.send(&raw).await
+    }
+
+    /// One call of the account's own key to Ram, which must succeed.
+    pub async fn ram(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
+        let raw = RawCall { version: RAM, nonce: &self.next_nonce(), ..RawCall::new(action, parameters) };
+        self.send(&raw).await.ok()
+    }
+
+    /// A new RAM user with a policy of these statements (none: no policy), and its key.
+    pub async fn user(&self, name: &str, statements: &Value) -> Caller {
+        self.ram("CreateUser", &[("UserName", name)]).await;
+        if statements.as_array().is_some_and(|statements| !statements.is_empty()) {
+            let document = serde_json::json!({"Version": "1", "Statement": statements}).to_string();
+            self.ram("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", &document)]).await;
+            let attach = [("UserName", name), ("PolicyName", name), ("PolicyType", "Custom")];
+            self.ram("AttachPolicyToUser", &attach).await;
+        }
+        let key = self.ram("CreateAccessKey", &[("UserName", name)]).await;
+        let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();
+        Caller { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: None }
+    }
+}
+
 /// A call with everything that can be wrong with it.
 #[derive(Clone)]
 pub struct RawCall<'a> {
@@ -416,12 +481,22 @@ fn keyring() -> Keyring {
     };
     let own = |identity| Principal { account: AccountId::new(ACCOUNT), identity };
     let stranger = Principal { account: AccountId::new("9999567890123456"), identity: Identity::Root };
+    let Identity::User { policies, .. } = user("", &["AdministratorAccess"]) else { unreachable!() };
+    let visit = Session {
+        role: "visitor".into(),
+        role_id: "3000".into(),
+        name: "visit".into(),
+        source_identity: None,
+        policies,
+        restriction: None,
+    };
     for (id, principal, active) in [
         ("root", own(Identity::Root), true),
         ("observer", own(user("observer", &["AliyunVPNGatewayReadOnlyAccess"])), true),
         ("nobody", own(user("nobody", &[])), true),
         ("retired", own(user("retired", &["AdministratorAccess"])), false),
         ("stranger", stranger, true),
+        ("visitor", own(Identity::Session(Box::new(visit))), true),
     ] {
         keyring.insert(Key {
             id: id.into(),

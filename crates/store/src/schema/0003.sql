@@ -139,7 +139,6 @@ CREATE TABLE service_key (
 CREATE INDEX ram_user_account ON ram_user (account);
 CREATE INDEX ram_group_account ON ram_group (account);
 CREATE INDEX access_key_owner ON access_key (account, user);
-
 -- Roles, their tasks and attachments: what the tables above do not hold.
 
 -- Whether the role may be used at a console.

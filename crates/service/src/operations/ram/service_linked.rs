@@ -55,6 +55,11 @@ pub(super) fn find(name: &str) -> Option<&'static Service> {
     ALL.iter().find(|service| service.name == name).copied()
 }
 
+/// The service whose role has this name.
+pub(crate) fn of_role(name: &str) -> Option<&'static Service> {
+    ALL.iter().find(|service| service.role.eq_ignore_ascii_case(name)).copied()
+}
+
 /// Whether a name is kept for service-linked roles.
 pub(super) fn is_reserved(name: &str) -> bool {
     name.get(..NAMES.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(NAMES))

@@ -1,7 +1,7 @@
 //! AssociateVpnGatewayWithCertificate: binds one SM certificate to an SM VPN gateway in a role.
 //!
 //! Source: `docs/api/vpc/AssociateVpnGatewayWithCertificate.json` and `states.md`, section 3. The first
-//! binding of an account records the service-linked role `AliyunServiceRoleForVPNCertificate`.
+//! binding of an account makes the service-linked role `AliyunServiceRoleForVPNCertificate`, if the caller may.
 
 use tongguan_model::gateway::{Bind, Role};
 use tongguan_model::id::CertificateId;
@@ -65,6 +65,7 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
     let gateway_id = args.required("VpnGatewayId").to_owned();
     let certificate_id = CertificateId::new(args.required("CertificateId"));
     let (context, account, now_ms) = (context.clone(), call.principal.account.clone(), call.now_ms);
+    let call = call.clone();
     Ok(Box::new(move |tx| {
         let mut gateway = gateway_in(tx.gateway(&account, &gateway_id)?, region)?;
         gateway.settled()?;
@@ -78,7 +79,10 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
             .map_err(|refusal| Refusal::from(refusal).value(certificate_id.as_str()))?;
         let Bind::New(binding) = bind else { return Ok(Answer::new()) };
         tx.insert_binding(&gateway, &binding)?;
-        CERTIFICATES.ensure_role(tx, &account, now_ms)?;
+        if tx.role(&account, CERTIFICATES.role)?.is_none() {
+            call.require("ram:CreateServiceLinkedRole", "*", &[("ram:servicename", CERTIFICATES.name)])?;
+            CERTIFICATES.ensure_role(tx, &account, now_ms)?;
+        }
         intend(&context, tx, &mut gateway, "associate", now_ms)?;
         tx.update_generations(&gateway.id, gateway.intended, gateway.applied)?;
         Ok(Answer::new())

@@ -1,0 +1,375 @@
+//! `tongguan policy explain`: which statement decides a call, and why the others do not.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tongguan_model::id::AccountId;
+use tongguan_model::policy::{
+    AccessRequest, Context, Decision, Explanation, Policy, PolicySet, TrustCaller, TrustPolicy, TrustRequest,
+};
+use tongguan_service::authority::{policies_of_role, policies_of_user, session_policy};
+use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use tongguan_service::operation;
+use tongguan_store::{Archive, Snapshot, StoreError};
+
+use super::paint::harmless;
+
+/// Look into policies
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Say which statement decides whether a principal may do something, and why the others do not
+    Explain(Box<ExplainArgs>),
+    /// Check policy documents as CreatePolicy and CreateRole do
+    Check {
+        /// Files with policy documents; `-` for standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// They are trust policies
+        #[arg(long)]
+        trust: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// Who: `root`, `user/NAME`, `role/NAME`, `assumed-role/NAME/SESSION`, or the ARN of one
+    #[arg(long, value_name = "PRINCIPAL")]
+    principal: String,
+    /// Account of the principal, if it is no ARN and there are several accounts
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// What: for example vpc:DissociateVpnGatewayWithCertificate
+    #[arg(long)]
+    action: String,
+    /// On what: an ARN, or `*` for an operation that is not checked on single resources
+    #[arg(long, default_value = "*")]
+    resource: String,
+    /// acs:SourceIp
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    source_ip: IpAddr,
+    /// acs:CurrentTime; now by default
+    #[arg(long, value_name = "TIME")]
+    time: Option<String>,
+    /// acs:SecureTransport: the call comes over TLS
+    #[arg(long)]
+    tls: bool,
+    /// A further condition key, such as sts:ExternalId=abc
+    #[arg(long = "key", value_name = "KEY=VALUE")]
+    keys: Vec<String>,
+    /// File with the session policy of an assumed role
+    #[arg(long, value_name = "FILE")]
+    session_policy: Option<PathBuf>,
+    /// Directory that holds the database
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// End with exit code 1 unless it is allowed
+    #[arg(long)]
+    assert_allowed: bool,
+}
+
+/// Carries out `tongguan policy`.
+pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
+    match &args.command {
+        PolicyCommand::Explain(args) => explain(args),
+        PolicyCommand::Check { files, trust } => check(files, *trust),
+    }
+}
+
+fn read(path: &PathBuf) -> Result<String> {
+    if path.as_os_str() == "-" {
+        return Ok(std::io::read_to_string(std::io::stdin())?);
+    }
+    std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))
+}
+
+fn check(files: &[PathBuf], trust: bool) -> Result<ExitCode> {
+    let mut bad = 0;
+    let mut out = std::io::stdout().lock();
+    for path in files {
+        let text = read(path)?;
+        let found =
+            if trust { TrustPolicy::parse(&text).map(|_| ()) } else { Policy::parse(&text).map(|_| ()) };
+        match found {
+            Ok(()) => writeln!(out, "{}: ok", path.display())?,
+            Err(error) => {
+                bad += 1;
+                writeln!(out, "{}: {}", path.display(), harmless(&error.to_string()))?;
+            }
+        }
+    }
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whom the question is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Who<'a> {
+    Root,
+    User(&'a str),
+    Role { name: &'a str, session: Option<&'a str> },
+}
+
+/// Account, if the text names one, and principal.
+fn who(text: &str) -> Result<(Option<&str>, Who<'_>)> {
+    let unclear = || {
+        anyhow!(
+            "`{text}` is no principal: root, user/NAME, role/NAME, assumed-role/NAME/SESSION, or the ARN of one"
+        )
+    };
+    let (account, rest) = match text.strip_prefix("acs:ram::") {
+        None => (None, text),
+        Some(rest) => {
+            let (account, rest) = rest.split_once(':').ok_or_else(unclear)?;
+            (Some(account), rest)
+        }
+    };
+    let who = match rest.split_once('/') {
+        None if rest == "root" => Who::Root,
+        Some(("user", name)) if !name.is_empty() => Who::User(name),
+        Some(("role", name)) if !name.is_empty() && !name.contains('/') => Who::Role { name, session: None },
+        Some(("assumed-role" | "role", rest)) => {
+            let (name, session) = rest.split_once('/').ok_or_else(unclear)?;
+            Who::Role { name, session: Some(session) }
+        }
+        _ => return Err(unclear()),
+    };
+    Ok((account, who))
+}
+
+/// One set of policies, and what it says.
+struct Part {
+    of: String,
+    explanation: Explanation,
+}
+
+fn explain(args: &ExplainArgs) -> Result<ExitCode> {
+    let archive = Archive::open(&args.data_dir)?;
+    if !archive.current() {
+        bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
+    }
+    let (named, who) = who(&args.principal)?;
+    let session = match &args.session_policy {
+        None => None,
+        Some(path) => Some(session_policy(&read(path)?).with_context(|| format!("`{}`", path.display()))?),
+    };
+    let accounts = archive.read(|snapshot| snapshot.accounts())?;
+    let account = match (named.or(args.account.as_deref()), accounts.as_slice()) {
+        (Some(id), all) => all.iter().find(|account| account.id.as_str() == id),
+        (None, [only]) => Some(only),
+        (None, _) => bail!("there are several accounts: name one with --account, or give an ARN"),
+    };
+    let account = account.ok_or_else(|| anyhow!("there is no such account"))?.id.clone();
+    let context = context(args, &account, &who)?;
+    let parts =
+        archive.read(|snapshot| Ok(parts(snapshot, args, &account, &who, session.as_ref(), &context)))??;
+    let decision = combined(&who, args, &parts);
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{:#}", as_json(args, &account, decision, &parts))?;
+    } else {
+        tell(&mut out, args, &who, decision, &parts)?;
+    }
+    let refused = args.assert_allowed && decision != Decision::Allow;
+    Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The condition keys as a call would have them.
+fn context(args: &ExplainArgs, account: &AccountId, who: &Who<'_>) -> Result<Context> {
+    let mut context = Context::new();
+    context.insert("acs:SourceIp", args.source_ip.to_string());
+    context.insert("acs:SecureTransport", args.tls.to_string());
+    context.insert("acs:CurrentTime", args.time.clone().unwrap_or_else(|| iso8601(SystemClock.now_ms())));
+    context.insert("acs:MFAPresent", "false");
+    context.insert(
+        "acs:PrincipalArn",
+        match who {
+            Who::Root => format!("acs:ram::{account}:root"),
+            Who::User(name) => format!("acs:ram::{account}:user/{name}"),
+            Who::Role { name, session } => {
+                format!("acs:ram::{account}:assumed-role/{name}/{}", session.unwrap_or("session"))
+            }
+        },
+    );
+    for pair in &args.keys {
+        let (key, value) = pair.split_once('=').ok_or_else(|| anyhow!("`{pair}` is no KEY=VALUE"))?;
+        context.insert(key, value);
+    }
+    Ok(context)
+}
+
+fn parts(
+    snapshot: &Snapshot<'_>,
+    args: &ExplainArgs,
+    account: &AccountId,
+    who: &Who<'_>,
+    session: Option<&PolicySet>,
+    context: &Context,
+) -> Result<Vec<Part>> {
+    let request = AccessRequest { action: &args.action, resource: &args.resource, context };
+    let mut parts = Vec::new();
+    let unreadable = |failure| anyhow!("the policies cannot be read: {failure:?}");
+    let caller = match who {
+        Who::Root => return Ok(parts),
+        Who::User(name) => {
+            let user = snapshot.user(account, name)?.ok_or_else(|| anyhow!("there is no user `{name}`"))?;
+            let set = policies_of_user(snapshot, user.seq).map_err(unreadable)?;
+            let of = format!("the policies of user/{} and its groups", user.name);
+            parts.push(Part { of, explanation: set.explain(&request) });
+            TrustCaller::User(name)
+        }
+        Who::Role { name, .. } => {
+            let role = snapshot.role(account, name)?.ok_or_else(|| anyhow!("there is no role `{name}`"))?;
+            if let Some(set) = session {
+                parts.push(Part { of: "the session policy".into(), explanation: set.explain(&request) });
+            }
+            let set = policies_of_role(snapshot, role.seq).map_err(unreadable)?;
+            parts.push(Part {
+                of: format!("the policies of role/{}", role.name),
+                explanation: set.explain(&request),
+            });
+            TrustCaller::Role(name)
+        }
+    };
+    if args.action.eq_ignore_ascii_case("sts:AssumeRole")
+        && let Some(part) = trust(snapshot, args, account, caller, context)?
+    {
+        parts.push(part);
+    }
+    Ok(parts)
+}
+
+/// What the role that is to be assumed says, if the resource is one.
+fn trust(
+    snapshot: &Snapshot<'_>,
+    args: &ExplainArgs,
+    account: &AccountId,
+    caller: TrustCaller<'_>,
+    context: &Context,
+) -> Result<Option<Part>> {
+    let owner_and_name = args.resource.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(":role/"));
+    let Some((owner, name)) = owner_and_name else { return Ok(None) };
+    let role = snapshot.role(&AccountId::new(owner), name)?;
+    let role = role.ok_or_else(|| anyhow!("there is no role `{name}` in account `{owner}`"))?;
+    let of = format!("the trust policy of role/{}", role.name);
+    let request = TrustRequest { action: &args.action, account: account.as_str(), caller, context };
+    let policy = TrustPolicy::parse(&role.trust).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    Ok(Some(Part { explanation: policy.explain(&of, &request), of }))
+}
+
+/// All parts must allow; a Deny is told before a silence.
+fn combined(who: &Who<'_>, args: &ExplainArgs, parts: &[Part]) -> Decision {
+    if *who == Who::Root {
+        let assumes = args.action.eq_ignore_ascii_case("sts:AssumeRole");
+        return if assumes { Decision::ExplicitDeny } else { Decision::Allow };
+    }
+    let says = |wanted| parts.iter().any(|part| part.explanation.decision == wanted);
+    if says(Decision::ExplicitDeny) {
+        Decision::ExplicitDeny
+    } else if says(Decision::ImplicitDeny) {
+        Decision::ImplicitDeny
+    } else {
+        Decision::Allow
+    }
+}
+
+fn tell(
+    out: &mut impl std::io::Write,
+    args: &ExplainArgs,
+    who: &Who<'_>,
+    decision: Decision,
+    parts: &[Part],
+) -> Result<()> {
+    writeln!(out, "{decision}: {} on {}", harmless(&args.action), harmless(&args.resource))?;
+    let known = operation::ALL
+        .iter()
+        .any(|known| known.permission.is_some_and(|action| action.eq_ignore_ascii_case(&args.action)));
+    if !known {
+        writeln!(out, "(no operation of this release asks for {})", harmless(&args.action))?;
+    }
+    match (who, decision) {
+        (Who::Root, Decision::Allow) => {
+            writeln!(out, "The account itself may do everything but assume roles; no policy is asked.")?;
+        }
+        (Who::Root, _) => writeln!(out, "Roles may not be assumed by the account itself.")?,
+        _ if parts.len() > 1 => writeln!(out, "All of these must allow it:")?,
+        _ => {}
+    }
+    for part in parts {
+        writeln!(out, "\n{}:", capital(&part.of))?;
+        writeln!(out, "{}", harmless_lines(&part.explanation.to_string()))?;
+    }
+    Ok(())
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+fn harmless_lines(text: &str) -> String {
+    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+fn as_json(args: &ExplainArgs, account: &AccountId, decision: Decision, parts: &[Part]) -> Value {
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|part| {
+            let statements: Vec<Value> = (part.explanation.statements.iter())
+                .map(|considered| {
+                    json!({
+                        "Origin": considered.place.origin,
+                        "Statement": considered.place.statement,
+                        "Sid": considered.place.sid,
+                        "Effect": considered.place.effect.to_string(),
+                        "Text": considered.to_string(),
+                    })
+                })
+                .collect();
+            json!({
+                "Policies": part.of,
+                "Decision": part.explanation.decision.to_string(),
+                "Deciding": part.explanation.deciding.as_ref().map(ToString::to_string),
+                "Statements": statements,
+            })
+        })
+        .collect();
+    json!({
+        "AccountId": account.as_str(),
+        "Principal": args.principal,
+        "Action": args.action,
+        "Resource": args.resource,
+        "Decision": decision.to_string(),
+        "Parts": parts,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals_are_read_in_every_form() {
+        assert_eq!(who("root").unwrap(), (None, Who::Root));
+        assert_eq!(who("user/alice").unwrap(), (None, Who::User("alice")));
+        assert_eq!(who("acs:ram::12:user/alice").unwrap(), (Some("12"), Who::User("alice")));
+        assert_eq!(who("role/ops").unwrap().1, Who::Role { name: "ops", session: None });
+        let session = Who::Role { name: "ops", session: Some("alice") };
+        assert_eq!(who("acs:ram::12:assumed-role/ops/alice").unwrap(), (Some("12"), session));
+        for bad in ["", "alice", "user/", "acs:ram::12", "group/a", "assumed-role/ops"] {
+            assert!(who(bad).is_err(), "{bad}");
+        }
+    }
+}
