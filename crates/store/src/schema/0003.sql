@@ -139,12 +139,17 @@ CREATE TABLE service_key (
 CREATE INDEX ram_user_account ON ram_user (account);
 CREATE INDEX ram_group_account ON ram_group (account);
 CREATE INDEX access_key_owner ON access_key (account, user);
+
 -- Roles, their tasks and attachments: what the tables above do not hold.
 
 -- Whether the role may be used at a console.
 ALTER TABLE ram_role ADD COLUMN console_login INTEGER NOT NULL DEFAULT 1;
+UPDATE ram_role SET console_login = 0 WHERE service IS NOT NULL;
 CREATE INDEX ram_role_deletion_role ON ram_role_deletion (account, role, created_ms);
 -- Roles that were made before attachments were kept have the policy of their service.
 INSERT INTO ram_attachment (account, system, role, attached_ms)
     SELECT account, 'AliyunServiceRolePolicyForVPNCertificate', seq, created_ms FROM ram_role
     WHERE service = 'certificate.vpn.aliyuncs.com';
+-- Lists in the order of creation.
+CREATE INDEX ram_role_account ON ram_role (account);
+CREATE INDEX ram_policy_account ON ram_policy (account);
