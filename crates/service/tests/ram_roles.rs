@@ -177,6 +177,11 @@ async fn roles_are_refused_for_what_is_wrong_with_them() {
     let nothing = trust(&format!("acs:ram::{ACCOUNT}:role/ghost"));
     refused(&create("a", &nothing, &[]).await, 400, "MalformedPolicyDocument");
 
+    // One that only the configuration knows is there, but not as a role.
+    let configured = trust(&format!("acs:ram::{ACCOUNT}:role/observer"));
+    refused(&create("a", &configured, &[]).await, 400, "MalformedPolicyDocument");
+    create("a", &configured.replace("role/", "user/"), &[]).await.ok();
+    ram(&rig, "DeleteRole", &[("RoleName", "a")]).await.ok();
     ram(&rig, "CreateUser", &[("UserName", "Ghost")]).await.ok();
     create("a", &nobody, &[]).await.ok();
     create("b", &trust(&format!("acs:ram::{STRANGER}:user/ghost")), &[]).await.ok();
