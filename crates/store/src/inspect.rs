@@ -12,8 +12,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tongguan_model::certificate::Certificate;
 
+use crate::chain::{self, AUDIT_RULE, AuditChain, AuditLink, AuditVerdict};
+use crate::journal::Left;
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
-use crate::{DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema};
+use crate::{
+    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema,
+};
 
 /// Of an object that is there and should not be.
 const UNKNOWN: &str = "is unknown or changed";
@@ -168,6 +172,7 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
+    ("the chain of audit records has its ends", "SELECT count(*) FROM audit_chain HAVING count(*) <> 1"),
     ("the store knows itself", "SELECT count(*) FROM store HAVING count(*) <> 1"),
 ];
 
@@ -262,6 +267,44 @@ impl Archive {
             .map(|(rule, question)| Ok((*rule, offenders(&self.connection, rule, question)?)))
             .collect::<Result<_, _>>()
             .map_err(classified)
+    }
+
+    /// Looks at every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
+    ///
+    /// # Errors
+    /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
+    pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
+        chain::verify(&self.connection, key, heads).map_err(classified)
+    }
+
+    /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
+    /// next start. While a service runs there may be some of the last tenth of a second.
+    ///
+    /// # Errors
+    /// The journal or the database cannot be read.
+    pub fn journal_left(&self, directory: &Path) -> Result<Vec<AuditRecord>, StoreError> {
+        let moved = schema::journalled(&self.connection)?;
+        let left = Left::read(directory, moved).map_err(|source| StoreError::File {
+            what: "cannot read the audit journal in",
+            path: directory.to_path_buf(),
+            source,
+        })?;
+        Ok(left.records)
+    }
+
+    /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// What the question gives.
+    pub fn read_now<T>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // A transaction takes its state with its first question.
+        self.connection.execute_batch("COMMIT; BEGIN")?;
+        let answer = self.read(question);
+        self.connection.execute_batch("COMMIT; BEGIN")?;
+        answer
     }
 
     /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would. Certificates are
@@ -368,6 +411,12 @@ pub(crate) fn at_start(connection: &Connection, whole: bool) -> Result<Option<Fi
     let mut findings = schema_objects(connection)?;
     // An index or a view that an operator has added does no harm.
     findings.retain(|finding| !finding.what.ends_with(UNKNOWN));
+    if findings.is_empty()
+        && let Err(error) = AuditChain::read(connection)
+    {
+        let StoreError::Damaged(what) = error else { return Err(error) };
+        findings.push(Finding { rule: AUDIT_RULE, what });
+    }
     if findings.is_empty() && whole {
         findings = pages(connection, "quick_check")?;
     }
