@@ -143,11 +143,15 @@ CREATE INDEX access_key_owner ON access_key (account, user);
 
 -- Whether the role may be used at a console.
 ALTER TABLE ram_role ADD COLUMN console_login INTEGER NOT NULL DEFAULT 1;
+UPDATE ram_role SET console_login = 0 WHERE service IS NOT NULL;
 CREATE INDEX ram_role_deletion_role ON ram_role_deletion (account, role, created_ms);
 -- Roles that were made before attachments were kept have the policy of their service.
 INSERT INTO ram_attachment (account, system, role, attached_ms)
     SELECT account, 'AliyunServiceRolePolicyForVPNCertificate', seq, created_ms FROM ram_role
     WHERE service = 'certificate.vpn.aliyuncs.com';
+-- Lists in the order of creation.
+CREATE INDEX ram_role_account ON ram_role (account);
+CREATE INDEX ram_policy_account ON ram_policy (account);
 
 -- The chain of audit records. Each record holds the hash of itself and of the record before it; null: it was written
 -- before there was a chain, and is not part of it.
