@@ -16,11 +16,11 @@ use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
-use tongguan_service::{Service, audit};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
+use tongguan_service::{Service, audit};
 use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, StoreError, Verdict};
 use tracing::{info, warn};
 

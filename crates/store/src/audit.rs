@@ -44,7 +44,11 @@ impl Snapshot<'_> {
         &self,
         look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        self.audit_walk(&format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq DESC"), i64::MIN, look)
+        self.audit_walk(
+            &format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq DESC"),
+            i64::MIN,
+            look,
+        )
     }
 
     /// Shows the records after number `after`, in their order, until `look` has seen enough.
@@ -56,7 +60,11 @@ impl Snapshot<'_> {
         after: i64,
         look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        self.audit_walk(&format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq"), after, look)
+        self.audit_walk(
+            &format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq"),
+            after,
+            look,
+        )
     }
 
     fn audit_walk(

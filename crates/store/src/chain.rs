@@ -25,7 +25,8 @@ const RECORD: &[u8] = b"tongguan audit record 1\0";
 /// Begins what is sealed.
 const SEAL: &[u8] = b"tongguan audit seal 1\0";
 /// Of a seal that is missing or another.
-const SEAL_WRONG: &str = "the seal does not fit the ends of the chain: they were changed without the master key";
+const SEAL_WRONG: &str =
+    "the seal does not fit the ends of the chain: they were changed without the master key";
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
 /// Newest records that are looked at when the service starts.
@@ -325,9 +326,14 @@ impl Tx<'_> {
     }
 
     /// Keeps the key of the seal, sealed itself.
-    pub(crate) fn put_audit_key(&self, NewAuditKey { sealed, now_ms }: &NewAuditKey) -> Result<(), StoreError> {
+    pub(crate) fn put_audit_key(
+        &self,
+        NewAuditKey { sealed, now_ms }: &NewAuditKey,
+    ) -> Result<(), StoreError> {
         self.connection()
-            .prepare_cached("REPLACE INTO service_key (name, sealed_key, created_ms) VALUES ('audit-chain', ?1, ?2)")?
+            .prepare_cached(
+                "REPLACE INTO service_key (name, sealed_key, created_ms) VALUES ('audit-chain', ?1, ?2)",
+            )?
             .execute(params![sealed, now_ms])?;
         Ok(())
     }
@@ -499,7 +505,10 @@ impl<'a> Walk<'a> {
         }
         for (link, what) in std::mem::take(&mut self.meet) {
             if link.seq > last.max(self.chain.head.seq) {
-                self.found(format!("{what}, {}, was removed or replaced: the chain ends at {last}", link.seq));
+                self.found(format!(
+                    "{what}, {}, was removed or replaced: the chain ends at {last}",
+                    link.seq
+                ));
             } else if link.seq < after {
                 self.found(format!("{what}, {}, is before the begin of the chain, {after}", link.seq));
             }
@@ -635,10 +644,7 @@ mod tests {
             ..AuditRecord::default()
         };
         let link = AuditLink { seq: 7, hash: hash(&[0; HASH_BYTES], &record, 7) };
-        assert_eq!(
-            link.to_string(),
-            "7:1d07ca57d2cc04bb778cfd099d8978cc9cc21e4830c8008c69a9b87d7cdf0259"
-        );
+        assert_eq!(link.to_string(), "7:1d07ca57d2cc04bb778cfd099d8978cc9cc21e4830c8008c69a9b87d7cdf0259");
         assert_eq!(link.to_string().parse(), Ok(link));
         for wrong in ["", "7", "7:", "x:00", "7:1d07", ":", &"7:é".repeat(30)] {
             assert_eq!(wrong.parse::<AuditLink>(), Err(NoLink), "{wrong}");

@@ -131,10 +131,7 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
-    (
-        "the chain of audit records has its ends",
-        "SELECT count(*) FROM audit_chain HAVING count(*) <> 1",
-    ),
+    ("the chain of audit records has its ends", "SELECT count(*) FROM audit_chain HAVING count(*) <> 1"),
     ("the store knows itself", "SELECT count(*) FROM store HAVING count(*) <> 1"),
 ];
 

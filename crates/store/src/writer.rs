@@ -189,7 +189,17 @@ impl Writer {
         let sender = Some(sender);
         let thread = Some(thread);
         let journalled = AtomicU64::new(0);
-        Ok(Self { sender, thread, backlog, backlog_limit, counters, log_pages, condition, journalled, sealing })
+        Ok(Self {
+            sender,
+            thread,
+            backlog,
+            backlog_limit,
+            counters,
+            log_pages,
+            condition,
+            journalled,
+            sealing,
+        })
     }
 
     pub(crate) fn submit<T, F>(

@@ -238,8 +238,8 @@ fn removed_and_forged_records_are_found() {
             "the seal does not fit",
         ),
         ("UPDATE audit_chain SET anchor_seq = 3", "the anchor is wrong: record 1 is of the chain"),
-        ("UPDATE audit_chain SET anchor_hash = x'01' || zeroblob(31)", "record 1 (request R1), or the anchor,"),
-        ("UPDATE audit_chain SET head_hash = x'01' || zeroblob(31)", "the head, 9, has another hash"),
+        ("UPDATE audit_chain SET anchor_hash = randomblob(32)", "record 1 (request R1), or the anchor,"),
+        ("UPDATE audit_chain SET head_hash = randomblob(32)", "the head, 9, has another hash"),
         ("UPDATE audit_chain SET seal = NULL", "the seal does not fit"),
         // As if it had all been before there was a chain.
         (
@@ -315,7 +315,10 @@ fn a_chain_without_ends_is_refused() {
 #[test]
 fn a_broken_chain_can_be_begun_anew() {
     let directory = kept();
-    tamper(directory.path(), "UPDATE audit SET action = 'Other' WHERE seq = 4; DELETE FROM audit WHERE seq = 9");
+    tamper(
+        directory.path(),
+        "UPDATE audit SET action = 'Other' WHERE seq = 4; DELETE FROM audit WHERE seq = 9",
+    );
     assert_ne!(findings(directory.path()), "");
     open(directory.path()).begin_audit_anew(KEY, None, record("anew")).unwrap();
     let verdict = whole(directory.path());
@@ -387,7 +390,8 @@ fn databases_of_older_schemas_get_a_chain() {
         let directory = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schemas/{schema}.db"));
         std::fs::copy(source, directory.path().join(DATABASE_FILE)).unwrap();
-        let count = |sql: &str| -> i64 { database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
+        let count =
+            |sql: &str| -> i64 { database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
         let (before, newest) = (count("SELECT count(*) FROM audit"), count("SELECT max(seq) FROM audit"));
         assert!(before > 10);
         let store = sealed(directory.path());

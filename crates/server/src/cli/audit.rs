@@ -30,9 +30,11 @@ const AT_ONCE: usize = 1_000;
 
 /// Show the audit record: every call, granted or refused. The service may be running
 #[derive(Debug, Args)]
-#[command(after_help = "Patterns know `*` and `?`, and letters of either case are the same. Times are UTC.\n\
+#[command(
+    after_help = "Patterns know `*` and `?`, and letters of either case are the same. Times are UTC.\n\
     Exit codes: 0 done (also if nothing matches), 2 wrong usage, 65 the database is damaged or missing, \
-    74 a file cannot be read, 75 (--begin-anew) a service is running.")]
+    74 a file cannot be read, 75 (--begin-anew) a service is running."
+)]
 pub struct AuditArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
@@ -206,9 +208,9 @@ fn arn(record: &AuditRecord) -> Option<String> {
 }
 
 fn within(network: &IpNet, source: &str) -> bool {
-    source.parse::<IpAddr>().is_ok_and(|address| {
-        network.contains(&address) || network.contains(&address.to_canonical())
-    })
+    source
+        .parse::<IpAddr>()
+        .is_ok_and(|address| network.contains(&address) || network.contains(&address.to_canonical()))
 }
 
 /// Whether a pattern of `*` and `?` matches the whole of a text; ASCII letters of either case are the same.
@@ -283,7 +285,8 @@ async fn show(args: &AuditArgs) -> Result<()> {
     };
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let printer = Printer { format: args.format, paint: Paint::suiting(&std::io::stdout()) };
-    let left = if serving(&args.data_dir).is_none() { archive.journal_left(&args.data_dir)? } else { Vec::new() };
+    let left =
+        if serving(&args.data_dir).is_none() { archive.journal_left(&args.data_dir)? } else { Vec::new() };
     let mut left: Vec<_> = left.into_iter().filter(|record| wanted.has(record)).collect();
     if args.follow && !left.is_empty() {
         let what = left.len();
@@ -487,7 +490,8 @@ mod tests {
     #[test]
     fn what_a_caller_sends_does_not_reach_the_terminal() {
         assert_eq!(visible("a\u{1b}[2J\n\u{9b}\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}b");
-        let record = AuditRecord { action: Some("\u{1b}]0;x\u{9b}2J\u{7f}".into()), ..AuditRecord::default() };
+        let record =
+            AuditRecord { action: Some("\u{1b}]0;x\u{9b}2J\u{7f}".into()), ..AuditRecord::default() };
         let line = as_json(None, &record);
         assert!(!line.chars().any(hidden), "{line}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
