@@ -238,11 +238,8 @@ fn removed_and_forged_records_are_found() {
             "the seal does not fit",
         ),
         ("UPDATE audit_chain SET anchor_seq = 3", "the anchor is wrong: record 1 is of the chain"),
-        (
-            "UPDATE audit_chain SET anchor_hash = x'01' || zeroblob(31)",
-            "record 1 (request R1), or the anchor,",
-        ),
-        ("UPDATE audit_chain SET head_hash = x'01' || zeroblob(31)", "the head, 9, has another hash"),
+        ("UPDATE audit_chain SET anchor_hash = randomblob(32)", "record 1 (request R1), or the anchor,"),
+        ("UPDATE audit_chain SET head_hash = randomblob(32)", "the head, 9, has another hash"),
         ("UPDATE audit_chain SET seal = NULL", "the seal does not fit"),
         // As if it had all been before there was a chain.
         (

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use tongguan_service::check::{self, Verdict};
-use tongguan_store::{Archive, AuditLink};
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink};
 
 use super::paint::{Paint, Style, harmless};
 use crate::exit;
@@ -90,7 +90,14 @@ fn tell(
     if faults == 0 {
         writeln!(out, "the database is sound")?;
     } else {
-        writeln!(out, "{faults} faults: stop the service and restore a backup into a new data directory")?;
+        // What the audit record says is in doubt, and nothing else: a backup would not mend that.
+        let mut findings = verdicts.iter().flat_map(|verdict| &verdict.findings);
+        let advice = if findings.all(|finding| finding.rule == AUDIT_RULE) {
+            "keep a copy, find out who it was, then stop the service and `tongguan audit --begin-anew`"
+        } else {
+            "stop the service and restore a backup into a new data directory"
+        };
+        writeln!(out, "{faults} faults: {advice}")?;
     }
     Ok(())
 }
