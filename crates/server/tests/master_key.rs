@@ -104,14 +104,16 @@ impl Place {
     fn serve(&self) -> Server<'_> {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"], &[]);
         let log = std::fs::File::create(self.path("log")).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut server = Server { place: self, child, endpoint: String::new() };
+        let mut lines = BufReader::new(server.child.stdout.take().unwrap());
         loop {
             let mut line = String::new();
             let read = lines.read_line(&mut line).unwrap();
             assert!(read > 0, "{}", std::fs::read_to_string(self.path("log")).unwrap());
             if let Some(endpoint) = line.trim().strip_prefix("listening on http://") {
-                return Server { place: self, child, endpoint: endpoint.to_owned() };
+                server.endpoint = endpoint.to_owned();
+                return server;
             }
         }
     }
@@ -445,6 +447,21 @@ fn the_data_directory_is_closed_to_others() {
     assert_eq!((mode(&place.data()), mode(&database)), (0o750, 0o640));
     let log = std::fs::read_to_string(place.path("log")).unwrap();
     assert!(log.contains("was open to others"), "{log}");
+}
+
+/// Files that root made in a service's directory could not be read by the service.
+#[test]
+fn only_the_owner_of_the_directory_rotates() {
+    let place = Place::used();
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give a directory to another user");
+        return;
+    }
+    std::os::unix::fs::chown(place.data(), Some(65_534), None).unwrap();
+    let before = place.key();
+    let output = place.run(&["master-key", "rotate"], &[]);
+    assert_eq!(output.status.code(), Some(77), "{}", text(&output));
+    assert!(text(&output).contains("belongs to user 65534") && place.key() == before, "{}", text(&output));
 }
 
 /// No core is written, and a process of the same user cannot look into the memory: the kernel gives the files in /proc

@@ -102,7 +102,7 @@ pub fn remember(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealE
 /// # Errors
 /// A value does not open under `old`, or the store fails; nothing was changed.
 pub fn reseal(store: &Store, old: Vault, new: Vault, now_ms: i64) -> Result<u64, ResealError> {
-    let outcome = store.write_blocking(move |tx| {
+    store.write_blocking(move |tx| {
         let anew = |kind, id: &str, sealed: &[u8]| {
             let purpose = purpose(kind, id);
             let failed = |source| ResealError::Sealed { what: named(kind, id), source };
@@ -120,8 +120,7 @@ pub fn reseal(store: &Store, old: Vault, new: Vault, now_ms: i64) -> Result<u64,
             Err(refused) => Verdict::Discard(Err(refused)),
             Ok(count) => Verdict::Keep(Ok(count)),
         })
-    })?;
-    outcome
+    })?
 }
 
 fn check_value(vault: &Vault) -> Result<Vec<u8>, ResealError> {

@@ -8,6 +8,9 @@ use crate::{Snapshot, StoreError, Tx};
 /// Rows read before they are looked at or replaced: what bounds the memory of a walk.
 const BATCH: usize = 256;
 
+/// Is given an id and what is sealed there; answers whether to go on.
+type Look<'l> = dyn FnMut(&str, &[u8]) -> Result<bool, StoreError> + 'l;
+
 /// What a sealed value is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SealedKind {
@@ -45,11 +48,7 @@ impl Place {
     }
 
     /// Gives every value to `look`, a batch at a time, until it answers `false`.
-    fn walk(
-        &self,
-        snapshot: &Snapshot<'_>,
-        look: &mut dyn FnMut(&str, &[u8]) -> Result<bool, StoreError>,
-    ) -> Result<bool, StoreError> {
+    fn walk(&self, snapshot: &Snapshot<'_>, look: &mut Look<'_>) -> Result<bool, StoreError> {
         let mut after = String::new();
         loop {
             let rows = self.batch(snapshot, &after)?;

@@ -4,7 +4,8 @@
 //! directory sees to that. What happens when the process dies half-way stands in [`crate::secrets`].
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -57,6 +58,7 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
     if !data_dir.join(DATABASE_FILE).exists() {
         return Err(anyhow!("`{}` holds no database", data_dir.display()).context(exit::Configuration));
     }
+    owned_by_us(data_dir)?;
     permissions::tighten(data_dir)?;
     let store = match Store::open(data_dir, &Options::default()) {
         Err(error @ StoreError::InUse { .. }) => {
@@ -95,6 +97,21 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
          left in its unused pages until it is run again",
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Files that another user made here, root above all, could not be read by the service afterwards.
+fn owned_by_us(data_dir: &Path) -> Result<()> {
+    let failed = || format!("cannot look into `{}`", data_dir.display());
+    let owner = std::fs::metadata(data_dir).with_context(failed)?.uid();
+    let user = rustix::process::geteuid().as_raw();
+    if owner == user {
+        return Ok(());
+    }
+    let said = format!(
+        "`{}` belongs to user {owner}, this is user {user}: run it as that user, or the service could not read its files",
+        data_dir.display()
+    );
+    Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, said).into())
 }
 
 /// The key is the file in the data directory: it is replaced.
