@@ -397,7 +397,7 @@ impl Printer {
         let operation = operation(record);
         let operation = if operation.is_empty() { "-" } else { &operation };
         format!(
-            "{}  {}  {:<22}  {:<15}  {:<24}  {}  {}  {answer}",
+            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}",
             iso8601(record.time_ms),
             self.paint.paint(style, outcome.as_str()),
             visible(&who),
