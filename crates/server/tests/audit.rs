@@ -45,15 +45,15 @@ impl Server {
     fn on(data: &Path) -> Self {
         let data = data.to_str().unwrap();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--data-dir", data];
-        let mut child = program(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        loop {
+        let child = program(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut server = Self { child, endpoint: String::new() };
+        let mut lines = BufReader::new(server.child.stdout.take().unwrap()).lines();
+        while server.endpoint.is_empty() {
             let line = lines.next().unwrap().unwrap();
-            if let Some(endpoint) = line.strip_prefix("listening on http://") {
-                std::thread::spawn(move || lines.for_each(drop));
-                return Self { child, endpoint: endpoint.to_owned() };
-            }
+            server.endpoint = line.strip_prefix("listening on http://").unwrap_or_default().to_owned();
         }
+        std::thread::spawn(move || lines.for_each(drop));
+        server
     }
 
     fn call(&self, arguments: &[&str]) -> Output {

@@ -299,14 +299,16 @@ async fn show(args: &AuditArgs) -> Result<()> {
         newest(&archive, args.limit, &mut left, &wanted, printer)?
     };
     printer.print(left.into_iter().map(|record| (None, record)))?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => last = all_after(&archive, last, &wanted, printer)?,
-            _ = signals.0.recv() => break,
-            _ = signals.1.recv() => break,
+            _ = signals.0.recv() => return Ok(()),
+            _ = signals.1.recv() => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Prints the newest records that are wanted, as many as fit with those of the journal; answers the number of the
