@@ -316,6 +316,22 @@ fn check_finds_what_was_changed() {
     assert_eq!(actions, ["\"BeginAuditAnew\"", "\"DescribeVpcs\""]);
 }
 
+/// The service comes back with what there is; the doubt stays.
+#[test]
+fn a_backup_with_a_changed_record_is_restored_and_said_so() {
+    let (directory, data, server) = called();
+    server.stop();
+    tamper(&data, "UPDATE audit SET source = '192.0.2.1' WHERE seq = 2");
+    let (copy, back) = (directory.path().join("copy.db"), directory.path().join("back"));
+    let (copy, key) = (copy.to_str().unwrap(), data.join("master.key"));
+    let output = program(&["backup", copy, "--data-dir", data.to_str().unwrap()]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let into = ["--data-dir", back.to_str().unwrap(), "--master-key-file", key.to_str().unwrap()];
+    let output = program(&[&["restore", copy], &into[..]].concat()).output().unwrap();
+    assert!(output.status.success() && text(&output).contains("record 2 (request "), "{}", text(&output));
+    assert!(check(&back, &[]).1.contains("record 2 (request "));
+}
+
 /// A killed service leaves a whole chain, and its last calls are shown before the next start.
 #[test]
 fn a_killed_service_leaves_every_record() {
