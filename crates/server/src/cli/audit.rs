@@ -298,14 +298,16 @@ async fn show(args: &AuditArgs) -> Result<()> {
         newest(&archive, args.limit, &mut left, &wanted, printer)?
     };
     printer.print(left.into_iter().map(|record| (None, record)))?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => last = all_after(&archive, last, &wanted, printer)?,
-            _ = signals.0.recv() => break,
-            _ = signals.1.recv() => break,
+            _ = signals.0.recv() => return Ok(()),
+            _ = signals.1.recv() => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Prints the newest records that are wanted, as many as fit with those of the journal; answers the number of the
@@ -396,7 +398,7 @@ impl Printer {
         let operation = operation(record);
         let operation = if operation.is_empty() { "-" } else { &operation };
         format!(
-            "{}  {}  {:<22}  {:<15}  {:<24}  {}  {}  {answer}",
+            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}",
             iso8601(record.time_ms),
             self.paint.paint(style, outcome.as_str()),
             visible(&who),

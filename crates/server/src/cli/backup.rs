@@ -17,6 +17,7 @@ use clap::Args;
 use tongguan_service::check;
 use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, MARK_FILE, NonceLog};
 
+use super::paint::harmless;
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
@@ -80,7 +81,7 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     let findings = || verdicts.iter().flat_map(|verdict| &verdict.findings);
     // A doubtful audit record is no reason to be without a service, and stays doubtful in the copy.
     for finding in findings().filter(|finding| finding.rule == AUDIT_RULE) {
-        writeln!(std::io::stderr(), "tongguan: {finding}; restored all the same, see `tongguan check`")?;
+        writeln!(std::io::stderr(), "tongguan: {}; restored all the same", harmless(&finding.to_string()))?;
     }
     if let Some(finding) = findings().find(|finding| finding.rule != AUDIT_RULE) {
         return damaged(&format!("the backup is not sound ({finding}); see `tongguan check --file`"));
