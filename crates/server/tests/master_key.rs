@@ -385,6 +385,17 @@ fn what_holds_a_secret_is_for_its_owner_alone() {
             "{code:?} {said}"
         );
     }
+    // A file with a secret that it names.
+    set_mode(&file, 0o600);
+    private(&place.path("named"), "top secret");
+    set_mode(&place.path("named"), 0o604);
+    let named = principal.replace("access_key_secret = 'top secret'", "access_key_secret_file = 'named'");
+    std::fs::write(&file, named).unwrap();
+    let (code, said) = place.refused(&["--config", &config]);
+    assert!(
+        code == Some(77) && said.contains("chmod 600") && !said.contains("top secret"),
+        "{code:?} {said}"
+    );
     // What a parser says of a line with a secret does not quote it.
     set_mode(&file, 0o600);
     for content in
