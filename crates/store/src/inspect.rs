@@ -156,6 +156,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
          SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
+         SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
+         SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
