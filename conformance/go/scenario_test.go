@@ -142,12 +142,12 @@ func TestScenarios(t *testing.T) {
 }
 
 func newClient(name, endpoint string) client {
-	host := strings.SplitN(endpoint, "://", 2)[1]
+	protocol, host, _ := strings.Cut(endpoint, "://")
 	switch name {
 	case "go-core":
 		return &coreClient{host: host}
 	case "go-tea":
-		return &teaClient{host: host}
+		return &teaClient{protocol: strings.ToUpper(protocol), host: host}
 	}
 	panic("no client " + name)
 }

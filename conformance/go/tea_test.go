@@ -17,13 +17,13 @@ import (
 // teaClient is the stack of the Terraform provider: the generic darabonba-openapi client, and the typed Kms client on it.
 // (The typed Vpc module for Go, which some module proxies do not carry, adds only types to this.)
 type teaClient struct {
-	host string
+	protocol, host string
 }
 
 func (c *teaClient) config(who principal) *openapiutil.Config {
 	config := &openapiutil.Config{
 		AccessKeyId: tea.String(who.AccessKeyID), AccessKeySecret: tea.String(who.AccessKeySecret),
-		RegionId: tea.String(region), Endpoint: tea.String(c.host), Protocol: tea.String("HTTP"),
+		RegionId: tea.String(region), Endpoint: tea.String(c.host), Protocol: tea.String(c.protocol),
 	}
 	if who.SecurityToken != "" {
 		config.SecurityToken = tea.String(who.SecurityToken)
@@ -43,7 +43,7 @@ func (c *teaClient) call(who principal, product, action string, parameters objec
 		return nil, nil, err
 	}
 	params := &openapiutil.Params{
-		Action: tea.String(action), Version: tea.String(version), Protocol: tea.String("HTTP"), Pathname: tea.String("/"), Method: tea.String("POST"),
+		Action: tea.String(action), Version: tea.String(version), Protocol: tea.String(c.protocol), Pathname: tea.String("/"), Method: tea.String("POST"),
 		AuthType: tea.String("AK"), Style: tea.String("RPC"), ReqBodyType: tea.String("formData"), BodyType: tea.String("json"),
 	}
 	query := map[string]*string{}

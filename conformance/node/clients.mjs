@@ -18,6 +18,7 @@ const TYPED = {
 };
 const OpenApi = require('@alicloud/openapi-client');
 const Core = require('@alicloud/pop-core');
+const Credentials = require('@alicloud/credentials');
 
 const REGION = 'cn-hangzhou';
 const VERSIONS = { Vpc: '2016-04-28', Kms: '2016-01-20', Sts: '2015-04-01', Location: '2015-06-12', Ram: '2015-05-01', ResourceManager: '2020-03-31' };
@@ -70,13 +71,13 @@ class Tea {
 
   constructor(name, endpoint) {
     this.name = name;
-    this.host = endpoint.split('://')[1];
+    [this.protocol, this.host] = endpoint.split('://');
   }
 
   #config(principal) {
     const who = identity(principal);
     return new OpenApi.Config({
-      accessKeyId: who.AccessKeyId, accessKeySecret: who.AccessKeySecret, securityToken: who.SecurityToken, regionId: REGION, endpoint: this.host, protocol: 'HTTP' });
+      accessKeyId: who.AccessKeyId, accessKeySecret: who.AccessKeySecret, securityToken: who.SecurityToken, regionId: REGION, endpoint: this.host, protocol: this.protocol.toUpperCase() });
   }
 
   async call(principal, product, action, parameters, version) {
@@ -104,7 +105,7 @@ class Tea {
 
   async #any(principal, version, action, parameters) {
     const client = once(this.#generic, nameOf(principal), () => new OpenApi.default(this.#config(principal)));
-    const params = new OpenApi.Params({ action, version, protocol: 'HTTP', pathname: '/', method: 'POST', authType: 'AK', style: 'RPC', reqBodyType: 'formData', bodyType: 'json' });
+    const params = new OpenApi.Params({ action, version, protocol: this.protocol.toUpperCase(), pathname: '/', method: 'POST', authType: 'AK', style: 'RPC', reqBodyType: 'formData', bodyType: 'json' });
     try {
       return (await client.callApi(params, new OpenApi.OpenApiRequest({ query: flatten(parameters) }), {})).body;
     } catch (error) {
@@ -149,3 +150,18 @@ class Pop {
     }
   }
 }
+
+/**
+ * A Vpc client that gets its sessions by itself (@alicloud/credentials, type ram_role_arn); the client and what it signs with.
+ * The library speaks HTTPS alone; NODE_EXTRA_CA_CERTS names its trust anchor.
+ */
+export function renewing(endpoint, key, roleArn) {
+  const host = endpoint.split('://')[1];
+  const credential = new Credentials.default(new Credentials.Config({
+    type: 'ram_role_arn', accessKeyId: key.AccessKeyId, accessKeySecret: key.AccessKeySecret, roleArn, roleSessionName: 'node', roleSessionExpiration: 900, stsEndpoint: host }));
+  return { vpc: new TYPED.Vpc.default(new OpenApi.Config({ credential, regionId: REGION, endpoint: host, protocol: 'HTTPS' })), credential };
+}
+
+/** What it is asked: a look at the gateways, allowed; and a new VPC, refused. */
+export const look = (vpc) => vpc.describeVpnGateways(new TYPED.Vpc.DescribeVpnGatewaysRequest({ regionId: REGION }));
+export const build = (vpc) => vpc.createVpc(new TYPED.Vpc.CreateVpcRequest({ regionId: REGION }));

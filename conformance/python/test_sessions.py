@@ -18,9 +18,8 @@ from alibabacloud_vpc20160428.client import Client as Vpc
 from darabonba.exceptions import UnretryableException
 
 import clients
-from harness.authority import openssl
-from harness.server import PRINCIPALS, Server, binary, clean_environment
-from scenario import World
+from harness.server import PRINCIPALS, Server, binary, clean_environment, make_certificate
+from scenario import World, load
 
 ACCOUNT = PRINCIPALS["root"]["account_id"]
 ROLE_ARN = f"acs:ram::{ACCOUNT}:role/operator"
@@ -30,14 +29,9 @@ TRUST = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:Assume
 
 def prepare(client):
     """A user who may assume roles, and a role that may look at gateways; the user's key."""
-    world = World(client, {})
-    world.run([
-        {"call": "Ram.CreateUser", "with": {"UserName": "alice"}},
-        {"call": "Ram.CreateAccessKey", "with": {"UserName": "alice"}, "save": {"key": "AccessKey"}},
-        {"call": "Ram.AttachPolicyToUser", "with": {"PolicyType": "System", "PolicyName": "AliyunSTSAssumeRoleAccess", "UserName": "alice"}},
-        {"call": "Ram.CreateRole", "with": {"RoleName": "operator", "AssumeRolePolicyDocument": json.dumps(TRUST)}},
-        {"call": "Ram.AttachPolicyToRole", "with": {"PolicyType": "System", "PolicyName": "AliyunVPNGatewayReadOnlyAccess", "RoleName": "operator"}}])
-    return world.variables["key"]
+    world = World(client, load("ram_sessions"))
+    world.run(world.content["setup"])
+    return world.variables["alice"]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +91,7 @@ def test_refusals_and_answers_as_python_reads_them(served):
     assert json.loads(role.assume_role_policy_document) == TRUST
     policy = root.get_policy(ram.GetPolicyRequest(policy_name="AliyunVPNGatewayReadOnlyAccess", policy_type="System")).body
     assert policy.policy.attachment_count == 1 and policy.default_policy_version.is_default_version is True
-    assert [entry.user_name for entry in root.list_users(ram.ListUsersRequest()).body.users.user] == ["alice"]
+    assert [entry.user_name for entry in root.list_users(ram.ListUsersRequest()).body.users.user] == ["alice", "bob"]
     keys = root.list_access_keys(ram.ListAccessKeysRequest(user_name="alice")).body.access_keys.access_key
     assert [(entry.access_key_id, entry.status) for entry in keys] == [(key["AccessKeyId"], "Active")]
     attached = root.list_policies_for_role(ram.ListPoliciesForRoleRequest(role_name="operator")).body.policies.policy
@@ -147,9 +141,7 @@ def test_the_command_line_takes_a_session(served, tmp_path, signature):
 def encrypted(tmp_path_factory):
     """A server behind TLS, its certificate, and the key of its user."""
     directory = tmp_path_factory.mktemp("encrypted")
-    certificate, key = directory / "server.pem", directory / "server.key"
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    certificate, key = make_certificate(directory)
     with Server(directory, ["--tls-cert", str(certificate), "--tls-key", str(key)]) as server:
         yield server, certificate, prepare(clients.make("py-7.x", server.endpoint, ca=str(certificate)))
 
