@@ -21,6 +21,7 @@ pub(crate) const REGION: &str = "cn-hangzhou";
 
 const VPC: &str = "2016-04-28";
 const KMS: &str = "2016-01-20";
+const RAM: &str = "2015-05-01";
 
 /// The signature of a request, and with it how SDKs send it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +165,11 @@ impl Operation {
         Self::vpc(action, &parameters)
     }
 
+    /// An operation of resource access management, as a form: policies are long.
+    pub(crate) fn ram(action: &'static str, parameters: &[(&str, &str)]) -> Self {
+        Self { placement: Placement::Form, ..Self::new(RAM, action, parameters) }
+    }
+
     /// CreateCertificate: an SM2 key and its signing request.
     pub(crate) fn create_certificate() -> Self {
         let parameters = [("KeySpec", "EC_SM2"), ("Subject", "CN=bench,OU=bench,O=tongguan,C=CN")];
@@ -180,9 +186,14 @@ impl Operation {
 impl Caller {
     /// A caller whose nonces no other run repeats.
     pub(crate) fn new() -> Self {
+        Self::with(ACCESS_KEY_ID, SECRET)
+    }
+
+    /// A caller with a key of its own.
+    pub(crate) fn with(access_key_id: &str, secret: &str) -> Self {
         let signer = |method| Signer {
-            access_key_id: ACCESS_KEY_ID.to_owned(),
-            secret: Secret::from(SECRET),
+            access_key_id: access_key_id.to_owned(),
+            secret: Secret::from(secret),
             security_token: None,
             method,
         };

@@ -63,6 +63,8 @@ enum Part {
     Ceilings,
     /// Verified reads against the ceilings.
     Reads,
+    /// Reads by users with many policies against those of the account itself.
+    Rights,
     /// Durable changes against SQLite.
     Changes,
     /// Cost by number of gateways; with it memory and start at that size.

@@ -5,6 +5,7 @@
 
 mod growth;
 pub(crate) mod hold;
+mod rights;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -85,7 +86,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let scratch =
         tempfile::Builder::new().prefix("bench-").tempdir_in(parent).context("no scratch directory")?;
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
-    let with_server = [Part::Reads, Part::Changes, Part::Scaling, Part::Footprint].into_iter().any(wanted);
+    let with_server =
+        [Part::Reads, Part::Rights, Part::Changes, Part::Scaling, Part::Footprint].into_iter().any(wanted);
     let server = with_server.then(|| find_server(options, &beside)).transpose()?;
     let mut suite = Suite {
         scale: if options.quick { QUICK } else { FULL },
@@ -99,6 +101,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     suite.facts(options);
     if wanted(Part::Ceilings) || wanted(Part::Reads) {
         suite.reads(wanted(Part::Reads)).await?;
+    }
+    if wanted(Part::Rights) {
+        suite.rights().await?;
     }
     if wanted(Part::Ceilings) || wanted(Part::Changes) {
         suite.changes(wanted(Part::Changes)).await?;

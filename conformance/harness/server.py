@@ -54,6 +54,7 @@ def config_toml(directory):
         lines += [f"{key} = {json.dumps(value)}" for key, value in principal.items() if key != "why"]
         blocks.append("\n".join(lines))
     path = directory / "tongguan.toml"
+    path.touch(mode=0o600)
     path.write_text("\n\n".join(blocks) + "\n")
     return path
 

@@ -79,7 +79,10 @@ impl Server {
             return Ok(Vec::new());
         }
         let text = String::from_utf8(output.stdout).context("the crash points are no text")?;
-        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect())
+        // Those of `master-key rotate` are not passed by a server.
+        let points =
+            text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("rotate::"));
+        Ok(points.map(ToOwned::to_owned).collect())
     }
 
     /// Starts it.

@@ -94,6 +94,8 @@ quotas! {
         "Seconds that one try to apply a change may take.";
     audit_records = 1_000_000,
         "Audit records kept; the oldest go first.";
+    audit_days = 0,
+        "Days that audit records are kept; 0: as long as `audit_records` allows.";
     nonces = 8_000_000,
         "Signature nonces remembered at one time.";
 }

@@ -373,6 +373,22 @@ mod tests {
         assert_eq!(decide(&[loose], "a:B", "acs:vpc::1:user/ALICE", &[]), Decision::ImplicitDeny);
     }
 
+    /// Beyond the length that is rewritten on the stack.
+    #[test]
+    fn long_ram_resources() {
+        for length in [240, 246, 247, 248, 300] {
+            let name = "网a".repeat(length / 4);
+            let deny = [policy(&format!(
+                r#""Effect": "Deny", "Action": "*", "Resource": "acs:ram::1:user/{name}""#
+            ))];
+            for asked in [format!("acs:ram:*:1:user/{name}"), format!("ACS:RAM:*:1:USER/{name}")] {
+                assert_eq!(decide(&deny, "ram:GetUser", &asked, &[]), Decision::ExplicitDeny, "{asked}");
+                let more = format!("{asked}x");
+                assert_eq!(decide(&deny, "ram:GetUser", &more, &[]), Decision::ImplicitDeny, "{more}");
+            }
+        }
+    }
+
     #[test]
     fn conditions_must_all_hold() {
         let policies = [policy(

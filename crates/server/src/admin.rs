@@ -56,7 +56,13 @@ pub async fn bind(listen: &AdminListen) -> anyhow::Result<Option<TcpListener>> {
         AdminListen::At(address) => (address.as_str(), false),
     };
     match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
+        Ok(listener) => {
+            let address = listener.local_addr()?;
+            if !address.ip().to_canonical().is_loopback() {
+                warn!(%address, "the admin listener asks for no signature, and is not on a loopback address");
+            }
+            Ok(Some(listener))
+        }
         Err(error) if fallback => {
             let listener =
                 TcpListener::bind("127.0.0.1:0").await.context("no port for the admin listener")?;

@@ -13,6 +13,10 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_rpc::Secret;
 use tongguan_service::throttle::Rate;
+use zeroize::Zeroizing;
+
+use crate::permissions;
+use crate::secrets::{self, KeyArgs, KeySource};
 
 /// Serve the API on the embedded store.
 #[derive(Debug, Default, Args)]
@@ -47,9 +51,8 @@ pub struct ServeArgs {
     /// Addresses that public gateways get [default: 198.18.0.0/15]
     #[arg(long, env = "TONGGUAN_ADDRESS_POOL", value_name = "CIDR")]
     address_pool: Option<String>,
-    /// File with the master key that seals secrets at rest [default: master.key in the data directory]
-    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
-    master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
@@ -77,13 +80,14 @@ struct File {
     endpoint: Option<String>,
     address_pool: Option<String>,
     master_key_file: Option<PathBuf>,
+    master_key_command: Option<CommandLine>,
     log_json: Option<bool>,
     admin_listen: Option<TextOrNumber>,
     rate_limit: Option<TextOrNumber>,
     rate_burst: Option<NonZeroU32>,
     account_id: Option<String>,
     access_key_id: Option<String>,
-    access_key_secret: Option<String>,
+    access_key_secret: Option<GivenSecret>,
     #[serde(default)]
     quota: std::collections::BTreeMap<String, u64>,
     #[serde(default)]
@@ -103,6 +107,36 @@ impl From<TextOrNumber> for String {
         match value {
             TextOrNumber::Text(text) => text,
             TextOrNumber::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// A command: a list of program and arguments, or a text that is split at blanks.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum CommandLine {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl From<CommandLine> for Vec<String> {
+    fn from(value: CommandLine) -> Self {
+        match value {
+            CommandLine::List(list) => list,
+            CommandLine::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// A secret of the configuration file: not printed, and not quoted in an error if it is not a text.
+#[derive(Debug, Clone)]
+pub struct GivenSecret(pub Secret);
+
+impl<'de> Deserialize<'de> for GivenSecret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer) {
+            Ok(text) => Ok(Self(Secret::from(text))),
+            Err(_) => Err(serde::de::Error::custom("a secret is a text in quotation marks")),
         }
     }
 }
@@ -129,7 +163,7 @@ pub struct PrincipalEntry {
     /// Access key id.
     pub access_key_id: String,
     /// Secret of the key.
-    pub access_key_secret: Option<String>,
+    pub access_key_secret: Option<GivenSecret>,
     /// File that holds the secret.
     pub access_key_secret_file: Option<PathBuf>,
     /// File with an RSA public key (PEM): the key signs with ACS3-RSA-SHA256.
@@ -174,8 +208,8 @@ pub struct Config {
     pub endpoint: Option<String>,
     /// Addresses that public gateways get.
     pub address_pool: Option<String>,
-    /// File with the master key.
-    pub master_key_file: Option<PathBuf>,
+    /// Where the master key comes from.
+    pub master_key: KeySource,
     /// Log lines as JSON.
     pub log_json: bool,
     /// The admin listener.
@@ -205,7 +239,7 @@ impl Default for Config {
             region: "cn-hangzhou".into(),
             endpoint: None,
             address_pool: None,
-            master_key_file: None,
+            master_key: KeySource::DataDirectory,
             log_json: false,
             admin_listen: AdminListen::Off,
             rate: None,
@@ -246,6 +280,10 @@ impl Config {
                 *path = base.join(&*path);
             }
         }
+        let in_file = file.master_key_command.map(Vec::from);
+        let in_file = || secrets::one_source(file.master_key_file, in_file, None);
+        let master_key =
+            args.keys.source()?.map_or_else(in_file, |source| Ok(Some(source)))?.unwrap_or_default();
         let listen = args.listen.or(file.listen).unwrap_or(defaults.listen);
         let rate_limit = args.rate_limit.or(file.rate_limit.map(String::from));
         let rate = rate(&listen, rate_limit.as_deref(), args.rate_burst.or(file.rate_burst))?;
@@ -258,15 +296,15 @@ impl Config {
             region: args.region.or(file.region).unwrap_or(defaults.region),
             endpoint: args.endpoint.or(file.endpoint),
             address_pool: args.address_pool.or(file.address_pool),
-            master_key_file: args.master_key_file.or(file.master_key_file),
+            master_key,
             log_json: args.log_json || file.log_json.unwrap_or(false),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
             rate,
             account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
             access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
             access_key_secret: environment("TONGGUAN_ACCESS_KEY_SECRET")
-                .or(file.access_key_secret)
-                .map(Secret::from),
+                .map(Secret::from)
+                .or(file.access_key_secret.map(|given| given.0)),
             principals,
             quiet: false,
         })
@@ -334,8 +372,19 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<File> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("cannot understand `{}`", path.display()))
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+    let file: File = toml::from_str(&text).map_err(|error| {
+        // The error's own text quotes the line, which may hold a secret.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("cannot understand `{}`, line {line}: {}", path.display(), error.message())
+    })?;
+    let secrets = file.principal.iter().map(|principal| &principal.access_key_secret);
+    if secrets.chain([&file.access_key_secret]).any(Option::is_some) {
+        permissions::secret_file(path)?;
+    }
+    Ok(file)
 }
 
 fn set_quota(quotas: &mut Quotas, entry: &str) -> anyhow::Result<()> {
@@ -372,6 +421,39 @@ mod tests {
         assert_eq!(config.principals[0].rsa_public_key_file, Some(directory.path().join("k.pem")));
         std::fs::write(&path, "lisen = 'x'\n").unwrap();
         assert!(Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).is_err());
+    }
+
+    #[test]
+    fn nothing_that_holds_a_secret_prints_it() {
+        const SECRET: &str = "a secret of a test";
+        let text = format!(
+            "access_key_id = 'k'\naccess_key_secret = '{SECRET}'\n\
+             [[principal]]\naccount_id = '1'\naccess_key_id = 'k'\naccess_key_secret = '{SECRET}'\n"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tongguan.toml");
+        std::fs::write(&path, &text).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let file: File = toml::from_str(&text).unwrap();
+        let config = Config::load(ServeArgs { config: Some(path), ..ServeArgs::default() }).unwrap();
+        let principal = &config.principals[0];
+        let key = tongguan_service::keyring::RootKey {
+            account: tongguan_model::id::AccountId::new("1"),
+            id: "k".into(),
+            secret: config.access_key_secret.clone().unwrap(),
+        };
+        let shown = format!("{file:?} {config:?} {principal:?} {:?} {key:?}", principal.access_key_secret);
+        let key = key.into_key();
+        let shown = format!("{shown} {key:?} {:?}", key.credential);
+        assert!(shown.contains("***") && !shown.contains(SECRET), "{shown}");
+        // Nor is it quoted when it is not understood.
+        for wrong in
+            [text.replacen('\'', "", 3), text.replace("account_id", "acount_id"), format!("{text}{SECRET}")]
+        {
+            std::fs::write(directory.path().join("tongguan.toml"), wrong).unwrap();
+            let said = read_file(&directory.path().join("tongguan.toml")).unwrap_err();
+            assert!(!format!("{said:#} {said:?}").contains(SECRET), "{said:#}");
+        }
     }
 
     /// The names that serde would accept.

@@ -37,6 +37,9 @@ pub const POINTS: &[&str] = &[
     "engine::applied",
     "engine::recording",
     "engine::recorded",
+    "rotate::prepared",
+    "rotate::resealed",
+    "rotate::replaced",
 ];
 
 /// Prepares the points that the environment names.

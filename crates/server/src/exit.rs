@@ -9,13 +9,15 @@
 //! | 74 | a file cannot be read or written: disk full, I/O error | make room, look at the disk |
 //! | 75 | another process serves the data directory | stop that one, or use another directory |
 //! | 76 | the database is of a newer release | use that release |
-//! | 77 | no permission, or a read-only file system | `chown`, `chmod`, mount it writable |
-//! | 78 | the configuration is wrong | |
+//! | 77 | no permission, a read-only file system, or a file with a secret that is open to others | `chown`, `chmod`, mount it writable |
+//! | 78 | the configuration is wrong, or the master key is not the database's | |
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use tongguan_store::{BackupError, StoreError, Trouble};
+
+use crate::permissions::Exposed;
 
 /// The database is damaged, incomplete or missing.
 pub const DATA: u8 = 65;
@@ -44,6 +46,9 @@ impl std::error::Error for Configuration {}
 
 /// The code of an error: that of the first cause that has one.
 pub fn code(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(|cause| cause.is::<Exposed>()) {
+        return ExitCode::from(PERMISSION);
+    }
     if error.downcast_ref::<Configuration>().is_some() {
         return ExitCode::from(CONFIGURATION);
     }

@@ -44,6 +44,7 @@ use crate::connections::{
     Connection, Connections, End, FREE_BYTES, HEAD_BYTES, Reporter, Socket, Stop, Watched,
 };
 use crate::metrics::Metrics;
+use crate::permissions;
 
 /// Header fields of a request.
 const HEADERS: usize = 100;
@@ -61,10 +62,14 @@ const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
 pub const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// Reads certificate and key of a TLS listener.
+///
+/// Versions and suites are rustls' own defaults, which `docs/security.md` names and `tests/listeners.rs` checks: TLS
+/// 1.3 and 1.2 with ephemeral keys and authenticated encryption; no renegotiation, compression or early data.
 pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read the certificate `{}`", certificate.display()))?;
+    permissions::secret_file(key)?;
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read the private key `{}`", key.display()))?;
     let mut config = ServerConfig::builder()
@@ -72,6 +77,8 @@ pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
         .with_single_cert(chain, key)
         .context("certificate and key of the listener do not fit")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // The default, and said here because a request in early data could be replayed.
+    config.max_early_data_size = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -10,7 +10,9 @@ mod control;
 mod crash;
 mod exit;
 mod http;
+mod key_command;
 mod metrics;
+mod permissions;
 mod secrets;
 mod serve;
 
@@ -45,10 +47,14 @@ enum Command {
     Status(cli::status::StatusArgs),
     /// Check a database, or a backup: structure, relations, values, keys. The service may be running.
     Check(cli::check::CheckArgs),
+    /// Show the audit record: every call, granted or refused. The service may be running.
+    Audit(cli::audit::AuditArgs),
     /// Copy the database while the service goes on, and check the copy.
     Backup(cli::backup::BackupArgs),
     /// Make a data directory from a backup.
     Restore(cli::backup::RestoreArgs),
+    /// Change the master key, which seals secrets at rest.
+    MasterKey(cli::master_key::MasterKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
@@ -69,8 +75,13 @@ fn main() -> ExitCode {
         Command::Policy(args) => cli::policy::run(&args),
         Command::Status(args) => cli::status::run(&args),
         Command::Check(args) => cli::check::run(&args),
+        Command::Audit(args) => runtime().and_then(|runtime| runtime.block_on(cli::audit::run(args))),
         Command::Backup(args) => cli::backup::backup(&args),
         Command::Restore(args) => cli::backup::restore(&args),
+        #[cfg(feature = "failpoints")]
+        Command::MasterKey(args) => crash::arm().and_then(|()| cli::master_key::run(&args)),
+        #[cfg(not(feature = "failpoints"))]
+        Command::MasterKey(args) => cli::master_key::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),

@@ -1,52 +1,298 @@
-//! Secrets in files: the master key, and the root key as it is shown once.
+//! The master key: where it comes from, how a file of it is made, kept and replaced; and the root key as it is shown
+//! once.
+//!
+//! # Replacing the key file
+//!
+//! `tongguan master-key rotate` writes the new key to [`NEXT_KEY_FILE`], seals every value anew in one transaction, and
+//! renames the file over [`MASTER_KEY_FILE`]. Whenever the process dies, the database opens under exactly one of the
+//! files that are there; [`open`] finds out which, and ends or drops what was begun.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
 use tongguan_service::keyring::RootKey;
+use tongguan_service::master::{self, Fit};
 use tongguan_service::vault::{MASTER_KEY_BYTES, Vault};
+use tongguan_store::{Archive, Store};
+use tracing::{info, warn};
 use zeroize::Zeroizing;
+
+use crate::{exit, key_command, permissions};
 
 /// Master key inside a data directory.
 pub const MASTER_KEY_FILE: &str = "master.key";
+/// The one that takes its place, while it does.
+pub const NEXT_KEY_FILE: &str = "master.key.next";
 /// Root key inside a data directory, in a form that a shell can source.
-const ROOT_KEY_FILE: &str = "root-access-key.env";
+pub const ROOT_KEY_FILE: &str = "root-access-key.env";
+/// Variable that holds the master key itself.
+pub const VARIABLE: &str = "TONGGUAN_MASTER_KEY";
 /// Owner only.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Opens the vault: reads the master key, or makes one if the data directory is new.
-pub fn vault(data_dir: &Path, given: Option<&Path>, new: bool) -> anyhow::Result<Vault> {
-    let path = given.map_or_else(|| data_dir.join(MASTER_KEY_FILE), Path::to_path_buf);
-    if !path.exists() {
-        if !new {
-            bail!(
-                "the master key `{}` is missing: put it back; without it the secrets in the database do not open",
-                path.display()
-            );
-        }
+/// A master key. Wiped when dropped, never printed.
+#[derive(Clone)]
+pub struct MasterKey(Arc<Zeroizing<[u8; MASTER_KEY_BYTES]>>);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(***)")
+    }
+}
+
+impl MasterKey {
+    /// A new one.
+    pub fn generate() -> Result<Self> {
         let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
-        getrandom::fill(key.as_mut()).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-        let text = Zeroizing::new(format!("{}\n", hex::encode(key.as_ref())));
-        write_owner_only(&path, &text)?;
+        getrandom::fill(&mut key[..]).map_err(|error| anyhow!("no randomness: {error}"))?;
+        Ok(Self(Arc::new(key)))
     }
-    let mode = std::fs::metadata(&path)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        bail!("`{}` can be read by others (mode {mode:o}): chmod 600 it", path.display());
+
+    /// Reads 64 hex digits; blanks around them do not matter. `source` is for the message.
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
+        // The error would quote a character.
+        hex::decode_to_slice(text.trim(), &mut key[..])
+            .map_err(|_| anyhow!("{source} does not hold 64 hex digits"))?;
+        Ok(Self(Arc::new(key)))
     }
-    let text = Zeroizing::new(
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
-    );
-    let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
-    hex::decode_to_slice(text.trim(), key.as_mut())
-        .map_err(|_| anyhow::anyhow!("`{}` does not hold 64 hex digits", path.display()))?;
-    Ok(Vault::new(&key)?)
+
+    /// Reads a file that only its owner can read.
+    pub fn read(path: &Path) -> Result<Self> {
+        permissions::secret_file(path)?;
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+        Self::parse(&text, &format!("`{}`", path.display()))
+    }
+
+    /// The vault under this key.
+    pub fn vault(&self) -> Result<Vault> {
+        Ok(Vault::new(&self.0)?)
+    }
+
+    /// Whether it is the same key, in constant time.
+    pub fn is(&self, other: &Self) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0[..], &other.0[..]).is_ok()
+    }
+
+    /// As it stands in a file.
+    fn text(&self) -> Zeroizing<String> {
+        let mut digits = Zeroizing::new([0; 2 * MASTER_KEY_BYTES]);
+        // The buffer is of exactly the length that is needed.
+        let _ = hex::encode_to_slice(&self.0[..], &mut digits[..]);
+        let mut text = Zeroizing::new(String::with_capacity(digits.len() + 1));
+        text.extend(digits.iter().map(|digit| char::from(*digit)));
+        text.push('\n');
+        text
+    }
+}
+
+/// Where the master key comes from.
+#[derive(Debug, Clone, Default)]
+pub enum KeySource {
+    /// The file in the data directory, made at the first start.
+    #[default]
+    DataDirectory,
+    /// A file elsewhere, made if nothing is sealed yet.
+    File(PathBuf),
+    /// The standard output of a command: program and arguments.
+    Command(Vec<String>),
+    /// The environment.
+    Given(MasterKey),
+}
+
+/// Where the master key comes from, on the command line.
+#[derive(Debug, Default, Clone, Args)]
+pub struct KeyArgs {
+    /// File with the master key that seals secrets at rest [default: master.key in the data directory]
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// Command whose standard output is the master key; split at blanks, run without a shell
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND")]
+    pub master_key_command: Option<String>,
+}
+
+impl KeyArgs {
+    /// The one source that command line and environment name, or none.
+    pub fn source(&self) -> Result<Option<KeySource>> {
+        let command = self.master_key_command.as_deref();
+        let command = command.map(|text| text.split_whitespace().map(str::to_owned).collect());
+        let given = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
+        let given = given.map(|text| MasterKey::parse(&text, VARIABLE)).transpose()?;
+        one_source(self.master_key_file.clone(), command, given)
+    }
+}
+
+/// The source, if at most one is named.
+pub fn one_source(
+    file: Option<PathBuf>,
+    command: Option<Vec<String>>,
+    given: Option<MasterKey>,
+) -> Result<Option<KeySource>> {
+    match (file, command, given) {
+        (None, None, None) => Ok(None),
+        (Some(file), None, None) => Ok(Some(KeySource::File(file))),
+        (None, Some(command), None) if command.is_empty() => bail!("master_key_command is empty"),
+        (None, Some(command), None) => Ok(Some(KeySource::Command(command))),
+        (None, None, Some(key)) => Ok(Some(KeySource::Given(key))),
+        _ => bail!("give one of master_key_file, master_key_command and {VARIABLE}: there is one master key"),
+    }
+}
+
+impl KeySource {
+    /// The file in the data directory, whether it was named or not.
+    pub fn in_data_directory(self, data_dir: &Path) -> Self {
+        let own = data_dir.join(MASTER_KEY_FILE);
+        match self {
+            Self::File(path) if path == own || same_file(&path, &own) => Self::DataDirectory,
+            other => other,
+        }
+    }
+
+    /// The key, which is somewhere else than in the data directory; none if its file does not exist.
+    fn elsewhere(&self) -> Result<Option<MasterKey>> {
+        match self {
+            Self::DataDirectory => Ok(None),
+            Self::File(path) if !path.exists() => Ok(None),
+            Self::File(path) => MasterKey::read(path).map(Some),
+            Self::Command(command) => key_command::run(command).map(Some),
+            Self::Given(key) => Ok(Some(key.clone())),
+        }
+    }
+
+    /// For messages.
+    fn shown(&self, data_dir: &Path) -> String {
+        match self {
+            Self::DataDirectory => format!("`{}`", data_dir.join(MASTER_KEY_FILE).display()),
+            Self::File(path) => format!("`{}`", path.display()),
+            Self::Command(command) => format!("the output of `{}`", command[0]),
+            Self::Given(_) => format!("the value of {VARIABLE}"),
+        }
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The master key of a store that this process holds: found, or made if nothing is sealed yet. A rotation that was cut
+/// short is ended or dropped. A key under which the database does not open is refused; nothing is overwritten.
+pub fn open(data_dir: &Path, source: &KeySource, store: &Store) -> Result<MasterKey> {
+    let source = source.clone().in_data_directory(data_dir);
+    let fit = |key: &MasterKey| -> Result<Fit> {
+        let vault = key.vault()?;
+        Ok(store.read(|snapshot| master::fit(snapshot, &vault))?)
+    };
+    let found = match &source {
+        KeySource::DataDirectory => settle(data_dir, &fit)?,
+        elsewhere => elsewhere.elsewhere().context(exit::Configuration)?,
+    };
+    if let Some(key) = found {
+        return match fit(&key)? {
+            Fit::Fits | Fit::NothingSealed => Ok(key),
+            Fit::Other => Err(other_key(&source.shown(data_dir))),
+        };
+    }
+    let key = MasterKey::generate()?;
+    if fit(&key)? != Fit::NothingSealed {
+        return Err(anyhow!(
+            "the master key {} is missing: put it back; without it the secrets in the database do not open",
+            source.shown(data_dir)
+        )
+        .context(exit::Configuration));
+    }
+    let own = data_dir.join(MASTER_KEY_FILE);
+    let path = if let KeySource::File(path) = &source { path } else { &own };
+    write_owner_only(path, &key.text())?;
+    Ok(key)
+}
+
+/// What is said of a key that is not the database's.
+pub fn other_key(shown: &str) -> anyhow::Error {
+    anyhow!(
+        "{shown} is not the master key of this database: the secrets in it were sealed under another one. Nothing was \
+         changed; give the right key, or restore a backup that belongs to this one"
+    )
+    .context(exit::Configuration)
+}
+
+/// The key in the data directory, after the end of a rotation that was cut short; none if there is none.
+fn settle(data_dir: &Path, fit: &dyn Fn(&MasterKey) -> Result<Fit>) -> Result<Option<MasterKey>> {
+    let (own, next) = (data_dir.join(MASTER_KEY_FILE), data_dir.join(NEXT_KEY_FILE));
+    let current = own.exists().then(|| MasterKey::read(&own)).transpose()?;
+    if !next.exists() {
+        return Ok(current);
+    }
+    if let Some(key) = &current
+        && fit(key)? != Fit::Other
+    {
+        std::fs::remove_file(&next)
+            .and_then(|()| sync_directory(&next))
+            .with_context(|| format!("cannot remove `{}`", next.display()))?;
+        warn!("a rotation of the master key was cut short before it took effect; the key is the old one");
+        return Ok(current);
+    }
+    let key = MasterKey::read(&next)?;
+    if fit(&key)? == Fit::Other {
+        return Ok(current.or(Some(key)));
+    }
+    replace(data_dir)?;
+    info!("a rotation of the master key that was cut short is ended; the key is the new one");
+    Ok(Some(key))
+}
+
+/// Writes the key that is to take the place of the one in the data directory.
+pub fn prepare(data_dir: &Path, key: &MasterKey) -> Result<()> {
+    write_owner_only(&data_dir.join(NEXT_KEY_FILE), &key.text())
+}
+
+/// Gives up what was prepared.
+pub fn abandon(data_dir: &Path) -> Result<()> {
+    let next = data_dir.join(NEXT_KEY_FILE);
+    std::fs::remove_file(&next).with_context(|| format!("cannot remove `{}`", next.display()))
+}
+
+/// Puts the prepared key in the place of the other, durably.
+pub fn replace(data_dir: &Path) -> Result<()> {
+    let (own, next) = (data_dir.join(MASTER_KEY_FILE), data_dir.join(NEXT_KEY_FILE));
+    std::fs::rename(&next, &own)
+        .and_then(|()| sync_directory(&own))
+        .with_context(|| format!("cannot rename `{}` to `{}`", next.display(), own.display()))
+}
+
+/// The vault of a database that is only looked at, if there is a master key for it. With `only_given` the data
+/// directory is not looked into. No file is changed.
+pub fn look(data_dir: &Path, keys: &KeyArgs, only_given: bool, archive: &Archive) -> Result<Option<Vault>> {
+    let source = match keys.source()? {
+        None if only_given => return Ok(None),
+        None => KeySource::DataDirectory,
+        Some(source) => source,
+    };
+    if let KeySource::DataDirectory = source {
+        let files = [MASTER_KEY_FILE, NEXT_KEY_FILE].map(|name| data_dir.join(name));
+        let mut first = None;
+        for path in files.iter().filter(|path| path.exists()) {
+            let vault = MasterKey::read(path)?.vault()?;
+            let fits =
+                !archive.current() || archive.read(|snapshot| master::fit(snapshot, &vault))? != Fit::Other;
+            if fits {
+                return Ok(Some(vault));
+            }
+            first.get_or_insert(vault);
+        }
+        return Ok(first);
+    }
+    let key = source.elsewhere()?.with_context(|| format!("there is no {}", source.shown(data_dir)))?;
+    key.vault().map(Some)
 }
 
 /// Writes the root key where only its owner can read it; answers where.
-pub fn write_root_key(data_dir: &Path, key: &RootKey) -> anyhow::Result<PathBuf> {
+pub fn write_root_key(data_dir: &Path, key: &RootKey) -> Result<PathBuf> {
     let path = data_dir.join(ROOT_KEY_FILE);
     let text = Zeroizing::new(format!(
         "ALIBABA_CLOUD_ACCOUNT_ID={}\nALIBABA_CLOUD_ACCESS_KEY_ID={}\nALIBABA_CLOUD_ACCESS_KEY_SECRET={}\n",
@@ -58,35 +304,106 @@ pub fn write_root_key(data_dir: &Path, key: &RootKey) -> anyhow::Result<PathBuf>
     Ok(path)
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_owner_only(path: &Path, text: &str) -> anyhow::Result<()> {
-    let part = path.with_extension("part");
+/// Writes a file that only its owner can read, whole or not at all, and durably.
+fn write_owner_only(path: &Path, text: &str) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
     let failed = || format!("cannot write `{}`", path.display());
-    if part.exists() {
-        std::fs::remove_file(&part).with_context(failed)?;
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(failed),
+        _ => {}
     }
     let mut file: File =
         OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&part).with_context(failed)?;
     file.write_all(text.as_bytes()).with_context(failed)?;
     file.sync_all().with_context(failed)?;
-    std::fs::rename(&part, path).with_context(failed)
+    std::fs::rename(&part, path).with_context(failed)?;
+    sync_directory(path).with_context(failed)
+}
+
+/// Makes the name of a file durable.
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tongguan_store::Options;
+
     use super::*;
+
+    fn seal_something(store: &Store, key: &MasterKey) {
+        master::remember(store, &key.vault().unwrap(), 1).unwrap();
+    }
 
     #[test]
     fn the_master_key_is_made_once_and_kept_from_others() {
         let directory = tempfile::tempdir().unwrap();
-        let sealed = vault(directory.path(), None, true).unwrap().seal("x", b"secret").unwrap();
-        let again = vault(directory.path(), None, false).unwrap();
-        assert_eq!(again.open("x", &sealed).unwrap().as_slice(), b"secret");
-        let path = directory.path().join(MASTER_KEY_FILE);
+        let data = directory.path();
+        let store = Store::open(data, &Options::default()).unwrap();
+        let source = KeySource::DataDirectory;
+        let key = open(data, &source, &store).unwrap();
+        seal_something(&store, &key);
+        let path = data.join(MASTER_KEY_FILE);
+        assert!(open(data, &source, &store).unwrap().is(&key));
+        assert!(open(data, &KeySource::File(path.clone()), &store).unwrap().is(&key));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, OWNER_ONLY);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(vault(directory.path(), None, false).is_err());
+        assert!(open(data, &source, &store).unwrap_err().to_string().contains("chmod 600"));
         std::fs::remove_file(&path).unwrap();
-        assert!(vault(directory.path(), None, false).unwrap_err().to_string().contains("missing"));
+        assert!(format!("{:#}", open(data, &source, &store).unwrap_err()).contains("missing"));
+        assert!(!path.exists());
+        let other = KeySource::Given(MasterKey::generate().unwrap());
+        assert!(format!("{:#}", open(data, &other, &store).unwrap_err()).contains("not the master key"));
+    }
+
+    #[test]
+    fn a_rotation_cut_short_is_ended_or_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        let store = Store::open(data, &Options::default()).unwrap();
+        let source = KeySource::DataDirectory;
+        let (old, new) = (open(data, &source, &store).unwrap(), MasterKey::generate().unwrap());
+        seal_something(&store, &old);
+        prepare(data, &new).unwrap();
+        assert!(open(data, &source, &store).unwrap().is(&old));
+        assert!(!data.join(NEXT_KEY_FILE).exists());
+
+        prepare(data, &new).unwrap();
+        master::reseal(&store, old.vault().unwrap(), new.vault().unwrap(), 1).unwrap();
+        assert!(open(data, &source, &store).unwrap().is(&new));
+        assert!(!data.join(NEXT_KEY_FILE).exists());
+        assert!(open(data, &source, &store).unwrap().is(&new));
+
+        // Neither fits: both stay.
+        for name in [MASTER_KEY_FILE, NEXT_KEY_FILE] {
+            write_owner_only(&data.join(name), &MasterKey::generate().unwrap().text()).unwrap();
+        }
+        assert!(open(data, &source, &store).is_err());
+        assert!(data.join(MASTER_KEY_FILE).exists() && data.join(NEXT_KEY_FILE).exists());
+    }
+
+    #[test]
+    fn a_key_is_hex_and_prints_nothing() {
+        let text = "0123456789abcdef".repeat(4);
+        let key = MasterKey::parse(&format!(" {text}\n"), "x").unwrap();
+        assert_eq!(*key.text(), format!("{text}\n"));
+        for shown in [format!("{key:?}"), format!("{:?}", KeySource::Given(key))] {
+            assert!(!shown.contains("0123") && shown.contains("***"), "{shown}");
+        }
+        for wrong in ["", &text[1..], &text.replace('0', "z"), &format!("{text}00")] {
+            let said = MasterKey::parse(wrong, "the file").unwrap_err().to_string();
+            assert_eq!(said, "the file does not hold 64 hex digits");
+        }
+        let file = Some(PathBuf::from("f"));
+        assert!(one_source(file.clone(), Some(vec!["c".into()]), None).is_err());
+        assert!(one_source(None, Some(Vec::new()), None).is_err());
+        assert!(matches!(one_source(file, None, None), Ok(Some(KeySource::File(_)))));
     }
 }

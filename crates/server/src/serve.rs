@@ -16,19 +16,20 @@ use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
-use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_store::{DATABASE_FILE, Moment, NonceLog, Options, Store, Verdict};
+use tongguan_service::{Service, audit, master};
+use tongguan_store::{Moment, NonceLog, Options, Store, StoreError, Verdict};
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
-use crate::{admin, control, exit, http, secrets};
+use crate::{admin, control, exit, http, permissions, secrets};
 
 /// A service that runs.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub struct Running {
     pub endpoint: String,
     /// Where the admin listener is, as a URL.
     pub admin: Option<String>,
-    /// What a person at first start is shown.
-    pub welcome: Option<String>,
+    /// What a person at first start is shown: the new key.
+    pub welcome: Option<Secret>,
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
@@ -82,6 +83,7 @@ impl Running {
 pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = Config::load(args).context(exit::Configuration)?;
     start_log(config.log_json)?;
+    keep_memory_to_ourselves();
     let mut signals = Signals::new()?;
     let running = start(config).await?;
     say_where(&running);
@@ -100,9 +102,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
 /// read the line it was waiting for may have gone.
 fn say_where(running: &Running) {
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     if let Some(welcome) = &running.welcome {
-        text.push_str(welcome);
+        text.push_str(welcome.expose());
         text.push('\n');
     }
     text.push_str(&format!("listening on {}\n", running.endpoint));
@@ -134,7 +136,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     });
     let (stop, stopped) = watch::channel(Stop::No);
     let engine = tokio::spawn(keep_running(Arc::clone(&service)));
-    let housekeeper = tokio::spawn(forget_old_tokens(Arc::clone(&service)));
+    let housekeeper = tokio::spawn(keep_house(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
@@ -156,18 +158,28 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
-    welcome: Option<String>,
+    welcome: Option<Secret>,
 }
 
 /// Opens what is durable and builds the service on it.
 fn assemble(config: &Config) -> anyhow::Result<Parts> {
-    let new = !config.data_dir.join(DATABASE_FILE).exists();
+    permissions::tighten(&config.data_dir)?;
+    for file in [secrets::MASTER_KEY_FILE, secrets::NEXT_KEY_FILE, secrets::ROOT_KEY_FILE] {
+        let path = config.data_dir.join(file);
+        if path.exists() {
+            permissions::secret_file(&path)?;
+        }
+    }
     let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
-    let vault = secrets::vault(&config.data_dir, config.master_key_file.as_deref(), new)?;
     let clock = SystemClock;
     let now_ms = clock.now_ms();
+    let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
+    master::remember(&store, &vault, now_ms)?;
+    for finding in audit::seal(&store, &vault, now_ms)? {
+        tracing::error!(%finding, "the audit record was tampered with; it is not sealed: run `tongguan check`");
+    }
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
     let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
@@ -191,7 +203,7 @@ fn keys(
     store: &Store,
     vault: &Vault,
     now_ms: i64,
-) -> anyhow::Result<(Keyring, Option<String>)> {
+) -> anyhow::Result<(Keyring, Option<Secret>)> {
     let mut keyring = Keyring::default();
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
@@ -233,15 +245,15 @@ fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Re
     Ok(())
 }
 
-fn greeting(key: &RootKey, path: &std::path::Path) -> String {
-    format!(
+fn greeting(key: &RootKey, path: &std::path::Path) -> Secret {
+    Secret::from(format!(
         "A new account was made. Its secret is shown this once, and kept in {} (readable by you alone).\n\n  \
          account            {}\n  AccessKey ID       {}\n  AccessKey secret   {}\n",
         path.display(),
         key.account,
         key.id,
         key.secret.expose()
-    )
+    ))
 }
 
 /// A key of the configuration file.
@@ -251,8 +263,11 @@ fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
     };
     let credential =
         match (&entry.access_key_secret, &entry.access_key_secret_file, &entry.rsa_public_key_file) {
-            (Some(secret), None, None) => Credential::Secret(Secret::from(secret.as_str())),
-            (None, Some(path), None) => Credential::Secret(Secret::from(read(path)?.trim())),
+            (Some(secret), None, None) => Credential::Secret(secret.0.clone()),
+            (None, Some(path), None) => {
+                permissions::secret_file(path)?;
+                Credential::Secret(Secret::from(Zeroizing::new(read(path)?).trim()))
+            }
             (None, None, Some(path)) => Credential::RsaPublicKey(RsaPublicKey::from_pem(&read(path)?)?),
             _ => bail!("give one of access_key_secret, access_key_secret_file and rsa_public_key_file"),
         };
@@ -313,34 +328,62 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Forgets ClientTokens and deletions of roles whose time is over, a few at a time.
-async fn forget_old_tokens(service: Arc<Service>) {
+/// Lets go what has had its time, once a minute and a few at a time: ClientTokens, audit records, deletions of roles,
+/// rates.
+async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-    const BATCH: u32 = 1_000;
     let context = service.context().clone();
-    let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
     loop {
         tokio::time::sleep(PAUSE).await;
         service.throttle().forget_rested();
-        loop {
-            let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
-            let expired =
-                context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(before_ms, BATCH)?))).await;
-            match expired {
-                Ok(count) if count == BATCH as usize => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "old client tokens were not removed");
-                    break;
-                }
-            }
+        if let Err(error) = forget_old_tokens(&context).await {
+            tracing::warn!(%error, "old client tokens were not removed");
         }
-        let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
-        let expired =
-            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?)));
-        if let Err(error) = expired.await {
+        if let Err(error) = forget_old_audit_records(&context).await {
+            tracing::warn!(%error, "old audit records were not removed");
+        }
+        if let Err(error) = forget_old_deletions(&context).await {
             tracing::warn!(%error, "old deletions of roles were not removed");
         }
+    }
+}
+
+async fn forget_old_tokens(context: &Context) -> Result<(), StoreError> {
+    const BATCH: u32 = 1_000;
+    let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
+    loop {
+        let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
+        let expired =
+            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(before_ms, BATCH)?))).await?;
+        if expired < BATCH as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn forget_old_deletions(context: &Context) -> Result<(), StoreError> {
+    const BATCH: u32 = 1_000;
+    let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
+    context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?))).await?;
+    Ok(())
+}
+
+async fn forget_old_audit_records(context: &Context) -> Result<(), StoreError> {
+    const BATCH: u32 = 4_096;
+    let days = i64::try_from(context.settings.quotas.audit_days).unwrap_or(i64::MAX);
+    if days == 0 {
+        return Ok(());
+    }
+    let before_ms = context.clock.now_ms().saturating_sub(days.saturating_mul(86_400_000));
+    while context.store.trim_audit(before_ms, BATCH).await? == BATCH as usize {}
+    Ok(())
+}
+
+/// No core dump, and nobody but root attaches a debugger or reads our environment and memory: keys are in them.
+fn keep_memory_to_ourselves() {
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        warn!(%error, "core dumps cannot be turned off");
     }
 }
 

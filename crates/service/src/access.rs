@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 use tongguan_model::policy::{AccessRequest, ConditionKeys, Decision, PolicySet};
 use tongguan_model::principal::{Identity, Principal};
+use tongguan_model::region;
 use tongguan_store::StoreError;
 
 use crate::args::Args;
@@ -221,7 +222,7 @@ fn arn(
 ) -> Result<String, StoreError> {
     if operation.action == "AssumeRole" {
         // The role may be another account's: the ARN is a parameter, and refused later if it is none.
-        return Ok(args.raw("RoleArn").unwrap_or("*").to_owned());
+        return Ok(cut(args.raw("RoleArn").unwrap_or("*")).to_owned());
     }
     let mut arn = String::with_capacity(96);
     let mut rest = template;
@@ -238,7 +239,7 @@ fn arn(
             "accountId" => arn.push_str(principal.account.as_str()),
             "RegionId" => arn.push_str(&region(context, after, principal, args)?),
             parameter => arn.push_str(match (args.raw(parameter), &principal.identity) {
-                (Some(value), _) if !value.is_empty() => value,
+                (Some(value), _) if !value.is_empty() => cut(value),
                 // Calls about one's own keys name nobody.
                 (_, Identity::User { name, .. }) if parameter == "UserName" => name,
                 _ => "*",
@@ -250,6 +251,12 @@ fn arn(
     Ok(arn)
 }
 
+/// A value as it stands in an ARN. No name is so long; whoever sends more of it wants patterns to work hard.
+fn cut(value: &str) -> &str {
+    const LONGEST: usize = 256;
+    value.get(..LONGEST).unwrap_or(if value.len() > LONGEST { "*" } else { value })
+}
+
 /// The region in an ARN. A resource that the call names lies where it lies, whatever region the call says: else
 /// a Deny for one region could be passed by naming none, or another.
 fn region(
@@ -258,7 +265,8 @@ fn region(
     principal: &Principal,
     args: &Args<'_>,
 ) -> Result<String, StoreError> {
-    let named = args.raw("RegionId").filter(|region| !region.is_empty());
+    // What is no region is refused later; it must not stand in an ARN, where it could look like several parts.
+    let named = args.raw("RegionId").and_then(region::find).map(|region| region.id);
     let slot = rest.split_once('{').and_then(|(_, rest)| rest.strip_prefix("accountId}"));
     let slot = slot.and_then(|rest| rest.split_once('{')).and_then(|(_, rest)| rest.strip_suffix('}'));
     let kms = args.operation().product == Product::Kms;

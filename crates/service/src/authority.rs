@@ -101,6 +101,11 @@ impl Authority {
         self.epoch(account).fetch_add(1, Ordering::Release);
     }
 
+    /// Whether the configuration gives the account a user of this name.
+    pub(crate) fn configures_user(&self, account: &AccountId, name: &str) -> bool {
+        self.fixed.has_user(account, name)
+    }
+
     /// What makes and opens security tokens.
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.tokens

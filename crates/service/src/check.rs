@@ -5,10 +5,14 @@
 
 use tongguan_model::certificate::Certificate;
 use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};
-use tongguan_store::{Archive, Finding, StoreError};
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, SealedKind, StoreError};
 
 use crate::vault::Vault;
-use crate::{keyring, operations};
+use crate::{audit, master, operations};
+
+/// The records are not sealed.
+const NO_KEY: &str = "there is no seal and no key for it: they were removed, or no service of this release has \
+                      served this database yet";
 
 /// What one rule came to.
 #[derive(Debug)]
@@ -24,6 +28,18 @@ pub struct Verdict {
 /// # Errors
 /// The database cannot be read at all.
 pub fn everything(archive: &Archive, vault: Option<&Vault>) -> Result<Vec<Verdict>, StoreError> {
+    everything_and(archive, vault, &[])
+}
+
+/// [`everything`], and that the chain of audit records still holds `heads`, which were kept elsewhere.
+///
+/// # Errors
+/// The database cannot be read at all.
+pub fn everything_and(
+    archive: &Archive,
+    vault: Option<&Vault>,
+    heads: &[AuditLink],
+) -> Result<Vec<Verdict>, StoreError> {
     let structure = archive.structure()?;
     let whole = structure.is_empty();
     let mut verdicts =
@@ -43,17 +59,59 @@ pub fn everything(archive: &Archive, vault: Option<&Vault>) -> Result<Vec<Verdic
     };
     verdicts.push(Verdict { rule, findings });
     if let Some(vault) = vault {
-        verdicts.push(access_keys(archive, vault)?);
+        verdicts.push(sealed_values(archive, vault)?);
     }
+    verdicts.push(audit_record(archive, vault, heads)?);
     Ok(verdicts)
 }
 
-fn access_keys(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
-    let rule = "every access key opens";
-    let keys = archive.read(|snapshot| snapshot.access_keys())?;
-    let broken =
-        keys.iter().filter(|key| vault.open(&keyring::purpose(&key.id), &key.sealed_secret).is_err());
-    Ok(Verdict { rule, findings: broken.map(|key| Finding { rule, what: key.id.clone() }).collect() })
+fn audit_record(
+    archive: &Archive,
+    vault: Option<&Vault>,
+    heads: &[AuditLink],
+) -> Result<Verdict, StoreError> {
+    let sealed = archive.read(|snapshot| snapshot.audit_key())?;
+    let key = vault.map(|vault| sealed.map(|sealed| vault.open(audit::PURPOSE, &sealed)).transpose());
+    let (key, wrong) = match key {
+        None => (None, None),
+        Some(Ok(key)) => (key, None),
+        Some(Err(_)) => (None, Some("the key of the seal does not open")),
+    };
+    let mut findings = match archive.audit(key.as_ref().map(|key| key.as_slice()), heads) {
+        Ok(verdict) => {
+            // A database without records was made and never served.
+            let any = verdict.records + verdict.before > 0 || verdict.chain.head.seq > 0;
+            let lost = vault.is_some() && key.is_none() && wrong.is_none() && any;
+            let lost = lost.then(|| Finding { rule: AUDIT_RULE, what: NO_KEY.into() });
+            verdict.findings.into_iter().chain(lost).collect()
+        }
+        Err(StoreError::Damaged(what)) => vec![Finding { rule: AUDIT_RULE, what }],
+        Err(error) => return Err(error),
+    };
+    findings.extend(wrong.map(|what| Finding { rule: AUDIT_RULE, what: what.into() }));
+    let rule = if vault.is_some() {
+        AUDIT_RULE
+    } else {
+        "no audit record was changed, removed or put in (seal not checked: no master key)"
+    };
+    Ok(Verdict { rule, findings })
+}
+
+fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
+    let rule = "every access key and service key opens";
+    let mut findings = Vec::new();
+    archive.read(|snapshot| {
+        snapshot.each_sealed(|kind, id, sealed| {
+            // Those of certificates were opened and compared with the certificates.
+            let closed =
+                kind != SealedKind::Certificate && vault.open(&master::purpose(kind, id), sealed).is_err();
+            if closed {
+                findings.push(Finding { rule, what: master::named(kind, id) });
+            }
+            true
+        })
+    })?;
+    Ok(Verdict { rule, findings })
 }
 
 /// What is wrong with a certificate's row.

@@ -42,6 +42,15 @@ impl Keyring {
         self.keys.get(id)
     }
 
+    /// Whether a key belongs to the account's user of this name; case makes no difference.
+    #[must_use]
+    pub fn has_user(&self, account: &AccountId, user: &str) -> bool {
+        self.keys.values().any(|key| {
+            key.principal.account == *account
+                && matches!(&key.principal.identity, Identity::User { name, .. } if name.eq_ignore_ascii_case(user))
+        })
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

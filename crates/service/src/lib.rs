@@ -11,6 +11,7 @@
 pub mod access;
 pub mod accounts;
 pub mod args;
+pub mod audit;
 pub mod authority;
 pub mod call;
 pub mod catalogue;
@@ -19,6 +20,7 @@ pub mod context;
 pub mod engine;
 pub mod gate;
 pub mod keyring;
+pub mod master;
 pub mod operation;
 pub mod operations;
 mod service;

@@ -102,7 +102,7 @@ impl Tokens {
     pub fn open(store: &Store, vault: &Vault, now_ms: i64) -> Result<Self, KeyringError> {
         let purpose = format!("service-key:{KEY_NAME}");
         let sealed = |source| KeyringError::Sealed { id: KEY_NAME.to_owned(), source };
-        if let Some(found) = store.read(|snapshot| snapshot.service_key(KEY_NAME))? {
+        if let Some(found) = store.read(|snapshot| snapshot.sealed_service_key(KEY_NAME))? {
             let key = vault.open(&purpose, &found).map_err(sealed)?;
             let key = <&[u8; MASTER_KEY_BYTES]>::try_from(key.as_slice()).map_err(|_| sealed(SealError))?;
             return Self::new(key).map_err(sealed);
@@ -110,7 +110,7 @@ impl Tokens {
         let key = Zeroizing::new(random::<MASTER_KEY_BYTES>());
         let value = vault.seal(&purpose, key.as_slice()).map_err(sealed)?;
         store.write_blocking(move |tx| {
-            tx.put_service_key(KEY_NAME, &value, now_ms)?;
+            tx.put_sealed_service_key(KEY_NAME, &value, now_ms)?;
             Ok(Verdict::Keep(()))
         })?;
         Self::new(&key).map_err(sealed)

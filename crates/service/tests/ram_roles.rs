@@ -177,6 +177,11 @@ async fn roles_are_refused_for_what_is_wrong_with_them() {
     let nothing = trust(&format!("acs:ram::{ACCOUNT}:role/ghost"));
     refused(&create("a", &nothing, &[]).await, 400, "MalformedPolicyDocument");
 
+    // One that only the configuration knows is there, but not as a role.
+    let configured = trust(&format!("acs:ram::{ACCOUNT}:role/observer"));
+    refused(&create("a", &configured, &[]).await, 400, "MalformedPolicyDocument");
+    create("a", &configured.replace("role/", "user/"), &[]).await.ok();
+    ram(&rig, "DeleteRole", &[("RoleName", "a")]).await.ok();
     ram(&rig, "CreateUser", &[("UserName", "Ghost")]).await.ok();
     create("a", &nobody, &[]).await.ok();
     create("b", &trust(&format!("acs:ram::{STRANGER}:user/ghost")), &[]).await.ok();
@@ -846,5 +851,28 @@ async fn a_deletion_goes_on_after_a_restart() {
     engine.step(&task).await.unwrap();
     assert_eq!(status(&rig, &task).await["Status"], "SUCCEEDED");
     assert!(listed(&rig, "root").await.is_empty());
+    sound(&rig);
+}
+
+/// Asking again and again for what fails does not fill the disk: old tasks are forgotten early.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_has_a_bounded_number_of_remembered_deletions() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("NationalStandard").await;
+    let certificate = rig.certificate("EC_SM2").await;
+    rig.bind(&gateway, &certificate, "Signature").await.ok();
+    rig.settle().await;
+    let mut tasks = Vec::new();
+    for _ in 0..103 {
+        rig.advance(1);
+        let task = deletion(&rig).await;
+        rig.service.engine().step(&task).await.unwrap();
+        tasks.push(task);
+    }
+    let action = "GetServiceLinkedRoleDeletionStatus";
+    for (place, task) in tasks.iter().enumerate() {
+        let reply = manager(&rig, action, &[("DeletionTaskId", task)]).await;
+        assert_eq!(reply.status, if place < 3 { 404 } else { 200 }, "{place}");
+    }
     sound(&rig);
 }

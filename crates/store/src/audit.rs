@@ -1,11 +1,12 @@
 //! The audit record: who did what, on what, with which result. Never a secret.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
-use crate::{StoreError, Tx};
+use crate::chain::{RECORD_COLUMNS, record};
+use crate::{Snapshot, StoreError};
 
 /// One call, granted or refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,43 +35,52 @@ pub struct AuditRecord {
     pub code: Option<String>,
 }
 
-impl Tx<'_> {
-    /// Appends a record.
+impl Snapshot<'_> {
+    /// Shows the records from the newest to the oldest, with their numbers, until `look` has seen enough.
     ///
     /// # Errors
     /// A database error.
-    pub fn audit(&self, record: &AuditRecord) -> Result<(), StoreError> {
-        self.connection()
-            .prepare_cached(
-                "INSERT INTO audit (time_ms, request_id, account, principal, access_key, source, product, action, \
-                 resource, status, code) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?
-            .execute(params![
-                record.time_ms,
-                record.request_id,
-                record.account,
-                record.principal,
-                record.access_key,
-                record.source,
-                record.product,
-                record.action,
-                record.resource,
-                record.status,
-                record.code
-            ])?;
-        Ok(())
+    pub fn audit_newest(
+        &self,
+        look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.audit_walk(
+            &format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq DESC"),
+            i64::MIN,
+            look,
+        )
     }
 
-    /// Removes the oldest records beyond the newest `keep`, at most `batch` of them.
-    pub(crate) fn trim_audit(&self, keep: u64, batch: u32) -> Result<usize, StoreError> {
-        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-        let removed = self
-            .connection()
-            .prepare_cached(
-                "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit \
-                 WHERE seq <= (SELECT coalesce(max(seq), 0) FROM audit) - ?1 ORDER BY seq LIMIT ?2)",
-            )?
-            .execute(params![keep, batch])?;
-        Ok(removed)
+    /// Shows the records after number `after`, in their order, until `look` has seen enough.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn audit_after(
+        &self,
+        after: i64,
+        look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.audit_walk(
+            &format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq"),
+            after,
+            look,
+        )
+    }
+
+    fn audit_walk(
+        &self,
+        sql: &str,
+        after: i64,
+        mut look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query([after])?;
+        while let Some(row) = rows.next()? {
+            let (seq, record) = record(row)?;
+            if look(seq, record).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -12,8 +12,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tongguan_model::certificate::Certificate;
 
+use crate::chain::{self, AUDIT_RULE, AuditChain, AuditLink, AuditVerdict};
+use crate::journal::Left;
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
-use crate::{DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, schema};
+use crate::{
+    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema,
+};
 
 /// Of an object that is there and should not be.
 const UNKNOWN: &str = "is unknown or changed";
@@ -127,6 +131,12 @@ const RELATIONS: &[(&str, &str)] = &[
          AND id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged')",
     ),
     (
+        "a name is looked up in lower case",
+        "SELECT account || ' ' || name FROM (SELECT account, name, folded FROM ram_user UNION ALL \
+         SELECT account, name, folded FROM ram_group UNION ALL SELECT account, name, folded FROM ram_role UNION ALL \
+         SELECT account, name, folded FROM ram_policy) WHERE folded <> lower(name)",
+    ),
+    (
         "a member and its group are of one account",
         "SELECT u.name || ' ' || g.name FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
          JOIN ram_group g ON g.seq = m.ram_group WHERE u.account <> g.account",
@@ -156,19 +166,18 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
          SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
-         SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
-         SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
+    ("the chain of audit records has its ends", "SELECT count(*) FROM audit_chain HAVING count(*) <> 1"),
     ("the store knows itself", "SELECT count(*) FROM store HAVING count(*) <> 1"),
 ];
 
 /// Reads a row as the service would, and answers whether that can be done.
-type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
+pub(crate) type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
 
 /// A database opened for looking.
 #[derive(Debug)]
@@ -260,7 +269,45 @@ impl Archive {
             .map_err(classified)
     }
 
-    /// Reads every gateway, VPC, vSwitch and certificate once, as the service would. Certificates are
+    /// Looks at every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
+    ///
+    /// # Errors
+    /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
+    pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
+        chain::verify(&self.connection, key, heads).map_err(classified)
+    }
+
+    /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
+    /// next start. While a service runs there may be some of the last tenth of a second.
+    ///
+    /// # Errors
+    /// The journal or the database cannot be read.
+    pub fn journal_left(&self, directory: &Path) -> Result<Vec<AuditRecord>, StoreError> {
+        let moved = schema::journalled(&self.connection)?;
+        let left = Left::read(directory, moved).map_err(|source| StoreError::File {
+            what: "cannot read the audit journal in",
+            path: directory.to_path_buf(),
+            source,
+        })?;
+        Ok(left.records)
+    }
+
+    /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// What the question gives.
+    pub fn read_now<T>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // A transaction takes its state with its first question.
+        self.connection.execute_batch("COMMIT; BEGIN")?;
+        let answer = self.read(question);
+        self.connection.execute_batch("COMMIT; BEGIN")?;
+        answer
+    }
+
+    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would. Certificates are
     /// given to `look` with their sealed private key; it answers what it finds wrong.
     ///
     /// # Errors
@@ -277,7 +324,7 @@ impl Archive {
             ("vswitch", VSWITCH_COLUMNS, |row| query::vswitch(row).map(drop)),
             ("binding", query::BINDING_COLUMNS, |row| query::binding(row).map(drop)),
         ];
-        for (table, columns, read) in tables {
+        for (table, columns, read) in tables.into_iter().chain(ram::READ) {
             let mut statement =
                 self.connection.prepare(&format!("SELECT {columns} FROM {table} ORDER BY seq"))?;
             let mut rows = statement.query([])?;
@@ -364,6 +411,12 @@ pub(crate) fn at_start(connection: &Connection, whole: bool) -> Result<Option<Fi
     let mut findings = schema_objects(connection)?;
     // An index or a view that an operator has added does no harm.
     findings.retain(|finding| !finding.what.ends_with(UNKNOWN));
+    if findings.is_empty()
+        && let Err(error) = AuditChain::read(connection)
+    {
+        let StoreError::Damaged(what) = error else { return Err(error) };
+        findings.push(Finding { rule: AUDIT_RULE, what });
+    }
     if findings.is_empty() && whole {
         findings = pages(connection, "quick_check")?;
     }

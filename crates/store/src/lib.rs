@@ -13,6 +13,7 @@
 
 mod account;
 mod audit;
+mod chain;
 mod health;
 mod inspect;
 mod journal;
@@ -23,7 +24,7 @@ mod query;
 mod ram;
 mod reader;
 mod schema;
-mod service_key;
+mod sealed;
 mod write;
 mod writer;
 
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 pub use account::AccountRow;
 pub use audit::AuditRecord;
+pub use chain::{AUDIT_RULE, AuditChain, AuditLink, AuditVerdict, NewAuditKey, NoLink};
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
@@ -49,9 +51,12 @@ pub use ram::{
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
     UserRow, Via,
 };
+pub use sealed::SealedKind;
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
 
+use aws_lc_rs::hmac;
+use chain::Retention;
 use health::Condition;
 use journal::{Journal, Left};
 use mark::Mark;
@@ -67,6 +72,9 @@ pub(crate) const BUSY_TIME: std::time::Duration = std::time::Duration::from_secs
 pub const DATABASE_FILE: &str = "tongguan.db";
 /// Name of the file whose lock keeps a second process out.
 pub const LOCK_FILE: &str = "tongguan.lock";
+
+/// Folder of the audit journal inside a data directory.
+const AUDIT_FOLDER: &str = "audit";
 
 /// Bytes of a database whose every page is checked at each start: about a tenth of a second of work. A
 /// larger one is left to `tongguan check`.
@@ -211,12 +219,14 @@ impl Store {
     /// [`StoreError::InUse`] if another process has it, [`StoreError::NewerSchema`] if a newer release
     /// wrote it, and file or database errors.
     pub fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
-        let mut owner_only = std::fs::DirBuilder::new();
-        owner_only.recursive(true).mode(0o700).create(directory).map_err(|source| StoreError::File {
-            what: "cannot make data directory",
-            path: directory.to_path_buf(),
-            source,
-        })?;
+        // The journal's folder as well, for its owner alone whatever the umask.
+        for folder in [directory, &directory.join(AUDIT_FOLDER)] {
+            make_folder(folder).map_err(|source| StoreError::File {
+                what: "cannot make data directory",
+                path: folder.to_path_buf(),
+                source,
+            })?;
+        }
         let lock = lock(directory)?;
         Self::open_locked(directory, options, lock).map_err(inspect::classified)
     }
@@ -224,6 +234,7 @@ impl Store {
     fn open_locked(directory: &Path, options: &Options, lock: File) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE_FILE);
         look_before_opening(directory, &path)?;
+        make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
         schema::migrate(&mut connection)?;
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
@@ -322,11 +333,106 @@ impl Store {
         self.inner.writer.audit_written(number)
     }
 
+    /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
+    /// the database; keeps it if it is `new`. Looks at the newest records and at the last seal first; if something
+    /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn seal_audit(&self, key: &[u8], new: Option<NewAuditKey>) -> Result<Vec<Finding>, StoreError> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let findings = self.read(|snapshot| snapshot.recent_audit(&key, new.is_some()))?;
+        if !findings.is_empty() {
+            self.inner.writer.seal_with(None);
+            return Ok(findings);
+        }
+        self.inner.writer.seal_with(Some(key));
+        // Every group that keeps something seals: the key is there from the first seal on.
+        self.write_blocking(move |tx| {
+            new.iter().try_for_each(|new| tx.put_audit_key(new))?;
+            Ok(Verdict::Keep(()))
+        })?;
+        Ok(findings)
+    }
+
+    /// Begins the chain of audit records anew, whatever is wrong with it, with `record` as the first: the records
+    /// that are there stay and are no longer part of it. To be called instead of [`Store::seal_audit`].
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn begin_audit_anew(
+        &self,
+        key: &[u8],
+        new: Option<NewAuditKey>,
+        record: AuditRecord,
+    ) -> Result<(), StoreError> {
+        self.inner.writer.seal_with(Some(hmac::Key::new(hmac::HMAC_SHA256, key)));
+        self.write_blocking(move |tx| {
+            new.iter().try_for_each(|new| tx.put_audit_key(new))?;
+            tx.begin_audit_anew()?;
+            tx.audit(&record)?;
+            Ok(Verdict::Keep(()))
+        })
+    }
+
+    /// Removes the oldest audit records from before a moment, UNIX milliseconds, at most `batch` of them;
+    /// answers how many.
+    ///
+    /// # Errors
+    /// A database error (nothing was removed).
+    pub async fn trim_audit(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
+        let may_move = self.inner.writer.seals();
+        let retention = Retention { keep: u64::MAX, before_ms, batch };
+        let removed = self.write(move |tx| {
+            let removed = tx.trim_audit(retention, may_move)?;
+            Ok(if removed > 0 { Verdict::Keep(removed) } else { Verdict::Discard(removed) })
+        });
+        removed.await
+    }
+
+    /// Writes the whole database anew and empties its log, so that nothing that was replaced is left in its
+    /// files, and ends the store.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another handle of the store is held, and database errors; nothing is lost then.
+    pub fn compact(self) -> Result<(), StoreError> {
+        let path = self.inner.path.clone();
+        let directory = path.parent().unwrap_or(&path).to_path_buf();
+        let Some(inner) = Arc::into_inner(self.inner) else {
+            return Err(StoreError::InUse { directory, process: Some(std::process::id()) });
+        };
+        let Inner { readers, writer, _lock: lock, .. } = inner;
+        drop(writer);
+        drop(readers);
+        let connection = connect(&path, 4_096)?;
+        // Freed pages are overwritten as well, should the file not be cut at its end.
+        connection.execute_batch("PRAGMA secure_delete = ON; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        drop(connection);
+        drop(lock);
+        Ok(())
+    }
+
     /// What the writer has done since it started.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
         self.inner.writer.stats()
     }
+}
+
+/// Makes a folder, and those that it is in, for their owner alone; one that is there is left as it is.
+pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the database's file for its owner alone, if there is none: SQLite would leave that to the umask. Its
+/// log gets the same mode.
+fn make_owner_only(path: &Path) -> Result<(), StoreError> {
+    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    made.map(drop).map_err(|source| StoreError::File {
+        what: "cannot make database",
+        path: path.to_path_buf(),
+        source,
+    })
 }
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
@@ -403,9 +509,7 @@ fn take_up_journal(directory: &Path, connection: &mut Connection) -> Result<(u64
     let left = Left::read(directory, schema::journalled(connection)?).map_err(failed)?;
     let tx = connection.transaction()?;
     let writing = Tx::new(&tx);
-    for record in &left.records {
-        writing.audit(record)?;
-    }
+    writing.audit_all(&left.records)?;
     writing.count_group(groups, left.last)?;
     tx.commit()?;
     let last = left.last;

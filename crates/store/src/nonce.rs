@@ -161,7 +161,7 @@ impl NonceLog {
             let path = directory.to_path_buf();
             move |source| StoreError::File { what, path, source }
         };
-        std::fs::create_dir_all(directory).map_err(failed("cannot make nonce directory"))?;
+        crate::make_folder(directory).map_err(failed("cannot make nonce directory"))?;
         let before = Mark::read(directory);
         let mut loaded = Loaded::new(before.forgotten);
         let mut closed = Vec::new();
@@ -192,7 +192,7 @@ impl NonceLog {
     /// # Errors
     /// File errors.
     pub fn forget(directory: &Path) -> Result<(), StoreError> {
-        let forgotten = std::fs::create_dir_all(directory).and_then(|()| {
+        let forgotten = crate::make_folder(directory).and_then(|()| {
             Mark { boot: "restored".into(), state: "open".into(), forgotten: i64::MIN }.write(directory)
         });
         forgotten.map_err(|source| StoreError::File {
@@ -470,7 +470,8 @@ impl Mark {
     fn write(&self, directory: &Path) -> std::io::Result<()> {
         let (path, part) = (directory.join(MARK_FILE), directory.join("nonces.part"));
         let boot = if self.boot.is_empty() { "unknown" } else { &self.boot };
-        std::fs::write(&part, format!("{boot} {} {}\n", self.state, self.forgotten))?;
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+        writeln!(file, "{boot} {} {}", self.state, self.forgotten)?;
         std::fs::rename(part, path)
     }
 }

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use fail::fail_point;
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
+use crate::chain::Retention;
 use crate::health::{Condition, Trouble};
 use crate::journal::{self, Journal};
 use crate::mark::Mark;
@@ -54,6 +56,8 @@ pub const COMMIT_BOUNDS_US: [u64; 12] =
 const QUEUE: usize = 65_536;
 /// Audit records written with one group.
 const AUDIT_PER_GROUP: usize = 1_024;
+/// Audit records removed at one time.
+const TRIMMED: u32 = 8_192;
 /// WAL pages after which the checkpointer is woken.
 const CHECKPOINT_PAGES: u64 = 2_000;
 /// WAL pages after which the writer itself waits for a full checkpoint, so that the log stays bounded.
@@ -115,7 +119,12 @@ pub(crate) struct Writer {
     condition: Arc<Condition>,
     /// Number of the last record that is in the journal.
     journalled: AtomicU64,
+    sealing: Arc<Sealing>,
 }
+
+/// The key that the chain of audit records is sealed with, once it is known; none if the chain was not
+/// whole when it became known.
+type Sealing = OnceLock<Option<hmac::Key>>;
 
 /// Audit records that are in the journal and not in the database.
 struct Backlog {
@@ -159,6 +168,7 @@ impl Writer {
             seen.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
+        let sealing = Arc::new(Sealing::new());
         let state = Loop {
             connection,
             readers,
@@ -173,12 +183,23 @@ impl Writer {
             groups,
             condition: Arc::clone(&condition),
             checkpoint_at: CHECKPOINT_HARD_PAGES,
+            sealing: Arc::clone(&sealing),
         };
         let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
         let thread = Some(thread);
         let journalled = AtomicU64::new(0);
-        Ok(Self { sender, thread, backlog, backlog_limit, counters, log_pages, condition, journalled })
+        Ok(Self {
+            sender,
+            thread,
+            backlog,
+            backlog_limit,
+            counters,
+            log_pages,
+            condition,
+            journalled,
+            sealing,
+        })
     }
 
     pub(crate) fn submit<T, F>(
@@ -231,6 +252,17 @@ impl Writer {
                 Err(self.condition.note(trouble))
             }
         }
+    }
+
+    /// Seals the audit records of every group from now on; without a key it is known that they are not sealed.
+    pub(crate) fn seal_with(&self, key: Option<hmac::Key>) {
+        // The first word counts.
+        let _ = self.sealing.set(key);
+    }
+
+    /// Whether it is known how audit records are sealed.
+    pub(crate) fn seals(&self) -> bool {
+        self.sealing.get().is_some()
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
@@ -291,6 +323,7 @@ struct Loop {
     condition: Arc<Condition>,
     /// Pages in the log at which the writer itself checkpoints next.
     checkpoint_at: u64,
+    sealing: Arc<Sealing>,
 }
 
 impl Loop {
@@ -469,8 +502,11 @@ impl Loop {
             }
             self.connection.prepare_cached("RELEASE change")?.execute([])?;
         }
-        for record in &audits.records {
-            tx.audit(record)?;
+        tx.audit_all(&audits.records)?;
+        if let Some(Some(key)) = self.sealing.get()
+            && (kept || !audits.records.is_empty())
+        {
+            tx.seal_audit(key)?;
         }
         Ok(kept)
     }
@@ -485,12 +521,25 @@ impl Loop {
         Ok(())
     }
 
+    /// Removes a batch of audit records beyond the newest that are to be kept.
+    fn trim_audit(&mut self) -> Result<(), StoreError> {
+        let retention = Retention { keep: self.options.audit_records, before_ms: i64::MIN, batch: TRIMMED };
+        let sealing = self.sealing.get();
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let tx = Tx::new(&transaction);
+        if tx.trim_audit(retention, sealing.is_some())? > 0
+            && let Some(Some(key)) = sealing
+        {
+            tx.seal_audit(key)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
     fn housekeep(&mut self, audits: usize) {
         self.since_trim += 1 + audits as u64;
         if self.since_trim > 4_096 {
             self.since_trim = 0;
-            let trimmed = Tx::new(&self.connection).trim_audit(self.options.audit_records, 8_192);
-            if let Err(error) = trimmed {
+            if let Err(error) = self.trim_audit() {
                 warn!(%error, "old audit records were not removed");
             }
         }

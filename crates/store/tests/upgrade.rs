@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tongguan_model::gateway::{BindingState, Status};
 use tongguan_model::id::AccountId;
-use tongguan_store::{DATABASE_FILE, GatewayFilter, Options, Store, StoreError};
+use tongguan_store::{DATABASE_FILE, GatewayFilter, Holder, Options, Store, StoreError};
 
 const ACCOUNT: &str = "1234567890123456";
 
@@ -50,7 +50,13 @@ fn everything_is_there(store: &Store) {
     assert!(token("AssociateVpnGatewayWithCertificate", "token-bind"));
     assert!(store.read(|snapshot| snapshot.has_access_keys()).unwrap());
     let role = |name| store.read(|snapshot| snapshot.role(&account, name)).unwrap();
-    assert!(role("AliyunServiceRoleForVPNCertificate").unwrap().service.is_some());
+    let role = role("AliyunServiceRoleForVPNCertificate").unwrap();
+    assert_eq!(role.service.as_deref(), Some("certificate.vpn.aliyuncs.com"));
+    assert!(role.trust.contains(r#"{"Service":["certificate.vpn.aliyuncs.com"]}"#));
+    let held = store.read(|snapshot| snapshot.attachments(Holder::Role(role.seq))).unwrap();
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].name, "AliyunServiceRolePolicyForVPNCertificate");
+    assert_eq!(store.read(|snapshot| snapshot.tally("ram_role", &account, "")).unwrap(), 1);
 }
 
 #[test]

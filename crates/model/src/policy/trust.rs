@@ -338,3 +338,56 @@ fn parse_principals(node: Node, at: &str) -> Result<Vec<Trusted>, PolicyError> {
     }
     Ok(principals)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Context;
+    use super::*;
+
+    const TWO: &str = r#"{"Version": "1", "Statement": [
+        {"Sid": "People", "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {
+            "Federated": "acs:ram::1:saml-provider/idp", "RAM": ["acs:ram:*:1:user/Bob", "acs:ram::2:role/ops"]},
+         "Condition": {"Bool": {"acs:MFAPresent": "true"}}},
+        {"Effect": "Deny", "Action": "sts:*", "Principal": {
+            "Service": ["ecs.aliyuncs.com", "vpn.aliyuncs.com"], "RAM": "acs:ram::3:root"}}]}"#;
+
+    #[test]
+    fn lists_whom_it_names() {
+        let policy = TrustPolicy::parse(TWO).unwrap();
+        let principals: Vec<String> = policy.principals().map(ToString::to_string).collect();
+        assert_eq!(principals, ["acs:ram::1:user/Bob", "acs:ram::2:role/ops", "acs:ram::3:root"]);
+        assert_eq!(policy.services().collect::<Vec<_>>(), ["ecs.aliyuncs.com", "vpn.aliyuncs.com"]);
+    }
+
+    #[test]
+    fn tells_why_a_role_is_not_assumed() {
+        let policy = TrustPolicy::parse(TWO).unwrap();
+        let context = Context::from_iter([("acs:MFAPresent", "false")]);
+        let explain = |account: &str, caller: TrustCaller<'_>| {
+            let request = TrustRequest { action: "sts:AssumeRole", account, caller, context: &context };
+            let explanation = policy.explain("the trust policy of role/r", &request);
+            assert_eq!(explanation.decision, policy.decide(&request));
+            explanation.to_string()
+        };
+        assert_eq!(
+            explain("1", TrustCaller::User("bob")),
+            "implicit deny: no statement applies\n\
+             - Statement[0] \"People\" (Allow) of the trust policy of role/r does not apply: \
+             the condition Bool of acs:MFAPresent lists true, the request has false\n\
+             - Statement[1] (Deny) of the trust policy of role/r does not apply: \
+             the caller is acs:ram::1:user/bob, \
+             Principal lists acs:ram::3:root, ecs.aliyuncs.com, vpn.aliyuncs.com"
+        );
+        assert!(explain("3", TrustCaller::Role("any")).starts_with(
+            "explicit deny: Statement[1] (Deny) of the trust policy of role/r applies: \
+             the action is sts:*, it is about acs:ram::3:root, and it has no condition\n"
+        ));
+    }
+
+    #[test]
+    fn is_as_long_as_a_policy_at_most() {
+        let long = format!("{TWO}{}", " ".repeat(TRUST_DOCUMENT_CHARS_MAX));
+        let refused = TrustPolicy::parse(&long).unwrap_err();
+        assert!(matches!(refused, PolicyError::TooLong { max: TRUST_DOCUMENT_CHARS_MAX, .. }));
+    }
+}

@@ -13,7 +13,7 @@ use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, serving
 
 use super::paint::harmless;
 use crate::control::{self, Outcome};
-use crate::secrets;
+use crate::secrets::{self, KeyArgs};
 
 /// Make, list and stop accounts. The service may be running
 #[derive(Debug, Args)]
@@ -23,9 +23,8 @@ pub struct AccountArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data", global = true)]
     data_dir: PathBuf,
-    /// File with the master key, if it is not in the data directory. Not needed while the service runs
-    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE", global = true)]
-    master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -96,7 +95,7 @@ fn carry_out(args: &AccountArgs, order: &Order) -> Result<Outcome> {
         return control::ask(&args.data_dir, order);
     }
     let store = Store::open(&args.data_dir, &Options::default())?;
-    let vault = secrets::vault(&args.data_dir, args.master_key_file.as_deref(), false)?;
+    let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     let done =
         accounts::carry_out(&store, &vault, order, SystemClock.now_ms()).context("nothing was changed")?;
     Ok(done.into())

@@ -1,18 +1,18 @@
 //! `tongguan check`: whether a database, or a backup, is sound.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use tongguan_service::check::{self, Verdict};
-use tongguan_service::vault::Vault;
-use tongguan_store::Archive;
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink};
 
 use super::paint::{Paint, Style, harmless};
-use crate::{exit, secrets};
+use crate::exit;
+use crate::secrets::{self, KeyArgs};
 
 /// Check a database: structure, relations, values, keys. The service may be running
 #[derive(Debug, Args)]
@@ -23,9 +23,11 @@ pub struct CheckArgs {
     /// Check this file, such as a backup, instead
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// File with the master key [default: master.key in the data directory]
-    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
-    master_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// Check that the audit record still holds this record, as `tongguan audit --head` printed it
+    #[arg(long, value_name = "NUMBER:HASH")]
+    audit_head: Vec<AuditLink>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -37,9 +39,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         Some(file) => Archive::open_file(file)?,
         None => Archive::open(&args.data_dir)?,
     };
-    let vault = vault(&args.data_dir, args.master_key_file.as_deref(), args.file.is_some())?;
-    let verdicts = check::everything(&archive, vault.as_ref())?;
+    let vault = secrets::look(&args.data_dir, &args.keys, args.file.is_some(), &archive)?;
+    let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;
     let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
+    // Of an older schema, or of a damaged database, there is none.
+    let head = archive.read(|snapshot| snapshot.audit_chain()).ok().map(|chain| chain.head.to_string());
     let mut out = std::io::stdout().lock();
     if args.json {
         let rules: Vec<_> = verdicts
@@ -49,21 +53,20 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
                 json!({"rule": verdict.rule, "findings": findings})
             })
             .collect();
-        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules});
+        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head});
         writeln!(out, "{report:#}")?;
     } else {
-        tell(&mut out, &archive, &verdicts)?;
+        tell(&mut out, &archive, &verdicts, head.as_deref())?;
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
 }
 
-/// The vault, if there is a master key to open it with. A given one must be readable.
-pub fn vault(data_dir: &Path, given: Option<&Path>, only_given: bool) -> Result<Option<Vault>> {
-    let there = given.is_some() || (!only_given && data_dir.join(secrets::MASTER_KEY_FILE).exists());
-    if there { secrets::vault(data_dir, given, false).map(Some) } else { Ok(None) }
-}
-
-fn tell(out: &mut impl std::io::Write, archive: &Archive, verdicts: &[Verdict]) -> Result<()> {
+fn tell(
+    out: &mut impl std::io::Write,
+    archive: &Archive,
+    verdicts: &[Verdict],
+    head: Option<&str>,
+) -> Result<()> {
     let paint = Paint::suiting(&std::io::stdout());
     writeln!(out, "schema {}", archive.schema())?;
     if !archive.current() {
@@ -80,11 +83,21 @@ fn tell(out: &mut impl std::io::Write, archive: &Archive, verdicts: &[Verdict]) 
             writeln!(out, "      {}", harmless(&finding.what))?;
         }
     }
+    if let Some(head) = head {
+        writeln!(out, "audit head {head}")?;
+    }
     let faults: usize = verdicts.iter().map(|verdict| verdict.findings.len()).sum();
     if faults == 0 {
         writeln!(out, "the database is sound")?;
     } else {
-        writeln!(out, "{faults} faults: stop the service and restore a backup into a new data directory")?;
+        // What the audit record says is in doubt, and nothing else: a backup would not mend that.
+        let mut findings = verdicts.iter().flat_map(|verdict| &verdict.findings);
+        let advice = if findings.all(|finding| finding.rule == AUDIT_RULE) {
+            "keep a copy, find out who it was, then stop the service and `tongguan audit --begin-anew`"
+        } else {
+            "stop the service and restore a backup into a new data directory"
+        };
+        writeln!(out, "{faults} faults: {advice}")?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The subcommands other than `serve`.
 
 pub mod account;
+pub mod audit;
 pub mod backup;
 pub mod call;
 pub mod check;
 mod client;
 pub mod demo;
+pub mod master_key;
 pub mod operations;
 mod paint;
 pub mod policy;

@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use tongguan_rpc::Secret;
+use zeroize::Zeroizing;
+
+use crate::config::GivenSecret;
 
 /// The profile of either file when none is chosen.
 const DEFAULT_PROFILE: &str = "default";
@@ -136,9 +139,12 @@ fn from_environment(sources: &Sources<'_>) -> Result<Option<Credentials>> {
 }
 
 /// The text of a file, `None` if there is none. A byte order mark is dropped.
-fn read(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
+fn read(path: &Path) -> Result<Option<Zeroizing<String>>> {
+    match fs::read_to_string(path).map(Zeroizing::new) {
+        Ok(text) => Ok(Some(match text.strip_prefix('\u{feff}') {
+            Some(rest) => Zeroizing::new(rest.to_owned()),
+            None => text,
+        })),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -159,8 +165,8 @@ struct AliyunProfile {
     name: String,
     mode: Option<String>,
     access_key_id: Option<String>,
-    access_key_secret: Option<String>,
-    sts_token: Option<String>,
+    access_key_secret: Option<GivenSecret>,
+    sts_token: Option<GivenSecret>,
     region_id: Option<String>,
 }
 
@@ -182,20 +188,25 @@ fn from_aliyun(path: &Path, chosen: Option<&str>) -> Result<Option<Credentials>>
     };
     let at = format!("profile {name:?} in {}", path.display());
     let given = |value: Option<String>| value.filter(|value| !value.is_empty());
+    let given_secret = |value: Option<GivenSecret>| {
+        value.map(|GivenSecret(secret)| secret).filter(|secret| !secret.expose().is_empty())
+    };
     let token = match given(profile.mode).as_deref() {
         None | Some("AK") => None,
-        Some("StsToken") => Some(given(profile.sts_token).with_context(|| format!("{at} has no sts_token"))?),
+        Some("StsToken") => {
+            Some(given_secret(profile.sts_token).with_context(|| format!("{at} has no sts_token"))?)
+        }
         Some(other) => bail!("{at} has the mode {other:?}; only AK and StsToken are supported"),
     };
-    let (id, secret) = (given(profile.access_key_id), given(profile.access_key_secret));
+    let (id, secret) = (given(profile.access_key_id), given_secret(profile.access_key_secret));
     // `aliyun configure` leaves an empty default profile behind.
     if id.is_none() && secret.is_none() && chosen.is_none() {
         return Ok(None);
     }
     Ok(Some(Credentials {
         access_key_id: id.with_context(|| format!("{at} has no access_key_id"))?,
-        secret: secret.with_context(|| format!("{at} has no access_key_secret"))?.into(),
-        security_token: token.map(Secret::from),
+        secret: secret.with_context(|| format!("{at} has no access_key_secret"))?,
+        security_token: token,
         region: given(profile.region_id),
     }))
 }

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, DATABASE_FILE, EXPIRY_DAYS, Fault, Intent, Overview, serving};
+use tongguan_store::{Archive, AuditLink, DATABASE_FILE, EXPIRY_DAYS, Fault, Intent, Overview, serving};
 
 use super::paint::{Paint, Style, harmless};
 
@@ -33,6 +33,7 @@ struct Seen {
     overview: Overview,
     intents: Vec<Intent>,
     faults: Vec<Fault>,
+    audit_head: AuditLink,
     database_bytes: u64,
     log_bytes: u64,
 }
@@ -44,8 +45,9 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
     }
     let now_ms = SystemClock.now_ms();
-    let (overview, intents, faults) = archive.read(|snapshot| {
-        Ok((snapshot.overview(now_ms)?, snapshot.intents(SHOWN)?, snapshot.faults(SHOWN)?))
+    let (overview, intents, faults, audit_head) = archive.read(|snapshot| {
+        let head = snapshot.audit_chain()?.head;
+        Ok((snapshot.overview(now_ms)?, snapshot.intents(SHOWN)?, snapshot.faults(SHOWN)?, head))
     })?;
     let size =
         |name: String| std::fs::metadata(args.data_dir.join(name)).map_or(0, |metadata| metadata.len());
@@ -55,6 +57,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         overview,
         intents,
         faults,
+        audit_head,
         database_bytes: size(DATABASE_FILE.into()),
         log_bytes: size(format!("{DATABASE_FILE}-wal")),
     };
@@ -114,6 +117,7 @@ fn as_json(seen: &Seen) -> Value {
         "changes": intents.collect::<Vec<_>>(),
         "faults": faults.collect::<Vec<_>>(),
         "certificatesExpiring": expiring,
+        "auditHead": seen.audit_head.to_string(),
         "databaseBytes": seen.database_bytes,
         "logBytes": seen.log_bytes,
     })
@@ -129,6 +133,7 @@ fn tell(out: &mut impl std::io::Write, seen: &Seen) -> Result<()> {
     };
     writeln!(out, "service       {process}")?;
     writeln!(out, "database      {} bytes, write-ahead log {} bytes", seen.database_bytes, seen.log_bytes)?;
+    writeln!(out, "audit head    {}", seen.audit_head)?;
     writeln!(
         out,
         "gateways      {} active, {} updating, {} provisioning, {} deleting, {} init",

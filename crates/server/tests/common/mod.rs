@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,6 +51,7 @@ impl Server {
              access_key_secret = '{OTHER_SECRET}'\n"
         );
         std::fs::write(&config, other).unwrap();
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
         let log = directory.path().join("log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--log-json"]);

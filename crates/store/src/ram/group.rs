@@ -38,9 +38,9 @@ pub struct MemberRow {
     pub joined_ms: i64,
 }
 
-const COLUMNS: &str = "g.seq, g.id, g.account, g.name, g.comments, g.created_ms, g.updated_ms";
+pub(super) const COLUMNS: &str = "seq, id, account, name, comments, created_ms, updated_ms";
 
-fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
+pub(super) fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
     Ok(GroupRow {
         seq: row.get(0)?,
         id: row.get(1)?,
@@ -58,7 +58,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn group(&self, account: &AccountId, name: &str) -> Result<Option<GroupRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_group g WHERE account = ?1 AND folded = ?2");
+        let sql = format!("SELECT {COLUMNS} FROM ram_group WHERE account = ?1 AND folded = ?2");
         let mut statement = self.connection().prepare_cached(&sql)?;
         Ok(statement.query_row(params![account.as_str(), folded(name)], group).optional()?)
     }
@@ -68,9 +68,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn groups(&self, account: &AccountId, after: i64, most: u64) -> Result<Vec<GroupRow>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM ram_group g WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM ram_group WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
         let mut statement = self.connection().prepare_cached(&sql)?;
         let rows = statement.query_map(params![account.as_str(), after, most.cast_signed()], group)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -82,8 +81,8 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn groups_of_user(&self, user: i64) -> Result<Vec<(GroupRow, i64)>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS}, m.joined_ms FROM ram_membership m JOIN ram_group g ON g.seq = m.ram_group \
-             WHERE m.user = ?1 ORDER BY m.ram_group"
+            "SELECT {COLUMNS}, joined_ms FROM ram_membership JOIN ram_group ON seq = ram_group \
+             WHERE user = ?1 ORDER BY ram_group"
         );
         let mut statement = self.connection().prepare_cached(&sql)?;
         let rows = statement.query_map([user], |row| Ok((group(row)?, row.get(7)?)))?;

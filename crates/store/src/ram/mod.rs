@@ -25,6 +25,15 @@ use rusqlite::types::Value;
 use tongguan_model::id::AccountId;
 
 use crate::TagFilter;
+use crate::inspect::Reader;
+
+/// Tables whose rows are read whole, with their columns and what reads them.
+pub(crate) const READ: [(&str, &str, Reader); 4] = [
+    ("ram_user", user::COLUMNS, |row| user::user(row).map(drop)),
+    ("ram_group", group::COLUMNS, |row| group::group(row).map(drop)),
+    ("ram_role", role::COLUMNS, |row| role::role(row).map(drop)),
+    ("ram_policy", policy::COLUMNS, |row| policy::policy(row).map(drop)),
+];
 
 /// A name as it is looked up. Names are ASCII, so this is the whole of it.
 fn folded(name: &str) -> String {

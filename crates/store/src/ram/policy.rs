@@ -38,7 +38,7 @@ pub struct PolicyVersionRow {
     pub created_ms: i64,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "seq, account, name, description, default_version, next_version, created_ms, updated_ms";
 
 impl PolicyRow {
@@ -49,7 +49,7 @@ impl PolicyRow {
     }
 }
 
-fn policy(row: &Row<'_>) -> rusqlite::Result<PolicyRow> {
+pub(super) fn policy(row: &Row<'_>) -> rusqlite::Result<PolicyRow> {
     Ok(PolicyRow {
         seq: row.get(0)?,
         account: AccountId::new(row.get::<_, String>(1)?),

@@ -33,10 +33,10 @@ pub struct RoleRow {
     pub updated_ms: i64,
 }
 
-const COLUMNS: &str = "seq, id, account, name, description, trust, max_session_seconds, service, console_login, created_ms, \
+pub(super) const COLUMNS: &str = "seq, id, account, name, description, trust, max_session_seconds, service, console_login, created_ms, \
      updated_ms";
 
-fn role(row: &Row<'_>) -> rusqlite::Result<RoleRow> {
+pub(super) fn role(row: &Row<'_>) -> rusqlite::Result<RoleRow> {
     Ok(RoleRow {
         seq: row.get(0)?,
         id: row.get(1)?,

@@ -125,6 +125,19 @@ impl Tx<'_> {
         )
     }
 
+    /// Forgets the oldest ended deletions of a role: `keep` stay.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn trim_role_deletions(&self, account: &AccountId, role: &str, keep: u32) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM ram_role_deletion WHERE id IN (SELECT id FROM ram_role_deletion \
+             WHERE account = ?1 AND role = ?2 AND status <> 'IN_PROGRESS' \
+             ORDER BY created_ms DESC, id LIMIT -1 OFFSET ?3)",
+            params![account.as_str(), role, keep],
+        )
+    }
+
     /// Writes down what a deletion came to.
     ///
     /// # Errors

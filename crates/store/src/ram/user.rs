@@ -31,10 +31,10 @@ pub struct UserRow {
     pub updated_ms: i64,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "seq, id, account, name, display_name, mobile_phone, email, comments, created_ms, updated_ms";
 
-fn user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
     Ok(UserRow {
         seq: row.get(0)?,
         id: row.get(1)?,

@@ -26,7 +26,6 @@ ALTER TABLE access_key ADD COLUMN status TEXT NOT NULL DEFAULT 'Active';
 -- When it last signed a call that was taken, and of which product; written now and then, not with every call.
 ALTER TABLE access_key ADD COLUMN used_ms INTEGER;
 ALTER TABLE access_key ADD COLUMN used_for TEXT;
-CREATE INDEX access_key_account ON access_key (account);
 CREATE INDEX access_key_user ON access_key (user);
 
 CREATE TABLE ram_group (
@@ -139,12 +138,36 @@ CREATE TABLE service_key (
 CREATE INDEX ram_user_account ON ram_user (account);
 CREATE INDEX ram_group_account ON ram_group (account);
 CREATE INDEX access_key_owner ON access_key (account, user);
+
 -- Roles, their tasks and attachments: what the tables above do not hold.
 
 -- Whether the role may be used at a console.
 ALTER TABLE ram_role ADD COLUMN console_login INTEGER NOT NULL DEFAULT 1;
+UPDATE ram_role SET console_login = 0 WHERE service IS NOT NULL;
 CREATE INDEX ram_role_deletion_role ON ram_role_deletion (account, role, created_ms);
 -- Roles that were made before attachments were kept have the policy of their service.
 INSERT INTO ram_attachment (account, system, role, attached_ms)
     SELECT account, 'AliyunServiceRolePolicyForVPNCertificate', seq, created_ms FROM ram_role
     WHERE service = 'certificate.vpn.aliyuncs.com';
+-- Lists in the order of creation.
+CREATE INDEX ram_role_account ON ram_role (account);
+CREATE INDEX ram_policy_account ON ram_policy (account);
+
+-- The chain of audit records. Each record holds the hash of itself and of the record before it; null: it was written
+-- before there was a chain, and is not part of it.
+ALTER TABLE audit ADD COLUMN hash BLOB;
+CREATE TABLE audit_chain (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    -- Where the chain begins: the last record that retention removed, or the last before there was a chain.
+    anchor_seq  INTEGER NOT NULL,
+    anchor_hash BLOB NOT NULL,
+    -- The newest record.
+    head_seq    INTEGER NOT NULL,
+    head_hash   BLOB NOT NULL,
+    -- The newest record when it was sealed last, and the seal: an HMAC over it and the anchor.
+    sealed_seq  INTEGER,
+    sealed_hash BLOB,
+    seal        BLOB
+);
+INSERT INTO audit_chain (id, anchor_seq, anchor_hash, head_seq, head_hash)
+    SELECT 1, coalesce(max(seq), 0), zeroblob(32), coalesce(max(seq), 0), zeroblob(32) FROM audit;

@@ -87,8 +87,9 @@ fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
         updated_ms: call.now_ms,
     };
     let most = context.settings.quotas.ram_roles_per_account;
+    let call = call.clone();
     Ok(Box::new(move |tx| {
-        trust.names_what_exists(tx, &role.account)?;
+        trust.names_what_exists(tx, &call)?;
         if tx.role(&role.account, &role.name)?.is_some() {
             return Err((&c::ROLE_EXISTS).into());
         }

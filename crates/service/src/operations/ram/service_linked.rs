@@ -20,6 +20,8 @@ use super::{names, policies, roles};
 
 /// For how long the deletion of a role is remembered, milliseconds.
 pub const TASK_KEPT_MS: i64 = 24 * 3_600_000;
+/// Ended deletions of one role that are remembered at most, so that asking again and again fills no disk.
+const TASKS_KEPT: u32 = 100;
 /// Gateways that the reason of a failed deletion names at most.
 const USERS_SHOWN: u32 = 1_000;
 
@@ -152,6 +154,7 @@ pub(crate) fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change
                     reason: None,
                     created_ms: now_ms,
                 };
+                tx.trim_role_deletions(&account, &role.name, TASKS_KEPT - 1)?;
                 tx.insert_role_deletion(&task)?;
                 tx.insert_intent(&task.id, IntentKind::RoleDeletion, 1, "delete role", now_ms, now_ms)?;
                 task.id

@@ -1,10 +1,10 @@
 //! Trust policies as CreateRole and UpdateRole take them.
 
-use tongguan_model::id::AccountId;
 use tongguan_model::policy::{TrustPolicy, Trusted};
 use tongguan_store::{Holder, Snapshot};
 
 use crate::args::Args;
+use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::operation::Failure;
 
@@ -30,16 +30,19 @@ pub(super) fn trust(args: &Args<'_>, name: &'static str) -> Result<Option<Trust>
 }
 
 impl Trust {
-    /// Refuses a policy that names a user or role which the account does not have. Other accounts' are not looked
-    /// up: the answer would tell a stranger what exists.
-    pub fn names_what_exists(&self, snapshot: &Snapshot<'_>, account: &AccountId) -> Result<(), Failure> {
+    /// Refuses a policy that names a user or role which the account of the call does not have, users of the
+    /// configuration included. Other accounts' are not looked up: the answer would tell a stranger what exists.
+    pub fn names_what_exists(&self, snapshot: &Snapshot<'_>, call: &Call) -> Result<(), Failure> {
+        let own = &call.principal.account;
         for trusted in self.policy.principals() {
             let (owner, kind, name): (_, fn(i64) -> Holder, _) = match trusted {
                 Trusted::User { account, name } => (account, Holder::User, name),
                 Trusted::Role { account, name } => (account, Holder::Role, name),
                 Trusted::Account { .. } | Trusted::Service { .. } | Trusted::SamlProvider { .. } => continue,
             };
-            if owner == account.as_str() && snapshot.holder(account, kind, name)?.is_none() {
+            let configured =
+                matches!(trusted, Trusted::User { .. }) && call.authority.configures_user(own, name);
+            if owner == own.as_str() && !configured && snapshot.holder(own, kind, name)?.is_none() {
                 return Err(malformed(format!("The principal {trusted} does not exist.")).into());
             }
         }

@@ -45,10 +45,11 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
     let console_login = args.flag("NewAllowConsoleLogin")?;
     let trust = trust::trust(args, "NewAssumeRolePolicyDocument")?;
     let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
+    let call = call.clone();
     Ok(Box::new(move |tx| {
         let mut role = roles::own_role(tx, &account, &name)?;
         if let Some(trust) = &trust {
-            trust.names_what_exists(tx, &account)?;
+            trust.names_what_exists(tx, &call)?;
             role.trust.clone_from(&trust.document);
         }
         if let Some(description) = &description {

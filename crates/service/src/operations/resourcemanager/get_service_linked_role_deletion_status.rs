@@ -1,6 +1,7 @@
 //! GetServiceLinkedRoleDeletionStatus: shows how far the removal of a service-linked role has come.
 //!
-//! Source: `docs/api/resourcemanager/GetServiceLinkedRoleDeletionStatus.json`. A task is remembered for a day.
+//! Source: `docs/api/resourcemanager/GetServiceLinkedRoleDeletionStatus.json`. A task is
+//! remembered for a day, and of one role the last hundred.
 
 use crate::catalogue as c;
 use crate::operation::{DryRun, Handler, Operation, Product, Shape, required};

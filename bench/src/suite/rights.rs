@@ -1,0 +1,146 @@
+//! What authorisation costs: the same read by the account itself, which is not evaluated, and by RAM users
+//! with ten policies of twenty statements each, in turns on one server.
+
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::api::{Caller, Client, Operation, Outcome, Scheme, text};
+use crate::load::{self, Window};
+use crate::report::Row;
+use crate::world;
+
+use super::{CONNECTIONS, Suite, say, target};
+
+/// Policies of a user: as many as may be attached.
+const POLICIES: usize = 10;
+/// Statements of a policy.
+const STATEMENTS: usize = 20;
+/// Most that a call may cost more for its authorisation: part of what it costs without.
+const MOST: f64 = 0.10;
+
+/// A user, and what its policies look like.
+struct User {
+    name: &'static str,
+    about: &'static str,
+    /// One statement of the many, before the one that allows.
+    statement: fn(usize) -> Value,
+}
+
+const USERS: [User; 2] = [
+    User { name: "mixed", about: "200 statements as people write them", statement: mixed },
+    User { name: "worst", about: "200 statements, all about this action", statement: about_the_action },
+];
+
+/// Other products, other operations, wildcards, conditions; some about the action, on other resources.
+fn mixed(n: usize) -> Value {
+    let account = crate::api::ACCOUNT;
+    match n % 10 {
+        0 => {
+            json!({"Effect": "Allow", "Action": ["oss:GetObject", "oss:PutObject"], "Resource": format!("acs:oss:*:*:bucket-{n}/*")})
+        }
+        1 => json!({"Effect": "Allow", "Action": "ecs:Describe*", "Resource": "*"}),
+        2 => json!({"Effect": "Allow", "Action": ["vpc:CreateVpc", "vpc:DeleteVpc"], "Resource": "*"}),
+        3 => {
+            json!({"Effect": "Deny", "Action": "vpc:Delete*", "Resource": format!("acs:vpc:*:{account}:vpngateway/vpn-{n}*")})
+        }
+        4 => {
+            json!({"Effect": "Allow", "Action": "kms:*", "Resource": format!("acs:kms:cn-hangzhou:{account}:certificate/{n}*")})
+        }
+        5 => {
+            json!({"Effect": "Allow", "Action": "vpc:Describe*", "Resource": format!("acs:vpc:cn-beijing:{account}:vpngateway/*")})
+        }
+        6 => json!({"Effect": "Allow", "Action": "log:*", "Resource": "*",
+            "Condition": {"IpAddress": {"acs:SourceIp": ["10.0.0.0/8", "192.168.0.0/16"]}}}),
+        7 => json!({"Effect": "Deny", "Action": "ram:*", "Resource": "*",
+            "Condition": {"Bool": {"acs:SecureTransport": "false"}}}),
+        8 => {
+            json!({"Effect": "Allow", "Action": ["rds:Describe*", "slb:Describe*", "cen:Describe*"], "Resource": "*"})
+        }
+        _ => {
+            json!({"Effect": "Allow", "Action": "vpc:DescribeVpnGateway", "Resource": format!("acs:vpc:*:{account}:vpngateway/vpn-{n}")})
+        }
+    }
+}
+
+/// Each must be looked at to its end: the action, a pattern for the resource, a condition.
+fn about_the_action(n: usize) -> Value {
+    let resource = format!("acs:vpc:*:{}:vpngateway/vpn-*{n:03}", crate::api::ACCOUNT);
+    json!({"Effect": if n.is_multiple_of(4) { "Deny" } else { "Allow" }, "Action": "vpc:Describe*", "Resource": resource,
+        "Condition": {"IpAddress": {"acs:SourceIp": format!("10.{n}.0.0/16")}}})
+}
+
+impl Suite {
+    /// Reads by the account and by users.
+    pub(super) async fn rights(&mut self) -> Result<()> {
+        say("authorisation");
+        let program = self.server()?.start(&self.directory.join("rights"))?;
+        let world = world::make(program.address, &self.caller, 10, true).await?;
+        let describe = Operation::gateway(&world.gateways[0]);
+        let mut client = Client::open(&self.caller, program.address).await?;
+        let mut callers = vec![("the account itself", Rc::clone(&self.caller))];
+        for user in &USERS {
+            callers.push((user.about, Rc::new(make(&mut client, user).await?)));
+        }
+        let mut windows: Vec<Vec<Window>> = callers.iter().map(|_| Vec::new()).collect();
+        let host = target(&program).address.to_string();
+        for round in 1..=self.scale.rounds {
+            say(&format!("  round {round} of {}", self.scale.rounds));
+            for ((name, caller), windows) in callers.iter().zip(&mut windows) {
+                let mut make = || caller.sign(Scheme::V3, &host, &describe);
+                let window = load::measure(target(&program), self.plan(), &mut make).await;
+                windows.push(window.with_context(|| format!("reads by {name}"))?);
+            }
+        }
+        let mut rows = Vec::new();
+        let mut base = None;
+        for ((name, _), windows) in callers.iter().zip(&windows) {
+            self.count_disturbed(windows);
+            let window = load::median(load::undisturbed(windows))?;
+            let row = Row::new(format!("DescribeVpnGateway, V3, by {name}"), window.cpu_us, "µs/request");
+            let base = *base.get_or_insert(window.cpu_us);
+            let met = window.cpu_us <= (1.0 + MOST) * base;
+            rows.push(match rows.is_empty() {
+                true => row,
+                false => row.against(base).target("≤ 110 %", met).disturbed(window.disturbed()),
+            });
+            rows.push(Row::new("  rate", window.rate, "requests/s"));
+        }
+        let title = format!(
+            "Authorisation: {POLICIES} policies of {STATEMENTS} statements, processor time, {CONNECTIONS} connections"
+        );
+        self.report.section(title, "without evaluation", rows);
+        program.stop()
+    }
+}
+
+/// Makes a user with its policies and its key.
+async fn make(client: &mut Client<'_>, user: &User) -> Result<Caller> {
+    let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| match client
+        .ask(&Operation::ram(action, parameters))
+        .await?
+    {
+        Outcome::Done(answer) => Ok(answer),
+        Outcome::NotYet => anyhow::bail!("{action} is never early"),
+    };
+    ask("CreateUser", &[("UserName", user.name)]).await?;
+    for policy in 0..POLICIES {
+        let mut statements: Vec<Value> =
+            (0..STATEMENTS).map(|n| (user.statement)(policy * STATEMENTS + n)).collect();
+        if policy + 1 == POLICIES {
+            // The one that allows comes last.
+            let gateways = format!("acs:vpc:*:{}:vpngateway/*", crate::api::ACCOUNT);
+            statements[STATEMENTS - 1] =
+                json!({"Effect": "Allow", "Action": "vpc:DescribeVpnGateway*", "Resource": gateways});
+        }
+        let document = json!({"Version": "1", "Statement": statements}).to_string();
+        let name = format!("{}-{policy}", user.name);
+        ask("CreatePolicy", &[("PolicyName", &name), ("PolicyDocument", &document)]).await?;
+        let attach = [("UserName", user.name), ("PolicyName", &name), ("PolicyType", "Custom")];
+        ask("AttachPolicyToUser", &attach).await?;
+    }
+    let key = ask("CreateAccessKey", &[("UserName", user.name)]).await?;
+    let key = &key["AccessKey"];
+    Ok(Caller::with(text(key, "AccessKeyId")?, text(key, "AccessKeySecret")?))
+}

@@ -1,0 +1,499 @@
+//! `tongguan audit`: who called what, from where, and what became of it; read from the database itself, whether
+//! the service runs or not.
+//!
+//! While it runs, records of reads and refusals are a tenth of a second behind. If it does not, those that it left
+//! in its journal are shown too; they get their numbers with the next start.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tongguan_service::audit;
+use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use tongguan_store::{Archive, AuditRecord, Options, Store, serving};
+
+use super::paint::{Paint, Style};
+use crate::secrets::{self, KeyArgs};
+
+/// How often `--follow` looks for new records.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Records read at one time: nobody at the other end of a slow pipe holds the database's log up.
+const AT_ONCE: usize = 1_000;
+
+/// Show the audit record: every call, granted or refused. The service may be running
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Patterns know `*` and `?`, and letters of either case are the same. Times are UTC.\n\
+    Exit codes: 0 done (also if nothing matches), 2 wrong usage, 65 the database is damaged or missing, \
+    74 a file cannot be read, 75 (--begin-anew) a service is running."
+)]
+pub struct AuditArgs {
+    /// Directory that holds the database
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Only calls of this account
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Only calls of principals like this, such as `root`, `user/alice`, `assumed-role/*` or an ARN
+    #[arg(long, value_name = "PATTERN")]
+    principal: Option<String>,
+    /// Only calls with this access key
+    #[arg(long, value_name = "ID")]
+    access_key: Option<String>,
+    /// Only operations like this, such as `CreateVpc` or `vpc:Dissociate*`
+    #[arg(long, value_name = "PATTERN")]
+    action: Option<String>,
+    /// Only calls on resources like this
+    #[arg(long, value_name = "PATTERN")]
+    resource: Option<String>,
+    /// Only calls from this address or network, such as `10.0.0.0/8`
+    #[arg(long, value_name = "ADDRESS", value_parser = network)]
+    source: Option<IpNet>,
+    /// Only calls that were refused with a code like this
+    #[arg(long, value_name = "PATTERN")]
+    code: Option<String>,
+    /// Only calls that were granted, or refused
+    #[arg(long, value_enum)]
+    outcome: Option<Outcome>,
+    /// Only the call with this request id
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only calls since then: `15m`, `2h`, `7d` ago, `2026-11-23` or `2026-11-23T08:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Moment>,
+    /// Only calls before then
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Moment>,
+    /// The newest so many; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Go on with new calls until interrupted
+    #[arg(long)]
+    follow: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Print number and hash of the newest record instead, to be kept elsewhere for `check --audit-head`
+    #[arg(long, conflicts_with_all = ["follow", "begin_anew"])]
+    head: bool,
+    /// Begin the chain of records anew, after `check` has found it broken: the records that are there stay, and
+    /// are no longer checked. The service must be stopped
+    #[arg(long, conflicts_with = "follow")]
+    begin_anew: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outcome {
+    Granted,
+    Refused,
+}
+
+impl Outcome {
+    fn of(record: &AuditRecord) -> Self {
+        if record.code.is_none() && record.status < 400 { Self::Granted } else { Self::Refused }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// A moment as it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// So many milliseconds ago.
+    Ago(i64),
+    /// UNIX milliseconds.
+    At(i64),
+}
+
+impl Moment {
+    fn unix_ms(self, now_ms: i64) -> i64 {
+        match self {
+            Self::Ago(ms) => now_ms.saturating_sub(ms),
+            Self::At(ms) => ms,
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let wrong = || format!("`{text}` is neither like 90s, 15m, 2h or 7d nor like 2026-11-23T08:00:00Z");
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(Moment::At(at.as_millisecond()));
+    }
+    if let Ok(date) = text.parse::<jiff::civil::Date>() {
+        let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?;
+        return Ok(Moment::At(midnight.timestamp().as_millisecond()));
+    }
+    let unit = match text.chars().last() {
+        Some('s') => 1_000,
+        Some('m') => 60_000,
+        Some('h') => 3_600_000,
+        Some('d') => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    Ok(Moment::Ago(i64::from(number) * unit))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    address.or_else(|_| text.parse()).map_err(|_| format!("`{text}` is neither an address nor a network"))
+}
+
+/// Which records are wanted.
+struct Wanted<'a> {
+    args: &'a AuditArgs,
+    since_ms: i64,
+    until_ms: i64,
+}
+
+impl Wanted<'_> {
+    fn has(&self, record: &AuditRecord) -> bool {
+        let args = self.args;
+        let same = |wanted: &Option<String>, there: Option<&str>| {
+            wanted.as_ref().is_none_or(|wanted| there.is_some_and(|there| there.eq_ignore_ascii_case(wanted)))
+        };
+        let like = |wanted: &Option<String>, there: Option<&str>| {
+            wanted.as_ref().is_none_or(|wanted| there.is_some_and(|there| matches(wanted, there)))
+        };
+        (self.since_ms..self.until_ms).contains(&record.time_ms)
+            && same(&args.account, record.account.as_deref())
+            && same(&args.access_key, record.access_key.as_deref())
+            && same(&args.request_id, Some(&record.request_id))
+            && like(&args.resource, record.resource.as_deref())
+            && like(&args.code, record.code.as_deref())
+            && args.outcome.is_none_or(|outcome| outcome == Outcome::of(record))
+            && args.source.is_none_or(|network| within(&network, &record.source))
+            && (like(&args.action, record.action.as_deref()) || like(&args.action, Some(&operation(record))))
+            && (like(&args.principal, record.principal.as_deref())
+                || like(&args.principal, arn(record).as_deref()))
+    }
+}
+
+/// Product and operation, as permissions are written.
+fn operation(record: &AuditRecord) -> String {
+    let action = record.action.as_deref().unwrap_or_default();
+    match &record.product {
+        Some(product) => format!("{}:{action}", product.to_lowercase()),
+        None => action.to_owned(),
+    }
+}
+
+fn arn(record: &AuditRecord) -> Option<String> {
+    let (account, principal) = (record.account.as_ref()?, record.principal.as_ref()?);
+    Some(format!("acs:ram::{account}:{principal}"))
+}
+
+fn within(network: &IpNet, source: &str) -> bool {
+    source
+        .parse::<IpAddr>()
+        .is_ok_and(|address| network.contains(&address) || network.contains(&address.to_canonical()))
+}
+
+/// Whether a pattern of `*` and `?` matches the whole of a text; ASCII letters of either case are the same.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // The last `*`, and where the text after it is tried to begin.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || c.eq_ignore_ascii_case(&text[t]) => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                star = Some((at, from + 1));
+                p = at + 1;
+                t = from + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// Carries out `tongguan audit`.
+pub async fn run(args: AuditArgs) -> Result<ExitCode> {
+    if args.begin_anew {
+        return tokio::task::block_in_place(|| begin_anew(&args));
+    }
+    match show(&args).await {
+        // Whoever reads has seen enough.
+        Err(error) if broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        other => other.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
+    // A directory without a database must not get one.
+    drop(Archive::open(&args.data_dir)?);
+    let store = Store::open(&args.data_dir, &Options::default())?;
+    let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
+    audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
+    let head = store.read(|snapshot| snapshot.audit_chain())?.head;
+    writeln!(std::io::stdout(), "the chain begins anew with {head}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(args: &AuditArgs) -> Result<()> {
+    let archive = Archive::open(&args.data_dir)?;
+    if !archive.current() {
+        bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
+    }
+    if args.head {
+        let head = archive.read_now(|snapshot| snapshot.audit_chain())?.head;
+        return Ok(writeln!(std::io::stdout(), "{head}")?);
+    }
+    let now_ms = SystemClock.now_ms();
+    let wanted = Wanted {
+        args,
+        since_ms: args.since.map_or(i64::MIN, |moment| moment.unix_ms(now_ms)),
+        until_ms: args.until.map_or(i64::MAX, |moment| moment.unix_ms(now_ms)),
+    };
+    let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let printer = Printer { format: args.format, paint: Paint::suiting(&std::io::stdout()) };
+    let left =
+        if serving(&args.data_dir).is_none() { archive.journal_left(&args.data_dir)? } else { Vec::new() };
+    let mut left: Vec<_> = left.into_iter().filter(|record| wanted.has(record)).collect();
+    if args.follow && !left.is_empty() {
+        let what = left.len();
+        writeln!(std::io::stderr(), "tongguan: {what} more wait in the journal for the next start")?;
+        left.clear();
+    }
+    let mut last = if args.limit == 0 {
+        all_after(&archive, i64::MIN, &wanted, printer)?
+    } else {
+        newest(&archive, args.limit, &mut left, &wanted, printer)?
+    };
+    printer.print(left.into_iter().map(|record| (None, record)))?;
+    while args.follow {
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => last = all_after(&archive, last, &wanted, printer)?,
+            _ = signals.0.recv() => break,
+            _ = signals.1.recv() => break,
+        }
+    }
+    Ok(())
+}
+
+/// Prints the newest records that are wanted, as many as fit with those of the journal; answers the number of the
+/// newest of all.
+fn newest(
+    archive: &Archive,
+    limit: usize,
+    left: &mut Vec<AuditRecord>,
+    wanted: &Wanted<'_>,
+    printer: Printer,
+) -> Result<i64> {
+    let mut more = left.len() > limit;
+    left.drain(..left.len().saturating_sub(limit));
+    let (mut last, mut found) = (0, Vec::new());
+    archive.read_now(|snapshot| {
+        snapshot.audit_newest(|seq, record| {
+            last = last.max(seq);
+            if wanted.has(&record) {
+                if found.len() + left.len() >= limit {
+                    more = true;
+                    return ControlFlow::Break(());
+                }
+                found.push((Some(seq), record));
+            }
+            ControlFlow::Continue(())
+        })
+    })?;
+    if more {
+        writeln!(std::io::stderr(), "tongguan: the newest {limit}; --limit shows more")?;
+    }
+    printer.print(found.into_iter().rev())?;
+    Ok(last)
+}
+
+/// Prints every record that is wanted and comes after number `last`; answers the number of the newest of all.
+fn all_after(archive: &Archive, mut last: i64, wanted: &Wanted<'_>, printer: Printer) -> Result<i64> {
+    loop {
+        let (mut found, mut seen) = (Vec::new(), 0);
+        archive.read_now(|snapshot| {
+            snapshot.audit_after(last, |seq, record| {
+                last = seq;
+                seen += 1;
+                if wanted.has(&record) {
+                    found.push((Some(seq), record));
+                }
+                if seen < AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+        })?;
+        printer.print(found.into_iter())?;
+        if seen < AT_ONCE {
+            // Without any record there is no number to go on from but the first.
+            return Ok(last.max(0));
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Printer {
+    format: Format,
+    paint: Paint,
+}
+
+impl Printer {
+    fn print(self, records: impl Iterator<Item = (Option<i64>, AuditRecord)>) -> Result<()> {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        for (seq, record) in records {
+            let line = match self.format {
+                Format::Text => self.text(&record),
+                Format::Json => as_json(seq, &record),
+            };
+            writeln!(out, "{line}")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    fn text(self, record: &AuditRecord) -> String {
+        let outcome = Outcome::of(record);
+        let style = if outcome == Outcome::Granted { Style::Good } else { Style::Bad };
+        let answer = match &record.code {
+            Some(code) => format!("{} {}", record.status, visible(code)),
+            None => record.status.to_string(),
+        };
+        let who = match (&record.account, &record.principal, &record.access_key) {
+            (Some(account), Some(principal), _) => format!("{account}/{principal}"),
+            (_, _, Some(key)) => format!("key {key}"),
+            _ => "-".to_owned(),
+        };
+        let operation = operation(record);
+        let operation = if operation.is_empty() { "-" } else { &operation };
+        format!(
+            "{}  {}  {:<22}  {:<15}  {:<24}  {}  {}  {answer}",
+            iso8601(record.time_ms),
+            self.paint.paint(style, outcome.as_str()),
+            visible(&who),
+            visible(&record.source),
+            visible(operation),
+            visible(record.resource.as_deref().unwrap_or("-")),
+            visible(&record.request_id),
+        )
+    }
+}
+
+fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
+    let time = jiff::Timestamp::from_millisecond(record.time_ms).map(|time| format!("{time:.3}"));
+    let object = json!({
+        "seq": seq,
+        "time": time.ok(),
+        "requestId": record.request_id,
+        "outcome": Outcome::of(record).as_str(),
+        "account": record.account,
+        "principal": record.principal,
+        "accessKeyId": record.access_key,
+        "source": record.source,
+        "product": record.product,
+        "action": record.action,
+        "resource": record.resource,
+        "status": record.status,
+        "code": record.code,
+    });
+    // What JSON lets through and a terminal obeys.
+    let mut line = String::new();
+    for c in object.to_string().chars() {
+        if hidden(c) { line.push_str(&format!("\\u{:04x}", u32::from(c))) } else { line.push(c) }
+    }
+    line
+}
+
+/// Whether a terminal would not show a character but obey it.
+fn hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// A text of a caller's, for a line of a terminal: whatever it would obey comes escaped.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hidden(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_the_whole_text() {
+        for (pattern, text, expected) in [
+            ("vpc:Dissociate*", "vpc:DissociateVpnGatewayWithCertificate", true),
+            ("createvpc", "CreateVpc", true),
+            ("Create", "CreateVpc", false),
+            ("*Vpc", "CreateVpcVpc", true),
+            ("*a*b*", "xxaxxbx", true),
+            ("*a*b*", "xxbxxa", false),
+            ("user/?", "user/é", true),
+            ("", "", true),
+            ("**", "", true),
+            ("?", "", false),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn moments_and_networks() {
+        assert_eq!(moment("15m"), Ok(Moment::Ago(900_000)));
+        assert_eq!(moment("7d").map(|ago| ago.unix_ms(0)), Ok(-604_800_000));
+        assert_eq!(moment("2026-11-23T08:00:00Z"), Ok(Moment::At(1_795_420_800_000)));
+        assert_eq!(moment("2026-11-23T16:00:00.5+08:00"), Ok(Moment::At(1_795_420_800_500)));
+        assert_eq!(moment("2026-11-23"), Ok(Moment::At(1_795_392_000_000)));
+        for wrong in ["", "m", "-5m", "5", "5w", "4294967296s", "yesterday", "5é"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+        let from = |wanted: &str, source: &str| within(&network(wanted).unwrap(), source);
+        assert!(from("10.0.0.0/8", "10.1.2.3") && from("10.1.2.3", "::ffff:10.1.2.3"));
+        assert!(!from("10.0.0.0/8", "11.1.2.3") && !from("10.1.2.3", "local"));
+        assert!(from("fd00::/8", "fd00::1") && network("10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn what_a_caller_sends_does_not_reach_the_terminal() {
+        assert_eq!(visible("a\u{1b}[2J\n\u{9b}\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}b");
+        let record =
+            AuditRecord { action: Some("\u{1b}]0;x\u{9b}2J\u{7f}".into()), ..AuditRecord::default() };
+        let line = as_json(None, &record);
+        assert!(!line.chars().any(hidden), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["action"].as_str(), record.action.as_deref());
+    }
+}

@@ -1,0 +1,152 @@
+//! `tongguan master-key rotate`: another master key, and every secret sealed anew under it.
+//!
+//! The service must be stopped: it holds the old key in memory and would go on sealing under it. The lock of the data
+//! directory sees to that. What happens when the process dies half-way stands in [`crate::secrets`].
+
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand};
+use fail::fail_point;
+use tongguan_service::context::{Clock as _, SystemClock};
+use tongguan_service::master::{self, Fit, ResealError};
+use tongguan_store::{DATABASE_FILE, Options, Store, StoreError};
+
+use crate::secrets::{self, KeyArgs, KeySource, MasterKey};
+use crate::{exit, permissions};
+
+/// Work on the master key, which seals secrets at rest
+#[derive(Debug, Args)]
+pub struct MasterKeyArgs {
+    #[command(subcommand)]
+    command: MasterKeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum MasterKeyCommand {
+    /// Seal every secret anew under another master key; the service must be stopped
+    Rotate(RotateArgs),
+}
+
+/// Seal every secret anew under another master key; the service must be stopped
+#[derive(Debug, Args)]
+struct RotateArgs {
+    /// Directory that holds the database and the keys
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// File with the new master key; needed if the key is not kept in the data directory [default: a new one is made]
+    #[arg(long, value_name = "FILE")]
+    new_key_file: Option<PathBuf>,
+}
+
+/// Carries out `tongguan master-key`.
+pub fn run(args: &MasterKeyArgs) -> Result<ExitCode> {
+    let MasterKeyCommand::Rotate(args) = &args.command;
+    rotate(args)
+}
+
+fn rotate(args: &RotateArgs) -> Result<ExitCode> {
+    let data_dir = &args.data_dir;
+    let source = args.keys.source().context(exit::Configuration)?.unwrap_or_default();
+    let source = source.in_data_directory(data_dir);
+    let given = args.new_key_file.as_deref().map(MasterKey::read).transpose()?;
+    if !data_dir.join(DATABASE_FILE).exists() {
+        return Err(anyhow!("`{}` holds no database", data_dir.display()).context(exit::Configuration));
+    }
+    owned_by_us(data_dir)?;
+    permissions::tighten(data_dir)?;
+    let store = match Store::open(data_dir, &Options::default()) {
+        Err(error @ StoreError::InUse { .. }) => {
+            return Err(anyhow::Error::new(error).context(
+                "the master key is changed while the service is stopped, since it would go on sealing under the old \
+                 one: stop it first",
+            ));
+        }
+        opened => opened?,
+    };
+    let count = match (&source, given) {
+        (KeySource::DataDirectory, given) => rotate_here(args, &store, given)?,
+        (source, Some(new)) => rotate_elsewhere(args, source, &store, &new)?,
+        (_, None) => bail!(
+            anyhow!("the master key is not kept in the data directory: make the new one and name it by --new-key-file")
+                .context(exit::Configuration)
+        ),
+    };
+    let mut out = std::io::stdout();
+    match count {
+        Some(count) => writeln!(out, "{count} secrets were sealed anew under the new master key")?,
+        None => writeln!(out, "the secrets are sealed under the new master key already")?,
+    }
+    if matches!(source, KeySource::DataDirectory) {
+        let path = data_dir.join(secrets::MASTER_KEY_FILE);
+        writeln!(out, "The new key is in {}: keep a copy of it, elsewhere.", path.display())?;
+    } else {
+        writeln!(out, "Give the service the new key from now on.")?;
+    }
+    writeln!(
+        out,
+        "Backups made before this need the old key: keep it as long as them, or make a new backup."
+    )?;
+    store.compact().context(
+        "the rotation is done, but the database's file was not written anew: secrets sealed under the old key may be \
+         left in its unused pages until it is run again",
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Files that another user made here, root above all, could not be read by the service afterwards.
+fn owned_by_us(data_dir: &Path) -> Result<()> {
+    let failed = || format!("cannot look into `{}`", data_dir.display());
+    let owner = std::fs::metadata(data_dir).with_context(failed)?.uid();
+    let user = rustix::process::geteuid().as_raw();
+    if owner == user {
+        return Ok(());
+    }
+    let said = format!(
+        "`{}` belongs to user {owner}, this is user {user}: run it as that user, or the service could not read its files",
+        data_dir.display()
+    );
+    Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, said).into())
+}
+
+/// The key is the file in the data directory: it is replaced.
+fn rotate_here(args: &RotateArgs, store: &Store, given: Option<MasterKey>) -> Result<Option<u64>> {
+    let data_dir = &args.data_dir;
+    let old = secrets::open(data_dir, &KeySource::DataDirectory, store)?;
+    let new = given.map_or_else(MasterKey::generate, Ok)?;
+    if new.is(&old) {
+        return Ok(None);
+    }
+    secrets::prepare(data_dir, &new)?;
+    fail_point!("rotate::prepared");
+    let resealed = master::reseal(store, old.vault()?, new.vault()?, SystemClock.now_ms());
+    if let Err(ResealError::Sealed { .. }) = resealed {
+        // Nothing was changed. After an error of the store that is not certain: the next start looks.
+        secrets::abandon(data_dir)?;
+    }
+    let count = resealed?;
+    fail_point!("rotate::resealed");
+    secrets::replace(data_dir)?;
+    fail_point!("rotate::replaced");
+    Ok(Some(count))
+}
+
+/// The key is the operator's: the values are sealed anew, and the operator gives the new key from then on.
+fn rotate_elsewhere(
+    args: &RotateArgs,
+    source: &KeySource,
+    store: &Store,
+    new: &MasterKey,
+) -> Result<Option<u64>> {
+    let vault = new.vault()?;
+    if store.read(|snapshot| master::fit(snapshot, &vault))? == Fit::Fits {
+        return Ok(None);
+    }
+    let old = secrets::open(&args.data_dir, source, store)?;
+    Ok(Some(master::reseal(store, old.vault()?, vault, SystemClock.now_ms())?))
+}

@@ -1,0 +1,470 @@
+//! No secret is anywhere but where it must be: whole runs of the real program, then everything that they left, said or
+//! answered is searched for every secret that was used.
+//!
+//! Where a secret stands by intention is named here: [`DOCUMENTED`] files of the data directory, the standard output of
+//! a first start, and answers that are given to [`Run::answers_a_secret`] (an operation that makes a key says its secret
+//! once).
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+mod search;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+use tempfile::TempDir;
+use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::{master, vault::Vault};
+use tongguan_store::Archive;
+
+use search::Secrets;
+
+/// Files of the data directory that hold a secret, and nobody but their owner may read.
+const DOCUMENTED: [&str; 2] = ["master.key", "root-access-key.env"];
+const PATIENCE: Duration = Duration::from_secs(30);
+const SUBJECT: &str = "C=CN,O=o,OU=u,CN=a";
+const METHODS: [SignatureMethod; 4] = [
+    SignatureMethod::HmacSha1,
+    SignatureMethod::HmacSha256,
+    SignatureMethod::Acs3HmacSha256,
+    SignatureMethod::Acs3HmacSm3,
+];
+
+/// An access key.
+#[derive(Clone)]
+struct Key {
+    id: String,
+    secret: String,
+}
+
+impl Key {
+    fn new(id: &str, secret: &str) -> Self {
+        Self { id: id.into(), secret: secret.into() }
+    }
+}
+
+/// A run: its program, what it left, and the secrets in it.
+struct Run {
+    directory: TempDir,
+    child: Child,
+    address: String,
+    admin: String,
+    secrets: Secrets,
+    keys: Vec<Key>,
+    /// Everything that was answered or said, by what it was.
+    said: BTreeMap<String, Vec<u8>>,
+    nonce: u64,
+}
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("TONGGUAN_") || name.starts_with("ALIBABA_") || name == "FAILPOINTS" {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+impl Run {
+    /// Starts a service with principals of several accounts; `variables` come on top.
+    fn start(json: bool, variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = vec![
+            Key::new("LTAIsecond", "the second account's / secret + \"quoted\""),
+            Key::new("LTAIthird", "7hirdAccountSecretOfLettersOnly"),
+            Key::new("LTAIuser", "a user's secret, kept in a file"),
+        ];
+        let mut config = String::from("apply_delay = '0'\n");
+        for (number, Key { id, secret }) in keys.iter().enumerate() {
+            config.push_str(&format!(
+                "[[principal]]\naccount_id = '199999999999999{number}'\naccess_key_id = '{id}'\n"
+            ));
+            if id == "LTAIuser" {
+                config.push_str("user_name = 'user'\npolicies = ['AliyunVPNGatewayReadOnlyAccess']\n");
+                config.push_str("access_key_secret_file = 'user.secret'\n");
+                private(&directory.path().join("user.secret"), secret);
+            } else {
+                config.push_str(&format!("access_key_secret = {}\n", serde_json::to_string(secret).unwrap()));
+            }
+        }
+        let file = directory.path().join("tongguan.toml");
+        private(&file, &config);
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.arg("--config").arg(&file).arg("--data-dir").arg(directory.path().join("data"));
+        if json {
+            command.arg("--log-json");
+        }
+        command.env("TONGGUAN_LOG", "trace").envs(variables.iter().copied());
+        // Only in a program that is built for it.
+        command.env("FAILPOINTS", "call::authorised=2*panic(a panic of a test)");
+        command.env("RUST_BACKTRACE", "full");
+        let out = |name: &str| File::create(directory.path().join(name)).unwrap();
+        let child = command.stdout(out("stdout")).stderr(out("stderr")).spawn().unwrap();
+        let mut secrets = Secrets::default();
+        for key in &keys {
+            secrets.add(&format!("secret of {}", key.id), key.secret.as_bytes());
+        }
+        let (address, admin, said, nonce) = (String::new(), String::new(), BTreeMap::new(), 0);
+        let mut run = Self { directory, child, address, admin, secrets, keys, said, nonce };
+        run.address = run.told("listening on http://");
+        run.admin = run.told("admin on http://");
+        run
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Waits for a line of standard output; answers its rest.
+    fn told(&mut self, what: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(self.directory.path().join("stdout")).unwrap();
+            // Whole lines only.
+            let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            if let Some(rest) = lines.lines().find_map(|line| line.strip_prefix(what)) {
+                return rest.to_owned();
+            }
+            let log = || std::fs::read_to_string(self.directory.path().join("stderr")).unwrap();
+            assert!(self.child.try_wait().unwrap().is_none() && begun.elapsed() < PATIENCE, "{}", log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Notes what was answered, to be searched.
+    fn note(&mut self, what: &str, answer: Vec<u8>) {
+        let number = self.said.len();
+        self.said.insert(format!("{what} ({number})"), answer);
+    }
+
+    /// Sends bytes and notes everything that comes back.
+    fn send(&mut self, what: &str, address: &str, request: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        // A refusal may end the connection before all was read.
+        let _ = stream.read_to_end(&mut answer);
+        self.note(what, answer.clone());
+        answer
+    }
+
+    fn request(
+        &mut self,
+        key: &Key,
+        method: SignatureMethod,
+        call: (&str, &str),
+        more: &[(&str, &str)],
+    ) -> Vec<u8> {
+        self.nonce += 1;
+        let signer = Signer {
+            access_key_id: key.id.clone(),
+            secret: Secret::from(key.secret.as_str()),
+            security_token: None,
+            method,
+        };
+        let mut parameters: Vec<(String, String)> = vec![("RegionId".into(), "cn-hangzhou".into())];
+        parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let request = signer.sign(&ClientCall {
+            http_method: Method::POST,
+            host: "vpc.test",
+            action: call.1,
+            version: call.0,
+            parameters: &parameters,
+            placement: if self.nonce.is_multiple_of(2) { Placement::Form } else { Placement::Query },
+            format: if self.nonce.is_multiple_of(3) { Format::Xml } else { Format::Json },
+            timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            nonce: &format!("nonce-{}", self.nonce),
+        });
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nconnection: close\r\n", request.method, request.path_and_query);
+        for (name, value) in &request.headers {
+            bytes.extend([name, ": ", value, "\r\n"]);
+        }
+        bytes.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+        [bytes.as_bytes(), &request.body].concat()
+    }
+
+    fn call(
+        &mut self,
+        key: &Key,
+        method: SignatureMethod,
+        call: (&str, &str),
+        more: &[(&str, &str)],
+    ) -> Vec<u8> {
+        let request = self.request(key, method, call, more);
+        let address = self.address.clone();
+        self.send(call.1, &address, &request)
+    }
+
+    /// An answer that says a secret on purpose, once: the secret is looked for everywhere else from now on.
+    #[allow(dead_code, reason = "for operations that answer a secret, such as CreateAccessKey")]
+    fn answers_a_secret(&mut self, answer: &[u8], pointer: &str) -> String {
+        let body = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let value: Value = serde_json::from_slice(&answer[body..]).unwrap();
+        let secret = value.pointer(pointer).and_then(Value::as_str).unwrap().to_owned();
+        self.secrets.add(pointer, secret.as_bytes());
+        self.said.retain(|_, said| said != answer);
+        secret
+    }
+
+    /// Everything that callers do, and what they do wrong.
+    fn work(&mut self, root: &Key) {
+        const VPC: &str = "2016-04-28";
+        const KMS: &str = "2016-01-20";
+        let all: Vec<Key> = [&self.keys[..], std::slice::from_ref(root)].concat();
+        for key in &all {
+            for method in METHODS {
+                self.call(key, method, ("2015-04-01", "GetCallerIdentity"), &[]);
+                self.call(key, method, (VPC, "DescribeVpcs"), &[]);
+                self.call(key, method, (VPC, "CreateVpc"), &[("Description", "of a test")]);
+                // A secret that is not right, but near; an unknown key; an old and an altered request.
+                let wrong = Key::new(&key.id, &key.secret[1..]);
+                self.call(&wrong, method, (VPC, "DescribeVpcs"), &[]);
+                self.call(&Key::new("LTAInobody", &key.secret), method, (VPC, "DescribeVpcs"), &[]);
+                let request = self.request(key, method, (VPC, "DescribeVpcs"), &[("VpcId", "vpc-none")]);
+                let address = self.address.clone();
+                self.send("replayed", &address, &request);
+                self.send("replayed", &address, &request);
+                let mut altered =
+                    self.request(key, method, (VPC, "DescribeVpcs"), &[("VpcId", "vpc-abcdef")]);
+                let place = altered.windows(10).position(|window| window == b"vpc-abcdef").unwrap();
+                altered[place + 5] ^= 1;
+                self.send("altered", &address, &altered);
+                let cut = &request[..request.len() / 2];
+                self.send("cut short", &address, cut);
+            }
+        }
+        for spec in ["EC_P256", "EC_SM2", "RSA_2048"] {
+            for _ in 0..2 {
+                let more = [("KeySpec", spec), ("Subject", SUBJECT)];
+                let method = SignatureMethod::Acs3HmacSha256;
+                self.call(root, method, (KMS, "CreateCertificate"), &more);
+            }
+        }
+        self.call(
+            root,
+            METHODS[2],
+            (KMS, "CreateCertificate"),
+            &[("KeySpec", "EC_P256"), ("Subject", "nonsense")],
+        );
+        for id in self.certificates() {
+            for action in ["DescribeCertificate", "GetCertificate", "DeleteCertificate", "NoSuchAction"] {
+                if action != "DeleteCertificate" || id.starts_with(['0', '1', '2', '3']) {
+                    self.call(root, METHODS[2], (KMS, action), &[("CertificateId", &id)]);
+                }
+            }
+        }
+        let address = self.address.clone();
+        for garbage in
+            ["GET / HTTP/1.1\r\n\r\n", "POST /?Action=%zz HTTP/1.1\r\nhost: a\r\n\r\n", "\u{16}\u{3}\u{1}"]
+        {
+            self.send("garbage", &address, garbage.as_bytes());
+        }
+        for path in ["/metrics", "/readyz", "/healthz", "/nowhere"] {
+            let admin = self.admin.clone();
+            self.send(path, &admin, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
+        }
+    }
+
+    fn certificates(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        let archive = Archive::open(&self.data()).unwrap();
+        let findings = archive.rows(|certificate, _| {
+            ids.push(certificate.id.as_str().to_owned());
+            None
+        });
+        assert_eq!(findings.unwrap(), []);
+        ids
+    }
+
+    /// Every secret in the database, opened.
+    fn open_all(&mut self, vault: &Vault) {
+        let archive = Archive::open(&self.data()).unwrap();
+        let mut opened = Vec::new();
+        let walked = archive.read(|snapshot| {
+            snapshot.each_sealed(|kind, id, sealed| {
+                opened
+                    .push((master::named(kind, id), vault.open(&master::purpose(kind, id), sealed).unwrap()));
+                true
+            })
+        });
+        walked.unwrap();
+        let mut private_keys = 0;
+        for (name, secret) in opened {
+            if name.starts_with("private key") {
+                private_keys += 1;
+                for (number, part) in parts_of_private_key(&secret).into_iter().enumerate() {
+                    self.secrets.add(&format!("{name}, part {number}"), &part);
+                }
+            } else if !name.contains("master-key-check") {
+                self.secrets.add(&name, &secret);
+            }
+        }
+        assert!(private_keys >= 3);
+    }
+
+    /// What a command says about the data directory.
+    fn tool(&mut self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        let mut command = program(arguments);
+        command.arg("--data-dir").arg(self.data()).envs(variables.iter().copied());
+        let output = command.output().unwrap();
+        self.note(&arguments.join(" "), [&output.stdout[..], &output.stderr].concat());
+        output
+    }
+
+    fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Reads every file of the data directory that is there now.
+    fn note_files(&mut self, when: &str) -> Vec<String> {
+        let mut folders = vec![self.data()];
+        let mut names = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(self.data()).unwrap().display().to_string();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !DOCUMENTED.contains(&name.as_str()) {
+                    // A segment may be removed while we look.
+                    let Ok(content) = std::fs::read(&path) else { continue };
+                    self.note(&format!("file {name} {when}"), content);
+                    names.push(name);
+                }
+            }
+        }
+        names
+    }
+
+    /// Searches everything.
+    fn search(&self) {
+        let granted = self.said.values().filter(|said| said.starts_with(b"HTTP/1.1 200")).count();
+        let refused = self.said.values().filter(|said| said.starts_with(b"HTTP/1.1 4")).count();
+        assert!(granted > 50 && refused > 50, "{granted} granted, {refused} refused");
+        let mut leaks = Vec::new();
+        for (what, content) in &self.said {
+            leaks.extend(self.secrets.find(content).into_iter().map(|leak| format!("{what}: {leak}")));
+        }
+        assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks[..leaks.len().min(40)].join("\n"));
+    }
+
+    /// Notes what is there while it runs, stops it, notes the rest, and searches all of it.
+    fn end(mut self, variables: &[(&str, &str)]) {
+        let running = self.note_files("while it runs");
+        for name in ["tongguan.db", "tongguan.db-wal", "tongguan.db-shm", "tongguan.lock", "tongguan.mark"] {
+            assert!(running.iter().any(|found| found == name), "{name}: {running:?}");
+        }
+        assert!(
+            ["nonces/", "audit/"].iter().all(|folder| running.iter().any(|name| name.starts_with(folder)))
+        );
+        let pid = self.child.id();
+        self.note("command line", std::fs::read(format!("/proc/{pid}/cmdline")).unwrap());
+        let backup = self.directory.path().join("backup.db");
+        let output = self.tool(&["backup", backup.to_str().unwrap()], variables);
+        assert!(output.status.success());
+        self.note("the backup", std::fs::read(&backup).unwrap());
+        for arguments in [&["status"][..], &["status", "--json"], &["check"], &["check", "--json"]] {
+            let output = self.tool(arguments, variables);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+        self.stop();
+        self.note_files("after the stop");
+        let log = std::fs::read(self.directory.path().join("stderr")).unwrap();
+        assert!(log.windows(5).filter(|window| *window == b"DEBUG").count() > 100, "it logs every request");
+        let crashing = program(&["crash-points"]).output().unwrap().status.success();
+        assert_eq!(log.windows(17).any(|window| window == b"a panic of a test"), crashing);
+        self.note("the log", log);
+        self.search();
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn private(path: &Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// What is secret in a PKCS #8 document: the scalar of a curve; of RSA, pieces of what follows the public numbers.
+fn parts_of_private_key(document: &[u8]) -> Vec<Vec<u8>> {
+    // ECPrivateKey: version 1, then the scalar as an OCTET STRING of 32 bytes.
+    const SCALAR: [u8; 5] = [2, 1, 1, 4, 32];
+    let scalar = document.windows(SCALAR.len()).position(|window| window == SCALAR);
+    if let Some(place) = scalar
+        && document.len() < 300
+    {
+        return vec![document[place + SCALAR.len()..][..32].to_vec()];
+    }
+    assert!(document.len() > 1_000, "neither a curve's key nor RSA's");
+    [4, 5, 6, 7].map(|eighth| document[document.len() * eighth / 8..][..24].to_vec()).to_vec()
+}
+
+/// A first start that makes its own keys, and logs text.
+#[test]
+fn a_first_start_leaves_no_secret_elsewhere() {
+    let mut run = Run::start(false, &[]);
+    let root = std::fs::read_to_string(run.data().join("root-access-key.env")).unwrap();
+    let value = |name: &str| {
+        let line = root.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.strip_prefix('=').unwrap().to_owned()
+    };
+    let root =
+        Key { id: value("ALIBABA_CLOUD_ACCESS_KEY_ID"), secret: value("ALIBABA_CLOUD_ACCESS_KEY_SECRET") };
+    let master = std::fs::read_to_string(run.data().join("master.key")).unwrap();
+    run.secrets.add("root secret", root.secret.as_bytes());
+    let key: [u8; 32] = hex::decode(master.trim()).unwrap().try_into().unwrap();
+    run.secrets.add("master key", &key);
+    // The welcome says the secret, this once and with the id; nothing else on standard output does.
+    let stdout = std::fs::read(run.directory.path().join("stdout")).unwrap();
+    let found = run.secrets.find(&stdout);
+    assert!(!found.is_empty() && found.iter().all(|name| name.starts_with("root secret")), "{found:?}");
+    run.work(&root);
+    run.open_all(&Vault::new(&key).unwrap());
+    run.end(&[]);
+}
+
+/// A start with keys from the environment, the master key included, that logs JSON.
+#[test]
+fn keys_of_the_environment_are_left_nowhere() {
+    const MASTER: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
+    let root = Key::new("LTAIroot", "the root key's own secret, of the environment");
+    let variables = [
+        ("TONGGUAN_MASTER_KEY", MASTER),
+        ("TONGGUAN_ACCOUNT_ID", "1234567890123456"),
+        ("TONGGUAN_ACCESS_KEY_ID", root.id.as_str()),
+        ("TONGGUAN_ACCESS_KEY_SECRET", root.secret.as_str()),
+    ];
+    let mut run = Run::start(true, &variables);
+    run.secrets.add("root secret", root.secret.as_bytes());
+    let key: [u8; 32] = hex::decode(MASTER).unwrap().try_into().unwrap();
+    run.secrets.add("master key", &key);
+    run.work(&root);
+    run.open_all(&Vault::new(&key).unwrap());
+    let stdout = std::fs::read(run.directory.path().join("stdout")).unwrap();
+    run.note("standard output", stdout);
+    assert!(!DOCUMENTED.iter().any(|name| run.data().join(name).exists()));
+    run.end(&variables[..1]);
+}

@@ -1,0 +1,70 @@
+//! The key that the chain of audit records is sealed with: made once, kept in the database under the master key.
+//!
+//! It is a key of its own and not the master key, so that it stays the same when the master key is changed.
+
+use tongguan_store::{AuditRecord, Finding, NewAuditKey, Store, StoreError};
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use crate::context::random;
+use crate::vault::{SealError, Vault};
+
+/// What the key is sealed for. The row in the database has the name `audit-chain`.
+pub(crate) const PURPOSE: &str = "service-key:audit-chain";
+
+/// Why the chain cannot be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditKeyError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key does not open.
+    #[error("the key of the audit record: {0}")]
+    Sealed(#[from] SealError),
+}
+
+/// Seals the audit record with every change from now on; makes the key if there is none. Answers what is wrong
+/// with the chain: then it is not sealed.
+///
+/// # Errors
+/// The store or the vault fails.
+pub fn seal(store: &Store, vault: &Vault, now_ms: i64) -> Result<Vec<Finding>, AuditKeyError> {
+    if let Some(sealed) = store.read(|snapshot| snapshot.audit_key())? {
+        return Ok(store.seal_audit(&vault.open(PURPOSE, &sealed)?, None)?);
+    }
+    let last = store.read(|snapshot| snapshot.audit_chain())?.head.seq;
+    if last > 0 {
+        warn!(last, "the audit record is sealed from now on: there was no key, nor a seal on what is there");
+    }
+    let (key, new) = made(vault, now_ms)?;
+    Ok(store.seal_audit(&key, Some(new))?)
+}
+
+/// Begins the chain of the audit record anew, whatever is wrong with it; its first record says so. The records
+/// that are there stay, as records from before the chain.
+///
+/// # Errors
+/// The store or the vault fails.
+pub fn begin_anew(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), AuditKeyError> {
+    let kept = store.read(|snapshot| snapshot.audit_key())?;
+    let (key, new) = match kept.and_then(|sealed| vault.open(PURPOSE, &sealed).ok()) {
+        Some(key) => (key, None),
+        None => made(vault, now_ms).map(|(key, new)| (key, Some(new)))?,
+    };
+    let mut buffer = uuid::Uuid::encode_buffer();
+    let record = AuditRecord {
+        time_ms: now_ms,
+        request_id: uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned(),
+        source: "local".into(),
+        action: Some("BeginAuditAnew".into()),
+        status: 200,
+        ..AuditRecord::default()
+    };
+    Ok(store.begin_audit_anew(&key, new, record)?)
+}
+
+fn made(vault: &Vault, now_ms: i64) -> Result<(Zeroizing<Vec<u8>>, NewAuditKey), SealError> {
+    let key = Zeroizing::new(Zeroizing::new(random::<32>()).to_vec());
+    let sealed = vault.seal(PURPOSE, &key)?;
+    Ok((key, NewAuditKey { sealed, now_ms }))
+}
