@@ -25,20 +25,21 @@ const (
 	region       = "cn-hangzhou"
 )
 
-var versions = map[string]string{"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01"}
+var versions = map[string]string{"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01", "ResourceManager": "2020-03-31"}
 
 type object = map[string]any
 
 // client is one official library. Parameters and body are spelled as on the wire.
 // A refusal is an answer, not an error; an error is a fault of client or transport.
 type client interface {
-	call(principal, product, action string, parameters object, version string) (object, *refusal, error)
+	call(who principal, product, action string, parameters object, version string) (object, *refusal, error)
 }
 
-// refusal is what the user of a client sees when the server refuses.
+// refusal is what the user of a client sees when the server refuses; detail is the AccessDeniedDetail.
 type refusal struct {
 	code, message, requestID string
 	status                   int
+	detail                   object
 }
 
 func (r *refusal) String() string {
@@ -48,12 +49,13 @@ func (r *refusal) String() string {
 type principal struct {
 	AccessKeyID     string `json:"access_key_id"`
 	AccessKeySecret string `json:"access_key_secret"`
+	SecurityToken   string `json:"-"`
 }
 
 type step struct {
 	Call         string            `json:"call"`
 	Issue        string            `json:"issue"`
-	As           string            `json:"as"`
+	As           any               `json:"as"`
 	Version      string            `json:"version"`
 	With         object            `json:"with"`
 	Expect       object            `json:"expect"`
@@ -104,6 +106,8 @@ type world struct {
 	variables object
 	prepared  bool
 	broken    string
+
+	principals map[string]principal
 }
 
 func TestScenarios(t *testing.T) {
@@ -121,6 +125,7 @@ func TestScenarios(t *testing.T) {
 		w := &world{name: name, client: newClient(name, servers[scenario]), variables: object{}}
 		read(scenario, &w.content)
 		read("errors", &w.errors)
+		read("principals", &w.principals)
 		for _, c := range w.content.Cases {
 			if c.NotFor[name] != "" {
 				continue
@@ -137,14 +142,12 @@ func TestScenarios(t *testing.T) {
 }
 
 func newClient(name, endpoint string) client {
-	host := strings.SplitN(endpoint, "://", 2)[1]
-	var principals map[string]principal
-	read("principals", &principals)
+	protocol, host, _ := strings.Cut(endpoint, "://")
 	switch name {
 	case "go-core":
-		return &coreClient{host: host, principals: principals}
+		return &coreClient{host: host}
 	case "go-tea":
-		return &teaClient{host: host, principals: principals}
+		return &teaClient{protocol: strings.ToUpper(protocol), host: host}
 	}
 	panic("no client " + name)
 }
@@ -303,6 +306,18 @@ func (w *world) call(s step) error {
 	return nil
 }
 
+// identity is a named principal, root when none is, or that of a key or session the server answered.
+func (w *world) identity(as any) principal {
+	switch who := as.(type) {
+	case string:
+		return w.principals[who]
+	case object:
+		token, _ := who["SecurityToken"].(string)
+		return principal{who["AccessKeyId"].(string), who["AccessKeySecret"].(string), token}
+	}
+	return w.principals["root"]
+}
+
 func (w *world) send(s step) (object, *refusal, error) {
 	product, action, _ := strings.Cut(s.Call, ".")
 	parameters := object{}
@@ -316,11 +331,7 @@ func (w *world) send(s step) (object, *refusal, error) {
 			delete(parameters, key)
 		}
 	}
-	who := s.As
-	if who == "" {
-		who = "root"
-	}
-	answer, seen, err := w.client.call(who, product, action, parameters, s.Version)
+	answer, seen, err := w.client.call(w.identity(s.As), product, action, parameters, s.Version)
 	switch {
 	case err != nil:
 	case seen != nil:
@@ -405,7 +416,7 @@ func (w *world) checkRefusal(given any, answer object, seen *refusal) error {
 		wanted[key] = value
 	}
 	wanted["request_id"] = object{"$any": true}
-	actual := object{"code": seen.code, "status": float64(seen.status), "message": seen.message, "request_id": seen.requestID}
+	actual := object{"code": seen.code, "status": float64(seen.status), "message": seen.message, "request_id": seen.requestID, "detail": seen.detail}
 	if found := difference(wanted, actual, ""); found != "" {
 		return fmt.Errorf("%s; the refusal was: %v", found, seen)
 	}
@@ -500,7 +511,13 @@ func empty(value any) bool {
 	case []any:
 		return len(inner) == 0
 	case object:
-		return len(inner) == 0
+		// A typed answer has structures even for what was not sent, with nothing in them.
+		for _, item := range inner {
+			if !empty(item) {
+				return false
+			}
+		}
+		return true
 	}
 	return false
 }

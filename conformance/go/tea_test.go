@@ -17,31 +17,33 @@ import (
 // teaClient is the stack of the Terraform provider: the generic darabonba-openapi client, and the typed Kms client on it.
 // (The typed Vpc module for Go, which some module proxies do not carry, adds only types to this.)
 type teaClient struct {
-	host       string
-	principals map[string]principal
+	protocol, host string
 }
 
-func (c *teaClient) config(name string) *openapiutil.Config {
-	who := c.principals[name]
-	return &openapiutil.Config{
+func (c *teaClient) config(who principal) *openapiutil.Config {
+	config := &openapiutil.Config{
 		AccessKeyId: tea.String(who.AccessKeyID), AccessKeySecret: tea.String(who.AccessKeySecret),
-		RegionId: tea.String(region), Endpoint: tea.String(c.host), Protocol: tea.String("HTTP"),
+		RegionId: tea.String(region), Endpoint: tea.String(c.host), Protocol: tea.String(c.protocol),
 	}
+	if who.SecurityToken != "" {
+		config.SecurityToken = tea.String(who.SecurityToken)
+	}
+	return config
 }
 
-func (c *teaClient) call(principal, product, action string, parameters object, version string) (object, *refusal, error) {
+func (c *teaClient) call(who principal, product, action string, parameters object, version string) (object, *refusal, error) {
 	if product == "Kms" && version == "" {
-		return c.kms(principal, action, parameters)
+		return c.kms(who, action, parameters)
 	}
 	if version == "" {
 		version = versions[product]
 	}
-	connection, err := openapi.NewClient(c.config(principal))
+	connection, err := openapi.NewClient(c.config(who))
 	if err != nil {
 		return nil, nil, err
 	}
 	params := &openapiutil.Params{
-		Action: tea.String(action), Version: tea.String(version), Protocol: tea.String("HTTP"), Pathname: tea.String("/"), Method: tea.String("POST"),
+		Action: tea.String(action), Version: tea.String(version), Protocol: tea.String(c.protocol), Pathname: tea.String("/"), Method: tea.String("POST"),
 		AuthType: tea.String("AK"), Style: tea.String("RPC"), ReqBodyType: tea.String("formData"), BodyType: tea.String("json"),
 	}
 	query := map[string]*string{}
@@ -57,8 +59,8 @@ func (c *teaClient) call(principal, product, action string, parameters object, v
 }
 
 // kms calls the typed client: a method of the action's name takes a request structure with JSON names as on the wire.
-func (c *teaClient) kms(principal, action string, parameters object) (object, *refusal, error) {
-	connection, err := kmsclient.NewClient(c.config(principal))
+func (c *teaClient) kms(who principal, action string, parameters object) (object, *refusal, error) {
+	connection, err := kmsclient.NewClient(c.config(who))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,13 +85,14 @@ type refused interface {
 	GetCode() *string
 	GetMessage() *string
 	GetRequestId() *string
+	GetAccessDeniedDetail() map[string]interface{}
 }
 
 func (c *teaClient) refusal(err error) (object, *refusal, error) {
 	var newer refused
 	if errors.As(err, &newer) {
 		status := tea.IntValue(newer.GetStatusCode())
-		return c.sentence(err, tea.StringValue(newer.GetCode()), status, tea.StringValue(newer.GetMessage()), tea.StringValue(newer.GetRequestId()))
+		return c.sentence(err, tea.StringValue(newer.GetCode()), status, tea.StringValue(newer.GetMessage()), tea.StringValue(newer.GetRequestId()), newer.GetAccessDeniedDetail())
 	}
 	var older *tea.SDKError
 	if errors.As(err, &older) {
@@ -97,17 +100,17 @@ func (c *teaClient) refusal(err error) (object, *refusal, error) {
 		if err := json.Unmarshal([]byte(tea.StringValue(older.Data)), &data); err != nil {
 			return nil, nil, fmt.Errorf("data of %v: %w", older, err)
 		}
-		return c.sentence(err, tea.StringValue(older.Code), tea.IntValue(older.StatusCode), tea.StringValue(older.Message), data.RequestId)
+		return c.sentence(err, tea.StringValue(older.Code), tea.IntValue(older.StatusCode), tea.StringValue(older.Message), data.RequestId, older.AccessDeniedDetail)
 	}
 	return nil, nil, err
 }
 
 // sentence takes `code: 404, <Message> request id: <RequestId>` apart.
-func (c *teaClient) sentence(err error, code string, status int, text, requestID string) (object, *refusal, error) {
+func (c *teaClient) sentence(err error, code string, status int, text, requestID string, detail object) (object, *refusal, error) {
 	prefix, suffix := fmt.Sprintf("code: %d, ", status), " request id: "+requestID
 	if !strings.HasPrefix(text, prefix) || !strings.HasSuffix(text, suffix) {
 		return nil, nil, fmt.Errorf("form of the message %q: %w", text, err)
 	}
 	message := strings.TrimSuffix(strings.TrimPrefix(text, prefix), suffix)
-	return nil, &refusal{code, message, requestID, status}, nil
+	return nil, &refusal{code, message, requestID, status, detail}, nil
 }

@@ -35,6 +35,14 @@ def make_rsa_key(directory):
     return private, public
 
 
+def make_certificate(directory):
+    """A certificate for TLS on the loopback address that signs itself, and its key."""
+    certificate, key = directory / "server.pem", directory / "server.key"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    return certificate, key
+
+
 def config_toml(directory):
     """The configuration file: every principal of `principals.json` except root, which the environment gives."""
     blocks = []

@@ -7,6 +7,8 @@ The command finds in its environment:
 * CONFORMANCE_CLIENT     NAME, the client it must be
 * CONFORMANCE_CASES      folder of the scenario files
 * CONFORMANCE_SERVERS    {"story": "http://127.0.0.1:1234", …}, one server per scenario file, all fresh
+* CONFORMANCE_ENCRYPTED  a further server like these, behind TLS, for the suites in ENCRYPTED; its certificate is where Node
+                         and Go look for trust anchors
 * CONFORMANCE_AUTHORITY  folder of the certificate authorities, first argument of `harness.authority`
 * CONFORMANCE_WORK       a folder of its own, removed afterwards
 * CONFORMANCE_RSA_KEY    private key of the principal "rsa"
@@ -21,8 +23,10 @@ import tempfile
 from pathlib import Path
 
 from harness import results
-from harness.server import CASES, Server, clean_environment, make_rsa_key
+from harness.server import CASES, Server, clean_environment, make_certificate, make_rsa_key
 
+# One per language: the credentials client of the language is the same for all its clients.
+ENCRYPTED = ("node-7.x", "go-tea")
 
 STEP_WORDS = {"call", "version", "as", "with", "expect", "refused", "seen_by", "until", "until_refused", "passing", "save",
               "issue", "request", "role", "authority", "curve", "forget_distid", "not_for", "why"}
@@ -52,10 +56,16 @@ def run(name, command, work, before):
                 shutil.copy(work / file, directory)
             server = servers[scenario] = Server(directory, content["server"])
             server.start()
-        environment = clean_environment() | {
+        trust = {}
+        if name in ENCRYPTED:
+            (work / "encrypted").mkdir()
+            certificate, private = make_certificate(work / "encrypted")
+            server = servers["encrypted"] = Server(work / "encrypted", ["--tls-cert", str(certificate), "--tls-key", str(private)])
+            trust = {"CONFORMANCE_ENCRYPTED": server.start().endpoint, "NODE_EXTRA_CA_CERTS": str(certificate), "SSL_CERT_FILE": str(certificate)}
+        environment = clean_environment() | trust | {
             "CONFORMANCE_CLIENT": name,
             "CONFORMANCE_CASES": str(CASES),
-            "CONFORMANCE_SERVERS": json.dumps({scenario: server.endpoint for scenario, server in servers.items()}),
+            "CONFORMANCE_SERVERS": json.dumps({scenario: server.endpoint for scenario, server in servers.items() if scenario != "encrypted"}),
             "CONFORMANCE_AUTHORITY": str(work / "authority"),
             "CONFORMANCE_WORK": str(work),
             "CONFORMANCE_RSA_KEY": str(key),

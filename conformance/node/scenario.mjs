@@ -15,10 +15,10 @@ export const load = readCases;
 export const ERRORS = readCases('errors');
 export const PRINCIPALS = readCases('principals');
 
-/** What the user of a client sees when the server refuses; `status` is undefined where the client hides it. */
+/** What the user of a client sees when the server refuses; `status` is undefined where the client hides it. `detail`: AccessDeniedDetail. */
 export class Refusal {
-  constructor(code, status, message, requestId) {
-    Object.assign(this, { code, status, message, request_id: requestId });
+  constructor(code, status, message, requestId, detail) {
+    Object.assign(this, { code, status, message, request_id: requestId, detail });
   }
 
   toString() {

@@ -1,11 +1,12 @@
 // Every case of `cases/*.json`, by the client that CONFORMANCE_CLIENT names.
 
+import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 // A failure says which call went wrong how; where in the interpreter that was found is noise.
 Error.stackTraceLimit = 3;
 
-import { make } from './clients.mjs';
+import { build, look, make, renewing } from './clients.mjs';
 import { finished, load, World } from './scenario.mjs';
 
 const NAME = process.env.CONFORMANCE_CLIENT;
@@ -44,6 +45,32 @@ for (const [scenario, endpoint] of Object.entries(SERVERS)) {
           finished(NAME, scenario, name, passed);
         }
       });
+    }
+  });
+}
+
+// Sessions that the credentials client takes by itself; only one suite has a server behind TLS.
+if (process.env.CONFORMANCE_ENCRYPTED) {
+  const title = 'the credentials client renews its sessions';
+  test(title, async () => {
+    let passed = false;
+    try {
+      const endpoint = process.env.CONFORMANCE_ENCRYPTED;
+      const content = load('ram_sessions');
+      const world = new World(make(NAME, endpoint), content);
+      await world.run(content.setup);
+      const { vpc, credential } = renewing(endpoint, world.variables.alice, world.variables.arn);
+      const seen = new Set();
+      for (let count = 0; count < 3; count += 1) {
+        assert.equal((await look(vpc)).body.totalCount, 0);
+        seen.add((await credential.getCredential()).accessKeyId);
+      }
+      // Of a quarter of an hour it uses nothing up: each call takes a new session.
+      assert.ok(seen.size > 1 && [...seen].every((id) => id.startsWith('STS.')), [...seen].join());
+      await assert.rejects(build(vpc), (error) => error.code === 'Forbidden' && error.accessDeniedDetail.AuthPrincipalType === 'AssumedRoleUser');
+      passed = true;
+    } finally {
+      finished(NAME, 'encrypted', title, passed);
     }
   });
 }

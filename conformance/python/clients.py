@@ -9,17 +9,30 @@ Each client's exception is checked for type and form here and turned into a `Ref
 
 import json
 import os
-from functools import cache
 
 from harness.server import PRINCIPALS
 from scenario import Refusal
 
 REGION = "cn-hangzhou"
-VERSIONS = {"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01"}
+VERSIONS = {"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01",
+            "ResourceManager": "2020-03-31"}
 
 
 def make(name, endpoint, **options):
     return {"py-7.x": Tea7, "py-2.x": Tea2, "py-core": Core}[name](name, endpoint, **options)
+
+
+def identity(principal):
+    """Key id, secret and perhaps token: a named principal's, or those of a key or session the server answered."""
+    if isinstance(principal, str):
+        return PRINCIPALS[principal]
+    names = {"access_key_id": "AccessKeyId", "access_key_secret": "AccessKeySecret", "security_token": "SecurityToken"}
+    return {name: principal.get(wire) for name, wire in names.items()}
+
+
+def name_of(principal):
+    """What a client is kept under."""
+    return principal if isinstance(principal, str) else json.dumps(principal)
 
 
 def host(endpoint):
@@ -29,17 +42,24 @@ def host(endpoint):
 class Tea:
     """alibabacloud-*: one class per product, generated; `alibabacloud_tea_openapi` below."""
 
+    hides_detail = False
+
     def __init__(self, name, endpoint, **config):
         self.name, self.config = name, config
         self.protocol = endpoint.split(":")[0].upper()
         self.host = host(endpoint)
+        self.clients = {}
 
-    @cache
     def client(self, product, principal):
         """The client of one product; the generic one for products without."""
+        key = product, name_of(principal)
+        if key not in self.clients:
+            self.clients[key] = self._connect(product, identity(principal))
+        return self.clients[key]
+
+    def _connect(self, product, who):
         from alibabacloud_tea_openapi import models
-        who = PRINCIPALS[principal]
-        options = {"access_key_id": who["access_key_id"], "access_key_secret": who.get("access_key_secret")} | self.config
+        options = {name: who.get(name) for name in ("access_key_id", "access_key_secret", "security_token")} | self.config
         return self._classes().get(product, self._generic())(models.Config(
             region_id=REGION, endpoint=self.host, protocol=self.protocol, **options))
 
@@ -51,14 +71,20 @@ class Tea:
     @staticmethod
     def _classes():
         from alibabacloud_kms20160120.client import Client as Kms
+        from alibabacloud_ram20150501.client import Client as Ram
+        from alibabacloud_resourcemanager20200331.client import Client as ResourceManager
+        from alibabacloud_sts20150401.client import Client as Sts
         from alibabacloud_vpc20160428.client import Client as Vpc
-        return {"Vpc": Vpc, "Kms": Kms}
+        return {"Vpc": Vpc, "Kms": Kms, "Ram": Ram, "Sts": Sts, "ResourceManager": ResourceManager}
 
     @staticmethod
     def _models(product):
         import alibabacloud_kms20160120.models as kms
+        import alibabacloud_ram20150501.models as ram
+        import alibabacloud_resourcemanager20200331.models as resourcemanager
+        import alibabacloud_sts20150401.models as sts
         import alibabacloud_vpc20160428.models as vpc
-        return {"Vpc": vpc, "Kms": kms}.get(product)
+        return {"Vpc": vpc, "Kms": kms, "Ram": ram, "Sts": sts, "ResourceManager": resourcemanager}.get(product)
 
     def call(self, principal, product, action, parameters, version=None):
         try:
@@ -66,6 +92,8 @@ class Tea:
             if request is not None:
                 method = self._method(self.client(product, principal), action)
                 return method(request).body.to_map()
+            if not version and not parameters and self._without_parameters(product, action):
+                return self._method(self.client(product, principal), action)().body.to_map()
             return self._call_generic(self.client("", principal), action, version or VERSIONS[product], parameters)
         except Exception as error:
             self._raise(error)
@@ -84,6 +112,10 @@ class Tea:
         request = kind()
         request.from_map(parameters)
         return request if set(request.to_map()) >= set(parameters) else None
+
+    def _without_parameters(self, product, action):
+        """Operations that have no parameters have no request class either."""
+        return hasattr(self._models(product), f"{action}Response") and not hasattr(self._models(product), f"{action}Request")
 
     @staticmethod
     def _method(client, action):
@@ -117,20 +149,7 @@ def flatten(parameters):
 
 
 class Tea7(Tea):
-    """alibabacloud-vpc20160428 7.x on darabonba-core, and the typed Sts client."""
-
-    @staticmethod
-    def _classes():
-        from alibabacloud_sts20150401.client import Client as Sts
-        return Tea._classes() | {"Sts": Sts}
-
-    def call(self, principal, product, action, parameters, version=None):
-        if product == "Sts" and version is None and not parameters:
-            try:
-                return self._method(self.client(product, principal), action)().body.to_map()
-            except Exception as error:
-                self._raise(error)
-        return super().call(principal, product, action, parameters, version)
+    """alibabacloud-vpc20160428 7.x and its contemporaries, on darabonba-core."""
 
     def _call_generic(self, client, action, version, parameters):
         from alibabacloud_tea_openapi.utils_models import OpenApiRequest, Params
@@ -148,7 +167,9 @@ class Tea7(Tea):
             # The class keeps the text of the old one, too: status, message and request id in a sentence.
             message, _, request_id = error.message.removeprefix(f"code: {error.status_code}, ").rpartition(" request id: ")
             assert request_id == error.request_id, error.message
-            return Refusal(error.code, error.status_code, message, error.request_id)
+            # Only this class has the property; the others hide it in the data.
+            detail = getattr(error, "access_denied_detail", None)
+            return Refusal(error.code, error.status_code, message, error.request_id, detail)
         # The older product clients (Kms 2.x) convert to the old exception.
         if type(error) is TeaException:
             return tea_exception(error)
@@ -176,22 +197,33 @@ def tea_exception(error):
     message, _, request_id = error.message.removeprefix(f"code: {status}, ").rpartition(" request id: ")
     fields = {key.lower(): value for key, value in error.data.items()}
     assert (message, request_id) == (fields["message"], fields["requestid"]), error.message
-    return Refusal(error.code, status, message, request_id)
+    return Refusal(error.code, status, message, request_id, error.accessDeniedDetail)
 
 
 class Core:
-    """aliyun-python-sdk-core with the product packages aliyun-python-sdk-vpc, -kms and -sts; signs the old way."""
+    """aliyun-python-sdk-core with the product packages aliyun-python-sdk-vpc, -kms and so on; signs the old way."""
 
-    PACKAGES = {"Vpc": "aliyunsdkvpc.request.v20160428", "Kms": "aliyunsdkkms.request.v20160120", "Sts": "aliyunsdksts.request.v20150401"}
+    hides_detail = True  # its exception has no AccessDeniedDetail
+    PACKAGES = {"Vpc": "aliyunsdkvpc.request.v20160428", "Kms": "aliyunsdkkms.request.v20160120", "Sts": "aliyunsdksts.request.v20150401",
+                "Ram": "aliyunsdkram.request.v20150501", "ResourceManager": "aliyunsdkresourcemanager.request.v20200331"}
 
     def __init__(self, name, endpoint):
         self.name, self.endpoint = name, endpoint
+        self.clients = {}
 
-    @cache
     def _client(self, principal):
+        key = name_of(principal)
+        if key not in self.clients:
+            self.clients[key] = self._connect(identity(principal))
+        return self.clients[key]
+
+    @staticmethod
+    def _connect(who):
+        from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredential
         from aliyunsdkcore.client import AcsClient
-        who = PRINCIPALS[principal]
-        return AcsClient(who["access_key_id"], who["access_key_secret"], REGION)
+        key = who["access_key_id"], who["access_key_secret"]
+        credential = StsTokenCredential(*key, who["security_token"]) if who.get("security_token") else AccessKeyCredential(*key)
+        return AcsClient(region_id=REGION, credential=credential)
 
     def call(self, principal, product, action, parameters, version=None):
         from aliyunsdkcore.acs_exception.exceptions import ServerException

@@ -16,11 +16,14 @@ POLL_PAUSE = 0.01
 
 
 class Refusal(Exception):
-    """What the user of a client sees when the server refuses; `status` is None where the client hides it."""
+    """What the user of a client sees when the server refuses.
 
-    def __init__(self, code, status, message, request_id):
+    `status`, and `detail` (the AccessDeniedDetail), are None where the client hides them.
+    """
+
+    def __init__(self, code, status, message, request_id, detail=None):
         super().__init__(f"{status} {code}: {message} ({request_id})")
-        self.code, self.status, self.message, self.request_id = code, status, message, request_id
+        self.code, self.status, self.message, self.request_id, self.detail = code, status, message, request_id, detail
 
 
 def load(name):
@@ -146,6 +149,8 @@ class World:
         seen = vars(answer)
         if answer.status is None:
             wanted.pop("status", None)
+        if self.client.hides_detail:
+            wanted.pop("detail", None)
         if found := difference(wanted, seen):
             raise AssertionError(f"{found}; the refusal was: {answer}")
 

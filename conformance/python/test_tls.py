@@ -6,16 +6,13 @@ from alibabacloud_vpc20160428 import models
 from alibabacloud_vpc20160428.client import Client
 from darabonba.runtime import RuntimeOptions
 
-from harness.authority import openssl
-from harness.server import PRINCIPALS, Server
+from harness.server import PRINCIPALS, Server, make_certificate
 
 
 # A server per test: the client keeps its connections by address, with the trust they were made with.
 @pytest.fixture
 def served(tmp_path):
-    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    certificate, key = make_certificate(tmp_path)
     with Server(tmp_path, ["--apply-delay", "polls:2", "--tls-cert", str(certificate), "--tls-key", str(key)]) as server:
         yield server, certificate
 

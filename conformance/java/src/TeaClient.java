@@ -7,22 +7,23 @@ import com.aliyun.teaopenapi.models.Params;
 import com.aliyun.teautil.models.RuntimeOptions;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * com.aliyun:vpc20160428 and com.aliyun:kms20160120, typed; the generic client below them for the rest.
+ * com.aliyun:vpc20160428, kms20160120, ram20150501 and sts20150401, typed; the generic client below them for the rest.
  *
  * <p>Parameters and bodies are spelled as on the wire and go through the clients' own request and response classes.
  */
 final class TeaClient {
     private static final Map<String, String> VERSIONS =
-            Map.of("Vpc", "2016-04-28", "Kms", "2016-01-20", "Sts", "2015-04-01", "Location", "2015-06-12", "Ram", "2015-05-01");
+            Map.of("Vpc", "2016-04-28", "Kms", "2016-01-20", "Sts", "2015-04-01", "Location", "2015-06-12", "Ram", "2015-05-01",
+                    "ResourceManager", "2020-03-31");
 
     final String name;
     private final String host;
-    private final Map<String, Object> principals = Json.object(Json.read("principals"));
     private final Map<String, Client> clients = new HashMap<>();
 
     TeaClient(String name, String endpoint) {
@@ -30,26 +31,30 @@ final class TeaClient {
         this.host = endpoint.split("://")[1];
     }
 
-    Map<String, Object> call(String principal, String product, String action, Map<String, Object> parameters, String version) throws Exception {
+    Map<String, Object> call(Map<String, Object> who, String product, String action, Map<String, Object> parameters, String version) throws Exception {
         try {
             TeaModel request = version == null ? typedRequest(product, action, parameters) : null;
+            if (request == null && version == null && parameters.isEmpty() && withoutParameters(product, action)) {
+                return typed(client(product, who), action);
+            }
             return request != null
-                    ? typed(client(product, principal), action, request)
-                    : generic(client("", principal), action, version != null ? version : VERSIONS.get(product), parameters);
+                    ? typed(client(product, who), action, request)
+                    : generic(client("", who), action, version != null ? version : VERSIONS.get(product), parameters);
         } catch (TeaException error) {
             throw refusal(error);
         }
     }
 
-    private Client client(String product, String principal) throws Exception {
-        String key = product + " " + principal;
+    private Client client(String product, Map<String, Object> who) throws Exception {
+        String key = product + " " + who;
         if (!clients.containsKey(key)) {
-            Map<String, Object> who = Json.object(principals.get(principal));
-            Config config = new Config().setAccessKeyId((String) who.get("access_key_id")).setAccessKeySecret((String) who.get("access_key_secret"))
-                    .setRegionId("cn-hangzhou").setEndpoint(host).setProtocol("HTTP");
+            Config config = new Config().setAccessKeyId((String) who.get("AccessKeyId")).setAccessKeySecret((String) who.get("AccessKeySecret"))
+                    .setSecurityToken((String) who.get("SecurityToken")).setRegionId("cn-hangzhou").setEndpoint(host).setProtocol("HTTP");
             clients.put(key, switch (product) {
                 case "Vpc" -> new com.aliyun.vpc20160428.Client(config);
                 case "Kms" -> new com.aliyun.kms20160120.Client(config);
+                case "Ram" -> new com.aliyun.ram20150501.Client(config);
+                case "Sts" -> new com.aliyun.sts20150401.Client(config);
                 default -> new Client(config);
             });
         }
@@ -58,10 +63,8 @@ final class TeaClient {
 
     /** Null when the release has no such request, or no such parameter. */
     private static TeaModel typedRequest(String product, String action, Map<String, Object> parameters) throws Exception {
-        Class<?> kind;
-        try {
-            kind = Class.forName("com.aliyun." + product.toLowerCase() + VERSIONS.get(product).replace("-", "") + ".models." + action + "Request");
-        } catch (ClassNotFoundException error) {
+        Class<?> kind = model(product, action + "Request");
+        if (kind == null) {
             return null;
         }
         TeaModel request = TeaModel.toModel(parameters, (TeaModel) kind.getDeclaredConstructor().newInstance());
@@ -73,10 +76,24 @@ final class TeaClient {
         return request;
     }
 
-    private static Map<String, Object> typed(Client client, String action, TeaModel request) throws Exception {
-        Method method = client.getClass().getMethod(action.substring(0, 1).toLowerCase() + action.substring(1), request.getClass());
+    private static Class<?> model(String product, String name) {
         try {
-            TeaModel response = (TeaModel) method.invoke(client, request);
+            return Class.forName("com.aliyun." + product.toLowerCase() + VERSIONS.get(product).replace("-", "") + ".models." + name);
+        } catch (ClassNotFoundException error) {
+            return null;
+        }
+    }
+
+    /** Operations that have no parameters have no request class either. */
+    private static boolean withoutParameters(String product, String action) {
+        return model(product, action + "Request") == null && model(product, action + "Response") != null;
+    }
+
+    private static Map<String, Object> typed(Client client, String action, TeaModel... request) throws Exception {
+        Class<?>[] kinds = Arrays.stream(request).map(Object::getClass).toArray(Class<?>[]::new);
+        Method method = client.getClass().getMethod(action.substring(0, 1).toLowerCase() + action.substring(1), kinds);
+        try {
+            TeaModel response = (TeaModel) method.invoke(client, (Object[]) request);
             return plain(response.toMap().get("body"));
         } catch (InvocationTargetException error) {
             if (error.getCause() instanceof Exception cause) {
@@ -124,6 +141,6 @@ final class TeaClient {
         if (!text.startsWith(prefix) || !text.endsWith(suffix)) {
             throw new AssertionError("form of the message: " + text);
         }
-        return new Refusal(error.getCode(), ((Number) status).longValue(), text.substring(prefix.length(), text.length() - suffix.length()), (String) requestId);
+        return new Refusal(error.getCode(), ((Number) status).longValue(), text.substring(prefix.length(), text.length() - suffix.length()), (String) requestId, error.getAccessDeniedDetail());
     }
 }

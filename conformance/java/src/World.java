@@ -16,6 +16,7 @@ final class World {
 
     final Map<String, Object> content;
     private final TeaClient client;
+    private final Map<String, Object> principals = Json.object(Json.read("principals"));
     private final Map<String, Object> errors = Json.object(Json.read("errors"));
     private final Map<String, Object> variables = new HashMap<>();
     private boolean prepared;
@@ -149,15 +150,24 @@ final class World {
         }
     }
 
+    /** A named principal's key, or that of a key or session the server answered, spelled as there. */
+    private Map<String, Object> identity(Object as) {
+        if (as instanceof Map<?, ?>) {
+            return Json.object(as);
+        }
+        Map<String, Object> known = Json.object(principals.get(as));
+        return Json.map("AccessKeyId", known.get("access_key_id"), "AccessKeySecret", known.get("access_key_secret"));
+    }
+
     private Map<String, Object> send(Map<String, Object> step) throws Exception {
         String operation = (String) step.get("call");
         String[] names = operation.split("\\.");
         Map<String, Object> parameters = new LinkedHashMap<>(Json.object(Json.object(content.get("defaults")).get(names[0])));
         parameters.putAll(Json.object(step.get("with")));
         parameters.values().removeIf(Objects::isNull);
-        String principal = (String) step.getOrDefault("as", "root");
+        Map<String, Object> who = identity(step.getOrDefault("as", "root"));
         try {
-            Map<String, Object> answer = client.call(principal, names[0], names[1], parameters, (String) step.get("version"));
+            Map<String, Object> answer = client.call(who, names[0], names[1], parameters, (String) step.get("version"));
             Json.append("CONFORMANCE_COVERAGE", Json.map("operation", operation, "kind", "success", "client", client.name, "code", null));
             return answer;
         } catch (Refusal seen) {
@@ -203,7 +213,7 @@ final class World {
         }
         wanted.putAll(own);
         wanted.put("request_id", Json.map("$any", true));
-        Map<String, Object> actual = Json.map("code", seen.code, "status", seen.status, "message", seen.text, "request_id", seen.requestId);
+        Map<String, Object> actual = Json.map("code", seen.code, "status", seen.status, "message", seen.text, "request_id", seen.requestId, "detail", seen.detail);
         String found = difference(wanted, actual, "");
         if (found != null) {
             throw new AssertionError(found + "; the refusal was: " + seen.getMessage());
@@ -263,6 +273,8 @@ final class World {
     }
 
     private static boolean empty(Object value) {
-        return value == null || value.equals("") || value instanceof List<?> list && list.isEmpty() || value instanceof Map<?, ?> map && map.isEmpty();
+        return value == null || value.equals("") || value instanceof List<?> list && list.isEmpty()
+                // A typed answer has structures even for what was not sent, with nothing in them.
+                || value instanceof Map<?, ?> map && map.values().stream().allMatch(World::empty);
     }
 }
