@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
+use tongguan_model::id::AccountId;
 use tongguan_model::policy::{AccessRequest, ConditionKeys, Decision, PolicySet};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_model::region;
@@ -41,6 +42,42 @@ pub struct Circumstances<'a> {
     pub now_ms: i64,
     /// Further condition keys of the call in lower case, with their values.
     pub keys: &'a [(&'a str, &'a str)],
+    /// The call's own tags, and those of what it names; none: no tags are known.
+    pub tags: Option<Tags<'a>>,
+}
+
+/// Where `acs:RequestTag/<key>` and `acs:ResourceTag/<key>` come from. Keys are compared without case, as all
+/// condition keys are.
+#[derive(Debug, Clone, Copy)]
+pub struct Tags<'a> {
+    context: &'a Context,
+    args: &'a Args<'a>,
+}
+
+impl Tags<'_> {
+    fn of_request(self, key: &str, each: &mut dyn FnMut(&str)) {
+        // What is wrong with the tags is told later, to whom may make the call.
+        let given = self.args.tag_filter().unwrap_or_default();
+        let named = given.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
+        named.for_each(|tag| each(tag.value.as_deref().unwrap_or_default()));
+    }
+
+    fn of_resource(self, account: &AccountId, key: &str, each: &mut dyn FnMut(&str)) {
+        let named = self.args.operation().subject.and_then(|subject| self.args.raw(subject));
+        let Some(id) = named else { return };
+        let tags = self.context.store.read(|snapshot| match snapshot.region_of(account, id)? {
+            Some(_) => snapshot.tags_of(id),
+            None => Ok(Vec::new()),
+        });
+        match tags {
+            Ok(tags) => {
+                let named = tags.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
+                named.for_each(|tag| each(&tag.value));
+            }
+            // An absent key: an Allow that asks for it does not hold. The call meets the same trouble next.
+            Err(error) => tracing::warn!(%error, "the tags of a resource cannot be read"),
+        }
+    }
 }
 
 /// Why something is not allowed.
@@ -84,7 +121,16 @@ impl ConditionKeys for Circumstances<'_> {
             "acs:currenttime" => each(&iso8601(self.now_ms)),
             "acs:mfapresent" => each("false"),
             "acs:principalarn" => each(&self.principal.arn()),
-            _ => self.keys.iter().filter(|(known, _)| *known == key).for_each(|(_, value)| each(value)),
+            _ => {
+                let tag = |prefix: &str| self.tags.and_then(|tags| Some((tags, key.strip_prefix(prefix)?)));
+                if let Some((tags, key)) = tag("acs:requesttag/") {
+                    tags.of_request(key, each);
+                } else if let Some((tags, key)) = tag("acs:resourcetag/") {
+                    tags.of_resource(&self.principal.account, key, each);
+                } else {
+                    self.keys.iter().filter(|(known, _)| *known == key).for_each(|(_, value)| each(value));
+                }
+            }
         }
     }
 }
@@ -178,7 +224,8 @@ pub(crate) fn authorise(
     }
     let resources = resources(context, operation, principal, args)?;
     let keys = keys(operation, args);
-    let circumstances = Circumstances { principal, peer, now_ms, keys: &keys };
+    let circumstances =
+        Circumstances { principal, peer, now_ms, keys: &keys, tags: Some(Tags { context, args }) };
     circumstances
         .permit(action, resources.iter().map(String::as_str))
         .map_err(|denial| denial.refusal(operation.product, principal, action).into())

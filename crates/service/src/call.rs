@@ -44,7 +44,7 @@ impl Call {
     /// The circumstances of the call, with further condition keys.
     #[must_use]
     pub fn circumstances<'a>(&'a self, keys: &'a [(&'a str, &'a str)]) -> Circumstances<'a> {
-        Circumstances { principal: &self.principal, peer: self.peer, now_ms: self.now_ms, keys }
+        Circumstances { principal: &self.principal, peer: self.peer, now_ms: self.now_ms, keys, tags: None }
     }
 
     /// Refuses the call unless its caller may also do this.

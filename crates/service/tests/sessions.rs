@@ -384,3 +384,43 @@ async fn a_deny_for_a_region_is_not_passed_by_naming_another() {
     let other = [("CertificateId", "00000000-0000-0000-0000-000000000000"), ("RegionId", "cn-beijing")];
     is(&rig.by(&alice, "2016-01-20", "GetCertificate", &other).await, 404, "Certificate.NotFound");
 }
+
+fn team_tag<'a>(gateway: &'a str, team: &'a str) -> [(&'a str, &'a str); 5] {
+    [
+        REGION,
+        ("ResourceType", "VPNGATEWAY"),
+        ("ResourceId.1", gateway),
+        ("Tag.1.Key", "Team"),
+        ("Tag.1.Value", team),
+    ]
+}
+
+/// Tags decide, of the resource and of the request, and another account's tags do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_conditions() {
+    let rig = Rig::new("0");
+    let (ours, theirs) = (rig.gateway("NationalStandard").await, rig.gateway("NationalStandard").await);
+    for (id, team) in [(&ours, "blue"), (&theirs, "red")] {
+        rig.call("TagResources", &team_tag(id, team)).await.ok();
+    }
+    let alice = rig
+        .user(
+            "alice",
+            &json!([
+                {"Effect": "Allow", "Action": "vpc:DescribeVpnGateway", "Resource": "*",
+                    "Condition": {"StringEquals": {"acs:ResourceTag/team": "blue"}}},
+                {"Effect": "Allow", "Action": "vpc:TagResources", "Resource": "*",
+                    "Condition": {"StringLike": {"acs:RequestTag/team": "blue*"}}},
+            ]),
+        )
+        .await;
+    let show = |id| [REGION, ("VpnGatewayId", id)];
+    rig.by(&alice, VPC, "DescribeVpnGateway", &show(&ours)).await.ok();
+    for id in [&theirs, "vpn-none"] {
+        is(&rig.by(&alice, VPC, "DescribeVpnGateway", &show(id)).await, 403, "Forbidden");
+    }
+    for (team, status) in [("blue-2", 200), ("red", 403)] {
+        let reply = rig.by(&alice, VPC, "TagResources", &team_tag(&ours, team)).await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+    }
+}
