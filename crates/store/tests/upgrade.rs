@@ -21,11 +21,31 @@ fn databases_of_every_released_schema_open() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::copy(&path, directory.path().join(DATABASE_FILE)).unwrap();
         for _ in 0..2 {
-            everything_is_there(&Store::open(directory.path(), &Options::default()).unwrap());
+            let store = Store::open(directory.path(), &Options::default()).unwrap();
+            everything_is_there(&store);
+            if schema >= 3 {
+                rights_are_there(&store);
+            }
         }
         seen += 1;
     }
-    assert!(seen >= 2, "a database is missing");
+    assert!(seen >= 3, "a database is missing");
+}
+
+fn rights_are_there(store: &Store) {
+    let account = AccountId::new(ACCOUNT);
+    let names = |policies: Vec<tongguan_store::AttachedPolicy>| -> Vec<_> {
+        policies.into_iter().map(|policy| (policy.name, policy.custom.map(|(version, _)| version))).collect()
+    };
+    let alice = store.read(|snapshot| snapshot.user(&account, "ALICE")).unwrap().unwrap();
+    assert_eq!(alice.display_name, "Alice");
+    let policies = store.read(|snapshot| snapshot.effective_policies_of_user(alice.seq)).unwrap();
+    let (own, through_group) = ("AliyunSTSAssumeRoleAccess".to_owned(), "look".to_owned());
+    assert_eq!(names(policies), [(own, None), (through_group.clone(), Some(2))]);
+    let role = store.read(|snapshot| snapshot.role(&account, "operator")).unwrap().unwrap();
+    assert!(role.trust.contains("user/alice"));
+    let policies = store.read(|snapshot| snapshot.effective_policies_of_role(role.seq)).unwrap();
+    assert_eq!(names(policies), [(through_group, Some(2))]);
 }
 
 fn everything_is_there(store: &Store) {
