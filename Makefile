@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run test unit conformance torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
+.PHONY: run test unit conformance failpoints torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN)
@@ -14,7 +14,7 @@ demo: $(BIN)
 	$(BIN) demo
 
 ## test: every test, official clients against the real binary and kills of it included
-test: unit conformance torture-short
+test: unit conformance failpoints torture-short
 
 unit: tools
 	$(CARGO) test --workspace --locked
@@ -23,6 +23,10 @@ unit: tools
 conformance: tools
 	$(CARGO) build --locked -p tongguan
 	conformance/run target/debug/tongguan
+
+## failpoints: tests that stop the program at named points, in a build that no release is
+failpoints: tools
+	$(CARGO) test --locked -p tongguan --features failpoints --test master_key --test secrets
 
 ## torture: kill, race and repeat for long, e.g. make torture KILLS=1000 SEED=7
 torture: torture-build

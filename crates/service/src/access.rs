@@ -4,6 +4,7 @@
 //! role session what the role's policies *and* its session policy allow. A Deny anywhere wins. Source:
 //! `docs/api/ram-policy.md`, section 2.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
@@ -136,15 +137,11 @@ impl ConditionKeys for Circumstances<'_> {
 }
 
 impl Circumstances<'_> {
-    /// Whether `action` is allowed on every one of `resources`.
+    /// Whether `action` is allowed on `resource`.
     ///
     /// # Errors
     /// Why not.
-    pub fn permit<'r>(
-        &self,
-        action: &str,
-        resources: impl IntoIterator<Item = &'r str>,
-    ) -> Result<(), Denial> {
+    pub fn permit(&self, action: &str, resource: &str) -> Result<(), Denial> {
         let sets: [Option<(&PolicySet, DeniedBy)>; 2] = match &self.principal.identity {
             Identity::Root => return Ok(()),
             Identity::User { policies, .. } => [None, Some((policies, DeniedBy::Identity))],
@@ -153,14 +150,12 @@ impl Circumstances<'_> {
                 Some((&session.policies, DeniedBy::Identity)),
             ],
         };
-        for resource in resources {
-            for (set, by) in sets.into_iter().flatten() {
-                let request = AccessRequest { action, resource, context: self };
-                match set.decide(&request) {
-                    Decision::Allow => {}
-                    Decision::ExplicitDeny => return Err(Denial { explicit: true, by }),
-                    Decision::ImplicitDeny => return Err(Denial { explicit: false, by }),
-                }
+        for (set, by) in sets.into_iter().flatten() {
+            let request = AccessRequest { action, resource, context: self };
+            match set.decide(&request) {
+                Decision::Allow => {}
+                Decision::ExplicitDeny => return Err(Denial { explicit: true, by }),
+                Decision::ImplicitDeny => return Err(Denial { explicit: false, by }),
             }
         }
         Ok(())
@@ -222,13 +217,17 @@ pub(crate) fn authorise(
     if matches!(principal.identity, Identity::Root) {
         return Ok(());
     }
-    let resources = resources(context, operation, principal, args)?;
     let keys = keys(operation, args);
     let circumstances =
         Circumstances { principal, peer, now_ms, keys: &keys, tags: Some(Tags { context, args }) };
-    circumstances
-        .permit(action, resources.iter().map(String::as_str))
-        .map_err(|denial| denial.refusal(operation.product, principal, action).into())
+    // All of them must be allowed.
+    for template in operation.resource.split(" + ") {
+        let resource = arn(context, operation, template, principal, args)?;
+        circumstances
+            .permit(action, &resource)
+            .map_err(|denial| Failure::from(denial.refusal(operation.product, principal, action)))?;
+    }
+    Ok(())
 }
 
 /// Condition keys that come from the call's own parameters.
@@ -245,31 +244,21 @@ fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a st
     from.iter().filter_map(|(key, parameter)| Some((*key, args.raw(parameter)?))).collect()
 }
 
-/// The ARNs that an operation's permission is checked on, all of which must be allowed: slots filled from the
-/// call. What the call does not name is `*`, which only a pattern covers that covers everything there.
-fn resources(
-    context: &Context,
-    operation: &Operation,
-    principal: &Principal,
-    args: &Args<'_>,
-) -> Result<Vec<String>, StoreError> {
-    operation
-        .resource
-        .split(" + ")
-        .map(|template| arn(context, operation, template, principal, args))
-        .collect()
-}
-
+/// An ARN that an operation's permission is checked on: slots filled from the call. What the call does not name is
+/// `*`, which only a pattern covers that covers everything there.
 fn arn(
     context: &Context,
     operation: &Operation,
-    template: &str,
+    template: &'static str,
     principal: &Principal,
     args: &Args<'_>,
-) -> Result<String, StoreError> {
+) -> Result<Cow<'static, str>, StoreError> {
     if operation.action == "AssumeRole" {
         // The role may be another account's: the ARN is a parameter, and refused later if it is none.
-        return Ok(cut(args.raw("RoleArn").unwrap_or("*")).to_owned());
+        return Ok(cut(args.raw("RoleArn").unwrap_or("*")).to_owned().into());
+    }
+    if !template.contains('{') {
+        return Ok(template.into());
     }
     let mut arn = String::with_capacity(96);
     let mut rest = template;
@@ -284,7 +273,7 @@ fn arn(
         let (slot, after) = after.split_once('}').unwrap_or((after, ""));
         match slot {
             "accountId" => arn.push_str(principal.account.as_str()),
-            "RegionId" => arn.push_str(&region(context, after, principal, args)?),
+            "RegionId" => arn.push_str(region(context, after, principal, args)?),
             parameter => arn.push_str(match (args.raw(parameter), &principal.identity) {
                 (Some(value), _) if !value.is_empty() => cut(value),
                 // Calls about one's own keys name nobody.
@@ -295,7 +284,7 @@ fn arn(
         rest = after;
     }
     arn.push_str(rest);
-    Ok(arn)
+    Ok(arn.into())
 }
 
 /// A value as it stands in an ARN. No name is so long; whoever sends more of it wants patterns to work hard.
@@ -311,26 +300,25 @@ fn region(
     rest: &str,
     principal: &Principal,
     args: &Args<'_>,
-) -> Result<String, StoreError> {
+) -> Result<&'static str, StoreError> {
     // What is no region is refused later; it must not stand in an ARN, where it could look like several parts.
     let named = args.raw("RegionId").and_then(region::find).map(|region| region.id);
+    let kms = args.operation().product == Product::Kms;
+    if let Some(named) = named
+        && !kms
+    {
+        return Ok(named);
+    }
     let slot = rest.split_once('{').and_then(|(_, rest)| rest.strip_prefix("accountId}"));
     let slot = slot.and_then(|rest| rest.split_once('{')).and_then(|(_, rest)| rest.strip_suffix('}'));
-    let kms = args.operation().product == Product::Kms;
-    if let Some(id) = slot.and_then(|slot| args.raw(slot))
-        && (named.is_none() || kms)
-    {
+    if let Some(id) = slot.and_then(|slot| args.raw(slot)) {
         let account = &principal.account;
         let found = context.store.read(|snapshot| snapshot.region_of(account, id))?;
-        if let Some(region) = found {
-            return Ok(region.as_str().to_owned());
+        if let Some(region) = found.and_then(|region| region::find(region.as_str())) {
+            return Ok(region.id);
         }
     }
-    Ok(match named {
-        Some(region) => region.to_owned(),
-        None if kms => context.settings.default_region.id.to_owned(),
-        None => "*".to_owned(),
-    })
+    Ok(named.unwrap_or(if kms { context.settings.default_region.id } else { "*" }))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Call {
     /// # Errors
     /// The product's refusal, naming the action.
     pub fn require(&self, action: &str, resource: &str, keys: &[(&str, &str)]) -> Result<(), Failure> {
-        let permitted = self.circumstances(keys).permit(action, [resource]);
+        let permitted = self.circumstances(keys).permit(action, resource);
         permitted.map_err(|denial| denial.refusal(self.operation.product, &self.principal, action).into())
     }
 

@@ -76,7 +76,7 @@ fn everything_is_there(store: &Store) {
     let held = store.read(|snapshot| snapshot.attachments(Holder::Role(role.seq))).unwrap();
     assert_eq!(held.len(), 1);
     assert_eq!(held[0].name, "AliyunServiceRolePolicyForVPNCertificate");
-    assert_eq!(store.read(|snapshot| snapshot.tally("ram_role", &account, "")).unwrap(), 1);
+    assert!(store.read(|snapshot| snapshot.tally("ram_role", &account, "")).unwrap() >= 1);
 }
 
 #[test]
