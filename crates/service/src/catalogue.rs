@@ -115,7 +115,7 @@ codes! {
     INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is no resource group id.";
 
     // Role sessions.
-    ROLE_ARN = 400 "InvalidParameter.RoleArn" "The parameter RoleArn is wrongly formed." Documented "RoleArn is not acs:ram::<account>:role/<name>.";
+    ROLE_ARN = 400 "InvalidParameter.RoleArn" "The parameter RoleArn is wrongly formed." Documented "RoleArn is not acs:ram::ACCOUNT:role/NAME.";
     ROLE_SESSION_NAME = 400 "InvalidParameter.RoleSessionName" "The parameter RoleSessionName is wrongly formed." Documented "RoleSessionName breaks the rules.";
     DURATION_SECONDS = 400 "InvalidParameter.DurationSeconds" "The Min/Max value of DurationSeconds is 15min/1hr." Documented "DurationSeconds is below 900 or above the role's MaxSessionDuration.";
     SESSION_POLICY_GRAMMAR = 400 "InvalidParameter.PolicyGrammar" "The parameter Policy has not passed grammar check." Documented "The session policy is malformed; the text that follows says where.";

@@ -271,8 +271,8 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error, as for every question below.
     pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
-        let gateway = self.gateway_of_any_account(id)?;
-        Ok(gateway.filter(|gateway| gateway.account == *account))
+        let sql = concat_columns!("SELECT ", GATEWAY, " FROM vpn_gateway WHERE id = ?1 AND account = ?2");
+        self.own(sql, account, id, gateway)
     }
 
     /// The gateway of this id, whoever owns it: for the engine.
@@ -384,8 +384,8 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error.
     pub fn vpc(&self, account: &AccountId, id: &str) -> Answer<Option<Vpc>> {
-        let found = self.one(concat_columns!("SELECT ", VPC, " FROM vpc WHERE id = ?1"), id, vpc)?;
-        Ok(found.filter(|found| found.account == *account))
+        let sql = concat_columns!("SELECT ", VPC, " FROM vpc WHERE id = ?1 AND account = ?2");
+        self.own(sql, account, id, vpc)
     }
 
     /// A page of the account's VPCs, newest first.
@@ -412,9 +412,8 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error.
     pub fn vswitch(&self, account: &AccountId, id: &str) -> Answer<Option<VSwitch>> {
-        let found =
-            self.one(concat_columns!("SELECT ", VSWITCH, " FROM vswitch WHERE id = ?1"), id, vswitch)?;
-        Ok(found.filter(|found| found.account == *account))
+        let sql = concat_columns!("SELECT ", VSWITCH, " FROM vswitch WHERE id = ?1 AND account = ?2");
+        self.own(sql, account, id, vswitch)
     }
 
     /// A page of the account's vSwitches, newest first.
@@ -488,9 +487,8 @@ impl<'c> Snapshot<'c> {
     /// # Errors
     /// A database error.
     pub fn certificate(&self, account: &AccountId, id: &str) -> Answer<Option<Certificate>> {
-        let sql = concat_columns!("SELECT ", CERTIFICATE, " FROM certificate WHERE id = ?1");
-        let found = self.one(sql, id, certificate)?;
-        Ok(found.filter(|found| found.account == *account))
+        let sql = concat_columns!("SELECT ", CERTIFICATE, " FROM certificate WHERE id = ?1 AND account = ?2");
+        self.own(sql, account, id, certificate)
     }
 
     /// Private key of the account's certificate of this id, sealed.
@@ -724,6 +722,19 @@ impl<'c> Snapshot<'c> {
     pub fn audited(&self, request_id: &str) -> Answer<Option<(u16, Option<String>)>> {
         let sql = "SELECT status, code FROM audit WHERE request_id = ?1";
         self.one(sql, request_id, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The account's row of this id. A foreign one is left out by the question, not after it was read: it takes the
+    /// time of an unknown one.
+    fn own<T>(
+        &self,
+        sql: &str,
+        account: &AccountId,
+        id: &str,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Answer<Option<T>> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([id, account.as_str()], read).optional()?)
     }
 
     fn one<T>(&self, sql: &str, id: &str, read: fn(&Row<'_>) -> rusqlite::Result<T>) -> Answer<Option<T>> {

@@ -42,11 +42,13 @@ const METHODS: [SignatureMethod; 4] = [
 struct Key {
     id: String,
     secret: String,
+    /// Of a temporary key.
+    token: Option<String>,
 }
 
 impl Key {
     fn new(id: &str, secret: &str) -> Self {
-        Self { id: id.into(), secret: secret.into() }
+        Self { id: id.into(), secret: secret.into(), token: None }
     }
 }
 
@@ -57,6 +59,9 @@ struct Run {
     address: String,
     admin: String,
     secrets: Secrets,
+    /// Security tokens. A caller whose signature is wrong is answered what he should have signed, his token in it;
+    /// elsewhere they must not be.
+    tokens: Secrets,
     keys: Vec<Key>,
     /// Everything that was answered or said, by what it was.
     said: BTreeMap<String, Vec<u8>>,
@@ -84,7 +89,7 @@ impl Run {
             Key::new("LTAIuser", "a user's secret, kept in a file"),
         ];
         let mut config = String::from("apply_delay = '0'\n");
-        for (number, Key { id, secret }) in keys.iter().enumerate() {
+        for (number, Key { id, secret, .. }) in keys.iter().enumerate() {
             config.push_str(&format!(
                 "[[principal]]\naccount_id = '199999999999999{number}'\naccess_key_id = '{id}'\n"
             ));
@@ -114,7 +119,8 @@ impl Run {
             secrets.add(&format!("secret of {}", key.id), key.secret.as_bytes());
         }
         let (address, admin, said, nonce) = (String::new(), String::new(), BTreeMap::new(), 0);
-        let mut run = Self { directory, child, address, admin, secrets, keys, said, nonce };
+        let tokens = Secrets::default();
+        let mut run = Self { directory, child, address, admin, secrets, tokens, keys, said, nonce };
         run.address = run.told("listening on http://");
         run.admin = run.told("admin on http://");
         run
@@ -170,7 +176,7 @@ impl Run {
         let signer = Signer {
             access_key_id: key.id.clone(),
             secret: Secret::from(key.secret.as_str()),
-            security_token: None,
+            security_token: key.token.clone(),
             method,
         };
         let mut parameters: Vec<(String, String)> = vec![("RegionId".into(), "cn-hangzhou".into())];
@@ -208,7 +214,6 @@ impl Run {
     }
 
     /// An answer that says a secret on purpose, once: the secret is looked for everywhere else from now on.
-    #[allow(dead_code, reason = "for operations that answer a secret, such as CreateAccessKey")]
     fn answers_a_secret(&mut self, answer: &[u8], pointer: &str) -> String {
         let body = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
         let value: Value = serde_json::from_slice(&answer[body..]).unwrap();
@@ -218,18 +223,71 @@ impl Run {
         secret
     }
 
+    /// A call whose answer is JSON.
+    fn call_json(&mut self, key: &Key, call: (&str, &str), more: &[(&str, &str)]) -> (Vec<u8>, Value) {
+        if (self.nonce + 1).is_multiple_of(3) {
+            self.nonce += 1;
+        }
+        let answer = self.call(key, SignatureMethod::Acs3HmacSha256, call, more);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        let body = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+        (answer, body)
+    }
+
+    /// A user with a key of its own, made through the API, and a session of a role.
+    fn makes_keys(&mut self, root: &Key) -> [Key; 2] {
+        const RAM: &str = "2015-05-01";
+        const STS: &str = "2015-04-01";
+        let account = self.call_json(root, (STS, "GetCallerIdentity"), &[]).1;
+        let account = account["AccountId"].as_str().unwrap().to_owned();
+        let trust =
+            serde_json::json!({"Version": "1", "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow",
+            "Principal": {"RAM": format!("acs:ram::{account}:root")}}]})
+            .to_string();
+        let system = ("PolicyType", "System");
+        for (action, more) in [
+            ("CreateUser", vec![("UserName", "alice")]),
+            ("CreateRole", vec![("RoleName", "operator"), ("AssumeRolePolicyDocument", trust.as_str())]),
+            (
+                "AttachPolicyToUser",
+                vec![("UserName", "alice"), ("PolicyName", "AliyunSTSAssumeRoleAccess"), system],
+            ),
+        ] {
+            self.call_json(root, (RAM, action), &more);
+        }
+        let (answer, body) = self.call_json(root, (RAM, "CreateAccessKey"), &[("UserName", "alice")]);
+        let secret = self.answers_a_secret(&answer, "/AccessKey/AccessKeySecret");
+        let alice = Key::new(body["AccessKey"]["AccessKeyId"].as_str().unwrap(), &secret);
+        let role = format!("acs:ram::{account}:role/operator");
+        let more = [("RoleArn", role.as_str()), ("RoleSessionName", "session")];
+        let (answer, body) = self.call_json(&alice, (STS, "AssumeRole"), &more);
+        let secret = self.answers_a_secret(&answer, "/Credentials/AccessKeySecret");
+        let credentials = &body["Credentials"];
+        let token = credentials["SecurityToken"].as_str().unwrap().to_owned();
+        self.tokens.add("security token", token.as_bytes());
+        let mut session = Key::new(credentials["AccessKeyId"].as_str().unwrap(), &secret);
+        session.token = Some(token);
+        [alice, session]
+    }
+
     /// Everything that callers do, and what they do wrong.
     fn work(&mut self, root: &Key) {
         const VPC: &str = "2016-04-28";
         const KMS: &str = "2016-01-20";
-        let all: Vec<Key> = [&self.keys[..], std::slice::from_ref(root)].concat();
+        for _ in 0..2 {
+            // Where the program panics if it is built for it.
+            self.call(root, METHODS[0], (VPC, "DescribeVpcs"), &[]);
+        }
+        let made = self.makes_keys(root);
+        let all: Vec<Key> = [&self.keys[..], std::slice::from_ref(root), &made].concat();
         for key in &all {
             for method in METHODS {
                 self.call(key, method, ("2015-04-01", "GetCallerIdentity"), &[]);
                 self.call(key, method, (VPC, "DescribeVpcs"), &[]);
                 self.call(key, method, (VPC, "CreateVpc"), &[("Description", "of a test")]);
                 // A secret that is not right, but near; an unknown key; an old and an altered request.
-                let wrong = Key::new(&key.id, &key.secret[1..]);
+                let wrong = Key { secret: key.secret[1..].to_owned(), ..key.clone() };
                 self.call(&wrong, method, (VPC, "DescribeVpcs"), &[]);
                 self.call(&Key::new("LTAInobody", &key.secret), method, (VPC, "DescribeVpcs"), &[]);
                 let request = self.request(key, method, (VPC, "DescribeVpcs"), &[("VpcId", "vpc-none")]);
@@ -362,6 +420,9 @@ impl Run {
         let mut leaks = Vec::new();
         for (what, content) in &self.said {
             leaks.extend(self.secrets.find(content).into_iter().map(|leak| format!("{what}: {leak}")));
+            if !content.starts_with(b"HTTP/1.1 400") {
+                leaks.extend(self.tokens.find(content).into_iter().map(|leak| format!("{what}: {leak}")));
+            }
         }
         assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks[..leaks.len().min(40)].join("\n"));
     }
@@ -431,8 +492,7 @@ fn a_first_start_leaves_no_secret_elsewhere() {
         let line = root.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.strip_prefix('=').unwrap().to_owned()
     };
-    let root =
-        Key { id: value("ALIBABA_CLOUD_ACCESS_KEY_ID"), secret: value("ALIBABA_CLOUD_ACCESS_KEY_SECRET") };
+    let root = Key::new(&value("ALIBABA_CLOUD_ACCESS_KEY_ID"), &value("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
     let master = std::fs::read_to_string(run.data().join("master.key")).unwrap();
     run.secrets.add("root secret", root.secret.as_bytes());
     let key: [u8; 32] = hex::decode(master.trim()).unwrap().try_into().unwrap();
