@@ -116,6 +116,11 @@ pub async fn listen(listener: UnixListener, service: Arc<Service>) {
 }
 
 async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
+    // Whoever connected before the socket had its mode.
+    let (caller, own) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if caller != own && caller != 0 {
+        bail!("user {caller} may not use the control socket");
+    }
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     tokio::io::BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;

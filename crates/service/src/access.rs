@@ -5,6 +5,7 @@
 //! `docs/api/ram-policy.md`, section 2.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
@@ -28,6 +29,11 @@ pub struct Peer {
     /// Whether it came over TLS.
     pub secure: bool,
 }
+
+/// Resources of one call whose tags are asked about: more are refused by the operations.
+const NAMED: usize = 100;
+/// Bytes of a condition value that comes from a parameter: those of the longest ExternalId.
+const LONGEST_VALUE: usize = 1_224;
 
 /// What stands in an ARN for the caller's account, or `system` for a system policy.
 const POLICY_OWNER: &str = "accountId}|system";
@@ -53,19 +59,21 @@ pub struct Circumstances<'a> {
 pub struct Tags<'a> {
     context: &'a Context,
     args: &'a Args<'a>,
+    /// The resource that is asked about; none: the call names none.
+    resource: Option<&'a str>,
+    /// Set when tags could not be read: then nothing is decided.
+    unread: &'a Cell<bool>,
 }
 
 impl Tags<'_> {
     fn of_request(self, key: &str, each: &mut dyn FnMut(&str)) {
-        // What is wrong with the tags is told later, to whom may make the call.
-        let given = self.args.tag_filter().unwrap_or_default();
+        let given = self.args.request_tags();
         let named = given.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
         named.for_each(|tag| each(tag.value.as_deref().unwrap_or_default()));
     }
 
     fn of_resource(self, account: &AccountId, key: &str, each: &mut dyn FnMut(&str)) {
-        let named = self.args.operation().subject.and_then(|subject| self.args.raw(subject));
-        let Some(id) = named else { return };
+        let Some(id) = self.resource else { return };
         let tags = self.context.store.read(|snapshot| match snapshot.region_of(account, id)? {
             Some(_) => snapshot.tags_of(id),
             None => Ok(Vec::new()),
@@ -75,8 +83,10 @@ impl Tags<'_> {
                 let named = tags.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
                 named.for_each(|tag| each(&tag.value));
             }
-            // An absent key: an Allow that asks for it does not hold. The call meets the same trouble next.
-            Err(error) => tracing::warn!(%error, "the tags of a resource cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "the tags of a resource cannot be read");
+                self.unread.set(true);
+            }
         }
     }
 }
@@ -218,14 +228,23 @@ pub(crate) fn authorise(
         return Ok(());
     }
     let keys = keys(operation, args);
-    let circumstances =
-        Circumstances { principal, peer, now_ms, keys: &keys, tags: Some(Tags { context, args }) };
+    let unread = Cell::new(false);
+    // Tags are those of one resource: a call that names several must be allowed for each.
+    let named = operation.subject.map(|subject| args.named(subject)).unwrap_or_default();
+    let each = named.iter().take(NAMED).map(|id| Some(*id));
+    let none = named.is_empty().then_some(None);
     // All of them must be allowed.
     for template in operation.resource.split(" + ") {
-        let resource = arn(context, operation, template, principal, args)?;
-        circumstances
-            .permit(action, &resource)
-            .map_err(|denial| Failure::from(denial.refusal(operation.product, principal, action)))?;
+        let arn = arn(context, operation, template, principal, args)?;
+        for resource in each.clone().chain(none) {
+            let tags = Tags { context, args, resource, unread: &unread };
+            let circumstances = Circumstances { principal, peer, now_ms, keys: &keys, tags: Some(tags) };
+            let permitted = circumstances.permit(action, &arn);
+            if unread.get() {
+                return Err(Failure::Unavailable("tags cannot be read".to_owned()));
+            }
+            permitted.map_err(|denial| denial.refusal(operation.product, principal, action))?;
+        }
     }
     Ok(())
 }
@@ -236,12 +255,14 @@ fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a st
         "CreateServiceLinkedRole" => &[("ram:servicename", "ServiceName")],
         "AssumeRole" => &[("sts:externalid", "ExternalId"), ("sts:sourceidentity", "SourceIdentity")],
         "DeleteServiceLinkedRole" => {
-            let service = args.raw("RoleName").and_then(service_linked::of_role);
+            let service = args.bare("RoleName").and_then(service_linked::of_role);
             return service.map(|service| ("ram:servicename", service.name)).into_iter().collect();
         }
         _ => &[],
     };
-    from.iter().filter_map(|(key, parameter)| Some((*key, args.raw(parameter)?))).collect()
+    // Longer ones are refused by the operations, and would let patterns work hard.
+    let value = |parameter: &str| args.bare(parameter).filter(|value| value.len() <= LONGEST_VALUE);
+    from.iter().filter_map(|(key, parameter)| Some((*key, value(parameter)?))).collect()
 }
 
 /// An ARN that an operation's permission is checked on: slots filled from the call. What the call does not name is
@@ -255,7 +276,7 @@ fn arn(
 ) -> Result<Cow<'static, str>, StoreError> {
     if operation.action == "AssumeRole" {
         // The role may be another account's: the ARN is a parameter, and refused later if it is none.
-        return Ok(cut(args.raw("RoleArn").unwrap_or("*")).to_owned().into());
+        return Ok(cut(args.bare("RoleArn").unwrap_or("*")).to_owned().into());
     }
     if !template.contains('{') {
         return Ok(template.into());
@@ -265,7 +286,7 @@ fn arn(
     while let Some((before, after)) = rest.split_once('{') {
         arn.push_str(before);
         if let Some(after) = after.strip_prefix(POLICY_OWNER) {
-            let system = args.raw("PolicyType") == Some("System");
+            let system = args.bare("PolicyType") == Some("System");
             arn.push_str(if system { "system" } else { principal.account.as_str() });
             rest = after;
             continue;
@@ -274,8 +295,8 @@ fn arn(
         match slot {
             "accountId" => arn.push_str(principal.account.as_str()),
             "RegionId" => arn.push_str(region(context, after, principal, args)?),
-            parameter => arn.push_str(match (args.raw(parameter), &principal.identity) {
-                (Some(value), _) if !value.is_empty() => cut(value),
+            parameter => arn.push_str(match (args.bare(parameter), &principal.identity) {
+                (Some(value), _) => cut(value),
                 // Calls about one's own keys name nobody.
                 (_, Identity::User { name, .. }) if parameter == "UserName" => name,
                 _ => "*",
@@ -302,7 +323,7 @@ fn region(
     args: &Args<'_>,
 ) -> Result<&'static str, StoreError> {
     // What is no region is refused later; it must not stand in an ARN, where it could look like several parts.
-    let named = args.raw("RegionId").and_then(region::find).map(|region| region.id);
+    let named = args.bare("RegionId").and_then(region::find).map(|region| region.id);
     let kms = args.operation().product == Product::Kms;
     if let Some(named) = named
         && !kms
@@ -311,7 +332,7 @@ fn region(
     }
     let slot = rest.split_once('{').and_then(|(_, rest)| rest.strip_prefix("accountId}"));
     let slot = slot.and_then(|rest| rest.split_once('{')).and_then(|(_, rest)| rest.strip_suffix('}'));
-    if let Some(id) = slot.and_then(|slot| args.raw(slot)) {
+    if let Some(id) = slot.and_then(|slot| args.bare(slot)) {
         let account = &principal.account;
         let found = context.store.read(|snapshot| snapshot.region_of(account, id))?;
         if let Some(region) = found.and_then(|region| region::find(region.as_str())) {

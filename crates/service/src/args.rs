@@ -7,6 +7,7 @@ use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Refusal};
 use crate::operation::{Operation, Product, Shape};
+use crate::operations::ram::tag_json;
 
 /// Tags that a call may carry at most.
 const TAGS: usize = 20;
@@ -241,7 +242,39 @@ impl<'a> Args<'a> {
         self.params.fingerprint(&["ClientToken"])
     }
 
-    /// The raw value of a parameter, whether declared or not: for ARNs and the audit record.
+    /// The value of a parameter of exactly this name, whether declared or not; empty counts as absent. What an
+    /// operation reads as a text is this, so permissions are asked for this.
+    pub(crate) fn bare(&self, name: &str) -> Option<&'a str> {
+        self.params.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// What the call names by a parameter, as the operation reads it: the items of a list, or a text (whose
+    /// items may be separated by commas).
+    pub(crate) fn named(&self, name: &str) -> Vec<&'a str> {
+        let shape =
+            self.operation.parameters.iter().find(|known| known.name == name).map(|known| known.shape);
+        match shape {
+            Some(Shape::List) => {
+                let items = self.params.list(name).unwrap_or_default();
+                items.into_iter().filter(|item| !item.is_empty()).collect()
+            }
+            _ => self.bare(name).map(|text| text.split(',').map(str::trim).collect()).unwrap_or_default(),
+        }
+    }
+
+    /// The tags that the call carries, if the operation takes any, as it reads them. What is wrong with them is told
+    /// later, to whom may make the call.
+    pub(crate) fn request_tags(&self) -> Vec<TagFilter> {
+        let shape =
+            self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);
+        match shape {
+            Some(Shape::Tags) => self.tag_filter().unwrap_or_default(),
+            Some(Shape::Json) => tag_json::filter(self).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the call names, for the audit record.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         self.params.get(name).or_else(|| self.params.list(name).ok().and_then(|list| list.first().copied()))
     }

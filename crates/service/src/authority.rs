@@ -33,8 +33,6 @@ const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 const EXPECTED_KEYS: usize = 1_024;
 /// Bytes of one entry beside its policies.
 const ENTRY_BYTES: usize = 1_024;
-/// A compiled policy takes so many times the bytes of its document, about.
-const COMPILED: usize = 8;
 /// How exactly the last use of a key is noted, milliseconds.
 const USE_GRAIN_MS: i64 = 60_000;
 
@@ -211,8 +209,7 @@ impl Authority {
         let restriction = grant.policy.as_deref().map(session_policy).transpose().map_err(|error| {
             Failure::Internal(format!("a token of ours holds a bad session policy: {error}"))
         })?;
-        let bytes =
-            ENTRY_BYTES + bytes + token.len() + COMPILED * grant.policy.as_ref().map_or(0, String::len);
+        let bytes = ENTRY_BYTES + bytes + token.len() + restriction.as_ref().map_or(0, PolicySet::bytes);
         let secret = self.tokens.secret(id).map_err(|error| Failure::Internal(error.to_string()))?;
         let session = Session {
             role: role.name,
@@ -273,13 +270,11 @@ pub fn session_policy(document: &str) -> Result<PolicySet, PolicyError> {
 
 /// The policies of a user or role, ready to decide, and about how many bytes they take.
 fn compile(attached: &[AttachedPolicy]) -> Result<(PolicySet, usize), Failure> {
-    let mut bytes = 0;
     let mut set = Vec::with_capacity(attached.len());
     for one in attached {
         let (policy, kind) = match &one.custom {
             // A document that was accepted once and is none now would be a hole, whichever way it is read.
             Some((version, document)) => {
-                bytes += document.len() * COMPILED;
                 let policy = Policy::parse(document);
                 let bad = |error| Failure::Internal(format!("policy `{}` v{version}: {error}", one.name));
                 (Arc::new(policy.map_err(bad)?), format!("Custom, v{version}"))
@@ -296,7 +291,9 @@ fn compile(attached: &[AttachedPolicy]) -> Result<(PolicySet, usize), Failure> {
         };
         set.push(Attached { origin: format!("policy/{} ({kind}){via}", one.name), policy });
     }
-    Ok((PolicySet::new(set), bytes))
+    let set = PolicySet::new(set);
+    let bytes = set.bytes();
+    Ok((set, bytes))
 }
 
 /// The policies of a user: its own and those of its groups.

@@ -346,3 +346,106 @@ async fn oversized_policies_are_refused_early() {
     rig.ram("AttachPolicyToUser", &attach).await;
     is(&rig.by(&alice, VPC, "DescribeVpnGateways", &[REGION]).await, 403, "Forbidden");
 }
+
+/// What is asked about is what is acted on: every item of a list, and nothing that the operation does not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_one_resource_do_not_open_another() {
+    let rig = Rig::new("0");
+    let (blue, red) = (rig.gateway("NationalStandard").await, rig.gateway("NationalStandard").await);
+    for (id, team) in [(&blue, "blue"), (&red, "red")] {
+        let tag =
+            [REGION, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", id.as_str()), ("Tag.1.Key", "team")];
+        let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Value", team)]).collect();
+        rig.call("TagResources", &tag).await.ok();
+    }
+    let resource_tag = json!({"Effect": "Allow", "Action": "vpc:*", "Resource": "*",
+        "Condition": {"StringEquals": {"acs:ResourceTag/team": "blue"}}});
+    let alice = rig.user("alice", &json!([resource_tag])).await;
+    let tagging = [REGION, ("ResourceType", "VPNGATEWAY"), ("Tag.1.Key", "x"), ("Tag.1.Value", "y")];
+    let ids: [&[(&str, &str)]; 5] = [
+        &[("ResourceId.1", &blue), ("ResourceId.2", &red)],
+        &[("ResourceId.1", &red), ("ResourceId.2", &blue)],
+        &[("ResourceId", &blue), ("ResourceId.1", &red)],
+        &[("ResourceId.1", ""), ("ResourceId.2", &red)],
+        &[("ResourceId.1", "vpn-none")],
+    ];
+    for ids in ids {
+        let parameters: Vec<_> = tagging.iter().chain(ids).copied().collect();
+        is(&rig.by(&alice, VPC, "TagResources", &parameters).await, 403, "Forbidden");
+    }
+    let parameters: Vec<_> = tagging.iter().copied().chain([("ResourceId.1", blue.as_str())]).collect();
+    rig.by(&alice, VPC, "TagResources", &parameters).await.ok();
+    // A list that the operation does not take as one, and no resource at all.
+    let decoy = [REGION, ("VpnGatewayId.1", blue.as_str())];
+    for parameters in [&decoy[..], &[REGION]] {
+        is(&rig.by(&alice, VPC, "DescribeVpnGateways", parameters).await, 403, "Forbidden");
+    }
+    is(&rig.by(&alice, VPC, "DeleteVpnGateway", &[REGION, ("VpnGatewayId", &red)]).await, 403, "Forbidden");
+
+    // Tags of a request count where the operation takes tags.
+    let request_tag = json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+        "Condition": {"StringEquals": {"acs:RequestTag/team": "blue"}}});
+    let bob = rig.user("bob", &json!([request_tag])).await;
+    let stray = [("Tag.1.Key", "team"), ("Tag.1.Value", "blue")];
+    let delete = [REGION, ("VpnGatewayId", red.as_str()), stray[0], stray[1]];
+    is(&rig.by(&bob, VPC, "DeleteVpnGateway", &delete).await, 403, "Forbidden");
+    let policy = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let create = |tag: &'static str| [("PolicyName", "mine"), ("PolicyDocument", policy), ("Tag", tag)];
+    let refused = rig.by(&bob, RAM, "CreatePolicy", &create(r#"[{"Key":"team","Value":"red"}]"#)).await;
+    is(&refused, 403, "NoPermission");
+    rig.by(&bob, RAM, "CreatePolicy", &create(r#"[{"Key":"team","Value":"blue"}]"#)).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_in_a_list_is_no_name() {
+    let rig = Rig::new("0");
+    let keys =
+        json!({"Effect": "Allow", "Action": "ram:CreateAccessKey", "Resource": "acs:ram:*:*:user/ci-*"});
+    let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*",
+        "Condition": {"StringLike": {"sts:SourceIdentity": "?*"}}});
+    let alice = rig.user("alice", &json!([keys, assume])).await;
+    rig.ram("CreateUser", &[("UserName", "ci-1")]).await;
+    is(&rig.by(&alice, RAM, "CreateAccessKey", &[("UserName.1", "ci-1")]).await, 403, "NoPermission");
+    is(&rig.by(&alice, RAM, "CreateAccessKey", &[]).await, 403, "NoPermission");
+    rig.by(&alice, RAM, "CreateAccessKey", &[("UserName", "ci-1")]).await.ok();
+    let trust = json!({"Version": "1", "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow",
+        "Principal": {"RAM": format!("acs:ram::{ACCOUNT}:root")}}]});
+    let parameters = [("RoleName", "operator"), ("AssumeRolePolicyDocument", &trust.to_string())];
+    rig.ram("CreateRole", &parameters).await;
+    let role = format!("acs:ram::{ACCOUNT}:role/operator");
+    let call =
+        |name: &'static str| [("RoleArn", role.as_str()), ("RoleSessionName", "session"), (name, "alice")];
+    is(&rig.by(&alice, STS, "AssumeRole", &call("SourceIdentity.1")).await, 403, "NoPermission");
+    rig.by(&alice, STS, "AssumeRole", &call("SourceIdentity")).await.ok();
+}
+
+/// Rights hang on names: a name that means something already is not taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_a_name_that_means_something() {
+    let rig = Rig::new("0");
+    let own = json!({"Effect": "Allow", "Action": "ram:UpdateUser", "Resource": "acs:ram:*:*:user/alice"});
+    let alice = rig.user("alice", &json!([own])).await;
+    let rename = |to: &'static str| [("UserName", "alice"), ("NewUserName", to)];
+    is(&rig.by(&alice, RAM, "UpdateUser", &rename("ci")).await, 403, "NoPermission");
+    rig.by(&alice, RAM, "UpdateUser", &rename("Alice")).await.ok();
+    // `observer` is a user of the configuration.
+    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let refused = rig.by(&root, RAM, "UpdateUser", &rename("observer")).await;
+    is(&refused, 409, "EntityAlreadyExists.User");
+    let refused = rig.by(&root, RAM, "CreateUser", &[("UserName", "Observer")]).await;
+    is(&refused, 409, "EntityAlreadyExists.User");
+}
+
+/// A condition value that comes from a parameter is bounded like the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_values_do_not_make_patterns_work() {
+    let rig = Rig::new("0");
+    let pattern = format!("*{}?b", "a".repeat(2_500));
+    let statement = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*",
+        "Condition": {"StringLike": {"sts:ExternalId": [pattern, pattern]}}});
+    let alice = rig.user("alice", &json!([statement])).await;
+    let long = "a".repeat(100_000);
+    let role = format!("acs:ram::{ACCOUNT}:role/operator");
+    let call = [("RoleArn", role.as_str()), ("RoleSessionName", "session"), ("ExternalId", long.as_str())];
+    is(&rig.by(&alice, STS, "AssumeRole", &call).await, 403, "NoPermission");
+}

@@ -14,7 +14,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::chain::Retention;
+use crate::chain::{AuditChain, AuditLink, Retention};
 use crate::health::{Condition, Trouble};
 use crate::journal::{self, Journal};
 use crate::mark::Mark;
@@ -184,6 +184,8 @@ impl Writer {
             condition: Arc::clone(&condition),
             checkpoint_at: CHECKPOINT_HARD_PAGES,
             sealing: Arc::clone(&sealing),
+            ends: None,
+            forged: false,
         };
         let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
@@ -324,6 +326,10 @@ struct Loop {
     /// Pages in the log at which the writer itself checkpoints next.
     checkpoint_at: u64,
     sealing: Arc<Sealing>,
+    /// Anchor and head of the audit chain as this process left them, once it seals.
+    ends: Option<(AuditLink, AuditLink)>,
+    /// Somebody else has changed them: nothing is sealed any more.
+    forged: bool,
 }
 
 impl Loop {
@@ -454,11 +460,14 @@ impl Loop {
         let begun = Instant::now();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         fail_point!("store::begun");
-        let result = self.work(jobs, audits).and_then(|kept| {
+        let looked = self.look_at_ends();
+        let mut ends = self.ends;
+        let result = looked.and_then(|()| self.work(jobs, audits)).and_then(|kept| {
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
             if kept || !audits.records.is_empty() {
                 Tx::new(&self.connection).count_group(groups, audits.last)?;
+                ends = self.ends_now()?;
             }
             fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -469,6 +478,7 @@ impl Loop {
             self.connection.execute_batch("ROLLBACK")?;
         }
         let groups = result?;
+        self.ends = ends;
         if groups > self.groups || !audits.records.is_empty() {
             // Something was written: what was in the way is over.
             self.condition.sound();
@@ -504,11 +514,34 @@ impl Loop {
         }
         tx.audit_all(&audits.records)?;
         if let Some(Some(key)) = self.sealing.get()
+            && !self.forged
             && (kept || !audits.records.is_empty())
         {
             tx.seal_audit(key)?;
         }
         Ok(kept)
+    }
+
+    /// Anchor and head of the chain, if this process seals it.
+    fn ends_now(&self) -> Result<Option<(AuditLink, AuditLink)>, StoreError> {
+        match self.sealing.get() {
+            Some(Some(_)) => {
+                let chain = AuditChain::read(&self.connection)?;
+                Ok(Some((chain.anchor, chain.head)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Stops sealing if the chain does not end as this process left it: what somebody else has put in must not get
+    /// our seal. To be called inside a transaction, before anything is written.
+    fn look_at_ends(&mut self) -> Result<(), StoreError> {
+        if self.ends.is_none() || self.forged || self.ends_now()? == self.ends {
+            return Ok(());
+        }
+        error!("the audit record was changed beside the service; it is sealed no more: run `tongguan check`");
+        self.forged = true;
+        Ok(())
     }
 
     /// A group without changes (audit of reads and refusals alone) need not wait for the disk.
@@ -524,15 +557,27 @@ impl Loop {
     /// Removes a batch of audit records beyond the newest that are to be kept.
     fn trim_audit(&mut self) -> Result<(), StoreError> {
         let retention = Retention { keep: self.options.audit_records, before_ms: i64::MIN, batch: TRIMMED };
+        if self.forged {
+            // What is wrong is kept, to be looked at.
+            return Ok(());
+        }
         let sealing = self.sealing.get();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let tx = Tx::new(&transaction);
+        let chain = AuditChain::read(&transaction)?;
+        if self.ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
+            // The next group says so.
+            return Ok(());
+        }
         if tx.trim_audit(retention, sealing.is_some())? > 0
             && let Some(Some(key)) = sealing
         {
             tx.seal_audit(key)?;
         }
-        Ok(transaction.commit()?)
+        let chain = AuditChain::read(&transaction)?;
+        transaction.commit()?;
+        self.ends = self.ends.map(|_| (chain.anchor, chain.head));
+        Ok(())
     }
 
     fn housekeep(&mut self, audits: usize) {

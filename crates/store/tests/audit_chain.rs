@@ -408,3 +408,23 @@ fn databases_of_older_schemas_get_a_chain() {
         assert_eq!((verdict.before, verdict.records, verdict.chain.anchor.seq), (0, 1, newest));
     }
 }
+
+/// Whoever recomputes every hash while the service runs does not get its seal.
+#[test]
+fn what_is_forged_beside_the_running_service_is_not_sealed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = sealed(directory.path());
+    for number in 1..=3 {
+        write(&store, &format!("R{number}"), Verdict::Keep);
+    }
+    assert_eq!(whole(directory.path()).findings, []);
+    // Another head, as it would be after other records: it is all that the service goes on from.
+    let connection = rusqlite::Connection::open(directory.path().join(DATABASE_FILE)).unwrap();
+    connection.execute_batch("UPDATE audit_chain SET head_hash = randomblob(32)").unwrap();
+    for number in 4..=6 {
+        write(&store, &format!("R{number}"), Verdict::Keep);
+    }
+    let chain = store.read(|snapshot| snapshot.audit_chain()).unwrap();
+    assert_eq!(chain.sealed().map(|link| link.seq), Some(3), "the service goes on and does not seal");
+    assert!(!verdict(directory.path(), &[]).findings.is_empty());
+}

@@ -186,6 +186,15 @@ pub(super) struct Condition {
 }
 
 impl Condition {
+    /// About how many bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        // A value is kept as it was written and as it is compared.
+        const CONDITION: usize = 256;
+        const VALUE: usize = 192;
+        let values: usize = self.listed.iter().map(|value| VALUE + 3 * value.len()).sum();
+        CONDITION + 2 * self.key.len() + values
+    }
+
     /// Parses the listed values; `Err` carries the one that is not of the operator's type.
     pub(super) fn new(operator: Operator, key: &str, listed: Vec<String>) -> Result<Self, String> {
         let operands = Operands::parse(operator.test, &listed)?;

@@ -69,6 +69,24 @@ impl PolicySet {
         }
     }
 
+    /// About how many bytes of memory the policies take, rather more than less: for who keeps many.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        // A pattern is kept in its statement and, of an action, in the index, with its set of pairs.
+        const STATEMENT: usize = 512;
+        const PATTERN: usize = 256;
+        let pattern = |pattern: &Pattern| PATTERN + 2 * pattern.as_str().len();
+        let statement = |statement: &Statement| {
+            let actions: usize = statement.actions.patterns.iter().map(pattern).sum();
+            let resources: usize = statement.resources.iter().map(pattern).sum();
+            let conditions: usize = statement.conditions.iter().map(super::Condition::bytes).sum();
+            STATEMENT + actions + resources + conditions
+        };
+        let all = self.attached.iter().flat_map(|attached| &attached.policy.statements);
+        all.map(statement).sum::<usize>()
+            + self.attached.iter().map(|attached| attached.origin.len()).sum::<usize>()
+    }
+
     /// The decision of [`Self::decide`] with the statement that made it, and why the others that
     /// are near did not apply. For people; it takes its time.
     #[must_use]

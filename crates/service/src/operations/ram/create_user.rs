@@ -53,6 +53,10 @@ fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
         created_ms: call.now_ms,
         updated_ms: call.now_ms,
     };
+    // Trust policies may name users of the configuration.
+    if call.authority.configures_user(&user.account, &user.name) {
+        return Err((&c::USER_EXISTS).into());
+    }
     let most = context.settings.quotas.ram_users_per_account;
     Ok(Box::new(move |tx| {
         if tx.user(&user.account, &user.name)?.is_some() {

@@ -55,5 +55,5 @@ mod attachments;
 mod policies;
 mod roles;
 mod system;
-mod tag_json;
+pub(crate) mod tag_json;
 mod trust;

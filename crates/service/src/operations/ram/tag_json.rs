@@ -33,7 +33,7 @@ struct Given {
 ///
 /// # Errors
 /// A refusal for what is no such array, a bad key or value, or too many.
-pub(super) fn filter(args: &Args<'_>) -> Result<Vec<TagFilter>, Refusal> {
+pub(crate) fn filter(args: &Args<'_>) -> Result<Vec<TagFilter>, Refusal> {
     let Some(given) = args.text("Tag") else { return Ok(Vec::new()) };
     let tags: Vec<Given> = serde_json::from_str(given).map_err(|_| args.illegal("Tag", given))?;
     if tags.len() > MOST {

@@ -48,6 +48,13 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
     let email = owned(names::mail(args, "NewEmail")?);
     let comments = owned(names::checked(args, "NewComments", names::COMMENTS)?);
     let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
+    if let Some(new_name) = new_name.as_deref().filter(|new_name| !new_name.eq_ignore_ascii_case(&name)) {
+        // Rights hang on names: who may change one user does not make another of it.
+        call.require("ram:UpdateUser", &format!("acs:ram:*:{account}:user/{new_name}"), &[])?;
+        if call.authority.configures_user(&account, new_name) {
+            return Err((&c::USER_EXISTS).into());
+        }
+    }
     Ok(Box::new(move |tx| {
         let mut user = find_user(tx, &account, &name)?;
         if let Some(new_name) = &new_name {
