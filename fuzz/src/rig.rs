@@ -214,7 +214,7 @@ fn keyring() -> Keyring {
         id: "2000".into(),
         policies: Arc::new(PolicySet::new(
             system_policy("AliyunVPNGatewayReadOnlyAccess")
-                .map(|policy| Attached { origin: "system".into(), policy: Arc::new(policy.clone()) })
+                .map(|policy| Attached { origin: "system".into(), policy })
                 .into_iter()
                 .collect(),
         )),

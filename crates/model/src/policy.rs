@@ -44,6 +44,13 @@ pub const DOCUMENT_CHARS_MAX: usize = 6_144;
 /// does not know where its text comes from; the caller checks this one.
 pub const SESSION_DOCUMENT_CHARS_MAX: usize = 2_048;
 
+/// Whether a pattern of `*` and `?` matches the whole of a text, by the rule of actions: ASCII letters of either case
+/// are the same.
+#[must_use]
+pub fn matches_wildcard(pattern: &str, text: &str) -> bool {
+    Pattern::new(pattern.to_owned()).matches(text, Case::Ignored)
+}
+
 /// A policy document, checked and ready to be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -289,7 +296,7 @@ mod tests {
 
     fn system(name: &str, action: &str) -> Decision {
         let context = Context::new();
-        evaluate(system_policy(name), &AccessRequest { action, resource: "*", context: &context })
+        evaluate(system_policy(name).as_deref(), &AccessRequest { action, resource: "*", context: &context })
     }
 
     #[test]
@@ -556,7 +563,7 @@ mod tests {
         let context = Context::from_iter([("ram:ServiceName", "certificate.vpn.aliyuncs.com")]);
         let request =
             AccessRequest { action: "ram:CreateServiceLinkedRole", resource: "*", context: &context };
-        assert_eq!(evaluate(roles, &request), Decision::Allow);
+        assert_eq!(evaluate(roles.as_deref(), &request), Decision::Allow);
     }
 
     proptest! {

@@ -302,7 +302,7 @@ fn policies(entry: &PrincipalEntry) -> anyhow::Result<PolicySet> {
     for name in &entry.policies {
         let policy = system_policy(name).with_context(|| format!("`{name}` is no system policy"))?;
         let origin = format!("policy/{name} (System), of the configuration");
-        attached.push(Attached { origin, policy: Arc::new(policy.clone()) });
+        attached.push(Attached { origin, policy });
     }
     for path in &entry.policy_files {
         let text =

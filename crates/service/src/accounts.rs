@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;
 use tongguan_store::{AuditRecord, Store, StoreError, Verdict};
 
-use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, purpose};
+use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
@@ -94,7 +94,7 @@ fn create(
     }
     let account = id.map_or_else(|| Ok(new_account_id()), account_id)?;
     let key = new_root_key(account.clone());
-    let sealed = vault.seal(&purpose(&key.id), key.secret.expose().as_bytes())?;
+    let sealed = seal(vault, &key.id, &key.secret)?;
     let (key_id, name) = (key.id.clone(), name.to_owned());
     let record = record("CreateAccount", &account, now_ms);
     let made = store.write_blocking(move |tx| {

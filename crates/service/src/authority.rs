@@ -282,7 +282,7 @@ fn compile(attached: &[AttachedPolicy]) -> Result<(PolicySet, usize), Failure> {
             None => {
                 let gone =
                     || Failure::Internal(format!("system policy `{}` is not part of this release", one.name));
-                (Arc::new(system_policy(&one.name).ok_or_else(gone)?.clone()), "System".to_owned())
+                (system_policy(&one.name).ok_or_else(gone)?, "System".to_owned())
             }
         };
         let via = match &one.via {

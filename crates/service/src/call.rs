@@ -8,7 +8,7 @@ use tongguan_rpc::Format;
 
 use crate::access::{Circumstances, Peer};
 use crate::authority::Authority;
-use crate::operation::{Failure, Operation};
+use crate::operation::{Answer, Failure, Operation};
 
 /// A request whose signature, freshness and permission were checked.
 #[derive(Debug, Clone)]
@@ -54,6 +54,15 @@ impl Call {
     pub fn require(&self, action: &str, resource: &str, keys: &[(&str, &str)]) -> Result<(), Failure> {
         let permitted = self.circumstances(keys).permit(action, resource);
         permitted.map_err(|denial| denial.refusal(self.operation.product, &self.principal, action).into())
+    }
+
+    /// Renders the members of an answer, with the request id.
+    ///
+    /// # Errors
+    /// As [`Call::reply`].
+    pub fn answer(&self, mut answer: Answer) -> Result<Reply, Failure> {
+        answer.insert("RequestId".into(), self.request_id.as_str().into());
+        self.reply(&answer)
     }
 
     /// Renders an answer in the caller's format.

@@ -50,12 +50,6 @@ impl Keyring {
                 && matches!(&key.principal.identity, Identity::User { name, .. } if name.eq_ignore_ascii_case(user))
         })
     }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
 }
 
 /// The account's own key as it was given or made.
@@ -92,9 +86,6 @@ pub enum KeyringError {
         /// Why.
         source: SealError,
     },
-    /// A secret is not text.
-    #[error("access key `{0}` has a secret that is not text")]
-    NotText(String),
 }
 
 /// A new access key for `account`; it counts only once it is stored.
@@ -115,8 +106,7 @@ pub fn new_key() -> (String, Secret) {
 /// # Errors
 /// The store or the vault fails.
 pub fn store_root_key(store: &Store, vault: &Vault, key: &RootKey, now_ms: i64) -> Result<(), KeyringError> {
-    let sealed = vault
-        .seal(&purpose(&key.id), key.secret.expose().as_bytes())
+    let sealed = seal(vault, &key.id, &key.secret)
         .map_err(|source| KeyringError::Sealed { id: key.id.clone(), source })?;
     let (id, account) = (key.id.clone(), key.account.clone());
     store.write_blocking(move |tx| {
@@ -131,6 +121,14 @@ pub fn store_root_key(store: &Store, vault: &Vault, key: &RootKey, now_ms: i64) 
 #[must_use]
 pub fn new_account_id() -> AccountId {
     AccountId::new(format!("1{}", characters(15, b"0123456789")))
+}
+
+/// The secret of an access key as it is stored.
+///
+/// # Errors
+/// The vault fails.
+pub(crate) fn seal(vault: &Vault, id: &str, secret: &Secret) -> Result<Vec<u8>, SealError> {
+    vault.seal(&purpose(id), secret.expose().as_bytes())
 }
 
 pub(crate) fn purpose(id: &str) -> String {

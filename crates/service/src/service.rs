@@ -285,8 +285,8 @@ impl Service {
         };
         match (dry, call.operation.dry_run) {
             (true, DryRun::Refuses) => Err((&catalogue::DRY_RUN).into()),
-            (true, DryRun::Succeeds | DryRun::None) => reply(&call, Answer::new()),
-            (false, _) => reply(&call, answer),
+            (true, DryRun::Succeeds | DryRun::None) => call.answer(Answer::new()),
+            (false, _) => call.answer(answer),
         }
     }
 
@@ -453,11 +453,6 @@ fn transact(
         })?;
     }
     Ok(Done::Changed(answer))
-}
-
-fn reply(call: &Call, mut answer: Answer) -> Result<Reply, Failure> {
-    answer.insert("RequestId".into(), call.request_id.as_str().into());
-    call.reply(&answer)
 }
 
 fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {

@@ -6,7 +6,7 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC};
+use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Value, json};
 use tongguan_rpc::{
@@ -16,11 +16,6 @@ use tongguan_service::context::iso8601;
 use tongguan_service::gate::Peer;
 
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
-
-#[track_caller]
-fn is(reply: &Reply, status: u16, code: &str) {
-    assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
-}
 
 /// A signed request that can be spoilt before it is sent.
 fn signed(

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS};
+use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::context::{Clock as _, iso8601};
@@ -18,15 +18,6 @@ const LINKED: &str = "AliyunServiceRoleForVPNCertificate";
 const LINKED_POLICY: &str = "AliyunServiceRolePolicyForVPNCertificate";
 const SERVICE: &str = "certificate.vpn.aliyuncs.com";
 
-async fn ram_as(rig: &Rig, key: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
-    let nonce = rig.next_nonce();
-    rig.send(&RawCall { key, version: "2015-05-01", nonce: &nonce, ..RawCall::new(action, parameters) }).await
-}
-
-async fn ram(rig: &Rig, action: &str, parameters: &[(&str, &str)]) -> Reply {
-    ram_as(rig, "root", action, parameters).await
-}
-
 /// One call of product ResourceManager.
 async fn manager_as(rig: &Rig, key: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
     let nonce = rig.next_nonce();
@@ -35,19 +26,6 @@ async fn manager_as(rig: &Rig, key: &str, action: &str, parameters: &[(&str, &st
 
 async fn manager(rig: &Rig, action: &str, parameters: &[(&str, &str)]) -> Reply {
     manager_as(rig, "root", action, parameters).await
-}
-
-#[track_caller]
-fn refused(reply: &Reply, status: u16, code: &str) {
-    assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
-}
-
-/// The answer without its request id.
-#[track_caller]
-fn rest(reply: Reply) -> Value {
-    let mut body = reply.ok();
-    assert!(body.as_object_mut().unwrap().remove("RequestId").unwrap().is_string());
-    body
 }
 
 fn trust(principal: &str) -> String {

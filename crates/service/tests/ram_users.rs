@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS};
+use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::Code;
@@ -34,29 +34,6 @@ const ACTIONS: [&str; 18] = [
     "ListGroupsForUser",
     "ListUsersForGroup",
 ];
-
-/// One call of product Ram.
-async fn ram_as(rig: &Rig, key: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
-    let nonce = rig.next_nonce();
-    rig.send(&RawCall { key, version: "2015-05-01", nonce: &nonce, ..RawCall::new(action, parameters) }).await
-}
-
-async fn ram(rig: &Rig, action: &str, parameters: &[(&str, &str)]) -> Reply {
-    ram_as(rig, "root", action, parameters).await
-}
-
-#[track_caller]
-fn refused(reply: &Reply, status: u16, code: &str) {
-    assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
-}
-
-/// The answer without its request id.
-#[track_caller]
-fn rest(reply: Reply) -> Value {
-    let mut body = reply.ok();
-    assert!(body.as_object_mut().unwrap().remove("RequestId").unwrap().is_string());
-    body
-}
 
 async fn user(rig: &Rig, name: &str) -> Value {
     ram(rig, "CreateUser", &[("UserName", name)]).await.ok()["User"].take()

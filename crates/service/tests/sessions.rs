@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC};
+use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
 use serde_json::{Value, json};
 
 const ROLE: &str = "acs:ram::1234567890123456:role/operator";
@@ -44,11 +44,6 @@ async fn assume(rig: &Rig, caller: &Caller, further: &[(&str, &str)]) -> Reply {
 
 async fn gateways(rig: &Rig, caller: &Caller) -> Reply {
     rig.by(caller, VPC, "DescribeVpnGateways", &[REGION]).await
-}
-
-#[track_caller]
-fn is(reply: &Reply, status: u16, code: &str) {
-    assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ pub use nonce::{Moment, NonceError, NonceLog};
 pub use overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
-    IntentKind, NetworkFilter, Page, SealedKey, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
+    IntentKind, NetworkFilter, Page, Snapshot, StoredToken, TagFilter, TagRow, VSwitchRow, VpcRow,
 };
 pub use ram::{
     AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,

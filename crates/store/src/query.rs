@@ -148,17 +148,6 @@ pub struct StoredToken {
     pub created_ms: i64,
 }
 
-/// An access key, its secret sealed.
-#[derive(Debug, Clone)]
-pub struct SealedKey {
-    /// Access key id.
-    pub id: String,
-    /// Owner.
-    pub account: AccountId,
-    /// Sealed secret.
-    pub sealed_secret: Vec<u8>,
-}
-
 /// A certificate's private key, sealed.
 #[derive(Debug, Clone)]
 pub struct CertificateKey {
@@ -664,17 +653,6 @@ impl<'c> Snapshot<'c> {
         let id: Option<String> =
             self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
         Ok(id.map(AccountId::new))
-    }
-
-    /// Every access key.
-    ///
-    /// # Errors
-    /// A database error.
-    pub fn access_keys(&self) -> Answer<Vec<SealedKey>> {
-        self.all("SELECT id, account, sealed_secret FROM access_key ORDER BY id", [], |row| {
-            let account = AccountId::new(row.get::<_, String>(1)?);
-            Ok(SealedKey { id: row.get(0)?, account, sealed_secret: row.get(2)? })
-        })
     }
 
     /// Whether there is any access key.

@@ -1,13 +1,13 @@
 //! The system policies that are known: embedded documents, each parsed at its first use.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::Policy;
 
-/// The system policy of that exact name, parsed at its first use.
+/// The system policy of that exact name, parsed at its first use and shared by all that have it.
 #[must_use]
-pub fn system_policy(name: &str) -> Option<&'static Policy> {
-    find_system(name).map(|system| &*system.policy)
+pub fn system_policy(name: &str) -> Option<Arc<Policy>> {
+    find_system(name).map(|system| Arc::clone(&system.policy))
 }
 
 /// The document of a system policy as GetPolicyVersion prints it.
@@ -25,7 +25,7 @@ pub fn system_policy_names() -> impl Iterator<Item = &'static str> {
 struct SystemPolicy {
     name: &'static str,
     document: &'static str,
-    policy: LazyLock<Policy>,
+    policy: LazyLock<Arc<Policy>>,
 }
 
 fn find_system(name: &str) -> Option<&'static SystemPolicy> {
@@ -38,8 +38,8 @@ macro_rules! system_policies {
             name: $name,
             document: include_str!(concat!($name, ".json")),
             policy: LazyLock::new(|| {
-                Policy::parse(include_str!(concat!($name, ".json")))
-                    .expect("embedded system policies are well formed, a test parses each")
+                let policy = Policy::parse(include_str!(concat!($name, ".json")));
+                Arc::new(policy.expect("embedded system policies are well formed, a test parses each"))
             }),
         }),+]
     };

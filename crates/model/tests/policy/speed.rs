@@ -117,9 +117,7 @@ fn speed() {
     let context = context();
     let one = PolicySet::new(vec![Attached {
         origin: String::new(),
-        policy: Arc::new(
-            tongguan_model::policy::system_policy("AliyunVPNGatewayReadOnlyAccess").unwrap().clone(),
-        ),
+        policy: tongguan_model::policy::system_policy("AliyunVPNGatewayReadOnlyAccess").unwrap(),
     }]);
     let tagged = request("vpc:TagResources", GATEWAY, &context);
     let describe = request("vpc:DescribeVpnGateway", GATEWAY, &context);

@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tongguan_model::policy::matches_wildcard;
 use tongguan_service::audit;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_store::{Archive, AuditRecord, Options, Store, serving};
@@ -176,7 +177,7 @@ impl Wanted<'_> {
             wanted.as_ref().is_none_or(|wanted| there.is_some_and(|there| there.eq_ignore_ascii_case(wanted)))
         };
         let like = |wanted: &Option<String>, there: Option<&str>| {
-            wanted.as_ref().is_none_or(|wanted| there.is_some_and(|there| matches(wanted, there)))
+            wanted.as_ref().is_none_or(|wanted| there.is_some_and(|there| matches_wildcard(wanted, there)))
         };
         (self.since_ms..self.until_ms).contains(&record.time_ms)
             && same(&args.account, record.account.as_deref())
@@ -210,33 +211,6 @@ fn within(network: &IpNet, source: &str) -> bool {
     source
         .parse::<IpAddr>()
         .is_ok_and(|address| network.contains(&address) || network.contains(&address.to_canonical()))
-}
-
-/// Whether a pattern of `*` and `?` matches the whole of a text; ASCII letters of either case are the same.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // The last `*`, and where the text after it is tried to begin.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || c.eq_ignore_ascii_case(&text[t]) => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((at, from)) = star else { return false };
-                star = Some((at, from + 1));
-                p = at + 1;
-                t = from + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
 }
 
 /// Carries out `tongguan audit`.
@@ -468,7 +442,7 @@ mod tests {
             ("**", "", true),
             ("?", "", false),
         ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+            assert_eq!(matches_wildcard(pattern, text), expected, "{pattern} {text}");
         }
     }
 

@@ -391,8 +391,7 @@ impl Rig {
 
     /// One call of the account's own key to Ram, which must succeed.
     pub async fn ram(&self, action: &str, parameters: &[(&str, &str)]) -> Value {
-        let raw = RawCall { version: RAM, nonce: &self.next_nonce(), ..RawCall::new(action, parameters) };
-        self.send(&raw).await.ok()
+        ram(self, action, parameters).await.ok()
     }
 
     /// A new RAM user with a policy of these statements (none: no policy), and its key.
@@ -408,6 +407,31 @@ impl Rig {
         let text = |name: &str| key["AccessKey"][name].as_str().unwrap().to_owned();
         Caller { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: None }
     }
+}
+
+/// One call of product Ram.
+pub async fn ram_as(rig: &Rig, key: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
+    let nonce = rig.next_nonce();
+    rig.send(&RawCall { key, version: RAM, nonce: &nonce, ..RawCall::new(action, parameters) }).await
+}
+
+/// One call of the account's own key to Ram.
+pub async fn ram(rig: &Rig, action: &str, parameters: &[(&str, &str)]) -> Reply {
+    ram_as(rig, "root", action, parameters).await
+}
+
+/// The call was refused so.
+#[track_caller]
+pub fn refused(reply: &Reply, status: u16, code: &str) {
+    assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
+}
+
+/// The answer without its request id.
+#[track_caller]
+pub fn rest(reply: Reply) -> Value {
+    let mut body = reply.ok();
+    assert!(body.as_object_mut().unwrap().remove("RequestId").unwrap().is_string());
+    body
 }
 
 /// A call with everything that can be wrong with it.
@@ -472,10 +496,7 @@ fn keyring() -> Keyring {
         policies: Arc::new(PolicySet::new(
             policies
                 .iter()
-                .map(|name| Attached {
-                    origin: (*name).into(),
-                    policy: Arc::new(system_policy(name).unwrap().clone()),
-                })
+                .map(|name| Attached { origin: (*name).into(), policy: system_policy(name).unwrap() })
                 .collect(),
         )),
     };

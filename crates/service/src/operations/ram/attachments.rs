@@ -11,7 +11,7 @@ use crate::context::{Context, iso8601};
 use crate::operation::{Answer, Change, Failure, Parameter, Shape, optional};
 
 use super::names::{self, Rule};
-use super::policies::{self, Found, PolicyType, find, policy_name, policy_type, version_id};
+use super::policies::{Found, PolicyType, find, policy_name, policy_type, version_id};
 use super::system;
 
 /// `ResourceGroupId`.
@@ -189,5 +189,5 @@ pub(super) fn list(
     }
     let mut answer = Answer::new();
     answer.insert("Policies".into(), json!({ "Policy": shown }));
-    policies::reply(call, answer)
+    call.answer(answer)
 }

@@ -33,7 +33,7 @@ pub static OPERATION: Operation = Operation {
 fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
     let owner = Owner::of(call, args)?;
     let (id, secret) = keyring::new_key();
-    let sealed = context.vault.seal(&keyring::purpose(&id), secret.expose().as_bytes());
+    let sealed = keyring::seal(&context.vault, &id, &secret);
     let sealed = sealed.map_err(|error| Failure::Internal(format!("sealing an access key: {error}")))?;
     let (account, created_ms) = (call.principal.account.clone(), call.now_ms);
     let most = context.settings.quotas.ram_access_keys_per_user;

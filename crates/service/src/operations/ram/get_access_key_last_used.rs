@@ -12,7 +12,7 @@ use crate::context::{Context, iso8601};
 use crate::operation::{DryRun, Failure, Handler, Operation, Product, Shape, required};
 
 use super::names::OWNER;
-use super::people::{Owner, one, read_reply};
+use super::people::{Owner, one};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -49,5 +49,5 @@ fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Re
         Some((used_ms, _)) => json!({ "LastUsedDate": iso8601(used_ms) }),
         None => json!({}),
     };
-    read_reply(call, one("AccessKeyLastUsed", shown))
+    call.answer(one("AccessKeyLastUsed", shown))
 }

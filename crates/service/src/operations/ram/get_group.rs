@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::operation::{DryRun, Failure, Handler, Operation, Product};
 
 use super::names::{GROUP_NAME, group_name};
-use super::people::{find_group, one, read_reply, whole_group};
+use super::people::{find_group, one, whole_group};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -27,5 +27,5 @@ pub static OPERATION: Operation = Operation {
 
 fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let group = find_group(snapshot, &call.principal.account, group_name(args)?)?;
-    read_reply(call, one("Group", whole_group(&group)))
+    call.answer(one("Group", whole_group(&group)))
 }

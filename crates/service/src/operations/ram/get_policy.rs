@@ -34,5 +34,5 @@ fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Re
     let mut answer = Answer::new();
     answer.insert("Policy".into(), shown.into());
     answer.insert("DefaultPolicyVersion".into(), version);
-    policies::reply(call, answer)
+    call.answer(answer)
 }

@@ -41,5 +41,5 @@ fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Re
     let policy = policies::find(snapshot, &call.principal.account, kind, name)?;
     let mut answer = Answer::new();
     answer.insert("PolicyVersion".into(), policy.version(snapshot, Some(number))?);
-    policies::reply(call, answer)
+    call.answer(answer)
 }

@@ -8,7 +8,7 @@ use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
 
-use super::{policies, roles};
+use super::roles;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -29,5 +29,5 @@ fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Re
     let role = roles::role(snapshot, &call.principal.account, name)?;
     let mut answer = Answer::new();
     answer.insert("Role".into(), roles::shown_whole(snapshot, &role)?.into());
-    policies::reply(call, answer)
+    call.answer(answer)
 }

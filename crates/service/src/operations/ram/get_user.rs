@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::operation::{DryRun, Failure, Handler, Operation, Product};
 
 use super::names::{USER_NAME, user_name};
-use super::people::{find_user, one, read_reply, whole_user};
+use super::people::{find_user, one, whole_user};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -27,5 +27,5 @@ pub static OPERATION: Operation = Operation {
 
 fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let user = find_user(snapshot, &call.principal.account, user_name(args)?)?;
-    read_reply(call, one("User", whole_user(&user)))
+    call.answer(one("User", whole_user(&user)))
 }

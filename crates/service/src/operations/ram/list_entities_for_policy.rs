@@ -60,5 +60,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
     answer.insert("Users".into(), json!({ "User": users }));
     answer.insert("Groups".into(), json!({ "Group": groups }));
     answer.insert("Roles".into(), json!({ "Role": roles }));
-    policies::reply(call, answer)
+    call.answer(answer)
 }

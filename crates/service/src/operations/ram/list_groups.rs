@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
 
 use super::paging::{MARKER, MAX_ITEMS, Page};
-use super::people::{read_reply, whole_group};
+use super::people::whole_group;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -33,5 +33,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
     page.cut(&mut groups, |group| group.seq, &mut answer);
     let shown: Vec<_> = groups.iter().map(whole_group).collect();
     answer.insert("Groups".into(), json!({ "Group": shown }));
-    read_reply(call, answer)
+    call.answer(answer)
 }

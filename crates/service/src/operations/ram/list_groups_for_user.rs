@@ -10,7 +10,7 @@ use crate::context::{Context, iso8601};
 use crate::operation::{DryRun, Failure, Handler, Operation, Product};
 
 use super::names::{USER_NAME, user_name};
-use super::people::{find_user, one, read_reply};
+use super::people::{find_user, one};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -38,5 +38,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
         })
     });
     let shown: Vec<_> = shown.collect();
-    read_reply(call, one("Groups", json!({ "Group": shown })))
+    call.answer(one("Groups", json!({ "Group": shown })))
 }

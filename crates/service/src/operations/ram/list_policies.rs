@@ -11,7 +11,7 @@ use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product, Shape, optional};
 
-use super::policies::{self, Found, PolicyType};
+use super::policies::{Found, PolicyType};
 use super::{paging, system, tag_json};
 
 /// The operation.
@@ -62,7 +62,7 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
         shown.push(row.into());
     }
     answer.insert("Policies".into(), json!({ "Policy": shown }));
-    policies::reply(call, answer)
+    call.answer(answer)
 }
 
 /// The system policies, each with its place in the list: before those of all custom policies, which are positive.

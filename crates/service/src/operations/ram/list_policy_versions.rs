@@ -31,5 +31,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
     let policy = policies::find(snapshot, &call.principal.account, kind, name)?;
     let mut answer = Answer::new();
     answer.insert("PolicyVersions".into(), json!({ "PolicyVersion": policy.versions(snapshot)? }));
-    policies::reply(call, answer)
+    call.answer(answer)
 }

@@ -11,7 +11,7 @@ use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
 
-use super::{paging, policies, roles, tag_json};
+use super::{paging, roles, tag_json};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -38,5 +38,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
         .map(|role| Ok(roles::shown_in_list(snapshot, role)?.into()))
         .collect::<Result<_, Failure>>()?;
     answer.insert("Roles".into(), json!({ "Role": shown }));
-    policies::reply(call, answer)
+    call.answer(answer)
 }

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
 
 use super::paging::{MARKER, MAX_ITEMS, Page};
-use super::people::{read_reply, whole_user};
+use super::people::whole_user;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -33,5 +33,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
     page.cut(&mut users, |user| user.seq, &mut answer);
     let shown: Vec<_> = users.iter().map(whole_user).collect();
     answer.insert("Users".into(), json!({ "User": shown }));
-    read_reply(call, answer)
+    call.answer(answer)
 }

@@ -13,7 +13,7 @@ use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
 
 use super::names::{GROUP_NAME, group_name};
 use super::paging::{MARKER, MAX_ITEMS, Page};
-use super::people::{find_group, read_reply};
+use super::people::find_group;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -45,5 +45,5 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
     });
     let shown: Vec<_> = shown.collect();
     answer.insert("Users".into(), json!({ "User": shown }));
-    read_reply(call, answer)
+    call.answer(answer)
 }

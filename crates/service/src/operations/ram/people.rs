@@ -6,7 +6,7 @@ use tongguan_model::principal::Identity;
 use tongguan_store::{GroupRow, Snapshot, UserRow};
 
 use crate::args::Args;
-use crate::call::{Call, Reply};
+use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
 use crate::operation::{Answer, Failure};
@@ -76,15 +76,6 @@ pub fn one(name: &str, value: Value) -> Answer {
     let mut answer = Answer::new();
     answer.insert(name.into(), value);
     answer
-}
-
-/// Answers a read.
-///
-/// # Errors
-/// [`Failure::Internal`] if it cannot be rendered, which is a bug.
-pub fn read_reply(call: &Call, mut answer: Answer) -> Result<Reply, Failure> {
-    answer.insert("RequestId".into(), call.request_id.as_str().into());
-    call.reply(&answer)
 }
 
 /// Whose access keys a call is about.

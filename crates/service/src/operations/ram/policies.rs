@@ -10,7 +10,6 @@ use tongguan_model::wire_enum;
 use tongguan_store::{PolicyKey, PolicyRow, PolicyVersionRow, Snapshot, StoreError};
 
 use crate::args::Args;
-use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
 use crate::operation::{Answer, Failure, Parameter, Shape, required};
@@ -197,10 +196,4 @@ fn shown_system(policy: &SystemPolicy) -> Value {
         "PolicyDocument": policy.document(),
         "CreateDate": policy.date,
     })
-}
-
-/// The answer to a read.
-pub(super) fn reply(call: &Call, mut answer: Answer) -> Result<Reply, Failure> {
-    answer.insert("RequestId".into(), call.request_id.as_str().into());
-    call.reply(&answer)
 }

@@ -16,7 +16,7 @@ use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_principal_id};
 use crate::operation::{Answer, Change, Failure};
 
-use super::{names, policies, roles};
+use super::{names, roles};
 
 /// For how long the deletion of a role is remembered, milliseconds.
 pub const TASK_KEPT_MS: i64 = 24 * 3_600_000;
@@ -186,7 +186,7 @@ pub(crate) fn deletion_status(
             .map_err(|error| Failure::Internal(format!("reason of {}: {error}", task.id)))?;
         answer.insert("Reason".into(), reason);
     }
-    policies::reply(call, answer)
+    call.answer(answer)
 }
 
 /// Decides the deletion of a role, in one transaction with what it depends on: the role goes if nothing uses it. A
