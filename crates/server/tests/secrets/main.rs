@@ -29,6 +29,10 @@ use search::Secrets;
 /// Files of the data directory that hold a secret, and nobody but their owner may read.
 const DOCUMENTED: [&str; 2] = ["master.key", "root-access-key.env"];
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Certificates are created with each of these, and so many in all; so many of them are deleted again.
+const KEY_SPECS: [&str; 3] = ["EC_P256", "EC_SM2", "RSA_2048"];
+const CERTIFICATES: usize = 6;
+const DELETED: usize = 2;
 const SUBJECT: &str = "C=CN,O=o,OU=u,CN=a";
 const METHODS: [SignatureMethod; 4] = [
     SignatureMethod::HmacSha1,
@@ -272,7 +276,7 @@ impl Run {
     }
 
     /// Everything that callers do, and what they do wrong.
-    fn work(&mut self, root: &Key) {
+    fn work(&mut self, root: &Key, vault: &Vault) {
         const VPC: &str = "2016-04-28";
         const KMS: &str = "2016-01-20";
         for _ in 0..2 {
@@ -303,8 +307,8 @@ impl Run {
                 self.send("cut short", &address, cut);
             }
         }
-        for spec in ["EC_P256", "EC_SM2", "RSA_2048"] {
-            for _ in 0..2 {
+        for spec in KEY_SPECS {
+            for _ in 0..CERTIFICATES / KEY_SPECS.len() {
                 let more = [("KeySpec", spec), ("Subject", SUBJECT)];
                 let method = SignatureMethod::Acs3HmacSha256;
                 self.call(root, method, (KMS, "CreateCertificate"), &more);
@@ -316,10 +320,13 @@ impl Run {
             (KMS, "CreateCertificate"),
             &[("KeySpec", "EC_P256"), ("Subject", "nonsense")],
         );
-        for id in self.certificates() {
+        // What is deleted further on stays a secret.
+        self.open_all(vault, CERTIFICATES);
+        let ids = self.certificates();
+        for (number, id) in ids.iter().enumerate() {
             for action in ["DescribeCertificate", "GetCertificate", "DeleteCertificate", "NoSuchAction"] {
-                if action != "DeleteCertificate" || id.starts_with(['0', '1', '2', '3']) {
-                    self.call(root, METHODS[2], (KMS, action), &[("CertificateId", &id)]);
+                if action != "DeleteCertificate" || number < DELETED {
+                    self.call(root, METHODS[2], (KMS, action), &[("CertificateId", id)]);
                 }
             }
         }
@@ -333,6 +340,7 @@ impl Run {
             let admin = self.admin.clone();
             self.send(path, &admin, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
         }
+        self.open_all(vault, CERTIFICATES - DELETED);
     }
 
     fn certificates(&self) -> Vec<String> {
@@ -346,8 +354,8 @@ impl Run {
         ids
     }
 
-    /// Every secret in the database, opened.
-    fn open_all(&mut self, vault: &Vault) {
+    /// Every secret in the database, opened; so many of them are private keys.
+    fn open_all(&mut self, vault: &Vault, private_keys: usize) {
         let archive = Archive::open(&self.data()).unwrap();
         let mut opened = Vec::new();
         let walked = archive.read(|snapshot| {
@@ -358,10 +366,10 @@ impl Run {
             })
         });
         walked.unwrap();
-        let mut private_keys = 0;
+        let mut found = 0;
         for (name, secret) in opened {
             if name.starts_with("private key") {
-                private_keys += 1;
+                found += 1;
                 for (number, part) in parts_of_private_key(&secret).into_iter().enumerate() {
                     self.secrets.add(&format!("{name}, part {number}"), &part);
                 }
@@ -369,7 +377,7 @@ impl Run {
                 self.secrets.add(&name, &secret);
             }
         }
-        assert!(private_keys >= 3);
+        assert_eq!(found, private_keys);
     }
 
     /// What a command says about the data directory.
@@ -501,8 +509,7 @@ fn a_first_start_leaves_no_secret_elsewhere() {
     let stdout = std::fs::read(run.directory.path().join("stdout")).unwrap();
     let found = run.secrets.find(&stdout);
     assert!(!found.is_empty() && found.iter().all(|name| name.starts_with("root secret")), "{found:?}");
-    run.work(&root);
-    run.open_all(&Vault::new(&key).unwrap());
+    run.work(&root, &Vault::new(&key).unwrap());
     run.end(&[]);
 }
 
@@ -521,8 +528,7 @@ fn keys_of_the_environment_are_left_nowhere() {
     run.secrets.add("root secret", root.secret.as_bytes());
     let key: [u8; 32] = hex::decode(MASTER).unwrap().try_into().unwrap();
     run.secrets.add("master key", &key);
-    run.work(&root);
-    run.open_all(&Vault::new(&key).unwrap());
+    run.work(&root, &Vault::new(&key).unwrap());
     let stdout = std::fs::read(run.directory.path().join("stdout")).unwrap();
     run.note("standard output", stdout);
     assert!(!DOCUMENTED.iter().any(|name| run.data().join(name).exists()));
