@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,6 +11,7 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use tongguan_dataplane::ApplyDelay;
 use tongguan_model::limits::Quotas;
+use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
 use tongguan_model::region::{self, Region};
 use tongguan_rpc::Secret;
 use tongguan_service::throttle::Rate;
@@ -179,6 +181,29 @@ pub struct PrincipalEntry {
     pub policy_files: Vec<PathBuf>,
 }
 
+impl PrincipalEntry {
+    /// The policies that are given, compiled.
+    ///
+    /// # Errors
+    /// A name is no system policy's; a file cannot be read, or is no policy.
+    pub fn policies(&self) -> anyhow::Result<PolicySet> {
+        let mut attached = Vec::new();
+        for name in &self.policies {
+            let policy = system_policy(name).with_context(|| format!("`{name}` is no system policy"))?;
+            let origin = format!("policy/{name} (System), of the configuration");
+            attached.push(Attached { origin, policy });
+        }
+        for path in &self.policy_files {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let policy = Policy::parse(&text).with_context(|| format!("`{}`", path.display()))?;
+            let origin = format!("file {}, of the configuration", path.display());
+            attached.push(Attached { origin, policy: Arc::new(policy) });
+        }
+        Ok(PolicySet::new(attached))
+    }
+}
+
 impl std::fmt::Debug for PrincipalEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PrincipalEntry").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
@@ -255,11 +280,7 @@ impl Default for Config {
 impl Config {
     /// Merges command line, environment, file and defaults.
     pub fn load(args: ServeArgs) -> anyhow::Result<Self> {
-        let file = match &args.config {
-            None => File::default(),
-            Some(path) => read_file(path)?,
-        };
-        let base = args.config.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+        let file = args.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let defaults = Self::default();
         let mut quotas = Quotas::default();
         for (name, value) in &file.quota {
@@ -273,13 +294,6 @@ impl Config {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => bail!("tls_cert and tls_key go together"),
         };
-        let mut principals = file.principal;
-        for entry in &mut principals {
-            let files = [&mut entry.access_key_secret_file, &mut entry.rsa_public_key_file];
-            for path in files.into_iter().flatten().chain(&mut entry.policy_files) {
-                *path = base.join(&*path);
-            }
-        }
         let in_file = file.master_key_command.map(Vec::from);
         let in_file = || secrets::one_source(file.master_key_file, in_file, None);
         let master_key =
@@ -305,7 +319,7 @@ impl Config {
             access_key_secret: environment("TONGGUAN_ACCESS_KEY_SECRET")
                 .map(Secret::from)
                 .or(file.access_key_secret.map(|given| given.0)),
-            principals,
+            principals: file.principal,
             quiet: false,
         })
     }
@@ -374,7 +388,7 @@ fn environment(name: &str) -> Option<String> {
 fn read_file(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
     let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
-    let file: File = toml::from_str(&text).map_err(|error| {
+    let mut file: File = toml::from_str(&text).map_err(|error| {
         // The error's own text quotes the line, which may hold a secret.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
@@ -384,7 +398,23 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
     if secrets.chain([&file.access_key_secret]).any(Option::is_some) {
         permissions::secret_file(path)?;
     }
+    let base = path.parent().unwrap_or(Path::new(""));
+    for entry in &mut file.principal {
+        let files = [&mut entry.access_key_secret_file, &mut entry.rsa_public_key_file];
+        for path in files.into_iter().flatten().chain(&mut entry.policy_files) {
+            *path = base.join(&*path);
+        }
+    }
     Ok(file)
+}
+
+/// The data directory and the principals that a configuration file names.
+///
+/// # Errors
+/// The file cannot be read or understood, or holds secrets and is open to others.
+pub fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<PrincipalEntry>)> {
+    let file = read_file(path)?;
+    Ok((file.data_dir, file.principal))
 }
 
 fn set_quota(quotas: &mut Quotas, entry: &str) -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tongguan_dataplane::Detached;
 use tongguan_model::id::AccountId;
-use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
+
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
@@ -276,7 +276,7 @@ fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
         Some(name) => Identity::User {
             name: name.clone(),
             id: user_id(entry, name),
-            policies: Arc::new(policies(entry)?),
+            policies: Arc::new(entry.policies()?),
         },
     };
     let active = match entry.status.as_str() {
@@ -295,23 +295,6 @@ fn user_id(entry: &PrincipalEntry, name: &str) -> String {
         number = (number ^ u64::from(byte)).wrapping_mul(1_099_511_628_211);
     }
     (200_000_000_000_000_000 + number % 100_000_000_000_000_000).to_string()
-}
-
-fn policies(entry: &PrincipalEntry) -> anyhow::Result<PolicySet> {
-    let mut attached = Vec::new();
-    for name in &entry.policies {
-        let policy = system_policy(name).with_context(|| format!("`{name}` is no system policy"))?;
-        let origin = format!("policy/{name} (System), of the configuration");
-        attached.push(Attached { origin, policy });
-    }
-    for path in &entry.policy_files {
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let policy = Policy::parse(&text).with_context(|| format!("`{}`", path.display()))?;
-        let origin = format!("file {}, of the configuration", path.display());
-        attached.push(Attached { origin, policy: Arc::new(policy) });
-    }
-    Ok(PolicySet::new(attached))
 }
 
 /// Runs the engine, again if it should end with a panic: no gateway stays `updating` for want of it.

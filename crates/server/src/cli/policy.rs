@@ -18,6 +18,7 @@ use tongguan_service::operation;
 use tongguan_store::{Archive, Snapshot, StoreError};
 
 use super::paint::harmless;
+use crate::config::{PrincipalEntry, principals_of};
 
 /// Look into policies
 #[derive(Debug, Args)]
@@ -70,9 +71,15 @@ struct ExplainArgs {
     /// File with the session policy of an assumed role
     #[arg(long, value_name = "FILE")]
     session_policy: Option<PathBuf>,
-    /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
-    data_dir: PathBuf,
+    /// Configuration file of the service, for its principals
+    #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Which key of the configuration's user, if it has several
+    #[arg(long, value_name = "ID", requires = "config")]
+    access_key: Option<String>,
+    /// Directory that holds the database [default: the configuration's, or data]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -156,7 +163,9 @@ struct Part {
 }
 
 fn explain(args: &ExplainArgs) -> Result<ExitCode> {
-    let archive = Archive::open(&args.data_dir)?;
+    let (data_dir, principals) = args.config.as_deref().map(principals_of).transpose()?.unwrap_or_default();
+    let data_dir = args.data_dir.clone().or(data_dir).unwrap_or_else(|| "data".into());
+    let archive = Archive::open(&data_dir)?;
     if !archive.current() {
         bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
     }
@@ -173,8 +182,9 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode> {
     };
     let account = account.ok_or_else(|| anyhow!("there is no such account"))?.id.clone();
     let context = context(args, &account, &who)?;
-    let parts =
-        archive.read(|snapshot| Ok(parts(snapshot, args, &account, &who, session.as_ref(), &context)))??;
+    let question =
+        Question { args, account: &account, who: &who, configured: &principals, context: &context };
+    let parts = archive.read(|snapshot| Ok(question.parts(snapshot, session.as_ref())))??;
     let decision = combined(&who, args, &parts);
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -210,63 +220,90 @@ fn context(args: &ExplainArgs, account: &AccountId, who: &Who<'_>) -> Result<Con
     Ok(context)
 }
 
-fn parts(
-    snapshot: &Snapshot<'_>,
-    args: &ExplainArgs,
-    account: &AccountId,
-    who: &Who<'_>,
-    session: Option<&PolicySet>,
-    context: &Context,
-) -> Result<Vec<Part>> {
-    let request = AccessRequest { action: &args.action, resource: &args.resource, context };
-    let mut parts = Vec::new();
-    let unreadable = |failure| anyhow!("the policies cannot be read: {failure:?}");
-    let caller = match who {
-        Who::Root => return Ok(parts),
-        Who::User(name) => {
-            let user = snapshot.user(account, name)?.ok_or_else(|| anyhow!("there is no user `{name}`"))?;
-            let set = policies_of_user(snapshot, user.seq).map_err(unreadable)?;
-            let of = format!("the policies of user/{} and its groups", user.name);
-            parts.push(Part { of, explanation: set.explain(&request) });
-            TrustCaller::User(name)
-        }
-        Who::Role { name, .. } => {
-            let role = snapshot.role(account, name)?.ok_or_else(|| anyhow!("there is no role `{name}`"))?;
-            if let Some(set) = session {
-                parts.push(Part { of: "the session policy".into(), explanation: set.explain(&request) });
-            }
-            let set = policies_of_role(snapshot, role.seq).map_err(unreadable)?;
-            parts.push(Part {
-                of: format!("the policies of role/{}", role.name),
-                explanation: set.explain(&request),
-            });
-            TrustCaller::Role(name)
-        }
-    };
-    if args.action.eq_ignore_ascii_case("sts:AssumeRole")
-        && let Some(part) = trust(snapshot, args, account, caller, context)?
-    {
-        parts.push(part);
-    }
-    Ok(parts)
+/// Who asks for what, and what is known of it beside the database.
+struct Question<'a> {
+    args: &'a ExplainArgs,
+    account: &'a AccountId,
+    who: &'a Who<'a>,
+    /// The principals of the configuration file.
+    configured: &'a [PrincipalEntry],
+    context: &'a Context,
 }
 
-/// What the role that is to be assumed says, if the resource is one.
-fn trust(
-    snapshot: &Snapshot<'_>,
-    args: &ExplainArgs,
-    account: &AccountId,
-    caller: TrustCaller<'_>,
-    context: &Context,
-) -> Result<Option<Part>> {
-    let owner_and_name = args.resource.strip_prefix("acs:ram::").and_then(|rest| rest.split_once(":role/"));
-    let Some((owner, name)) = owner_and_name else { return Ok(None) };
-    let role = snapshot.role(&AccountId::new(owner), name)?;
-    let role = role.ok_or_else(|| anyhow!("there is no role `{name}` in account `{owner}`"))?;
-    let of = format!("the trust policy of role/{}", role.name);
-    let request = TrustRequest { action: &args.action, account: account.as_str(), caller, context };
-    let policy = TrustPolicy::parse(&role.trust).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    Ok(Some(Part { explanation: policy.explain(&of, &request), of }))
+impl Question<'_> {
+    /// Every set of policies that must allow it.
+    fn parts(&self, snapshot: &Snapshot<'_>, session: Option<&PolicySet>) -> Result<Vec<Part>> {
+        let (action, resource) = (self.args.action.as_str(), self.args.resource.as_str());
+        let request = AccessRequest { action, resource, context: self.context };
+        let unreadable = |failure| anyhow!("the policies cannot be read: {failure:?}");
+        let mut parts = Vec::new();
+        let mut add = |of, set: &PolicySet| parts.push(Part { of, explanation: set.explain(&request) });
+        let caller = match self.who {
+            Who::Root => return Ok(parts),
+            Who::User(name) => {
+                if let Some(entry) = self.configured(name)? {
+                    let of = format!("the configuration's policies of user/{name}");
+                    add(of, &entry.policies()?);
+                } else if let Some(user) = snapshot.user(self.account, name)? {
+                    let of = format!("the policies of user/{} and its groups", user.name);
+                    add(of, &policies_of_user(snapshot, user.seq).map_err(unreadable)?);
+                } else if self.args.config.is_none() {
+                    bail!(
+                        "there is no user `{name}` in RAM; for one of the configuration file name that with --config"
+                    );
+                } else {
+                    bail!("there is no user `{name}`, neither in RAM nor in the configuration file");
+                }
+                TrustCaller::User(name)
+            }
+            Who::Role { name, .. } => {
+                let role = snapshot.role(self.account, name)?;
+                let role = role.ok_or_else(|| anyhow!("there is no role `{name}`"))?;
+                if let Some(set) = session {
+                    add("the session policy".into(), set);
+                }
+                let of = format!("the policies of role/{}", role.name);
+                add(of, &policies_of_role(snapshot, role.seq).map_err(unreadable)?);
+                TrustCaller::Role(name)
+            }
+        };
+        if action.eq_ignore_ascii_case("sts:AssumeRole") {
+            parts.extend(self.trust(snapshot, caller)?);
+        }
+        Ok(parts)
+    }
+
+    /// The configuration's key of this user; each has policies of its own.
+    fn configured(&self, name: &str) -> Result<Option<&PrincipalEntry>> {
+        let mut entries = self.configured.iter().filter(|entry| {
+            entry.account_id == self.account.as_str()
+                && entry.user_name.as_deref().is_some_and(|user| user.eq_ignore_ascii_case(name))
+                && self.args.access_key.as_ref().is_none_or(|id| *id == entry.access_key_id)
+        });
+        match (entries.next(), entries.next(), &self.args.access_key) {
+            (Some(_), Some(_), _) => {
+                bail!("the configuration has several keys of user `{name}`: name one with --access-key")
+            }
+            (None, _, Some(id)) => bail!("the configuration has no key `{id}` of user `{name}`"),
+            (entry, ..) => Ok(entry),
+        }
+    }
+
+    /// What the role that is to be assumed says, if the resource is one.
+    fn trust(&self, snapshot: &Snapshot<'_>, caller: TrustCaller<'_>) -> Result<Option<Part>> {
+        let resource = self.args.resource.strip_prefix("acs:ram::");
+        let Some((owner, name)) = resource.and_then(|rest| rest.split_once(":role/")) else {
+            return Ok(None);
+        };
+        let role = snapshot.role(&AccountId::new(owner), name)?;
+        let role = role.ok_or_else(|| anyhow!("there is no role `{name}` in account `{owner}`"))?;
+        let of = format!("the trust policy of role/{}", role.name);
+        let (action, account) = (self.args.action.as_str(), self.account.as_str());
+        let request = TrustRequest { action, account, caller, context: self.context };
+        let policy =
+            TrustPolicy::parse(&role.trust).map_err(|error| StoreError::Damaged(error.to_string()))?;
+        Ok(Some(Part { explanation: policy.explain(&of, &request), of }))
+    }
 }
 
 /// All parts must allow; a Deny is told before a silence.

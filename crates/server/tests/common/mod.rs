@@ -27,6 +27,21 @@ pub const STS: &str = "2015-04-01";
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What signs a call.
+#[derive(Clone)]
+pub struct Key {
+    pub id: String,
+    pub secret: String,
+    /// Of a temporary key.
+    pub token: Option<String>,
+}
+
+impl From<(&str, &str)> for Key {
+    fn from((id, secret): (&str, &str)) -> Self {
+        Self { id: id.to_owned(), secret: secret.to_owned(), token: None }
+    }
+}
+
 /// A running server. Killed when dropped.
 pub struct Server {
     child: Child,
@@ -44,11 +59,20 @@ impl Server {
 
     /// Starts it with further arguments and environment.
     pub fn start_with(arguments: &[&str], environment: &[(&str, &std::path::Path)]) -> Self {
+        Self::launch(arguments, environment, "")
+    }
+
+    /// Starts it with more in its configuration file.
+    pub fn start_configured(more: &str) -> Self {
+        Self::launch(&[], &[], more)
+    }
+
+    fn launch(arguments: &[&str], environment: &[(&str, &std::path::Path)], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("tongguan.toml");
         let other = format!(
             "[[principal]]\naccount_id = '1999999999999999'\naccess_key_id = '{OTHER_KEY}'\n\
-             access_key_secret = '{OTHER_SECRET}'\n"
+             access_key_secret = '{OTHER_SECRET}'\n{more}"
         );
         std::fs::write(&config, other).unwrap();
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -83,6 +107,11 @@ impl Server {
         }
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         Self { child, address: address.unwrap(), admin, log, directory }
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("tongguan.toml")
     }
 
     /// Directory that holds the database.
@@ -148,16 +177,17 @@ impl Server {
 
     pub fn sign_as(
         &self,
-        (id, secret): (&str, &str),
+        key: impl Into<Key>,
         version: &str,
         action: &str,
         parameters: &[(&str, &str)],
     ) -> Vec<u8> {
         static NONCE: AtomicU64 = AtomicU64::new(0);
+        let key = key.into();
         let signer = Signer {
-            access_key_id: id.to_owned(),
-            secret: Secret::from(secret),
-            security_token: None,
+            access_key_id: key.id,
+            secret: Secret::from(key.secret),
+            security_token: key.token,
             method: SignatureMethod::Acs3HmacSha256,
         };
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -193,7 +223,7 @@ impl Server {
     /// One call signed with another key.
     pub async fn call_as(
         &self,
-        key: (&str, &str),
+        key: impl Into<Key>,
         version: &str,
         action: &str,
         parameters: &[(&str, &str)],
