@@ -4,17 +4,15 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use common::program::program;
 use common::{STS, Server, VPC};
 use serde_json::Value;
 
 fn account(data_dir: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-    command.arg("account").args(arguments).arg("--data-dir").arg(data_dir);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TONGGUAN_")) {
-        command.env_remove(name);
-    }
+    let mut command = program(&["account"]);
+    command.args(arguments).arg("--data-dir").arg(data_dir);
     command.output().unwrap()
 }
 

@@ -2,62 +2,40 @@
 //! finds what somebody has changed in the database's file.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
+mod common;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use common::PATIENCE;
+use common::program::{Process, ended, program_with_key, signal, text};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 const KEY: &str = "LTAIaudit";
 const SECRET: &str = "a secret of this test";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars() {
-        if name.starts_with("TONGGUAN_") || name.starts_with("ALIBABA_") || name == "FAILPOINTS" {
-            command.env_remove(name);
-        }
-    }
-    command.env("TONGGUAN_ACCESS_KEY_ID", KEY).env("TONGGUAN_ACCESS_KEY_SECRET", SECRET);
-    command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY).env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET);
-    command.env("TONGGUAN_ACCOUNT_ID", "1234567890123456");
-    command
+    program_with_key(arguments, KEY, SECRET)
 }
 
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A running server, killed when dropped.
-struct Server {
-    child: Child,
-    endpoint: String,
-}
+/// A running server.
+struct Server(Process);
 
 impl Server {
     fn on(data: &Path) -> Self {
         let data = data.to_str().unwrap();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--data-dir", data];
-        let child = program(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut server = Self { child, endpoint: String::new() };
-        let mut lines = BufReader::new(server.child.stdout.take().unwrap()).lines();
-        while server.endpoint.is_empty() {
-            let line = lines.next().unwrap().unwrap();
-            server.endpoint = line.strip_prefix("listening on http://").unwrap_or_default().to_owned();
-        }
-        std::thread::spawn(move || lines.for_each(drop));
-        server
+        Self(Process::start(program(&arguments)))
     }
 
     fn call(&self, arguments: &[&str]) -> Output {
-        let head = ["call", "--endpoint", &self.endpoint, "--region", "cn-hangzhou", "--raw"];
+        let head = ["call", "--endpoint", &self.0.endpoint, "--region", "cn-hangzhou", "--raw"];
         program(&[&head, arguments].concat()).output().unwrap()
     }
 
@@ -73,23 +51,15 @@ Connection: close
 
 "
         );
-        let mut stream = TcpStream::connect(&self.endpoint).unwrap();
+        let mut stream = TcpStream::connect(&self.0.endpoint).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
-    fn stop(mut self) {
-        signal(&self.child, Signal::TERM);
-        assert!(ended(&mut self.child).success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn stop(self) {
+        assert!(self.0.stop().success());
     }
 }
 
@@ -100,21 +70,6 @@ impl Drop for Follower {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
-}
-
-fn ended(child: &mut Child) -> ExitStatus {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(begun.elapsed() < PATIENCE, "the process does not end");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -337,8 +292,8 @@ fn a_backup_with_a_changed_record_is_restored_and_said_so() {
 fn a_killed_service_leaves_every_record() {
     let (_directory, data, mut server) = called();
     server.call(&["Vpc", "DescribeVSwitches"]);
-    server.child.kill().unwrap();
-    server.child.wait().unwrap();
+    server.0.child.kill().unwrap();
+    server.0.child.wait().unwrap();
     let last = records(&data, &["--limit", "1"]);
     assert_eq!(last[0]["action"].as_str(), Some("DescribeVSwitches"));
     assert_eq!(records(&data, &[]).len(), 5);

@@ -2,82 +2,44 @@
 //! what happens when the disk is full, read-only or damaged.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+mod common;
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Instant;
+
+use common::PATIENCE;
+use common::program::{Process, ended, program_with_key, text};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 const KEY: &str = "LTAIkeeping";
 const SECRET: &str = "a secret of this test";
-const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program with a clean environment and the root key of this file.
+/// The program with the root key of this file.
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars() {
-        if name.starts_with("TONGGUAN_") || name.starts_with("ALIBABA_") || name == "FAILPOINTS" {
-            command.env_remove(name);
-        }
-    }
-    command.env("TONGGUAN_ACCESS_KEY_ID", KEY).env("TONGGUAN_ACCESS_KEY_SECRET", SECRET);
-    command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", KEY).env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET);
-    command.env("TONGGUAN_ACCOUNT_ID", "1234567890123456");
-    command
+    program_with_key(arguments, KEY, SECRET)
 }
 
 fn run(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()
 }
 
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// A running server, killed when dropped.
-struct Server {
-    child: Child,
-    /// Empty until it has said so.
-    endpoint: String,
-}
+/// A running server.
+struct Server(Process);
 
 impl Server {
-    fn start(mut command: Command) -> Self {
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let errors = Stdio::from(log.reopen().unwrap());
-        let child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
-        let mut server = Self { child, endpoint: String::new() };
-        let mut lines = BufReader::new(server.child.stdout.take().unwrap());
-        loop {
-            let mut line = String::new();
-            let read = lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "{}", std::fs::read_to_string(log.path()).unwrap());
-            if let Some(endpoint) = line.trim().strip_prefix("listening on http://") {
-                server.endpoint = endpoint.to_owned();
-                std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                return server;
-            }
-        }
-    }
-
     fn on(data: &Path) -> Self {
-        Self::start(program(&[
-            "serve",
-            "--listen",
-            "127.0.0.1:0",
-            "--apply-delay",
-            "0",
-            "--data-dir",
-            &shown(data),
-        ]))
+        let data = shown(data);
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--data-dir", &data];
+        Self(Process::start(program(&arguments)))
     }
 
     fn call(&self, action: &str, parameters: &[&str]) -> (ExitStatus, Value) {
-        let head = ["call", "--endpoint", &self.endpoint, "--region", "cn-hangzhou", "--raw", "Vpc", action];
+        let head =
+            ["call", "--endpoint", &self.0.endpoint, "--region", "cn-hangzhou", "--raw", "Vpc", action];
         let output = run(&[&head, parameters].concat());
         (output.status, serde_json::from_slice(&output.stdout).unwrap_or_default())
     }
@@ -96,28 +58,8 @@ impl Server {
         vpcs.map(|vpc| vpc["VpcId"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn stop(mut self) -> ExitStatus {
-        let id = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        ended(&mut self.child)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn ended(child: &mut Child) -> ExitStatus {
-    let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(begun.elapsed() < PATIENCE, "the process does not end");
-        std::thread::sleep(Duration::from_millis(5));
+    fn stop(self) -> ExitStatus {
+        self.0.stop()
     }
 }
 
@@ -201,7 +143,7 @@ fn status_tells_what_is_there() {
     let seen = look();
     assert_eq!((seen["running"].as_bool(), seen["underWay"].as_u64()), (Some(false), Some(0)));
     let server = Server::on(&data);
-    assert_eq!(look()["process"].as_u64(), Some(u64::from(server.child.id())));
+    assert_eq!(look()["process"].as_u64(), Some(u64::from(server.0.child.id())));
 }
 
 #[test]
@@ -210,7 +152,7 @@ fn every_reason_not_to_start_has_its_exit_code() {
     let server = Server::on(&data);
     let (code, said) = refused(&data, &[]);
     assert_eq!(code, Some(75), "{said}");
-    assert!(said.contains(&server.child.id().to_string()), "{said}");
+    assert!(said.contains(&server.0.child.id().to_string()), "{said}");
     assert!(server.stop().success());
 
     let (code, said) = refused(&data, &["--config", "/nowhere/tongguan.toml"]);
@@ -292,7 +234,7 @@ fn a_full_disk_passes() {
         while kill -0 $server 2>/dev/null; do wait $server; done
         \"$BIN\" check --data-dir m/data > check.txt 2>&1; echo $? > check.code";
     let Some(command) = in_namespace(script, directory.path()) else { return };
-    let server = Server::start(command);
+    let mut server = Server(Process::start(command));
     let mut made = Vec::new();
     let full = (0..20_000).any(|_| {
         let (status, answer) = server.call("CreateVpc", &["--Description", &"x".repeat(200)]);
@@ -306,8 +248,7 @@ fn a_full_disk_passes() {
     assert!(full, "the disk never filled up");
     let (_, answer) = server.call("DescribeVpcs", &[]);
     assert!(matches!(answer["Code"].as_str(), None | Some("ServiceUnavailable")), "{answer}");
-    let id = rustix::process::Pid::from_raw(server.child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(id, rustix::process::Signal::USR1).unwrap();
+    server.0.signal(Signal::USR1);
     let begun = Instant::now();
     while !server.call("CreateVpc", &[]).0.success() {
         assert!(begun.elapsed() < PATIENCE, "it does not go on");
@@ -318,9 +259,9 @@ fn a_full_disk_passes() {
     for id in [&made[0], &made[made.len() / 2], &made[made.len() - 1]] {
         assert!(server.call("DescribeVpcAttribute", &["--VpcId", id]).0.success(), "{id} is lost");
     }
-    let mut server = server;
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-    ended(&mut server.child);
+    // The script ends when it has checked what is left.
+    server.0.signal(Signal::TERM);
+    ended(&mut server.0.child);
     let code = std::fs::read_to_string(directory.path().join("check.code")).unwrap();
     assert_eq!(code.trim(), "0", "{}", std::fs::read_to_string(directory.path().join("check.txt")).unwrap());
 }

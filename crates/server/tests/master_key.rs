@@ -2,17 +2,19 @@
 //! instant, and who may read the files.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
+mod common;
+
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
+use common::program::{Process, ended, program, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const SUBJECT: &str = "C=CN,O=o,OU=u,CN=a";
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Where a rotation may be interrupted; what belongs to the writer is met in its one transaction.
 const POINTS: [&str; 7] = [
     "rotate::prepared",
@@ -23,21 +25,6 @@ const POINTS: [&str; 7] = [
     "rotate::resealed",
     "rotate::replaced",
 ];
-
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars() {
-        if name.starts_with("TONGGUAN_") || name.starts_with("ALIBABA_") || name == "FAILPOINTS" {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -102,37 +89,15 @@ impl Place {
     }
 
     fn serve(&self) -> Server<'_> {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"], &[]);
-        let log = std::fs::File::create(self.path("log")).unwrap();
-        let child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut server = Server { place: self, child, endpoint: String::new() };
-        let mut lines = BufReader::new(server.child.stdout.take().unwrap());
-        loop {
-            let mut line = String::new();
-            let read = lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "{}", std::fs::read_to_string(self.path("log")).unwrap());
-            if let Some(endpoint) = line.trim().strip_prefix("listening on http://") {
-                server.endpoint = endpoint.to_owned();
-                return server;
-            }
-        }
+        let command = self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"], &[]);
+        Server { place: self, process: Process::start(command) }
     }
 
     /// `serve` that must refuse: its exit code and what it says.
     fn refused(&self, more: &[&str]) -> (Option<i32>, String) {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"], more);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let begun = Instant::now();
-        let code = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status.code();
-            }
-            if begun.elapsed() > PATIENCE {
-                child.kill().unwrap();
-                panic!("it started");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let code = ended(&mut child).code();
         (code, text(&child.wait_with_output().unwrap()))
     }
 
@@ -154,28 +119,28 @@ impl Place {
 
 struct Server<'p> {
     place: &'p Place,
-    child: Child,
-    endpoint: String,
+    process: Process,
 }
 
 impl Server<'_> {
     /// A call with the root key of the first start, which must succeed.
     fn call(&self, product: &str, action: &str, parameters: &[&str]) -> Value {
-        let head =
-            ["call", "--endpoint", &self.endpoint, "--region", "cn-hangzhou", "--raw", product, action];
+        let head = [
+            "call",
+            "--endpoint",
+            &self.process.endpoint,
+            "--region",
+            "cn-hangzhou",
+            "--raw",
+            product,
+            action,
+        ];
         let mut command = program(&[&head, parameters].concat());
         let root = std::fs::read_to_string(self.place.data().join("root-access-key.env")).unwrap();
         command.envs(root.lines().filter_map(|line| line.split_once('=')));
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Server<'_> {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -456,9 +421,8 @@ fn the_data_directory_is_closed_to_others() {
     set_mode(&place.data(), 0o755);
     let database = place.data().join("tongguan.db");
     set_mode(&database, 0o666);
-    drop(place.serve());
+    let log = place.serve().process.logged();
     assert_eq!((mode(&place.data()), mode(&database)), (0o750, 0o640));
-    let log = std::fs::read_to_string(place.path("log")).unwrap();
     assert!(log.contains("was open to others"), "{log}");
 }
 

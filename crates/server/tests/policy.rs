@@ -6,6 +6,7 @@ mod common;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use common::program::program;
 use common::{KEY, Key, SECRET, STS, Server, VPC};
 use serde_json::{Value, json};
 
@@ -33,11 +34,8 @@ policy_files = ['second.json']
 ";
 
 fn policy(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-    command.arg("policy").args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TONGGUAN_")) {
-        command.env_remove(name);
-    }
+    let mut command = program(&["policy"]);
+    command.args(arguments);
     command
 }
 
@@ -81,6 +79,9 @@ async fn user(server: &Server, name: &str, statements: Value) -> Key {
     }
     key_of(&ram(server, "CreateAccessKey", &[("UserName", name)]).await["AccessKey"])
 }
+
+/// Version, operation, action, parameters, resource.
+type Asked<'a> = (&'a str, &'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str);
 
 struct Caller<'a> {
     principal: &'a str,
@@ -145,7 +146,7 @@ async fn what_is_explained_is_what_happens() {
         },
     ];
     let (arn, other_arn, all) = (arn(&vpc), arn(&other), format!("acs:vpc:cn-hangzhou:{ACCOUNT}:vpc/*"));
-    let calls: [(&str, &str, &str, Vec<(&str, &str)>, &str); 6] = [
+    let calls: [Asked<'_>; 6] = [
         (VPC, "DescribeVpcAttribute", "vpc:DescribeVpcAttribute", vec![region, ("VpcId", &vpc)], &arn),
         (
             VPC,

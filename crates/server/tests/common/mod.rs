@@ -1,12 +1,14 @@
 //! The real program on a loopback port, and callers that write bytes.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod program;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,9 +38,16 @@ pub struct Key {
     pub token: Option<String>,
 }
 
+impl Key {
+    /// A key that is not temporary.
+    pub fn of(id: &str, secret: &str) -> Self {
+        Self { id: id.to_owned(), secret: secret.to_owned(), token: None }
+    }
+}
+
 impl From<(&str, &str)> for Key {
     fn from((id, secret): (&str, &str)) -> Self {
-        Self { id: id.to_owned(), secret: secret.to_owned(), token: None }
+        Self::of(id, secret)
     }
 }
 
@@ -77,20 +86,15 @@ impl Server {
         std::fs::write(&config, other).unwrap();
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
         let log = directory.path().join("log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--log-json"]);
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--log-json"];
+        let mut command = program::program_with_key(&serve, KEY, SECRET);
         if !arguments.contains(&"--admin-listen") {
             command.args(["--admin-listen", "0"]);
         }
         command.arg("--config").arg(&config);
         command.arg("--data-dir").arg(directory.path().join("data")).args(arguments);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TONGGUAN_")) {
-            command.env_remove(name);
-        }
-        command.env("TONGGUAN_ACCESS_KEY_ID", KEY).env("TONGGUAN_ACCESS_KEY_SECRET", SECRET);
-        command.env("TONGGUAN_ACCOUNT_ID", "1234567890123456").env("TONGGUAN_LOG", "debug");
-        command.envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        command.env("TONGGUAN_LOG", "debug").envs(environment.iter().copied());
+        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let with_admin = !arguments.contains(&"off");
@@ -120,7 +124,6 @@ impl Server {
     }
 
     pub fn signal(&self, name: &str) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
         let signal = match name {
             "TERM" => rustix::process::Signal::TERM,
             "INT" => rustix::process::Signal::INT,
@@ -128,7 +131,7 @@ impl Server {
             "CONT" => rustix::process::Signal::CONT,
             _ => panic!("{name}"),
         };
-        rustix::process::kill_process(pid, signal).unwrap();
+        program::signal(&self.child, signal);
     }
 
     /// Waits for its end.

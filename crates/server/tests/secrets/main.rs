@@ -6,6 +6,8 @@
 //! once).
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod search;
 
 use std::collections::BTreeMap;
@@ -14,10 +16,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
+use common::program::{ended, program, signal};
+use common::{Key, PATIENCE};
 use http::Method;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
@@ -28,7 +33,6 @@ use search::Secrets;
 
 /// Files of the data directory that hold a secret, and nobody but their owner may read.
 const DOCUMENTED: [&str; 2] = ["master.key", "root-access-key.env"];
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Certificates are created with each of these, and so many in all; so many of them are deleted again.
 const KEY_SPECS: [&str; 3] = ["EC_P256", "EC_SM2", "RSA_2048"];
 const CERTIFICATES: usize = 6;
@@ -40,21 +44,6 @@ const METHODS: [SignatureMethod; 4] = [
     SignatureMethod::Acs3HmacSha256,
     SignatureMethod::Acs3HmacSm3,
 ];
-
-/// An access key.
-#[derive(Clone)]
-struct Key {
-    id: String,
-    secret: String,
-    /// Of a temporary key.
-    token: Option<String>,
-}
-
-impl Key {
-    fn new(id: &str, secret: &str) -> Self {
-        Self { id: id.into(), secret: secret.into(), token: None }
-    }
-}
 
 /// A run: its program, what it left, and the secrets in it.
 struct Run {
@@ -72,25 +61,14 @@ struct Run {
     nonce: u64,
 }
 
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars() {
-        if name.starts_with("TONGGUAN_") || name.starts_with("ALIBABA_") || name == "FAILPOINTS" {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
 impl Run {
     /// Starts a service with principals of several accounts; `variables` come on top.
     fn start(json: bool, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let keys = vec![
-            Key::new("LTAIsecond", "the second account's / secret + \"quoted\""),
-            Key::new("LTAIthird", "7hirdAccountSecretOfLettersOnly"),
-            Key::new("LTAIuser", "a user's secret, kept in a file"),
+            Key::of("LTAIsecond", "the second account's / secret + \"quoted\""),
+            Key::of("LTAIthird", "7hirdAccountSecretOfLettersOnly"),
+            Key::of("LTAIuser", "a user's secret, kept in a file"),
         ];
         let mut config = String::from("apply_delay = '0'\n");
         for (number, Key { id, secret, .. }) in keys.iter().enumerate() {
@@ -262,7 +240,7 @@ impl Run {
         }
         let (answer, body) = self.call_json(root, (RAM, "CreateAccessKey"), &[("UserName", "alice")]);
         let secret = self.answers_a_secret(&answer, "/AccessKey/AccessKeySecret");
-        let alice = Key::new(body["AccessKey"]["AccessKeyId"].as_str().unwrap(), &secret);
+        let alice = Key::of(body["AccessKey"]["AccessKeyId"].as_str().unwrap(), &secret);
         let role = format!("acs:ram::{account}:role/operator");
         let more = [("RoleArn", role.as_str()), ("RoleSessionName", "session")];
         let (answer, body) = self.call_json(&alice, (STS, "AssumeRole"), &more);
@@ -270,7 +248,7 @@ impl Run {
         let credentials = &body["Credentials"];
         let token = credentials["SecurityToken"].as_str().unwrap().to_owned();
         self.tokens.add("security token", token.as_bytes());
-        let mut session = Key::new(credentials["AccessKeyId"].as_str().unwrap(), &secret);
+        let mut session = Key::of(credentials["AccessKeyId"].as_str().unwrap(), &secret);
         session.token = Some(token);
         [alice, session]
     }
@@ -293,7 +271,7 @@ impl Run {
                 // A secret that is not right, but near; an unknown key; an old and an altered request.
                 let wrong = Key { secret: key.secret[1..].to_owned(), ..key.clone() };
                 self.call(&wrong, method, (VPC, "DescribeVpcs"), &[]);
-                self.call(&Key::new("LTAInobody", &key.secret), method, (VPC, "DescribeVpcs"), &[]);
+                self.call(&Key::of("LTAInobody", &key.secret), method, (VPC, "DescribeVpcs"), &[]);
                 let request = self.request(key, method, (VPC, "DescribeVpcs"), &[("VpcId", "vpc-none")]);
                 let address = self.address.clone();
                 self.send("replayed", &address, &request);
@@ -390,13 +368,8 @@ impl Run {
     }
 
     fn stop(&mut self) {
-        let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let begun = Instant::now();
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < PATIENCE, "the server does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        signal(&self.child, Signal::TERM);
+        ended(&mut self.child);
     }
 
     /// Reads every file of the data directory that is there now.
@@ -500,7 +473,7 @@ fn a_first_start_leaves_no_secret_elsewhere() {
         let line = root.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.strip_prefix('=').unwrap().to_owned()
     };
-    let root = Key::new(&value("ALIBABA_CLOUD_ACCESS_KEY_ID"), &value("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
+    let root = Key::of(&value("ALIBABA_CLOUD_ACCESS_KEY_ID"), &value("ALIBABA_CLOUD_ACCESS_KEY_SECRET"));
     let master = std::fs::read_to_string(run.data().join("master.key")).unwrap();
     run.secrets.add("root secret", root.secret.as_bytes());
     let key: [u8; 32] = hex::decode(master.trim()).unwrap().try_into().unwrap();
@@ -517,7 +490,7 @@ fn a_first_start_leaves_no_secret_elsewhere() {
 #[test]
 fn keys_of_the_environment_are_left_nowhere() {
     const MASTER: &str = "00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210";
-    let root = Key::new("LTAIroot", "the root key's own secret, of the environment");
+    let root = Key::of("LTAIroot", "the root key's own secret, of the environment");
     let variables = [
         ("TONGGUAN_MASTER_KEY", MASTER),
         ("TONGGUAN_ACCOUNT_ID", "1234567890123456"),
