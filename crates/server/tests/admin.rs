@@ -206,7 +206,7 @@ async fn the_log_is_json_with_request_ids_and_without_secrets() {
     server.signal("TERM");
     assert!(server.ended().await.success());
 
-    let log = std::fs::read_to_string(&server.log).unwrap();
+    let log = server.logged();
     let lines: Vec<Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))

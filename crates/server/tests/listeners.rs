@@ -2,15 +2,17 @@
 //! listener is unless somebody says otherwise. `docs/security.md` states the same.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+mod common;
+
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use common::PATIENCE;
+use common::program::{Process, program};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Types of TLS records and descriptions of alerts (RFC 8446, 6).
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -19,8 +21,7 @@ const PROTOCOL_VERSION: u8 = 70;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 struct Server {
-    child: Child,
-    address: String,
+    process: Process,
     admin: String,
     directory: TempDir,
 }
@@ -29,11 +30,8 @@ impl Server {
     fn start(tls: bool, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tongguan"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TONGGUAN_")) {
-            command.env_remove(name);
-        }
-        command.arg("serve").arg("--data-dir").arg(path("data")).args(arguments);
+        let mut command = program(&["serve"]);
+        command.arg("--data-dir").arg(path("data")).args(arguments);
         if tls {
             let made = Command::new("openssl")
                 .args([
@@ -55,24 +53,14 @@ impl Server {
             assert!(made.unwrap().status.success());
             command.arg("--tls-cert").arg(path("tls.pem")).arg("--tls-key").arg(path("tls.key"));
         }
-        let log = std::fs::File::create(path("log")).unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut told = |what: &str| loop {
-            let line = lines.next().unwrap_or_else(|| panic!("{}", log_of(directory.path()))).unwrap();
-            if let Some(rest) = line.strip_prefix(what) {
-                return rest.to_owned();
-            }
-        };
-        let address = told("listening on ").rsplit_once("//").unwrap().1.to_owned();
-        let admin = told("admin on http://");
-        Self { child, address, admin, directory }
+        let mut process = Process::start(command);
+        let admin = process.told("admin on http://");
+        Self { process, admin, directory }
     }
 
     /// Sends bytes and reads until the server has no more to say.
     fn send(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(&self.process.endpoint).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(bytes).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -85,7 +73,7 @@ impl Server {
     fn openssl(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = Command::new("openssl");
         command
-            .args(["s_client", "-connect", &self.address, "-CAfile"])
+            .args(["s_client", "-connect", &self.process.endpoint, "-CAfile"])
             .arg(self.directory.path().join("tls.pem"));
         command.arg("-verify_return_error").args(arguments);
         let mut child =
@@ -100,17 +88,6 @@ impl Server {
         drop(to_client);
         child.wait_with_output().unwrap()
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn log_of(directory: &Path) -> String {
-    std::fs::read_to_string(directory.join("log")).unwrap()
 }
 
 /// The greeting of a client of this version (0x0301 is TLS 1.0) with these cipher suites and protocols.
@@ -193,8 +170,8 @@ fn the_admin_listener_is_on_the_loopback_address_unless_told() {
     // Whoever opens the API to others has not opened the admin listener.
     let server = Server::start(false, &["--listen", "0.0.0.0:0"]);
     assert!(server.admin.starts_with("127.0.0.1:"), "{}", server.admin);
-    assert!(!log_of(server.directory.path()).contains("asks for no signature"));
+    assert!(!server.process.logged().contains("asks for no signature"));
     let server = Server::start(false, &["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0"]);
     assert!(server.admin.starts_with("0.0.0.0:"), "{}", server.admin);
-    assert!(log_of(server.directory.path()).contains("asks for no signature"));
+    assert!(server.process.logged().contains("asks for no signature"));
 }

@@ -3,21 +3,20 @@
 
 pub mod program;
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Method;
+use program::Process;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Secret, SignatureMethod, Signer};
 
 pub const KEY: &str = "LTAItest";
 pub const SECRET: &str = "a secret that no log may hold";
@@ -53,10 +52,9 @@ impl From<(&str, &str)> for Key {
 
 /// A running server. Killed when dropped.
 pub struct Server {
-    child: Child,
+    process: Process,
     pub address: SocketAddr,
     pub admin: Option<SocketAddr>,
-    pub log: PathBuf,
     directory: TempDir,
 }
 
@@ -85,7 +83,6 @@ impl Server {
         );
         std::fs::write(&config, other).unwrap();
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let log = directory.path().join("log");
         let serve = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--log-json"];
         let mut command = program::program_with_key(&serve, KEY, SECRET);
         if !arguments.contains(&"--admin-listen") {
@@ -94,23 +91,16 @@ impl Server {
         command.arg("--config").arg(&config);
         command.arg("--data-dir").arg(directory.path().join("data")).args(arguments);
         command.env("TONGGUAN_LOG", "debug").envs(environment.iter().copied());
-        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Process::start(command);
+        let address = process.endpoint.parse().unwrap();
         let with_admin = !arguments.contains(&"off");
-        let (mut address, mut admin) = (None, None);
-        while address.is_none() || (with_admin && admin.is_none()) {
-            let mut line = String::new();
-            let read = lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "{}", std::fs::read_to_string(&log).unwrap());
-            if let Some(text) = line.trim().strip_prefix("listening on http://") {
-                address = Some(text.parse().unwrap());
-            } else if let Some(text) = line.trim().strip_prefix("admin on http://") {
-                admin = Some(text.parse().unwrap());
-            }
-        }
-        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Self { child, address: address.unwrap(), admin, log, directory }
+        let admin = with_admin.then(|| process.told("admin on http://").parse().unwrap());
+        Self { process, address, admin, directory }
+    }
+
+    /// What it has logged so far.
+    pub fn logged(&self) -> String {
+        self.process.logged()
     }
 
     /// Its configuration file.
@@ -131,14 +121,14 @@ impl Server {
             "CONT" => rustix::process::Signal::CONT,
             _ => panic!("{name}"),
         };
-        program::signal(&self.child, signal);
+        self.process.signal(signal);
     }
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.process.child.try_wait().unwrap() {
                 return status;
             }
             assert!(begun.elapsed() < PATIENCE, "the server does not end");
@@ -148,7 +138,7 @@ impl Server {
 
     /// A line of `/proc/PID/status`, in KiB.
     pub fn memory_kib(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
     }
@@ -205,14 +195,7 @@ impl Server {
             timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             nonce: &format!("{}-{}", std::process::id(), NONCE.fetch_add(1, Ordering::Relaxed)),
         });
-        let mut head = format!("{} {} HTTP/1.1\r\n", request.method, request.path_and_query);
-        for (name, value) in &request.headers {
-            head.extend([name, ": ", value, "\r\n"]);
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(&request.body);
-        bytes
+        http_bytes(&request, "")
     }
 
     /// One signed call over a connection of its own.
@@ -267,12 +250,14 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A request as HTTP/1.1 has it, with further header lines.
+pub fn http_bytes(request: &OutgoingRequest, more: &str) -> Vec<u8> {
+    let mut head = format!("{} {} HTTP/1.1\r\n{more}", request.method, request.path_and_query);
+    for (name, value) in &request.headers {
+        head.extend([name, ": ", value, "\r\n"]);
     }
+    head.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
+    [head.as_bytes(), &request.body].concat()
 }
 
 /// An answer.

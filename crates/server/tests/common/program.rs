@@ -1,7 +1,7 @@
 //! The program as a process: without this process's settings, killed when its test ends.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -57,8 +57,9 @@ pub fn ended(child: &mut Child) -> ExitStatus {
 /// A service that was started by a command.
 pub struct Process {
     pub child: Child,
-    /// Where it listens.
+    /// Where it listens, host and port.
     pub endpoint: String,
+    lines: BufReader<ChildStdout>,
     log: NamedTempFile,
 }
 
@@ -67,17 +68,21 @@ impl Process {
     pub fn start(mut command: Command) -> Self {
         let log = NamedTempFile::new().unwrap();
         let errors = Stdio::from(log.reopen().unwrap());
-        let child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
-        let mut process = Self { child, endpoint: String::new(), log };
-        let mut lines = BufReader::new(process.child.stdout.take().unwrap());
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Self { child, endpoint: String::new(), lines, log };
+        process.endpoint = process.told("listening on ").rsplit_once("//").unwrap().1.to_owned();
+        process
+    }
+
+    /// Waits for a line of standard output; answers its rest.
+    pub fn told(&mut self, what: &str) -> String {
         loop {
             let mut line = String::new();
-            let read = lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "{}", process.logged());
-            if let Some(endpoint) = line.trim().strip_prefix("listening on http://") {
-                process.endpoint = endpoint.to_owned();
-                std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                return process;
+            let read = self.lines.read_line(&mut line).unwrap();
+            assert!(read > 0, "{}", self.logged());
+            if let Some(rest) = line.trim_end().strip_prefix(what) {
+                return rest.to_owned();
             }
         }
     }

@@ -20,7 +20,7 @@ use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 use common::program::{ended, program, signal};
-use common::{Key, PATIENCE};
+use common::{Key, PATIENCE, http_bytes};
 use http::Method;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -174,13 +174,7 @@ impl Run {
             timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             nonce: &format!("nonce-{}", self.nonce),
         });
-        let mut bytes =
-            format!("{} {} HTTP/1.1\r\nconnection: close\r\n", request.method, request.path_and_query);
-        for (name, value) in &request.headers {
-            bytes.extend([name, ": ", value, "\r\n"]);
-        }
-        bytes.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
-        [bytes.as_bytes(), &request.body].concat()
+        http_bytes(&request, "connection: close\r\n")
     }
 
     fn call(
