@@ -7,11 +7,15 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::StoreError;
 
 /// Each step brings the database from its index to the next version.
-const STEPS: &[&str] =
-    &[include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004.sql"),
+];
 
 /// Newest schema that this release knows.
-pub(crate) const NEWEST: u32 = 3;
+pub(crate) const NEWEST: u32 = 4;
 const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
 /// First schema with the table `store`.
