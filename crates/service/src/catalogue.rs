@@ -135,6 +135,7 @@ codes! {
     // Bindings: nothing is published for these cases.
     CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
     CERTIFICATE_NOT_BINDABLE = 400 "IllegalParam.CertificateId" "The specified certificate (%s) cannot be bound: it must be ACTIVE, use SM2 with SM3, and be within its validity." Ours "The certificate is PENDING, INACTIVE, REVOKED, expired, not yet valid, or not an SM certificate.";
+    CERTIFICATE_USAGE = 400 "IllegalParam.CertificateId" "The specified certificate (%s) cannot be bound with the specified certificate type: its keyUsage does not allow it. Signature needs digitalSignature or nonRepudiation; Encryption needs keyEncipherment, dataEncipherment or keyAgreement." Ours "The certificate's keyUsage contradicts the role.";
     GATEWAY_NOT_SM = 400 "OperationUnsupported.Certificate" "Certificates can be bound only to a VPN gateway whose VpnType is NationalStandard." Ours "The gateway is of type Normal.";
     CERTIFICATE_DUPLICATED = 400 "OperationDenied.CertificateDuplicated" "The same certificate must not be bound as both Encryption and Signature." Ours "The certificate holds the other role on the gateway.";
     ROLE_OCCUPIED = 400 "OperationDenied.CertificateTypeOccupied" "Another certificate is already bound with the specified certificate type." Ours "The role holds another certificate.";
@@ -325,6 +326,7 @@ impl From<tongguan_model::gateway::Refusal> for Refusal {
             Rule::Configuring => &GATEWAY_CONFIGURING,
             Rule::NotNationalStandard => &GATEWAY_NOT_SM,
             Rule::CertificateNotBindable => &CERTIFICATE_NOT_BINDABLE,
+            Rule::CertificateUsage => &CERTIFICATE_USAGE,
             Rule::CertificateDuplicated => &CERTIFICATE_DUPLICATED,
             Rule::RoleOccupied => &ROLE_OCCUPIED,
             Rule::NotBound => &NOT_BOUND,

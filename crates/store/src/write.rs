@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use rusqlite::{Connection, Params, params};
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
 use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VSwitchId, VpcId, VpnGatewayId};
 use tongguan_model::network::{VSwitch, Vpc};
@@ -364,7 +364,7 @@ impl<'c> Tx<'c> {
         self.execute(
             "UPDATE certificate SET status = 'ACTIVE', updated_ms = ?2, certificate = ?3, chain = ?4, sm = ?5, \
              issuer = ?6, issued_subject = ?7, serial = ?8, signature_algorithm = ?9, subject_key_identifier = ?10, \
-             not_before = ?11, not_after = ?12 WHERE id = ?1",
+             not_before = ?11, not_after = ?12, key_purposes = ?13 WHERE id = ?1",
             params![
                 id.as_str(),
                 now_ms,
@@ -377,7 +377,8 @@ impl<'c> Tx<'c> {
                 issued.signature_algorithm,
                 issued.subject_key_identifier,
                 issued.not_before,
-                issued.not_after
+                issued.not_after,
+                issued.purposes.map(KeyPurposes::bits)
             ],
         )
     }

@@ -300,9 +300,14 @@ impl Rig {
 
     /// An ACTIVE certificate of this kind, issued by a CA of the test's own.
     pub async fn certificate(&self, spec: &str) -> String {
+        self.certificate_for(spec, Usage::Both).await
+    }
+
+    /// The same, with the keyUsage of this use.
+    pub async fn certificate_for(&self, spec: &str, usage: Usage) -> String {
         let id = self.pending_certificate(spec).await;
         let shown = self.kms("GetCertificate", &[("CertificateId", &id)]).await.ok();
-        let (leaf, chain) = issue(spec.parse().unwrap(), shown["Csr"].as_str().unwrap());
+        let (leaf, chain) = issue_for(spec.parse().unwrap(), shown["Csr"].as_str().unwrap(), usage);
         let upload = [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
         self.kms("UploadCertificate", &upload).await.ok();
         id
@@ -531,9 +536,14 @@ fn keyring() -> Keyring {
 
 /// Certificate and chain for a request.
 pub fn issue(spec: KeySpec, csr: &str) -> (String, String) {
+    issue_for(spec, csr, Usage::Both)
+}
+
+/// The same, with the keyUsage of this use.
+pub fn issue_for(spec: KeySpec, csr: &str, usage: Usage) -> (String, String) {
     let (from, to) = (START_MS / 1000 - 86_400, START_MS / 1000 + 86_400 * 365);
     let subject = Subject::parse("CN=ca,OU=b,O=c,C=CN").unwrap();
     let ca = Ca::new(spec, &subject, from, to).unwrap();
-    let leaf = ca.issue(csr, Usage::Both, from, to).unwrap();
+    let leaf = ca.issue(csr, usage, from, to).unwrap();
     (leaf.to_pem(), ca.certificate().to_pem())
 }

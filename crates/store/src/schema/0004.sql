@@ -8,3 +8,8 @@
 
 -- == Resource groups, tags, routes ==
 
+-- == Certificates ==
+
+-- What the keyUsage of the issued certificate lets its key do: 1 sign, 2 encrypt. Null until it is uploaded, and for
+-- certificates that were uploaded before this was kept.
+ALTER TABLE certificate ADD COLUMN key_purposes INTEGER;
