@@ -62,12 +62,13 @@ async fn a_certificate_of_one_usage_is_bound_in_its_role_alone() {
     for id in [&signs, &encrypts] {
         let (account, id) = (AccountId::new(common::ACCOUNT), id.clone());
         rig.store()
-            .write_blocking(move |tx| {
+            .write(move |tx| {
                 let stored = tx.certificate(&account, &id)?.unwrap();
                 let issued = Issued { purposes: None, ..stored.issued.unwrap() };
                 tx.certificate_issued(&stored.id, &issued, START_MS)?;
                 Ok(Verdict::Keep(()))
             })
+            .await
             .unwrap();
     }
     assert_eq!(rig.bind(&gateway, &signs, "Encryption").await.code(), "IllegalParam.CertificateId");
