@@ -64,9 +64,7 @@ impl MasterKey {
 
     /// Reads a file that only its owner can read.
     pub fn read(path: &Path) -> Result<Self> {
-        permissions::secret_file(path)?;
-        let text = std::fs::read_to_string(path).map(Zeroizing::new);
-        let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text = permissions::read_secret(path)?;
         Self::parse(&text, &format!("`{}`", path.display()))
     }
 
@@ -123,8 +121,10 @@ impl KeyArgs {
         let command = self.master_key_command.as_deref();
         let command = command.map(|text| text.split_whitespace().map(str::to_owned).collect());
         let given = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
-        let given = given.map(|text| MasterKey::parse(&text, VARIABLE)).transpose()?;
-        one_source(self.master_key_file.clone(), command, given)
+        let given = given.map(|text| MasterKey::parse(&text, VARIABLE)).transpose();
+        given
+            .and_then(|given| one_source(self.master_key_file.clone(), command, given))
+            .context(exit::Configuration)
     }
 }
 
