@@ -9,6 +9,8 @@ pub fn causes(error: &anyhow::Error) -> String {
     for cause in error.chain().map(ToString::to_string) {
         match said.last() {
             Some(before) if before.contains(&cause) => {}
+            // The same in other words around it: `Error code 11: …malformed`.
+            Some(before) if cause.rsplit_once(": ").is_some_and(|(_, end)| before.ends_with(end)) => {}
             Some(before) if cause.contains(before.as_str()) => {
                 said.pop();
                 said.push(cause);
@@ -33,6 +35,7 @@ mod tests {
         for (error, expected) in [
             (file.into(), "cannot make data directory `/x`: No such file or directory (os error 2)"),
             (anyhow!("a").context("b"), "b: a"),
+            (anyhow!("Error code 11: it is malformed").context("database: it is malformed"), "database: it is malformed"),
             (anyhow!("cannot read `f`").context("cannot read"), "cannot read `f`"),
             (
                 Err::<(), _>(missing()).context("cannot read `f`").unwrap_err(),

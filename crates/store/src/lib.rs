@@ -177,6 +177,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether SQLite says that what it reads is no sound database.
+    #[must_use]
+    pub fn malformed(&self) -> bool {
+        use rusqlite::ErrorCode;
+        matches!(self, Self::Sqlite(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)))
+    }
+
     /// Whether SQLite says that it may not write.
     #[must_use]
     pub fn read_only(&self) -> bool {

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use fail::fail_point;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::master::{self, Fit, ResealError};
-use tongguan_store::{DATABASE_FILE, Options, Store, StoreError};
+use tongguan_store::{DATABASE_FILE, Options, Store, StoreError, look};
 
 use super::terminal::{self, harmless};
 use crate::secrets::{self, KeyArgs, KeySource, MasterKey};
@@ -55,6 +55,7 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
     let source = args.keys.source().context(exit::Configuration)?.unwrap_or_default();
     let source = source.in_data_directory(data_dir);
     let given = args.new_key_file.as_deref().map(MasterKey::read).transpose()?;
+    look(data_dir)?;
     if !data_dir.join(DATABASE_FILE).exists() {
         return Err(anyhow!("`{}` holds no database", data_dir.display()).context(exit::Configuration));
     }

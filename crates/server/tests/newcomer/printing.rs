@@ -12,7 +12,7 @@ use serde_json::json;
 use unicode_general_category::{GeneralCategory, get_general_category};
 
 use super::common::program::{Process, ended, program, text};
-use super::common::{Key, Server, http_bytes, read_reply};
+use super::common::{Key, Server, read_reply};
 use super::{KEY, SECRET, repository, run, serve};
 
 /// A text that forges lines, columns and colours, wherever it gets.
