@@ -31,11 +31,15 @@ mod tests {
     #[test]
     fn each_cause_is_said_once() {
         let missing = || std::io::Error::from_raw_os_error(2);
-        let file = StoreError::File { what: "cannot make data directory", path: "/x".into(), source: missing() };
+        let file =
+            StoreError::File { what: "cannot make data directory", path: "/x".into(), source: missing() };
         for (error, expected) in [
             (file.into(), "cannot make data directory `/x`: No such file or directory (os error 2)"),
             (anyhow!("a").context("b"), "b: a"),
-            (anyhow!("Error code 11: it is malformed").context("database: it is malformed"), "database: it is malformed"),
+            (
+                anyhow!("Error code 11: it is malformed").context("database: it is malformed"),
+                "database: it is malformed",
+            ),
             (anyhow!("cannot read `f`").context("cannot read"), "cannot read `f`"),
             (
                 Err::<(), _>(missing()).context("cannot read `f`").unwrap_err(),

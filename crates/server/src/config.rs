@@ -1,8 +1,8 @@
 //! Configuration: command line over environment over file over defaults.
 
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -202,7 +202,8 @@ impl PrincipalEntry {
     pub fn policies(&self) -> anyhow::Result<PolicySet> {
         let mut attached = Vec::new();
         for name in &self.policies {
-            let policy = system_policy(name).with_context(|| format!("policies: `{name}` is no system policy"))?;
+            let policy =
+                system_policy(name).with_context(|| format!("policies: `{name}` is no system policy"))?;
             let origin = format!("policy/{name} (System), of the configuration");
             attached.push(Attached { origin, policy });
         }
@@ -305,7 +306,9 @@ impl Config {
         let tls = match (args.tls_cert.or(file.tls_cert), args.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) | (None, Some(_)) => bail!("tls_cert and tls_key go together: {} and {}", named("tls_cert"), named("tls_key")),
+            (Some(_), None) | (None, Some(_)) => {
+                bail!("tls_cert and tls_key go together: {} and {}", named("tls_cert"), named("tls_key"))
+            }
         };
         let in_file = file.master_key_command.map(Vec::from);
         let in_file = || secrets::one_source(file.master_key_file, in_file, None);
@@ -365,7 +368,10 @@ impl Config {
     pub fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
         let text = &self.apply_delay;
         text.parse().map_err(|_| {
-            anyhow!("{} `{text}` is neither 0, nor a time such as 250ms or 1s, nor polls:N", named("apply_delay"))
+            anyhow!(
+                "{} `{text}` is neither 0, nor a time such as 250ms or 1s, nor polls:N",
+                named("apply_delay")
+            )
         })
     }
 
@@ -380,7 +386,8 @@ impl Config {
     /// The address pool, read.
     pub fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
         let read = |pool: &str| {
-            let wrong = || anyhow!("{} `{pool}` is no IPv4 CIDR block such as 198.18.0.0/15", named("address_pool"));
+            let wrong =
+                || anyhow!("{} `{pool}` is no IPv4 CIDR block such as 198.18.0.0/15", named("address_pool"));
             pool.parse().map_err(|_| wrong())
         };
         self.address_pool.as_deref().map(read).transpose()
@@ -419,17 +426,18 @@ fn admin_listen(text: Option<String>) -> AdminListen {
 /// The rate of each account. Whoever listens for others than itself has one unless it says `off`.
 fn rate(listen: &str, limit: Option<&str>, burst: Option<NonZeroU32>) -> anyhow::Result<Option<Rate>> {
     const ELSEWHERE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
-    let per_second =
-        match limit {
-            Some("off") => None,
-            Some(text) => Some(text.parse().map_err(|_| {
-                anyhow!("{} `{text}` is neither a whole number above 0 nor `off`", named("rate_limit"))
-            })?),
-            None if is_loopback(listen) => None,
-            None => Some(ELSEWHERE),
-        };
+    let per_second = match limit {
+        Some("off") => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            anyhow!("{} `{text}` is neither a whole number above 0 nor `off`", named("rate_limit"))
+        })?),
+        None if is_loopback(listen) => None,
+        None => Some(ELSEWHERE),
+    };
     match (per_second, burst) {
-        (None, Some(_)) if limit.is_none() => bail!("{} needs {} on a loopback address", named("rate_burst"), named("rate_limit")),
+        (None, Some(_)) if limit.is_none() => {
+            bail!("{} needs {} on a loopback address", named("rate_burst"), named("rate_limit"))
+        }
         (None, _) => Ok(None),
         (Some(per_second), burst) => {
             let burst = burst.unwrap_or(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
@@ -485,7 +493,9 @@ pub fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<Princi
 }
 
 fn set_quota(quotas: &mut Quotas, entry: &str) -> anyhow::Result<()> {
-    let Some((name, value)) = entry.split_once('=') else { bail!("{} `{entry}` is not NAME=VALUE", named("quota")) };
+    let Some((name, value)) = entry.split_once('=') else {
+        bail!("{} `{entry}` is not NAME=VALUE", named("quota"))
+    };
     let value = value.parse().map_err(|_| anyhow!("{} `{entry}` has no whole number", named("quota")))?;
     quotas.set(name, value).with_context(|| UNKNOWN_QUOTA)?;
     Ok(())

@@ -101,10 +101,12 @@ pub fn tighten(data_dir: &Path) -> Result<()> {
     if look(data_dir)? == Territory::Absent {
         return Ok(());
     }
-    let entries = own_entries(data_dir).with_context(|| format!("cannot look into `{}`", data_dir.display()))?;
+    let entries =
+        own_entries(data_dir).with_context(|| format!("cannot look into `{}`", data_dir.display()))?;
     for path in entries.iter().filter(|path| !is_secret(path)) {
         // What was named may be a link to the directory; nothing in it may.
-        let looked_at = if path == data_dir { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+        let looked_at =
+            if path == data_dir { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
         // What is gone meanwhile needs no care.
         let Ok(metadata) = looked_at else { continue };
         let too_much = match metadata.file_type() {
@@ -133,7 +135,8 @@ fn tighten_one(path: &Path, through_link: bool, too_much: u32) -> Result<()> {
     flags.set(OFlags::NOFOLLOW, !through_link);
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let opened = opened.with_context(|| format!("cannot take `{}` from others", path.display()))?;
-    let mode = opened.metadata().with_context(|| format!("cannot look at `{}`", path.display()))?.mode() & 0o7777;
+    let mode =
+        opened.metadata().with_context(|| format!("cannot look at `{}`", path.display()))?.mode() & 0o7777;
     let tight = mode & !too_much;
     opened.set_permissions(Permissions::from_mode(tight)).with_context(|| {
         format!(
@@ -187,7 +190,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         tighten(&data).unwrap();
-        let (folder, file, key) = (data.join("nonces"), data.join("nonces/nonces-1"), data.join("master.key"));
+        let (folder, file, key) =
+            (data.join("nonces"), data.join("nonces/nonces-1"), data.join("master.key"));
         let (inner, beside, link) = (data.join("nonces/notes"), data.join("letters"), data.join("audit"));
         let (letter, target) = (data.join("letters/a.sh"), directory.path().join("target"));
         for made in [&folder, &beside, &target] {

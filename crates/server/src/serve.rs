@@ -181,7 +181,11 @@ impl Welcome {
     fn tell(&self, text: &mut String, person: bool) {
         let Self { key, path } = self;
         let shown = path.display();
-        let how = if person { "Its secret is shown this once, and kept" } else { "Its secret is not shown: it is kept" };
+        let how = if person {
+            "Its secret is shown this once, and kept"
+        } else {
+            "Its secret is not shown: it is kept"
+        };
         text.push_str(&format!("A new account was made. {how} in {shown} (readable by you alone).\n\n"));
         text.push_str(&format!("  account            {}\n  AccessKey ID       {}\n", key.account, key.id));
         if person {

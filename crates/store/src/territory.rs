@@ -66,7 +66,8 @@ pub enum Territory {
 /// # Errors
 /// [`StoreError::Foreign`] if it is not ours, and if it cannot be read.
 pub fn look(directory: &Path) -> Result<Territory, StoreError> {
-    let failed = |source| StoreError::File { what: "cannot look into", path: directory.to_path_buf(), source };
+    let failed =
+        |source| StoreError::File { what: "cannot look into", path: directory.to_path_buf(), source };
     match std::fs::metadata(directory) {
         Ok(there) if there.is_dir() => {}
         Ok(_) => return Err(foreign(directory, "it is a file".into())),
@@ -93,7 +94,9 @@ pub fn look(directory: &Path) -> Result<Territory, StoreError> {
     }
     match stranger {
         _ if had_database => Ok(Territory::Ours),
-        Some(name) => Err(foreign(directory, format!("it holds other files, such as `{name}`, and no database"))),
+        Some(name) => {
+            Err(foreign(directory, format!("it holds other files, such as `{name}`, and no database")))
+        }
         None if entries == 0 => Ok(Territory::Empty),
         None => Ok(Territory::Begun),
     }
@@ -112,7 +115,8 @@ pub fn vacant(directory: &Path) -> Result<(), StoreError> {
         Territory::Ours => return Err(occupied("a database, or had one".into())),
         Territory::Begun => {}
     }
-    let failed = |source| StoreError::File { what: "cannot look into", path: directory.to_path_buf(), source };
+    let failed =
+        |source| StoreError::File { what: "cannot look into", path: directory.to_path_buf(), source };
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         if !MAY_BE_THERE.contains(&name.as_str()) {
@@ -178,7 +182,8 @@ fn is_own_inside(folder: &str, name: &str) -> bool {
     match folder {
         AUDIT_FOLDER => name.strip_suffix(".jsonl").is_some_and(numbered),
         _ => {
-            matches!(name, "nonces.boot" | "nonces.part") || name.strip_prefix("nonces-").is_some_and(numbered)
+            matches!(name, "nonces.boot" | "nonces.part")
+                || name.strip_prefix("nonces-").is_some_and(numbered)
         }
     }
 }

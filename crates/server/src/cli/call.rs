@@ -578,7 +578,10 @@ mod tests {
     fn errors_in_one_line() {
         let answer = |body: &'static str| Answer { status: 404, body: body.into() };
         let body = r#"{"Code":"A.B","Message":"one\ntwo","RequestId":"R"}"#;
-        assert_eq!(summary(&answer(body), Paint::Plain), ("A.B: one two (RequestId R)".to_owned(), REFUSED));
+        assert_eq!(
+            summary(&answer(body), Paint::Plain),
+            ("A.B: one\\u{a}two (RequestId R)".to_owned(), REFUSED)
+        );
         let (line, code) = summary(&answer("<html>"), Paint::Plain);
         assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", TRANSPORT));
     }

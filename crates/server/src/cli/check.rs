@@ -61,12 +61,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
 }
 
-fn tell(
-    out: &mut Screen,
-    archive: &Archive,
-    verdicts: &[Verdict],
-    head: Option<&str>,
-) -> Result<()> {
+fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], head: Option<&str>) -> Result<()> {
     let paint = out.paint();
     writeln!(out, "schema {}", archive.schema())?;
     if !archive.current() {

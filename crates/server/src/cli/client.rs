@@ -20,13 +20,13 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
 use tokio_rustls::rustls::server::ParsedCertificate;
@@ -285,7 +285,9 @@ fn connector(trust: &Trust) -> Result<TlsConnector> {
         let (added, _unusable) = roots.add_parsable_certificates(native.certs);
         if added == 0 {
             let found = native.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            bail!("the platform has no certificate authorities to trust{found}; --ca or SSL_CERT_FILE names some");
+            bail!(
+                "the platform has no certificate authorities to trust{found}; --ca or SSL_CERT_FILE names some"
+            );
         }
     } else {
         for certificate in &given {

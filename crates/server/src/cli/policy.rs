@@ -216,7 +216,8 @@ fn only_one_with(
             Who::User(name) => {
                 let in_file = |entry: &PrincipalEntry| {
                     let user = entry.user_name.as_deref();
-                    entry.account_id == account.as_str() && user.is_some_and(|user| user.eq_ignore_ascii_case(name))
+                    entry.account_id == account.as_str()
+                        && user.is_some_and(|user| user.eq_ignore_ascii_case(name))
                 };
                 configured.iter().any(in_file) || snapshot.user(account, name)?.is_some()
             }
@@ -231,7 +232,10 @@ fn only_one_with(
         [] => bail!("no account has a {what} (for one of the configuration file name that with --config)"),
         several => {
             let ids: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
-            bail!("{what} is in several accounts: name one with --account, {}, or give its ARN", ids.join(" or "))
+            bail!(
+                "{what} is in several accounts: name one with --account, {}, or give its ARN",
+                ids.join(" or ")
+            )
         }
     }
 }

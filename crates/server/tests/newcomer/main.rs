@@ -34,7 +34,8 @@ fn told(line: &str, directory: &Path) -> (Option<i32>, String) {
 
 /// A service on `data` inside a directory.
 fn serve(directory: &Path, more: &[&str]) -> Process {
-    let mut command = program_with_key(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"], KEY, SECRET);
+    let mut command =
+        program_with_key(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"], KEY, SECRET);
     command.args(["--apply-delay", "0"]).args(more).current_dir(directory);
     Process::start(command)
 }

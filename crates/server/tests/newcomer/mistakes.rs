@@ -86,12 +86,17 @@ fn files_that_settings_name_are_configuration_too() {
     let place = |name: &str| directory.path().join(name);
     private(&place("noise.pem"), "noise\n");
     let principal = |more: &str| {
-        format!("[[principal]]\naccount_id = '1234567890123456'\naccess_key_id = 'k'\naccess_key_secret = 's'\n{more}")
+        format!(
+            "[[principal]]\naccount_id = '1234567890123456'\naccess_key_id = 'k'\naccess_key_secret = 's'\n{more}"
+        )
     };
     for (config, said) in [
         ("tls_cert = 'nowhere.pem'\ntls_key = 'nowhere.key'\n".to_owned(), "nowhere.pem"),
         ("tls_cert = 'noise.pem'\ntls_key = 'noise.pem'\n".to_owned(), "noise.pem"),
-        (principal("user_name = 'u'\npolicies = ['AliyunNoSuchAccess']\n"), "`AliyunNoSuchAccess` is no system policy"),
+        (
+            principal("user_name = 'u'\npolicies = ['AliyunNoSuchAccess']\n"),
+            "`AliyunNoSuchAccess` is no system policy",
+        ),
         (principal("user_name = 'u'\npolicy_files = ['nowhere.json']\n"), "nowhere.json"),
         (principal("status = 'Resting'\n"), "neither Active nor Inactive"),
         (principal("").replace("1234567890123456", "99"), "sixteen decimal digits"),
@@ -100,14 +105,16 @@ fn files_that_settings_name_are_configuration_too() {
         ("lisen = '127.0.0.1:0'\n".to_owned(), "line 1"),
     ] {
         private(&place("tongguan.toml"), &config);
-        let (code, text) = told("serve --listen 127.0.0.1:0 --admin-listen off --config tongguan.toml", directory.path());
+        let (code, text) =
+            told("serve --listen 127.0.0.1:0 --admin-listen off --config tongguan.toml", directory.path());
         assert_eq!(code, Some(78), "{config}: {text}");
         assert!(text.contains(said), "{config} should say {said}: {text}");
     }
     // A secret that is open to others is another mistake, with the command that mends it.
     private(&place("tongguan.toml"), &principal(""));
     std::fs::set_permissions(place("tongguan.toml"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let (code, text) = told("serve --listen 127.0.0.1:0 --admin-listen off --config tongguan.toml", directory.path());
+    let (code, text) =
+        told("serve --listen 127.0.0.1:0 --admin-listen off --config tongguan.toml", directory.path());
     assert_eq!(code, Some(77), "{text}");
     assert!(text.contains("chmod 600 'tongguan.toml'"), "{text}");
     // And an option that does not exist is no setting at all.
@@ -148,7 +155,11 @@ fn errors_are_printed_by_one_function() {
         let text = std::fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         for form in ["error:#}", "error:?}", "{:#}\", error"] {
-            assert!(!code.contains(form), "{}: an error is printed by causes(), not by {form}", path.display());
+            assert!(
+                !code.contains(form),
+                "{}: an error is printed by causes(), not by {form}",
+                path.display()
+            );
         }
     }
 }
@@ -174,7 +185,10 @@ fn explaining_works_after_a_second_account_was_made() {
     let (research, id, secret) = account("research");
     makes_user(super::KEY, super::SECRET, "alice");
     let explain = |principal: &str| {
-        told(&format!("policy explain --principal {principal} --action vpc:CreateVpc --json"), directory.path())
+        told(
+            &format!("policy explain --principal {principal} --action vpc:CreateVpc --json"),
+            directory.path(),
+        )
     };
     let (code, said) = explain("user/alice");
     assert_eq!(code, Some(0), "{said}");
@@ -183,7 +197,11 @@ fn explaining_works_after_a_second_account_was_made() {
     makes_user(&id, &secret, "alice");
     let (code, said) = explain("user/alice");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(&format!("--account, 1234567890123456 or {research}")) || said.contains(&format!("--account, {research} or 1234567890123456")), "{said}");
+    assert!(
+        said.contains(&format!("--account, 1234567890123456 or {research}"))
+            || said.contains(&format!("--account, {research} or 1234567890123456")),
+        "{said}"
+    );
     let (code, said) = explain(&format!("acs:ram::{research}:user/alice"));
     assert!(code == Some(0) && said.contains(&research), "{said}");
     let (code, said) = explain("user/bob");
@@ -195,7 +213,8 @@ fn explaining_works_after_a_second_account_was_made() {
 fn plain_http_for_others_is_warned_of() {
     let directory = tempfile::tempdir().unwrap();
     for (listen, warned) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
-        let mut command = super::program_with_key(&["serve", "--admin-listen", "off"], super::KEY, super::SECRET);
+        let mut command =
+            super::program_with_key(&["serve", "--admin-listen", "off"], super::KEY, super::SECRET);
         command.args(["--listen", listen]).current_dir(directory.path());
         let service = super::Process::start(command);
         assert_eq!(service.logged().contains("HTTP without TLS"), warned, "{}", service.logged());

@@ -16,8 +16,7 @@ use super::common::{Key, Server, read_reply};
 use super::{KEY, SECRET, repository, run, serve};
 
 /// A text that forges lines, columns and colours, wherever it gets.
-const HOSTILE: &str =
-    "ok\n\u{2026}allow\u{2026}: forged line\r\nALLOW: everything is fine\u{1b}[2J\u{9b}31m  granted\u{202e}\u{61c}\u{ad}\u{2060}\u{e0041}\u{2028}";
+const HOSTILE: &str = "ok\n\u{2026}allow\u{2026}: forged line\r\nALLOW: everything is fine\u{1b}[2J\u{9b}31m  granted\u{202e}\u{61c}\u{ad}\u{2060}\u{e0041}\u{2028}";
 
 /// All that was printed is lines of characters that a terminal shows, and none of them is forged.
 fn assert_fenced(what: &str, printed: &str) {
@@ -61,8 +60,17 @@ pub fn sources(root: &Path) -> Vec<PathBuf> {
 /// Commands print through the screen, whose fences are tested beside it, and to nothing else.
 #[test]
 fn commands_print_to_the_screen_alone() {
-    const WAYS: &[&str] =
-        &["stdout()", "stderr()", "print!(", "println!(", "io::stdout", "io::stderr", "/dev/std", "dbg!(", "dup("];
+    const WAYS: &[&str] = &[
+        "stdout()",
+        "stderr()",
+        "print!(",
+        "println!(",
+        "io::stdout",
+        "io::stderr",
+        "/dev/std",
+        "dbg!(",
+        "dup(",
+    ];
     /// Where bytes go out as they are: an answer that was asked for raw, and what this program alone has made.
     const AS_THEY_ARE: &[&str] = &["call.rs", "completions.rs", "limits.rs", "operations.rs"];
     /// Where a person, or who waits for a line, is told where the service is; and the log, which escapes by itself.
@@ -107,10 +115,17 @@ async fn what_tenants_wrote_forges_nothing() {
     ]});
     ram(&server, "CreateUser", &[("UserName", "alice")]).await;
     ram(&server, "CreatePolicy", &[("PolicyName", "p"), ("PolicyDocument", &document.to_string())]).await;
-    ram(&server, "AttachPolicyToUser", &[("UserName", "alice"), ("PolicyName", "p"), ("PolicyType", "Custom")]).await;
+    ram(
+        &server,
+        "AttachPolicyToUser",
+        &[("UserName", "alice"), ("PolicyName", "p"), ("PolicyType", "Custom")],
+    )
+    .await;
     // Whoever calls writes action, key and resource into the record.
     server.call("2016-04-28", HOSTILE, &[("RegionId", "cn-hangzhou")]).await;
-    server.call("2016-04-28", "DescribeVpcAttribute", &[("VpcId", HOSTILE), ("RegionId", "cn-hangzhou")]).await;
+    server
+        .call("2016-04-28", "DescribeVpcAttribute", &[("VpcId", HOSTILE), ("RegionId", "cn-hangzhou")])
+        .await;
     let stranger = Key::of(HOSTILE, "no secret");
     let request = server.sign_as(stranger, "2016-04-28", "DescribeVpcs", &[]);
     let mut stream = server.connect().await;
@@ -128,10 +143,14 @@ async fn what_tenants_wrote_forges_nothing() {
     explained.extend(["--action", "vpc:DescribeVpcs"]);
     assert_fenced("policy explain", &named(&explained));
     assert_fenced("policy explain --json", &named(&[&explained[..], &["--json"]].concat()));
-    let asked = ["--action", HOSTILE, "--resource", HOSTILE, "--principal", "root", "--account", "1234567890123456"];
+    let asked =
+        ["--action", HOSTILE, "--resource", HOSTILE, "--principal", "root", "--account", "1234567890123456"];
     assert_fenced("policy explain of that", &named(&[&["policy", "explain"][..], &asked].concat()));
     let nobody = format!("user/{HOSTILE}");
-    assert_fenced("policy explain of nobody", &named(&["policy", "explain", "--principal", &nobody, "--action", "a"]));
+    assert_fenced(
+        "policy explain of nobody",
+        &named(&["policy", "explain", "--principal", &nobody, "--action", "a"]),
+    );
     for more in [&[][..], &["--format", "json"]] {
         assert_fenced("audit", &named(&[&["audit"][..], more].concat()));
     }
@@ -205,7 +224,9 @@ fn the_secret_of_the_first_start_is_for_a_persons_eyes() {
     let secret = secret_in(directory.path());
     let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(!said.contains(&secret) && !log.contains(&secret), "{said}");
-    for part in ["data/root-access-key.env", "AccessKey ID", "It is kept in", "set -a; . data/root-access-key.env"] {
+    for part in
+        ["data/root-access-key.env", "AccessKey ID", "It is kept in", "set -a; . data/root-access-key.env"]
+    {
         assert!(said.to_lowercase().contains(&part.to_lowercase()), "{part}: {said}");
     }
     // A terminal.
@@ -214,7 +235,8 @@ fn the_secret_of_the_first_start_is_for_a_persons_eyes() {
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
     let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
-    let mut child = first_start(directory.path(), File::options().read(true).write(true).open(name).unwrap().into());
+    let mut child =
+        first_start(directory.path(), File::options().read(true).write(true).open(name).unwrap().into());
     let said = welcome(File::from(terminal));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -249,7 +271,8 @@ fn whoever_has_seen_enough_may_go() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = program(&words);
-        let mut child = command.current_dir(directory.path()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.current_dir(directory.path()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
         drop(command);
         let code = ended(&mut child).code();
         (code, text(&child.wait_with_output().unwrap()))

@@ -32,7 +32,8 @@ fn blocks(page: &str) -> Vec<Block> {
     for (index, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(label)) => {
-                let reason = before.strip_prefix("<!-- not pasted: ").and_then(|rest| rest.strip_suffix(" -->"));
+                let reason =
+                    before.strip_prefix("<!-- not pasted: ").and_then(|rest| rest.strip_suffix(" -->"));
                 open = Some(Block {
                     label: label.to_owned(),
                     text: String::new(),
@@ -82,9 +83,9 @@ fn assert_printed(what: &str, shown: &str, printed: &str) {
     let printed: Vec<&str> = printed.lines().collect();
     for part in shown.split("\n...\n") {
         let lines: Vec<&str> = part.lines().collect();
-        let there = printed.windows(lines.len()).any(|window| {
-            lines.iter().zip(window).all(|(line, printed)| fits(line, printed))
-        });
+        let there = printed
+            .windows(lines.len())
+            .any(|window| lines.iter().zip(window).all(|(line, printed)| fits(line, printed)));
         assert!(there, "{what}: this is not what is printed:\n{part}\nbut:\n{}", printed.join("\n"));
     }
 }
@@ -96,7 +97,11 @@ fn the_pages_are_alike_and_every_block_is_pasted_or_says_why_not() {
             let known = ["sh", "text", "toml", "python", "js", "hcl"].contains(&block.label.as_str());
             assert!(known, "{page}, line {}: `{}` is no label", block.line, block.label);
             let runs_here = ["sh", "text", "toml"].contains(&block.label.as_str());
-            assert!(runs_here || block.reason.is_some(), "{page}, line {}: why is it not pasted?", block.line);
+            assert!(
+                runs_here || block.reason.is_some(),
+                "{page}, line {}: why is it not pasted?",
+                block.line
+            );
         }
     }
     // The same commands, whatever is said of them.
@@ -153,7 +158,10 @@ fn the_readme_runs_as_it_is_pasted() {
         }
         assert!(service.stop().success());
         // The configuration, as the page goes on with it.
-        assert_eq!(std::fs::metadata(directory.path().join("tongguan.toml")).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(directory.path().join("tongguan.toml")).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
         command.args(["--config", "tongguan.toml"]).current_dir(directory.path());
         let service = Process::start(command);
@@ -226,7 +234,11 @@ fn make_install_puts_everything_in_its_place() {
     let place = tempfile::tempdir().unwrap();
     let install = |prefix: &str| {
         let binary = env!("CARGO_BIN_EXE_tongguan");
-        let settings = [format!("BIN={binary}"), format!("PREFIX={prefix}"), format!("DESTDIR={}", place.path().display())];
+        let settings = [
+            format!("BIN={binary}"),
+            format!("PREFIX={prefix}"),
+            format!("DESTDIR={}", place.path().display()),
+        ];
         let mut arguments = vec!["-o", binary, "install"];
         arguments.extend(settings.iter().map(String::as_str));
         let output = make(&repository(), &arguments);
@@ -247,7 +259,11 @@ fn make_install_puts_everything_in_its_place() {
     let unit = std::fs::read_to_string(under("opt/tongguan/lib/systemd/system/tongguan.service")).unwrap();
     assert!(unit.contains("ExecStart=/opt/tongguan/bin/tongguan serve"), "{unit}");
     assert!(unit.contains(":/opt/tongguan/etc/tongguan/tongguan.toml"), "{unit}");
-    for shell in ["bash-completion/completions/tongguan", "zsh/site-functions/_tongguan", "fish/vendor_completions.d/tongguan.fish"] {
+    for shell in [
+        "bash-completion/completions/tongguan",
+        "zsh/site-functions/_tongguan",
+        "fish/vendor_completions.d/tongguan.fish",
+    ] {
         let script = std::fs::read_to_string(under("usr/local/share").join(shell)).unwrap();
         for word in ["serve", "completions", "policy", "explain", "data-dir", "audit-head"] {
             assert!(script.contains(word), "{shell} knows no {word}");
@@ -269,15 +285,34 @@ fn help_names_the_variables() {
     let place = tempfile::tempdir().unwrap();
     let help = |command: &str| text(&run(&format!("{command} --help"), place.path()));
     let serve = help("serve");
-    let flat = serve.split_whitespace().collect::<Vec<_>>().join(" ");
-    for option in serve.split("\n  ").filter(|part| part.trim_start().starts_with("--")) {
-        let name = option.trim_start().split([' ', '\n']).next().unwrap();
-        let variable = format!("TONGGUAN_{}", name.trim_start_matches('-').replace('-', "_").to_uppercase());
-        let own = flat.split(&format!(" {name} ")).nth(1).unwrap().split(" --").next().unwrap();
-        let named = own.contains(&format!("[env: {variable}=")) || name == "--help";
-        assert!(named, "{name} names no {variable}: {serve}");
+    // An option's text goes on until the next one begins at the margin.
+    let mut options: Vec<String> = Vec::new();
+    for line in serve.lines() {
+        let margin = line.len() - line.trim_start().len();
+        if margin <= 6 && line.trim_start().starts_with('-') {
+            options.push(line.trim_start().to_owned());
+        } else if let (Some(option), true) = (options.last_mut(), margin > 6) {
+            option.extend([" ", line.trim_start()]);
+        }
     }
-    let commands = ["serve", "call", "account", "policy explain", "status", "check", "audit", "backup", "restore", "master-key rotate"];
+    assert!(options.len() > 15, "{serve}");
+    for option in options.iter().filter(|option| !option.starts_with("-h")) {
+        let name = option.split(' ').next().unwrap();
+        let variable = format!("TONGGUAN_{}", name.trim_start_matches('-').replace('-', "_").to_uppercase());
+        assert!(option.contains(&format!("[env: {variable}=")), "{name} names no {variable}: {serve}");
+    }
+    let commands = [
+        "serve",
+        "call",
+        "account",
+        "policy explain",
+        "status",
+        "check",
+        "audit",
+        "backup",
+        "restore",
+        "master-key rotate",
+    ];
     let all: String = commands.map(help).concat();
     let mut missing = Vec::new();
     for path in super::printing::sources(&repository().join("crates/server/src")) {

@@ -29,8 +29,14 @@ fn states(root: &Path) -> BTreeMap<PathBuf, State> {
         if metadata.is_dir() {
             left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }
-        let state =
-            (metadata.mode(), metadata.uid(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), content);
+        let state = (
+            metadata.mode(),
+            metadata.uid(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            content,
+        );
         found.insert(path, state);
     }
     found
@@ -127,7 +133,10 @@ fn a_directory_that_is_not_ours_is_not_touched() {
         for command in COMMANDS {
             let (code, said) = told(&command.replace("{}", "theirs"), world.path());
             assert_eq!(code, Some(78), "{what}, {command}: {said}");
-            assert!(said.contains("is not a data directory") && said.contains("Nothing was changed"), "{said}");
+            assert!(
+                said.contains("is not a data directory") && said.contains("Nothing was changed"),
+                "{said}"
+            );
             assert_eq!(states(&place), before, "{what}: {command}");
         }
         if place.is_dir() { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) }.unwrap();
@@ -140,7 +149,8 @@ fn a_file_of_others_in_our_directory_stays_as_it_is() {
     let world = world();
     let ours = world.path().join("ours");
     // What is ours and too wide is tightened; what others put there is theirs.
-    let theirs = ["letter.txt", "scripts/run.sh", "audit/report.sh", "nonces/list.sh"].map(|name| ours.join(name));
+    let theirs =
+        ["letter.txt", "scripts/run.sh", "audit/report.sh", "nonces/list.sh"].map(|name| ours.join(name));
     theirs.iter().for_each(|path| put(path, 0o777));
     let outside = world.path().join("outside.sh");
     put(&outside, 0o777);

@@ -26,7 +26,8 @@ fn serving(directory: &Path, name: &str) -> Process {
 
 fn call(directory: &Path, service: &Process, more: &[&str], file: Option<&str>) -> (Option<i32>, String) {
     let endpoint = format!("https://{}", service.endpoint);
-    let mut command = program_with_key(&["call", "Sts", "GetCallerIdentity", "--endpoint", &endpoint], KEY, SECRET);
+    let mut command =
+        program_with_key(&["call", "Sts", "GetCallerIdentity", "--endpoint", &endpoint], KEY, SECRET);
     command.args(more).current_dir(directory).env_remove("SSL_CERT_DIR");
     match file {
         Some(file) => command.env("SSL_CERT_FILE", file),
