@@ -110,7 +110,8 @@ pub struct KeyArgs {
     /// File with the master key that seals secrets at rest [default: master.key in the data directory]
     #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
-    /// Command whose standard output is the master key; split at blanks, run without a shell
+    /// Command whose standard output is the master key; split at blanks, run without a shell. The key itself can be in
+    /// TONGGUAN_MASTER_KEY
     #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND")]
     pub master_key_command: Option<String>,
 }

@@ -80,12 +80,14 @@ pub fn look(directory: &Path) -> Result<Territory, StoreError> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_symlink() && IN_PLACE.contains(&name.as_str()) {
-            let why = format!("`{name}` in it is a symbolic link, and nothing is written through one");
-            return Err(foreign(directory, why));
+            return Err(foreign(directory, link(&name)));
         }
         had_database |= proves(&entry, &name, kind);
         if name == FOUND && kind.is_dir() {
             continue;
+        }
+        if kind.is_dir() && FOLDERS.contains(&name.as_str()) {
+            no_links_in(directory, &name).map_err(failed)??;
         }
         entries += 1;
         if !is_own(&name, kind) {
@@ -153,6 +155,22 @@ pub fn own_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// Refuses a folder of ours in which a file that we would write is a link.
+fn no_links_in(directory: &Path, folder: &str) -> std::io::Result<Result<(), StoreError>> {
+    for entry in std::fs::read_dir(directory.join(folder))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) && is_own_inside(folder, &name) {
+            return Ok(Err(foreign(directory, link(&format!("{folder}/{name}")))));
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn link(name: &str) -> String {
+    format!("`{name}` in it is a symbolic link, and nothing is written through one")
 }
 
 /// How a file of ours is opened that is written in place: not through a link.
@@ -228,7 +246,13 @@ mod tests {
 
     #[test]
     fn nothing_is_written_through_a_link() {
-        for name in IN_PLACE {
+        let inside = [
+            "audit/00000000000000000007.jsonl",
+            "nonces/nonces.part",
+            "nonces/nonces.boot",
+            "nonces/nonces-3",
+        ];
+        for name in IN_PLACE.iter().chain(&inside) {
             let directory = tempfile::tempdir().unwrap();
             let (data, victim) = (directory.path().join("data"), directory.path().join("victim"));
             drop(Store::open(&data, &Options::default()).unwrap());
@@ -236,6 +260,7 @@ mod tests {
             let path = data.join(name);
             let _ = std::fs::remove_file(&path);
             let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(&victim, &path).unwrap();
             let error = Store::open(&data, &Options::default()).unwrap_err();
             assert!(matches!(&error, StoreError::Foreign { why, .. } if why.contains(name)), "{error}");

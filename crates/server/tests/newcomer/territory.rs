@@ -162,11 +162,27 @@ fn a_file_of_others_in_our_directory_stays_as_it_is() {
         set_permissions(ours.join(name), Permissions::from_mode(0o755)).unwrap();
     }
     let service = serve(world.path(), &["--data-dir", "ours"]);
+    // What the program makes is known to be ours, its own part of it as well.
+    let known = tongguan_store::own_entries(&ours).unwrap();
+    for name in
+        ["control.sock", "master.key", "tongguan.db", "tongguan.db-wal", "tongguan.lock", "tongguan.mark"]
+    {
+        assert!(known.contains(&ours.join(name)), "{name}");
+    }
     for command in ["account create research", "account list", "audit", "check", "status", "backup new.db"] {
         let output = run(&format!("{command} --data-dir ours"), world.path());
         assert!(output.status.success(), "{command}: {}", super::text(&output));
     }
     assert!(service.stop().success());
+    let entries = std::fs::read_dir(&ours).unwrap().map(|entry| entry.unwrap().path());
+    let not_ours = ["letter.txt", "scripts", "a link", "control.sock.part"];
+    for path in entries.filter(|path| !not_ours.iter().any(|name| path.ends_with(name))) {
+        assert!(
+            known.contains(&path),
+            "{} is not in the table of crates/store/src/territory.rs",
+            path.display()
+        );
+    }
     let rotated = run("master-key rotate --data-dir ours", world.path());
     assert!(rotated.status.success(), "{}", super::text(&rotated));
     let after: Vec<_> = theirs.iter().chain([&outside]).map(|path| states(path)).collect();
