@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::common::{KMS, Server};
+use crate::common::{KMS, Server, VPC};
 use crate::world::{SOON, World, tenant_a};
 
 /// Opens connections, a batch at a time, and says the same on each.
@@ -55,15 +55,11 @@ pub async fn heads() {
         let streams = crowd(&world.server, 400, &words).await;
         // A call with a long head beside them: it needs one of the places that they wait in.
         let begun = Instant::now();
-        let long = "d".repeat(20_000);
-        let parameters = [("RegionId", "cn-hangzhou"), ("VpcName", long.as_str())];
-        let request = world.server.sign_as(tenant_a(), crate::common::VPC, "DescribeVpcs", &parameters);
-        let line = request.split(|byte| *byte == b'\r').next().unwrap().to_vec();
-        assert!(!line.is_empty());
+        let request = world.server.sign_as(tenant_a(), VPC, "DescribeVpcs", &[("RegionId", "cn-hangzhou")]);
         let mut stream = world.server.connect().await;
         stream.write_all(&with_long_head(&request)).await.unwrap();
         let reply = crate::common::read_reply(&mut stream).await.unwrap();
-        assert!(reply.status < 500, "{}", reply.text());
+        assert_eq!(reply.status, 200, "{}", reply.text());
         assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         streams
     };

@@ -80,7 +80,8 @@ impl World {
     }
 
     async fn read(&self) -> Reply {
-        self.server.call_as(tenant_a(), VPC, "DescribeVpcs", &[("RegionId", "cn-hangzhou")]).await
+        let parameters = [("RegionId", "cn-hangzhou"), ("VpcId", self.vpc.as_str())];
+        self.server.call_as(tenant_a(), VPC, "DescribeVpcs", &parameters).await
     }
 
     async fn change(&self, value: &str) -> Reply {
