@@ -12,7 +12,7 @@ use serde_json::json;
 use unicode_general_category::{GeneralCategory, get_general_category};
 
 use super::common::program::{Process, ended, program, text};
-use super::common::{Key, Server, read_reply};
+use super::common::{PATIENCE, Server, read_reply};
 use super::{KEY, SECRET, repository, run, serve};
 
 /// A text that forges lines, columns and colours, wherever it gets.
@@ -122,15 +122,17 @@ async fn what_tenants_wrote_forges_nothing() {
     )
     .await;
     // Whoever calls writes action, key and resource into the record.
-    server.call("2016-04-28", HOSTILE, &[("RegionId", "cn-hangzhou")]).await;
-    server
-        .call("2016-04-28", "DescribeVpcAttribute", &[("VpcId", HOSTILE), ("RegionId", "cn-hangzhou")])
-        .await;
-    let stranger = Key::of(HOSTILE, "no secret");
-    let request = server.sign_as(stranger, "2016-04-28", "DescribeVpcs", &[]);
+    let named = [("VpcId", HOSTILE), ("RegionId", "cn-hangzhou")];
+    server.call("2016-04-28", "DescribeVpcAttribute", &named).await;
+    let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let request = format!(
+        "GET /?Action={encoded}&Version=2016-04-28&AccessKeyId={encoded}&Signature=x&SignatureMethod=HMAC-SHA1&\
+         SignatureVersion=1.0&SignatureNonce=1&Timestamp={} HTTP/1.1\r\nhost: vpc.test\r\n\r\n",
+        jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    );
     let mut stream = server.connect().await;
-    tokio::io::AsyncWriteExt::write_all(&mut stream, &request).await.unwrap();
-    read_reply(&mut stream).await;
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+    assert_eq!(read_reply(&mut stream).await.unwrap().status, 404);
     let data = server.data_dir();
     let named = |arguments: &[&str]| {
         let mut command = program(arguments);
@@ -151,6 +153,11 @@ async fn what_tenants_wrote_forges_nothing() {
         "policy explain of nobody",
         &named(&["policy", "explain", "--principal", &nobody, "--action", "a"]),
     );
+    // Records of refusals come a moment after their answers.
+    let begun = std::time::Instant::now();
+    while !named(&["audit"]).contains("forged") {
+        assert!(begun.elapsed() < PATIENCE, "{}", named(&["audit"]));
+    }
     for more in [&[][..], &["--format", "json"]] {
         assert_fenced("audit", &named(&[&["audit"][..], more].concat()));
     }
