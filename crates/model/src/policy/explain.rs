@@ -189,13 +189,23 @@ fn texts(patterns: &[Pattern]) -> Vec<String> {
 }
 
 /// Several lines: the decision, then one per statement.
+impl Explanation {
+    /// What is told, line by line: a text of the policy's author in one of them may have line ends of its own.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let first = match &self.deciding {
+            Some(reason) => format!("{}: {reason}", self.decision),
+            None => format!("{}: no statement applies", self.decision),
+        };
+        std::iter::once(first).chain(self.statements.iter().map(|considered| format!("- {considered}")))
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.deciding {
-            Some(reason) => write!(f, "{}: {reason}", self.decision)?,
-            None => write!(f, "{}: no statement applies", self.decision)?,
-        }
-        self.statements.iter().try_for_each(|considered| write!(f, "\n- {considered}"))
+        self.lines().enumerate().try_for_each(|(index, line)| {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{line}")
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! `tongguan operations`: the table of operations, for people, programs and the reference page.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -35,7 +34,7 @@ pub fn run(args: &OperationsArgs) -> anyhow::Result<ExitCode> {
         Form::Json => format!("{:#}\n", json_table()),
         Form::Markdown => markdown(),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    super::terminal::out().bytes(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
