@@ -1,9 +1,9 @@
 //! The words of a recorded life, and how it is replayed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -87,15 +87,15 @@ impl Life {
 
     pub async fn replay(self) {
         let arguments: Vec<&str> = self.server.iter().map(String::as_str).collect();
-        let replay = Arc::new(Replay { server: Server::start(&arguments), blocks: self.blocks });
-        replay.take(self.steps, Variables::new()).await;
+        let replay = Replay { server: Server::start(&arguments), blocks: self.blocks };
+        replay.take(self.steps, Variables::new(), "").await;
     }
 }
 
 impl Replay {
     /// Takes the steps in their order.
-    async fn take(self: &Arc<Self>, steps: Vec<Step>, mut variables: Variables) -> Variables {
-        let mut phase = String::new();
+    async fn take(&self, steps: Vec<Step>, mut variables: Variables, phase: &str) -> Variables {
+        let mut phase = phase.to_owned();
         for step in steps {
             if let Some(named) = step.phase {
                 phase = named;
@@ -106,9 +106,9 @@ impl Replay {
                 }
             } else if let Some(block) = &step.block {
                 let steps = self.blocks.get(block).unwrap_or_else(|| panic!("no block {block}")).clone();
-                variables = Box::pin(self.take(steps, variables)).await;
+                variables = Box::pin(self.take(steps, variables, &phase)).await;
             } else if let Some(flows) = step.at_once {
-                variables.extend(self.side_by_side(flows, &variables).await);
+                variables.extend(self.side_by_side(flows, &variables, &phase).await);
             } else {
                 self.carry_out(&step, &mut variables, &phase).await;
             }
@@ -116,17 +116,10 @@ impl Replay {
         variables
     }
 
-    async fn side_by_side(self: &Arc<Self>, flows: Vec<Vec<Step>>, variables: &Variables) -> Variables {
-        let mut running = tokio::task::JoinSet::new();
-        for flow in flows {
-            let (replay, variables) = (Arc::clone(self), variables.clone());
-            running.spawn(async move { Box::pin(replay.take(flow, variables)).await });
-        }
-        let mut all = Variables::new();
-        while let Some(ended) = running.join_next().await {
-            all.extend(ended.unwrap());
-        }
-        all
+    /// Takes several lists of steps at the same time; answers the variables of all.
+    async fn side_by_side(&self, flows: Vec<Vec<Step>>, variables: &Variables, phase: &str) -> Variables {
+        let flows = flows.into_iter().map(|flow| Box::pin(self.take(flow, variables.clone(), phase)));
+        join_all(flows).await.into_iter().flatten().collect()
     }
 
     /// Makes a call until it is answered as the step says, and looks at the answer.
@@ -179,7 +172,9 @@ impl Replay {
             step.body.iter().map(|(name, value)| (name.clone(), text(value))).collect();
         for (name, value) in &mut form {
             if name == "ClientToken" && tries > 1 {
-                value.push_str(&format!("-{tries}"));
+                // As long as one may be, and another for each try.
+                value.truncate(58);
+                value.push_str(&format!("{tries:06}"));
             }
         }
         let query = step.query.iter().map(|(name, value)| (name.clone(), text(value)));

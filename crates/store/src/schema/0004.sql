@@ -8,3 +8,6 @@
 
 -- == Resource groups, tags, routes ==
 
+-- The tags of one kind of resource, in the order in which lists show them.
+CREATE INDEX tag_kind ON tag (account, region, kind, resource, key);
+
