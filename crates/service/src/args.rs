@@ -61,10 +61,9 @@ impl<'a> Args<'a> {
     /// Whether a required parameter is there. An empty one is if it sets the empty text.
     fn is_given(&self, parameter: &Parameter) -> bool {
         match parameter.shape {
-            Shape::List | Shape::Tags => self
-                .params
-                .iter()
-                .any(|(known, _)| known.strip_prefix(parameter.name).is_some_and(|rest| rest.starts_with('.'))),
+            Shape::List | Shape::Tags => self.params.iter().any(|(known, _)| {
+                known.strip_prefix(parameter.name).is_some_and(|rest| rest.starts_with('.'))
+            }),
             Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => self
                 .params
                 .get(parameter.name)

@@ -60,8 +60,9 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
             Emptied { read: VSWITCH_READ, path: &["Description"], full: "before" }
         }
         (Product::Vpc, "ModifyVSwitchAttribute", "VpcIpv6CidrBlock") => AlwaysEmpty,
-        (Product::Kms, "UpdateCertificateStatus", "Status")
-        | (Product::Ram, "UpdateAccessKey", "Status") => Missing("MissingParameter"),
+        (Product::Kms, "UpdateCertificateStatus", "Status") | (Product::Ram, "UpdateAccessKey", "Status") => {
+            Missing("MissingParameter")
+        }
         (Product::Ram, "UpdateUser", "NewUserName") => Refused("InvalidParameter.NewUserName.Length"),
         (Product::Ram, "UpdateUser", "NewDisplayName") => {
             Emptied { read: "GetUser", path: &["User", "DisplayName"], full: "before" }
@@ -115,8 +116,7 @@ impl World {
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
-        let upload =
-            [("CertificateId", &*certificate), ("Certificate", &leaf), ("CertificateChain", &chain)];
+        let upload = [("CertificateId", &*certificate), ("Certificate", &leaf), ("CertificateChain", &chain)];
         rig.kms("UploadCertificate", &upload).await.ok();
         rig.ram("CreateUser", &[("UserName", "alice")]).await;
         let key = rig.ram("CreateAccessKey", &[("UserName", "alice")]).await;

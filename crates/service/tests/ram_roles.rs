@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, ram, ram_as, missing, refused, rest};
+use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::context::{Clock as _, iso8601};

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, ram, ram_as, missing, refused, rest};
+use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::Code;

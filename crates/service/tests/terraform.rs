@@ -193,13 +193,11 @@ async fn resources_move_to_another_group_and_take_along_what_stands_in_them() {
     let (id, default) = (text(&shown, "VpcId"), text(&shown, "ResourceGroupId"));
     let inside = vswitch(&rig, &id, "172.16.7.0/24").await;
     let move_vpc = async |kind: &str, id: &str, group: &str| {
-        let parameters =
-            [AT, ("ResourceType", kind), ("ResourceId", id), ("NewResourceGroupId", group)];
+        let parameters = [AT, ("ResourceType", kind), ("ResourceId", id), ("NewResourceGroupId", group)];
         rig.call("MoveResourceGroup", &parameters).await
     };
     let move_vpn = async |kind: &str, id: &str, group: &str| {
-        let parameters =
-            [AT, ("ResourceType", kind), ("InstanceId", id), ("NewResourceGroupId", group)];
+        let parameters = [AT, ("ResourceType", kind), ("InstanceId", id), ("NewResourceGroupId", group)];
         rig.call("MoveVpnResourceGroup", &parameters).await
     };
     assert_eq!(rest(move_vpc("vpc", &id, "rg-acfmnetworks").await), json!({}));
@@ -320,7 +318,9 @@ async fn without_ssl_there_are_no_ssl_connections() {
 async fn an_empty_list_of_principals_stands_beside_a_full_one() {
     let rig = Rig::new("0");
     let document = |principal: &str| {
-        format!(r#"{{"Statement":[{{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{principal}}}],"Version":"1"}}"#)
+        format!(
+            r#"{{"Statement":[{{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{principal}}}],"Version":"1"}}"#
+        )
     };
     let root = format!("acs:ram::{ACCOUNT}:root");
     let good = [
@@ -409,7 +409,11 @@ async fn users_have_neither_login_profile_nor_mfa_device() {
         refused(&ram(&rig, action, &[("UserName", "nobody")]).await, 404, "EntityNotExist.User");
         let theirs = ram_as(&rig, "stranger", action, &[("UserName", "alice")]).await;
         refused(&theirs, 404, "EntityNotExist.User");
-        refused(&ram(&rig, action, &[("UserName", "a b")]).await, 400, "InvalidParameter.UserName.InvalidChars");
+        refused(
+            &ram(&rig, action, &[("UserName", "a b")]).await,
+            400,
+            "InvalidParameter.UserName.InvalidChars",
+        );
     }
     rig.ram("DeleteUser", &[("UserName", "alice")]).await;
 }
@@ -462,12 +466,8 @@ async fn tags_of_roles_and_policies_are_kept_changed_listed_and_go_with_them() {
         assert_eq!(rest(ram(&rig, "UntagResources", &[kind, first, keys[0], keys[1]]).await), json!({}));
         let added = ("Tag", r#"[{"Key":"Env","Value":"b"},{"Key":"Created","Value":""}]"#);
         assert_eq!(rest(ram(&rig, "TagResources", &[kind, both, added]).await), json!({}));
-        let all = rows(&[
-            ("One", "Created", ""),
-            ("One", "Env", "b"),
-            ("Two", "Created", ""),
-            ("Two", "Env", "b"),
-        ]);
+        let all =
+            rows(&[("One", "Created", ""), ("One", "Env", "b"), ("Two", "Created", ""), ("Two", "Env", "b")]);
         let mut seen = listed(&rig, &[("ResourceType", kind.1.to_uppercase().as_str()), both]).await;
         seen.sort();
         assert_eq!(seen, all);
@@ -610,7 +610,10 @@ async fn the_description_of_a_policy_is_changed() {
     }});
     assert_eq!(rest(update("P", "new").await), shown);
     let read = ram(&rig, "GetPolicy", &[("PolicyName", "p"), ("PolicyType", "Custom")]).await.ok();
-    assert_eq!((&read["Policy"]["Description"], &read["Policy"]["UpdateDate"]), (&json!("new"), &json!(iso8601(now))));
+    assert_eq!(
+        (&read["Policy"]["Description"], &read["Policy"]["UpdateDate"]),
+        (&json!("new"), &json!(iso8601(now)))
+    );
     let long = update("p", &"d".repeat(1025)).await;
     refused(&long, 400, "InvalidParameter.Description.Length");
     assert_eq!(long.body["Message"], "The parameter - \"Description\" beyond the length limit.");

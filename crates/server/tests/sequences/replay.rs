@@ -291,9 +291,13 @@ fn differences_are_seen() {
     for right in [json!({}), json!({"A": {"B": [1, 2]}}), json!({"C": ""})] {
         assert_eq!(difference(&right, &given, ""), None);
     }
-    for wrong in
-        [json!({"A": {"B": [1]}}), json!({"A": {"B": [2, 1]}}), json!({"C": null}), json!({"D": ""}), json!({"A": []})]
-    {
+    for wrong in [
+        json!({"A": {"B": [1]}}),
+        json!({"A": {"B": [2, 1]}}),
+        json!({"C": null}),
+        json!({"D": ""}),
+        json!({"A": []}),
+    ] {
         assert!(difference(&wrong, &given, "").is_some(), "{wrong}");
     }
     assert_eq!(found(&given, "A.B.1"), Some(&json!(2)));

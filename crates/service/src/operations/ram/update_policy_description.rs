@@ -11,9 +11,9 @@ use crate::catalogue as c;
 use crate::context::{Context, iso8601};
 use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
 
+use super::names;
 use super::people::one;
 use super::policies::{self, PolicyType, version_id};
-use super::names;
 
 /// The operation.
 pub static OPERATION: Operation = Operation {

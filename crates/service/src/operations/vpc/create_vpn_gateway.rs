@@ -53,7 +53,11 @@ pub static OPERATION: Operation = Operation {
         optional("DisasterRecoveryVSwitchId", Shape::Text, "Second vSwitch."),
         optional("EnableIpsec", Shape::Boolean, "IPsec-VPN on. Default true."),
         optional("EnableSsl", Shape::Boolean, "SSL-VPN on; not on SM gateways. Default false."),
-        optional("SslConnections", Shape::Integer, "5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent."),
+        optional(
+            "SslConnections",
+            Shape::Integer,
+            "5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.",
+        ),
         optional("InstanceChargeType", Shape::Text, "PREPAY or POSTPAY (default)."),
         optional("Period", Shape::Integer, "Months: 1 to 9, 12, 24 or 36; required with PREPAY."),
         optional("AutoPay", Shape::Boolean, "true pays a PREPAY order at once. Default false."),

@@ -29,8 +29,12 @@ pub static OPERATION: Operation = Operation {
         required("VpcId", Shape::Text, "Id of the VPC."),
         optional("VpcName", Shape::Text, "Up to 128 characters; must not begin with http:// or https://.")
             .emptied(),
-        optional("Description", Shape::Text, "Up to 256 characters; must not begin with http:// or https://.")
-            .emptied(),
+        optional(
+            "Description",
+            Shape::Text,
+            "Up to 256 characters; must not begin with http:// or https://.",
+        )
+        .emptied(),
         optional("CidrBlock", Shape::Text, "New IPv4 block, mask 8 to 28; every vSwitch must lie inside.")
             .never_empty(&c::VPC_CIDR_MODIFY),
         optional("EnableDnsHostname", Shape::Boolean, "DNS host names on or off."),

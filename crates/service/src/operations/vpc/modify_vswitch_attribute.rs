@@ -26,10 +26,18 @@ pub static OPERATION: Operation = Operation {
     parameters: &[
         REGION_OPTIONAL,
         required("VSwitchId", Shape::Text, "Id of the vSwitch."),
-        optional("VSwitchName", Shape::Text, "Up to 128 characters; must not begin with http:// or https://.")
-            .emptied(),
-        optional("Description", Shape::Text, "Up to 256 characters; must not begin with http:// or https://.")
-            .emptied(),
+        optional(
+            "VSwitchName",
+            Shape::Text,
+            "Up to 128 characters; must not begin with http:// or https://.",
+        )
+        .emptied(),
+        optional(
+            "Description",
+            Shape::Text,
+            "Up to 256 characters; must not begin with http:// or https://.",
+        )
+        .emptied(),
         optional("EnableIPv6", Shape::Boolean, "Not offered: true is refused."),
         optional("Ipv6CidrBlock", Shape::Integer, "Not offered: refused."),
         optional("Ipv6CidrMask", Shape::Integer, "Not offered: refused."),
@@ -63,8 +71,7 @@ fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {
         let found = tx.vswitch(&account, &id)?;
-        let mut vswitch =
-            in_region(found, |vswitch| &vswitch.region, region, &c::VSWITCH_NOT_FOUND_MODIFY)?;
+        let mut vswitch = in_region(found, |vswitch| &vswitch.region, region, &c::VSWITCH_NOT_FOUND_MODIFY)?;
         if vswitch.status() != NetworkStatus::Available {
             return Err((&c::VSWITCH_STATUS).into());
         }
