@@ -74,6 +74,10 @@ impl Tags<'_> {
 
     fn of_resource(self, account: &AccountId, key: &str, each: &mut dyn FnMut(&str)) {
         let Some(id) = self.resource else { return };
+        // Only Vpc names its resources by ids. A role may be called like a gateway and has not its tags.
+        if self.args.operation().product != Product::Vpc {
+            return;
+        }
         let tags = self.context.store.read(|snapshot| match snapshot.region_of(account, id)? {
             Some(_) => snapshot.tags_of(id),
             None => Ok(Vec::new()),

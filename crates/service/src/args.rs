@@ -6,7 +6,7 @@ use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Refusal};
-use crate::operation::{Operation, Product, Shape};
+use crate::operation::{Empty, Operation, Parameter, Product, Shape};
 use crate::operations::ram::tag_json;
 
 /// Tags that a call may carry at most.
@@ -39,21 +39,35 @@ impl<'a> Args<'a> {
         self.operation
     }
 
-    /// Refuses the call if a required parameter is absent or empty, in the order of the table.
+    /// Refuses the call if a required parameter is absent, or a parameter is empty that may not be, in the order of
+    /// the table.
     pub(crate) fn require_all(&self) -> Read<()> {
-        let present = |name: &str, shape: Shape| match shape {
-            Shape::List | Shape::Tags => self
-                .params
-                .iter()
-                .any(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))),
-            Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => {
-                self.params.get(name).is_some_and(|value| !value.is_empty())
+        let missing = self.operation.parameters.iter().find(|p| p.required && !self.is_given(p));
+        if let Some(parameter) = missing {
+            return Err(self.missing(parameter.name));
+        }
+        for parameter in self.operation.parameters {
+            if let Empty::Refused(code) = parameter.empty
+                && self.params.get(parameter.name) == Some("")
+            {
+                let why = format!("{} is empty.", parameter.name);
+                let shown = if code.message == "%s" { why } else { String::new() };
+                return Err(Refusal::new(code).parameter(parameter.name).whole_value(shown));
             }
-        };
-        let missing = self.operation.parameters.iter().find(|p| p.required && !present(p.name, p.shape));
-        match missing {
-            None => Ok(()),
-            Some(parameter) => Err(self.missing(parameter.name)),
+        }
+        Ok(())
+    }
+
+    /// Whether a required parameter is there. An empty one is if it sets the empty text.
+    fn is_given(&self, parameter: &Parameter) -> bool {
+        match parameter.shape {
+            Shape::List | Shape::Tags => self.params.iter().any(|(known, _)| {
+                known.strip_prefix(parameter.name).is_some_and(|rest| rest.starts_with('.'))
+            }),
+            Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => self
+                .params
+                .get(parameter.name)
+                .is_some_and(|value| !value.is_empty() || parameter.empty == Empty::Sets),
         }
     }
 
@@ -62,9 +76,8 @@ impl<'a> Args<'a> {
     pub fn missing(&self, name: &'static str) -> Refusal {
         let code = match self.operation.product {
             Product::Kms => &catalogue::MISSING_PARAMETER,
-            Product::Vpc | Product::Sts | Product::Location | Product::Ram | Product::ResourceManager => {
-                &catalogue::MISSING
-            }
+            Product::Ram => &catalogue::RAM_MISSING,
+            Product::Vpc | Product::Sts | Product::Location | Product::ResourceManager => &catalogue::MISSING,
         };
         Refusal::new(code).parameter(name)
     }
@@ -85,11 +98,19 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// A text; empty counts as absent.
+    /// A text; empty counts as absent, so it is not for what [`Empty::Sets`].
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&'a str> {
         debug_assert!(self.operation.takes(name), "{} does not declare {name}", self.operation.action);
+        debug_assert!(!self.operation.empties(name), "{} may get {name} empty", self.operation.action);
         self.params.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// The text that a parameter sets; one that is sent empty sets the empty text.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&'a str> {
+        debug_assert!(self.operation.empties(name), "{}: {name} is not emptied", self.operation.action);
+        self.params.get(name)
     }
 
     /// A text that was checked to be there; empty if the table does not require it.

@@ -64,6 +64,7 @@ codes! {
     // The gateway, before any operation is reached.
     MISSING = 400 "Missing<Param>" "<Param> is mandatory for this action." Seen "A common parameter, or a required one of the operation, is absent or empty.";
     MISSING_PARAMETER = 400 "MissingParameter" "The parameter \"<Param>\" is needed but not provided." Documented "Kms: a required parameter is absent or empty.";
+    RAM_MISSING = 400 "MissingParameter" "Parameter <Param> is required." Seen "Ram: a required parameter is absent or empty. (Seen in an answer of CreatePolicyVersion in 2019; that all of Ram says so is our choice.)";
     ACCESS_KEY_NOT_FOUND = 404 "InvalidAccessKeyId.NotFound" "Specified access key is not found." Documented "The access key id is unknown.";
     ACCESS_KEY_INACTIVE = 400 "InvalidAccessKeyId.Inactive" "Specified access key is disabled." Documented "The access key is inactive.";
     TOKEN_MISSING = 400 "MissingSecurityToken" "SecurityToken is mandatory for this action." Documented "A temporary access key (STS.) without its security token.";
@@ -159,7 +160,9 @@ codes! {
     ZONE_NOT_FOUND = 404 "InvalidZoneId.NotFound" "Specified zone does not exist." Documented "No such zone in the VPC's region.";
     ZONES_REGION = 404 "InvalidRegionId.NotFound" "The RegionId provided does not exist in our records." Documented "DescribeZones: RegionId is unknown.";
     VSWITCH_NOT_FOUND = 404 "InvalidVSwitchId.NotFound" "VSwitch not exist." Documented "No such vSwitch, or another account's.";
-    VSWITCH_NOT_FOUND_READ = 400 "InvalidVSwitchId.NotFound" "Specified VSwitch can not found." Documented "DescribeVSwitchAttributes: no such vSwitch.";
+    VSWITCH_NOT_FOUND_READ = 404 "InvalidVSwitchId.NotFound" "Specified VSwitch can not found." CodeOnly "DescribeVSwitchAttributes: no such vSwitch, or another account's. (The page says 400; clients that wait until a vSwitch is gone know 404 alone, and they win.)";
+    VSWITCH_NOT_FOUND_MODIFY = 404 "InvalidVSwitchId.NotFound" "The specified virtual switch does not exists." Documented "ModifyVSwitchAttribute: no such vSwitch, or another account's.";
+    VPC_CIDR_MODIFY = 400 "InvalidCidrBlock.Malformed" "Specified CIDR block is not valid." Documented "ModifyVpcAttribute: the block breaks the rules, or a vSwitch would lie outside it.";
     VSWITCH_STATUS = 400 "IncorrectVSwitchStatus" "The current virtual switch status does not support this operation." Documented "The vSwitch is still Pending.";
     VSWITCH_SIMULTANEOUS = 400 "IncorrectVSwitchStatus" "VSwitch Creation simultaneously is not supported." Documented "Another vSwitch of the VPC is being created.";
     VSWITCH_NAME = 400 "InvalidVSwitchName.Malformed" "Specified virtual switch name is not valid." Documented "The vSwitch's name breaks the rules.";
@@ -190,6 +193,8 @@ codes! {
     USER_IN_GROUP = 409 "DeleteConflict.User.Group" "The user CAN NOT be in any group while deleting the user." Documented "DeleteUser: the user is in a group.";
     USER_HAS_KEY = 409 "DeleteConflict.User.AccessKey" "The user CAN NOT has any access key while deleting the user." Documented "DeleteUser: the user has an access key, active or not.";
     USER_HAS_POLICY = 409 "DeleteConflict.User.Policy" "The user CAN NOT has any attached policy while deleting the user." Documented "DeleteUser: a policy is attached to the user.";
+    LOGIN_PROFILE_NOT_FOUND = 404 "EntityNotExist.User.LoginProfile" "The user login profile does not exist." Documented "The user has no login profile; none has one here.";
+    MFA_DEVICE_NOT_FOUND = 404 "EntityNotExist.User.MFADevice" "The user has not bound any MFA device." Documented "The user has no MFA device; none has one here.";
     KEY_NOT_FOUND = 404 "EntityNotExist.User.AccessKey" "The user access key does not exist." Documented "The user, or the account, has no such access key.";
     KEY_QUOTA = 409 "LimitExceeded.User.AccessKey" "The access key count of the user access keys beyond the current limits." Documented "The user, or the account, has as many access keys as it may.";
     GROUP_NOT_FOUND = 404 "EntityNotExist.Group" "The group does not exist." Documented "No such group, or another account's.";
@@ -216,6 +221,7 @@ codes! {
     POLICY_HAS_GROUP = 409 "DeleteConflict.Policy.Group" "The policy CAN NOT been attached to any group while deleting the policy." Documented "DeletePolicy: the policy is attached to a group.";
     POLICY_HAS_ROLE = 409 "DeleteConflict.Policy.Role" "The policy CAN NOT been attached to any role while deleting the policy." CodeOnly "DeletePolicy: the policy is attached to a role.";
     POLICY_HAS_VERSION = 409 "DeleteConflict.Policy.Version" "The policy CAN NOT has any version except the default version." Documented "DeletePolicy without CascadingDelete: the policy has further versions.";
+    POLICY_DESCRIPTION_LENGTH = 400 "InvalidParameter.Description.Length" "The parameter - \"Description\" beyond the length limit." Documented "UpdatePolicyDescription: NewDescription is too long, spelt as its page spells it.";
     VERSION_NOT_FOUND = 404 "EntityNotExist.Policy.Version" "The policy version does not exist." Documented "The policy has no such version.";
     VERSION_QUOTA = 409 "LimitExceeded.Policy.Version" "The count of policy version beyond the current limits." Documented "The policy has as many versions as it may.";
     VERSION_DEFAULT = 409 "DeleteConflict.Policy.Version.Default" "The default policy version CAN NOT been deleted directly." Documented "DeletePolicyVersion: the version is in force.";

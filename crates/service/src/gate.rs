@@ -93,6 +93,18 @@ pub(crate) fn route(incoming: &Incoming<'_>) -> Result<&'static Operation, Refus
     operation::find(product, &action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))
 }
 
+/// The product that a request is meant for, before anything of it is verified: that of its version, else that which
+/// alone has the action. For what an answer says beside the refusal; nothing is granted by it.
+pub(crate) fn product(incoming: &Incoming<'_>) -> Option<Product> {
+    if let Some(product) = incoming.version().and_then(Product::of_version) {
+        return Some(product);
+    }
+    let action = incoming.action()?;
+    let mut having = operation::ALL.iter().filter(|known| known.action == action);
+    let product = having.next()?.product;
+    having.all(|other| other.product == product).then_some(product)
+}
+
 /// Gives each fault of the wire its code.
 pub(crate) fn wire(error: WireError) -> Refusal {
     let malformed =

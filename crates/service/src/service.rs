@@ -65,6 +65,8 @@ struct Trail<'a> {
     access_key: Option<String>,
     principal: Option<Arc<Principal>>,
     operation: Option<&'static Operation>,
+    /// The product that was called, as far as version and action tell, whether or not it has the action.
+    product: Option<Product>,
     action: Option<String>,
     resource: Option<String>,
     /// The audit record was written with the change.
@@ -156,6 +158,7 @@ impl Service {
             access_key: None,
             principal: None,
             operation: None,
+            product: None,
             action: None,
             resource: None,
             audited: false,
@@ -167,6 +170,7 @@ impl Service {
         trail.format = incoming.format();
         trail.access_key = incoming.access_key_id().map(cut);
         trail.action = incoming.action().map(cut);
+        trail.product = gate::product(incoming);
         let steady_ms = self.context.clock.steady_ms();
         let known = self.gate.authenticate(&self.context, incoming, trail.now_ms, steady_ms)?;
         let principal = Arc::clone(&known.key.principal);
@@ -456,15 +460,14 @@ fn transact(
 }
 
 fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
-    let product = trail.operation.map_or(Product::Vpc, |operation| operation.product);
     let code: Cow<'static, str> = refusal.code();
-    let kms = product == Product::Kms;
+    let kms = trail.operation.is_some_and(|operation| operation.product == Product::Kms);
     let body = ErrorBody {
         request_id: &trail.request_id,
         host_id: trail.host,
         code: &code,
         message: &refusal.message(),
-        recommend: recommend_url(&code, product.as_str(), &trail.request_id),
+        recommend: recommend_url(&code, trail.product.map(Product::as_str), &trail.request_id),
         access_denied_detail: refusal.access_denied.take(),
         http_status: kms.then_some(refusal.code.status),
     };

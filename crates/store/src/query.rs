@@ -209,6 +209,8 @@ pub struct NetworkFilter {
     pub resource_group: Option<String>,
     /// Route table.
     pub route_table: Option<String>,
+    /// vRouter (VPCs only).
+    pub router: Option<String>,
     /// Tags.
     pub tags: Vec<TagFilter>,
 }
@@ -392,6 +394,8 @@ impl<'c> Snapshot<'c> {
         search.any("id", &filter.ids);
         search.equal("name", filter.name.as_deref());
         search.equal("resource_group", filter.resource_group.as_deref());
+        search.equal("route_table", filter.route_table.as_deref());
+        search.equal("vrouter", filter.router.as_deref());
         search.tags("id", &filter.tags);
         self.page("vpc", columns!(VPC), &search, offset, limit, vpc)
     }

@@ -126,6 +126,26 @@ impl<'c> Tx<'c> {
         self.execute("UPDATE vpc SET ready = 1 WHERE id = ?1", params![id.as_str()])
     }
 
+    /// Stores what may change on a VPC: name, description, block, DNS host names.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_vpc(&self, vpc: &Vpc) -> Done {
+        self.execute(
+            "UPDATE vpc SET name = ?2, description = ?3, cidr = ?4, dns_hostname = ?5 WHERE id = ?1",
+            params![vpc.id.as_str(), vpc.name, vpc.description, vpc.cidr, vpc.dns_hostname],
+        )
+    }
+
+    /// Moves a VPC and its vSwitches to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_vpc(&self, id: &VpcId, group: &str) -> Done {
+        self.execute("UPDATE vpc SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])?;
+        self.execute("UPDATE vswitch SET resource_group = ?2 WHERE vpc = ?1", params![id.as_str(), group])
+    }
+
     /// Stores a new vSwitch.
     ///
     /// # Errors
@@ -167,6 +187,17 @@ impl<'c> Tx<'c> {
     /// A database error.
     pub fn vswitch_ready(&self, id: &VSwitchId) -> Done {
         self.execute("UPDATE vswitch SET ready = 1 WHERE id = ?1", params![id.as_str()])
+    }
+
+    /// Stores what may change on a vSwitch: name and description.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_vswitch(&self, vswitch: &VSwitch) -> Done {
+        self.execute(
+            "UPDATE vswitch SET name = ?2, description = ?3 WHERE id = ?1",
+            params![vswitch.id.as_str(), vswitch.name, vswitch.description],
+        )
     }
 
     /// Stores a new gateway.
@@ -230,6 +261,14 @@ impl<'c> Tx<'c> {
                 gateway.applied.cast_signed()
             ],
         )
+    }
+
+    /// Moves a gateway to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_gateway(&self, id: &VpnGatewayId, group: &str) -> Done {
+        self.execute("UPDATE vpn_gateway SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])
     }
 
     /// Stores a gateway's generations alone.

@@ -304,7 +304,8 @@ fn is_name(text: &str, max: usize) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte))
 }
 
-/// `{"RAM": ..., "Service": ..., "Federated": ...}`, at least one of them.
+/// `{"RAM": ..., "Service": ..., "Federated": ...}`, at least one principal in all. A list may be empty beside another
+/// that is not: Terraform writes all of them.
 fn parse_principals(node: Node, at: &str) -> Result<Vec<Trusted>, PolicyError> {
     type Kind = (&'static str, fn(&str) -> Option<Trusted>, &'static str);
     const KINDS: [Kind; 3] = [
@@ -328,13 +329,16 @@ fn parse_principals(node: Node, at: &str) -> Result<Vec<Trusted>, PolicyError> {
     let mut principals = Vec::new();
     for (kind, parse, expected) in KINDS {
         if let Some(listed) = members.take(kind) {
+            if matches!(&listed, Node::Array(items) if items.is_empty()) {
+                continue;
+            }
             let texts = strings(listed, &format!("{at}.{kind}"), |text| parse(text).is_some(), expected)?;
             principals.extend(texts.iter().filter_map(|text| parse(text)));
         }
     }
     members.finish()?;
     if principals.is_empty() {
-        return Err(invalid(at, "an object with RAM, Service or Federated"));
+        return Err(invalid(at, "an object with at least one principal in RAM, Service or Federated"));
     }
     Ok(principals)
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::{self, Origin};
-use tongguan_service::operation::{self, DryRun, Kind, Operation, Product, Shape};
+use tongguan_service::operation::{self, DryRun, Empty, Kind, Operation, Product, Shape};
 
 /// List every operation with its permission.
 #[derive(Debug, Args)]
@@ -124,9 +124,14 @@ fn section(page: &mut String, operation: &Operation) {
             Shape::Json => ("", "JSON text"),
         };
         let required = if parameter.required { "yes" } else { "" };
+        let empty = match parameter.empty {
+            Empty::Absent => "",
+            Empty::Sets => " Sent empty, it is emptied.",
+            Empty::Refused(_) => " Sent empty, it is refused.",
+        };
         let _ = writeln!(
             page,
-            "| `{}{suffix}` | {shape} | {required} | {} |",
+            "| `{}{suffix}` | {shape} | {required} | {}{empty} |",
             parameter.name,
             escape(parameter.about)
         );

@@ -431,6 +431,13 @@ pub fn refused(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
 }
 
+/// The call to Ram was refused for lack of this parameter.
+#[track_caller]
+pub fn missing(reply: &Reply, parameter: &str) {
+    refused(reply, 400, "MissingParameter");
+    assert_eq!(reply.body["Message"], format!("Parameter {parameter} is required."));
+}
+
 /// The answer without its request id.
 #[track_caller]
 pub fn rest(reply: Reply) -> Value {

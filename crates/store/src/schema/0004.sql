@@ -8,6 +8,9 @@
 
 -- == Resource groups, tags, routes ==
 
+-- The tags of one kind of resource, in the order in which lists show them.
+CREATE INDEX tag_kind ON tag (account, region, kind, resource, key);
+
 -- == Certificates ==
 
 -- What the keyUsage of the issued certificate lets its key do: 1 sign, 2 encrypt. Null until it is uploaded, and for

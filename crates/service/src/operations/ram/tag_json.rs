@@ -44,7 +44,7 @@ pub(crate) fn filter(args: &Args<'_>) -> Result<Vec<TagFilter>, Refusal> {
         if !text::tag_key(&tag.key) {
             return Err(Refusal::new(&c::INVALID_TAG_KEY));
         }
-        if !tag.value.as_deref().is_none_or(text::tag_value) {
+        if !tag.value.as_deref().is_none_or(text::ram_tag_value) {
             return Err(Refusal::new(&c::INVALID_TAG_VALUE));
         }
     }
