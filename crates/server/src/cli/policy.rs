@@ -104,14 +104,24 @@ fn read(path: &PathBuf) -> Result<String> {
 }
 
 fn check(files: &[PathBuf], trust: bool) -> Result<ExitCode> {
+    let actions: Vec<&str> = operation::ALL.iter().filter_map(|known| known.permission).collect();
     let mut bad = 0;
     let mut out = std::io::stdout().lock();
     for path in files {
         let text = read(path)?;
-        let found =
-            if trust { TrustPolicy::parse(&text).map(|_| ()) } else { Policy::parse(&text).map(|_| ()) };
+        let found = if trust {
+            TrustPolicy::accept(&text).map(|policy| policy.warnings())
+        } else {
+            Policy::accept(&text).map(|policy| policy.warnings(&actions))
+        };
         match found {
-            Ok(()) => writeln!(out, "{}: ok", path.display())?,
+            Ok(warnings) if warnings.is_empty() => writeln!(out, "{}: ok", path.display())?,
+            Ok(warnings) => {
+                writeln!(out, "{}: ok, with warnings", path.display())?;
+                for warning in warnings {
+                    writeln!(out, "  {}", harmless(&warning.to_string()))?;
+                }
+            }
             Err(error) => {
                 bad += 1;
                 writeln!(out, "{}: {}", path.display(), harmless(&error.to_string()))?;

@@ -52,7 +52,7 @@ pub mod set_default_policy_version;
 pub mod update_role;
 
 mod attachments;
-mod policies;
+pub(crate) mod policies;
 mod roles;
 mod system;
 pub(crate) mod tag_json;
