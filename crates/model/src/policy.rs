@@ -178,7 +178,7 @@ impl Policy {
                 + statement.conditions.iter().map(Condition::cost).sum::<usize>()
         };
         // The action and the resource are searched too.
-        2 * Text::COST as u64 + self.statements.iter().map(|one| statement(one) as u64).sum::<u64>()
+        2 * Text::LONG_COST as u64 + self.statements.iter().map(|one| statement(one) as u64).sum::<u64>()
     }
 }
 

@@ -250,6 +250,21 @@ fn documents_are_checked_as_the_service_does() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].ends_with("good.json: ok") && lines[1].contains("bad.json: "), "{text}");
 
+    // What can never match is refused, what has no effect here is said.
+    let never =
+        document(json!([{"Effect": "Deny", "Action": "*", "Resource": "acs:ram:*:*:user/${ram:UserName}"}]));
+    let output = check(&[], &[&write("never.json", &never)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("policies have no variables"));
+    let typo = document(json!([{"Effect": "Deny", "Action": ["vcp:*", "vpc:CreatVpc"], "Resource": "*"}]));
+    let output = check(&[], &[&write("typo.json", &typo)]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("typo.json: ok, with warnings"), "{text}");
+    assert_eq!(lines[1], "  Statement[0].Action: vcp:* names a product that is not known");
+    assert_eq!(lines[2], "  Statement[0].Action: vpc:CreatVpc names no operation of this release");
+
     let mut child = policy(&["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"{}").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));

@@ -22,9 +22,10 @@ pub struct Exhausted;
 impl Budget {
     /// Steps for the decisions of one call.
     ///
-    /// The number is chosen so that a decision that uses it up takes little more than 100 µs (the bench's row "the
-    /// worst set"), and may therefore be made on the thread that serves the call: there is no second, slower way for
-    /// costly ones. Thirty-five policies of sixty statements that are all about the same action take less than half.
+    /// The number is chosen so that a decision that uses it up takes some 100 to 200 µs (`tests/policy/worst.rs` prints
+    /// it), and may therefore be made on the thread that serves the call: there is no second, slower way for costly
+    /// ones, no pool and no queue. Thirty-five policies of sixty statements that are all about the same action take
+    /// less than half of it.
     pub const STEPS: u32 = 100_000;
 
     /// So many steps.

@@ -77,7 +77,8 @@ impl PolicySet {
     /// allows, else the request is denied implicitly.
     ///
     /// Takes no memory from the heap, unless the resource is one of RAM's with `*` for the region
-    /// and longer than 256 bytes.
+    /// and longer than 256 bytes, patterns are hard to search for, or letters that are not ASCII are
+    /// compared without case.
     ///
     /// # Errors
     /// [`Exhausted`]: it would take more steps than the budget has.
@@ -102,8 +103,8 @@ impl PolicySet {
             request,
             resources,
             budget,
-            action: Text::new(request.action, Case::Ignored),
-            resource: resource(request.resource, &mut short, &mut long),
+            action: Text::new(request.action, Case::Ignored).long_lived(),
+            resource: resource(request.resource, &mut short, &mut long).long_lived(),
         };
         // One resource that is denied is enough, and all must be allowed.
         for block in &self.deny {

@@ -9,8 +9,8 @@
 //! only parts between two `*` are searched for. A plain search is the fastest for nearly all
 //! texts and takes pattern length times text length for some. So a text has a credit for
 //! plain searches, of about what its [`Places`] cost; once it is used up, patterns are run
-//! over all places of the text at once, a step for each byte of the pattern. All patterns on
-//! one text of up to 128 bytes together cost no more than their length and two such credits.
+//! over all places of the text at once, two steps for each byte of the pattern. All patterns on
+//! one text of up to 128 bytes together cost no more than twice their length and two such credits.
 //! Longer texts are searched plainly until the budget is used up.
 
 use std::cell::{Cell, OnceCell};
@@ -69,7 +69,8 @@ pub(super) struct Text<'a> {
     pairs: OnceCell<Pairs>,
     /// Steps of plain search that are left.
     credit: Cell<usize>,
-    places: OnceCell<Places>,
+    /// On the heap, since most texts never need them.
+    places: OnceCell<Box<Places>>,
 }
 
 /// Bytes of a text that has [`Places`], at most.
@@ -78,6 +79,8 @@ const PLACES: usize = u128::BITS as usize;
 const PLACES_COST: usize = 256;
 /// Steps of plain search before they are worked out.
 const CREDIT: usize = 512;
+/// The same of the action and the resource of a decision, which are compared with more and harmless patterns.
+const LONG_CREDIT: usize = 4_096;
 
 impl<'a> Text<'a> {
     /// A text, and how it is compared.
@@ -87,6 +90,14 @@ impl<'a> Text<'a> {
 
     /// Steps that a short text takes at most, beside those of the patterns.
     pub(super) const COST: usize = CREDIT + PLACES_COST + PLACES;
+    /// The same of [`Self::long_lived`].
+    pub(super) const LONG_COST: usize = LONG_CREDIT + PLACES_COST + PLACES;
+
+    /// With more credit: a text that a whole set of policies is compared with.
+    pub(super) fn long_lived(self) -> Self {
+        self.credit.set(LONG_CREDIT);
+        self
+    }
 
     /// Its pairs.
     pub(super) fn pairs(&self) -> Pairs {
@@ -96,7 +107,7 @@ impl<'a> Text<'a> {
     fn places(&self, budget: &Budget) -> &Places {
         self.places.get_or_init(|| {
             budget.take(PLACES_COST + self.text.len());
-            Places::of(self.text, self.case)
+            Box::new(Places::of(self.text, self.case))
         })
     }
 }
@@ -246,7 +257,7 @@ impl Pattern {
 
     /// Steps that it takes at most on a text of up to 128 bytes, beside what the text itself takes.
     pub(super) fn cost(&self) -> usize {
-        2 + self.text.len() / 16 + if self.searched() == 0 { 0 } else { 2 * self.text.len() }
+        2 + self.text.len() / 16 + if self.searched() == 0 { 0 } else { 3 * self.text.len() }
     }
 
     /// Whether it matches the whole of `text`. The answer is worth nothing once the budget is exhausted.
@@ -297,7 +308,7 @@ impl Pattern {
             }
             None if short => {
                 text.credit.set(0);
-                budget.take(self.text.len());
+                budget.take(2 * self.text.len());
                 text.places(budget).match_whole(self.text.as_bytes(), text.case)
             }
             None => {
@@ -498,7 +509,7 @@ mod tests {
                 for times in [1, 20] {
                     let patterns: Vec<String> = (0..times).flat_map(|_| shapes.clone()).collect();
                     let length: usize = patterns.iter().map(|pattern| pattern.len() + 2).sum();
-                    let bound = (3 * length + CREDIT + PLACES_COST + PLACES) as u64;
+                    let bound = (4 * length + CREDIT + PLACES_COST + PLACES) as u64;
                     let steps = steps(&patterns, &text, case);
                     assert!(steps <= bound, "{steps} steps, {length} bytes of patterns, {text}");
                 }
