@@ -224,6 +224,29 @@ async fn a_user_of_the_configuration_is_explained_by_key() {
     assert!(complaint(&nobody).contains("neither in RAM nor in the configuration file"));
 }
 
+/// Warnings of a new policy come beside the answer, whose body has its documented members alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_are_headers_of_the_answer() {
+    let server = Server::start(&[]);
+    let create = async |name: &str, action: &str| {
+        let document = document(json!([{"Effect": "Deny", "Action": action, "Resource": "*"}]));
+        let reply =
+            server.call(RAM, "CreatePolicy", &[("PolicyName", name), ("PolicyDocument", &document)]).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.json().as_object().unwrap().len(), 2, "{}", reply.text());
+        let lines =
+            reply.head.lines().filter(|line| line.to_ascii_lowercase().starts_with("x-tongguan-warning:"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(create("fine", "ecs:*").await, Vec::<String>::new());
+    let warned = create("typo", "vcp:*").await;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(
+        warned[0].ends_with("PolicyDocument: Statement[0].Action: vcp:* names a product that is not known"),
+        "{warned:?}"
+    );
+}
+
 #[test]
 fn documents_are_checked_as_the_service_does() {
     let directory = tempfile::tempdir().unwrap();

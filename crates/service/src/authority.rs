@@ -32,7 +32,7 @@ use crate::share::Shares;
 use crate::token::Tokens;
 
 /// Bytes that kept keys and policies may take, about.
-const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of them that one account may have.
 const SHARE_BYTES: usize = (KEPT_BYTES / 8) as usize;
 /// Keys that the cache makes room for at first.
