@@ -10,6 +10,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
+use tongguan_model::policy::Budget;
+use tongguan_service::authority;
 
 use crate::{admin, connections, http};
 
@@ -185,21 +187,21 @@ pub const BOUNDS: &[Bound] = &[
     Bound {
         name: "rights-decision",
         resource: "steps of a decision on rights",
-        most: |_| String::new(),
+        most: |_| format!("{} a call", Budget::STEPS),
         filler: Filler::User,
         suffers: "all callers",
-        share: "each call has a budget",
-        over: "refused",
-        metric: "",
+        share: "each call has a budget; what is the same for all its resources is decided once",
+        over: "403 `Forbidden.PolicyTooComplex`",
+        metric: "tongguan_requests_total",
     },
     Bound {
         name: "authority-cache",
         resource: "keys, sessions and policies kept in memory",
-        most: |_| "64 MiB".to_owned(),
+        most: |_| format!("{} MiB", authority::KEPT_BYTES / 1024 / 1024),
         filler: Filler::Tenant,
         suffers: "all accounts: their calls ask the database",
-        share: "by account",
-        over: "its own entries go",
+        share: "an eighth for each account",
+        over: "its own oldest entries go",
         metric: "",
     },
     Bound {

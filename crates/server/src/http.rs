@@ -337,6 +337,11 @@ async fn answer(
     if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(answer.request_id)) {
         headers.insert("x-acs-request-id", id);
     }
+    for warning in answer.warnings {
+        if let Ok(warning) = HeaderValue::try_from(warning) {
+            headers.append("x-tongguan-warning", warning);
+        }
+    }
     if last {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

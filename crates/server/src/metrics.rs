@@ -382,7 +382,16 @@ mod tests {
     fn answer(operation: Option<&'static Operation>, refusal: Option<&'static Code>) -> Response {
         let code = refusal.map(|code| code.code.to_owned());
         let (status, body) = (200, Vec::new());
-        Response { status, content_type: "", body, request_id: String::new(), code, refusal, operation }
+        Response {
+            status,
+            content_type: "",
+            body,
+            request_id: String::new(),
+            code,
+            refusal,
+            operation,
+            warnings: Vec::new(),
+        }
     }
 
     #[test]

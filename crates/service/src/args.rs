@@ -201,20 +201,14 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
     pub fn tags(&self) -> Read<Vec<Tag>> {
-        let mut tags: Vec<Tag> = Vec::new();
-        for filter in self.tag_filter()? {
-            if tags.iter().any(|tag| tag.key == filter.key) {
-                return Err(Refusal::new(&catalogue::DUPLICATED_TAG_KEY));
-            }
-            tags.push(Tag { key: filter.key, value: filter.value.unwrap_or_default() });
-        }
-        Ok(tags)
+        let tags = self.tag_filter()?.into_iter();
+        Ok(tags.map(|tag| Tag { key: tag.key, value: tag.value.unwrap_or_default() }).collect())
     }
 
     /// `Tag.N` as tags to look for: a value that is not sent matches any.
     ///
     /// # Errors
-    /// A refusal for a bad key or value, or more than 20.
+    /// A refusal for a bad key or value, a key given twice, or more than 20.
     pub fn tag_filter(&self) -> Read<Vec<TagFilter>> {
         let given = self.params.structs("Tag");
         if given.len() > TAGS {
@@ -233,6 +227,7 @@ impl<'a> Args<'a> {
             }
             tags.push(TagFilter { key: key.into(), value: value.map(Into::into) });
         }
+        each_key_once(&tags)?;
         Ok(tags)
     }
 
@@ -285,13 +280,20 @@ impl<'a> Args<'a> {
 
     /// The tags that the call carries, if the operation takes any, as it reads them. What is wrong with them is told
     /// later, to whom may make the call.
-    pub(crate) fn request_tags(&self) -> Vec<TagFilter> {
+    ///
+    /// # Errors
+    /// A refusal for a key that is given twice: which of its values a policy would be asked about is not clear.
+    pub(crate) fn request_tags(&self) -> Read<Vec<TagFilter>> {
         let shape =
             self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);
-        match shape {
-            Some(Shape::Tags) => self.tag_filter().unwrap_or_default(),
-            Some(Shape::Json) => tag_json::filter(self).unwrap_or_default(),
-            _ => Vec::new(),
+        let tags = match shape {
+            Some(Shape::Tags) => self.tag_filter(),
+            Some(Shape::Json) => tag_json::filter(self),
+            _ => Ok(Vec::new()),
+        };
+        match tags {
+            Err(refusal) if refusal.code != &catalogue::DUPLICATED_TAG_KEY => Ok(Vec::new()),
+            tags => tags,
         }
     }
 
@@ -299,6 +301,20 @@ impl<'a> Args<'a> {
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         self.params.get(name).or_else(|| self.params.list(name).ok().and_then(|list| list.first().copied()))
     }
+}
+
+/// Refuses a tag key that is given twice. Condition keys are compared without case and tags are asked about by them, so
+/// keys that differ in the case of ASCII letters alone are one.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn each_key_once(tags: &[TagFilter]) -> Read<()> {
+    let mut keys: Vec<String> = tags.iter().map(|tag| tag.key.to_ascii_lowercase()).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Refusal::new(&catalogue::DUPLICATED_TAG_KEY));
+    }
+    Ok(())
 }
 
 /// Which page is wanted.

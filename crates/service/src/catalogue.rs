@@ -95,6 +95,7 @@ codes! {
 
     NO_PERMISSION = 403 "NoPermission" "You are not authorized to do this action." Documented "Ram and ResourceManager: the caller's policies do not allow the operation.";
     NO_PERMISSION_STS = 403 "NoPermission" "You are not authorized to do this action. You should be authorized by RAM." Documented "Sts: the caller's policies do not allow the operation.";
+    RIGHTS_TOO_COSTLY = 403 "Forbidden.PolicyTooComplex" "The policies of the caller need more steps than a decision may take, so nothing is allowed by them. Use fewer patterns with wildcards in their conditions." Ours "A decision on rights would take more than 100,000 steps; see docs/security.md.";
 
     // Idempotency and dry runs.
     CLIENT_TOKEN = 400 "InvalidParameter" "The specified parameter \"ClientToken\" is not valid." Ours "ClientToken is longer than 64 characters or not ASCII.";
@@ -112,7 +113,7 @@ codes! {
     INVALID_DESCRIPTION = 400 "InvalidDescription" "The description is not valid" Documented "The gateway's description breaks the rules.";
     INVALID_TAG_KEY = 400 "InvalidParameter.TagKey" "The specified parameter TagKey is invalid." Documented "A tag key breaks the rules.";
     INVALID_TAG_VALUE = 400 "InvalidParameter.TagValue" "The specified parameter TagValue is invalid." Documented "A tag value breaks the rules.";
-    DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice.";
+    DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice; keys that differ in the case of letters alone are one, as policies see them.";
     INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is no resource group id.";
 
     // Role sessions.

@@ -8,7 +8,7 @@ use fail::fail_point;
 use tongguan_model::principal::Principal;
 use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_type, recommend_url};
 use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::access;
 use crate::args::Args;
@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer};
 use crate::keyring::{Keyring, KeyringError};
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operations::ram::policies;
 use crate::throttle::Throttle;
 use crate::token::Tokens;
 
@@ -43,6 +44,8 @@ pub struct Response {
     pub refusal: Option<&'static Code>,
     /// The operation, once known.
     pub operation: Option<&'static Operation>,
+    /// What the caller is to be told beside the answer, in ASCII: header `x-tongguan-warning`, one for each.
+    pub warnings: Vec<String>,
 }
 
 /// The service: everything behind the listener.
@@ -69,6 +72,8 @@ struct Trail<'a> {
     product: Option<Product>,
     action: Option<String>,
     resource: Option<String>,
+    /// What is said beside the answer, if the call succeeds.
+    warnings: Vec<String>,
     /// The audit record was written with the change.
     audited: bool,
 }
@@ -161,6 +166,7 @@ impl Service {
             product: None,
             action: None,
             resource: None,
+            warnings: Vec::new(),
             audited: false,
         }
     }
@@ -200,6 +206,7 @@ impl Service {
             format: trail.format,
         };
         args.require_all()?;
+        trail.warnings = policies::warnings(&args);
         match operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
             Handler::Read(read) => self.read(read, &call, &args).await,
@@ -311,6 +318,7 @@ impl Service {
         }
         match outcome {
             Ok(reply) => Response {
+                warnings: trail.said(),
                 status: 200,
                 content_type: content_type(trail.format),
                 body: reply.body,
@@ -383,6 +391,21 @@ impl Failure {
 }
 
 impl Trail<'_> {
+    /// The warnings, which the log gets too.
+    fn said(&self) -> Vec<String> {
+        for warning in &self.warnings {
+            let account = self.principal.as_ref().map(|principal| principal.account.as_str());
+            info!(
+                account,
+                action = self.action,
+                resource = self.resource,
+                warning,
+                "a policy may not do what it should"
+            );
+        }
+        self.warnings.clone()
+    }
+
     fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
         AuditRecord {
             time_ms: self.now_ms,
@@ -479,6 +502,7 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         code: Some(code.into_owned()),
         refusal: Some(refusal.code),
         operation: trail.operation,
+        warnings: Vec::new(),
     }
 }
 

@@ -103,14 +103,26 @@ fn read(path: &PathBuf) -> Result<String> {
 }
 
 fn check(files: &[PathBuf], trust: bool) -> Result<ExitCode> {
+    let actions: Vec<&str> = operation::ALL.iter().filter_map(|known| known.permission).collect();
     let mut bad = 0;
     let mut out = terminal::out();
     for path in files {
         let text = read(path)?;
-        let found =
-            if trust { TrustPolicy::parse(&text).map(|_| ()) } else { Policy::parse(&text).map(|_| ()) };
+        let found = if trust {
+            TrustPolicy::accept(&text).map(|policy| policy.warnings())
+        } else {
+            Policy::accept(&text).map(|policy| policy.warnings(&actions))
+        };
         match found {
-            Ok(()) => writeln!(out, "{}: ok", harmless(&path.display().to_string()))?,
+            Ok(warnings) if warnings.is_empty() => {
+                writeln!(out, "{}: ok", harmless(&path.display().to_string()))?
+            }
+            Ok(warnings) => {
+                writeln!(out, "{}: ok, with warnings", harmless(&path.display().to_string()))?;
+                for warning in warnings {
+                    writeln!(out, "  {}", harmless(&warning.to_string()))?;
+                }
+            }
             Err(error) => {
                 bad += 1;
                 let path = harmless(&path.display().to_string());

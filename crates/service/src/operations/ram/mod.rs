@@ -58,7 +58,7 @@ pub mod update_policy_description;
 pub mod update_role;
 
 mod attachments;
-mod policies;
+pub(crate) mod policies;
 mod roles;
 mod system;
 pub(crate) mod tag_json;
