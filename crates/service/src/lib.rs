@@ -27,5 +27,6 @@ mod service;
 pub mod throttle;
 pub mod token;
 pub mod vault;
+pub mod work;
 
 pub use service::{Response, Service};
