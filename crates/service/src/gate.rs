@@ -126,12 +126,18 @@ impl Gate {
         if (now - time).abs() > SKEW_SECONDS || time < self.nonces.not_before() {
             return Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into());
         }
-        let bytes = incoming.bytes();
-        if bytes > WEIGHED_BYTES && self.failures.exceeds(peer.address, Some(id), context.clock.steady_ms()) {
-            return Err((&catalogue::THROTTLING).into());
+        let (bytes, owner) = (incoming.bytes(), owner(&known.key.principal));
+        if bytes > WEIGHED_BYTES {
+            // What takes long to verify is not verified for a source or a signer that is over its rate anyway.
+            let steady_ms = context.clock.steady_ms();
+            if self.failures.exceeds(peer.address, Some(id), steady_ms) {
+                return Err((&catalogue::THROTTLING).into());
+            }
+            if self.throttle.exceeds(owner, cost(bytes), steady_ms) {
+                return Err((&catalogue::THROTTLING_USER).into());
+            }
         }
         let verified = incoming.verify(&known.key.credential).map_err(wire)?;
-        let owner = owner(&known.key.principal);
         Ok(Proven { known, verified, owner, bytes, expires: time + SKEW_SECONDS })
     }
 
@@ -139,8 +145,7 @@ impl Gate {
     pub(crate) fn admit(&self, proven: &Proven<'_, '_>, now_ms: i64, steady_ms: i64) -> Result<(), Turned> {
         let nonce = proven.verified.nonce().unwrap_or_default();
         let moment = Moment { unix: now_ms.div_euclid(1000), steady: steady_ms.div_euclid(1000) };
-        let cost = 1 + u32::try_from(proven.bytes / WEIGHED_BYTES).unwrap_or(u32::MAX - 1);
-        let admit = || self.throttle.admits(proven.owner, cost, steady_ms);
+        let admit = || self.throttle.admits(proven.owner, cost(proven.bytes), steady_ms);
         let name = (proven.verified.access_key_id(), nonce);
         match self.nonces.take(proven.owner, name, moment, proven.expires, admit) {
             Ok(()) => Ok(()),
@@ -159,6 +164,11 @@ impl Gate {
     pub(crate) fn write_nonces(&self) -> Result<(), Failure> {
         self.nonces.write().map_err(|error| unlogged(&error))
     }
+}
+
+/// As how many requests one of so many bytes counts.
+fn cost(bytes: usize) -> u32 {
+    u32::try_from(bytes / WEIGHED_BYTES).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// Whose share a principal uses: the account's own, a user's, or a role's, whatever its sessions are called.

@@ -116,6 +116,31 @@ impl Account {
         self.principals.entry(key).or_default()
     }
 
+    fn keeps_to(&mut self, paces: Paces, owner: Owner, cost: u64, now: u64) -> bool {
+        let all = self.all.admits(paces.account, cost, now);
+        match owner.in_account() {
+            None => all,
+            Some(principal) => {
+                all && self.users.admits(paces.users, cost, now)
+                    && self.principal(principal, now).admits(paces.principal, cost, now)
+            }
+        }
+    }
+
+    fn charge(&mut self, paces: Paces, owner: Owner, cost: u64, now: u64) {
+        let Some(principal) = owner.in_account() else {
+            self.all.charge(paces.account, cost, now);
+            return;
+        };
+        self.principal(principal, now).charge(paces.principal, cost, now);
+        self.users.charge(paces.users, cost, now);
+        // What users owe is not taken from the reserve of the root key.
+        let reserve = now.saturating_add(paces.account.ahead / 8 * 7);
+        let before = self.all;
+        self.all.charge(paces.account, cost, now);
+        self.all.0 = self.all.0.min(reserve.max(before.0));
+    }
+
     fn rests(&self, now: u64) -> bool {
         self.all.rests(now) && self.users.rests(now) && self.principals.values().all(|cell| cell.rests(now))
     }
@@ -155,40 +180,31 @@ impl Throttle {
     #[must_use]
     pub fn admits(&self, owner: Owner, cost: u32, now_ms: i64) -> bool {
         let admitted = self.with(owner, now_ms, |account, paces, now| {
-            let cost = u64::from(cost);
-            let all = account.all.admits(paces.account, cost, now);
-            let users = account.users.admits(paces.users, cost, now);
-            match owner.in_account() {
-                None => all,
-                Some(principal) => {
-                    all && users && account.principal(principal, now).admits(paces.principal, cost, now)
-                }
+            let keeps = account.keeps_to(paces, owner, u64::from(cost), now);
+            if keeps {
+                account.charge(paces, owner, u64::from(cost), now);
             }
+            keeps
         });
-        if admitted == Some(false) {
+        let admitted = admitted.unwrap_or(true);
+        if !admitted {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            return false;
         }
-        self.charge(owner, cost, now_ms);
-        true
+        admitted
+    }
+
+    /// Whether one more request of `owner` would be too many. Nothing is counted: nobody knows who sent it.
+    #[must_use]
+    pub fn exceeds(&self, owner: Owner, cost: u32, now_ms: i64) -> bool {
+        let keeps = self.with(owner, now_ms, |account, paces, now| {
+            account.keeps_to(paces, owner, u64::from(cost), now)
+        });
+        keeps == Some(false)
     }
 
     /// Counts work that a request has turned out to ask for.
     pub fn charge(&self, owner: Owner, cost: u32, now_ms: i64) {
-        self.with(owner, now_ms, |account, paces, now| {
-            let cost = u64::from(cost);
-            let Some(principal) = owner.in_account() else {
-                account.all.charge(paces.account, cost, now);
-                return;
-            };
-            account.principal(principal, now).charge(paces.principal, cost, now);
-            account.users.charge(paces.users, cost, now);
-            // What users owe is not taken from the reserve of the root key.
-            let reserve = now.saturating_add(paces.account.ahead / 8 * 7);
-            let before = account.all;
-            account.all.charge(paces.account, cost, now);
-            account.all.0 = account.all.0.min(reserve.max(before.0));
-        });
+        self.with(owner, now_ms, |account, paces, now| account.charge(paces, owner, u64::from(cost), now));
     }
 
     /// Counts that no policy allowed a request.

@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn users_leave_room_to_each_other_and_to_root() {
         let mut shares = Shares::new(100_000);
-        let user = |name| Owner::principal("a", "user", name);
+        let user = |name: &str| Owner::principal("a", "user", name);
         let one = fill(&mut shares, user("one"), 0);
         let other = fill(&mut shares, user("other"), 0);
         assert!(one > 40_000 && other > 1_000, "{one} {other}");
