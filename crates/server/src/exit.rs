@@ -88,7 +88,7 @@ fn of_store(error: &StoreError) -> Option<u8> {
         StoreError::Unusable(Trouble::Passing(_)) => Some(IO),
         StoreError::Sqlite(_) if error.malformed() => Some(DATA),
         StoreError::Sqlite(_) => Some(if error.read_only() { PERMISSION } else { IO }),
-        StoreError::Panicked | StoreError::Closed => None,
+        StoreError::Panicked | StoreError::Closed | StoreError::Crowded | StoreError::Full => None,
     }
 }
 

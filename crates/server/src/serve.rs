@@ -344,7 +344,7 @@ async fn keep_house(service: Arc<Service>) {
     let context = service.context().clone();
     loop {
         tokio::time::sleep(PAUSE).await;
-        service.throttle().forget_rested();
+        service.forget_rested();
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
         }

@@ -85,7 +85,8 @@ codes! {
     REQUEST_MALFORMED = 400 "InvalidParameter" "The specified parameter is not valid." Documented "The request cannot be read: bad escapes, too many or too long parameters, one name with two values, a wrong path.";
     BODY_TOO_LARGE = 400 "InvalidParameter.BodyTooLarge" "The request body is longer than this service accepts." Ours "The body exceeds the limit.";
     BODY_CUT_OFF = 400 "InvalidParameter.BodyIncomplete" "The request body did not arrive whole." Ours "The body broke off or took too long.";
-    THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time.";
+    THROTTLING = 400 "Throttling" "Request was denied due to request throttling." Seen "The source address has sent too many requests that nobody signed (wrong signatures, unknown keys).";
+    THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time, of the account or of the user in it; or its share of something bounded is used up: nonces, ClientTokens, waiting changes, long work.";
     INTERNAL = 500 "InternalError" "The request processing has failed due to some unknown error." Documented "A fault of this service; the log says more.";
     UNAVAILABLE = 503 "ServiceUnavailable" "The request has failed due to a temporary failure of the server." Documented "The service is stopping, its store cannot be used (a full disk), or there is no room for a long request.";
 

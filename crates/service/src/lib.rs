@@ -28,5 +28,6 @@ mod share;
 pub mod throttle;
 pub mod token;
 pub mod vault;
+pub mod work;
 
 pub use service::{Response, Service};

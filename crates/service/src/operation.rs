@@ -232,7 +232,18 @@ pub enum Handler {
     /// Checks the parameters' form and gives the change to make.
     Write(fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>),
     /// As `Write`, and its first part is long work (making a key, checking a chain).
-    LongWrite(fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>),
+    LongWrite(Long),
+}
+
+/// A write whose first part takes long: it is done by the pool of [`crate::work`].
+pub struct Long {
+    /// Whether the work is worth doing: what would be refused for a quota or a state is refused before it. Asked
+    /// when the call comes in and again when its turn has come.
+    pub look: fn(&Context, &Call, &Args<'_>) -> Result<(), Failure>,
+    /// Does the work and gives the change to make, which looks again.
+    pub prepare: fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>,
+    /// As how many requests it counts in the rate.
+    pub cost: u32,
 }
 
 impl std::fmt::Debug for Handler {

@@ -718,3 +718,118 @@ async fn long_values_do_not_make_patterns_work() {
     let call = [("RoleArn", role.as_str()), ("RoleSessionName", "session"), ("ExternalId", long.as_str())];
     is(&rig.by(&alice, STS, "AssumeRole", &call).await, 403, "NoPermission");
 }
+
+/// A request signed by V4 under this scope, as who was handed the key derived for it can sign it.
+async fn scoped(rig: &Rig, (region, product): (&str, &str), version: &str, action: &str, query: &str) -> Reply {
+    let now = iso8601(tongguan_service::context::Clock::now_ms(&*rig.clock));
+    let date = now[..10].replace('-', "");
+    let names = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
+    let credential = format!("root/{date}/{region}/{product}/aliyun_v4_request");
+    let authorization = |signature: &str| {
+        format!("ACS4-HMAC-SHA256 Credential={credential},SignedHeaders={names},Signature={signature}")
+    };
+    let empty = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"").as_ref());
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("host", "vpc.test"),
+        ("x-acs-action", action),
+        ("x-acs-version", version),
+        ("x-acs-date", &now),
+        ("x-acs-signature-nonce", &rig.next_nonce()),
+        ("x-acs-content-sha256", &empty),
+        ("authorization", &authorization(&"0".repeat(64))),
+    ] {
+        headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    fn request<'a>(headers: &'a HeaderMap, query: &'a str) -> HttpRequest<'a> {
+        HttpRequest { method: &Method::POST, path: "/", query, headers, body: b"" }
+    }
+    let text = {
+        let incoming = tongguan_rpc::parse(request(&headers, query), &tongguan_rpc::Limits::default()).unwrap();
+        incoming.claims().string_to_sign().unwrap()
+    };
+    let sign = |key: &[u8], text: &str| {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+        aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+    };
+    let derived = [&date, region, product, "aliyun_v4_request"]
+        .into_iter()
+        .fold(b"aliyun_v4root secret".to_vec(), |key, part| sign(&key, part));
+    headers.insert("authorization", authorization(&hex(&sign(&derived, &text))).parse().unwrap());
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+    let response = rig.service.answer(request(&headers, query), peer).await;
+    Reply { status: response.status, body: serde_json::from_slice(&response.body).unwrap() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A key that was derived for one product and region (V4) opens no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_derived_key_opens_what_it_was_derived_for() {
+    let rig = Rig::new("0");
+    let (kms, here) = ("2016-01-20", "cn-hangzhou");
+    for (scope, version, action, query) in [
+        ((here, "Vpc"), VPC, "DescribeRegions", ""),
+        ((here, "vpc"), VPC, "DescribeRegions", ""),
+        ((here, "Ram"), RAM, "ListUsers", ""),
+        (("center", "Ram"), RAM, "ListUsers", ""),
+        (("center", "sts"), STS, "GetCallerIdentity", ""),
+        (("cn-beijing", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-beijing"),
+        ((here, "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-beijing"),
+        ((here, "KMS"), kms, "CreateCertificate", "KeySpec=EC_P256&Subject=CN%3Da%2COU%3Db%2CO%3Dc%2CC%3DCN"),
+    ] {
+        let reply = scoped(&rig, scope, version, action, query).await;
+        assert_eq!(reply.code(), "OK", "{scope:?} {action} {query}: {}", reply.body);
+    }
+    for (scope, version, action, query) in [
+        (("us-west-1", "Oss"), RAM, "CreateUser", "UserName=mallory"),
+        (("us-west-1", "Ram"), RAM, "CreateUser", "UserName=mallory"),
+        // A parameter that the operation does not read makes no scope fit.
+        (("us-west-1", "Ram"), RAM, "CreateUser", "UserName=mallory&RegionId=us-west-1"),
+        ((here, "Vpc"), RAM, "ListUsers", ""),
+        ((here, "Ram"), VPC, "DescribeVpcs", "RegionId=cn-hangzhou"),
+        (("center", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-hangzhou"),
+        (("cn-beijing", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-hangzhou"),
+        (("cn-beijing", "Kms"), kms, "GetCertificate", "CertificateId=a"),
+        (("", ""), RAM, "CreateUser", "UserName=mallory"),
+        (("", "Ram"), RAM, "CreateUser", "UserName=mallory"),
+        ((here, ""), RAM, "CreateUser", "UserName=mallory"),
+    ] {
+        let reply = scoped(&rig, scope, version, action, query).await;
+        is(&reply, 400, "IncompleteSignature");
+    }
+    let users = rig.ram("ListUsers", &[]).await;
+    assert_eq!(users["Users"]["User"].as_array().map_or(0, Vec::len), 0, "{users}");
+}
+
+/// A wrong signature over a long request is answered in a few kilobytes, in the form that clients read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_signature_makes_no_long_answer() {
+    let rig = Rig::new("0");
+    let timestamp = iso8601(common::START_MS).replace(':', "%3A");
+    let mut body = format!(
+        "AccessKeyId=root&Action=DescribeRegions&Format=JSON&SignatureMethod=HMAC-SHA1&SignatureNonce=n&\
+         SignatureVersion=1.0&Timestamp={timestamp}&Version={VPC}&Signature=AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"
+    );
+    (0..8).for_each(|number| body.push_str(&format!("&P{number}={}", "\u{4e00}".repeat(43_000))));
+    assert!(body.len() > 1_030_000);
+    let mut headers = HeaderMap::new();
+    headers.insert("host", "vpc.test".parse().unwrap());
+    headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+    let request =
+        HttpRequest { method: &Method::POST, path: "/", query: "", headers: &headers, body: body.as_bytes() };
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+    let response = rig.service.answer(request, peer).await;
+    assert!(response.body.len() < 10_000, "{} bytes", response.body.len());
+    let body: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(body["Code"], "SignatureDoesNotMatch");
+    let message = body["Message"].as_str().unwrap();
+    let (before, text) = message.split_once(':').unwrap();
+    assert!(before.ends_with("server string to sign is"), "{before}");
+    assert!(text.starts_with("POST&%2F&AccessKeyId%3Droot%26"), "{text}");
+    let (_, told) = text.split_once("... (").unwrap();
+    let (length, hash) = told.split_once(" bytes, SHA-256 ").unwrap();
+    assert!(length.parse::<usize>().unwrap() > 5_000_000 && hash.trim_end_matches(')').len() == 64, "{told}");
+}

@@ -169,6 +169,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
+         SELECT 'client_token_by', account, principal, -count(*) FROM client_token GROUP BY account, principal \
+         UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),

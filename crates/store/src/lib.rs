@@ -41,7 +41,7 @@ pub use chain::{AUDIT_RULE, AuditChain, AuditLink, AuditVerdict, NewAuditKey, No
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
-pub use nonce::{Moment, NonceError, NonceLog};
+pub use nonce::{Moment, NonceError, NonceLog, Owner};
 pub use overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
@@ -55,7 +55,7 @@ pub use ram::{
 pub use sealed::SealedKind;
 pub use territory::{NONCE_FOLDER, Territory, look, own_entries, vacant};
 pub use write::{NewToken, Tx};
-pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
+pub use writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterStats};
 
 use aws_lc_rs::hmac;
 use chain::Retention;
@@ -174,6 +174,12 @@ pub enum StoreError {
     /// The writer has stopped.
     #[error("the store is closed")]
     Closed,
+    /// So many changes of this account wait already that one more would make others wait.
+    #[error("too many changes of this account wait")]
+    Crowded,
+    /// More changes wait than there are places.
+    #[error("too many changes wait")]
+    Full,
 }
 
 impl StoreError {
@@ -331,6 +337,25 @@ impl Store {
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
     {
         let answer = self.inner.writer.submit(change)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// [`Store::write`] for an account (by any fingerprint), whose waiting changes have a share of the places.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; [`StoreError::Crowded`] if the account has used up its share, and [`StoreError::Full`]
+    /// if there is no place at all.
+    pub async fn write_for<T, F>(&self, account: u64, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
+    {
+        let place = self.inner.writer.place(account)?;
+        let mut change = change;
+        let answer = self.inner.writer.submit(move |tx: &Tx<'_>| {
+            let _place = &place;
+            change(tx)
+        })?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 

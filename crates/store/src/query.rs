@@ -688,6 +688,14 @@ impl<'c> Snapshot<'c> {
         self.tally(crate::write::CLIENT_TOKEN, account, "")
     }
 
+    /// How many of them are a principal's.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn client_tokens_of(&self, account: &AccountId, principal: &str) -> Answer<u64> {
+        self.tally(crate::write::CLIENT_TOKEN_BY, account, principal)
+    }
+
     /// How many the account has of a kind in all regions.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
 use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VSwitchId, VpcId, VpnGatewayId};
@@ -33,6 +33,8 @@ impl<'c> Deref for Tx<'c> {
 pub struct NewToken<'a> {
     /// Account of the caller.
     pub account: &'a AccountId,
+    /// The caller in its account.
+    pub principal: &'a str,
     /// Operation.
     pub action: &'a str,
     /// The caller's token.
@@ -51,6 +53,8 @@ type Done = Result<(), StoreError>;
 
 /// Kind of the tally that counts an account's remembered tokens.
 pub(crate) const CLIENT_TOKEN: &str = "client_token";
+/// Kind of the tally that counts them by principal, which stands in the place of the region.
+pub(crate) const CLIENT_TOKEN_BY: &str = "client_token_by";
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
@@ -593,6 +597,15 @@ impl<'c> Tx<'c> {
     /// # Errors
     /// A database error.
     pub fn put_token(&self, token: &NewToken<'_>) -> Done {
+        let find = "SELECT principal FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3";
+        let key = params![token.account.as_str(), token.action, token.token];
+        let mut statement = self.connection().prepare_cached(find)?;
+        let before: Option<String> = statement.query_row(key, |row| row.get(0)).optional()?;
+        match before {
+            Some(before) => self.count(CLIENT_TOKEN_BY, token.account, &before, -1)?,
+            None => self.count(CLIENT_TOKEN, token.account, "", 1)?,
+        }
+        self.count(CLIENT_TOKEN_BY, token.account, token.principal, 1)?;
         let values = params![
             token.account.as_str(),
             token.action,
@@ -600,43 +613,44 @@ impl<'c> Tx<'c> {
             token.fingerprint,
             token.answer,
             token.request_id,
-            token.created_ms
+            token.created_ms,
+            token.principal
         ];
-        let inserted = self
-            .connection()
-            .prepare_cached(
-                "INSERT INTO client_token (account, action, token, fingerprint, answer, request_id, created_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account, action, token) DO NOTHING",
-            )?
-            .execute(values)?;
-        if inserted == 1 {
-            return self.count(CLIENT_TOKEN, token.account, "", 1);
-        }
         self.execute(
-            "UPDATE client_token SET fingerprint = ?4, answer = ?5, request_id = ?6, created_ms = ?7 \
-             WHERE account = ?1 AND action = ?2 AND token = ?3",
+            "INSERT INTO client_token (account, action, token, fingerprint, answer, request_id, created_ms, principal) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (account, action, token) DO UPDATE SET \
+             fingerprint = excluded.fingerprint, answer = excluded.answer, request_id = excluded.request_id, \
+             created_ms = excluded.created_ms, principal = excluded.principal",
             values,
         )
     }
 
-    /// Forgets tokens older than `before_ms`, at most `batch` of them. Answers how many.
+    /// Forgets the oldest idempotent calls from before a moment, at most `batch` of them; answers how many.
     ///
     /// # Errors
     /// A database error.
     pub fn expire_tokens(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
         let mut statement = self.connection().prepare_cached(
             "DELETE FROM client_token WHERE (account, action, token) IN (SELECT account, action, token \
-             FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2) RETURNING account",
+             FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2) RETURNING account, principal",
         )?;
-        let rows = statement.query_map(params![before_ms, batch], |row| row.get::<_, String>(0))?;
+        let owner = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let rows = statement.query_map(params![before_ms, batch], owner)?;
         let mut expired = 0;
-        let mut by_account: BTreeMap<String, i64> = BTreeMap::new();
-        for account in rows {
-            *by_account.entry(account?).or_default() += 1;
+        let mut by_owner: BTreeMap<(String, String), i64> = BTreeMap::new();
+        for owner in rows {
+            *by_owner.entry(owner?).or_default() += 1;
             expired += 1;
         }
-        for (account, number) in by_account {
-            self.count(CLIENT_TOKEN, &AccountId::new(account), "", -number)?;
+        for ((account, principal), number) in by_owner {
+            let account = AccountId::new(account);
+            self.count(CLIENT_TOKEN, &account, "", -number)?;
+            self.count(CLIENT_TOKEN_BY, &account, &principal, -number)?;
+            // Principals come and go; none leaves a row behind.
+            self.execute(
+                "DELETE FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3 AND value = 0",
+                params![CLIENT_TOKEN_BY, account.as_str(), principal],
+            )?;
         }
         Ok(expired)
     }

@@ -21,8 +21,9 @@ use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
-use tongguan_service::throttle::Throttle;
+use tongguan_service::throttle::{Rate, Throttle};
 use tongguan_service::vault::Vault;
+use tongguan_service::work::Work;
 use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
@@ -108,7 +109,8 @@ impl Rig {
         }
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
-        let nonces = NonceLog::open(&directory.path().join("nonces"), moment, 100_000).unwrap();
+        let most = usize::try_from(quotas.nonces.min(100_000)).unwrap();
+        let nonces = NonceLog::open(&directory.path().join("nonces"), moment, most).unwrap();
         let context = Context::new(Shared {
             store,
             dataplane: driver.unwrap_or_else(|| Arc::clone(&dataplane) as Arc<dyn DataPlane>),
@@ -127,10 +129,28 @@ impl Rig {
         Self { service: Arc::new(service), ..self }
     }
 
+    /// The same service, its long work done by this pool.
+    pub fn working(self, work: Work) -> Self {
+        let service = Arc::into_inner(self.service).unwrap().working(work);
+        Self { service: Arc::new(service), ..self }
+    }
+
+    /// The same service with this rate for each account.
+    pub fn rated(self, per_second: u32, burst: u32) -> Self {
+        let rate = Rate { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() };
+        self.throttled(Throttle::new(Some(rate)))
+    }
+
     /// Ends the service and starts it again on the same data directory.
     pub fn restart(self, delay: &str) -> Self {
         let delay: ApplyDelay = delay.parse().unwrap();
         self.restart_with(Arc::new(Detached::remembering(delay)), None, Quotas::default())
+    }
+
+    /// The same, with these quotas.
+    pub fn restart_with_quotas(self, delay: &str, quotas: Quotas) -> Self {
+        let delay: ApplyDelay = delay.parse().unwrap();
+        self.restart_with(Arc::new(Detached::remembering(delay)), None, quotas)
     }
 
     /// The same, over a driver of the test's own.
@@ -257,10 +277,15 @@ impl Rig {
 
     /// Answers a request with this raw query.
     pub async fn bytes(&self, query: &str) -> Reply {
+        self.bytes_from(query, IpAddr::V4(Ipv4Addr::LOCALHOST)).await
+    }
+
+    /// The same, from a source.
+    pub async fn bytes_from(&self, query: &str, source: IpAddr) -> Reply {
         let mut headers = HeaderMap::new();
         headers.insert("host", "vpc.test".parse().unwrap());
         let request = HttpRequest { method: &Method::POST, path: "/", query, headers: &headers, body: b"" };
-        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+        let peer = Peer { address: source, secure: false };
         let response = self.service.answer(request, peer).await;
         let body = serde_json::from_slice(&response.body).unwrap();
         Reply { status: response.status, body }

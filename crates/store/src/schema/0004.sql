@@ -6,6 +6,13 @@
 
 -- == Rows that confer rights ==
 
+-- == ClientTokens ==
+
+-- Whose a token is, so that one user cannot use up what the account may remember.
+ALTER TABLE client_token ADD COLUMN principal TEXT NOT NULL DEFAULT '';
+INSERT INTO tally (kind, account, region, value)
+    SELECT 'client_token_by', account, '', count(*) FROM client_token GROUP BY account;
+
 -- == Resource groups, tags, routes ==
 
 -- The tags of one kind of resource, in the order in which lists show them.
