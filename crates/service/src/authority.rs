@@ -25,7 +25,7 @@ use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
-use crate::token::Tokens;
+use crate::token::{TEMPORARY, Tokens};
 
 /// Bytes that kept keys and policies may take, about.
 const KEPT_BYTES: u64 = 64 * 1024 * 1024;
@@ -132,6 +132,21 @@ impl Authority {
         let known = Arc::new(Known { key: loaded.key, token: None, epoch, current, bytes, used });
         self.known.insert(id.to_owned(), Arc::clone(&known));
         usable(known)
+    }
+
+    /// Whether a key of this id exists and is active; a temporary one with its token.
+    pub(crate) fn names_active_key(
+        &self,
+        context: &Context,
+        id: &str,
+        token: Option<&str>,
+        now_ms: i64,
+    ) -> bool {
+        match (id.starts_with(TEMPORARY), token) {
+            (true, Some(token)) => self.temporary_key(context, id, token, now_ms).is_ok(),
+            (true, None) => false,
+            (false, _) => self.key(context, id).is_ok(),
+        }
     }
 
     fn stored_key(&self, context: &Context, id: &str) -> Result<(Arc<AtomicU64>, u64, Loaded), Failure> {
