@@ -656,3 +656,52 @@ fn raise_file_limit() -> usize {
     // Without a limit there are as many as we want.
     current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    /// Whoever fills all places with idle connections loses his own; others keep what they had before, however long
+    /// it has been idle.
+    #[tokio::test]
+    async fn a_crowd_of_one_source_makes_room_itself() {
+        const TOTAL: usize = 60;
+        let all = Arc::new(Connections::with_places(u32::try_from(TOTAL).unwrap()));
+        let mut kept = Vec::new();
+        for number in 0..20 {
+            kept.push(all.enter(source(10 + number)).await);
+        }
+        let mut crowd = Vec::new();
+        for _ in 0..500 {
+            let mut entering = Box::pin(all.enter(source(1)));
+            let entered = tokio::select! {
+                biased;
+                entered = &mut entering => entered,
+                () = std::future::ready(()) => {
+                    // Those that were told to go do.
+                    crowd.retain(|connection: &Connection| !connection.must_end());
+                    entering.await
+                }
+            };
+            crowd.push(entered);
+        }
+        assert!(kept.iter().all(|connection| !connection.must_end()));
+        assert_eq!((all.open(), crowd.len()), (TOTAL, TOTAL - kept.len()));
+        assert_eq!(all.evicted(), 500 - 40);
+        // And they come in beside it.
+        let mut entering = Box::pin(all.enter(source(99)));
+        let newcomer = tokio::select! {
+            biased;
+            entered = &mut entering => entered,
+            () = std::future::ready(()) => {
+                crowd.retain(|connection| !connection.must_end());
+                entering.await
+            }
+        };
+        assert!(kept.iter().all(|connection| !connection.must_end()) && !newcomer.must_end());
+    }
+}

@@ -387,3 +387,208 @@ impl Drop for Waiting<'_> {
         self.room.lock().waiters.retain(|waiter| waiter.arrival != self.arrival);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::slot::{BODY, Source};
+    use super::*;
+
+    const FIRST: u8 = 1;
+    const SECOND: u8 = 2;
+
+    struct Test {
+        common: Arc<Common>,
+        room: Arc<Room>,
+        shares: Shares,
+    }
+
+    impl Test {
+        fn new(capacity: usize, reserve: usize) -> Self {
+            let common = Arc::new(Common::new());
+            Self { room: Room::new(&common, capacity, reserve, BODY), common, shares: Shares::default() }
+        }
+
+        /// A connection from this source whose body arrives.
+        fn slot(&mut self, source: u8) -> Arc<Slot> {
+            let source = Source::of([192, 0, 2, source].into());
+            let slot = Slot::new(&self.common, source, self.shares.add(source, 1), 0);
+            slot.begin(BODY);
+            Arc::new(slot)
+        }
+
+        /// Places of one unit each, for connections of their own.
+        async fn fill(&mut self, source: u8, stranger: bool, number: usize) -> Vec<(Arc<Slot>, Place)> {
+            let mut all = Vec::new();
+            for _ in 0..number {
+                let slot = self.slot(source);
+                let place = self.room.take(ask(&slot, stranger, 1)).await.unwrap();
+                all.push((slot, place));
+            }
+            all
+        }
+    }
+
+    fn ask(slot: &Arc<Slot>, stranger: bool, units: usize) -> Ask {
+        Ask { slot: Arc::clone(slot), stranger, begun: false, units }
+    }
+
+    fn evicted(holders: &[(Arc<Slot>, Place)]) -> usize {
+        holders.iter().filter(|(slot, _)| slot.kind() == EVICTED).count()
+    }
+
+    /// Drops those that were told to end, as their connections would.
+    fn end(holders: &mut Vec<(Arc<Slot>, Place)>) {
+        holders.retain(|(slot, _)| slot.kind() != EVICTED);
+    }
+
+    /// Polls once: what can be had now.
+    async fn now(future: &mut (impl Future<Output = Option<Place>> + Unpin)) -> Option<Option<Place>> {
+        tokio::select! {
+            biased;
+            place = future => Some(place),
+            () = std::future::ready(()) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_give_way_to_whoever_names_a_key() {
+        let mut test = Test::new(8, 0);
+        let room = Arc::clone(&test.room);
+        let mut strangers = test.fill(FIRST, true, 8).await;
+        // Another stranger of the same source waits: nobody has stood still.
+        let slot = test.slot(FIRST);
+        let mut last = Box::pin(room.take(ask(&slot, true, 1)));
+        assert!(now(&mut last).await.is_none());
+        assert_eq!(evicted(&strangers), 0);
+        // Whoever names a key, of the same source too, has somebody go, and comes before who waited longer.
+        let slot = test.slot(FIRST);
+        let mut first = Box::pin(room.take(ask(&slot, false, 2)));
+        assert!(now(&mut first).await.is_none());
+        assert_eq!(evicted(&strangers), 2);
+        end(&mut strangers);
+        let place = now(&mut first).await.unwrap().unwrap();
+        assert!(now(&mut last).await.is_none());
+        drop(place);
+        assert!(now(&mut last).await.unwrap().is_some());
+        assert_eq!(room.used(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_source_gives_way_beyond_its_share_and_not_within() {
+        let mut test = Test::new(8, 0);
+        let mut many = test.fill(FIRST, false, 7).await;
+        let mut few = test.fill(SECOND, false, 1).await;
+        let mut got = Vec::new();
+        // Its share is half: three more for the second.
+        for _ in 0..3 {
+            let slot = test.slot(SECOND);
+            let mut more = Box::pin(test.room.take(ask(&slot, false, 1)));
+            assert!(now(&mut more).await.is_none());
+            assert_eq!((evicted(&many), evicted(&few)), (1, 0));
+            end(&mut many);
+            got.push((slot, now(&mut more).await.unwrap().unwrap()));
+        }
+        let slot = test.slot(SECOND);
+        let mut more = Box::pin(test.room.take(ask(&slot, false, 1)));
+        assert!(now(&mut more).await.is_none());
+        assert_eq!(evicted(&many) + evicted(&few) + evicted(&got), 0);
+        end(&mut few);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_get_on_gives_way_to_anybody() {
+        let mut test = Test::new(4, 0);
+        let mut keys = test.fill(FIRST, false, 4).await;
+        sleep(Duration::from_millis(STALLED_MS + 100)).await;
+        // One of them has got on, one is read to its end.
+        keys[1].0.pass(BODY, BODY);
+        keys[2].0.begin_work();
+        let slot = test.slot(FIRST);
+        let mut stranger = Box::pin(test.room.take(ask(&slot, true, 1)));
+        assert!(now(&mut stranger).await.is_none());
+        assert_eq!(keys[0].0.kind(), EVICTED);
+        assert_eq!(evicted(&keys), 1);
+        end(&mut keys);
+        assert!(now(&mut stranger).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn those_who_have_begun_come_to_their_end_one_after_the_other() {
+        let mut test = Test::new(10, 4);
+        // Three of them, each wants four in all: more than there is.
+        let mut slots: Vec<_> = (0..3).map(|_| (test.slot(FIRST), Vec::new())).collect();
+        for (slot, places) in &mut slots {
+            places.push(test.room.take(ask(slot, false, 2)).await.unwrap());
+        }
+        let more = |slot: &Arc<Slot>| Ask { begun: true, ..ask(slot, false, 2) };
+        // The last part goes to the first who asks, and to nobody else until that one has ended.
+        let place = test.room.take(more(&slots[0].0)).await.unwrap();
+        let mut second = Box::pin(test.room.take(more(&slots[1].0)));
+        let mut third = Box::pin(test.room.take(more(&slots[2].0)));
+        assert!(now(&mut second).await.is_none() && now(&mut third).await.is_none());
+        assert_eq!(test.room.used(), 8);
+        drop(place);
+        slots[0].1.clear();
+        assert!(now(&mut second).await.unwrap().is_some());
+        assert!(now(&mut third).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn the_line_is_bounded_and_its_last_goes_first() {
+        let mut test = Test::new(1, 0);
+        let room = Arc::clone(&test.room);
+        let holder = test.fill(FIRST, false, 1).await;
+        let slots: Vec<_> = (0..WAITERS).map(|_| test.slot(FIRST)).collect();
+        let mut waiting: Vec<_> =
+            slots.iter().map(|slot| Box::pin(room.take(ask(slot, true, 1)))).collect();
+        for one in &mut waiting {
+            assert!(now(one).await.is_none());
+        }
+        let slot = test.slot(FIRST);
+        assert!(room.take(ask(&slot, true, 1)).await.is_none());
+        let mut better = Box::pin(room.take(ask(&slot, false, 1)));
+        assert!(now(&mut better).await.is_none());
+        assert!(now(waiting.last_mut().unwrap()).await.unwrap().is_none());
+        drop(holder);
+        assert!(now(&mut better).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn one_who_goes_leaves_nothing_behind() {
+        let mut test = Test::new(2, 1);
+        let holder = test.fill(FIRST, false, 2).await;
+        let slot = test.slot(SECOND);
+        let mut waits = Box::pin(test.room.take(ask(&slot, true, 1)));
+        assert!(now(&mut waits).await.is_none());
+        assert!(slot.waits.load(Ordering::SeqCst));
+        drop(waits);
+        assert!(!slot.waits.load(Ordering::SeqCst));
+        drop(holder);
+        let inner = test.room.lock();
+        assert_eq!((inner.holds.len(), inner.waiters.len(), inner.shares.sources()), (0, 0, 0));
+        assert!(inner.finisher.is_none());
+        drop(inner);
+        assert_eq!(test.room.used(), 0);
+    }
+
+    /// Answers that are left lying end, those of the source that has most of them first and earlier.
+    #[tokio::test]
+    async fn answers_left_lying_end() {
+        let mut test = Test::new(4, 0);
+        let room = Room::new(&test.common, 4, 0, ANSWERING);
+        let mut answer = |source, units| {
+            let slot = test.slot(source);
+            slot.begin(ANSWERING);
+            let place = room.take_anyway(&slot, units);
+            (slot, place)
+        };
+        let greedy: Vec<_> = (0..4).map(|_| answer(FIRST, 1)).collect();
+        let modest = vec![answer(SECOND, 1)];
+        assert!(room.overfull());
+        room.press();
+        assert_eq!(evicted(&greedy) + evicted(&modest), 0);
+        sleep(Duration::from_millis(GREEDY_MS + 50)).await;
+        room.press();
+        assert_eq!((evicted(&greedy), evicted(&modest)), (1, 0));
+    }
+}
