@@ -56,7 +56,7 @@ const HEAD_TIME: Duration = Duration::from_secs(75);
 /// For a request's body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// For a TLS handshake, the wait for a place among them included.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For a TLS handshake when the service stops.
 const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
 /// For accepted requests to be answered when the service stops.

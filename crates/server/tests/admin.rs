@@ -255,5 +255,5 @@ async fn the_log_is_json_with_request_ids_and_without_secrets() {
         assert!(lines.iter().any(|line| of_request(&line)), "no line of {id} in {log}");
     }
     let of_requests = lines.iter().filter(|line| line["target"] == "tongguan::request");
-    assert_eq!(of_requests.filter(|line| line["fields"]["request_id"].is_string()).count(), 3);
+    assert_eq!(of_requests.filter(|line| line["fields"]["request_id"].is_string()).count(), 4);
 }

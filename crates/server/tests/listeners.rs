@@ -249,8 +249,8 @@ async fn what_cannot_be_read_is_refused_with_a_code() {
     tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answers).await.unwrap();
     let answers = String::from_utf8(answers).unwrap();
     assert_eq!(answers.matches("HTTP/1.1 400").count(), 3, "{answers}");
-    assert_eq!(answers.matches("MissingAccessKeyId").count(), 2, "{answers}");
-    assert_eq!(answers.matches("InvalidParameter.RequestHead").count(), 1, "{answers}");
+    assert_eq!(answers.matches(r#""Code":"MissingAccessKeyId""#).count(), 2, "{answers}");
+    assert_eq!(answers.matches(r#""Code":"InvalidParameter.RequestHead""#).count(), 1, "{answers}");
 
     let server = Server::start(true, &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
     let output = server.openssl(&["-ign_eof"], "nonsense\r\n\r\n");
