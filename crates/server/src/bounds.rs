@@ -18,8 +18,6 @@ use crate::{admin, connections, http};
 pub enum Filler {
     /// Anybody on the network, without a key.
     Stranger,
-    /// Who knows the id of a key, and not its secret.
-    KeyId,
     /// A user or session of an account, also one without any right.
     User,
     /// An account, by its own key.
@@ -32,7 +30,6 @@ impl Filler {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stranger => "nobody",
-            Self::KeyId => "key id",
             Self::User => "user",
             Self::Tenant => "tenant",
         }
@@ -106,7 +103,7 @@ pub const BOUNDS: &[Bound] = &[
         name: "answers",
         resource: "memory for answers that clients have not taken",
         most: |_| format!("{} MiB", connections::ANSWERS_BYTES / 1024 / 1024),
-        filler: Filler::Tenant,
+        filler: Filler::User,
         suffers: "all callers",
         share: "by source: the one that has most gives way first, its slowest reader",
         over: "its connection is ended",

@@ -24,6 +24,8 @@
 //! parsing a long body takes a few times its length for as long as one thread works on it, and answers are
 //! counted when they are made. What an idle connection takes is measured by `tests/overload.rs`: 33 KiB.
 //!
+//! What the kernel keeps beside that, 512 KiB for a connection at most, is set in [`crate::http::bind`].
+//!
 //! Heads and bodies take what they need in steps, as their bytes arrive: what was only announced costs nothing.
 //! Who comes first and who gives way when there is no more stands in [`room`]. Who waits for a part does so within
 //! the time that heads and bodies have anyway and is then answered 503 `ServiceUnavailable`.

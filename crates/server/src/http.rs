@@ -86,6 +86,10 @@ pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
 /// Connections that the kernel keeps for us until we accept them, if it may (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
 
+/// Bytes that the kernel keeps for a connection each way, as we ask for them; it takes twice that for its own
+/// bookkeeping. Left to itself it keeps megabytes for each client that does not take its answer.
+const SOCKET_BYTES: u32 = 128 * 1024;
+
 /// Listens on `HOST:PORT`.
 ///
 /// # Errors
@@ -95,6 +99,9 @@ pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
     for address in tokio::net::lookup_host(address).await? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // Connections have what their listener has.
+        socket.set_send_buffer_size(SOCKET_BYTES)?;
+        socket.set_recv_buffer_size(SOCKET_BYTES)?;
         match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
             Ok(listener) => return Ok(listener),
             Err(error) => failed = Some(error),

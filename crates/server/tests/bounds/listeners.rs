@@ -132,14 +132,19 @@ pub async fn answers() {
     });
     futures_util::future::join_all(users).await;
     let attack = async {
-        let clients = (0..CLIENTS).map(|_| async {
-            let mut stream = world.server.connect_from(ELSEWHERE, Some(2_048)).await;
-            let list = world.server.sign_as(tenant_b(), RAM, "ListUsers", &[("MaxItems", "1000")]);
-            // One whose predecessors left their answers lying may be ended.
-            let _ = stream.write_all(&list).await;
-            stream
-        });
-        let streams = futures_util::future::join_all(clients).await;
+        // A few at a time: the list takes long to make, and it is memory that is to be filled.
+        let mut streams = Vec::with_capacity(CLIENTS);
+        while streams.len() < CLIENTS {
+            let batch = (0..4).map(|_| async {
+                let mut stream = world.server.connect_from(ELSEWHERE, Some(2_048)).await;
+                let list = world.server.sign_as(tenant_b(), RAM, "ListUsers", &[("MaxItems", "1000")]);
+                // One whose predecessors left their answers lying may be ended.
+                let _ = stream.write_all(&list).await;
+                let _ = stream.readable().await;
+                stream
+            });
+            streams.extend(futures_util::future::join_all(batch).await);
+        }
         world.server.metric_reaches("tongguan_connections_evicted_total", 1.0).await;
         streams
     };
