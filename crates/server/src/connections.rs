@@ -22,7 +22,7 @@
 //!
 //! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can make;
 //! parsing a long body takes a few times its length for as long as one thread works on it, and answers are
-//! counted when they are made. What an idle connection takes is measured by `tests/overload.rs`: 33 KiB.
+//! counted when they are made. What an idle connection takes is measured by `tests/overload.rs`: 23 KiB.
 //!
 //! What the kernel keeps beside that, 512 KiB for a connection at most, is set in [`crate::http::bind`].
 //!
@@ -256,9 +256,8 @@ impl Connections {
             _ => false,
         };
         let fits = |slot: &&Arc<Slot>| waits(slot.kind(), slot.since_ms());
-        let first = |slot: &&Arc<Slot>| {
-            (std::cmp::Reverse(slot.share.load(Ordering::Relaxed)), slot.since_ms())
-        };
+        let first =
+            |slot: &&Arc<Slot>| (std::cmp::Reverse(slot.share.load(Ordering::Relaxed)), slot.since_ms());
         let slots = &open.slots;
         let sample = (0..SAMPLE).filter_map(|_| slots.get(fastrand::usize(..slots.len().max(1))));
         let chosen =

@@ -107,8 +107,28 @@ mod tests {
     #[test]
     fn what_is_no_host_is_not() {
         for host in [
-            "a b", "a:b", "a:80:80", "user@a", "a/b", "a?b", "a#b", "a\\b", "a\tb", "\"a\"", "<a>", "[::1", "::1",
-            "[::1]a", "[a]", "ftp://a", "http://http://a", "a%2", "a%zz", "中国", "a:8o", "a|b",
+            "a b",
+            "a:b",
+            "a:80:80",
+            "user@a",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a\tb",
+            "\"a\"",
+            "<a>",
+            "[::1",
+            "::1",
+            "[::1]a",
+            "[a]",
+            "ftp://a",
+            "http://http://a",
+            "a%2",
+            "a%zz",
+            "中国",
+            "a:8o",
+            "a|b",
         ] {
             assert!(!valid_host(host.as_bytes()), "{host}");
         }

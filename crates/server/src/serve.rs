@@ -48,7 +48,7 @@ const BLOCKING_THREADS: usize = 256;
 /// Threads of the front for what blocks: questions to the store, orders of the operator.
 const FRONT_BLOCKING_THREADS: usize = 8;
 /// After [`http::STOP_TIME`], for the workers to see that it is over.
-const STOP_MARGIN: Duration = Duration::from_millis(500);
+const STOP_MARGIN: Duration = Duration::from_millis(250);
 /// When requests have ended, for what else runs to come to its end.
 const END_TIME: Duration = Duration::from_secs(5);
 

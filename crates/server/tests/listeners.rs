@@ -228,7 +228,9 @@ async fn heads_that_could_be_read_in_two_ways_are_refused() {
 async fn what_cannot_be_read_is_refused_with_a_code() {
     let server = common::Server::start(&[]);
     let malformed = (400, "InvalidParameter.RequestHead".to_owned());
-    for head in ["GET / HTTP/9.9\r\n\r\n", "G@T / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\na b: c\r\n\r\n", "?\r\n\r\n"] {
+    for head in
+        ["GET / HTTP/9.9\r\n\r\n", "G@T / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\na b: c\r\n\r\n", "?\r\n\r\n"]
+    {
         assert_eq!(refused(&server, head).await, malformed, "{head}");
     }
     let large = (431, "InvalidParameter.RequestHeadTooLarge".to_owned());
@@ -239,7 +241,8 @@ async fn what_cannot_be_read_is_refused_with_a_code() {
     let target = format!("GET /?A={} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(70_000));
     assert_eq!(refused(&server, &target).await, (414, "InvalidParameter.RequestTargetTooLong".to_owned()));
     // A body of two million bytes, sent to its end: its sender gets to see why it is refused.
-    let body = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n{}", "a".repeat(2_000_000));
+    let body =
+        format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n{}", "a".repeat(2_000_000));
     assert_eq!(refused(&server, &body).await, (400, "InvalidParameter.BodyTooLarge".to_owned()));
     // After an answer on the same connection, and sent at once with what is answered.
     let mut stream = server.connect().await;

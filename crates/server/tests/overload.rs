@@ -291,7 +291,8 @@ async fn stalled_bodies(server: &Server, many: usize, bytes: usize) -> Vec<TcpSt
 
 fn ca() -> Ca {
     let now = jiff::Timestamp::now().as_second();
-    Ca::new(KeySpec::EcP256, &Subject::parse("CN=ca,OU=u,O=o,C=CN").unwrap(), now - 86_400, now + 86_400).unwrap()
+    Ca::new(KeySpec::EcP256, &Subject::parse("CN=ca,OU=u,O=o,C=CN").unwrap(), now - 86_400, now + 86_400)
+        .unwrap()
 }
 
 /// Bodies of a stranger that stall, few or as many as take all the memory there is for bodies, do not hold up a

@@ -20,8 +20,10 @@ const STOP: Duration = Duration::from_secs(14);
 
 /// A server with two workers, both of which are held for a minute.
 async fn held() -> (Server, Vec<TcpStream>) {
-    let environment =
-        [("FAILPOINTS", Path::new("call::received=4*sleep(60000)")), ("TOKIO_WORKER_THREADS", Path::new("2"))];
+    let environment = [
+        ("FAILPOINTS", Path::new("call::received=4*sleep(60000)")),
+        ("TOKIO_WORKER_THREADS", Path::new("2")),
+    ];
     let server = Server::start_with(&[], &environment);
     let mut streams = Vec::new();
     for _ in 0..4 {

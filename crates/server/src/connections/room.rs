@@ -251,8 +251,9 @@ impl Room {
         let mut undelivered = Vec::new();
         loop {
             let fair = self.fair(inner);
-            let rank =
-                |index: &usize| inner.waiters[*index].rank(inner.shares.of(inner.waiters[*index].ask.slot.source), fair);
+            let rank = |index: &usize| {
+                inner.waiters[*index].rank(inner.shares.of(inner.waiters[*index].ask.slot.source), fair)
+            };
             let Some(best) = (0..inner.waiters.len()).min_by_key(rank) else { return undelivered };
             let ask = inner.waiters[best].ask.clone();
             if !self.fits(inner, &ask) {
@@ -539,8 +540,7 @@ mod tests {
         let room = Arc::clone(&test.room);
         let holder = test.fill(FIRST, false, 1).await;
         let slots: Vec<_> = (0..WAITERS).map(|_| test.slot(FIRST)).collect();
-        let mut waiting: Vec<_> =
-            slots.iter().map(|slot| Box::pin(room.take(ask(slot, true, 1)))).collect();
+        let mut waiting: Vec<_> = slots.iter().map(|slot| Box::pin(room.take(ask(slot, true, 1)))).collect();
         for one in &mut waiting {
             assert!(now(one).await.is_none());
         }

@@ -123,7 +123,8 @@ pub async fn answers() {
     let world = World::start(&["--rate-limit", "1000000"], "").await;
     let (name, comments) = ("名".repeat(120), "注".repeat(120));
     let users = (0..300).map(|number| {
-        let (server, name, comments, user) = (&world.server, &name, &comments, format!("{}{number}", "u".repeat(50)));
+        let (server, name, comments, user) =
+            (&world.server, &name, &comments, format!("{}{number}", "u".repeat(50)));
         async move {
             let user = [("UserName", user.as_str()), ("DisplayName", name), ("Comments", comments)];
             let reply = server.call_as(tenant_b(), RAM, "CreateUser", &user).await;
