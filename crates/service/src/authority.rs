@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
 use crate::share::Shares;
-use crate::token::Tokens;
+use crate::token::{TEMPORARY, Tokens};
 
 /// Bytes that kept keys and policies may take, about.
 pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
@@ -147,6 +147,21 @@ impl Authority {
         self.known.insert(id.to_owned(), Arc::clone(known));
         for gone in self.shares.note(&known.key.principal.account, id, known.bytes) {
             self.known.remove(&gone);
+        }
+    }
+
+    /// Whether a key of this id exists and is active; a temporary one with its token.
+    pub(crate) fn names_active_key(
+        &self,
+        context: &Context,
+        id: &str,
+        token: Option<&str>,
+        now_ms: i64,
+    ) -> bool {
+        match (id.starts_with(TEMPORARY), token) {
+            (true, Some(token)) => self.temporary_key(context, id, token, now_ms).is_ok(),
+            (true, None) => false,
+            (false, _) => self.key(context, id).is_ok(),
         }
     }
 

@@ -162,6 +162,20 @@ impl Service {
         }
     }
 
+    /// Whether a request, of which the body has not come yet, names a key that exists and is active. Nothing is proved
+    /// by that: it says who is served first when there is not room for all, and gives no right.
+    #[must_use]
+    pub fn names_active_key(&self, head: HttpRequest<'_>) -> bool {
+        let Ok(incoming) = tongguan_rpc::parse(HttpRequest { body: &[], ..head }, &self.limits) else {
+            return false;
+        };
+        let now_ms = self.context.clock.now_ms();
+        let token = incoming.security_token();
+        incoming
+            .access_key_id()
+            .is_some_and(|id| self.gate.authority.names_active_key(&self.context, id, token, now_ms))
+    }
+
     /// Answers a request.
     pub async fn answer(&self, request: HttpRequest<'_>, peer: Peer) -> Response {
         let host = request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
