@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tongguan_dataplane::Detached;
 use tongguan_model::id::AccountId;
+use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
@@ -169,7 +170,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::secret_file(&path)?;
         }
     }
-    let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
+    let options = options(&config.quotas);
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
     let clock = SystemClock;
@@ -193,6 +194,19 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let dataplane = Arc::new(Detached::new(config.apply_delay()?));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
     Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
+}
+
+/// How the store is to keep audit records.
+fn options(quotas: &Quotas) -> Options {
+    Options {
+        audit_records: quotas.audit_records,
+        audit_changes: quotas.audit_changes,
+        audit_strangers: quotas.audit_strangers,
+        audit_strangers_per_minute: u32::try_from(quotas.audit_strangers_per_minute).unwrap_or(u32::MAX),
+        audit_days: quotas.audit_days,
+        audit_change_days: quotas.audit_change_days,
+        ..Options::default()
+    }
 }
 
 /// The keyring: a root key that was given, and the principals of the configuration. Makes the account, and its root
@@ -352,12 +366,7 @@ async fn forget_old_deletions(context: &Context) -> Result<(), StoreError> {
 
 async fn forget_old_audit_records(context: &Context) -> Result<(), StoreError> {
     const BATCH: u32 = 4_096;
-    let days = i64::try_from(context.settings.quotas.audit_days).unwrap_or(i64::MAX);
-    if days == 0 {
-        return Ok(());
-    }
-    let before_ms = context.clock.now_ms().saturating_sub(days.saturating_mul(86_400_000));
-    while context.store.trim_audit(before_ms, BATCH).await? == BATCH as usize {}
+    while context.store.trim_audit(context.clock.now_ms(), BATCH).await? == BATCH as usize {}
     Ok(())
 }
 

@@ -244,7 +244,7 @@ impl Service {
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
         let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
         let call = Arc::new(call);
-        let mut record = trail.record(200, None);
+        let mut record = AuditRecord { changed: true, ..trail.record(200, None) };
         let (inner, inner_call) = (Arc::clone(&call), Arc::clone(&call));
         let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
@@ -396,6 +396,8 @@ impl Trail<'_> {
             issued: None,
             origin: None,
             source_identity: None,
+            changed: false,
+            repeats: None,
         }
     }
 }
