@@ -324,13 +324,12 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Lets go what has had its time, once a minute and a few at a time: ClientTokens, audit records, deletions of roles,
+/// Lets go what has had its time, at the start and once a minute, a few at a time: ClientTokens, audit records, deletions of roles,
 /// rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     let context = service.context().clone();
     loop {
-        tokio::time::sleep(PAUSE).await;
         service.throttle().forget_rested();
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
@@ -341,6 +340,7 @@ async fn keep_house(service: Arc<Service>) {
         if let Err(error) = forget_old_deletions(&context).await {
             tracing::warn!(%error, "old deletions of roles were not removed");
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -445,10 +445,9 @@ impl Tx<'_> {
     pub(crate) fn begin_audit_anew(&self) -> Result<(), StoreError> {
         let connection = self.connection();
         connection.execute_batch("DELETE FROM audit_gap; DELETE FROM audit_trimmed;")?;
-        let head: i64 =
-            connection.query_row("SELECT head_seq FROM audit_chain", [], |row| row.get(0))?;
-        let last: Option<i64> = connection
-            .query_row("SELECT max(seq) FROM audit WHERE seq < ?1", [MOST], |row| row.get(0))?;
+        let head: i64 = connection.query_row("SELECT head_seq FROM audit_chain", [], |row| row.get(0))?;
+        let last: Option<i64> =
+            connection.query_row("SELECT max(seq) FROM audit WHERE seq < ?1", [MOST], |row| row.get(0))?;
         let mut end = last.map_or(head, |last| last.max(head));
         // Those that somebody has put in where no number is given are brought to where they can be followed.
         let mut far = connection.prepare("SELECT seq FROM audit WHERE seq >= ?1 ORDER BY seq LIMIT 1")?;
@@ -502,9 +501,10 @@ impl Snapshot<'_> {
 /// that there were such; and every record gets its stream.
 pub(crate) fn bring_up(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch("UPDATE audit_chain SET named_seq = head_seq")?;
-    let (anchor, hash) = connection.query_row("SELECT anchor_seq, anchor_hash FROM audit_chain", [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
-    })?;
+    let (anchor, hash) =
+        connection.query_row("SELECT anchor_seq, anchor_hash FROM audit_chain", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
     // An anchor with a hash is a record that retention has removed, and all older ones before it; one at 0 is that of
     // a database that never had any. Nobody knows of others, and `check` goes on saying so.
     if anchor > 0 && hash.iter().all(|byte| *byte == 0) {
@@ -527,7 +527,8 @@ pub(crate) fn bring_up(connection: &Connection) -> Result<(), StoreError> {
 /// Makes all records up to a number records from before the chain: each gets a hash of that kind, and its stream.
 fn make_old(connection: &Connection, upto: i64) -> Result<(), StoreError> {
     const BATCH: i64 = 1_024;
-    let sql = format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT {BATCH}");
+    let sql =
+        format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT {BATCH}");
     let mut put = connection.prepare("UPDATE audit SET hash = ?2, stream = ?3 WHERE seq = ?1")?;
     let mut end: Option<AuditLink> = None;
     loop {

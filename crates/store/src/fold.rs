@@ -186,7 +186,8 @@ mod tests {
         assert!(folder.sources.len() <= (2 * SOURCES) as usize && singles == u64::from(2 * SOURCES));
         let records = folder.end();
         assert!(records.len() <= COUNTED + POTS + 1, "{}", records.len());
-        let counted: u64 = records.iter().filter_map(|record| record.repeats).map(|repeats| repeats.count).sum();
+        let counted: u64 =
+            records.iter().filter_map(|record| record.repeats).map(|repeats| repeats.count).sum();
         assert_eq!(counted + singles, u64::from(sources));
         assert!(records.iter().any(|record| record.source == MANY && record.code.is_none()));
     }

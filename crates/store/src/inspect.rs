@@ -16,8 +16,8 @@ use crate::chain::{AuditChain, AuditLink};
 use crate::journal::Left;
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
 use crate::{
-    AUDIT_RULE, AuditRecord, AuditVerdict, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark,
-    ram, schema, verify,
+    AUDIT_RULE, AuditRecord, AuditVerdict, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only,
+    mark, ram, schema, verify,
 };
 
 /// Of an object that is there and should not be.

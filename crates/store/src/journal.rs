@@ -150,7 +150,11 @@ impl Left {
     /// Everything that can be read, proven or not.
     pub(crate) fn records(self) -> Vec<AuditRecord> {
         let moved = self.moved;
-        self.files.into_iter().flat_map(|(_, writes)| writes).flat_map(|write| unmoved(&write, moved)).collect()
+        self.files
+            .into_iter()
+            .flat_map(|(_, writes)| writes)
+            .flat_map(|write| unmoved(&write, moved))
+            .collect()
     }
 
     /// The records that our own process has written; `trusted`: nobody wrote proofs then. Sets the others' files aside.
@@ -188,7 +192,11 @@ fn set_aside(path: &Path) -> std::io::Result<()> {
 
 fn unmoved(write: &Written, moved: u64) -> Vec<AuditRecord> {
     let numbers = write.first..;
-    numbers.zip(&write.records).filter(|(number, _)| *number > moved).map(|(_, record)| record.clone()).collect()
+    numbers
+        .zip(&write.records)
+        .filter(|(number, _)| *number > moved)
+        .map(|(_, record)| record.clone())
+        .collect()
 }
 
 /// What stands in a file, write by write, and the number after its last record.
@@ -201,7 +209,10 @@ fn writes(
     let (mut writes, mut next) = (Vec::new(), first);
     let mut write = Written { first, ..Written::default() };
     let mut line = Vec::new();
-    while *room > 0 && { line.clear(); file.read_until(b'\n', &mut line)? > 0 } {
+    while *room > 0 && {
+        line.clear();
+        file.read_until(b'\n', &mut line)? > 0
+    } {
         if let Some(proof) = line.strip_prefix(&[PROOF]) {
             write.proof = Some(unhex(proof.trim_ascii_end()));
             let begun = Written { first: next, ..Written::default() };
@@ -361,7 +372,10 @@ mod tests {
         let mut left = read(13);
         left.tidy().unwrap();
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"key");
-        assert_eq!((ids(left.proven(&key, true)), left.is_empty()), (vec!["R14".into(), "R15".into()], false));
+        assert_eq!(
+            (ids(left.proven(&key, true)), left.is_empty()),
+            (vec!["R14".into(), "R15".into()], false)
+        );
         left.moved().unwrap();
         assert_eq!((ids(read(15).records()), read(15).last), (vec![], 15));
     }

@@ -85,9 +85,8 @@ impl AuditClass {
 /// Whether an operation only reads, by its name.
 fn reads(action: Option<&str>) -> bool {
     const READS: [&str; 4] = ["Describe", "List", "Get", "AssumeRole"];
-    let begins = |name: &str, with: &str| {
-        name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with))
-    };
+    let begins =
+        |name: &str, with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     action.is_none_or(|name| READS.iter().any(|read| begins(name, read)))
 }
 
@@ -141,9 +140,7 @@ impl Budget {
                 young_days: options.audit_change_days,
             },
             AuditClass::Call => Self { records: options.audit_records, days, young_days: YOUNG_DAYS },
-            AuditClass::Stranger => {
-                Self { records: options.audit_strangers, days, young_days: YOUNG_DAYS }
-            }
+            AuditClass::Stranger => Self { records: options.audit_strangers, days, young_days: YOUNG_DAYS },
         }
     }
 }
@@ -309,8 +306,7 @@ impl Gap {
 
     /// The gap that has a number, if any.
     pub(crate) fn around(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
-        let sql =
-            format!("SELECT {GAP_COLUMNS} FROM audit_gap WHERE last >= ?1 ORDER BY last LIMIT 1");
+        let sql = format!("SELECT {GAP_COLUMNS} FROM audit_gap WHERE last >= ?1 ORDER BY last LIMIT 1");
         let gap = connection.prepare_cached(&sql)?.query_row([seq], Self::read).optional()?;
         Ok(gap.filter(|gap| gap.first <= seq))
     }
@@ -327,7 +323,9 @@ impl Gap {
     fn taken(self, connection: &Connection, key: &hmac::Key) -> Result<Self, TrimError> {
         if !self.fits(key) {
             let (first, last) = (self.first, self.last);
-            return Err(TrimError::Forged(format!("the seal of the gap from {first} to {last} does not fit")));
+            return Err(TrimError::Forged(format!(
+                "the seal of the gap from {first} to {last} does not fit"
+            )));
         }
         connection.prepare_cached("DELETE FROM audit_gap WHERE last = ?1")?.execute([self.last])?;
         Ok(self)
@@ -358,12 +356,7 @@ impl Tx<'_> {
     }
 
     /// The records that have to go.
-    fn going(
-        &self,
-        plan: &Plan,
-        batch: u32,
-        chain: &AuditChain,
-    ) -> Result<(Vec<Going>, Removed), TrimError> {
+    fn going(&self, plan: &Plan, batch: u32, chain: &AuditChain) -> Result<(Vec<Going>, Removed), TrimError> {
         let mut removed = Removed::default();
         let mut going = Vec::new();
         let sql = format!("SELECT {RECORD_COLUMNS}, hash FROM audit WHERE stream = ?1 ORDER BY seq LIMIT ?2");
@@ -397,9 +390,9 @@ impl Tx<'_> {
     ) -> Result<(), TrimError> {
         let connection = self.connection();
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
-        let before = chain.before(connection, first.seq)?.ok_or_else(|| {
-            TrimError::Forged(format!("the record before record {} is missing", first.seq))
-        })?;
+        let before = chain
+            .before(connection, first.seq)?
+            .ok_or_else(|| TrimError::Forged(format!("the record before record {} is missing", first.seq)))?;
         let mut previous = before;
         for going in run {
             if going.encoded.stream != stream || going.encoded.link(&previous) != going.hash {
@@ -410,14 +403,17 @@ impl Tx<'_> {
         connection
             .prepare_cached("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2")?
             .execute([first.seq, last.seq])?;
-        let mut gap =
-            Gap { first: first.seq, last: last.seq, before, hash: previous, seal: Vec::new() };
+        let mut gap = Gap { first: first.seq, last: last.seq, before, hash: previous, seal: Vec::new() };
         let same_side = |seq| chain.is_old(seq) == chain.is_old(first.seq);
-        if let Some(left) = Gap::around(connection, first.seq.saturating_sub(1))?.filter(|left| same_side(left.last)) {
+        if let Some(left) =
+            Gap::around(connection, first.seq.saturating_sub(1))?.filter(|left| same_side(left.last))
+        {
             let left = left.taken(connection, key)?;
             (gap.first, gap.before) = (left.first, left.before);
         }
-        if let Some(right) = Gap::around(connection, last.seq.saturating_add(1))?.filter(|right| same_side(right.first)) {
+        if let Some(right) =
+            Gap::around(connection, last.seq.saturating_add(1))?.filter(|right| same_side(right.first))
+        {
             let right = right.taken(connection, key)?;
             if right.before != gap.hash {
                 return Err(TrimError::Forged(format!("record {} was changed", last.seq)));

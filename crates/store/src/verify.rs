@@ -262,7 +262,10 @@ impl<'a> Walk<'a> {
         for (link, what) in std::mem::take(&mut self.meet) {
             if link.seq > self.last.max(self.chain.head.seq) {
                 let last = self.last;
-                self.found(format!("{what}, {}, was removed or replaced: the chain ends at {last}", link.seq));
+                self.found(format!(
+                    "{what}, {}, was removed or replaced: the chain ends at {last}",
+                    link.seq
+                ));
             } else if link.seq < after {
                 self.found(format!("{what}, {}, is before the begin of the chain, {after}", link.seq));
             }
@@ -315,7 +318,11 @@ impl<'a> Walk<'a> {
             return;
         }
         if !old && self.last.checked_add(1) != Some(seq) {
-            self.found(format!("{} removed before record {seq}{}", were(self.last, seq.saturating_sub(1)), named(row)));
+            self.found(format!(
+                "{} removed before record {seq}{}",
+                were(self.last, seq.saturating_sub(1)),
+                named(row)
+            ));
             self.previous = None;
         }
         self.last = seq;
@@ -349,7 +356,10 @@ impl<'a> Walk<'a> {
         let begins = if old { self.last < first } else { self.last.checked_add(1) == Some(first) };
         if !begins {
             if self.last < first {
-                self.found(format!("{} removed before what retention removed", were(self.last, first.saturating_sub(1))));
+                self.found(format!(
+                    "{} removed before what retention removed",
+                    were(self.last, first.saturating_sub(1))
+                ));
             } else {
                 self.found(format!("the gap from {first} to {last} was put in: there are records in it"));
             }
@@ -428,7 +438,8 @@ impl Snapshot<'_> {
         let first: Option<i64> =
             self.connection().query_row("SELECT min(seq) FROM audit", [], |row| row.get(0))?;
         if let Some(first) = first.filter(|first| chain.old.is_none() && *first <= chain.anchor.seq) {
-            let put_in = format!("record {first} was put in before the begin of the chain, {}", chain.anchor.seq);
+            let put_in =
+                format!("record {first} was put in before the begin of the chain, {}", chain.anchor.seq);
             if !walk.found.iter().any(|found| found.contains("before the begin of the chain")) {
                 walk.found(put_in);
             }
@@ -458,9 +469,8 @@ impl Snapshot<'_> {
         let whole = connection.prepare_cached(&sql)?.query_row([seq], |row| {
             let stored = row.get::<_, Hash>("hash").ok();
             let encoded = Encoded::of(row, chain).ok();
-            Ok(encoded.is_some_and(|encoded| {
-                in_stream(row, &encoded) && Some(encoded.link(&before)) == stored
-            }))
+            Ok(encoded
+                .is_some_and(|encoded| in_stream(row, &encoded) && Some(encoded.link(&before)) == stored))
         });
         Ok(match (whole.optional()?.unwrap_or(false), old) {
             (false, _) => Vouched::No,

@@ -187,17 +187,8 @@ struct Counters {
 
 impl Writer {
     pub(crate) fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts {
-            mut connection,
-            checkpointer,
-            readers,
-            journal,
-            waits,
-            mark,
-            groups,
-            condition,
-            options,
-        } = parts;
+        let Parts { mut connection, checkpointer, readers, journal, waits, mark, groups, condition, options } =
+            parts;
         let (sender, receiver) = sync_channel(QUEUE);
         let folder = Folder::new(options.audit_strangers_per_minute);
         let backlog = Backlog { journal, waiting: VecDeque::new(), folder, waits };
@@ -663,7 +654,10 @@ impl Loop {
                 Ok(once) => once,
                 Err(TrimError::Store(error)) => return Err(error),
                 Err(TrimError::Forged(what)) => {
-                    error!(what, "the audit record was tampered with; nothing is removed from it, and it is sealed no more: run `tongguan check`");
+                    error!(
+                        what,
+                        "the audit record was tampered with; nothing is removed from it, and it is sealed no more: run `tongguan check`"
+                    );
                     self.forged = true;
                     break;
                 }
@@ -727,7 +721,12 @@ impl Loop {
             if young > 0 && class != AuditClass::Stranger && !told {
                 self.told.insert(plan.stream, Instant::now());
                 let class = class.as_str();
-                warn!(account, class, young, "an account has filled its share of the audit record; its own oldest records, younger than they should be, were removed");
+                warn!(
+                    account,
+                    class,
+                    young,
+                    "an account has filled its share of the audit record; its own oldest records, younger than they should be, were removed"
+                );
             }
         }
         for (most, class) in tally.fullest(&self.options).into_iter().zip(&self.counters.audit_fullest) {

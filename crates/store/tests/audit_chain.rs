@@ -178,7 +178,8 @@ fn leave_journal(from: &Path, to: &Path) -> std::path::PathBuf {
 fn killed() -> (TempDir, std::path::PathBuf) {
     let directory = kept();
     let copy = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), &Options { audit_flush_ms: 3_600_000, ..Options::default() }).unwrap();
+    let store =
+        Store::open(directory.path(), &Options { audit_flush_ms: 3_600_000, ..Options::default() }).unwrap();
     assert_eq!(store.seal_audit(KEY, None).unwrap(), []);
     for ids in [&["a", "b"][..], &["c"]] {
         let number = ids.iter().map(|id| store.audit_later(record(id)).unwrap()).last().unwrap();
@@ -193,7 +194,8 @@ fn killed() -> (TempDir, std::path::PathBuf) {
 
 fn newest(directory: &Path, many: u32) -> Vec<String> {
     let connection = database(directory);
-    let mut statement = connection.prepare("SELECT request_id FROM audit ORDER BY seq DESC LIMIT ?1").unwrap();
+    let mut statement =
+        connection.prepare("SELECT request_id FROM audit ORDER BY seq DESC LIMIT ?1").unwrap();
     let ids = statement.query_map([many], |row| row.get(0)).unwrap();
     let mut ids: Vec<String> = ids.map(Result::unwrap).collect();
     ids.reverse();
@@ -243,8 +245,14 @@ fn nobody_else_leaves_records_in_the_journal() {
     let joined = |lines: &[&str]| format!("{}\n", lines.join("\n"));
     assert_eq!(taken(ours.clone(), None), ("a b c".into(), 0));
     // Put in before, between and after; without a proof, and with another's.
-    assert_eq!(taken(joined(&[&forged, lines[0], lines[1], lines[2], lines[3], lines[4]]), None), ("".into(), 1));
-    assert_eq!(taken(joined(&[lines[0], lines[1], lines[2], &forged, lines[3], lines[4]]), None), ("a b".into(), 1));
+    assert_eq!(
+        taken(joined(&[&forged, lines[0], lines[1], lines[2], lines[3], lines[4]]), None),
+        ("".into(), 1)
+    );
+    assert_eq!(
+        taken(joined(&[lines[0], lines[1], lines[2], &forged, lines[3], lines[4]]), None),
+        ("a b".into(), 1)
+    );
     assert_eq!(taken(format!("{ours}{forged}\n"), None), ("a b c".into(), 1));
     assert_eq!(taken(format!("{ours}{forged}\n{}\n", lines[4]), None), ("a b c".into(), 1));
     // Taken out, exchanged, repeated, under another number.
@@ -346,7 +354,10 @@ fn removed_and_forged_records_are_found() {
              DELETE FROM audit WHERE seq <= 3",
             "the seal does not fit",
         ),
-        ("UPDATE audit_chain SET anchor_seq = 3", "record 1 (request R1) was put in before the begin of the chain, 3"),
+        (
+            "UPDATE audit_chain SET anchor_seq = 3",
+            "record 1 (request R1) was put in before the begin of the chain, 3",
+        ),
         // As if they were from before the chain.
         (
             "UPDATE audit_chain SET anchor_seq = 3, anchor_hash = (SELECT hash FROM audit WHERE seq = 3), old_seq = 3, \
@@ -487,9 +498,8 @@ fn retention_keeps_the_chain_whole() {
     drop(store);
     let verdict = whole(directory.path());
     assert_eq!((verdict.records, verdict.chain.head.seq), (1, 10));
-    let gaps: i64 = database(directory.path())
-        .query_row("SELECT count(*) FROM audit_gap", [], |row| row.get(0))
-        .unwrap();
+    let gaps: i64 =
+        database(directory.path()).query_row("SELECT count(*) FROM audit_gap", [], |row| row.get(0)).unwrap();
     assert_eq!(gaps, 1, "gaps that touch become one");
 }
 
@@ -552,7 +562,10 @@ fn retention_removes_no_record_that_was_changed() {
         write(&store, "after", Verdict::Keep);
         drop(store);
         let found = findings(directory.path());
-        assert!(found.contains(expected) || expected == "records 3 to 3" && !found.is_empty(), "{sql}: {found}");
+        assert!(
+            found.contains(expected) || expected == "records 3 to 3" && !found.is_empty(),
+            "{sql}: {found}"
+        );
     }
 }
 
@@ -715,8 +728,10 @@ fn databases_of_older_schemas_get_a_chain() {
 #[test]
 fn a_database_of_schema_3_has_no_records_from_before_the_chain() {
     let directory = older(3);
-    let count = |sql: &str| -> i64 { database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
-    let (records, anchor) = (count("SELECT count(*) FROM audit"), count("SELECT anchor_seq FROM audit_chain"));
+    let count =
+        |sql: &str| -> i64 { database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
+    let (records, anchor) =
+        (count("SELECT count(*) FROM audit"), count("SELECT anchor_seq FROM audit_chain"));
     assert!(records > 10 && anchor == 0, "{records} {anchor}");
     let archive = |key| Archive::open(directory.path()).unwrap().audit(key, &[]).unwrap();
     drop(open(directory.path()));
@@ -733,7 +748,10 @@ fn a_database_of_schema_3_has_no_records_from_before_the_chain() {
     assert!(found.iter().any(|found| found.what.contains("record -7")), "{found:?}");
     drop(store);
     let found = findings(directory.path());
-    assert!(found.contains("record -7 (request forged) was put in before the begin of the chain, 0"), "{found}");
+    assert!(
+        found.contains("record -7 (request forged) was put in before the begin of the chain, 0"),
+        "{found}"
+    );
 }
 
 /// Whoever recomputes every hash while the service runs does not get its seal.
@@ -849,7 +867,9 @@ fn whatever_is_put_in_removed_or_changed_anywhere_is_found() {
     for seq in [-7, head + 5, i64::MAX] {
         std::fs::write(&path, &whole_file).unwrap();
         let _ = std::fs::remove_file(directory.path().join("tongguan.mark"));
-        let sql = format!("INSERT INTO audit (seq, time_ms, request_id, source, status) VALUES ({seq}, 0, 'x', '', 1)");
+        let sql = format!(
+            "INSERT INTO audit (seq, time_ms, request_id, source, status) VALUES ({seq}, 0, 'x', '', 1)"
+        );
         tamper(directory.path(), &sql);
         let store = open(directory.path());
         let _ = store.seal_audit(KEY, None).unwrap();

@@ -19,9 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
 use tongguan_service::audit;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{
-    Archive, AuditRecord, Options, Repeats, Snapshot, Store, StoreError, Vouched, serving,
-};
+use tongguan_store::{Archive, AuditRecord, Options, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
 use super::paint::{Paint, Style};
 use crate::secrets::{self, KeyArgs};
@@ -417,7 +415,9 @@ impl Printer {
         match shown.vouched {
             Some(Vouched::Chain) | None => {}
             Some(Vouched::Before) => more += "  (from before the chain: not checked)",
-            Some(Vouched::No) => more += &self.paint.paint(Style::Bad, "  (NOT OF THE CHAIN: run `tongguan check`)"),
+            Some(Vouched::No) => {
+                more += &self.paint.paint(Style::Bad, "  (NOT OF THE CHAIN: run `tongguan check`)")
+            }
         }
         format!(
             "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}{more}",
