@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::Budget;
 use tongguan_service::{authority, throttle, work};
-use tongguan_store::{QUEUE, QUEUE_SHARE};
+use tongguan_store::{Options, QUEUE, QUEUE_SHARE};
 
 use crate::{admin, connections, http};
 
@@ -230,32 +230,51 @@ pub const BOUNDS: &[Bound] = &[
     Bound {
         name: "audit-strangers",
         resource: "audit records of calls that nobody signed",
-        most: |_| String::new(),
+        most: |quotas| format!("{} (quota `audit_strangers`)", quotas.audit_strangers),
         filler: Filler::Stranger,
         suffers: "whoever reads the record",
-        share: "a ring of their own; folded by source above a rate",
+        share: "a ring of their own",
         over: "its own oldest go",
-        metric: "tongguan_store_audit_records_total",
+        metric: "tongguan_audit_removed_total",
     },
     Bound {
         name: "audit-accounts",
         resource: "audit records of an account",
-        most: |quotas| format!("{} (quota `audit_records`)", quotas.audit_records),
+        most: |quotas| {
+            let (calls, changes) = (quotas.audit_records, quotas.audit_changes);
+            format!("{calls} reads and refusals (quota `audit_records`), {changes} changes (`audit_changes`)")
+        },
         filler: Filler::User,
         suffers: "whoever reads the record",
         share: "by account; changes apart from reads and refusals",
-        over: "its own oldest go",
-        metric: "tongguan_store_audit_records_total",
+        over: "its own oldest go; a warning if they are young",
+        metric: "tongguan_audit_removed_young_total",
     },
     Bound {
         name: "audit-journal",
-        resource: "audit records on their way into the database",
-        most: |_| String::new(),
-        filler: Filler::Stranger,
+        resource: "audit records on their way into the database, in memory and on disk",
+        most: |_| format!("{} records and a file of 4 MiB", Options::default().audit_backlog),
+        filler: Filler::User,
         suffers: "all callers",
-        share: "strangers' are folded before they are written",
-        over: "folded",
+        share: "strangers' are folded before they are written; the rate of each account for the others",
+        over: "the call waits until the writer has taken its record",
         metric: "tongguan_store_audit_records_total",
+    },
+    Bound {
+        name: "audit-folding",
+        resource: "refusals without a valid signature that are recorded one by one",
+        most: |quotas| {
+            let each = quotas.audit_strangers_per_minute;
+            format!(
+                "{each} a minute of one source (quota `audit_strangers_per_minute`), {} of all",
+                each.saturating_mul(8)
+            )
+        },
+        filler: Filler::Stranger,
+        suffers: "the disk, and whoever changes something",
+        share: "by source, 256 sources and codes apart, the rest in a pot for each code",
+        over: "counted: one record a minute for source and code",
+        metric: "tongguan_audit_folded_total",
     },
     Bound {
         name: "resources",

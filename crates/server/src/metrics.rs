@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use tongguan_service::catalogue::{self, Code};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
-use tongguan_store::{COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
+use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
 
 use crate::connections::{Connections, Held};
 use crate::pulse::Pulse;
@@ -260,6 +260,29 @@ impl Collector for Scrape {
             "Audit records of reads and refusals written.",
             self.store.audit_records,
         )?;
+        to.counter(
+            "tongguan_audit_folded",
+            "Refusals of requests without a valid signature that were only counted in the audit record.",
+            self.store.audit_folded,
+        )?;
+        to.counters(
+            "tongguan_audit_removed",
+            "Audit records that retention removed.",
+            "class",
+            &by_class(self.store.audit_removed),
+        )?;
+        to.counters(
+            "tongguan_audit_removed_young",
+            "Those of them that were younger than they should have been: their account had filled its share.",
+            "class",
+            &by_class(self.store.audit_removed_young),
+        )?;
+        to.gauges(
+            "tongguan_audit_fullest_percent",
+            "How much of its share of the audit record the account with the most records has used.",
+            "class",
+            &by_class(self.store.audit_fullest),
+        )?;
         to.histogram(
             "tongguan_store_commit_seconds",
             "Groups of changes, from the first statement to the end of the sync.",
@@ -309,6 +332,10 @@ impl Scrape {
         }
         Ok(())
     }
+}
+
+fn by_class(counts: [u64; AuditClass::ALL.len()]) -> Vec<(&'static str, u64)> {
+    AuditClass::ALL.iter().map(|class| class.as_str()).zip(counts).collect()
 }
 
 fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error> {
@@ -386,6 +413,14 @@ impl Writer<'_> {
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (of, value) in values {
+            metric.encode_family(&[(label, *of)])?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        }
+        Ok(())
     }
 
     fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {

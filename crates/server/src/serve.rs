@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tongguan_dataplane::Detached;
 use tongguan_model::id::AccountId;
+use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
@@ -308,7 +309,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
+    let options = options(&config.quotas);
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
     let clock = SystemClock;
@@ -332,6 +333,19 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let dataplane = Arc::new(Detached::new(apply_delay));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
     Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
+}
+
+/// How the store is to keep audit records.
+fn options(quotas: &Quotas) -> Options {
+    Options {
+        audit_records: quotas.audit_records,
+        audit_changes: quotas.audit_changes,
+        audit_strangers: quotas.audit_strangers,
+        audit_strangers_per_minute: u32::try_from(quotas.audit_strangers_per_minute).unwrap_or(u32::MAX),
+        audit_days: quotas.audit_days,
+        audit_change_days: quotas.audit_change_days,
+        ..Options::default()
+    }
 }
 
 /// The keyring: a root key that was given, and the principals of the configuration. Makes the account, and its root
@@ -438,13 +452,12 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Lets go what has had its time, once a minute and a few at a time: ClientTokens, audit records, deletions of roles,
+/// Lets go what has had its time, at the start and once a minute, a few at a time: ClientTokens, audit records, deletions of roles,
 /// rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     let context = service.context().clone();
     loop {
-        tokio::time::sleep(PAUSE).await;
         service.forget_rested();
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
@@ -455,6 +468,7 @@ async fn keep_house(service: Arc<Service>) {
         if let Err(error) = forget_old_deletions(&context).await {
             tracing::warn!(%error, "old deletions of roles were not removed");
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -480,12 +494,7 @@ async fn forget_old_deletions(context: &Context) -> Result<(), StoreError> {
 
 async fn forget_old_audit_records(context: &Context) -> Result<(), StoreError> {
     const BATCH: u32 = 4_096;
-    let days = i64::try_from(context.settings.quotas.audit_days).unwrap_or(i64::MAX);
-    if days == 0 {
-        return Ok(());
-    }
-    let before_ms = context.clock.now_ms().saturating_sub(days.saturating_mul(86_400_000));
-    while context.store.trim_audit(before_ms, BATCH).await? == BATCH as usize {}
+    while context.store.trim_audit(context.clock.now_ms(), BATCH).await? == BATCH as usize {}
     Ok(())
 }
 
