@@ -88,7 +88,12 @@ fn claims(incoming: &Incoming<'_>) {
         incoming.claims().nonce(),
     ];
     assert!(claims.into_iter().flatten().all(|claim| !claim.is_empty()));
-    let _ = (incoming.require_common(), incoming.timestamp(), incoming.claims().scope(), incoming.claims().bearer_token());
+    let _ = (
+        incoming.require_common(),
+        incoming.timestamp(),
+        incoming.claims().scope(),
+        incoming.claims().bearer_token(),
+    );
     let shown = format!("{incoming:?}");
     assert!(!shown.is_empty());
     let signed = matches!(incoming.family(), Family::V3 | Family::V4);
@@ -121,7 +126,10 @@ fn written_again(wire: &Wire, incoming: &Incoming<'_>, pairs: &BTreeMap<String, 
         assert_eq!(again.family(), incoming.family());
         assert_eq!(again.format(), incoming.format());
         assert_eq!(again.claims().action(), incoming.claims().action());
-        assert_eq!(again.claims().parameters().fingerprint(&[]), incoming.claims().parameters().fingerprint(&[]));
+        assert_eq!(
+            again.claims().parameters().fingerprint(&[]),
+            incoming.claims().parameters().fingerprint(&[])
+        );
     });
     assert!(again.is_ok(), "{again:?}");
 }

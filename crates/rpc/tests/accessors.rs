@@ -12,7 +12,10 @@ fn accessors(of: &str) -> Vec<&'static str> {
     let block = &REQUEST[begin..];
     let block = &block[..block.find("\n}\n").unwrap()];
     let methods = block.split("pub fn ").skip(1);
-    methods.filter(|method| method.contains("(&self")).map(|method| method.split('(').next().unwrap()).collect()
+    methods
+        .filter(|method| method.contains("(&self"))
+        .map(|method| method.split('(').next().unwrap())
+        .collect()
 }
 
 /// The text of the service's sources, tests left out.
@@ -48,7 +51,8 @@ fn every_accessor_is_used_by_the_service() {
 /// Claims that nobody has verified are for the audit record alone.
 #[test]
 fn the_service_acts_on_no_claim() {
-    let uses: Vec<_> = service().lines().filter(|line| line.contains("claims()")).map(str::to_owned).collect();
+    let uses: Vec<_> =
+        service().lines().filter(|line| line.contains("claims()")).map(str::to_owned).collect();
     assert_eq!(uses.len(), 1, "{uses:#?}");
     assert!(uses[0].contains("trail.action = "), "{uses:#?}");
 }

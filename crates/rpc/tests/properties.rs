@@ -89,8 +89,12 @@ fn check_signed(request: &Owned, case: &Case, key: &Credential) -> Result<(), Te
     let incoming = request.parse().unwrap();
     prop_assert_eq!(incoming.require_common(), Ok(()));
     prop_assert_eq!(incoming.verify(key).map(|_| ()), Ok(()));
-    let received: Vec<(String, String)> =
-        incoming.claims().parameters().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let received: Vec<(String, String)> = incoming
+        .claims()
+        .parameters()
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     prop_assert_eq!(&received, &case.parameters);
     prop_assert_eq!(incoming.claims().action(), Some("DescribeVpnGateways"));
     prop_assert_eq!(incoming.claims().version(), Some("2016-04-28"));
@@ -178,11 +182,17 @@ fn no_input_makes_the_parser_panic() {
             request.set("content-type", "application/x-www-form-urlencoded");
         }
         if let Ok(incoming) = request.parse() {
-            let claims = [incoming.claims().action(), incoming.claims().version(), incoming.access_key_id(), incoming.claims().nonce()];
+            let claims = [
+                incoming.claims().action(),
+                incoming.claims().version(),
+                incoming.access_key_id(),
+                incoming.claims().nonce(),
+            ];
             prop_assert!(claims.into_iter().flatten().all(|claim| !claim.is_empty()));
             let _ = (incoming.require_common(), incoming.timestamp(), incoming.claims().string_to_sign());
             let _ = (incoming.format(), incoming.claims().scope(), incoming.claims().canonical_request());
-            let _ = (incoming.claims().parameters().list("Tag"), incoming.claims().parameters().structs("Tag"));
+            let _ =
+                (incoming.claims().parameters().list("Tag"), incoming.claims().parameters().structs("Tag"));
             prop_assert!(incoming.verify(&secret("testsecret")).is_err());
         }
         Ok(())

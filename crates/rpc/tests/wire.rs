@@ -125,7 +125,12 @@ fn v1_does_not_read_unsigned_headers() {
     request.set("accept", "text/xml");
     let incoming = request.parse().unwrap();
     assert_eq!(
-        [incoming.claims().action(), incoming.claims().version(), incoming.security_token(), incoming.claims().nonce()],
+        [
+            incoming.claims().action(),
+            incoming.claims().version(),
+            incoming.security_token(),
+            incoming.claims().nonce()
+        ],
         [None; 4]
     );
     assert_eq!(incoming.timestamp(), Err(WireError::Missing("Timestamp")));

@@ -160,7 +160,10 @@ async fn a_server_that_cannot_serve_is_not_ready() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .find(|check| check["ok"] == false);
     let failing = failing.unwrap();
-    assert!(failing["check"] == "nonces" && failing["reason"].as_str().unwrap().contains("nonce log"), "{text}");
+    assert!(
+        failing["check"] == "nonces" && failing["reason"].as_str().unwrap().contains("nonce log"),
+        "{text}"
+    );
     assert_eq!(server.look("/healthz").await.0, 200);
 }
 

@@ -196,9 +196,8 @@ impl Throttle {
     /// Whether one more request of `owner` would be too many. Nothing is counted: nobody knows who sent it.
     #[must_use]
     pub fn exceeds(&self, owner: Owner, cost: u32, now_ms: i64) -> bool {
-        let keeps = self.with(owner, now_ms, |account, paces, now| {
-            account.keeps_to(paces, owner, u64::from(cost), now)
-        });
+        let keeps = self
+            .with(owner, now_ms, |account, paces, now| account.keeps_to(paces, owner, u64::from(cost), now));
         keeps == Some(false)
     }
 
@@ -215,7 +214,12 @@ impl Throttle {
         });
     }
 
-    fn with<T>(&self, owner: Owner, now_ms: i64, work: impl FnOnce(&mut Account, Paces, u64) -> T) -> Option<T> {
+    fn with<T>(
+        &self,
+        owner: Owner,
+        now_ms: i64,
+        work: impl FnOnce(&mut Account, Paces, u64) -> T,
+    ) -> Option<T> {
         let paces = self.paces?;
         let (key, now) = (owner.account(), nanoseconds(now_ms));
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,7 +286,8 @@ impl Failures {
     #[must_use]
     pub fn new(is_limit: bool) -> Self {
         let rate = NonZeroU32::new(FAILURES_PER_SECOND).zip(NonZeroU32::new(FAILURES_BURST));
-        let pace = rate.filter(|_| is_limit).map(|(per_second, burst)| Pace::of(Rate { per_second, burst }, 8));
+        let pace =
+            rate.filter(|_| is_limit).map(|(per_second, burst)| Pace::of(Rate { per_second, burst }, 8));
         Self {
             pace,
             table: Mutex::default(),

@@ -446,7 +446,13 @@ async fn long_values_do_not_make_patterns_work() {
 }
 
 /// A request signed by V4 under this scope, as who was handed the key derived for it can sign it.
-async fn scoped(rig: &Rig, (region, product): (&str, &str), version: &str, action: &str, query: &str) -> Reply {
+async fn scoped(
+    rig: &Rig,
+    (region, product): (&str, &str),
+    version: &str,
+    action: &str,
+    query: &str,
+) -> Reply {
     let now = iso8601(tongguan_service::context::Clock::now_ms(&*rig.clock));
     let date = now[..10].replace('-', "");
     let names = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
@@ -471,7 +477,8 @@ async fn scoped(rig: &Rig, (region, product): (&str, &str), version: &str, actio
         HttpRequest { method: &Method::POST, path: "/", query, headers, body: b"" }
     }
     let text = {
-        let incoming = tongguan_rpc::parse(request(&headers, query), &tongguan_rpc::Limits::default()).unwrap();
+        let incoming =
+            tongguan_rpc::parse(request(&headers, query), &tongguan_rpc::Limits::default()).unwrap();
         incoming.claims().string_to_sign().unwrap()
     };
     let sign = |key: &[u8], text: &str| {

@@ -76,7 +76,8 @@ async fn users_of_an_account_have_shares() {
     let weak = rig.user("weak", &json!([])).await;
     let list = json!([{"Effect": "Allow", "Action": "vpc:Describe*", "Resource": "*"}]);
     let other = rig.user("other", &list).await;
-    let of = async |caller: &Caller| rig.by(caller, VPC, "DescribeVpcs", &[("RegionId", common::REGION)]).await;
+    let of =
+        async |caller: &Caller| rig.by(caller, VPC, "DescribeVpcs", &[("RegionId", common::REGION)]).await;
     let mut served = 0;
     loop {
         let reply = of(&weak).await;

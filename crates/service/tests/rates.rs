@@ -134,8 +134,7 @@ async fn wrong_signatures_count_against_their_source() {
 /// A user leaves ClientTokens to the other users of its account, and to the account itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn client_tokens_have_shares_by_principal() {
-    let quotas =
-        Quotas { client_tokens_per_account: 40, vpcs_per_region: 1_000, ..Quotas::default() };
+    let quotas = Quotas { client_tokens_per_account: 40, vpcs_per_region: 1_000, ..Quotas::default() };
     let rig = Rig::with_quotas("0", quotas.clone());
     let allow = json!([{"Effect": "Allow", "Action": "vpc:*", "Resource": "*"}]);
     let (one, other) = (rig.user("one", &allow).await, rig.user("other", &allow).await);
@@ -159,9 +158,8 @@ async fn client_tokens_have_shares_by_principal() {
     // What is a day old is remembered no more, and its places are free.
     rig.advance(25 * 3_600_000);
     let before_ms = tongguan_service::context::Clock::now_ms(&*rig.clock) - 24 * 3_600_000;
-    let expired = rig.store().write(move |tx| {
-        Ok(tongguan_store::Verdict::Keep(tx.expire_tokens(before_ms, 1_000)?))
-    });
+    let expired =
+        rig.store().write(move |tx| Ok(tongguan_store::Verdict::Keep(tx.expire_tokens(before_ms, 1_000)?)));
     assert_eq!(expired.await.unwrap(), 34);
     assert_eq!(make(&rig, &one, "fresh").await, "OK");
     let findings = wrong_tallies(&rig);

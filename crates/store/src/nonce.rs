@@ -385,10 +385,8 @@ impl Record {
         let (print, rest) = bytes.split_first_chunk()?;
         let (expires, rest) = rest.split_first_chunk()?;
         let mut words = rest.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
-        let owner = Owner {
-            account: words.next().unwrap_or_default(),
-            principal: words.next().unwrap_or_default(),
-        };
+        let owner =
+            Owner { account: words.next().unwrap_or_default(), principal: words.next().unwrap_or_default() };
         Some(Self { print: *print, expires: i64::from_le_bytes(*expires), owner })
     }
 }
@@ -441,7 +439,8 @@ impl Lane {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let options = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&self.path)?;
+                let options =
+                    OpenOptions::new().create_new(true).append(true).mode(0o600).open(&self.path)?;
                 self.file.insert(options)
             }
         };

@@ -4,9 +4,7 @@
 use std::task::{Context, Poll, Waker};
 
 use tongguan_model::id::AccountId;
-use tongguan_store::{
-    AuditRecord, DATABASE_FILE, Options, QUEUE, QUEUE_SHARE, Store, StoreError, Verdict,
-};
+use tongguan_store::{AuditRecord, DATABASE_FILE, Options, QUEUE, QUEUE_SHARE, Store, StoreError, Verdict};
 
 /// Makes an account and counts it by what the store says.
 fn ensure(store: &Store, id: &str, verdict: fn(()) -> Verdict<()>) -> Result<(), StoreError> {
