@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
-use tongguan_service::{throttle, work};
+use tongguan_model::policy::Budget;
+use tongguan_service::{authority, throttle, work};
 use tongguan_store::{QUEUE, QUEUE_SHARE};
 
 use crate::{admin, connections, http};
@@ -20,8 +21,6 @@ use crate::{admin, connections, http};
 pub enum Filler {
     /// Anybody on the network, without a key.
     Stranger,
-    /// Who knows the id of a key, and not its secret.
-    KeyId,
     /// A user or session of an account, also one without any right.
     User,
     /// An account, by its own key.
@@ -34,7 +33,6 @@ impl Filler {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stranger => "nobody",
-            Self::KeyId => "key id",
             Self::User => "user",
             Self::Tenant => "tenant",
         }
@@ -70,49 +68,49 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("{}", connections::PLACES),
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "the source with the most gives way first",
+        share: "the source with the most gives way first: an IPv4 address, an IPv6 network of 64 bits",
         over: "its connection that has waited longest is ended",
         metric: "tongguan_connections_evicted_total",
     },
     Bound {
         name: "tls-handshakes",
         resource: "TLS handshakes under way",
-        most: |_| format!("{} s each, within the connections", http::HANDSHAKE_TIME.as_secs()),
+        most: |_| format!("{}, {} s each", connections::HANDSHAKES, http::HANDSHAKE_TIME.as_secs()),
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "as connections",
+        share: "by source: the whole by the number of sources, half at most; who stands still gives way",
         over: "ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_handshakes",
     },
     Bound {
         name: "heads",
         resource: "memory for long heads",
-        most: |_| format!("{} of {} KiB", connections::HEADS, connections::HEAD_BYTES / 1024),
+        most: |_| format!("{} MiB", connections::HEADS_BYTES / 1024 / 1024),
         filler: Filler::Stranger,
         suffers: "callers with long heads",
-        share: "the slowest sender gives way",
+        share: "by bytes received, and by source as handshakes; who stands still gives way",
         over: "its connection is ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_long_bytes",
     },
     Bound {
         name: "bodies",
         resource: "memory for long bodies",
-        most: |_| format!("{} MiB", connections::BODIES_KIB / 1024),
+        most: |_| format!("{} MiB", connections::BODIES_BYTES / 1024 / 1024),
         filler: Filler::Stranger,
         suffers: "callers with long bodies",
-        share: "by bytes received; the slowest sender gives way",
+        share: "by bytes received, and by source as handshakes; strangers and who stands still give way",
         over: "its connection is ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_long_bytes",
     },
     Bound {
         name: "answers",
         resource: "memory for answers that clients have not taken",
         most: |_| format!("{} MiB", connections::ANSWERS_BYTES / 1024 / 1024),
-        filler: Filler::KeyId,
+        filler: Filler::User,
         suffers: "all callers",
-        share: "the slowest reader gives way",
+        share: "by source: the one that has most gives way first, its slowest reader",
         over: "its connection is ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_long_bytes",
     },
     Bound {
         name: "admin-places",
@@ -132,7 +130,7 @@ pub const BOUNDS: &[Bound] = &[
         suffers: "all callers, probes, the stop",
         share: "no call holds one for long; probes, signals and the stop have a thread of their own",
         over: "longer work goes to the pool of `long-work`",
-        metric: "tongguan_request_duration_seconds",
+        metric: "tongguan_workers_silent_seconds",
     },
     Bound {
         name: "long-work",
@@ -190,21 +188,21 @@ pub const BOUNDS: &[Bound] = &[
     Bound {
         name: "rights-decision",
         resource: "steps of a decision on rights",
-        most: |_| String::new(),
+        most: |_| format!("{} a call", Budget::STEPS),
         filler: Filler::User,
         suffers: "all callers",
-        share: "each call has a budget",
-        over: "refused",
-        metric: "",
+        share: "each call has a budget; what is the same for all its resources is decided once",
+        over: "403 `Forbidden.PolicyTooComplex`",
+        metric: "tongguan_requests_total",
     },
     Bound {
         name: "authority-cache",
         resource: "keys, sessions and policies kept in memory",
-        most: |_| "64 MiB".to_owned(),
+        most: |_| format!("{} MiB", authority::KEPT_BYTES / 1024 / 1024),
         filler: Filler::Tenant,
         suffers: "all accounts: their calls ask the database",
-        share: "by account",
-        over: "its own entries go",
+        share: "an eighth for each account",
+        over: "its own oldest entries go",
         metric: "",
     },
     Bound {

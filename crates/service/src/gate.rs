@@ -230,6 +230,18 @@ fn fits(verified: &Verified<'_, '_>, operation: &Operation, default_region: &Reg
     not_covered("the scope of Credential is for another region")
 }
 
+/// The product that a request is meant for, before anything of it is verified: that of its version, else that which
+/// alone has the action. For what an answer says beside the refusal; nothing is granted by it.
+pub(crate) fn product(incoming: &Incoming<'_>) -> Option<Product> {
+    if let Some(product) = incoming.claims().version().and_then(Product::of_version) {
+        return Some(product);
+    }
+    let action = incoming.claims().action()?;
+    let mut having = operation::ALL.iter().filter(|known| known.action == action);
+    let product = having.next()?.product;
+    having.all(|other| other.product == product).then_some(product)
+}
+
 /// Gives each fault of the wire its code.
 pub(crate) fn wire(error: WireError) -> Refusal {
     let malformed =

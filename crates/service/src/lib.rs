@@ -24,6 +24,7 @@ pub mod master;
 pub mod operation;
 pub mod operations;
 mod service;
+mod share;
 pub mod throttle;
 pub mod token;
 pub mod vault;

@@ -95,18 +95,45 @@ pub struct Parameter {
     pub required: bool,
     /// Its rules in one line.
     pub about: &'static str,
+    /// What it means when it is sent, and empty.
+    pub empty: Empty,
+}
+
+/// What a parameter means that is sent empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// The same as not sending it.
+    Absent,
+    /// The empty text: the attribute is emptied.
+    Sets,
+    /// Nothing that the attribute can be: the call is refused with this code.
+    Refused(&'static Code),
+}
+
+impl Parameter {
+    /// Sent empty, it sets the empty text.
+    #[must_use]
+    pub const fn emptied(self) -> Self {
+        Self { empty: Empty::Sets, ..self }
+    }
+
+    /// Sent empty, it is refused with `code`.
+    #[must_use]
+    pub const fn never_empty(self, code: &'static Code) -> Self {
+        Self { empty: Empty::Refused(code), ..self }
+    }
 }
 
 /// A required parameter.
 #[must_use]
 pub const fn required(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
-    Parameter { name, shape, required: true, about }
+    Parameter { name, shape, required: true, about, empty: Empty::Absent }
 }
 
 /// An optional parameter.
 #[must_use]
 pub const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
-    Parameter { name, shape, required: false, about }
+    Parameter { name, shape, required: false, about, empty: Empty::Absent }
 }
 
 /// `RegionId`, required.
@@ -276,6 +303,12 @@ impl Operation {
     #[must_use]
     pub fn takes(&self, parameter: &str) -> bool {
         self.parameters.iter().any(|known| known.name == parameter)
+    }
+
+    /// Whether this parameter sets the empty text when it is sent empty.
+    #[must_use]
+    pub fn empties(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|known| known.name == parameter && known.empty == Empty::Sets)
     }
 }
 

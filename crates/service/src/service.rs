@@ -8,7 +8,7 @@ use fail::fail_point;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, Params, content_type, recommend_url};
 use tongguan_store::{AuditRecord, NewToken, NonceLog, Owner, StoreError, Tx, Verdict};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::access;
 use crate::args::Args;
@@ -20,6 +20,7 @@ use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer, Turned};
 use crate::keyring::{Keyring, KeyringError};
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Long, Operation, Product};
+use crate::operations::ram::policies;
 use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
 use crate::work::Work;
@@ -44,6 +45,8 @@ pub struct Response {
     pub refusal: Option<&'static Code>,
     /// The operation, once known.
     pub operation: Option<&'static Operation>,
+    /// What the caller is to be told beside the answer, in ASCII: header `x-tongguan-warning`, one for each.
+    pub warnings: Vec<String>,
 }
 
 /// The service: everything behind the listener.
@@ -66,8 +69,12 @@ struct Trail<'a> {
     access_key: Option<String>,
     principal: Option<Arc<Principal>>,
     operation: Option<&'static Operation>,
+    /// The product that was called, as far as version and action tell, whether or not it has the action.
+    product: Option<Product>,
     action: Option<String>,
     resource: Option<String>,
+    /// What is said beside the answer, if the call succeeds.
+    warnings: Vec<String>,
     /// The audit record was written with the change.
     audited: bool,
 }
@@ -155,6 +162,20 @@ impl Service {
         }
     }
 
+    /// Whether a request, of which the body has not come yet, names a key that exists and is active. Nothing is proved
+    /// by that: it says who is served first when there is not room for all, and gives no right.
+    #[must_use]
+    pub fn names_active_key(&self, head: HttpRequest<'_>) -> bool {
+        let Ok(incoming) = tongguan_rpc::parse(HttpRequest { body: &[], ..head }, &self.limits) else {
+            return false;
+        };
+        let now_ms = self.context.clock.now_ms();
+        let token = incoming.security_token();
+        incoming
+            .access_key_id()
+            .is_some_and(|id| self.gate.authority.names_active_key(&self.context, id, token, now_ms))
+    }
+
     /// Answers a request.
     pub async fn answer(&self, request: HttpRequest<'_>, peer: Peer) -> Response {
         let host = request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -188,8 +209,10 @@ impl Service {
             access_key: None,
             principal: None,
             operation: None,
+            product: None,
             action: None,
             resource: None,
+            warnings: Vec::new(),
             audited: false,
         }
     }
@@ -199,6 +222,7 @@ impl Service {
         trail.format = incoming.format();
         trail.access_key = incoming.access_key_id().map(cut);
         trail.action = incoming.claims().action().map(cut);
+        trail.product = gate::product(incoming);
         let proven = self.gate.prove(&self.context, incoming, trail.peer, trail.now_ms)?;
         let (verified, owner) = (proven.verified, proven.owner);
         let principal = Arc::clone(&proven.known.key.principal);
@@ -234,6 +258,7 @@ impl Service {
             format: trail.format,
         };
         args.require_all()?;
+        trail.warnings = policies::warnings(&args);
         match &operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
             Handler::Read(read) => self.read(*read, &call, &args).await,
@@ -365,6 +390,7 @@ impl Service {
         }
         match outcome {
             Ok(reply) => Response {
+                warnings: trail.said(),
                 status: 200,
                 content_type: content_type(trail.format),
                 body: reply.body,
@@ -442,6 +468,21 @@ impl Failure {
 }
 
 impl Trail<'_> {
+    /// The warnings, which the log gets too.
+    fn said(&self) -> Vec<String> {
+        for warning in &self.warnings {
+            let account = self.principal.as_ref().map(|principal| principal.account.as_str());
+            info!(
+                account,
+                action = self.action,
+                resource = self.resource,
+                warning,
+                "a policy may not do what it should"
+            );
+        }
+        self.warnings.clone()
+    }
+
     fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
         AuditRecord {
             time_ms: self.now_ms,
@@ -543,15 +584,14 @@ fn transact(
 }
 
 fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
-    let product = trail.operation.map_or(Product::Vpc, |operation| operation.product);
     let code: Cow<'static, str> = refusal.code();
-    let kms = product == Product::Kms;
+    let kms = trail.operation.is_some_and(|operation| operation.product == Product::Kms);
     let body = ErrorBody {
         request_id: &trail.request_id,
         host_id: trail.host,
         code: &code,
         message: &refusal.message(),
-        recommend: recommend_url(&code, product.as_str(), &trail.request_id),
+        recommend: recommend_url(&code, trail.product.map(Product::as_str), &trail.request_id),
         access_denied_detail: refusal.access_denied.take(),
         http_status: kms.then_some(refusal.code.status),
     };
@@ -563,6 +603,7 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         code: Some(code.into_owned()),
         refusal: Some(refusal.code),
         operation: trail.operation,
+        warnings: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::chain::{self, AUDIT_RULE, AuditChain, AuditLink, AuditVerdict};
 use crate::journal::Left;
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
 use crate::{
-    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema,
+    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, look, mark, ram, schema,
 };
 
 /// Of an object that is there and should not be.
@@ -192,8 +192,10 @@ impl Archive {
     /// Opens the database of a data directory; the service may be running on it.
     ///
     /// # Errors
-    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release.
+    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release; or the directory is
+    /// not ours.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        look(directory)?;
         let path = directory.join(DATABASE_FILE);
         // The mark first: whatever is committed meanwhile only adds to the database.
         let answered = mark::read(directory).ok().flatten().unwrap_or(0);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
 use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VSwitchId, VpcId, VpnGatewayId};
 use tongguan_model::network::{VSwitch, Vpc};
@@ -130,6 +130,26 @@ impl<'c> Tx<'c> {
         self.execute("UPDATE vpc SET ready = 1 WHERE id = ?1", params![id.as_str()])
     }
 
+    /// Stores what may change on a VPC: name, description, block, DNS host names.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_vpc(&self, vpc: &Vpc) -> Done {
+        self.execute(
+            "UPDATE vpc SET name = ?2, description = ?3, cidr = ?4, dns_hostname = ?5 WHERE id = ?1",
+            params![vpc.id.as_str(), vpc.name, vpc.description, vpc.cidr, vpc.dns_hostname],
+        )
+    }
+
+    /// Moves a VPC and its vSwitches to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_vpc(&self, id: &VpcId, group: &str) -> Done {
+        self.execute("UPDATE vpc SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])?;
+        self.execute("UPDATE vswitch SET resource_group = ?2 WHERE vpc = ?1", params![id.as_str(), group])
+    }
+
     /// Stores a new vSwitch.
     ///
     /// # Errors
@@ -171,6 +191,17 @@ impl<'c> Tx<'c> {
     /// A database error.
     pub fn vswitch_ready(&self, id: &VSwitchId) -> Done {
         self.execute("UPDATE vswitch SET ready = 1 WHERE id = ?1", params![id.as_str()])
+    }
+
+    /// Stores what may change on a vSwitch: name and description.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_vswitch(&self, vswitch: &VSwitch) -> Done {
+        self.execute(
+            "UPDATE vswitch SET name = ?2, description = ?3 WHERE id = ?1",
+            params![vswitch.id.as_str(), vswitch.name, vswitch.description],
+        )
     }
 
     /// Stores a new gateway.
@@ -234,6 +265,14 @@ impl<'c> Tx<'c> {
                 gateway.applied.cast_signed()
             ],
         )
+    }
+
+    /// Moves a gateway to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_gateway(&self, id: &VpnGatewayId, group: &str) -> Done {
+        self.execute("UPDATE vpn_gateway SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])
     }
 
     /// Stores a gateway's generations alone.
@@ -368,7 +407,7 @@ impl<'c> Tx<'c> {
         self.execute(
             "UPDATE certificate SET status = 'ACTIVE', updated_ms = ?2, certificate = ?3, chain = ?4, sm = ?5, \
              issuer = ?6, issued_subject = ?7, serial = ?8, signature_algorithm = ?9, subject_key_identifier = ?10, \
-             not_before = ?11, not_after = ?12 WHERE id = ?1",
+             not_before = ?11, not_after = ?12, key_purposes = ?13 WHERE id = ?1",
             params![
                 id.as_str(),
                 now_ms,
@@ -381,7 +420,8 @@ impl<'c> Tx<'c> {
                 issued.signature_algorithm,
                 issued.subject_key_identifier,
                 issued.not_before,
-                issued.not_after
+                issued.not_after,
+                issued.purposes.map(KeyPurposes::bits)
             ],
         )
     }

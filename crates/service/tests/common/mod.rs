@@ -325,9 +325,14 @@ impl Rig {
 
     /// An ACTIVE certificate of this kind, issued by a CA of the test's own.
     pub async fn certificate(&self, spec: &str) -> String {
+        self.certificate_for(spec, Usage::Both).await
+    }
+
+    /// The same, with the keyUsage of this use.
+    pub async fn certificate_for(&self, spec: &str, usage: Usage) -> String {
         let id = self.pending_certificate(spec).await;
         let shown = self.kms("GetCertificate", &[("CertificateId", &id)]).await.ok();
-        let (leaf, chain) = issue(spec.parse().unwrap(), shown["Csr"].as_str().unwrap());
+        let (leaf, chain) = issue_for(spec.parse().unwrap(), shown["Csr"].as_str().unwrap(), usage);
         let upload = [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
         self.kms("UploadCertificate", &upload).await.ok();
         id
@@ -451,6 +456,13 @@ pub fn refused(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
 }
 
+/// The call to Ram was refused for lack of this parameter.
+#[track_caller]
+pub fn missing(reply: &Reply, parameter: &str) {
+    refused(reply, 400, "MissingParameter");
+    assert_eq!(reply.body["Message"], format!("Parameter {parameter} is required."));
+}
+
 /// The answer without its request id.
 #[track_caller]
 pub fn rest(reply: Reply) -> Value {
@@ -556,9 +568,14 @@ fn keyring() -> Keyring {
 
 /// Certificate and chain for a request.
 pub fn issue(spec: KeySpec, csr: &str) -> (String, String) {
+    issue_for(spec, csr, Usage::Both)
+}
+
+/// The same, with the keyUsage of this use.
+pub fn issue_for(spec: KeySpec, csr: &str, usage: Usage) -> (String, String) {
     let (from, to) = (START_MS / 1000 - 86_400, START_MS / 1000 + 86_400 * 365);
     let subject = Subject::parse("CN=ca,OU=b,O=c,C=CN").unwrap();
     let ca = Ca::new(spec, &subject, from, to).unwrap();
-    let leaf = ca.issue(csr, Usage::Both, from, to).unwrap();
+    let leaf = ca.issue(csr, usage, from, to).unwrap();
     (leaf.to_pem(), ca.certificate().to_pem())
 }

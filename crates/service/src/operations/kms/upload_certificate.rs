@@ -68,6 +68,8 @@ fn upload(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
     let pending = existing(context.store.read(|snapshot| snapshot.certificate(&account, &id))?)?;
     let wanted = PublicKey::from_pem(&pending.public_key)
         .map_err(|error| Failure::Internal(format!("stored public key: {error}")))?;
+    // Why a key cannot be read is told before it is called another one.
+    leaf.public_key().map_err(|error| invalid("Certificate", error))?;
     if !matches(&leaf, &wanted) {
         let detail = "Certificate: its public key is not the one of the certificate request.";
         return Err(Refusal::new(&c::INVALID_PARAMETER).because(detail).into());
