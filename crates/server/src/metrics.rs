@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use tongguan_service::catalogue::{self, Code};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
-use tongguan_store::{COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
+use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
 
 use crate::connections::{Connections, Held};
 use crate::pulse::Pulse;
@@ -151,6 +151,10 @@ struct Scrape {
     held: Held,
     workers_silent: Duration,
     throttled: u64,
+    unproven: u64,
+    cut_short: u64,
+    long_work: u64,
+    long_work_refused: u64,
     nonces: u64,
     store: WriterStats,
     overview: Option<Overview>,
@@ -182,6 +186,10 @@ pub fn render(
         held: connections.held(),
         workers_silent: pulse.silent_for(),
         throttled: service.throttle().refused(),
+        unproven: service.failures().counted(),
+        cut_short: service.failures().cut_short(),
+        long_work: service.work().waiting() as u64,
+        long_work_refused: service.work().refused(),
         nonces: service.nonces().count() as u64,
         store: service.context().store.stats(),
         overview,
@@ -225,8 +233,24 @@ impl Collector for Scrape {
         silent.encode_gauge(&self.workers_silent.as_secs_f64())?;
         to.counter(
             "tongguan_throttled",
-            "Requests refused because of their account's rate.",
+            "Requests refused because of the rate of their account or of their principal in it.",
             self.throttled,
+        )?;
+        to.counter(
+            "tongguan_unproven",
+            "Requests refused before it was known who sent them: not signed, or wrongly.",
+            self.unproven,
+        )?;
+        to.counter(
+            "tongguan_unproven_cut_short",
+            "Those of them whose source had sent too many, and was told no more than that.",
+            self.cut_short,
+        )?;
+        to.gauge("tongguan_long_work", "Pieces of long work that wait.", self.long_work)?;
+        to.counter(
+            "tongguan_long_work_refused",
+            "Calls refused because there was no place for their long work.",
+            self.long_work_refused,
         )?;
         to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)?;
         to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
@@ -235,6 +259,29 @@ impl Collector for Scrape {
             "tongguan_store_audit_records",
             "Audit records of reads and refusals written.",
             self.store.audit_records,
+        )?;
+        to.counter(
+            "tongguan_audit_folded",
+            "Refusals of requests without a valid signature that were only counted in the audit record.",
+            self.store.audit_folded,
+        )?;
+        to.counters(
+            "tongguan_audit_removed",
+            "Audit records that retention removed.",
+            "class",
+            &by_class(self.store.audit_removed),
+        )?;
+        to.counters(
+            "tongguan_audit_removed_young",
+            "Those of them that were younger than they should have been: their account had filled its share.",
+            "class",
+            &by_class(self.store.audit_removed_young),
+        )?;
+        to.gauges(
+            "tongguan_audit_fullest_percent",
+            "How much of its share of the audit record the account with the most records has used.",
+            "class",
+            &by_class(self.store.audit_fullest),
         )?;
         to.histogram(
             "tongguan_store_commit_seconds",
@@ -285,6 +332,10 @@ impl Scrape {
         }
         Ok(())
     }
+}
+
+fn by_class(counts: [u64; AuditClass::ALL.len()]) -> Vec<(&'static str, u64)> {
+    AuditClass::ALL.iter().map(|class| class.as_str()).zip(counts).collect()
 }
 
 fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error> {
@@ -364,6 +415,14 @@ impl Writer<'_> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
     }
 
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (of, value) in values {
+            metric.encode_family(&[(label, *of)])?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        }
+        Ok(())
+    }
+
     fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (of, value) in values {
@@ -406,7 +465,16 @@ mod tests {
     fn answer(operation: Option<&'static Operation>, refusal: Option<&'static Code>) -> Response {
         let code = refusal.map(|code| code.code.to_owned());
         let (status, body) = (200, Vec::new());
-        Response { status, content_type: "", body, request_id: String::new(), code, refusal, operation }
+        Response {
+            status,
+            content_type: "",
+            body,
+            request_id: String::new(),
+            code,
+            refusal,
+            operation,
+            warnings: Vec::new(),
+        }
     }
 
     #[test]

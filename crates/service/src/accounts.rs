@@ -142,6 +142,7 @@ fn record(action: &str, account: &AccountId, now_ms: i64) -> AuditRecord {
         action: Some(action.to_owned()),
         resource: Some(account.to_string()),
         status: 200,
+        changed: true,
         ..AuditRecord::default()
     }
 }

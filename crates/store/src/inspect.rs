@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tongguan_model::certificate::Certificate;
 
-use crate::chain::{self, AUDIT_RULE, AuditChain, AuditLink, AuditVerdict};
+use crate::chain::{AuditChain, AuditLink};
 use crate::journal::Left;
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
 use crate::{
-    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema,
+    AUDIT_RULE, AuditRecord, AuditVerdict, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only,
+    look, mark, ram, schema, verify,
 };
 
 /// Of an object that is there and should not be.
@@ -169,6 +170,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
+         SELECT 'client_token_by', account, principal, -count(*) FROM client_token GROUP BY account, principal \
+         UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
@@ -190,8 +193,10 @@ impl Archive {
     /// Opens the database of a data directory; the service may be running on it.
     ///
     /// # Errors
-    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release.
+    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release; or the directory is
+    /// not ours.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        look(directory)?;
         let path = directory.join(DATABASE_FILE);
         // The mark first: whatever is committed meanwhile only adds to the database.
         let answered = mark::read(directory).ok().flatten().unwrap_or(0);
@@ -274,7 +279,7 @@ impl Archive {
     /// # Errors
     /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
     pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
-        chain::verify(&self.connection, key, heads).map_err(classified)
+        verify::verify(&self.connection, key, heads).map_err(classified)
     }
 
     /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
@@ -289,7 +294,7 @@ impl Archive {
             path: directory.to_path_buf(),
             source,
         })?;
-        Ok(left.records)
+        Ok(left.records())
     }
 
     /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.

@@ -4,7 +4,6 @@
 //! While it runs, records of reads and refusals are a tenth of a second behind. If it does not, those that it left
 //! in its journal are shown too; they get their numbers with the next start.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -19,9 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
 use tongguan_service::audit;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, AuditRecord, Options, Store, serving};
+use tongguan_store::{Archive, AuditRecord, Options, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
 use super::paint::{Paint, Style};
+use super::terminal::{self, harmless, harmless_json};
 use crate::secrets::{self, KeyArgs};
 
 /// How often `--follow` looks for new records.
@@ -46,7 +46,7 @@ pub struct AuditArgs {
     /// Only calls of principals like this, such as `root`, `user/alice`, `assumed-role/*` or an ARN
     #[arg(long, value_name = "PATTERN")]
     principal: Option<String>,
-    /// Only calls with this access key
+    /// Only calls with this access key, and the call that made it
     #[arg(long, value_name = "ID")]
     access_key: Option<String>,
     /// Only operations like this, such as `CreateVpc` or `vpc:Dissociate*`
@@ -181,7 +181,8 @@ impl Wanted<'_> {
         };
         (self.since_ms..self.until_ms).contains(&record.time_ms)
             && same(&args.account, record.account.as_deref())
-            && same(&args.access_key, record.access_key.as_deref())
+            && (same(&args.access_key, record.access_key.as_deref())
+                || same(&args.access_key, record.issued.as_deref()))
             && same(&args.request_id, Some(&record.request_id))
             && like(&args.resource, record.resource.as_deref())
             && like(&args.code, record.code.as_deref())
@@ -208,9 +209,10 @@ fn arn(record: &AuditRecord) -> Option<String> {
 }
 
 fn within(network: &IpNet, source: &str) -> bool {
-    source
-        .parse::<IpAddr>()
-        .is_ok_and(|address| network.contains(&address) || network.contains(&address.to_canonical()))
+    // Calls that were counted may have come from a network.
+    let counted = || source.parse::<IpNet>().is_ok_and(|counted| network.contains(&counted));
+    let within = |address: IpAddr| network.contains(&address) || network.contains(&address.to_canonical());
+    source.parse::<IpAddr>().map_or_else(|_| counted(), within)
 }
 
 /// Carries out `tongguan audit`.
@@ -237,7 +239,7 @@ fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
     let head = store.read(|snapshot| snapshot.audit_chain())?.head;
-    writeln!(std::io::stdout(), "the chain begins anew with {head}")?;
+    writeln!(terminal::out(), "the chain begins anew with {head}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -248,7 +250,7 @@ async fn show(args: &AuditArgs) -> Result<()> {
     }
     if args.head {
         let head = archive.read_now(|snapshot| snapshot.audit_chain())?.head;
-        return Ok(writeln!(std::io::stdout(), "{head}")?);
+        return Ok(writeln!(terminal::out(), "{head}")?);
     }
     let now_ms = SystemClock.now_ms();
     let wanted = Wanted {
@@ -257,13 +259,13 @@ async fn show(args: &AuditArgs) -> Result<()> {
         until_ms: args.until.map_or(i64::MAX, |moment| moment.unix_ms(now_ms)),
     };
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let printer = Printer { format: args.format, paint: Paint::suiting(&std::io::stdout()) };
+    let printer = Printer { format: args.format, paint: terminal::out().paint() };
     let left =
         if serving(&args.data_dir).is_none() { archive.journal_left(&args.data_dir)? } else { Vec::new() };
     let mut left: Vec<_> = left.into_iter().filter(|record| wanted.has(record)).collect();
     if args.follow && !left.is_empty() {
         let what = left.len();
-        writeln!(std::io::stderr(), "tongguan: {what} more wait in the journal for the next start")?;
+        terminal::tell(&format!("{what} more wait in the journal for the next start"));
         left.clear();
     }
     let mut last = if args.limit == 0 {
@@ -271,7 +273,7 @@ async fn show(args: &AuditArgs) -> Result<()> {
     } else {
         newest(&archive, args.limit, &mut left, &wanted, printer)?
     };
-    printer.print(left.into_iter().map(|record| (None, record)))?;
+    printer.print(left.into_iter().map(|record| Shown { seq: None, record, vouched: None }))?;
     if !args.follow {
         return Ok(());
     }
@@ -304,13 +306,14 @@ fn newest(
                     more = true;
                     return ControlFlow::Break(());
                 }
-                found.push((Some(seq), record));
+                found.push(Shown { seq: Some(seq), record, vouched: None });
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        vouch(snapshot, &mut found)
     })?;
     if more {
-        writeln!(std::io::stderr(), "tongguan: the newest {limit}; --limit shows more")?;
+        terminal::tell(&format!("the newest {limit}; --limit shows more"));
     }
     printer.print(found.into_iter().rev())?;
     Ok(last)
@@ -325,16 +328,45 @@ fn all_after(archive: &Archive, mut last: i64, wanted: &Wanted<'_>, printer: Pri
                 last = seq;
                 seen += 1;
                 if wanted.has(&record) {
-                    found.push((Some(seq), record));
+                    found.push(Shown { seq: Some(seq), record, vouched: None });
                 }
                 if seen < AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })
+            })?;
+            vouch(snapshot, &mut found)
         })?;
         printer.print(found.into_iter())?;
         if seen < AT_ONCE {
             // Without any record there is no number to go on from but the first.
             return Ok(last.max(0));
         }
+    }
+}
+
+/// A record to be shown.
+struct Shown {
+    /// Its number; it has none while it waits in the journal.
+    seq: Option<i64>,
+    record: AuditRecord,
+    /// Whether the chain vouches for it, once that was looked at.
+    vouched: Option<Vouched>,
+}
+
+/// Looks whether the chain vouches for records, in the state that they were read from.
+fn vouch(snapshot: &Snapshot<'_>, shown: &mut [Shown]) -> Result<(), StoreError> {
+    let chain = snapshot.audit_chain()?;
+    for Shown { seq, vouched, .. } in shown {
+        *vouched = seq.map(|seq| snapshot.vouched(&chain, seq)).transpose()?;
+    }
+    Ok(())
+}
+
+/// What the chain says of a record, as tools read it.
+fn word(vouched: Option<Vouched>) -> &'static str {
+    match vouched {
+        Some(Vouched::Chain) => "whole",
+        Some(Vouched::Before) => "before",
+        Some(Vouched::No) => "broken",
+        None => "waiting",
     }
 }
 
@@ -345,23 +377,24 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(self, records: impl Iterator<Item = (Option<i64>, AuditRecord)>) -> Result<()> {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        for (seq, record) in records {
+    fn print(self, records: impl Iterator<Item = Shown>) -> Result<()> {
+        let mut out = terminal::out().watched().buffered();
+        for shown in records {
             let line = match self.format {
-                Format::Text => self.text(&record),
-                Format::Json => as_json(seq, &record),
+                Format::Text => self.text(&shown),
+                Format::Json => as_json(&shown),
             };
             writeln!(out, "{line}")?;
         }
         Ok(out.flush()?)
     }
 
-    fn text(self, record: &AuditRecord) -> String {
+    fn text(self, shown: &Shown) -> String {
+        let record = &shown.record;
         let outcome = Outcome::of(record);
         let style = if outcome == Outcome::Granted { Style::Good } else { Style::Bad };
         let answer = match &record.code {
-            Some(code) => format!("{} {}", record.status, visible(code)),
+            Some(code) => format!("{} {}", record.status, harmless(code)),
             None => record.status.to_string(),
         };
         let who = match (&record.account, &record.principal, &record.access_key) {
@@ -371,24 +404,40 @@ impl Printer {
         };
         let operation = operation(record);
         let operation = if operation.is_empty() { "-" } else { &operation };
+        let more = [("made", &record.issued), ("by", &record.origin), ("as", &record.source_identity)];
+        let mut more: String = more
+            .into_iter()
+            .filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what} {}", harmless(text))))
+            .collect();
+        if let Some(Repeats { count, since_ms }) = record.repeats {
+            more += &format!("  {count} times since {}", iso8601(since_ms));
+        }
+        match shown.vouched {
+            Some(Vouched::Chain) | None => {}
+            Some(Vouched::Before) => more += "  (from before the chain: not checked)",
+            Some(Vouched::No) => {
+                more += &self.paint.paint(Style::Bad, "  (NOT OF THE CHAIN: run `tongguan check`)")
+            }
+        }
         format!(
-            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}",
+            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}{more}",
             iso8601(record.time_ms),
             self.paint.paint(style, outcome.as_str()),
-            visible(&who),
-            visible(&record.source),
-            visible(operation),
-            visible(record.resource.as_deref().unwrap_or("-")),
-            visible(&record.request_id),
+            harmless(&who),
+            harmless(&record.source),
+            harmless(operation),
+            harmless(record.resource.as_deref().unwrap_or("-")),
+            harmless(&record.request_id),
         )
     }
 }
 
-fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
-    let time = jiff::Timestamp::from_millisecond(record.time_ms).map(|time| format!("{time:.3}"));
+fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
+    let time = |ms| jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).ok();
     let object = json!({
         "seq": seq,
-        "time": time.ok(),
+        "chain": word(*vouched),
+        "time": time(record.time_ms),
         "requestId": record.request_id,
         "outcome": Outcome::of(record).as_str(),
         "account": record.account,
@@ -400,28 +449,14 @@ fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
         "resource": record.resource,
         "status": record.status,
         "code": record.code,
+        "issued": record.issued,
+        "origin": record.origin,
+        "sourceIdentity": record.source_identity,
+        "changed": record.changed,
+        "repeats": record.repeats.map(|repeats| repeats.count),
+        "since": record.repeats.and_then(|repeats| time(repeats.since_ms)),
     });
-    // What JSON lets through and a terminal obeys.
-    let mut line = String::new();
-    for c in object.to_string().chars() {
-        if hidden(c) { line.push_str(&format!("\\u{:04x}", u32::from(c))) } else { line.push(c) }
-    }
-    line
-}
-
-/// Whether a terminal would not show a character but obey it.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// A text of a caller's, for a line of a terminal: whatever it would obey comes escaped.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if hidden(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-    }
-    shown
+    harmless_json(&object.to_string())
 }
 
 #[cfg(test)]
@@ -464,12 +499,33 @@ mod tests {
 
     #[test]
     fn what_a_caller_sends_does_not_reach_the_terminal() {
-        assert_eq!(visible("a\u{1b}[2J\n\u{9b}\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}b");
-        let record =
-            AuditRecord { action: Some("\u{1b}]0;x\u{9b}2J\u{7f}".into()), ..AuditRecord::default() };
-        let line = as_json(None, &record);
-        assert!(!line.chars().any(hidden), "{line}");
+        let hostile = "\u{1b}]0;x\u{9b}2J\u{7f}\u{61c}\u{ad}\u{2060}\u{e0041}  b\nc";
+        let of = |text: &'static str| AuditRecord {
+            account: Some(text.into()),
+            principal: Some(text.into()),
+            access_key: Some(text.into()),
+            source: text.into(),
+            request_id: text.into(),
+            product: Some(text.into()),
+            action: Some(text.into()),
+            resource: Some(text.into()),
+            code: Some(text.into()),
+            issued: Some(text.into()),
+            origin: Some(text.into()),
+            source_identity: Some(text.into()),
+            ..AuditRecord::default()
+        };
+        let shown = |record: AuditRecord| Shown { seq: None, record, vouched: None };
+        let shown_hostile = shown(of(hostile));
+        let (line, record) = (as_json(&shown_hostile), &shown_hostile.record);
+        assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["action"].as_str(), record.action.as_deref());
+        // Columns are two blanks apart: no caller makes one more.
+        let printer = Printer { format: Format::Text, paint: Paint::Plain };
+        let line = printer.text(&shown_hostile);
+        let columns = |line: &str| line.split("  ").filter(|column| !column.trim().is_empty()).count();
+        assert_eq!(columns(&line), columns(&printer.text(&shown(of("plain")))), "{line}");
+        assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
     }
 }

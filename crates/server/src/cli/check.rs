@@ -1,16 +1,17 @@
 //! `tongguan check`: whether a database, or a backup, is sound.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
+use tongguan_service::audit;
 use tongguan_service::check::{self, Verdict};
-use tongguan_store::{AUDIT_RULE, Archive, AuditLink};
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink, HeadFate};
 
-use super::paint::{Paint, Style, harmless};
+use super::paint::Style;
+use super::terminal::{self, Screen, harmless};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
@@ -41,10 +42,13 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     };
     let vault = secrets::look(&args.data_dir, &args.keys, args.file.is_some(), &archive)?;
     let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;
+    // Of an older schema, or of a damaged database, nothing is known of heads.
+    let heads = audit::heads(&archive, vault.as_ref(), &args.audit_head).unwrap_or_default();
+    let notes: Vec<_> = heads.iter().filter_map(|(head, fate)| note(head, *fate)).collect();
     let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
     // Of an older schema, or of a damaged database, there is none.
     let head = archive.read(|snapshot| snapshot.audit_chain()).ok().map(|chain| chain.head.to_string());
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     if args.json {
         let rules: Vec<_> = verdicts
             .iter()
@@ -53,21 +57,31 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
                 json!({"rule": verdict.rule, "findings": findings})
             })
             .collect();
-        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head});
-        writeln!(out, "{report:#}")?;
+        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head, "notes": notes});
+        out.json(&report)?;
     } else {
         tell(&mut out, &archive, &verdicts, head.as_deref())?;
+        notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
 }
 
-fn tell(
-    out: &mut impl std::io::Write,
-    archive: &Archive,
-    verdicts: &[Verdict],
-    head: Option<&str>,
-) -> Result<()> {
-    let paint = Paint::suiting(&std::io::stdout());
+/// What is to be said of a head that is not there and was not replaced either.
+fn note(head: &AuditLink, fate: HeadFate) -> Option<String> {
+    let seq = head.seq;
+    match fate {
+        HeadFate::There | HeadFate::Replaced | HeadFate::BeforeChain | HeadFate::Missing => None,
+        HeadFate::Removed { compared: true } => {
+            Some(format!("record {seq} was removed by retention; it was the one that was kept elsewhere"))
+        }
+        HeadFate::Removed { compared: false } => Some(format!(
+            "record {seq} was removed by retention too long ago to compare its hash: keep a newer head"
+        )),
+    }
+}
+
+fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], head: Option<&str>) -> Result<()> {
+    let paint = out.paint();
     writeln!(out, "schema {}", archive.schema())?;
     if !archive.current() {
         writeln!(out, "an older schema: only its structure is checked; a start of the service brings it up")?;

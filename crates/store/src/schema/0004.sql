@@ -2,9 +2,58 @@
 
 -- == Audit record ==
 
+-- The access key that the call made; of a session's call, who made the session, and the source identity that it carries.
+ALTER TABLE audit ADD COLUMN issued TEXT;
+ALTER TABLE audit ADD COLUMN origin TEXT;
+ALTER TABLE audit ADD COLUMN source_identity TEXT;
+-- Whether the call changed something.
+ALTER TABLE audit ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+-- Of a record that stands for several calls: how many, and when the first was answered; time_ms is that of the last.
+ALTER TABLE audit ADD COLUMN repeats INTEGER;
+ALTER TABLE audit ADD COLUMN since_ms INTEGER;
+-- Whose share of the record it takes: four times the owner, and the class. It follows from the other columns.
+ALTER TABLE audit ADD COLUMN stream INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX audit_stream ON audit (stream);
+-- Records from before the chain have hashes too, of another kind; the last of them. Null: there are none.
+ALTER TABLE audit_chain ADD COLUMN old_seq INTEGER;
+ALTER TABLE audit_chain ADD COLUMN old_hash BLOB;
+-- Up to this record nothing but its name says whether an operation changed something.
+ALTER TABLE audit_chain ADD COLUMN named_seq INTEGER NOT NULL DEFAULT 0;
+-- Records that retention removed: from `first` to `last`, with the hash of the record before them and that of the last,
+-- under a seal.
+CREATE TABLE audit_gap (
+    last   INTEGER PRIMARY KEY,
+    first  INTEGER NOT NULL,
+    before BLOB NOT NULL,
+    hash   BLOB NOT NULL,
+    seal   BLOB NOT NULL
+);
+-- What is left of removed records: number and the begin of the hash of each, those of one batch together, under a seal.
+CREATE TABLE audit_trimmed (
+    id    INTEGER PRIMARY KEY,
+    class INTEGER NOT NULL,
+    links BLOB NOT NULL,
+    seal  BLOB NOT NULL
+);
+
 -- == Sessions ==
 
 -- == Rows that confer rights ==
 
+-- == ClientTokens ==
+
+-- Whose a token is, so that one user cannot use up what the account may remember.
+ALTER TABLE client_token ADD COLUMN principal TEXT NOT NULL DEFAULT '';
+INSERT INTO tally (kind, account, region, value)
+    SELECT 'client_token_by', account, '', count(*) FROM client_token GROUP BY account;
+
 -- == Resource groups, tags, routes ==
 
+-- The tags of one kind of resource, in the order in which lists show them.
+CREATE INDEX tag_kind ON tag (account, region, kind, resource, key);
+
+-- == Certificates ==
+
+-- What the keyUsage of the issued certificate lets its key do: 1 sign, 2 encrypt. Null until it is uploaded, and for
+-- certificates that were uploaded before this was kept.
+ALTER TABLE certificate ADD COLUMN key_purposes INTEGER;
