@@ -16,7 +16,8 @@ use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
 use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
 
-use crate::connections::Connections;
+use crate::connections::{Connections, Held};
+use crate::pulse::Pulse;
 
 /// Upper bounds of the buckets of a request's time, nanoseconds.
 const BOUNDS_NS: [u64; 15] = [
@@ -147,7 +148,13 @@ struct Scrape {
     requests: Vec<Series>,
     connections: u64,
     evicted: u64,
+    held: Held,
+    workers_silent: Duration,
     throttled: u64,
+    unproven: u64,
+    cut_short: u64,
+    long_work: u64,
+    long_work_refused: u64,
     nonces: u64,
     store: WriterStats,
     overview: Option<Overview>,
@@ -163,6 +170,7 @@ pub fn render(
     metrics: &Metrics,
     service: &Service,
     connections: &Connections,
+    pulse: &Pulse,
     overview: Option<Overview>,
 ) -> Result<String, Error> {
     let series = metrics.series().map(|(operation, counts)| {
@@ -175,7 +183,13 @@ pub fn render(
         requests: series.filter(|series| !series.codes.is_empty()).collect(),
         connections: connections.open() as u64,
         evicted: connections.evicted(),
+        held: connections.held(),
+        workers_silent: pulse.silent_for(),
         throttled: service.throttle().refused(),
+        unproven: service.failures().counted(),
+        cut_short: service.failures().cut_short(),
+        long_work: service.work().waiting() as u64,
+        long_work_refused: service.work().refused(),
         nonces: service.nonces().count() as u64,
         store: service.context().store.stats(),
         overview,
@@ -199,10 +213,44 @@ impl Collector for Scrape {
             "Connections ended to make room: they waited for their client, and all places were taken.",
             self.evicted,
         )?;
+        to.gauges(
+            "tongguan_long_bytes",
+            "Memory of long heads and bodies that arrive and of long answers that clients have not taken.",
+            "of",
+            &[
+                ("heads", self.held.heads as u64),
+                ("bodies", self.held.bodies as u64),
+                ("answers", self.held.answers as u64),
+            ],
+        )?;
+        to.gauge("tongguan_handshakes", "TLS handshakes going on.", self.held.handshakes as u64)?;
+        let mut silent = to.0.encode_descriptor(
+            "tongguan_workers_silent_seconds",
+            "How long none of the workers that serve the API has been free.",
+            None,
+            MetricType::Gauge,
+        )?;
+        silent.encode_gauge(&self.workers_silent.as_secs_f64())?;
         to.counter(
             "tongguan_throttled",
-            "Requests refused because of their account's rate.",
+            "Requests refused because of the rate of their account or of their principal in it.",
             self.throttled,
+        )?;
+        to.counter(
+            "tongguan_unproven",
+            "Requests refused before it was known who sent them: not signed, or wrongly.",
+            self.unproven,
+        )?;
+        to.counter(
+            "tongguan_unproven_cut_short",
+            "Those of them whose source had sent too many, and was told no more than that.",
+            self.cut_short,
+        )?;
+        to.gauge("tongguan_long_work", "Pieces of long work that wait.", self.long_work)?;
+        to.counter(
+            "tongguan_long_work_refused",
+            "Calls refused because there was no place for their long work.",
+            self.long_work_refused,
         )?;
         to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)?;
         to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
@@ -417,7 +465,16 @@ mod tests {
     fn answer(operation: Option<&'static Operation>, refusal: Option<&'static Code>) -> Response {
         let code = refusal.map(|code| code.code.to_owned());
         let (status, body) = (200, Vec::new());
-        Response { status, content_type: "", body, request_id: String::new(), code, refusal, operation }
+        Response {
+            status,
+            content_type: "",
+            body,
+            request_id: String::new(),
+            code,
+            refusal,
+            operation,
+            warnings: Vec::new(),
+        }
     }
 
     #[test]

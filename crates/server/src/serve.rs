@@ -1,16 +1,27 @@
 //! `tongguan serve`: puts the parts together and runs them until it is told to stop.
+//!
+//! # Threads
+//!
+//! Requests, the engine and the housekeeping run on the *workers*, a runtime of as many threads as there are
+//! processors. What an operator needs whatever they do runs on the *front*, the first thread of the process with
+//! a runtime of its own: signals, the time that the stop may take, the admin listener and the control socket.
+//! A request that never lets go of its worker holds up neither.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tongguan_dataplane::Detached;
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
@@ -22,14 +33,37 @@ use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master};
-use tongguan_store::{Moment, NonceLog, Options, Store, StoreError, Verdict};
+use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use crate::cli::terminal;
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::{admin, control, exit, http, permissions, secrets};
+
+/// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
+/// the 512 tasks that the systemd unit allows.
+const BLOCKING_THREADS: usize = 256;
+/// Threads of the front for what blocks: questions to the store, orders of the operator.
+const FRONT_BLOCKING_THREADS: usize = 8;
+/// After [`http::STOP_TIME`], for the workers to see that it is over.
+const STOP_MARGIN: Duration = Duration::from_millis(250);
+/// When requests have ended, for what else runs to come to its end.
+const END_TIME: Duration = Duration::from_secs(5);
+
+/// How a stop went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// What was accepted is answered, or had its time.
+    Orderly,
+    /// It was told not to wait.
+    Impatient,
+    /// The workers did not even see that their time was over.
+    Stuck,
+}
 
 /// A service that runs.
 #[derive(Debug)]
@@ -38,12 +72,13 @@ pub struct Running {
     pub endpoint: String,
     /// Where the admin listener is, as a URL.
     pub admin: Option<String>,
-    /// What a person at first start is shown: the new key.
-    pub welcome: Option<Secret>,
+    /// What is told at the first start: the new key.
+    pub welcome: Option<Welcome>,
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
     control: JoinHandle<()>,
+    heart: JoinHandle<()>,
     admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
@@ -55,37 +90,90 @@ impl Running {
         self.stop_unless(std::future::pending()).await.map(|_| ())
     }
 
-    /// [`Running::stop`], but what was accepted is left unanswered if `impatient` comes to its end first.
-    /// Answers whether it did not.
-    async fn stop_unless(mut self, impatient: impl Future<Output = ()>) -> anyhow::Result<bool> {
+    /// [`Running::stop`], but what was accepted is left unanswered if `impatient` comes to its end first, or if the
+    /// workers do not turn.
+    async fn stop_unless(mut self, impatient: impl Future<Output = ()>) -> anyhow::Result<Ending> {
         // Nobody listening any more is as good as told.
         let _ = self.stop.send(Stop::Orderly);
-        let (ended, orderly) = tokio::select! {
-            ended = &mut self.listener => (ended, true),
-            () = impatient => {
-                let _ = self.stop.send(Stop::Now);
-                ((&mut self.listener).await, false)
+        let mut ended = None;
+        let mut ending = tokio::select! {
+            result = &mut self.listener => {
+                ended = Some(result);
+                Ending::Orderly
             }
+            () = impatient => Ending::Impatient,
+            () = sleep(http::STOP_TIME + STOP_MARGIN) => Ending::Stuck,
         };
-        ended.context("the listener ended with a panic")?;
+        if ended.is_none() {
+            let _ = self.stop.send(Stop::Now);
+            ended = timeout(STOP_MARGIN, &mut self.listener).await.ok();
+        }
+        match ended {
+            Some(result) => result.context("the listener ended with a panic")?,
+            None if ending == Ending::Orderly => ending = Ending::Stuck,
+            None => {}
+        }
         if let Some(listener) = &self.admin_listener {
             listener.abort();
         }
         self.control.abort();
+        self.heart.abort();
         self.engine.abort();
         self.housekeeper.abort();
-        self.service.close();
-        Ok(orderly)
+        let service = self.service;
+        let closed = tokio::task::spawn_blocking(move || service.close());
+        if timeout(END_TIME, closed).await.is_err() {
+            warn!("the nonce log was not closed in time");
+        }
+        Ok(ending)
     }
 }
 
 /// Runs `tongguan serve` until SIGINT or SIGTERM.
-pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let workers = workers(&threads)?;
+    let front =
+        Builder::new_current_thread().enable_all().max_blocking_threads(FRONT_BLOCKING_THREADS).build()?;
+    let outcome = front.block_on(serve(args, workers.handle()));
+    // Whatever has not ended by then is left behind: the store loses nothing by that.
+    let time = match outcome {
+        Ok(Ending::Orderly) | Err(_) => END_TIME,
+        Ok(Ending::Impatient | Ending::Stuck) => STOP_MARGIN,
+    };
+    front.shutdown_timeout(time);
+    workers.shutdown_timeout(time);
+    let ending = outcome?;
+    let left = threads.load(Ordering::SeqCst);
+    if left > 0 || ending == Ending::Stuck {
+        tracing::error!(threads = left, "work that did not end was left behind: requests may be unanswered");
+        return Ok(ExitCode::from(exit::STUCK));
+    }
+    Ok(if ending == Ending::Orderly { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The runtime that serves the API. `threads` counts its threads.
+fn workers(threads: &Arc<AtomicUsize>) -> std::io::Result<Runtime> {
+    let (started, ended) = (Arc::clone(threads), Arc::clone(threads));
+    Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .on_thread_start(move || {
+            started.fetch_add(1, Ordering::SeqCst);
+        })
+        .on_thread_stop(move || {
+            ended.fetch_sub(1, Ordering::SeqCst);
+        })
+        .build()
+}
+
+/// [`run`] on the front.
+async fn serve(args: ServeArgs, workers: &Handle) -> anyhow::Result<Ending> {
     let config = Config::load(args).context(exit::Configuration)?;
     start_log(config.log_json)?;
     keep_memory_to_ourselves();
     let mut signals = Signals::new()?;
-    let running = start(config).await?;
+    let running = start_on(config, workers).await?;
     say_where(&running);
     info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
@@ -95,16 +183,16 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         http::STOP_TIME.as_secs()
     );
     tell_systemd(NotifyState::Stopping);
-    let orderly = running.stop_unless(signals.next()).await?;
-    Ok(if orderly { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    running.stop_unless(signals.next()).await
 }
 
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
-/// read the line it was waiting for may have gone.
+/// read the line it was waiting for may have gone. The secret of a new key is for the eyes of a person at a terminal:
+/// all other output is kept by somebody.
 fn say_where(running: &Running) {
     let mut text = Zeroizing::new(String::new());
     if let Some(welcome) = &running.welcome {
-        text.push_str(welcome.expose());
+        welcome.tell(&mut text, terminal::is_watched_by_a_person());
         text.push('\n');
     }
     text.push_str(&format!("listening on {}\n", running.endpoint));
@@ -117,13 +205,32 @@ fn say_where(running: &Running) {
     }
 }
 
-/// Starts the service.
+/// Starts the service, all of it on this runtime.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose()?;
-    let parts = tokio::task::block_in_place(|| assemble(&config))?;
-    let listener =
-        http::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    start_on(config, &Handle::current()).await
+}
+
+/// Starts the service: on `workers` what serves requests, on this runtime what serves its operator.
+async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
+    let config = Arc::new(config);
+    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose();
+    let tls = tls.context(exit::Configuration)?;
+    let assembling = Arc::clone(&config);
+    let parts = tokio::task::spawn_blocking(move || assemble(&assembling)).await;
+    let parts = parts.context("the start ended with a panic")??;
+    let listen = config.listen.clone();
+    let listener = workers.spawn(async move { http::bind(&listen).await }).await;
+    let listener = listener
+        .context("the start ended with a panic")?
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    if tls.is_none() && !address.ip().to_canonical().is_loopback() {
+        warn!(
+            %address,
+            "HTTP without TLS on an address that others reach: whoever is on the way reads every request and answer, \
+             secrets of new keys among them; set --tls-cert and --tls-key, or put a proxy with TLS before it"
+        );
+    }
     let admin_listener = admin::bind(&config.admin_listen).await?;
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -133,14 +240,17 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         connections: Arc::new(Connections::new()),
         metrics: Arc::new(Metrics::new()),
         tls,
+        pulse: Arc::new(Pulse::new()),
     });
     let (stop, stopped) = watch::channel(Stop::No);
-    let engine = tokio::spawn(keep_running(Arc::clone(&service)));
-    let housekeeper = tokio::spawn(keep_house(Arc::clone(&service)));
+    let pulse = Arc::clone(&server.pulse);
+    let heart = workers.spawn(async move { pulse.beat().await });
+    let engine = workers.spawn(keep_running(Arc::clone(&service)));
+    let housekeeper = workers.spawn(keep_house(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
-    let listener = tokio::spawn(http::listen(listener, server, stopped));
+    let listener = workers.spawn(http::listen(listener, server, stopped));
     let welcome = parts.welcome;
     Ok(Running {
         endpoint: format!("{scheme}://{address}"),
@@ -150,6 +260,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         stop,
         listener,
         control,
+        heart,
         admin_listener,
         engine,
         housekeeper,
@@ -158,16 +269,44 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
-    welcome: Option<Secret>,
+    welcome: Option<Welcome>,
+}
+
+/// The root key that the first start has made, and the file that keeps it.
+#[derive(Debug)]
+pub struct Welcome {
+    key: RootKey,
+    path: PathBuf,
+}
+
+impl Welcome {
+    fn tell(&self, text: &mut String, person: bool) {
+        let Self { key, path } = self;
+        let shown = path.display();
+        let how = if person {
+            "Its secret is shown this once, and kept"
+        } else {
+            "Its secret is not shown: it is kept"
+        };
+        text.push_str(&format!("A new account was made. {how} in {shown} (readable by you alone).\n\n"));
+        text.push_str(&format!("  account            {}\n  AccessKey ID       {}\n", key.account, key.id));
+        if person {
+            text.extend(["  AccessKey secret   ", key.secret.expose(), "\n"]);
+        }
+        text.push_str(&format!("\nFor a shell:  set -a; . {shown}; set +a\n"));
+    }
 }
 
 /// Opens what is durable and builds the service on it.
 fn assemble(config: &Config) -> anyhow::Result<Parts> {
+    let default_region = config.region().context(exit::Configuration)?;
+    let address_pool = config.address_pool().context(exit::Configuration)?;
+    let apply_delay = config.apply_delay().context(exit::Configuration)?;
     permissions::tighten(&config.data_dir)?;
     for file in [secrets::MASTER_KEY_FILE, secrets::NEXT_KEY_FILE, secrets::ROOT_KEY_FILE] {
         let path = config.data_dir.join(file);
         if path.exists() {
-            permissions::secret_file(&path)?;
+            permissions::open_secret(&path)?;
         }
     }
     let options = options(&config.quotas);
@@ -183,15 +322,15 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
     let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
-    let nonces = NonceLog::open(&config.data_dir.join("nonces"), moment, nonces)?;
+    let nonces = NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?;
     let defaults = Settings::default();
     let settings = Settings {
         quotas: config.quotas.clone(),
-        default_region: config.region()?,
+        default_region,
         endpoint: config.endpoint.clone(),
-        address_pool: config.address_pool()?.unwrap_or(defaults.address_pool),
+        address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
-    let dataplane = Arc::new(Detached::new(config.apply_delay()?));
+    let dataplane = Arc::new(Detached::new(apply_delay));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
     Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
 }
@@ -216,14 +355,11 @@ fn keys(
     store: &Store,
     vault: &Vault,
     now_ms: i64,
-) -> anyhow::Result<(Keyring, Option<Secret>)> {
+) -> anyhow::Result<(Keyring, Option<Welcome>)> {
     let mut keyring = Keyring::default();
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
-        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => {
-            AccountId::new(id.as_str())
-        }
-        Some(id) => bail!("account id `{id}` is not decimal"),
+        Some(id) => AccountId::new(id.as_str()),
         None => known.unwrap_or_else(keyring::new_account_id),
     };
     ensure_account(store, &account, now_ms)?;
@@ -236,14 +372,18 @@ fn keys(
             let key = keyring::new_root_key(account);
             let path = secrets::write_root_key(&config.data_dir, &key)?;
             keyring::store_root_key(store, vault, &key, now_ms)?;
-            welcome = Some(greeting(&key, &path));
+            welcome = Some(Welcome { key, path });
         }
         (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => bail!("access_key_id and access_key_secret go together"),
+        (Some(_), None) | (None, Some(_)) => bail!(
+            anyhow!("access_key_id and access_key_secret go together (TONGGUAN_ACCESS_KEY_ID and _SECRET)")
+                .context(exit::Configuration)
+        ),
     }
     for entry in &config.principals {
+        let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id));
+        let key = key.context(exit::Configuration)?;
         ensure_account(store, &AccountId::new(entry.account_id.as_str()), now_ms)?;
-        let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
         keyring.insert(key);
     }
     Ok((keyring, welcome.filter(|_| !config.quiet)))
@@ -258,17 +398,6 @@ fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Re
     Ok(())
 }
 
-fn greeting(key: &RootKey, path: &std::path::Path) -> Secret {
-    Secret::from(format!(
-        "A new account was made. Its secret is shown this once, and kept in {} (readable by you alone).\n\n  \
-         account            {}\n  AccessKey ID       {}\n  AccessKey secret   {}\n",
-        path.display(),
-        key.account,
-        key.id,
-        key.secret.expose()
-    ))
-}
-
 /// A key of the configuration file.
 fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
     let read = |path: &PathBuf| {
@@ -278,8 +407,7 @@ fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
         match (&entry.access_key_secret, &entry.access_key_secret_file, &entry.rsa_public_key_file) {
             (Some(secret), None, None) => Credential::Secret(secret.0.clone()),
             (None, Some(path), None) => {
-                permissions::secret_file(path)?;
-                Credential::Secret(Secret::from(Zeroizing::new(read(path)?).trim()))
+                Credential::Secret(Secret::from(permissions::read_secret(path)?.trim()))
             }
             (None, None, Some(path)) => Credential::RsaPublicKey(RsaPublicKey::from_pem(&read(path)?)?),
             _ => bail!("give one of access_key_secret, access_key_secret_file and rsa_public_key_file"),
@@ -330,7 +458,7 @@ async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     let context = service.context().clone();
     loop {
-        service.throttle().forget_rested();
+        service.forget_rested();
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
         }
@@ -386,7 +514,7 @@ fn start_log(json: bool) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if json { builder.json().try_init() } else { builder.try_init() };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    started.map_err(|error| anyhow!("cannot start the log: {error}"))?;
     // Panics go to the log like everything else: in JSON mode every line is an object.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

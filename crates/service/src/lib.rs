@@ -24,8 +24,10 @@ pub mod master;
 pub mod operation;
 pub mod operations;
 mod service;
+mod share;
 pub mod throttle;
 pub mod token;
 pub mod vault;
+pub mod work;
 
 pub use service::{Response, Service};

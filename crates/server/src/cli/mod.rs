@@ -6,6 +6,7 @@ pub mod backup;
 pub mod call;
 pub mod check;
 mod client;
+pub mod completions;
 pub mod demo;
 pub mod limits;
 pub mod master_key;
@@ -14,11 +15,4 @@ mod paint;
 pub mod policy;
 mod profile;
 pub mod status;
-
-use std::io::Write as _;
-
-/// Prints an error with its causes on standard error.
-pub fn complain(error: &anyhow::Error) {
-    // Nothing is left to do if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "tongguan: {error:#}");
-}
+pub(crate) mod terminal;
