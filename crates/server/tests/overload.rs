@@ -490,7 +490,7 @@ async fn what_was_sent_before_the_stop_is_answered() {
     server.signal("STOP");
     for (number, stream) in old.iter_mut().enumerate() {
         let user = format!("user-{number}");
-        stream.write_all(&server.sign(RAM, "CreateUser", &[("UserName", &user)])).await.unwrap();
+        stream.write_all(&server.sign(RAM, "CreateUser", &[("UserName", user.as_str())])).await.unwrap();
     }
     let mut new = crowd(&server, 100, b"").await;
     for stream in &mut new {
