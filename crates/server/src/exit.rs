@@ -74,13 +74,15 @@ fn of_store(error: &StoreError) -> Option<u8> {
         StoreError::NewerSchema { .. } => Some(NEWER),
         StoreError::Lost { .. }
         | StoreError::Missing(_)
+        | StoreError::Mark { .. }
+        | StoreError::Forged { .. }
         | StoreError::Unsound(_)
         | StoreError::Damaged(_)
         | StoreError::Unusable(Trouble::Damaged(_)) => Some(DATA),
         StoreError::File { source, .. } => Some(of_file(source)),
         StoreError::Unusable(Trouble::Passing(_)) => Some(IO),
         StoreError::Sqlite(_) => Some(if error.read_only() { PERMISSION } else { IO }),
-        StoreError::Panicked | StoreError::Closed => None,
+        StoreError::Panicked | StoreError::Closed | StoreError::RightsClosed => None,
     }
 }
 

@@ -212,6 +212,11 @@ impl Collector for Scrape {
             "Audit records of reads and refusals written.",
             self.store.audit_records,
         )?;
+        to.counter(
+            "tongguan_store_forged",
+            "Times that a row that confers rights did not fit its seal.",
+            self.store.forged,
+        )?;
         to.histogram(
             "tongguan_store_commit_seconds",
             "Groups of changes, from the first statement to the end of the sync.",

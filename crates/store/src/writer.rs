@@ -19,6 +19,7 @@ use crate::health::{Condition, Trouble};
 use crate::journal::{self, Journal};
 use crate::mark::Mark;
 use crate::reader::Readers;
+use crate::rights::{Keeper, Rights};
 use crate::{AuditRecord, BUSY_TIME, Options, StoreError, Tx};
 
 /// What a change leaves behind.
@@ -46,6 +47,8 @@ pub struct WriterStats {
     pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
     /// Sum of those times, microseconds.
     pub commit_us: u64,
+    /// How often a row that confers rights did not fit its seal.
+    pub forged: u64,
 }
 
 /// Upper bounds of the classes of commit times, microseconds.
@@ -120,6 +123,7 @@ pub(crate) struct Writer {
     /// Number of the last record that is in the journal.
     journalled: AtomicU64,
     sealing: Arc<Sealing>,
+    rights: Arc<Rights>,
 }
 
 /// The key that the chain of audit records is sealed with, once it is known; none if the chain was not
@@ -138,7 +142,8 @@ pub(crate) struct Parts {
     pub(crate) checkpointer: Connection,
     pub(crate) readers: Arc<Readers>,
     pub(crate) journal: Journal,
-    pub(crate) mark: Mark,
+    pub(crate) mark: Arc<Mark>,
+    pub(crate) rights: Arc<Rights>,
     /// Groups committed so far.
     pub(crate) groups: u64,
     pub(crate) condition: Arc<Condition>,
@@ -156,8 +161,17 @@ struct Counters {
 
 impl Writer {
     pub(crate) fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { mut connection, checkpointer, readers, journal, mark, groups, condition, options } =
-            parts;
+        let Parts {
+            mut connection,
+            checkpointer,
+            readers,
+            journal,
+            mark,
+            rights,
+            groups,
+            condition,
+            options,
+        } = parts;
         let (sender, receiver) = sync_channel(QUEUE);
         let backlog = Arc::new(Mutex::new(Backlog { journal, waiting: VecDeque::new() }));
         let counters = Arc::new(Counters::default());
@@ -186,6 +200,8 @@ impl Writer {
             sealing: Arc::clone(&sealing),
             ends: None,
             forged: false,
+            rights: Arc::clone(&rights),
+            keeper: Keeper::default(),
         };
         let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
@@ -201,6 +217,7 @@ impl Writer {
             condition,
             journalled,
             sealing,
+            rights,
         })
     }
 
@@ -275,6 +292,7 @@ impl Writer {
             log_pages: self.log_pages.load(Ordering::Relaxed),
             commits: std::array::from_fn(|class| self.counters.commits[class].load(Ordering::Relaxed)),
             commit_us: self.counters.commit_us.load(Ordering::Relaxed),
+            forged: self.rights.found(),
         }
     }
 }
@@ -320,7 +338,7 @@ struct Loop {
     options: Options,
     full_sync: bool,
     since_trim: u64,
-    mark: Mark,
+    mark: Arc<Mark>,
     groups: u64,
     condition: Arc<Condition>,
     /// Pages in the log at which the writer itself checkpoints next.
@@ -330,6 +348,8 @@ struct Loop {
     ends: Option<(AuditLink, AuditLink)>,
     /// Somebody else has changed them: nothing is sealed any more.
     forged: bool,
+    rights: Arc<Rights>,
+    keeper: Keeper,
 }
 
 impl Loop {
@@ -457,17 +477,22 @@ impl Loop {
         self.condition.usable()?;
         let full = !jobs.is_empty();
         self.set_sync(full)?;
+        self.keeper.attend(&self.connection, &self.rights)?;
         let begun = Instant::now();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         fail_point!("store::begun");
-        let looked = self.look_at_ends();
-        let mut ends = self.ends;
+        let looked =
+            self.look_at_ends().and_then(|()| self.keeper.look(&self.connection, &self.rights));
+        let (mut ends, mut root) = (self.ends, None);
         let result = looked.and_then(|()| self.work(jobs, audits)).and_then(|kept| {
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
             if kept || !audits.records.is_empty() {
                 Tx::new(&self.connection).count_group(groups, audits.last)?;
                 ends = self.ends_now()?;
+            }
+            if kept {
+                root = self.keeper.seal(&self.connection, &self.rights, groups)?;
             }
             fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -487,9 +512,10 @@ impl Loop {
         self.counters.audit_records.fetch_add(audits.records.len() as u64, Ordering::Relaxed);
         if groups > self.groups {
             self.groups = groups;
+            self.keeper.left(root);
             self.counters.timed(begun.elapsed());
             // The changes are durable; a mark that is behind says less and no wrong.
-            if let Err(error) = self.mark.set(groups) {
+            if let Err(error) = self.mark.set(groups, self.keeper.mark_key(&self.rights)) {
                 warn!(%error, "the mark beside the database was not written");
             }
             fail_point!("store::marked");
@@ -499,7 +525,7 @@ impl Loop {
 
     /// Runs the changes and writes the records; answers whether any change is kept.
     fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<bool, StoreError> {
-        let tx = Tx::new(&self.connection);
+        let tx = Tx::vouching(&self.connection, &self.rights);
         let mut kept = false;
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;

@@ -106,13 +106,15 @@ impl Rig {
             };
             tokio::task::block_in_place(|| make(&store)).unwrap();
         }
+        let vault = Vault::new(&[9; 32]).unwrap();
+        tokio::task::block_in_place(|| rights::open(&store, &vault, now_ms)).unwrap();
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
         let nonces = NonceLog::open(&directory.path().join("nonces"), moment, 100_000).unwrap();
         let context = Context::new(Shared {
             store,
             dataplane: driver.unwrap_or_else(|| Arc::clone(&dataplane) as Arc<dyn DataPlane>),
-            vault: Vault::new(&[9; 32]).unwrap(),
+            vault,
             settings: Settings { quotas, ..Settings::default() },
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });

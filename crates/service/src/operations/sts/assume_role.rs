@@ -8,7 +8,7 @@ use serde::Serialize;
 use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Decision, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest};
 use tongguan_model::principal::Identity;
-use tongguan_store::Snapshot;
+use tongguan_store::{Bearer, Snapshot};
 
 use crate::access::{Denial, DeniedBy};
 use crate::args::Args;
@@ -165,6 +165,7 @@ fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) ->
         None if own => return Err((&c::ROLE_NOT_FOUND_STS).into()),
         None => return Err(untrusting(false)),
     };
+    snapshot.vouch(Bearer::Role(role.seq))?;
     let trust = TrustPolicy::parse(&role.trust)
         .map_err(|error| Failure::Internal(format!("trust policy of role `{}`: {error}", role.id)))?;
     let keys: Vec<(&str, &str)> =

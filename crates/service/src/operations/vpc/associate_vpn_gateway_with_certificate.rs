@@ -5,6 +5,7 @@
 
 use tongguan_model::gateway::{Bind, Role};
 use tongguan_model::id::CertificateId;
+use tongguan_store::Bearer;
 
 use crate::args::Args;
 use crate::call::Call;
@@ -73,6 +74,7 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
         let Some(certificate) = tx.certificate(&account, certificate_id.as_str())? else {
             return Err((&c::CERTIFICATE_NOT_FOUND).into());
         };
+        tx.vouch(Bearer::Certificate(certificate.id.as_str()))?;
         let bindings = tx.bindings_of(&gateway.id)?;
         let bind = gateway
             .bind(&bindings, role, &certificate.id, certificate.facts(), now_ms)
