@@ -21,6 +21,7 @@ use tongguan_service::Service;
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
+use tongguan_service::rights;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
@@ -96,6 +97,8 @@ impl Rig {
         quotas: Quotas,
     ) -> Self {
         let store = open_store(directory.path());
+        let vault = Vault::new(&[9; 32]).unwrap();
+        tokio::task::block_in_place(|| rights::open(&store, &vault, now_ms)).unwrap();
         for account in [ACCOUNT, "9999567890123456"] {
             let account = AccountId::new(account);
             let make = |store: &Store| {
@@ -106,8 +109,6 @@ impl Rig {
             };
             tokio::task::block_in_place(|| make(&store)).unwrap();
         }
-        let vault = Vault::new(&[9; 32]).unwrap();
-        tokio::task::block_in_place(|| rights::open(&store, &vault, now_ms)).unwrap();
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
         let nonces = NonceLog::open(&directory.path().join("nonces"), moment, 100_000).unwrap();
