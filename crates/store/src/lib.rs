@@ -391,6 +391,7 @@ impl Store {
             if let Some(finding) = key.at_start(connection)? {
                 return Err(StoreError::Unsound(finding));
             }
+            self.inner.rights.found_sound(connection)?;
             Ok((schema::groups(connection)?, rights::mark_sealed(connection)?))
         })?;
         // A process that was killed when it had just sealed the rows has not sealed the mark.
