@@ -239,8 +239,8 @@ fn tables() -> BTreeSet<&'static str> {
 /// Another value than this one.
 fn other(value: &Value) -> Value {
     match value {
-        Value::Null | Value::Real(_) => Value::Integer(1),
-        Value::Integer(number) => Value::Integer(number + 1),
+        Value::Null | Value::Real(_) => Value::Integer(1_000),
+        Value::Integer(number) => Value::Integer(number + 1_000),
         Value::Text(text) => Value::Text(format!("{text}x")),
         Value::Blob(bytes) => Value::Blob([bytes, &b"x"[..]].concat()),
     }
