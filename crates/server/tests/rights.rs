@@ -238,8 +238,8 @@ fn an_edited_backup_is_not_restored() {
     let beside = place.path("copy.db.sha256");
     assert!(place.run(&["backup", shown]).status.success());
     let manifest = std::fs::read_to_string(&beside).unwrap();
-    let summed = std::process::Command::new("sha256sum").args(["--check", "copy.db.sha256"]);
-    let summed = { summed }.current_dir(place.directory.path()).output();
+    let mut summed = std::process::Command::new("sha256sum");
+    let summed = summed.args(["--check", "copy.db.sha256"]).current_dir(place.directory.path()).output();
     assert!(summed.as_ref().is_ok_and(|output| output.status.success()), "{summed:?}");
 
     let key = place.data().join("master.key");
@@ -247,8 +247,8 @@ fn an_edited_backup_is_not_restored() {
     let restore = |more: &[&str]| {
         let into = place.path("into");
         let _ = std::fs::remove_dir_all(&into);
-        let output = program(&[&["restore", shown, "--data-dir", into.to_str().unwrap()], more].concat());
-        let output = { output }.output().unwrap();
+        let arguments = [&["restore", shown, "--data-dir", into.to_str().unwrap()], more].concat();
+        let output = program(&arguments).output().unwrap();
         (output.status.code(), text(&output), into)
     };
     let given = ["--master-key-file", key];
