@@ -82,7 +82,8 @@ impl Server {
     /// What GetCallerIdentity answers, or the code.
     fn caller(&self, (id, secret): (&str, &str)) -> String {
         let head = ["call", "--endpoint", &self.0.endpoint, "--region", "cn-hangzhou", "--raw"];
-        let output = program_with_key(&[&head[..], &["Sts", "GetCallerIdentity"]].concat(), id, secret).output();
+        let output =
+            program_with_key(&[&head[..], &["Sts", "GetCallerIdentity"]].concat(), id, secret).output();
         let answer: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap_or_default();
         answer["Arn"].as_str().or(answer["Code"].as_str()).unwrap_or_default().to_owned()
     }
@@ -256,7 +257,8 @@ fn an_edited_backup_is_not_restored() {
     let resum = |seal: &str| {
         let sum = std::process::Command::new("sha256sum").arg(&copy).output().unwrap();
         let sum = String::from_utf8(sum.stdout).unwrap();
-        std::fs::write(&beside, format!("{}  copy.db\n{seal}", sum.split_whitespace().next().unwrap())).unwrap();
+        std::fs::write(&beside, format!("{}  copy.db\n{seal}", sum.split_whitespace().next().unwrap()))
+            .unwrap();
     };
     let seal = manifest.lines().nth(1).unwrap().to_owned() + "\n";
     let sound = std::fs::read(&copy).unwrap();
@@ -294,7 +296,8 @@ fn an_edited_backup_is_not_restored() {
     let (code, said, into) = restore(&["--unverified"]);
     assert!(code == Some(0) && said.contains("seal-anew"), "{said}");
     std::fs::copy(key, into.join("master.key")).unwrap();
-    std::fs::set_permissions(into.join("master.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(into.join("master.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
     assert_eq!(refused(&into, &[]).0, Some(65));
     assert!(program(&["seal-anew", "--data-dir", into.to_str().unwrap()]).output().unwrap().status.success());
     Server::on(&into, &[]).stop();

@@ -47,7 +47,10 @@ pub fn open(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealError
         (false, None) if evidence || store.mark_is_sealed() => Err(unsound(LOST).into()),
         (false, None) => {
             if accounts > 0 {
-                warn!(accounts, "the rows that confer rights are sealed from now on, as they are: there were no seals");
+                warn!(
+                    accounts,
+                    "the rows that confer rights are sealed from now on, as they are: there were no seals"
+                );
             }
             seal(store, vault, now_ms)
         }

@@ -377,7 +377,9 @@ impl Failure {
             Self::Store(error @ StoreError::Forged { .. }) if !once_a_second() => {
                 debug!(%error, request_id, "a call was refused");
             }
-            Self::Store(error @ StoreError::Forged { .. }) => error!(%error, request_id, "a call was refused"),
+            Self::Store(error @ StoreError::Forged { .. }) => {
+                error!(%error, request_id, "a call was refused")
+            }
             Self::Store(error) => error!(%error, request_id, "the store failed a call"),
             Self::Internal(error) => error!(error, request_id, "a bug failed a call"),
         }

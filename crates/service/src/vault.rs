@@ -56,7 +56,11 @@ impl Vault {
         let mut text = Zeroizing::new(secret.to_vec());
         let tag = self
             .key
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound(purpose)), &mut text)
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(bound(purpose)),
+                &mut text,
+            )
             .map_err(|_| SealError)?;
         let mut sealed = Vec::with_capacity(1 + NONCE_LEN + text.len() + tag.as_ref().len());
         sealed.push(SCHEME_2);
@@ -83,8 +87,7 @@ impl Vault {
         let (nonce, text) = rest.split_at(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
         let mut text = Zeroizing::new(text.to_vec());
-        let length =
-            self.key.open_in_place(nonce, Aad::from(bound), &mut text).map_err(|_| SealError)?.len();
+        let length = self.key.open_in_place(nonce, Aad::from(bound), &mut text).map_err(|_| SealError)?.len();
         text.truncate(length);
         Ok(text)
     }

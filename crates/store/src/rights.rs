@@ -28,7 +28,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::{Finding, Snapshot, StoreError, Tx, schema};
 
 /// What [`Finding`]s of the seals are called.
-pub const RIGHTS_RULE: &str = "no row that confers rights was changed, removed or put in without the master key";
+pub const RIGHTS_RULE: &str =
+    "no row that confers rights was changed, removed or put in without the master key";
 /// Begins everything that is sealed.
 const BEGIN: &[u8] = b"tongguan rights 1\0";
 /// Parts in which the seals are summed up.
@@ -194,7 +195,8 @@ impl Sealed {
             update("OLD", &old, "NULL")
         };
         let updated = format!("{} {}", update("OLD", &old, "NULL"), update("NEW", "NULL", &new));
-        let columns = self.columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
+        let columns =
+            self.columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
         let trigger = |event: &str, name: &str, body: &str| {
             format!(
                 "CREATE TEMP TRIGGER IF NOT EXISTS rights_{table}_{owner}_{name} AFTER {event} ON main.{table} \
@@ -547,7 +549,9 @@ impl RightsKey {
                 let names = there.remove(bucket).unwrap_or_default();
                 let or = if names.is_empty() { "something" } else { "one of these, or something" };
                 let names = if names.is_empty() { String::new() } else { format!(": {}", listed(&names)) };
-                told.tell(format!("{or} that is gone now, was removed or put back from an older state{names}"));
+                told.tell(format!(
+                    "{or} that is gone now, was removed or put back from an older state{names}"
+                ));
             }
         }
         let sql = "SELECT groups, rights_root, rights_seal, rights_mark FROM store";
@@ -881,7 +885,8 @@ mod tests {
     fn every_table_of_the_schema_is_sealed_or_said_not_to_be() {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
-        let mut statement = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
+        let mut statement =
+            connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
         let tables = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
         let tables: BTreeSet<String> = tables.collect::<Result<_, _>>().unwrap();
         let sealed = PARTS.iter().map(|part| part.table);
@@ -898,7 +903,11 @@ mod tests {
     #[test]
     fn every_bearer_has_its_own_row() {
         for part in PARTS {
-            assert!(PARTS.iter().any(|own| own.table == part.kind && own.kind == part.kind), "{}", part.table);
+            assert!(
+                PARTS.iter().any(|own| own.table == part.kind && own.kind == part.kind),
+                "{}",
+                part.table
+            );
         }
     }
 

@@ -481,8 +481,7 @@ impl Loop {
         let begun = Instant::now();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         fail_point!("store::begun");
-        let looked =
-            self.look_at_ends().and_then(|()| self.keeper.look(&self.connection, &self.rights));
+        let looked = self.look_at_ends().and_then(|()| self.keeper.look(&self.connection, &self.rights));
         let (mut ends, mut root) = (self.ends, None);
         let result = looked.and_then(|()| self.work(jobs, audits)).and_then(|kept| {
             // A group that keeps nothing writes nothing, and does not wait for the disk.

@@ -98,7 +98,8 @@ fn fill(store: &Store) {
         tx.insert_user(&user("eve"))?;
         tx.insert_user(&user("bob"))?;
         let eve = tx.user(&account, "eve")?.unwrap().seq;
-        let new = NewKey { id: "eve", account: &account, user: Some(eve), sealed_secret: b"s", created_ms: 1 };
+        let new =
+            NewKey { id: "eve", account: &account, user: Some(eve), sealed_secret: b"s", created_ms: 1 };
         tx.insert_key(&new)?;
         let group = GroupRow {
             seq: 0,
@@ -386,7 +387,9 @@ fn a_change_by_the_service_does_not_hide_an_earlier_one() {
 fn a_row_in_the_place_of_one_that_was_taken_away_is_refused() {
     let directory = filled();
     let store = open(directory.path());
-    disk(directory.path()).execute_batch("UPDATE account SET id = 'elsewhere' WHERE id = '1000000000000002'").unwrap();
+    disk(directory.path())
+        .execute_batch("UPDATE account SET id = 'elsewhere' WHERE id = '1000000000000002'")
+        .unwrap();
     change(&store, |tx| tx.ensure_account(&AccountId::new(OTHER), 1));
     assert_eq!(refused(&store), [format!("account `{OTHER}`")]);
     assert!(findings(directory.path()).iter().any(|found| found.contains("`elsewhere`")));
@@ -634,7 +637,9 @@ fn a_first_start_that_is_cut_short_goes_on() {
 #[test]
 fn a_database_as_it_is_can_be_sealed_anew() {
     let directory = filled();
-    disk(directory.path()).execute_batch("UPDATE access_key SET status = 'Inactive' WHERE id = 'eve'").unwrap();
+    disk(directory.path())
+        .execute_batch("UPDATE access_key SET status = 'Inactive' WHERE id = 'eve'")
+        .unwrap();
     std::fs::remove_file(directory.path().join(MARK_FILE)).unwrap();
     let options = Options { take_as_it_is: true, ..Options::default() };
     let store = Store::open(directory.path(), &options).unwrap();

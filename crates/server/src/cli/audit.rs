@@ -17,8 +17,8 @@ use ipnet::IpNet;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
-use tongguan_service::{audit, rights};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use tongguan_service::{audit, rights};
 use tongguan_store::{Archive, AuditRecord, Store, serving};
 
 use super::MarkArgs;

@@ -90,8 +90,10 @@ fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey
     }
     let Some(vault) = secrets::look(&args.data_dir, &args.keys, false, archive)? else {
         bail!(
-            anyhow!("there is no master key to seal the backup with: say where it is, or do without by --unsealed")
-                .context(exit::Configuration)
+            anyhow!(
+                "there is no master key to seal the backup with: say where it is, or do without by --unsealed"
+            )
+            .context(exit::Configuration)
         );
     };
     match rights::key(archive, &vault)? {
@@ -104,7 +106,8 @@ fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey
 pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     let target = args.data_dir.join(DATABASE_FILE);
     let mark_file = args.mark.mark_file.as_deref();
-    for there in [&target, &args.data_dir.join(MARK_FILE)].map(PathBuf::as_path).into_iter().chain(mark_file) {
+    for there in [&target, &args.data_dir.join(MARK_FILE)].map(PathBuf::as_path).into_iter().chain(mark_file)
+    {
         if there.exists() {
             bail!("`{}` is there: restore into a new directory, nothing is overwritten", there.display());
         }
@@ -130,11 +133,13 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     };
     if !args.unverified {
         if vault.is_none() {
-            bail!(anyhow!(
-                "whether the backup was changed cannot be told without its master key: say where it is \
+            bail!(
+                anyhow!(
+                    "whether the backup was changed cannot be told without its master key: say where it is \
                  (--master-key-file), or restore it all the same by --unverified"
-            )
-            .context(exit::Configuration));
+                )
+                .context(exit::Configuration)
+            );
         }
         if let Some(what) = manifest.fault(key.as_ref()) {
             return damaged(&format!("`{}` {what}", args.backup.display()));
@@ -151,7 +156,10 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
         )?;
     }
     if key.is_none() && archive.current() {
-        writeln!(out, "It has no mark yet, which needs the master key: run `tongguan seal-anew` before the start.")?;
+        writeln!(
+            out,
+            "It has no mark yet, which needs the master key: run `tongguan seal-anew` before the start."
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -206,10 +214,16 @@ impl Manifest {
     fn fault(&self, key: Option<&RightsKey>) -> Option<&'static str> {
         match (key, &self.sum, &self.seal) {
             (Some(key), Some(sum), Some(seal)) if key.backup_fits(sum, seal) => None,
-            (Some(_), Some(_), Some(_)) => Some("does not fit its seal: it, or its sum, was changed without the master key"),
-            (None, ..) => Some("is from before backups were sealed, or has lost its seals: --unverified restores it all the same"),
+            (Some(_), Some(_), Some(_)) => {
+                Some("does not fit its seal: it, or its sum, was changed without the master key")
+            }
+            (None, ..) => Some(
+                "is from before backups were sealed, or has lost its seals: --unverified restores it all the same",
+            ),
             (Some(_), None, _) => Some("has no sum beside it: --unverified restores it all the same"),
-            (Some(_), Some(_), None) => Some("has a sum without a seal: --unverified restores it all the same"),
+            (Some(_), Some(_), None) => {
+                Some("has a sum without a seal: --unverified restores it all the same")
+            }
         }
     }
 }
@@ -261,7 +275,9 @@ fn write_owner_only(to: &Path, source: &mut impl std::io::Read) -> Result<()> {
     std::io::copy(source, &mut target).with_context(failed)?;
     target.sync_all().with_context(failed)?;
     std::fs::rename(&part, to).with_context(failed)?;
-    if let Some(directory) = to.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }) {
+    if let Some(directory) =
+        to.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+    {
         File::open(directory).and_then(|directory| directory.sync_all()).with_context(failed)?;
     }
     Ok(())

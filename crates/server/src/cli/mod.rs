@@ -25,7 +25,7 @@ use tongguan_store::Options;
 #[derive(Debug, Default, Clone, Args)]
 pub struct MarkArgs {
     /// File with the mark, if it is not kept in the data directory [default: tongguan.mark in the data directory]
-    #[arg(long, env = "TONGGUAN_MARK_FILE", value_name = "FILE")]
+    #[arg(long, env = "TONGGUAN_MARK_FILE", value_name = "FILE", global = true)]
     pub mark_file: Option<PathBuf>,
 }
 
