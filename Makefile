@@ -62,10 +62,14 @@ mutations: COUNT := 100000
 mutations: tools
 	MUTATIONS=$(COUNT) $(CARGO) test --locked -p tongguan --test mutations -- --nocapture
 
-## docs: make the reference page anew from the table of operations
+## docs: make the reference page and the table of bounds anew from the code
 docs: tools
 	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/reference.md.new
 	mv docs/reference.md.new docs/reference.md
+	$(CARGO) run --locked -p tongguan -- limits --format markdown > docs/limits.new
+	sed -i -e '/^<!-- Made by `tongguan limits/,/^<!-- end -->/{//!d}' \
+		-e '/^<!-- Made by `tongguan limits/r docs/limits.new' docs/security.md
+	rm docs/limits.new
 
 $(BIN): tools
 	$(CARGO) build --release --locked -p tongguan

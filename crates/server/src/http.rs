@@ -55,7 +55,7 @@ const HEAD_TIME: Duration = Duration::from_secs(75);
 /// For a request's body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// For a TLS handshake.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For a TLS handshake when the service stops.
 const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
 /// For accepted requests to be answered when the service stops.

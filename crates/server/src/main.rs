@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bounds;
 mod cli;
 mod config;
 mod connections;
@@ -59,6 +60,8 @@ enum Command {
     MasterKey(cli::master_key::MasterKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
+    /// Show what is bounded, who can fill it, and the share of each.
+    Limits(cli::limits::LimitsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
     #[cfg(feature = "failpoints")]
     CrashPoints,
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "failpoints"))]
         Command::MasterKey(args) => cli::master_key::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
+        Command::Limits(args) => cli::limits::run(&args),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),
     };

@@ -7,6 +7,7 @@ pub mod call;
 pub mod check;
 mod client;
 pub mod demo;
+pub mod limits;
 pub mod master_key;
 pub mod operations;
 mod paint;

@@ -74,6 +74,11 @@ impl Server {
         Self::launch(&[], &[], more)
     }
 
+    /// Starts it with further arguments and more in its configuration file.
+    pub fn start_world(arguments: &[&str], more: &str) -> Self {
+        Self::launch(arguments, &[], more)
+    }
+
     fn launch(arguments: &[&str], environment: &[(&str, &std::path::Path)], more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("tongguan.toml");
