@@ -93,8 +93,21 @@ impl Mark {
         &self.path
     }
 
-    /// What stands there.
+    /// What stands there. Read until two readings agree: the service may be writing it.
     pub(crate) fn read(&self) -> std::io::Result<Found> {
+        const READINGS: u32 = 1_000;
+        let mut last = self.read_once()?;
+        for _ in 1..READINGS {
+            let again = self.read_once()?;
+            if again == last {
+                break;
+            }
+            last = again;
+        }
+        Ok(last)
+    }
+
+    fn read_once(&self) -> std::io::Result<Found> {
         match std::fs::read_to_string(&self.path) {
             Ok(text) => Ok(Found::parse(&text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
@@ -166,7 +179,7 @@ mod tests {
             std::fs::write(mark.path(), bytes).unwrap();
             assert!(mark.read().unwrap().fault(&key).is_some(), "{place}");
         }
-        for wrong in [&b"0000\xff"[..], b"", b"7\n", b"00000000000000000007", text[..40].as_bytes()] {
+        for wrong in [&b"0000\xff"[..], b"", b"7\n", b"00000000000000000007", &text.as_bytes()[..40]] {
             std::fs::write(mark.path(), wrong).unwrap();
             assert_eq!(mark.read().unwrap(), Found::Other);
         }

@@ -191,7 +191,7 @@ impl Snapshot<'_> {
         sql: &str,
         principal: i64,
     ) -> Result<(), StoreError> {
-        if !self.rights().is_some_and(|rights| rights.key().is_some()) {
+        if self.rights().is_none_or(|rights| rights.key().is_none()) {
             return Ok(());
         }
         let mut statement = self.connection().prepare_cached(sql)?;
