@@ -10,6 +10,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
+use tongguan_model::policy::Budget;
+use tongguan_service::{authority, throttle, work};
+use tongguan_store::{QUEUE, QUEUE_SHARE};
 
 use crate::{admin, connections, http};
 
@@ -135,12 +138,12 @@ pub const BOUNDS: &[Bound] = &[
     Bound {
         name: "long-work",
         resource: "work of milliseconds: making keys",
-        most: |_| "a pool of fixed width".to_owned(),
+        most: |_| format!("one thread fewer than cores; {} wait, {} of an account", work::ALL, work::ACCOUNT),
         filler: Filler::User,
         suffers: "all callers",
-        share: "a queue for each account, served in turn; quotas are looked at first",
-        over: "503 `ServiceUnavailable`",
-        metric: "",
+        share: "a queue for each account, served in turn; a user has half of it; quotas are looked at first",
+        over: "400 `Throttling.User`",
+        metric: "tongguan_long_work_refused_total",
     },
     Bound {
         name: "request-rate",
@@ -148,19 +151,22 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| "`--rate-limit` a second and account".to_owned(),
         filler: Filler::User,
         suffers: "the account",
-        share: "each principal has its part of the account's rate; the root key has a reserve",
+        share: "users have 7/8 of the account's rate, one of them 3/4; what no policy allows counts ten times of its caller",
         over: "400 `Throttling.User`",
         metric: "tongguan_throttled_total",
     },
     Bound {
         name: "failed-signatures",
         resource: "work for requests that nobody signed",
-        most: |_| String::new(),
+        most: |_| {
+            let (rate, burst) = (throttle::FAILURES_PER_SECOND, throttle::FAILURES_BURST);
+            format!("{rate} a second and source, {burst} at once, of {} sources", throttle::SOURCES)
+        },
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "by source address",
-        over: "400 `Throttling`",
-        metric: "",
+        share: "by source address, and by source and key id; whoever signs rightly is served from there too",
+        over: "400 `Throttling`, without reasons",
+        metric: "tongguan_unproven_cut_short_total",
     },
     Bound {
         name: "nonces",
@@ -168,14 +174,14 @@ pub const BOUNDS: &[Bound] = &[
         most: |quotas| format!("{} (quota `nonces`)", quotas.nonces),
         filler: Filler::User,
         suffers: "all accounts",
-        share: "by account, and by principal in it",
+        share: "a quarter is set aside in floors; of the rest each account has 4 times what is free, its users likewise",
         over: "400 `Throttling.User`",
         metric: "tongguan_nonces",
     },
     Bound {
         name: "nonce-log",
         resource: "nonces on disk",
-        most: |_| "as `nonces`".to_owned(),
+        most: |_| "40 bytes for each of `nonces`".to_owned(),
         filler: Filler::User,
         suffers: "all accounts",
         share: "as nonces",
@@ -185,21 +191,21 @@ pub const BOUNDS: &[Bound] = &[
     Bound {
         name: "rights-decision",
         resource: "steps of a decision on rights",
-        most: |_| String::new(),
+        most: |_| format!("{} a call", Budget::STEPS),
         filler: Filler::User,
         suffers: "all callers",
-        share: "each call has a budget",
-        over: "refused",
-        metric: "",
+        share: "each call has a budget; what is the same for all its resources is decided once",
+        over: "403 `Forbidden.PolicyTooComplex`",
+        metric: "tongguan_requests_total",
     },
     Bound {
         name: "authority-cache",
         resource: "keys, sessions and policies kept in memory",
-        most: |_| "64 MiB".to_owned(),
+        most: |_| format!("{} MiB", authority::KEPT_BYTES / 1024 / 1024),
         filler: Filler::Tenant,
         suffers: "all accounts: their calls ask the database",
-        share: "by account",
-        over: "its own entries go",
+        share: "an eighth for each account",
+        over: "its own oldest entries go",
         metric: "",
     },
     Bound {
@@ -210,18 +216,18 @@ pub const BOUNDS: &[Bound] = &[
         },
         filler: Filler::User,
         suffers: "the account",
-        share: "by account",
+        share: "a user has 4 times what is left to others; an eighth is the root key's",
         over: "400 `Throttling.User`",
         metric: "",
     },
     Bound {
         name: "writer-queue",
         resource: "changes that wait for the writer",
-        most: |_| String::new(),
+        most: |_| format!("{QUEUE}, {QUEUE_SHARE} of an account"),
         filler: Filler::Tenant,
         suffers: "all accounts",
-        share: "by account",
-        over: "503 `ServiceUnavailable`",
+        share: "by account: its share, or as much as is left to others if that is less",
+        over: "400 `Throttling.User`",
         metric: "tongguan_store_changes_total",
     },
     Bound {

@@ -19,6 +19,8 @@ use tongguan_service::accounts::{self, Done, Order};
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
+use crate::causes::causes;
+
 /// Name of the socket inside a data directory.
 pub const SOCKET: &str = "control.sock";
 /// Bytes of a request at most.
@@ -135,7 +137,7 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
         service.authority().changed(account);
         anyhow::Ok(Outcome::from(done))
     });
-    let answer = done.await?.map_err(|error| format!("{error:#}"));
+    let answer = done.await?.map_err(|error| causes(&error));
     let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
     text.push(b'\n');
     writer.write_all(&text).await?;

@@ -3,6 +3,7 @@
 
 mod admin;
 mod bounds;
+mod causes;
 mod cli;
 mod config;
 mod connections;
@@ -16,10 +17,12 @@ mod metrics;
 mod permissions;
 mod secrets;
 mod serve;
+mod x509;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,6 +63,8 @@ enum Command {
     MasterKey(cli::master_key::MasterKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
+    /// Print what a shell needs to complete commands and options.
+    Completions(cli::completions::CompletionsArgs),
     /// Show what is bounded, who can fill it, and the share of each.
     Limits(cli::limits::LimitsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
@@ -68,7 +73,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let outcome = match cli.command {
         #[cfg(feature = "failpoints")]
         Command::Serve(args) => crash::arm().and_then(|()| serve(*args)),
@@ -89,6 +97,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "failpoints"))]
         Command::MasterKey(args) => cli::master_key::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
+        Command::Completions(args) => cli::completions::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),
@@ -96,9 +105,24 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            cli::complain(&error);
+            cli::terminal::complain(&error);
             exit::code(&error)
         }
+    }
+}
+
+/// Help, or a wrong command line. A setting of the service with a wrong value is a wrong configuration, wherever it
+/// stands.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    // Nobody reads it.
+    let _ = error.print();
+    let of_service = std::env::args_os().nth(1).is_some_and(|command| command == "serve");
+    match error.kind() {
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if of_service => {
+            ExitCode::from(exit::CONFIGURATION)
+        }
+        _ if error.exit_code() == 0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(exit::USAGE),
     }
 }
 

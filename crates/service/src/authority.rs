@@ -5,6 +5,9 @@
 //! before the answer, and what was read under an older epoch is read again. So a change is in force for the
 //! next call, and a call costs no question to the store in between. The epoch is taken before the question:
 //! what a change overtakes is not kept.
+//!
+//! What is kept is bounded by bytes, for all together and for each account: one with very many keys or sessions
+//! displaces its own and leaves the others'.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,10 +28,13 @@ use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
+use crate::share::Shares;
 use crate::token::Tokens;
 
 /// Bytes that kept keys and policies may take, about.
-const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of them that one account may have.
+const SHARE_BYTES: usize = (KEPT_BYTES / 8) as usize;
 /// Keys that the cache makes room for at first.
 const EXPECTED_KEYS: usize = 1_024;
 /// Bytes of one entry beside its policies.
@@ -71,6 +77,8 @@ pub struct Authority {
     /// Keys of the configuration: they are not in the store.
     fixed: Keyring,
     known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder>,
+    /// What of `known` is whose.
+    shares: Shares,
     epochs: RwLock<HashMap<AccountId, Arc<AtomicU64>>>,
     tokens: Tokens,
 }
@@ -90,7 +98,7 @@ impl Authority {
             DefaultHashBuilder::default(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { fixed, known, epochs: RwLock::default(), tokens }
+        Self { fixed, known, shares: Shares::new(SHARE_BYTES), epochs: RwLock::default(), tokens }
     }
 
     /// To be called after a change of an account's users, keys, groups, roles or policies was committed and
@@ -130,8 +138,16 @@ impl Authority {
         let used = self.fixed.get(id).is_none().then(AtomicI64::default);
         let bytes = ENTRY_BYTES + loaded.bytes;
         let known = Arc::new(Known { key: loaded.key, token: None, epoch, current, bytes, used });
-        self.known.insert(id.to_owned(), Arc::clone(&known));
+        self.keep(id, &known);
         usable(known)
+    }
+
+    /// Keeps a key under its id; what its account has beyond its share goes, the oldest first.
+    fn keep(&self, id: &str, known: &Arc<Known>) {
+        self.known.insert(id.to_owned(), Arc::clone(known));
+        for gone in self.shares.note(&known.key.principal.account, id, known.bytes) {
+            self.known.remove(&gone);
+        }
     }
 
     fn stored_key(&self, context: &Context, id: &str) -> Result<(Arc<AtomicU64>, u64, Loaded), Failure> {
@@ -223,7 +239,7 @@ impl Authority {
         let key = Key { id: id.to_owned(), credential: Credential::Secret(secret), principal, active };
         let token = Some((Zeroizing::new(token.to_owned()), grant.expires));
         let known = Arc::new(Known { key, token, epoch, current, bytes, used: None });
-        self.known.insert(id.to_owned(), Arc::clone(&known));
+        self.keep(id, &known);
         usable(known)
     }
 
@@ -277,7 +293,15 @@ fn compile(attached: &[AttachedPolicy]) -> Result<(PolicySet, usize), Failure> {
             Some((version, document)) => {
                 let policy = Policy::parse(document);
                 let bad = |error| Failure::Internal(format!("policy `{}` v{version}: {error}", one.name));
-                (Arc::new(policy.map_err(bad)?), format!("Custom, v{version}"))
+                let policy = policy.map_err(bad)?;
+                if let Err(costly) = policy.affordable() {
+                    // It is kept as it is: the budget of each decision bounds what it can cost.
+                    warn!(
+                        policy = one.name,
+                        version, "a stored policy would not be accepted today: {costly}"
+                    );
+                }
+                (Arc::new(policy), format!("Custom, v{version}"))
             }
             None => {
                 let gone =

@@ -17,7 +17,9 @@ use crate::journal::Left;
 use crate::mark::{Found, Mark};
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
-use crate::{AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, ram, schema};
+use crate::{
+    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, look, ram, schema,
+};
 
 /// Of an object that is there and should not be.
 const UNKNOWN: &str = "is unknown or changed";
@@ -169,6 +171,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
+         SELECT 'client_token_by', account, principal, -count(*) FROM client_token GROUP BY account, principal \
+         UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
@@ -192,7 +196,8 @@ impl Archive {
     /// Opens the database of a data directory; the service may be running on it.
     ///
     /// # Errors
-    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release.
+    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release; or the directory is
+    /// not ours.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         Self::open_with_mark(directory, None)
     }
@@ -202,6 +207,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`].
     pub fn open_with_mark(directory: &Path, mark_file: Option<&Path>) -> Result<Self, StoreError> {
+        look(directory)?;
         let path = directory.join(DATABASE_FILE);
         let mark = Mark::of(directory, mark_file);
         // The mark first: whatever is committed meanwhile only adds to the database.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
 use tongguan_model::id::{AccountId, CertificateId, RegionId};
 use tongguan_store::{
     Archive, Bearer, DATABASE_FILE, GroupRow, Holder, MARK_FILE, NewKey, Options, PolicyKey, PolicyRow,
@@ -156,6 +156,7 @@ fn fill(store: &Store) {
             subject_key_identifier: "k".into(),
             not_before: 1,
             not_after: 2,
+            purposes: Some(KeyPurposes::ANY),
         };
         tx.certificate_issued(&CertificateId::new(CERTIFICATE), &issued, 2)
     });

@@ -1,6 +1,5 @@
 //! `tongguan account`: makes, lists and stops accounts, whether the service runs or not.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,10 +9,10 @@ use serde_json::json;
 use tongguan_service::accounts::{self, Order};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::rights;
-use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, serving};
+use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look, serving};
 
 use super::MarkArgs;
-use super::paint::harmless;
+use super::terminal::{self, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
 
@@ -70,21 +69,19 @@ pub fn run(args: &AccountArgs) -> Result<ExitCode> {
         AccountCommand::Enable { id } => Order::Enable { id: id.clone() },
     };
     let outcome = carry_out(args, &order)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     match (&outcome.key, args.json) {
         (Some(key), true) => {
             let text = json!({"AccountId": outcome.account, "AccessKeyId": key.id,
                 "AccessKeySecret": key.secret.as_str()});
-            writeln!(out, "{text:#}")?;
+            out.json(&text)?;
         }
-        (Some(key), false) => writeln!(
-            out,
-            "ALIBABA_CLOUD_ACCOUNT_ID={}\nALIBABA_CLOUD_ACCESS_KEY_ID={}\nALIBABA_CLOUD_ACCESS_KEY_SECRET={}",
-            outcome.account,
-            key.id,
-            key.secret.as_str()
-        )?,
-        (None, true) => writeln!(out, "{:#}", json!({"AccountId": outcome.account}))?,
+        (Some(key), false) => {
+            writeln!(out, "ALIBABA_CLOUD_ACCOUNT_ID={}", outcome.account)?;
+            writeln!(out, "ALIBABA_CLOUD_ACCESS_KEY_ID={}", key.id)?;
+            writeln!(out, "ALIBABA_CLOUD_ACCESS_KEY_SECRET={}", key.secret.as_str())?;
+        }
+        (None, true) => out.json(&json!({"AccountId": outcome.account}))?,
         (None, false) => writeln!(out, "{}", outcome.account)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -92,7 +89,7 @@ pub fn run(args: &AccountArgs) -> Result<ExitCode> {
 
 /// By the service, if one runs on the data directory; else on the database itself.
 fn carry_out(args: &AccountArgs, order: &Order) -> Result<Outcome> {
-    if !args.data_dir.join(DATABASE_FILE).exists() {
+    if look(&args.data_dir)? != Territory::Ours || !args.data_dir.join(DATABASE_FILE).exists() {
         return Err(StoreError::Missing(args.data_dir.clone()).into());
     }
     if serving(&args.data_dir).is_some() {
@@ -109,7 +106,7 @@ fn carry_out(args: &AccountArgs, order: &Order) -> Result<Outcome> {
 fn list(args: &AccountArgs) -> Result<ExitCode> {
     let archive = Archive::open(&args.data_dir)?;
     let accounts = archive.read(|snapshot| snapshot.accounts())?;
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     if args.json {
         let rows: Vec<_> = accounts
             .iter()
@@ -119,7 +116,7 @@ fn list(args: &AccountArgs) -> Result<ExitCode> {
                     "Users": account.users, "VpnGateways": account.gateways})
             })
             .collect();
-        writeln!(out, "{:#}", json!(rows))?;
+        out.json(&json!(rows))?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(

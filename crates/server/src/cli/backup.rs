@@ -6,7 +6,7 @@
 //! not in it: whoever finds a backup must not be able to open the secrets in it.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,10 +15,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::digest;
 use clap::Args;
 use tongguan_service::{check, rights};
-use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, MARK_FILE, NonceLog, RightsKey};
+use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, RightsKey, vacant};
 
 use super::MarkArgs;
-use super::paint::harmless;
+use super::terminal::{self, harmless};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
@@ -48,7 +48,7 @@ pub struct BackupArgs {
 pub struct RestoreArgs {
     /// The backup
     backup: PathBuf,
-    /// Directory to make; it must not hold a database
+    /// Directory to make; if there is one, nothing may be in it but a master.key
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     // That of the service that was backed up: it is tried on every secret, and a file is copied.
@@ -74,8 +74,9 @@ pub fn backup(args: &BackupArgs) -> Result<ExitCode> {
     }
     write_owner_only(&sum_file(&args.target), &mut manifest.as_bytes())?;
     let size = std::fs::metadata(&args.target)?.len();
-    let mut out = std::io::stdout();
-    writeln!(out, "{} ({size} bytes, sha256 {sum})", args.target.display())?;
+    let mut out = terminal::out();
+    let target = harmless(&args.target.display().to_string());
+    writeln!(out, "{target} ({size} bytes, sha256 {sum})")?;
     if key.is_none() {
         writeln!(out, "It is not sealed: it is restored only with --unverified.")?;
     }
@@ -104,13 +105,9 @@ fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey
 
 /// Carries out `tongguan restore`.
 pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
-    let target = args.data_dir.join(DATABASE_FILE);
-    let mark_file = args.mark.mark_file.as_deref();
-    for there in [&target, &args.data_dir.join(MARK_FILE)].map(PathBuf::as_path).into_iter().chain(mark_file)
-    {
-        if there.exists() {
-            bail!("`{}` is there: restore into a new directory, nothing is overwritten", there.display());
-        }
+    vacant(&args.data_dir)?;
+    if let Some(mark) = args.mark.mark_file.as_deref().filter(|mark| mark.exists()) {
+        bail!("`{}` is there: nothing is overwritten, move it away first", mark.display());
     }
     let manifest = match Manifest::beside(&args.backup)? {
         Ok(manifest) => manifest,
@@ -122,7 +119,7 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     let findings = || verdicts.iter().flat_map(|verdict| &verdict.findings);
     // A doubtful audit record is no reason to be without a service, and stays doubtful in the copy.
     for finding in findings().filter(|finding| finding.rule == AUDIT_RULE) {
-        writeln!(std::io::stderr(), "tongguan: {}; restored all the same", harmless(&finding.to_string()))?;
+        terminal::tell(&format!("{finding}; restored all the same"));
     }
     if let Some(finding) = findings().find(|finding| finding.rule != AUDIT_RULE) {
         return damaged(&format!("the backup is not sound ({finding}); see `tongguan check --file`"));
@@ -146,8 +143,8 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
         }
     }
     put_in_place(args, &archive, key.as_ref())?;
-    let mut out = std::io::stdout();
-    writeln!(out, "restored into {}", args.data_dir.display())?;
+    let mut out = terminal::out();
+    writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
     if vault.is_none() && !args.data_dir.join(secrets::MASTER_KEY_FILE).exists() {
         writeln!(
             out,
@@ -179,7 +176,7 @@ fn put_in_place(args: &RestoreArgs, archive: &Archive, key: Option<&RightsKey>) 
         }
     }
     // What was signed before the restoration may have been used, and is refused.
-    NonceLog::forget(&args.data_dir.join("nonces"))?;
+    NonceLog::forget(&args.data_dir.join(NONCE_FOLDER))?;
     if let Some(key) = key {
         archive.write_mark(&args.data_dir, args.mark.mark_file.as_deref(), key)?;
     }
@@ -229,7 +226,7 @@ impl Manifest {
 }
 
 fn damaged(what: &str) -> Result<ExitCode> {
-    writeln!(std::io::stderr(), "tongguan: {what}; nothing was restored")?;
+    terminal::tell(&format!("{what}; nothing was restored"));
     Ok(ExitCode::from(exit::DATA))
 }
 

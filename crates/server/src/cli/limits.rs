@@ -1,6 +1,5 @@
 //! `tongguan limits`: what is bounded, who can fill it, and the share of each.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -34,6 +33,6 @@ pub fn run(args: &LimitsArgs) -> anyhow::Result<ExitCode> {
         Form::Json => format!("{:#}\n", bounds::as_json(&quotas)),
         Form::Markdown => bounds::markdown(&quotas),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    super::terminal::out().bytes(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

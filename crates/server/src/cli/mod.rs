@@ -6,6 +6,7 @@ pub mod backup;
 pub mod call;
 pub mod check;
 mod client;
+pub mod completions;
 pub mod demo;
 pub mod limits;
 pub mod master_key;
@@ -15,8 +16,8 @@ pub mod policy;
 mod profile;
 pub mod seal_anew;
 pub mod status;
+pub(crate) mod terminal;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -35,10 +36,4 @@ impl MarkArgs {
     pub fn options(&self) -> Options {
         Options { mark_file: self.mark_file.clone(), ..Options::default() }
     }
-}
-
-/// Prints an error with its causes on standard error.
-pub fn complain(error: &anyhow::Error) {
-    // Nothing is left to do if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "tongguan: {error:#}");
 }

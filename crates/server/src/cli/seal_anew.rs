@@ -3,7 +3,6 @@
 //! The rows that confer rights, and the mark, are sealed as they are. It is the way back after a repair by hand, and into
 //! a database that lacks answered changes. Whoever has no master key cannot go it.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,7 +13,7 @@ use tongguan_service::rights;
 use tongguan_store::{Archive, DATABASE_FILE, Finding, Options, Store, StoreError};
 
 use super::MarkArgs;
-use super::paint::harmless;
+use super::terminal::{self, harmless};
 use crate::secrets::{self, KeyArgs};
 
 /// Take a database as it is: seal anew the rows that confer rights, and the mark; the service must be stopped
@@ -40,7 +39,7 @@ pub fn run(args: &SealAnewArgs) -> Result<ExitCode> {
     let store = Store::open(&args.data_dir, &options)?;
     let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     rights::seal_anew(&store, &vault, SystemClock.now_ms())?;
-    let mut out = std::io::stdout();
+    let mut out = terminal::out();
     for finding in findings {
         writeln!(out, "taken as it is: {}", harmless(&finding.what))?;
     }

@@ -132,7 +132,8 @@ pub async fn worker_threads() {
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
 }
 
-/// B makes and uses more sessions than the cache keeps for an account.
+/// B makes and uses more sessions than the cache keeps, for an account and at all: each holds five policies that are as
+/// large as policies may be, some 500 KiB by the cache's reckoning.
 pub async fn authority_cache() {
     let world = World::start(&[], "").await;
     let server = &world.server;
@@ -142,6 +143,21 @@ pub async fn authority_cache() {
         .call_as(tenant_b(), RAM, "CreateRole", &[("RoleName", "r"), ("AssumeRolePolicyDocument", trust)])
         .await;
     assert_eq!(made.status, 200, "{}", made.text());
+    let statements: Vec<String> = (0..80)
+        .map(|n| {
+            format!("{{\"Effect\":\"Allow\",\"Action\":\"ecs:A{n:02}\",\"Resource\":\"acs:ecs:*:*:i/{n}\"}}")
+        })
+        .collect();
+    let document = format!("{{\"Version\":\"1\",\"Statement\":[{}]}}", statements.join(","));
+    for number in 0..5 {
+        let name = format!("large-{number}");
+        let policy = [("PolicyName", name.as_str()), ("PolicyDocument", document.as_str())];
+        let made = server.call_as(tenant_b(), RAM, "CreatePolicy", &policy).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+        let attach = [("PolicyName", name.as_str()), ("PolicyType", "Custom"), ("RoleName", "r")];
+        let attached = server.call_as(tenant_b(), RAM, "AttachPolicyToRole", &attach).await;
+        assert_eq!(attached.status, 200, "{}", attached.text());
+    }
     // The account itself may not assume roles; a user may.
     let made = server.call_as(tenant_b(), RAM, "CreateUser", &[("UserName", "s")]).await;
     assert_eq!(made.status, 200, "{}", made.text());

@@ -3,12 +3,12 @@
 use crate::common::{Key, OTHER_KEY, VPC};
 use crate::world::{World, tenant_a, tenant_b};
 
-/// B signs far more requests than there are places for nonces.
+/// B signs far more requests than there are places for nonces, on many connections.
 pub async fn nonces() {
-    let world = World::start(&["--quota", "nonces=2000"], "").await;
-    let attack = async {
+    let world = World::start(&["--quota", "nonces=8000"], "").await;
+    let one = || async {
         let mut refused = 0;
-        for _ in 0..3_000 {
+        for _ in 0..200 {
             let reply = world.server.call_as(tenant_b(), VPC, "DescribeRegions", &[]).await;
             match reply.status {
                 200 => {}
@@ -21,7 +21,8 @@ pub async fn nonces() {
         }
         refused
     };
-    let refused = world.hold(attack).await;
+    let attack = async { futures_util::future::join_all((0..32).map(|_| one())).await };
+    let refused: u32 = world.hold(attack).await.iter().sum();
     assert!(refused > 0, "the bound was not reached");
     let (status, text) = world.server.look("/readyz").await;
     assert_eq!(status, 200, "one tenant makes the node unready: {text}");

@@ -6,13 +6,14 @@
 
 use serde::Serialize;
 use tongguan_model::id::AccountId;
-use tongguan_model::policy::{Decision, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest};
+use tongguan_model::policy::{
+    Budget, Decision, Exhausted, Policy, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
+};
 use tongguan_model::principal::Identity;
 use tongguan_store::{Bearer, Snapshot};
 
-use crate::access::{Denial, DeniedBy};
+use crate::access::{Denial, DeniedBy, too_costly};
 use crate::args::Args;
-use crate::authority::session_policy;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601_seconds};
@@ -131,7 +132,7 @@ fn asked<'a>(args: &Args<'a>) -> Result<Asked<'a>, Refusal> {
         if document.chars().count() > SESSION_DOCUMENT_CHARS_MAX {
             return Err(Refusal::new(&c::SESSION_POLICY_SIZE));
         }
-        session_policy(document)
+        Policy::accept(document)
             .map_err(|error| Refusal::new(&c::SESSION_POLICY_GRAMMAR).because(error.to_string()))?;
     }
     let external_id_given = args.text("ExternalId");
@@ -173,16 +174,17 @@ fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) ->
             .into_iter()
             .filter_map(|(key, value)| Some((key, value?)))
             .collect();
-    let decision = trust.decide(&TrustRequest {
+    let request = TrustRequest {
         action: ACTION,
         account: call.principal.account.as_str(),
         caller,
         context: &call.circumstances(&keys),
-    });
-    match decision {
-        Decision::Allow => {}
-        Decision::ExplicitDeny => return Err(untrusting(true)),
-        Decision::ImplicitDeny => return Err(untrusting(false)),
+    };
+    match trust.decide(&request, &Budget::default()) {
+        Ok(Decision::Allow) => {}
+        Ok(Decision::ExplicitDeny) => return Err(untrusting(true)),
+        Ok(Decision::ImplicitDeny) => return Err(untrusting(false)),
+        Err(Exhausted) => return Err(too_costly(&call.principal, ACTION).into()),
     }
     let longest = u64::from(role.max_session_seconds);
     let seconds = match args.text("DurationSeconds") {
