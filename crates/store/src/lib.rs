@@ -49,7 +49,7 @@ pub use query::{
 pub use ram::{
     AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
-    UserRow, Via,
+    SessionsFrom, SessionsOf, UserRow, Via,
 };
 pub use sealed::SealedKind;
 pub use write::{NewToken, Tx};
