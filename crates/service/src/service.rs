@@ -244,7 +244,7 @@ impl Service {
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
         let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
         let call = Arc::new(call);
-        let record = trail.record(200, None);
+        let mut record = trail.record(200, None);
         let (inner, inner_call) = (Arc::clone(&call), Arc::clone(&call));
         let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
@@ -257,6 +257,7 @@ impl Service {
                 match outcome {
                     Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
                     Ok(Done::Changed(answer)) => {
+                        record.issued = issued(&answer);
                         tx.audit(&record)?;
                         Ok(Verdict::Keep(Ok(Done::Changed(answer))))
                     }
@@ -392,6 +393,9 @@ impl Trail<'_> {
             resource: self.resource.clone(),
             status,
             code,
+            issued: None,
+            origin: None,
+            source_identity: None,
         }
     }
 }
@@ -484,6 +488,11 @@ fn once_a_second() -> bool {
     static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
     let now = jiff::Timestamp::now().as_second();
     LAST.swap(now, Ordering::Relaxed) != now
+}
+
+/// The id of the access key that a change made.
+fn issued(answer: &Answer) -> Option<String> {
+    answer.get("AccessKey")?.get("AccessKeyId")?.as_str().map(str::to_owned)
 }
 
 /// What a caller names is kept in the record, not mirrored at any length.

@@ -33,6 +33,15 @@ pub struct AuditRecord {
     pub status: u16,
     /// Error code of the answer, if it was refused.
     pub code: Option<String>,
+    /// Id of the access key that the call made: AssumeRole, CreateAccessKey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<String>,
+    /// Of a session's call: who made the session, and with which key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Of a session's call: the source identity that the session carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<String>,
 }
 
 impl Snapshot<'_> {

@@ -20,8 +20,11 @@ use crate::{AuditRecord, Finding, Snapshot, StoreError, Tx};
 
 /// What [`Finding`]s of the chain are called.
 pub const AUDIT_RULE: &str = "no audit record was changed, removed or put in";
-/// Begins what is hashed, so that the hash is of nothing else.
+/// Begins what is hashed of a record without `issued`, `origin` and `source_identity`, so that the hash is of nothing
+/// else: as all records of schema 3 were.
 const RECORD: &[u8] = b"tongguan audit record 1\0";
+/// Begins what is hashed of a record that has one of these.
+const RECORD_2: &[u8] = b"tongguan audit record 2\0";
 /// Begins what is sealed.
 const SEAL: &[u8] = b"tongguan audit seal 1\0";
 /// Of a seal that is missing or another.
@@ -35,7 +38,7 @@ const RECENT: i64 = 512;
 const TOLD: usize = 10;
 /// The columns of a record, in the order of [`record`].
 pub(crate) const RECORD_COLUMNS: &str = "seq, time_ms, request_id, account, principal, access_key, source, product, \
-     action, resource, status, code";
+     action, resource, status, code, issued, origin, source_identity";
 
 /// A place in the chain: a record by its number, and its hash. Written `NUMBER:HASH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +134,8 @@ fn seal_text(anchor: &AuditLink, head: &AuditLink) -> Vec<u8> {
 }
 
 /// A record as it is hashed: numbers of fixed width, texts with a byte for whether there is one and their
-/// length before them, so that no two records are written alike.
+/// length before them, so that no two records are written alike. What schema 3 did not have follows only if there is
+/// any of it: older records keep their hash.
 fn encode(record: &AuditRecord, seq: i64, into: &mut Vec<u8>) {
     // One pattern, so that a new field cannot be forgotten.
     let AuditRecord {
@@ -146,6 +150,9 @@ fn encode(record: &AuditRecord, seq: i64, into: &mut Vec<u8>) {
         resource,
         status,
         code,
+        issued,
+        origin,
+        source_identity,
     } = record;
     into.extend_from_slice(&seq.to_be_bytes());
     into.extend_from_slice(&time_ms.to_be_bytes());
@@ -161,7 +168,9 @@ fn encode(record: &AuditRecord, seq: i64, into: &mut Vec<u8>) {
         resource.as_deref(),
         code.as_deref(),
     ];
-    for text in texts {
+    let later = [issued.as_deref(), origin.as_deref(), source_identity.as_deref()];
+    let later = later.into_iter().filter(|_| has_later(record));
+    for text in texts.into_iter().chain(later) {
         into.push(u8::from(text.is_some()));
         if let Some(text) = text {
             into.extend_from_slice(&(text.len() as u64).to_be_bytes());
@@ -170,10 +179,15 @@ fn encode(record: &AuditRecord, seq: i64, into: &mut Vec<u8>) {
     }
 }
 
+/// Whether a record has something that those of schema 3 did not have.
+fn has_later(record: &AuditRecord) -> bool {
+    record.issued.is_some() || record.origin.is_some() || record.source_identity.is_some()
+}
+
 /// The hash of a record that follows one of hash `previous`.
 fn hash(previous: &[u8; HASH_BYTES], record: &AuditRecord, seq: i64) -> [u8; HASH_BYTES] {
     let mut text = Vec::with_capacity(512);
-    text.extend_from_slice(RECORD);
+    text.extend_from_slice(if has_later(record) { RECORD_2 } else { RECORD });
     text.extend_from_slice(previous);
     encode(record, seq, &mut text);
     let mut hash = [0; HASH_BYTES];
@@ -196,6 +210,9 @@ pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<(i64, AuditRecord)> {
         resource: row.get(9)?,
         status: row.get(10)?,
         code: row.get(11)?,
+        issued: row.get(12)?,
+        origin: row.get(13)?,
+        source_identity: row.get(14)?,
     };
     Ok((row.get(0)?, record))
 }
@@ -241,7 +258,8 @@ impl Tx<'_> {
         seq = seq.max(connection.prepare_cached(last)?.query_row([], |row| row.get(0))?);
         let mut insert = connection.prepare_cached(
             "INSERT INTO audit (seq, time_ms, request_id, account, principal, access_key, source, product, action, \
-             resource, status, code, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             resource, status, code, issued, origin, source_identity, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
+             ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?;
         for record in records {
             seq = seq.saturating_add(1);
@@ -259,6 +277,9 @@ impl Tx<'_> {
                 record.resource,
                 record.status,
                 record.code,
+                record.issued,
+                record.origin,
+                record.source_identity,
                 hash
             ])?;
         }
@@ -485,7 +506,7 @@ impl<'a> Walk<'a> {
                 previous = None;
             }
             last = seq;
-            let stored = row.get::<_, [u8; HASH_BYTES]>(12).ok();
+            let stored = row.get::<_, [u8; HASH_BYTES]>("hash").ok();
             let right = match (record(row), &stored, &previous) {
                 (Ok((_, record)), Some(stored), Some(previous)) => hash(previous, &record, seq) == *stored,
                 (Ok(_), Some(_), None) => true,
@@ -560,8 +581,10 @@ mod tests {
 
     fn records() -> impl Strategy<Value = (i64, AuditRecord)> {
         let numbers = (0_i64..3, 0_i64..3, 0_u16..3);
-        (numbers, prop::array::uniform9(texts())).prop_map(|((seq, time_ms, status), texts)| {
+        let texts = (prop::array::uniform9(texts()), prop::array::uniform3(texts()));
+        (numbers, texts).prop_map(|((seq, time_ms, status), (texts, later))| {
             let [id, account, principal, access_key, source, product, action, resource, code] = texts;
+            let [issued, origin, source_identity] = later;
             let record = AuditRecord {
                 time_ms,
                 request_id: id.unwrap_or_default(),
@@ -574,6 +597,9 @@ mod tests {
                 resource,
                 status,
                 code,
+                issued,
+                origin,
+                source_identity,
             };
             (seq, record)
         })
@@ -589,7 +615,10 @@ mod tests {
         let seq = i64::from_be_bytes(take(&mut text));
         let time_ms = i64::from_be_bytes(take(&mut text));
         let status = u16::from_be_bytes(take(&mut text));
-        let mut texts = std::array::from_fn::<Option<String>, 9, _>(|_| {
+        let mut texts = std::array::from_fn::<Option<String>, 12, _>(|number| {
+            if number >= 9 && text.is_empty() {
+                return None;
+            }
             if take::<1>(&mut text) == [0] {
                 return None;
             }
@@ -611,6 +640,9 @@ mod tests {
             resource: texts[7].take(),
             status,
             code: texts[8].take(),
+            issued: texts[9].take(),
+            origin: texts[10].take(),
+            source_identity: texts[11].take(),
         };
         (seq, record)
     }

@@ -26,6 +26,7 @@ fn record(id: &str) -> AuditRecord {
         resource: Some("vpc-1".into()),
         status: 403,
         code: Some("Forbidden".into()),
+        ..AuditRecord::default()
     }
 }
 
@@ -194,6 +195,10 @@ fn every_changed_column_is_found() {
         ("status", "'two hundred'"),
         ("code", "NULL"),
         ("code", "x'00'"),
+        ("issued", "'STS.other'"),
+        ("origin", "'acs:ram::1234567890123456:user/mallory LTAIy'"),
+        ("source_identity", "''"),
+        ("source_identity", "x'00'"),
         ("hash", "NULL"),
         ("hash", "zeroblob(32)"),
         ("hash", "'text'"),

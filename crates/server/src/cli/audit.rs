@@ -46,7 +46,7 @@ pub struct AuditArgs {
     /// Only calls of principals like this, such as `root`, `user/alice`, `assumed-role/*` or an ARN
     #[arg(long, value_name = "PATTERN")]
     principal: Option<String>,
-    /// Only calls with this access key
+    /// Only calls with this access key, and the call that made it
     #[arg(long, value_name = "ID")]
     access_key: Option<String>,
     /// Only operations like this, such as `CreateVpc` or `vpc:Dissociate*`
@@ -181,7 +181,8 @@ impl Wanted<'_> {
         };
         (self.since_ms..self.until_ms).contains(&record.time_ms)
             && same(&args.account, record.account.as_deref())
-            && same(&args.access_key, record.access_key.as_deref())
+            && (same(&args.access_key, record.access_key.as_deref())
+                || same(&args.access_key, record.issued.as_deref()))
             && same(&args.request_id, Some(&record.request_id))
             && like(&args.resource, record.resource.as_deref())
             && like(&args.code, record.code.as_deref())
@@ -371,8 +372,13 @@ impl Printer {
         };
         let operation = operation(record);
         let operation = if operation.is_empty() { "-" } else { &operation };
+        let more = [("made", &record.issued), ("by", &record.origin), ("as", &record.source_identity)];
+        let more: String = more
+            .into_iter()
+            .filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what} {}", visible(text))))
+            .collect();
         format!(
-            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}",
+            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}{more}",
             iso8601(record.time_ms),
             self.paint.paint(style, outcome.as_str()),
             visible(&who),
@@ -400,6 +406,9 @@ fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
         "resource": record.resource,
         "status": record.status,
         "code": record.code,
+        "issued": record.issued,
+        "origin": record.origin,
+        "sourceIdentity": record.source_identity,
     });
     // What JSON lets through and a terminal obeys.
     let mut line = String::new();

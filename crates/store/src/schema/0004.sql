@@ -2,6 +2,11 @@
 
 -- == Audit record ==
 
+-- The access key that the call made; of a session's call, who made the session, and the source identity that it carries.
+ALTER TABLE audit ADD COLUMN issued TEXT;
+ALTER TABLE audit ADD COLUMN origin TEXT;
+ALTER TABLE audit ADD COLUMN source_identity TEXT;
+
 -- == Sessions ==
 
 -- A session remembers this number of all that it stands on, and is over when one of them has another. The number is the
