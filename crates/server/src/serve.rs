@@ -318,6 +318,9 @@ async fn keep_house(service: Arc<Service>) {
     loop {
         tokio::time::sleep(PAUSE).await;
         service.throttle().forget_rested();
+        if let Err(error) = service.keep_token_keys().await {
+            tracing::warn!(%error, "the token key was not changed");
+        }
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
         }

@@ -132,6 +132,15 @@ impl ConditionKeys for Circumstances<'_> {
             "acs:currenttime" => each(&iso8601(self.now_ms)),
             "acs:mfapresent" => each("false"),
             "acs:principalarn" => each(&self.principal.arn()),
+            "acs:sourceidentity" => self.held_identity().into_iter().for_each(each),
+            "acs:tokenissuetime" => {
+                let session = self.principal.session();
+                session.into_iter().for_each(|session| each(&iso8601(session.issued_ms)));
+            }
+            // What a session has it cannot change: nothing else is asked about, whatever the call says.
+            "sts:sourceidentity" if self.held_identity().is_some() => {
+                self.held_identity().into_iter().for_each(each);
+            }
             _ => {
                 let tag = |prefix: &str| self.tags.and_then(|tags| Some((tags, key.strip_prefix(prefix)?)));
                 if let Some((tags, key)) = tag("acs:requesttag/") {
@@ -147,6 +156,11 @@ impl ConditionKeys for Circumstances<'_> {
 }
 
 impl Circumstances<'_> {
+    /// The source identity of the session that asks.
+    fn held_identity(&self) -> Option<&str> {
+        self.principal.session()?.source_identity.as_deref()
+    }
+
     /// Whether `action` is allowed on `resource`.
     ///
     /// # Errors

@@ -46,10 +46,13 @@ impl Gate {
             (true, None) => return Err((&catalogue::TOKEN_MISSING).into()),
             (true, Some(token)) => self.authority.temporary_key(context, id, token, now_ms)?,
             (false, None) => self.authority.key(context, id)?,
-            (false, Some(_)) => {
+            (false, Some(token)) => {
                 // Whether the key exists is told first, as without a token.
                 self.authority.key(context, id)?;
-                return Err((&catalogue::TOKEN_MALFORMED).into());
+                let ours = self.authority.tokens().read(token).is_some();
+                let code =
+                    if ours { &catalogue::TOKEN_MISMATCH_KEY } else { &catalogue::TOKEN_MALFORMED };
+                return Err(code.into());
             }
         };
         incoming.signature_method().map_err(wire)?;

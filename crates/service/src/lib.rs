@@ -23,6 +23,7 @@ pub mod keyring;
 pub mod master;
 pub mod operation;
 pub mod operations;
+pub mod provenance;
 mod service;
 pub mod throttle;
 pub mod token;

@@ -13,6 +13,7 @@ mod paint;
 pub mod policy;
 mod profile;
 pub mod status;
+pub mod token_key;
 
 use std::io::Write as _;
 

@@ -14,7 +14,7 @@ use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{Attached, PolicySet, system_policy};
-use tongguan_model::principal::{Identity, Principal, Session};
+use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
 use tongguan_service::Service;
@@ -508,6 +508,12 @@ fn keyring() -> Keyring {
         role_id: "3000".into(),
         name: "visit".into(),
         source_identity: None,
+        origin: Origin {
+            account: AccountId::new(ACCOUNT),
+            user: "observer".into(),
+            access_key: "observer".into(),
+        },
+        issued_ms: START_MS,
         policies,
         restriction: None,
     };
