@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
 use crate::provenance::{self, Grant};
-use crate::token::{Opened, Tokens};
+use crate::token::{Opened, Tokens, Unread};
 
 /// Bytes that kept keys and policies may take, about.
 const KEPT_BYTES: u64 = 64 * 1024 * 1024;
@@ -220,9 +220,10 @@ impl Authority {
             return if now < kept.grant.expires { Ok(known) } else { Err(expired()) };
         }
         let removals = Epochs::taken([self.tokens.removals()]);
-        let Some(Opened { grant, secret }) = self.tokens.read(token) else {
-            return Err((&catalogue::TOKEN_MALFORMED).into());
-        };
+        let Opened { grant, secret } = self.tokens.read(token).map_err(|unread| match unread {
+            Unread::KeyGone => expired(),
+            Unread::Malformed => (&catalogue::TOKEN_MALFORMED).into(),
+        })?;
         if grant.access_key != id {
             return Err((&catalogue::TOKEN_MISMATCH_KEY).into());
         }

@@ -14,7 +14,7 @@ use crate::authority::{Authority, Known};
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::operation::{self, Failure, Operation, Product};
-use crate::token::TEMPORARY;
+use crate::token::{TEMPORARY, Unread};
 
 pub use crate::access::Peer;
 
@@ -49,9 +49,10 @@ impl Gate {
             (false, Some(token)) => {
                 // Whether the key exists is told first, as without a token.
                 self.authority.key(context, id)?;
-                let ours = self.authority.tokens().read(token).is_some();
-                let code =
-                    if ours { &catalogue::TOKEN_MISMATCH_KEY } else { &catalogue::TOKEN_MALFORMED };
+                let code = match self.authority.tokens().read(token) {
+                    Ok(_) | Err(Unread::KeyGone) => &catalogue::TOKEN_MISMATCH_KEY,
+                    Err(Unread::Malformed) => &catalogue::TOKEN_MALFORMED,
+                };
                 return Err(code.into());
             }
         };

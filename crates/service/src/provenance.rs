@@ -273,3 +273,72 @@ impl From<&Grant> for principal::Origin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tongguan_model::policy::PolicySet;
+    use tongguan_rpc::{Credential, Secret};
+    use tongguan_store::{Options, SessionsOf, Store, Verdict};
+
+    use super::*;
+    use crate::keyring::Key;
+
+    fn key(account: &str, id: &str, active: bool) -> Key {
+        let identity = Identity::User {
+            name: "bob".into(),
+            id: id.into(),
+            policies: Arc::new(PolicySet::new(Vec::new())),
+        };
+        Key {
+            id: "configured".into(),
+            credential: Credential::Secret(Secret::from("secret")),
+            principal: Arc::new(Principal { account: AccountId::new(account), identity }),
+            active,
+        }
+    }
+
+    /// A session that a key of the configuration made is held to the configuration as it is now, and to the account.
+    #[test]
+    fn an_origin_of_the_configuration_stands_as_long_as_its_key_is_there_and_active() {
+        const ACCOUNT: &str = "1234567890123456";
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        let account = AccountId::new(ACCOUNT);
+        let made = account.clone();
+        store.write_blocking(move |tx| Ok(Verdict::Keep(tx.ensure_account(&made, 1)?))).unwrap();
+        let fixed = |keys: &[(&str, &str, bool)]| {
+            let mut keyring = Keyring::default();
+            keys.iter().for_each(|(account, id, active)| keyring.insert(key(account, id, *active)));
+            keyring
+        };
+        let own = (ACCOUNT, "2000", true);
+        let principal = key(ACCOUNT, "2000", true).principal;
+        let of = |keyring: &Keyring| {
+            store.read(|snapshot| Origin::of(snapshot, keyring, &principal, "configured")).unwrap()
+        };
+        let origin = of(&fixed(&[own])).unwrap();
+        let stands = |keyring: &Keyring| store.read(|snapshot| origin.stands(snapshot, keyring)).unwrap();
+        assert!(stands(&fixed(&[own])));
+        let others = [
+            fixed(&[]),
+            fixed(&[(ACCOUNT, "2000", false)]),
+            fixed(&[(ACCOUNT, "2001", true)]),
+            fixed(&[("9999567890123456", "2000", true)]),
+        ];
+        for (place, keyring) in others.iter().enumerate() {
+            assert!(!stands(keyring), "{place}");
+            assert_eq!(of(keyring), None, "{place}");
+        }
+        let ended = account.clone();
+        let end = move |tx: &tongguan_store::Tx<'_>| {
+            Ok(Verdict::Keep(tx.end_sessions(SessionsOf::Account(&ended), 7)?))
+        };
+        assert!(store.write_blocking(end).unwrap());
+        assert!(!stands(&fixed(&[own])));
+        assert_eq!(of(&fixed(&[own])).unwrap().account_from, 7);
+        store.write_blocking(move |tx| Ok(Verdict::Keep(tx.set_account_active(&account, false)?))).unwrap();
+        assert_eq!(of(&fixed(&[own])), None);
+    }
+}

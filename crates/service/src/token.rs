@@ -38,6 +38,8 @@ const TOKENS_MS: i64 = 13 * 3_600_000;
 
 /// First byte of a token: the scheme of this file.
 const SCHEME: u8 = 2;
+/// First byte of the tokens of release 0.1.0, whose sessions ended with the upgrade.
+const OLD_SCHEME: u8 = 1;
 /// Bytes of a token key's id.
 const ID_BYTES: usize = 8;
 /// Bytes from which the key of one token is derived.
@@ -74,6 +76,15 @@ pub struct Opened {
     pub grant: Grant,
     /// The secret of its access key.
     pub secret: Secret,
+}
+
+/// Why a token cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// This service did not make it.
+    Malformed,
+    /// It is of the form of ours, and of a token key that is gone: its session is over.
+    KeyGone,
 }
 
 /// What becomes of the sessions when another token key takes over.
@@ -199,22 +210,29 @@ impl Tokens {
         })
     }
 
-    /// What a token grants, and the secret of its access key; none if this service did not make it, or its token key
-    /// is gone.
-    #[must_use]
-    pub fn read(&self, token: &str) -> Option<Opened> {
+    /// What a token grants, and the secret of its access key.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub fn read(&self, token: &str) -> Result<Opened, Unread> {
         if token.len() > TOKEN_CHARS_MAX {
-            return None;
+            return Err(Unread::Malformed);
         }
-        let token = STANDARD.decode(token).ok()?;
-        let (header, sealed) = token.split_at_checked(HEADER_BYTES)?;
-        let id = header.strip_prefix(&[SCHEME])?.get(..ID_BYTES)?;
+        let token = STANDARD.decode(token).map_err(|_| Unread::Malformed)?;
+        let (header, sealed) = match token.split_at_checked(HEADER_BYTES) {
+            Some((header, sealed)) if header[0] == SCHEME => (header, sealed),
+            Some((header, _)) if header[0] == OLD_SCHEME => return Err(Unread::KeyGone),
+            Some(_) | None => return Err(Unread::Malformed),
+        };
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        let key = ring.iter().rev().find(|key| key.id == id)?;
-        let text = key.vault(header).ok()?.open(PURPOSE, sealed).ok()?;
-        let grant: Grant = serde_json::from_slice(&text).ok()?;
-        let secret = key.secret(&grant.access_key).ok()?;
-        Some(Opened { grant, secret })
+        let key = ring.iter().rev().find(|key| header[1..].starts_with(&key.id)).ok_or(Unread::KeyGone)?;
+        let open = || {
+            let text = key.vault(header)?.open(PURPOSE, sealed)?;
+            let grant: Grant = serde_json::from_slice(&text).map_err(|_| SealError)?;
+            let secret = key.secret(&grant.access_key)?;
+            Ok(Opened { grant, secret })
+        };
+        open().map_err(|SealError| Unread::Malformed)
     }
 }
 
@@ -394,10 +412,10 @@ mod tests {
         for place in 0..credentials.token.len() {
             let mut damaged = credentials.token.as_bytes().to_vec();
             damaged[place] = if damaged[place] == b'A' { b'B' } else { b'A' };
-            assert!(made.read(std::str::from_utf8(&damaged).unwrap()).is_none(), "{place}");
+            assert!(made.read(std::str::from_utf8(&damaged).unwrap()).is_err(), "{place}");
         }
         for length in 0..credentials.token.len() {
-            assert!(made.read(&credentials.token[..length]).is_none(), "{length}");
+            assert!(made.read(&credentials.token[..length]).is_err(), "{length}");
         }
         assert!(!format!("{made:?} {credentials:?}").contains(credentials.secret.expose()));
     }
@@ -411,15 +429,16 @@ mod tests {
         assert_ne!(first.secret, second.secret);
         for (token, by_old, by_new) in [(&first, true, false), (&second, false, true)] {
             assert_eq!(both.read(&token.token).unwrap().secret, token.secret);
-            assert_eq!(old.read(&token.token).is_some(), by_old);
-            assert_eq!(new.read(&token.token).is_some(), by_new);
+            assert_eq!(old.read(&token.token).is_ok(), by_old);
+            assert_eq!(new.read(&token.token).is_ok(), by_new);
         }
         // A key is no other because a row has its id.
         let other = Tokens {
             ring: RwLock::new(vec![TokenKey::new([7; ID_BYTES], 7, &[9; 32])]),
             removals: Arc::default(),
         };
-        assert!(other.read(&first.token).is_none());
+        assert_eq!(other.read(&first.token).unwrap_err(), Unread::Malformed);
+        assert_eq!(new.read(&first.token).unwrap_err(), Unread::KeyGone);
     }
 
     /// One key, one purpose: neither what seals nor what signs is the token key or the other, and no two tokens have
@@ -495,13 +514,37 @@ mod tests {
         rotate(Earlier::Stay, 0);
         assert_eq!(opened.removals.load(Ordering::Acquire), 0);
         let second = opened.issue(&grant()).unwrap();
-        assert!(opened.read(&first.token).is_some() && again.read(&second.token).is_none());
+        assert!(opened.read(&first.token).is_ok());
+        assert_eq!(again.read(&second.token).unwrap_err(), Unread::KeyGone);
         rotate(Earlier::End, 2_000);
         assert_eq!(opened.removals.load(Ordering::Acquire), 1);
         let third = opened.issue(&grant()).unwrap();
         for reader in [&opened, &Tokens::open(&store, &vault, 2_000).unwrap()] {
-            assert!(reader.read(&first.token).is_none() && reader.read(&second.token).is_none());
-            assert!(reader.read(&third.token).is_some());
+            for token in [&first.token, &second.token] {
+                assert_eq!(reader.read(token).unwrap_err(), Unread::KeyGone);
+            }
+            assert!(reader.read(&third.token).is_ok());
+        }
+    }
+
+    /// Another master key seals the token keys anew, and sessions do not notice.
+    #[test]
+    fn sessions_outlive_the_master_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        let vault = |byte| Vault::new(&[byte; 32]).unwrap();
+        let tokens = Tokens::open(&store, &vault(1), 1_000).unwrap();
+        let first = tokens.issue(&grant()).unwrap();
+        let rotation = Rotation::new(&store, &vault(1), Earlier::Stay, 2_000).unwrap();
+        store.write_blocking(move |tx| Ok(Verdict::Keep(rotation.carry_out(tx)?))).unwrap();
+        tokens.reload(&store, &vault(1)).unwrap();
+        let second = tokens.issue(&grant()).unwrap();
+        // Two token keys, and the check value.
+        assert_eq!(master::reseal(&store, vault(1), vault(2), 3_000).unwrap(), 2);
+        assert!(Tokens::open(&store, &vault(1), 3_000).is_err());
+        let tokens = Tokens::open(&store, &vault(2), 3_000).unwrap();
+        for made in [&first, &second] {
+            assert_eq!(tokens.read(&made.token).unwrap().secret, made.secret);
         }
     }
 
@@ -534,22 +577,22 @@ mod tests {
             let token = STANDARD.decode(credentials.token.as_bytes()).unwrap();
             let mut changed = token.clone();
             *place.get_mut(&mut changed) ^= flip;
-            prop_assert!(made.read(&STANDARD.encode(&changed)).is_none());
-            prop_assert!(made.read(&STANDARD.encode(&token[..place.index(token.len())])).is_none());
-            prop_assert!(made.read(&STANDARD.encode([&token[..], &more[..]].concat())).is_none());
+            prop_assert!(made.read(&STANDARD.encode(&changed)).is_err());
+            prop_assert!(made.read(&STANDARD.encode(&token[..place.index(token.len())])).is_err());
+            prop_assert!(made.read(&STANDARD.encode([&token[..], &more[..]].concat())).is_err());
             // The beginning of one token does not open the rest of another.
             let other = STANDARD.decode(made.issue(&grant).unwrap().token.as_bytes()).unwrap();
             let crossed = [&other[..HEADER_BYTES], &token[HEADER_BYTES..]].concat();
-            prop_assert!(made.read(&STANDARD.encode(crossed)).is_none());
+            prop_assert!(made.read(&STANDARD.encode(crossed)).is_err());
         }
 
         #[test]
         fn no_text_is_a_token(text in ".{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let made = tokens(&[7]);
-            prop_assert!(made.read(&text).is_none());
-            prop_assert!(made.read(&STANDARD.encode(&bytes)).is_none());
+            prop_assert!(made.read(&text).is_err());
+            prop_assert!(made.read(&STANDARD.encode(&bytes)).is_err());
             let header = [&[SCHEME][..], &[7; ID_BYTES][..], &bytes[..]].concat();
-            prop_assert!(made.read(&STANDARD.encode(header)).is_none());
+            prop_assert!(made.read(&STANDARD.encode(header)).is_err());
         }
     }
 
@@ -564,6 +607,8 @@ mod tests {
         let token = made.issue(&long).unwrap().token;
         assert!(token.len() <= TOKEN_CHARS_MAX, "{}", token.len());
         assert_eq!(made.read(&token).unwrap().grant, long);
-        assert!(made.read(&"A".repeat(TOKEN_CHARS_MAX + 4)).is_none());
+        assert_eq!(made.read("").unwrap_err(), Unread::Malformed);
+        assert_eq!(made.read(&STANDARD.encode([OLD_SCHEME; 100])).unwrap_err(), Unread::KeyGone);
+        assert!(made.read(&"A".repeat(TOKEN_CHARS_MAX + 4)).is_err());
     }
 }

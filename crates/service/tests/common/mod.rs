@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -18,12 +19,13 @@ use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
 use tongguan_service::Service;
+use tongguan_service::accounts::{AccountError, Done, Order};
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
+use tongguan_store::{AuditRecord, Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
 pub const ACCOUNT: &str = "1234567890123456";
@@ -133,6 +135,11 @@ impl Rig {
         self.restart_with(Arc::new(Detached::remembering(delay)), None, Quotas::default())
     }
 
+    /// The same, with these limits.
+    pub fn restart_limited(self, quotas: Quotas) -> Self {
+        self.restart_with(Arc::new(Detached::remembering("0".parse().unwrap())), None, quotas)
+    }
+
     /// The same, over a driver of the test's own.
     pub fn restart_driven(self, driver: Arc<dyn DataPlane>, quotas: Quotas) -> Self {
         let unused = Arc::new(Detached::new("0".parse().unwrap()));
@@ -150,6 +157,37 @@ impl Rig {
         let mut rig = Self::over(directory, detached, driver, clock.now_ms(), quotas);
         rig.nonce = nonce;
         rig
+    }
+
+    /// Has the service carry out an operator's order.
+    pub fn order(&self, order: &Order) -> Result<Done, AccountError> {
+        tokio::task::block_in_place(|| self.service.order(order))
+    }
+
+    /// The audit record of the call with this request id, once it is there.
+    pub async fn record(&self, request_id: &str) -> AuditRecord {
+        self.recorded(|record| record.request_id == request_id).await
+    }
+
+    /// The newest audit record that fits, once there is one.
+    pub async fn recorded(&self, fits: impl Fn(&AuditRecord) -> bool) -> AuditRecord {
+        let begun = std::time::Instant::now();
+        loop {
+            let mut found = None;
+            let look = |_, record: AuditRecord| {
+                if fits(&record) {
+                    found = Some(record);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            };
+            self.store().read(|snapshot| snapshot.audit_newest(look)).unwrap();
+            if let Some(record) = found {
+                return record;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "there is no such record");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Runs the engine beside the test until the answer is dropped.
