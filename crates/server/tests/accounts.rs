@@ -95,30 +95,28 @@ async fn accounts_can_be_made_while_the_service_does_not_run() {
 }
 
 /// Makes a user of the caller's account, who may assume roles, and answers its key.
-async fn user_of(server: &Server, key: (&str, &str)) -> (String, String) {
+async fn user_of(server: &Server, key: &Key) -> Key {
     let user = ("UserName", "alice");
-    assert_eq!(server.call_as(key, RAM, "CreateUser", &[user]).await.status, 200);
+    assert_eq!(server.call_as(key.clone(), RAM, "CreateUser", &[user]).await.status, 200);
     let attach = [user, ("PolicyName", "AliyunSTSAssumeRoleAccess"), ("PolicyType", "System")];
-    assert_eq!(server.call_as(key, RAM, "AttachPolicyToUser", &attach).await.status, 200);
-    let made = server.call_as(key, RAM, "CreateAccessKey", &[user]).await.json();
-    let text = |name: &str| made["AccessKey"][name].as_str().unwrap().to_owned();
-    (text("AccessKeyId"), text("AccessKeySecret"))
+    assert_eq!(server.call_as(key.clone(), RAM, "AttachPolicyToUser", &attach).await.status, 200);
+    let made = server.call_as(key.clone(), RAM, "CreateAccessKey", &[user]).await.json();
+    Key::of(text(&made["AccessKey"], "AccessKeyId"), text(&made["AccessKey"], "AccessKeySecret"))
 }
 
-/// Id, secret and token of a session of the role `guest` of that account.
-async fn session_of(server: &Server, key: &(String, String), account: &str) -> [String; 3] {
+/// The key of a session of the role `guest` of that account.
+async fn session_of(server: &Server, key: &Key, account: &str) -> Key {
     let role = format!("acs:ram::{account}:role/guest");
     let assume = [("RoleArn", role.as_str()), ("RoleSessionName", "abroad")];
-    let made = server.call_as((&key.0, &key.1), STS, "AssumeRole", &assume).await;
+    let made = server.call_as(key.clone(), STS, "AssumeRole", &assume).await;
     assert_eq!(made.status, 200, "{}", made.text());
-    let made = made.json();
-    ["AccessKeyId", "AccessKeySecret", "SecurityToken"]
-        .map(|name| made["Credentials"][name].as_str().unwrap().to_owned())
+    let made = &made.json()["Credentials"];
+    let token = Some(text(made, "SecurityToken").to_owned());
+    Key { token, ..Key::of(text(made, "AccessKeyId"), text(made, "AccessKeySecret")) }
 }
 
-async fn who(server: &Server, session: &[String; 3]) -> String {
-    let [id, secret, token] = session.clone();
-    let reply = server.call_as(Key { id, secret, token: Some(token) }, STS, "GetCallerIdentity", &[]).await;
+async fn who(server: &Server, session: &Key) -> String {
+    let reply = server.call_as(session.clone(), STS, "GetCallerIdentity", &[]).await;
     if reply.status == 200 { "OK".to_owned() } else { reply.code() }
 }
 
@@ -130,14 +128,14 @@ async fn sessions_end_with_their_account_and_at_the_operators_word() {
     let mut server = Server::start(&[]);
     let data = server.data_dir();
     let [home, there] = ["home", "there"].map(|name| json(&account(&data, &["create", name, "--json"])));
-    let key_of = |made: &Value| (text(made, "AccessKeyId").to_owned(), text(made, "AccessKeySecret").to_owned());
+    let key_of = |made: &Value| Key::of(text(made, "AccessKeyId"), text(made, "AccessKeySecret"));
     let (home_key, there_key) = (key_of(&home), key_of(&there));
     let (home, there) = (text(&home, "AccountId"), text(&there, "AccountId"));
-    let alice = user_of(&server, (&home_key.0, &home_key.1)).await;
+    let alice = user_of(&server, &home_key).await;
     let trust = object!({"Version": "1", "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow",
         "Principal": {"RAM": format!("acs:ram::{home}:root")}}]});
     let role = [("RoleName", "guest"), ("AssumeRolePolicyDocument", &trust.to_string())];
-    let made = server.call_as((&there_key.0, &there_key.1), RAM, "CreateRole", &role).await;
+    let made = server.call_as(there_key, RAM, "CreateRole", &role).await;
     assert_eq!(made.status, 200, "{}", made.text());
 
     let abroad = session_of(&server, &alice, there).await;
@@ -195,7 +193,7 @@ async fn sessions_end_with_their_account_and_at_the_operators_word() {
     let server = server.again();
     assert_eq!(who(&server, &session).await, OVER);
     assert_eq!(who(&server, &session_of(&server, &alice, there).await).await, "OK");
-    let shown = program(&["audit", "--json"]).arg("--data-dir").arg(&data).output().unwrap();
+    let shown = program(&["audit", "--format", "json"]).arg("--data-dir").arg(&data).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     for action in ["EndSessions", "RotateTokenKey", "RotateTokenKeyAndEndSessions", "DisableAccount"] {
         let found = shown.lines().any(|line| line.contains(&format!("\"{action}\"")) && line.contains("\"operator\""));
