@@ -158,7 +158,10 @@ async fn sessions_end_with_their_account_and_at_the_operators_word() {
         assert_eq!(who(&server, &session).await, OVER, "{order:?}");
     }
     for (order, said) in [
-        (&["end-sessions", home, "--user", "guest"][..], format!("account `{home}` has no user `guest` in RAM")),
+        (
+            &["end-sessions", home, "--user", "guest"][..],
+            format!("account `{home}` has no user `guest` in RAM"),
+        ),
         (&["end-sessions", there, "--role", "alice"], format!("account `{there}` has no role `alice`")),
         (&["end-sessions", "1000000000000000"], "there is no account `1000000000000000`".to_owned()),
         (&["end-sessions", home, "--user", "a", "--role", "b"], "cannot be used with".to_owned()),
@@ -170,7 +173,8 @@ async fn sessions_end_with_their_account_and_at_the_operators_word() {
     }
 
     let rotate = |more: &[&str]| {
-        let done = program(&["token-key", "rotate"]).args(more).arg("--data-dir").arg(&data).output().unwrap();
+        let done =
+            program(&["token-key", "rotate"]).args(more).arg("--data-dir").arg(&data).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).unwrap()
     };
@@ -180,7 +184,10 @@ async fn sessions_end_with_their_account_and_at_the_operators_word() {
     for session in [&session, &later] {
         assert_eq!(who(&server, session).await, "OK");
     }
-    assert_eq!(rotate(&["--end-sessions"]), "Security tokens are made with a new key; all sessions have ended.\n");
+    assert_eq!(
+        rotate(&["--end-sessions"]),
+        "Security tokens are made with a new key; all sessions have ended.\n"
+    );
     for session in [&session, &later] {
         assert_eq!(who(&server, session).await, OVER);
     }
@@ -196,7 +203,9 @@ async fn sessions_end_with_their_account_and_at_the_operators_word() {
     let shown = program(&["audit", "--format", "json"]).arg("--data-dir").arg(&data).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     for action in ["EndSessions", "RotateTokenKey", "RotateTokenKeyAndEndSessions", "DisableAccount"] {
-        let found = shown.lines().any(|line| line.contains(&format!("\"{action}\"")) && line.contains("\"operator\""));
+        let found = shown
+            .lines()
+            .any(|line| line.contains(&format!("\"{action}\"")) && line.contains("\"operator\""));
         assert!(found, "{action}: {shown}");
     }
 }

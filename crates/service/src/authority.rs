@@ -67,7 +67,12 @@ struct Epochs(Box<[(Arc<AtomicU64>, u64)]>);
 
 impl Epochs {
     fn taken(counters: impl IntoIterator<Item = Arc<AtomicU64>>) -> Self {
-        Self(counters.into_iter().map(|counter| (Arc::clone(&counter), counter.load(Ordering::Acquire))).collect())
+        Self(
+            counters
+                .into_iter()
+                .map(|counter| (Arc::clone(&counter), counter.load(Ordering::Acquire)))
+                .collect(),
+        )
     }
 
     fn still(&self) -> bool {

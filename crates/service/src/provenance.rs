@@ -128,11 +128,7 @@ impl Grant {
     ///
     /// # Errors
     /// A database error.
-    pub fn standing(
-        &self,
-        snapshot: &Snapshot<'_>,
-        fixed: &Keyring,
-    ) -> Result<Option<RoleRow>, StoreError> {
+    pub fn standing(&self, snapshot: &Snapshot<'_>, fixed: &Keyring) -> Result<Option<RoleRow>, StoreError> {
         if !self.lineage.origin.stands(snapshot, fixed)? {
             return Ok(None);
         }

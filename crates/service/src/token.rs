@@ -154,9 +154,8 @@ impl Tokens {
             (make.then(|| NewKey::make(&context.vault, &ring, now_ms)).transpose()?, forget)
         };
         if made.is_some() || !forget.is_empty() {
-            let write = context
-                .store
-                .write(move |tx| Ok(Verdict::Keep(replace(tx, made.as_ref(), &forget)?)));
+            let write =
+                context.store.write(move |tx| Ok(Verdict::Keep(replace(tx, made.as_ref(), &forget)?)));
             write.await?;
             self.reload(&context.store, &context.vault)?;
         }
@@ -451,13 +450,8 @@ mod tests {
             key.derive(label, of, &mut bytes).unwrap();
             bytes
         };
-        let derived = [
-            derive(SEALS, b"a"),
-            derive(SIGNS, b"a"),
-            derive(SEALS, b"b"),
-            derive(SIGNS, b"b"),
-            [7; 32],
-        ];
+        let derived =
+            [derive(SEALS, b"a"), derive(SIGNS, b"a"), derive(SEALS, b"b"), derive(SIGNS, b"b"), [7; 32]];
         for (place, one) in derived.iter().enumerate() {
             assert!(derived[place + 1..].iter().all(|other| one != other), "{place}");
         }
@@ -477,7 +471,9 @@ mod tests {
         let ring = |made: &[i64]| -> Vec<_> {
             made.iter()
                 .enumerate()
-                .map(|(place, made_ms)| TokenKey::new([u8::try_from(place).unwrap(); ID_BYTES], *made_ms, &[1; 32]))
+                .map(|(place, made_ms)| {
+                    TokenKey::new([u8::try_from(place).unwrap(); ID_BYTES], *made_ms, &[1; 32])
+                })
                 .collect()
         };
         let (first, second) = (name_of([0; ID_BYTES]), name_of([1; ID_BYTES]));

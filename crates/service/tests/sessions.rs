@@ -743,7 +743,8 @@ async fn an_operator_ends_sessions_of_a_role_a_user_or_an_account() {
     end_sessions(&rig, ACCOUNT, Whose::Account);
     is(&gateways(&rig, &later).await, 400, OVER);
 
-    let unknown = |id: &str, of| rig.order(&Order::EndSessions { id: id.into(), of }).unwrap_err().to_string();
+    let unknown =
+        |id: &str, of| rig.order(&Order::EndSessions { id: id.into(), of }).unwrap_err().to_string();
     assert_eq!(unknown("1000000000000000", Whose::Account), "there is no account `1000000000000000`");
     let said = unknown(ACCOUNT, Whose::User("guest".into()));
     assert_eq!(said, format!("account `{ACCOUNT}` has no user `guest` in RAM"));
@@ -786,7 +787,13 @@ async fn a_source_identity_sticks_to_a_chain() {
     }
     // A session without one may set it, once.
     let plain = session_of(&rig, &alice, ACCOUNT, "plain").await;
-    assert!(assume(&rig, &plain, &[("RoleArn", &arn(ACCOUNT, "plain"))]).await.ok().get("SourceIdentity").is_none());
+    assert!(
+        assume(&rig, &plain, &[("RoleArn", &arn(ACCOUNT, "plain"))])
+            .await
+            .ok()
+            .get("SourceIdentity")
+            .is_none()
+    );
     let set = Caller::session(&assume(&rig, &plain, &[as_alice]).await.ok());
     let rig = rig.restart("0");
     is(&assume(&rig, &set, &[as_boss]).await, 400, "InvalidParameter.SourceIdentity");
@@ -824,7 +831,9 @@ async fn source_identity_and_time_of_issue_are_conditions() {
     assert_eq!(refused.body["AccessDeniedDetail"]["NoPermissionType"], "ImplicitDeny");
     // The call does not say otherwise: it is asked about what the session has.
     let plain = arn(ACCOUNT, "plain");
-    for further in [&[("RoleArn", plain.as_str())][..], &[("RoleArn", plain.as_str()), ("SourceIdentity", "boss")][..]] {
+    for further in
+        [&[("RoleArn", plain.as_str())][..], &[("RoleArn", plain.as_str()), ("SourceIdentity", "boss")][..]]
+    {
         let refused = assume(&rig, &late, further).await;
         is(&refused, 403, "NoPermission");
         assert_eq!(refused.body["AccessDeniedDetail"]["NoPermissionType"], "ExplicitDeny");

@@ -256,13 +256,7 @@ fn trusting(
 }
 
 /// When the session ends, UNIX seconds. What another session made lives shorter, and no longer than its chain.
-fn end(
-    quotas: &Quotas,
-    now: i64,
-    longest: u32,
-    args: &Args<'_>,
-    lineage: &Lineage,
-) -> Result<i64, Refusal> {
+fn end(quotas: &Quotas, now: i64, longest: u32, args: &Args<'_>, lineage: &Lineage) -> Result<i64, Refusal> {
     let chained = lineage.depth > 1;
     let longest = u64::from(longest).min(if chained { quotas.session_chained_seconds } else { u64::MAX });
     if longest < SHORTEST {
