@@ -3,11 +3,38 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run test unit conformance failpoints torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
+.PHONY: run hint install test unit conformance failpoints torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
-run: $(BIN)
+run: $(BIN) hint
 	$(BIN) serve
+
+## hint: how to go on in a second terminal
+hint:
+	@echo 'The service listens on 127.0.0.1:8080 until Ctrl-C. Go on in a second terminal:'
+	@echo '  cd "$(CURDIR)"'
+	@echo '  export PATH="$(abspath $(dir $(BIN))):$$PATH"    # not after: make install'
+	@echo '  set -a; . data/root-access-key.env; set +a'
+	@echo '  tongguan call Vpc DescribeVpcs --endpoint 127.0.0.1:8080 --region cn-hangzhou'
+
+## install: program, completions, systemd unit and a sample configuration, e.g. make install PREFIX=$HOME/.local
+install: $(BIN)
+	install -D -m 755 $(BIN) "$(DESTDIR)$(PREFIX)/bin/tongguan"
+	install -d "$(DESTDIR)$(SHARE)/bash-completion/completions" "$(DESTDIR)$(SHARE)/zsh/site-functions" \
+		"$(DESTDIR)$(SHARE)/fish/vendor_completions.d" "$(DESTDIR)$(UNITS)" "$(DESTDIR)$(ETC)/tongguan"
+	$(BIN) completions bash > "$(DESTDIR)$(SHARE)/bash-completion/completions/tongguan"
+	$(BIN) completions zsh > "$(DESTDIR)$(SHARE)/zsh/site-functions/_tongguan"
+	$(BIN) completions fish > "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/tongguan.fish"
+	sed -e 's|/usr/local/bin/tongguan|$(PREFIX)/bin/tongguan|' -e 's|/etc/tongguan/|$(ETC)/tongguan/|' \
+		dist/tongguan.service > "$(DESTDIR)$(UNITS)/tongguan.service"
+	@test -e "$(DESTDIR)$(ETC)/tongguan/tongguan.toml" || \
+		install -m 600 dist/tongguan.toml "$(DESTDIR)$(ETC)/tongguan/tongguan.toml"
+
+PREFIX ?= /usr/local
+SHARE  := $(PREFIX)/share
+# What is installed for the whole machine is configured in /etc.
+ETC    := $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITS  := $(if $(filter /usr/local,$(PREFIX)),/etc/systemd/system,$(PREFIX)/lib/systemd/system)
 
 ## demo: carry a certificate through its whole life, and show it
 demo: $(BIN)
@@ -62,10 +89,14 @@ mutations: COUNT := 100000
 mutations: tools
 	MUTATIONS=$(COUNT) $(CARGO) test --locked -p tongguan --test mutations -- --nocapture
 
-## docs: make the reference page anew from the table of operations
+## docs: make the reference page and the table of bounds anew from the code
 docs: tools
 	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/reference.md.new
 	mv docs/reference.md.new docs/reference.md
+	$(CARGO) run --locked -p tongguan -- limits --format markdown > docs/limits.new
+	sed -i -e '/^<!-- Made by `tongguan limits/,/^<!-- end -->/{//!d}' \
+		-e '/^<!-- Made by `tongguan limits/r docs/limits.new' docs/security.md
+	rm docs/limits.new
 
 $(BIN): tools
 	$(CARGO) build --release --locked -p tongguan

@@ -165,6 +165,16 @@ impl Operation {
         Self::vpc(action, &parameters)
     }
 
+    /// TagResources of fifty gateways with one long tag, as a form.
+    pub(crate) fn tag_fifty() -> Self {
+        let ids = (1..=50).map(|n| (format!("ResourceId.{n}"), format!("vpn-{n}")));
+        let value = "a".repeat(128);
+        let fixed = [("ResourceType", "VPNGATEWAY"), ("Tag.1.Key", "abcde"), ("Tag.1.Value", value.as_str())];
+        let mut operation = Self { placement: Placement::Form, ..Self::vpc("TagResources", &fixed) };
+        operation.parameters.extend(ids);
+        operation
+    }
+
     /// An operation of resource access management, as a form: policies are long.
     pub(crate) fn ram(action: &'static str, parameters: &[(&str, &str)]) -> Self {
         Self { placement: Placement::Form, ..Self::new(RAM, action, parameters) }
@@ -248,6 +258,17 @@ impl<'a> Client<'a> {
     /// Nobody listens.
     pub(crate) async fn open(caller: &'a Caller, address: SocketAddr) -> Result<Self> {
         Ok(Self { caller, host: address.to_string(), connection: Connection::open(address).await? })
+    }
+
+    /// Calls once, signed in V3, and answers the code of the refusal, if it is one.
+    ///
+    /// # Errors
+    /// No answer, or none in JSON.
+    pub(crate) async fn code(&mut self, operation: &Operation) -> Result<Option<String>> {
+        let request = self.caller.sign(Scheme::V3, &self.host, operation);
+        let answer = self.connection.exchange(&request).await?;
+        let body: Value = serde_json::from_slice(answer.body).context("no JSON")?;
+        Ok(body["Code"].as_str().map(str::to_owned))
     }
 
     /// Calls once, signed in V1.

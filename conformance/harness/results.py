@@ -16,6 +16,10 @@ import sys
 from collections import defaultdict
 
 
+# There is nothing here that they could remove: every answer of theirs is a refusal.
+NEVER_SUCCEED = {"Ram.DeleteLoginProfile", "Ram.UnbindMFADevice"}
+
+
 def _append(variable, record):
     path = os.environ.get(variable)
     if not path:
@@ -52,7 +56,7 @@ def gaps(operations, coverage):
     for line in coverage:
         seen[line["operation"]].add(line["kind"])
     return [(operation, kind) for operation in operations for kind in ("success", "refusal")
-            if kind not in seen[operation]]
+            if kind not in seen[operation] and not (kind == "success" and operation in NEVER_SUCCEED)]
 
 
 def main():

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tongguan_model::policy::{
-    AccessRequest, Attached, Context, Decision, Policy, PolicyError, PolicySet, TrustCaller, TrustPolicy,
-    TrustRequest,
+    AccessRequest, Attached, Budget, Context, Decision, Exhausted, Policy, PolicyError, PolicySet,
+    TrustCaller, TrustPolicy, TrustRequest,
 };
 
 use crate::within;
@@ -25,7 +25,8 @@ const DENY_ALL: &str = r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":
 /// # Panics
 /// If a deny does not win, the order of policies matters, the explanation says otherwise than the
 /// decision, a document means something else when it is written with other blanks, or parsing takes
-/// memory out of proportion. Documents are read as trust policies too, for a user of the name of the
+/// memory out of proportion; if a decision takes more steps than its set is estimated to cost, or another one is made with
+/// fewer steps. Documents are read as trust policies too, for a user of the name of the
 /// resource.
 pub fn policy(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -39,6 +40,10 @@ pub fn policy(data: &[u8]) {
         documents.split(NEXT).take(2).filter_map(read::<Policy>).map(Arc::new).collect();
     let decisions: Vec<Decision> = policies.iter().map(|policy| evaluate([policy], &request)).collect();
     let together = evaluate(&policies, &request);
+    let set = set(&policies);
+    let budget = Budget::unlimited();
+    set.decide(&request, &budget).expect("an unlimited budget is not used up");
+    estimated(&set, head, budget.spent());
     let expected = decisions.iter().copied().max_by_key(|decision| weight(*decision));
     assert_eq!(together, expected.unwrap_or(Decision::ImplicitDeny), "{decisions:?}");
     assert_eq!(evaluate(policies.iter().rev(), &request), together, "the order of policies matters");
@@ -52,18 +57,53 @@ pub fn policy(data: &[u8]) {
     }
 }
 
+fn set<'a>(policies: impl IntoIterator<Item = &'a Arc<Policy>>) -> PolicySet {
+    let attached = policies
+        .into_iter()
+        .map(|policy| Attached { origin: String::from("the input"), policy: Arc::clone(policy) });
+    PolicySet::new(attached.collect())
+}
+
 fn evaluate<'a>(
     policies: impl IntoIterator<Item = &'a Arc<Policy>>,
     request: &AccessRequest<'_>,
 ) -> Decision {
-    let attached = policies
-        .into_iter()
-        .map(|policy| Attached { origin: String::from("the input"), policy: Arc::clone(policy) });
-    let set = PolicySet::new(attached.collect());
-    let decision = set.decide(request);
+    let set = set(policies);
+    let budget = Budget::unlimited();
+    let decision = set.decide(request, &budget).expect("an unlimited budget is not used up");
+    bounded(&set, request, decision, budget.spent());
     let explanation = set.explain(request);
     assert_eq!(explanation.decision, decision, "{explanation}");
     decision
+}
+
+/// Holds a decision to its budget: with less it is made the same or not at all, and what it takes beyond a budget is what
+/// the values of one condition take.
+fn bounded(set: &PolicySet, request: &AccessRequest<'_>, decision: Decision, spent: u64) {
+    for steps in [0, spent / 2, spent] {
+        let budget = Budget::new(u32::try_from(steps).unwrap_or(u32::MAX));
+        let outcome = set.decide(request, &budget);
+        assert!(outcome == Err(Exhausted) || outcome == Ok(decision), "{outcome:?} with {steps} of {spent}");
+        assert_eq!(outcome.is_err(), budget.is_exhausted());
+        assert!(budget.spent() <= spent, "{} of {spent}", budget.spent());
+    }
+    let whole = Budget::default();
+    let outcome = set.decide(request, &whole);
+    assert_eq!(outcome.is_err(), spent > u64::from(Budget::STEPS), "{spent} steps");
+}
+
+/// Holds the steps of a decision to the estimate of its set, which the length of the documents bounds.
+fn estimated(set: &PolicySet, head: &str, spent: u64) {
+    let mut keys: Vec<String> = Vec::new();
+    for line in head.lines() {
+        keys.extend(line.split_once('=').map(|(key, _)| key.to_ascii_lowercase()));
+    }
+    let lines = keys.len();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.len() == lines && head.lines().all(|line| line.len() <= 128) {
+        assert!(spent <= set.cost(), "{spent} of {}", set.cost());
+    }
 }
 
 fn trust(document: &str, request: &AccessRequest<'_>) {
@@ -72,7 +112,12 @@ fn trust(document: &str, request: &AccessRequest<'_>) {
         let caller = TrustCaller::User(request.resource);
         let request = TrustRequest { action: request.action, account, caller, context: request.context };
         let explanation = policy.explain("the input", &request);
-        assert_eq!(explanation.decision, policy.decide(&request), "{explanation}");
+        let budget = Budget::unlimited();
+        let decision = policy.decide(&request, &budget).expect("an unlimited budget is not used up");
+        assert_eq!(explanation.decision, decision, "{explanation}");
+        let poor = Budget::new(u32::try_from(budget.spent() / 2).unwrap_or(u32::MAX));
+        let outcome = policy.decide(&request, &poor);
+        assert!(outcome == Err(Exhausted) || outcome == Ok(decision), "{explanation}");
     }
     assert!(policy.principals().all(|trusted| trusted.to_string().starts_with("acs:ram::")));
 }

@@ -41,15 +41,15 @@ struct Learnt {
 impl Learnt {
     fn of(incoming: &Incoming<'_>) -> Self {
         let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
-        let pairs = incoming.parameters().iter();
+        let pairs = incoming.claims().parameters().iter();
         Self {
             family: incoming.family(),
-            action: owned(incoming.action()),
-            version: owned(incoming.version()),
+            action: owned(incoming.claims().action()),
+            version: owned(incoming.claims().version()),
             token: owned(incoming.security_token()),
-            nonce: owned(incoming.nonce()),
+            nonce: owned(incoming.claims().nonce()),
             time: incoming.timestamp(),
-            scope: incoming.scope().map(|scope| format!("{scope:?}")),
+            scope: incoming.claims().scope().map(|scope| format!("{scope:?}")),
             parameters: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
@@ -71,8 +71,8 @@ pub fn verify_v1(data: &[u8]) {
         return;
     }
     let signed = oracle::v1_string_to_sign(&wire).expect("what parses can be read");
-    assert_eq!(incoming.string_to_sign(), Ok(signed.clone()));
-    assert_eq!(incoming.verify(&KEY), Ok(()));
+    assert_eq!(incoming.claims().string_to_sign(), Ok(signed.clone()));
+    assert_eq!(incoming.verify(&KEY).map(|_| ()), Ok(()));
     assert!(matches!(incoming.verify(&OTHER), Err(WireError::SignatureMismatch { .. })));
     assert!(matches!(incoming.verify(&RSA), Err(WireError::SignatureMethod(_))));
     let learnt = Learnt::of(&incoming);
@@ -84,7 +84,7 @@ pub fn verify_v1(data: &[u8]) {
     if verified {
         assert_eq!(Learnt::of(&incoming), learnt);
     }
-    let same = incoming.parameters().get("Signature") == Some(&signature)
+    let same = incoming.claims().parameters().get("Signature") == Some(&signature)
         && incoming.family() == Family::V1
         && oracle::v1_string_to_sign(&edited).as_deref() == Some(&signed);
     assert_eq!(verified, same, "{:?}", String::from_utf8_lossy(&text));
@@ -152,11 +152,11 @@ pub fn verify_v3(data: &[u8]) {
     };
     wire.headers.insert("authorization", header);
     let incoming = parse(wire.http(), &Limits::default()).expect("a header changes no parameter");
-    let shown = incoming.canonical_request();
+    let shown = incoming.claims().canonical_request();
     assert_eq!(shown.as_deref(), Ok(&*String::from_utf8_lossy(&canonical)));
     let outcome = incoming.verify(&KEY);
     if plan.complete {
-        assert_eq!(outcome, Ok(()));
+        assert_eq!(outcome.as_ref().map(|_| ()), Ok(()));
     } else {
         assert!(!matches!(outcome, Err(WireError::SignatureMismatch { .. })), "{outcome:?}");
     }
@@ -249,10 +249,10 @@ fn every_header(headers: &mut HeaderMap) -> String {
 fn covered(incoming: &Incoming<'_>, headers: &HeaderMap, signed: &str) {
     let signed: Vec<&str> = signed.split(';').collect();
     let read = [
-        ("x-acs-action", incoming.action().is_some()),
-        ("x-acs-version", incoming.version().is_some()),
+        ("x-acs-action", incoming.claims().action().is_some()),
+        ("x-acs-version", incoming.claims().version().is_some()),
         ("x-acs-date", incoming.timestamp().is_ok()),
-        ("x-acs-signature-nonce", incoming.nonce().is_some()),
+        ("x-acs-signature-nonce", incoming.claims().nonce().is_some()),
         ("x-acs-security-token", incoming.security_token().is_some()),
     ];
     for (name, used) in read {

@@ -1,7 +1,8 @@
 //! What authorisation costs: the same read by the account itself, which is not evaluated, and by RAM users
-//! with ten policies of twenty statements each, in turns on one server.
+//! with ten policies of twenty statements each, in turns on one server; and what the worst set of policies costs.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -19,6 +20,11 @@ const POLICIES: usize = 10;
 const STATEMENTS: usize = 20;
 /// Most that a call may cost more for its authorisation: part of what it costs without.
 const MOST: f64 = 0.10;
+
+/// Calls of the user with the worst set, one after the other.
+const WORST_CALLS: usize = 500;
+/// Most that one of them may take, milliseconds.
+const WORST_MS: f64 = 5.0;
 
 /// A user, and what its policies look like.
 struct User {
@@ -107,12 +113,63 @@ impl Suite {
             });
             rows.push(Row::new("  rate", window.rate, "requests/s"));
         }
+        let bomber = worst_set(&mut client).await?;
+        let mut bomber = Client::open(&bomber, program.address).await?;
+        let mut times = Vec::with_capacity(WORST_CALLS);
+        for _ in 0..WORST_CALLS {
+            let begun = Instant::now();
+            let code = bomber.code(&Operation::tag_fifty()).await?;
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+            anyhow::ensure!(code.as_deref() == Some("Forbidden.PolicyTooComplex"), "{code:?}");
+        }
+        times.sort_by(f64::total_cmp);
+        let (half, most) = (times[WORST_CALLS / 2], times[WORST_CALLS * 99 / 100]);
+        rows.push(Row::new("TagResources of 50, the worst set that is accepted, p50", half, "ms"));
+        rows.push(Row::new("  p99", most, "ms").target("< 5.00", most < WORST_MS));
         let title = format!(
             "Authorisation: {POLICIES} policies of {STATEMENTS} statements, processor time, {CONNECTIONS} connections"
         );
         self.report.section(title, "without evaluation", rows);
         program.stop()
     }
+}
+
+/// Makes a user with as many policies as limits allow, of its own and of its groups, each as costly as a new one may be:
+/// together they need more steps than a decision may take.
+async fn worst_set(client: &mut Client<'_>) -> Result<Caller> {
+    let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| match client
+        .ask(&Operation::ram(action, parameters))
+        .await?
+    {
+        Outcome::Done(answer) => Ok(answer),
+        Outcome::NotYet => anyhow::bail!("{action} is never early"),
+    };
+    let user = ("UserName", "worst-set");
+    ask("CreateUser", &[user]).await?;
+    let administrator = [user, ("PolicyName", "AdministratorAccess"), ("PolicyType", "System")];
+    ask("AttachPolicyToUser", &administrator).await?;
+    let pattern = format!("*{}?b*", "a".repeat(60));
+    let document = json!({"Version": "1", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*",
+        "Condition": {"StringLike": {"acs:RequestTag/abcde": vec![pattern; 56]}}}]})
+    .to_string();
+    for n in 0..35 {
+        let name = format!("worst-set-{n}");
+        ask("CreatePolicy", &[("PolicyName", &name), ("PolicyDocument", &document)]).await?;
+        let attached = [("PolicyName", name.as_str()), ("PolicyType", "Custom")];
+        if n < 10 {
+            ask("AttachPolicyToUser", &[user, attached[0], attached[1]]).await?;
+            continue;
+        }
+        let group = format!("worst-set-{}", n / 5);
+        if n % 5 == 0 {
+            ask("CreateGroup", &[("GroupName", &group)]).await?;
+            ask("AddUserToGroup", &[user, ("GroupName", &group)]).await?;
+        }
+        ask("AttachPolicyToGroup", &[("GroupName", &group), attached[0], attached[1]]).await?;
+    }
+    let key = ask("CreateAccessKey", &[user]).await?;
+    let key = &key["AccessKey"];
+    Ok(Caller::with(text(key, "AccessKeyId")?, text(key, "AccessKeySecret")?))
 }
 
 /// Makes a user with its policies and its key.

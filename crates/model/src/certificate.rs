@@ -1,5 +1,6 @@
 //! Certificates of the key management service and their states (`states.md`, section 4).
 
+use crate::gateway::Role;
 use crate::id::{AccountId, CertificateId, RegionId};
 use crate::wire_enum;
 
@@ -77,6 +78,41 @@ pub struct Certificate {
     pub updated_ms: i64,
 }
 
+/// What a certificate's keyUsage (RFC 5280, 4.2.1.3) lets its key do for a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyPurposes {
+    /// Sign: digitalSignature or nonRepudiation.
+    pub sign: bool,
+    /// Receive keys and data: keyEncipherment, dataEncipherment or keyAgreement.
+    pub encrypt: bool,
+}
+
+impl KeyPurposes {
+    /// Those of a certificate that does not restrict its key.
+    pub const ANY: Self = Self { sign: true, encrypt: true };
+
+    /// As a number, to be stored.
+    #[must_use]
+    pub fn bits(self) -> u8 {
+        u8::from(self.sign) | u8::from(self.encrypt) << 1
+    }
+
+    /// The purposes of [`KeyPurposes::bits`].
+    #[must_use]
+    pub fn from_bits(bits: u8) -> Self {
+        Self { sign: bits & 1 != 0, encrypt: bits & 2 != 0 }
+    }
+
+    /// Whether a gateway can use the certificate in this role.
+    #[must_use]
+    pub fn serve(self, role: Role) -> bool {
+        match role {
+            Role::Encryption => self.encrypt,
+            Role::Signature => self.sign,
+        }
+    }
+}
+
 /// The issued certificate and what was read from it when it was uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
@@ -100,6 +136,8 @@ pub struct Issued {
     pub not_before: i64,
     /// End of validity, UNIX seconds.
     pub not_after: i64,
+    /// What the key may do; none: stored by a release that did not note it.
+    pub purposes: Option<KeyPurposes>,
 }
 
 /// What a gateway needs to know of a certificate before it takes it.
@@ -113,6 +151,8 @@ pub struct BindingFacts {
     pub not_before: i64,
     /// End of validity, UNIX seconds.
     pub not_after: i64,
+    /// What the key may do.
+    pub purposes: KeyPurposes,
 }
 
 impl Certificate {
@@ -124,6 +164,7 @@ impl Certificate {
             sm: self.issued.as_ref().is_some_and(|issued| issued.sm),
             not_before: self.issued.as_ref().map_or(i64::MAX, |issued| issued.not_before),
             not_after: self.issued.as_ref().map_or(i64::MIN, |issued| issued.not_after),
+            purposes: self.issued.as_ref().and_then(|issued| issued.purposes).unwrap_or(KeyPurposes::ANY),
         }
     }
 }
@@ -169,8 +210,23 @@ mod tests {
     }
 
     #[test]
+    fn purposes_are_stored_as_they_are_and_decide_the_role() {
+        for (sign, encrypt) in [(false, false), (false, true), (true, false), (true, true)] {
+            let purposes = KeyPurposes { sign, encrypt };
+            assert_eq!(KeyPurposes::from_bits(purposes.bits()), purposes);
+            assert_eq!((purposes.serve(Role::Signature), purposes.serve(Role::Encryption)), (sign, encrypt));
+        }
+    }
+
+    #[test]
     fn validity_and_kind_decide_what_is_bindable() {
-        let good = BindingFacts { status: Active, sm: true, not_before: 10, not_after: 20 };
+        let good = BindingFacts {
+            status: Active,
+            sm: true,
+            not_before: 10,
+            not_after: 20,
+            purposes: KeyPurposes::ANY,
+        };
         assert!(good.bindable(10) && good.bindable(20));
         assert!(!good.bindable(9) && !good.bindable(21));
         assert!(!BindingFacts { sm: false, ..good }.bindable(15));

@@ -182,6 +182,8 @@ pub enum Refusal {
     NotNationalStandard,
     /// The certificate is not ACTIVE, not SM or out of its validity.
     CertificateNotBindable,
+    /// The certificate's keyUsage does not allow what the role needs.
+    CertificateUsage,
     /// The certificate holds the other role there.
     CertificateDuplicated,
     /// The role holds another certificate.
@@ -250,8 +252,8 @@ impl VpnGateway {
     /// Checks a bind of `certificate` in `role` at `now_ms`, given the gateway's present bindings.
     ///
     /// # Errors
-    /// In this order: not settled, not an SM gateway, certificate not bindable, certificate in the
-    /// other role, role taken.
+    /// In this order: not settled, not an SM gateway, certificate not bindable, not for this role by its keyUsage,
+    /// certificate in the other role, role taken.
     pub fn bind(
         &self,
         bindings: &[Binding],
@@ -267,6 +269,9 @@ impl VpnGateway {
         }
         if !facts.bindable(now_ms.div_euclid(1000)) {
             return Err(Refusal::CertificateNotBindable);
+        }
+        if !facts.purposes.serve(role) {
+            return Err(Refusal::CertificateUsage);
         }
         if bindings.iter().any(|held| held.certificate == *certificate) {
             return Err(Refusal::CertificateDuplicated);
@@ -334,6 +339,7 @@ impl VpnGateway {
 mod tests {
     use super::*;
     use crate::certificate::CertificateStatus;
+    use crate::certificate::KeyPurposes;
     use proptest::prelude::*;
 
     #[test]
@@ -387,6 +393,24 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_serves_only_the_roles_of_its_key_usage() {
+        let (gateway, certificate) = (sm_gateway(), CertificateId::new("c"));
+        let bind = |role, sign, encrypt| {
+            let facts = BindingFacts { purposes: KeyPurposes { sign, encrypt }, ..fit() };
+            gateway.bind(&[], role, &certificate, facts, 0).map(|_| ())
+        };
+        for (role, sign, encrypt, outcome) in [
+            (Role::Signature, true, false, Ok(())),
+            (Role::Signature, false, true, Err(Refusal::CertificateUsage)),
+            (Role::Encryption, false, true, Ok(())),
+            (Role::Encryption, true, false, Err(Refusal::CertificateUsage)),
+            (Role::Encryption, false, false, Err(Refusal::CertificateUsage)),
+        ] {
+            assert_eq!(bind(role, sign, encrypt), outcome, "{role:?} {sign} {encrypt}");
+        }
+    }
+
+    #[test]
     fn a_subscription_is_not_released_inside_its_term() {
         let mut gateway = sm_gateway();
         gateway.charge_type = ChargeType::Prepay;
@@ -435,6 +459,7 @@ mod tests {
             sm: true,
             not_before: i64::MIN,
             not_after: i64::MAX,
+            purposes: KeyPurposes::ANY,
         }
     }
 

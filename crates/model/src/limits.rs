@@ -102,8 +102,8 @@ quotas! {
         "Audit records kept; the oldest go first.";
     audit_days = 0,
         "Days that audit records are kept; 0: as long as `audit_records` allows.";
-    nonces = 8_000_000,
-        "Signature nonces remembered at one time.";
+    nonces = 16_000_000,
+        "Signature nonces remembered at one time (37 bytes of memory and 40 on disk each), in shares by account and principal.";
 }
 
 /// A limit was named that does not exist.

@@ -12,10 +12,13 @@
 //! combining several sets is the caller's too. An account's own keys are not
 //! evaluated at all.
 
+mod budget;
 mod condition;
 mod explain;
 mod json;
+mod lint;
 mod parse;
+mod products;
 mod set;
 mod system;
 mod trust;
@@ -29,11 +32,13 @@ use thiserror::Error;
 use condition::Condition;
 use json::Node;
 use parse::{Members, invalid, patterns, strings};
-use wildcard::{Case, Pattern};
+use wildcard::{Case, Pattern, Text};
 
-pub use condition::{ConditionKeys, Context, Unmet};
+pub use budget::{Budget, Exhausted};
+pub use condition::{ConditionKeys, Context, ResourceKeys, Unmet, is_of_resource};
 pub use explain::{Considered, Explanation, Match, Outcome, Place, Reason};
-pub use set::{Attached, PolicySet};
+pub use lint::{SEARCHED_MAX, Warning};
+pub use set::{Attached, PolicySet, RESOURCES_MAX};
 pub use system::{system_policy, system_policy_document, system_policy_names};
 pub use trust::{TRUST_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest, Trusted};
 
@@ -48,7 +53,7 @@ pub const SESSION_DOCUMENT_CHARS_MAX: usize = 2_048;
 /// are the same.
 #[must_use]
 pub fn matches_wildcard(pattern: &str, text: &str) -> bool {
-    Pattern::new(pattern.to_owned()).matches(text, Case::Ignored)
+    Pattern::new(pattern.to_owned()).matches(&Text::new(text, Case::Ignored), &Budget::unlimited())
 }
 
 /// A policy document, checked and ready to be evaluated.
@@ -115,6 +120,29 @@ pub enum PolicyError {
         /// What the operator takes.
         expected: &'static str,
     },
+    /// Something that no request can ever match (a new document alone is refused for it).
+    #[error("{at} has the value {value}, which no request ever matches: {why}.")]
+    Never {
+        /// Where.
+        at: String,
+        /// The value, shortened.
+        value: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Patterns that could make decisions expensive (a new document alone is refused for it).
+    #[error(
+        "The policy document has {patterns} values of StringLike and StringNotLike with ? or with text between two *. \
+         They count {counted}, one for each character that is searched for and 8 for each value; at most {max} are allowed."
+    )]
+    Costly {
+        /// How many patterns count.
+        patterns: usize,
+        /// What they count.
+        counted: usize,
+        /// What they may.
+        max: usize,
+    },
 }
 
 impl Policy {
@@ -127,6 +155,8 @@ impl Policy {
     /// numbers (of at most 15 digits, if not a whole number of 64 bits) and booleans
     /// without quotes as condition values.
     ///
+    /// This is how a stored document is read; a new one is to pass [`Self::accept`].
+    ///
     /// # Errors
     /// The first [`PolicyError`] found, top down.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
@@ -136,6 +166,19 @@ impl Policy {
             .map(|(index, node)| Statement::parse(node, &format!("Statement[{index}]")))
             .collect::<Result<_, _>>()?;
         Ok(Self { statements })
+    }
+
+    /// Steps that a decision about one resource takes at most with this policy, when no value of the request is longer
+    /// than 128 bytes.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        let statement = |statement: &Statement| {
+            let patterns = statement.actions.patterns.iter().chain(&statement.resources);
+            2 + patterns.map(Pattern::cost).sum::<usize>()
+                + statement.conditions.iter().map(Condition::cost).sum::<usize>()
+        };
+        // The action and the resource are searched too.
+        2 * Text::LONG_COST as u64 + self.statements.iter().map(|one| statement(one) as u64).sum::<u64>()
     }
 }
 
@@ -222,10 +265,6 @@ struct Statement {
 }
 
 impl Statement {
-    fn conditions_hold(&self, request: &AccessRequest<'_>) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(request.context))
-    }
-
     fn parse(node: Node, at: &str) -> Result<Self, PolicyError> {
         let mut members = Members::of(node, at)?;
         let sid = parse::sid(&mut members)?;
@@ -250,8 +289,8 @@ impl Statement {
 }
 
 impl Actions {
-    fn cover(&self, action: &str) -> bool {
-        self.patterns.iter().any(|pattern| pattern.matches(action, Case::Ignored)) != self.all_but
+    fn cover(&self, action: &Text<'_>, budget: &Budget) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(action, budget)) != self.all_but
     }
 }
 
@@ -284,7 +323,7 @@ mod tests {
             .into_iter()
             .map(|policy| Attached { origin: "a test".to_owned(), policy: Arc::new(policy.clone()) });
         let set = PolicySet::new(attached.collect());
-        let decision = set.decide(request);
+        let decision = set.decide(request, &Budget::default()).unwrap();
         assert_eq!(set.explain(request).decision, decision, "{request:?}");
         decision
     }

@@ -46,6 +46,21 @@ pub fn tag_key(key: &str) -> bool {
     length_within(key, 1, 128) && tag_text(key)
 }
 
+/// Id of a resource group: `rg-`, then 1 to 61 lower-case ASCII letters and digits. Nothing is published of its form
+/// but the prefix; those that are printed look so.
+#[must_use]
+pub fn resource_group_id(id: &str) -> bool {
+    id.strip_prefix("rg-").is_some_and(|rest| {
+        (1..=61).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    })
+}
+
+/// Value of a tag on a role or policy: as [`tag_value`], up to 256 characters.
+#[must_use]
+pub fn ram_tag_value(value: &str) -> bool {
+    length_within(value, 0, 256) && tag_text(value)
+}
+
 /// Value of a tag: as [`tag_key`], but it may be empty.
 #[must_use]
 pub fn tag_value(value: &str) -> bool {

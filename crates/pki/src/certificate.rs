@@ -1,18 +1,25 @@
 //! X.509 certificates as the API shows them.
 //!
 //! A [`Certificate`] keeps the bytes it came from; they are what is stored, hashed and verified.
-//! The four extensions that matter are decoded once, while reading, so a certificate with a broken
-//! one is refused there and no accessor has to fail.
+//! The extensions that the crate knows are decoded once, while reading, critical or not, so a certificate with a
+//! broken one is refused there and no accessor has to fail.
+//!
+//! Read although RFC 5280 forbids CAs to write it, since CAs in use do: a serial number of zero or of 21 octets, and
+//! GeneralizedTime for a year before 2050.
 
 use std::fmt;
 use std::ops::Range;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use sm3::{Digest, Sm3};
+use x509_cert::certificate::Version;
 use x509_cert::der::oid::AssociatedOid;
+use x509_cert::der::oid::db::DB;
 use x509_cert::der::{Decode, asn1::ObjectIdentifier};
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    BasicConstraints, KeyUsage, SubjectAltName, SubjectKeyIdentifier as KeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
+    NameConstraints, SubjectAltName, SubjectKeyIdentifier as KeyIdentifier,
 };
 use x509_cert::name::Name;
 
@@ -39,7 +46,8 @@ struct Extensions {
     basic_constraints: Option<BasicConstraints>,
     key_usage: Option<KeyUsage>,
     key_identifier: Option<KeyIdentifier>,
-    dns_names: Vec<String>,
+    names: Option<SubjectAltName>,
+    name_constraints: Option<NameConstraints>,
 }
 
 impl Certificate {
@@ -76,6 +84,7 @@ impl Certificate {
             let reason = "the signature algorithms inside and outside differ (RFC 5280, 4.1.1.2)";
             return Err(PkiError::malformed("certificate", reason));
         }
+        well_formed(&inner)?;
         let signed = asn1::signed_range(der).map_err(malformed)?;
         let extensions = Extensions::read(&inner)?;
         Ok(Self { der: der.to_vec(), signed, inner, extensions })
@@ -155,7 +164,7 @@ impl Certificate {
 
     /// DNS names among the subject alternative names.
     pub fn dns_names(&self) -> Vec<String> {
-        self.extensions.dns_names.clone()
+        self.extensions.names.as_ref().map(csr::dns_names).unwrap_or_default()
     }
 
     /// Does it say `basicConstraints CA:TRUE`?
@@ -171,6 +180,15 @@ impl Certificate {
     /// SM3 of the DER, lower-case hex.
     pub fn fingerprint_sm3(&self) -> String {
         Sm3::digest(&self.der).iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Subject alternative names.
+    pub(crate) fn alternative_names(&self) -> &[GeneralName] {
+        self.extensions.names.as_ref().map_or(&[], |names| names.0.as_slice())
+    }
+
+    pub(crate) fn name_constraints(&self) -> Option<&NameConstraints> {
+        self.extensions.name_constraints.as_ref()
     }
 
     pub(crate) fn path_len(&self) -> Option<u8> {
@@ -236,14 +254,49 @@ impl fmt::Debug for Certificate {
 
 impl Extensions {
     fn read(certificate: &x509_cert::Certificate) -> Result<Self, PkiError> {
-        let names: Option<SubjectAltName> = one(certificate, "subjectAltName extension")?;
+        let _: Option<ExtendedKeyUsage> = one(certificate, "extKeyUsage extension")?;
+        let _: Option<CertificatePolicies> = one(certificate, "certificatePolicies extension")?;
+        let _: Option<AuthorityKeyIdentifier> = one(certificate, "authorityKeyIdentifier extension")?;
         Ok(Self {
             basic_constraints: one(certificate, "basicConstraints extension")?,
             key_usage: one(certificate, "keyUsage extension")?,
             key_identifier: one(certificate, "subjectKeyIdentifier extension")?,
-            dns_names: names.as_ref().map(csr::dns_names).unwrap_or_default(),
+            names: one(certificate, "subjectAltName extension")?,
+            name_constraints: one(certificate, "nameConstraints extension")?,
         })
     }
+}
+
+/// What RFC 5280 asks of every certificate and the decoder does not: a serial number that is not negative (4.1.2.2),
+/// extensions in version 3 only, at least one if the list is there, each once (4.1.2.9, 4.2).
+fn well_formed(certificate: &x509_cert::Certificate) -> Result<(), PkiError> {
+    let malformed = |reason: String| Err(PkiError::malformed("certificate", reason));
+    let content = certificate.tbs_certificate();
+    if content.serial_number().as_bytes().first().is_some_and(|byte| byte & 0x80 != 0) {
+        return malformed("the serial number is negative (RFC 5280, 4.1.2.2)".into());
+    }
+    let Some(extensions) = content.extensions() else { return Ok(()) };
+    if content.version() != Version::V3 {
+        return malformed("it has extensions and is not of version 3 (RFC 5280, 4.1.2.9)".into());
+    }
+    if extensions.is_empty() {
+        return malformed("its list of extensions is empty (RFC 5280, 4.1.2.9)".into());
+    }
+    for (place, extension) in extensions.iter().enumerate() {
+        if extensions.iter().take(place).any(|other| other.extn_id == extension.extn_id) {
+            return malformed(format!(
+                "the extension {} stands there twice",
+                extension_name(extension.extn_id)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Name of an extension as RFC 5280 writes it, or its OID.
+fn extension_name(oid: ObjectIdentifier) -> String {
+    let name = DB.by_oid(&oid).map(|name| name.strip_prefix("id-ce-").unwrap_or(name).to_owned());
+    name.unwrap_or_else(|| oid.to_string())
 }
 
 /// The extension of type `T`, which must not be there twice.
@@ -260,18 +313,9 @@ pub(crate) fn key_identifier(key_bits: &[u8]) -> Vec<u8> {
     digest(&SHA1_FOR_LEGACY_USE_ONLY, key_bits).as_ref().to_vec()
 }
 
-/// A big-endian two's complement integer (as DER has it) in decimal.
+/// A big-endian integer that is not negative in decimal.
 fn decimal(bytes: &[u8]) -> String {
-    let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
     let mut magnitude = bytes.to_vec();
-    if negative {
-        let mut carry = true;
-        for byte in magnitude.iter_mut().rev() {
-            let (sum, overflow) = (!*byte).overflowing_add(u8::from(carry));
-            *byte = sum;
-            carry = overflow;
-        }
-    }
     let mut digits = Vec::new();
     while magnitude.iter().any(|b| *b != 0) {
         let mut remainder = 0u16;
@@ -285,15 +329,125 @@ fn decimal(bytes: &[u8]) -> String {
     if digits.is_empty() {
         digits.push('0');
     }
-    if negative {
-        digits.push('-');
-    }
     digits.iter().rev().collect()
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use x509_cert::der::asn1::OctetString;
+    use x509_cert::der::oid::db::rfc5280;
+    use x509_cert::der::{Encode, Reader, SliceReader, Tag};
+    use x509_cert::ext::Extension;
+
     use super::*;
+    use crate::{Ca, PrivateKey, Subject, Usage, create_csr};
+
+    /// What a certificate's signed part is made of, to be changed and signed anew.
+    struct Parts {
+        version: Vec<u8>,
+        serial: Vec<u8>,
+        /// Algorithm, issuer, validity, subject, key.
+        rest: Vec<u8>,
+        extensions: Option<Vec<Extension>>,
+    }
+
+    impl Parts {
+        /// Those of an ordinary certificate.
+        fn new() -> Self {
+            let subject = |name: &str| Subject::parse(&format!("CN={name},OU=u,O=o,C=CN")).unwrap();
+            let root = Ca::new(KeySpec::EcSm2, &subject("root"), 0, 9_000_000_000).unwrap();
+            let key = PrivateKey::generate(KeySpec::EcSm2).unwrap();
+            let csr = create_csr(&key, &subject("leaf"), &[]).unwrap();
+            let leaf = root.issue(&csr, Usage::Both, 0, 9_000_000_000).unwrap();
+            let signed = &leaf.der[leaf.signed.clone()];
+            let mut reader =
+                SliceReader::new(x509_cert::der::asn1::AnyRef::from_der(signed).unwrap().value()).unwrap();
+            let mut next = || reader.tlv_bytes().unwrap().to_vec();
+            let (version, serial) = (next(), next());
+            let rest = (0..5).flat_map(|_| next()).collect();
+            let extensions = leaf.inner.tbs_certificate().extensions().map(|all| all.to_vec());
+            Self { version, serial, rest, extensions }
+        }
+
+        /// The certificate, or what is said against it.
+        fn read(&self) -> Result<Certificate, String> {
+            let mut parts = vec![self.version.clone(), self.serial.clone(), self.rest.clone()];
+            if let Some(extensions) = &self.extensions {
+                let list = extensions.to_der().unwrap();
+                // [3] EXPLICIT
+                let length = [list.len().to_be_bytes()[6], list.len().to_be_bytes()[7]];
+                parts.push([&[0xa3, 0x82, length[0], length[1]], &list[..]].concat());
+            }
+            let content = asn1::sequence(&parts).unwrap();
+            let key = PrivateKey::generate(KeySpec::EcSm2).unwrap();
+            let signature = key.sign(&content).unwrap();
+            // A length of two octets is canonical from 256 on only.
+            let der = asn1::signed(content, &Scheme::of(KeySpec::EcSm2).to_identifier(), &signature).unwrap();
+            Certificate::from_der(&der).map_err(|error| error.to_string())
+        }
+
+        fn with(mut self, oid: ObjectIdentifier, critical: bool, value: &[u8]) -> Self {
+            let extn_value = OctetString::new(value).unwrap();
+            // Padding that nobody knows, so that the list has more than 255 octets.
+            self.extensions.as_mut().unwrap().push(Extension { extn_id: oid, critical, extn_value });
+            self
+        }
+    }
+
+    const UNKNOWN: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.4");
+
+    fn padded() -> Parts {
+        Parts::new().with(ObjectIdentifier::new_unwrap("1.2.3.9"), false, &[5; 200])
+    }
+
+    #[test]
+    fn an_ordinary_certificate_with_an_unknown_extension_is_read() {
+        let certificate = padded().with(UNKNOWN, false, b"anything").read().unwrap();
+        assert!(certificate.key_usage().is_some());
+    }
+
+    #[test]
+    fn what_rfc_5280_forbids_in_every_certificate_is_refused() {
+        let usages = |octets: &[u8]| [&[0x30, 0x0a], octets].concat();
+        let usages = usages(&[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01]);
+        let twice = padded().with(rfc5280::ID_CE_EXT_KEY_USAGE, false, &usages).with(
+            rfc5280::ID_CE_EXT_KEY_USAGE,
+            false,
+            &usages,
+        );
+        let unknown_twice = padded().with(UNKNOWN, false, &[1]).with(UNKNOWN, false, &[2]);
+        let negative = Parts { serial: asn1::wrap(Tag::Integer, vec![0x80]).unwrap(), ..padded() };
+        let absent = Parts { version: Vec::new(), ..padded() };
+        let explicit = Parts { version: vec![0xa0, 3, 2, 1, 0], ..padded() };
+        let second = Parts { version: vec![0xa0, 3, 2, 1, 1], ..padded() };
+        for (parts, why) in [
+            (twice, "extKeyUsage stands there twice"),
+            (unknown_twice, "1.2.3.4 stands there twice"),
+            (padded().with(rfc5280::ID_CE_EXT_KEY_USAGE, true, b"garbage"), "extKeyUsage"),
+            (padded().with(rfc5280::ID_CE_EXT_KEY_USAGE, false, b"garbage"), "extKeyUsage"),
+            (padded().with(rfc5280::ID_CE_CERTIFICATE_POLICIES, true, b"garbage"), "certificatePolicies"),
+            (padded().with(rfc5280::ID_CE_AUTHORITY_KEY_IDENTIFIER, true, b"garbage"), "KeyIdentifier"),
+            (padded().with(rfc5280::ID_CE_NAME_CONSTRAINTS, false, b"garbage"), "nameConstraints"),
+            (negative, "negative"),
+            (absent, "not of version 3"),
+            (explicit, ""),
+            (second, "not of version 3"),
+        ] {
+            let error = parts.read().err().unwrap_or_else(|| panic!("accepted: {why}"));
+            assert!(error.contains(why), "{why}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_of_extensions_is_refused() {
+        let mut parts = Parts::new();
+        parts.extensions = None;
+        // [3] { SEQUENCE {} }
+        parts.rest.extend([0xa3, 2, 0x30, 0]);
+        let error = parts.read().unwrap_err();
+        assert!(error.contains("list of extensions is empty"), "{error}");
+    }
 
     #[test]
     fn integers_in_decimal() {
@@ -302,9 +456,6 @@ mod tests {
             (&[], "0"),
             (&[0x7f], "127"),
             (&[0x00, 0x80], "128"),
-            (&[0x80], "-128"),
-            (&[0xff, 0x00], "-256"),
-            (&[0xff], "-1"),
             (&[0x00, 0xbc, 0x61, 0x4e], "12345678"),
             (&[0x01, 0, 0, 0, 0, 0, 0, 0, 0], "18446744073709551616"),
         ] {

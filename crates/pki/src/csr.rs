@@ -198,7 +198,7 @@ mod tests {
         let at = der.windows(6).position(|w| w == b"aliyun").unwrap();
         der[at] = b'A';
         let error = parse_csr(&pem::encode(pem::REQUEST, &der)).unwrap_err();
-        assert_eq!(error, PkiError::BadSignature);
+        assert_eq!(error, PkiError::BadSm2Signature);
         der.push(0);
         let error = parse_csr(&pem::encode(pem::REQUEST, &der)).unwrap_err();
         assert!(matches!(error, PkiError::Malformed { .. }));

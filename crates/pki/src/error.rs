@@ -48,6 +48,12 @@ pub enum PkiError {
     /// The signature does not verify.
     #[error("the signature does not verify with the issuer's public key")]
     BadSignature,
+    /// An SM2 signature that verifies neither with the user id of GM/T 0009 nor with the empty one.
+    #[error(
+        "the signature does not verify with the issuer's public key; if the issuer signed with a user id other than \
+         1234567812345678 (GM/T 0009), let it sign again with that one (OpenSSL: -sigopt distid:1234567812345678)"
+    )]
+    BadSm2Signature,
     /// An SM2 signature made with an empty user id (GM/T 0009-2012 demands 1234567812345678).
     #[error(
         "the SM2 signature was made with an empty user id instead of 1234567812345678 (GM/T 0009); \
@@ -112,6 +118,14 @@ pub enum PkiError {
     UnhandledCriticalExtension {
         /// Dotted object identifier.
         oid: String,
+    },
+    /// A name outside of what a CA above it may certify (RFC 5280, 4.2.1.10).
+    #[error("its name {name} is outside of what the name constraints of {issuer:?} allow")]
+    NameConstraint {
+        /// The name, with its form.
+        name: String,
+        /// Subject of the CA that has the constraints, RFC 4514.
+        issuer: String,
     },
     /// More certificates than a chain may have.
     #[error("the chain has {found} certificates, at most {limit} are allowed")]

@@ -3,6 +3,13 @@
 //! A secret stays inside the library that made it, and both libraries wipe memory when a key is
 //! freed. One gap is left: while signing, `sm2` copies the scalar onto the stack and does not wipe
 //! that copy.
+//!
+//! Signatures are *hedged*: their nonce is derived from key, message and fresh randomness (SM2: RFC 6979, 3.6, with
+//! additional data), so that neither weak randomness nor a fault while the same message is signed again tells the key.
+//!
+//! SM2 keys come in two markings. RFC 5480 style says id-ecPublicKey with the curve sm2p256v1; GM/T 0015-2023 allows
+//! the OID of SM2 itself as well, and OpenSSL 3.0.0 to 3.0.12 writes it into every certificate that it makes. Both are
+//! read, and a key is what its point is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,13 +20,14 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     self, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use getrandom::SysRng;
 use sm2::dsa::SigningKey;
-use sm2::dsa::signature::Signer;
+use sm2::dsa::signature::RandomizedSigner;
 use sm2::elliptic_curve::Generate;
 use sm2::elliptic_curve::sec1::ToSec1Point;
 use sm2::pkcs8::{DecodePrivateKey, EncodePrivateKey, PrivateKeyInfoRef};
 use x509_cert::der::asn1::{BitString, ObjectIdentifier, UintRef};
-use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader};
+use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use zeroize::Zeroizing;
 
@@ -143,6 +151,12 @@ impl PrivateKey {
             rsa_2048(key.public_modulus_len())?;
             return Ok(Self(Secret::Rsa(key)));
         }
+        if oid == asn1::SM2 {
+            return sm2::SecretKey::from_sec1_der(info.private_key.as_bytes())
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable SM2 key"))
+                .and_then(able_to_sign)
+                .map(|key| Self(Secret::Sm2(key)));
+        }
         if oid != asn1::EC_PUBLIC_KEY {
             return Err(unsupported("public key algorithm", oid));
         }
@@ -207,7 +221,8 @@ impl PrivateKey {
             }
             Secret::Sm2(key) => {
                 let signer = SigningKey::new(DEFAULT_USER_ID, key).map_err(|_| failed.clone())?;
-                let signature: sm2::dsa::Signature = signer.try_sign(message).map_err(|_| failed)?;
+                let signature: sm2::dsa::Signature =
+                    signer.try_sign_with_rng(&mut SysRng, message).map_err(|_| failed)?;
                 Ok(signature.to_der().as_bytes().to_vec())
             }
         }
@@ -308,14 +323,10 @@ impl Material {
         if oid == asn1::RSA {
             return Ok(Self::Rsa { der: bits.to_vec(), bits: modulus_bits(bits)? });
         }
-        if oid != asn1::EC_PUBLIC_KEY {
+        if oid != asn1::EC_PUBLIC_KEY && oid != asn1::SM2 {
             return Err(unsupported("public key algorithm", oid));
         }
-        let parameters = spki.algorithm.parameters.as_ref();
-        let curve = parameters
-            .and_then(|p| p.decode_as::<ObjectIdentifier>().ok())
-            .ok_or_else(|| PkiError::malformed("public key", "the curve is not named"))?;
-        match curve {
+        match curve(&spki.algorithm)? {
             asn1::SM2 => sm2::PublicKey::from_sec1_bytes(bits)
                 .map(Self::Sm2)
                 .map_err(|_| PkiError::malformed("public key", "not a point of sm2p256v1")),
@@ -359,6 +370,28 @@ impl Material {
             algorithm: AlgorithmIdentifierOwned { oid, parameters: Some(parameters) },
             subject_public_key: BitString::new(0, bits)?,
         })
+    }
+}
+
+/// The curve that the algorithm of an EC or SM2 key names. The OID of SM2 names it by itself; parameters beside it
+/// may be missing, NULL, or the same OID once more.
+fn curve(algorithm: &AlgorithmIdentifierOwned) -> Result<ObjectIdentifier, PkiError> {
+    let parameters = algorithm.parameters.as_ref();
+    let named = parameters.and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok());
+    let absent = parameters.is_none_or(Any::is_null);
+    match (algorithm.oid, named) {
+        (asn1::SM2, None) if absent => Ok(asn1::SM2),
+        (asn1::SM2, Some(asn1::SM2)) => Ok(asn1::SM2),
+        (asn1::SM2, _) => {
+            Err(PkiError::malformed("public key", "marked as SM2, with parameters of something else"))
+        }
+        (_, Some(curve)) => Ok(curve),
+        (_, None) if parameters.is_some_and(|parameters| parameters.tag() == Tag::Sequence) => {
+            let reason =
+                "its curve is written out instead of named (with OpenSSL: -pkeyopt ec_param_enc:named_curve)";
+            Err(PkiError::malformed("public key", reason))
+        }
+        (_, None) => Err(PkiError::malformed("public key", "the curve is not named")),
     }
 }
 

@@ -2,8 +2,7 @@
 //! SM2/SM3 (ShangMi) as well as RSA-2048 and EC P-256.
 //!
 //! The crate is pure. It does no I/O and knows no clock: time is an argument, in seconds since
-//! 1970-01-01T00:00:00Z. Randomness is used for keys and serial numbers only; SM2 signatures take
-//! their nonce from RFC 6979.
+//! 1970-01-01T00:00:00Z. Randomness is used for keys, serial numbers and signatures.
 //!
 //! Two libraries do the arithmetic: `sm2` and `sm3` for ShangMi, `aws-lc-rs` for everything else.
 //! `x509-cert` reads and writes ASN.1 and knows nothing about algorithms, so one path serves all
@@ -13,7 +12,7 @@
 //!
 //! - Trust anchors. [`verify_chain`] tells whether a chain holds together, not whether its root is
 //!   trusted: the caller of UploadCertificate brings the root along.
-//! - Revocation, name constraints and policies. A *critical* extension the crate does not process
+//! - Revocation and policies. A *critical* extension the crate does not process
 //!   makes a chain fail; see [`PkiError::UnhandledCriticalExtension`].
 //! - Encrypted private keys and PKCS #12.
 //!

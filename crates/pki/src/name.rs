@@ -40,6 +40,12 @@ pub(crate) fn same(a: &Name, b: &Name) -> bool {
     a == b || (a.len() == b.len() && a.iter().zip(b).all(|(x, y)| normal(x) == normal(y)))
 }
 
+/// Does `name` begin with all parts of `prefix`, compared as [`same`] does?
+pub(crate) fn begins_with(name: &Name, prefix: &Name) -> bool {
+    let (name, prefix) = (rdns(name), rdns(prefix));
+    name.len() >= prefix.len() && name.iter().zip(prefix).all(|(x, y)| x == y || normal(x) == normal(y))
+}
+
 /// `value` with the escapes of RFC 4514, 2.4; control characters become hex pairs.
 pub(crate) fn escape(value: &str) -> String {
     let last = value.chars().count().saturating_sub(1);

@@ -42,16 +42,20 @@ pub(crate) fn all(text: &str, labels: &[&str], limit: usize) -> Result<Vec<Zeroi
     let mut found = Vec::new();
     let mut rest = limited(text)?;
     while let Some((block, after)) = next(rest)? {
+        let wanted = labels.first().copied().unwrap_or_default();
         if !labels.contains(&block.label.as_str()) {
             return Err(PkiError::Pem(format!(
-                "expected a {:?} block, found {:?}{}",
-                labels.first().copied().unwrap_or_default(),
+                "expected a {wanted:?} block, found {:?}{}",
                 block.label,
-                hint(&block.label)
+                hint(&block.label, wanted)
             )));
         }
         if found.len() == limit {
-            return Err(PkiError::Pem(format!("more than {limit} {:?} block(s)", block.label)));
+            let more = format!("more than {limit} {:?} block(s)", block.label);
+            let alone = limit == 1 && block.label == CERTIFICATE;
+            let where_to =
+                "; the first is the certificate itself, those of its CAs belong into CertificateChain";
+            return Err(PkiError::Pem(more + if alone { where_to } else { "" }));
         }
         found.push(block.der);
         rest = after;
@@ -85,8 +89,11 @@ fn missing(labels: &[&str]) -> PkiError {
     PkiError::Pem(format!("no -----BEGIN {}----- block found", labels.first().copied().unwrap_or_default()))
 }
 
-fn hint(label: &str) -> &'static str {
+/// What to do about a block that does not belong here.
+fn hint(label: &str, wanted: &str) -> &'static str {
     match label {
+        "EC PARAMETERS" | "SM2 PARAMETERS" if wanted == CERTIFICATE => "; leave that block out",
+        _ if wanted == CERTIFICATE => "",
         "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PARAMETERS" => {
             "; convert with `openssl pkcs8 -topk8 -nocrypt`"
         }

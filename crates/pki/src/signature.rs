@@ -83,7 +83,8 @@ impl Scheme {
             .map_err(|_| PkiError::BadSignature)
     }
 
-    /// Like [`Scheme::verify`], but tells the empty SM2 user id from other bad signatures.
+    /// Like [`Scheme::verify`], but tells the empty SM2 user id from other bad signatures, and what else an SM2
+    /// signature may suffer from.
     pub(crate) fn diagnose(self, key: &Material, message: &[u8], signature: &[u8]) -> Result<(), PkiError> {
         match (self.verify(key, message, signature), key) {
             (Err(PkiError::BadSignature), Material::Sm2(key))
@@ -91,6 +92,7 @@ impl Scheme {
             {
                 Err(PkiError::EmptyUserId)
             }
+            (Err(PkiError::BadSignature), Material::Sm2(_)) => Err(PkiError::BadSm2Signature),
             (outcome, _) => outcome,
         }
     }

@@ -3,9 +3,10 @@
 
 mod support;
 
-use support::{DAY, OpenSsl, generate, signing, subject};
+use support::{DAY, ID, OpenSsl, generate, signing, subject};
 use tongguan_pki::{
-    Ca, Certificate, KeySpec, PkiError, PrivateKey, Usage, create_csr, verify_chain, verify_issued_by,
+    Ca, Certificate, KeySpec, PkiError, PrivateKey, Subject, Usage, create_csr, verify_chain,
+    verify_issued_by,
 };
 
 const NOW: i64 = 1_800_000_000;
@@ -91,6 +92,66 @@ fn order_and_gaps() {
     assert!(matches!(Certificate::chain_from_pem(&pem), Err(PkiError::Pem(_))));
 }
 
+/// CAs with name constraints, made by OpenSSL: what lies inside passes, what does not is named.
+#[test]
+fn names_outside_of_constraints_are_named() {
+    let ssl = OpenSsl::new();
+    let spec = KeySpec::EcSm2;
+    let sign = signing(spec);
+    let key = generate(spec);
+    let issued = |number: usize, constraints: &str, dns: &str, subject: &str| {
+        let config = format!(
+            "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n\
+             nameConstraints={constraints}\n[leaf]\nsubjectAltName=DNS:{dns}\nkeyUsage=digitalSignature\n\
+             [permitted]\nC=CN\nO=inside\n"
+        );
+        let name = format!("c{number}");
+        ssl.write(&format!("{name}.cnf"), config);
+        ssl.key(&name, spec);
+        ssl.ok(&format!(
+            "req -x509 -new -key {name}.key {sign} -subj /C=CN/O=root -days 30 -config {name}.cnf -extensions ca -out {name}.pem"
+        ));
+        ssl.write("leaf.csr", create_csr(&key, &Subject::parse(subject).unwrap(), &[]).unwrap());
+        ssl.ok(&format!(
+            "x509 -req -in leaf.csr -CA {name}.pem -CAkey {name}.key -CAcreateserial {sign} -vfyopt {ID} -days 10 \
+             -extfile {name}.cnf -extensions leaf -out leaf.pem"
+        ));
+        let read = |file: &str| Certificate::from_pem(&ssl.read(file)).unwrap();
+        (read("leaf.pem"), read(&format!("{name}.pem")))
+    };
+    let inside = "CN=gw,OU=net,O=inside,C=CN";
+    let dir = "permitted;dirName:permitted";
+    for (number, (constraints, dns, subject, outside)) in [
+        ("permitted;DNS:example.com", "a.example.com", inside, None),
+        ("critical,permitted;DNS:example.com", "example.com", inside, None),
+        ("permitted;DNS:example.com", "a.example.org", inside, Some("DNS:a.example.org")),
+        ("permitted;DNS:example.com", "notexample.com", inside, Some("DNS:notexample.com")),
+        ("excluded;DNS:example.com", "A.EXAMPLE.COM", inside, Some("DNS:A.EXAMPLE.COM")),
+        ("excluded;DNS:example.com", "a.example.org", inside, None),
+        (dir, "a.example.org", inside, None),
+        (dir, "a.example.org", "CN=gw,OU=net,O=outside,C=CN", Some("O=outside")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (leaf, root) = issued(number, constraints, dns, subject);
+        let now = support::now() + 60;
+        match (verify_chain(&leaf, &[root], now), outside) {
+            (Ok(()), None) => {}
+            (Err(error), Some(outside)) => {
+                let text = error.to_string();
+                assert!(matches!(error.reason(), PkiError::NameConstraint { .. }), "{text}");
+                assert!(text.contains(outside), "{constraints} {text}");
+            }
+            (outcome, expected) => panic!("{constraints} {dns}: {outcome:?}, expected {expected:?}"),
+        }
+    }
+    // A form that is not compared: refused if critical.
+    let (leaf, root) = issued(20, "critical,permitted;email:example.com", "a.example.com", inside);
+    let error = verify_chain(&leaf, &[root], support::now() + 60).unwrap_err();
+    assert!(matches!(error.reason(), PkiError::UnhandledCriticalExtension { .. }), "{error}");
+}
+
 #[test]
 fn dates() {
     let pki = Pki::new(KeySpec::EcSm2);
@@ -139,7 +200,7 @@ fn rights_and_critical_extensions_of_issuers() {
         ("basicConstraints=critical,CA:TRUE\nkeyUsage=cRLSign", Some(PkiError::NoCertSign)),
         ("basicConstraints=CA:FALSE", Some(PkiError::NotCa)),
         (
-            "basicConstraints=critical,CA:TRUE\nnameConstraints=critical,permitted;DNS:x.cn",
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=critical,permitted;email:x.cn",
             Some(PkiError::UnhandledCriticalExtension { oid: "2.5.29.30".into() }),
         ),
         ("basicConstraints=critical,CA:TRUE\n1.2.3.4=DER:0500", None),
@@ -189,7 +250,7 @@ fn no_flipped_bit_goes_unnoticed() {
     let last = der.len() - 1;
     der[last] ^= 1;
     let changed = Certificate::from_der(&der).unwrap();
-    assert_eq!(failure(&changed, &pki.chain(), NOW), (0, PkiError::BadSignature));
+    assert_eq!(failure(&changed, &pki.chain(), NOW), (0, PkiError::BadSm2Signature));
 }
 
 /// A CA of the right name with another key.
@@ -198,9 +259,10 @@ fn the_wrong_key_under_the_right_name() {
     for spec in KeySpec::ALL {
         let pki = Pki::new(spec);
         let other = Pki::new(spec);
-        assert_eq!(failure(&pki.leaf, &other.chain(), NOW), (0, PkiError::BadSignature));
+        let bad = if spec == KeySpec::EcSm2 { PkiError::BadSm2Signature } else { PkiError::BadSignature };
+        assert_eq!(failure(&pki.leaf, &other.chain(), NOW), (0, bad.clone()));
         let mixed = [pki.sub.certificate().clone(), other.root.certificate().clone()];
-        assert_eq!(failure(&pki.leaf, &mixed, NOW), (1, PkiError::BadSignature));
+        assert_eq!(failure(&pki.leaf, &mixed, NOW), (1, bad));
     }
     let (sm, ec) = (Pki::new(KeySpec::EcSm2), Pki::new(KeySpec::EcP256));
     let (index, reason) = failure(&sm.leaf, &ec.chain(), NOW);

@@ -240,6 +240,19 @@ fn signatures_pass_to_and_fro() {
     }
 }
 
+/// The same message is not signed twice alike: a fault in the second signature would tell the key.
+#[test]
+fn signatures_are_hedged() {
+    for spec in [KeySpec::EcSm2, KeySpec::EcP256] {
+        let key = generate(spec);
+        let signatures: Vec<_> = (0..4).map(|_| key.sign(b"message").unwrap()).collect();
+        for (place, signature) in signatures.iter().enumerate() {
+            key.public_key().verify(b"message", signature).unwrap();
+            assert!(!signatures[..place].contains(signature), "{spec}");
+        }
+    }
+}
+
 #[test]
 fn names_are_shown_as_openssl_shows_them() {
     let ca = Ca::new(KeySpec::EcSm2, &subject("root"), now() - DAY, now() + DAY).unwrap();

@@ -56,13 +56,13 @@ pub fn content_type(format: Format) -> &'static str {
     }
 }
 
-/// The link of an error body's `Recommend`.
+/// The link of an error body's `Recommend`. It names the product that was called, if that is known.
 #[must_use]
-pub fn recommend_url(code: &str, product: &str, request_id: &str) -> String {
+pub fn recommend_url(code: &str, product: Option<&str>, request_id: &str) -> String {
+    let product = product.map(|product| format!("&product={}", encode(product))).unwrap_or_default();
     format!(
-        "https://api.aliyun.com/troubleshoot?q={}&product={}&requestId={}",
+        "https://api.aliyun.com/troubleshoot?q={}{product}&requestId={}",
         encode(code),
-        encode(product),
         encode(request_id)
     )
 }
@@ -116,7 +116,7 @@ mod tests {
             host_id: "vpc.cn-hangzhou.aliyuncs.com",
             code: "Forbidden.RAM",
             message: "<no> & never",
-            recommend: recommend_url("Forbidden.RAM", "Vpc", "8906"),
+            recommend: recommend_url("Forbidden.RAM", Some("Vpc"), "8906"),
             access_denied_detail: None,
             http_status: None,
         }

@@ -36,9 +36,9 @@ pub(crate) struct Complete<'a> {
 pub struct Scope<'a> {
     /// The day, `YYYYMMDD`; verification compares it with `x-acs-date`.
     pub date: &'a str,
-    /// The region id, for example `cn-hangzhou`. The caller decides whether it fits.
+    /// The region id, for example `cn-hangzhou`. Whoever routes the call decides whether it fits.
     pub region: &'a str,
-    /// The product code as the client spells it, for example `Kms`. The caller decides whether it fits.
+    /// The product code as the client spells it, for example `Kms`. Whoever routes the call decides whether it fits.
     pub product: &'a str,
 }
 
@@ -125,12 +125,13 @@ impl<'a> Authorization<'a> {
         (!id.is_empty()).then_some(id)
     }
 
-    /// The scope of an ACS4 credential, if the credential has the right form.
+    /// The scope of an ACS4 credential, if the credential has the right form and no part is empty.
     pub(crate) fn scope(&self) -> Option<Scope<'a>> {
         let mut parts = self.credential.split('/');
         let (_id, date, region, product) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let terminated = parts.next() == Some(crate::sign::V4_TERMINATOR) && parts.next().is_none();
-        terminated.then_some(Scope { date, region, product })
+        let whole = terminated && [date, region, product].iter().all(|part| !part.is_empty());
+        whole.then_some(Scope { date, region, product })
     }
 }
 
@@ -200,6 +201,9 @@ mod tests {
             parts.is_some()
         };
         assert!(scope("id/20261123/cn-hangzhou/Kms/aliyun_v4_request"));
+        assert!(!scope("id/20261123//Kms/aliyun_v4_request"));
+        assert!(!scope("id/20261123/cn-hangzhou//aliyun_v4_request"));
+        assert!(!scope("id//cn-hangzhou/Kms/aliyun_v4_request"));
         assert!(!scope("id/20261123/cn-hangzhou/Kms/aliyun_v4"));
         assert!(!scope("id/20261123/cn-hangzhou/Kms/aliyun_v4_request/x"));
         assert!(!scope("id"));

@@ -1,8 +1,8 @@
 //! The wire of Alibaba Cloud's RPC API: requests in, answers out, nothing else.
 //!
 //! The way of a request: [`parse`] turns method, target, headers and body into an
-//! [`Incoming`], checking size and shape only. Nothing in it may be believed before
-//! [`Incoming::verify`] has succeeded with the caller's [`Credential`]. The steps between
+//! [`Incoming`], checking size and shape only. [`Incoming::verify`] makes it a [`Verified`] under the
+//! caller's [`Credential`], and only from that can be had what the request asks for. The steps between
 //! (which key, is the time fresh, was the nonce used) need a key store and a clock and
 //! belong to the caller; each step has its own method here so that the caller fixes the order.
 //!
@@ -35,6 +35,6 @@ pub use client::{ClientCall, OutgoingRequest, Placement, SignError, Signer};
 pub use credential::{Credential, KeyError, RsaPublicKey, Secret};
 pub use error::{ParamError, WireError};
 pub use params::{Params, StructParams, parse_bool};
-pub use request::{Family, Format, HttpRequest, Incoming, Limits, parse};
+pub use request::{Claims, Family, Format, HttpRequest, Incoming, Limits, Verified, parse};
 pub use sign::SignatureMethod;
 pub use time::parse_timestamp;

@@ -229,6 +229,19 @@ impl<'a> Params<'a> {
         fingerprint
     }
 
+    /// A copy that borrows nothing of the request.
+    #[must_use]
+    pub fn owned(&self) -> Params<'static> {
+        let owned = |text: &Cow<'_, str>| Cow::Owned(text.as_ref().to_owned());
+        let pairs = self.pairs.iter().map(|pair| Pair {
+            name: owned(&pair.name),
+            value: owned(&pair.value),
+            in_query: pair.in_query,
+            common: pair.common,
+        });
+        Params { pairs: pairs.collect(), common: self.common, hidden: self.hidden }
+    }
+
     pub(crate) fn hide(&mut self, hidden: Hidden) {
         self.hidden = hidden;
     }

@@ -1,12 +1,14 @@
 //! From bytes to a request that can be verified.
 //!
-//! Parsing looks at size and shape only and never at who calls. What an [`Incoming`] says
-//! about itself (action, key, parameters) is a claim until [`Incoming::verify`] has succeeded;
-//! verification therefore also refuses a request in which something the accessors read is
-//! not covered by the signature.
+//! Parsing looks at size and shape only and never at who calls. An [`Incoming`] tells what is
+//! needed to find the key and the order of checks; what it asks for (action, version, parameters)
+//! is had from [`Verified`] alone, which [`Incoming::verify`] gives. Verification therefore also
+//! refuses a request in which something the accessors read is not covered by the signature.
+//! [`Claims`] tells the same of a request that nobody has verified, for records and diagnosis.
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method};
@@ -34,6 +36,9 @@ const CONTENT_SM3: &str = "x-acs-content-sm3";
 /// Headers a V3 or V4 request is understood by: each must come at most once, and be signed if present.
 const RELIED_ON: [&str; 8] =
     [ACTION, VERSION, DATE, NONCE, SECURITY_TOKEN, ACCESS_KEY_ID, CONTENT_SHA256, CONTENT_SM3];
+
+/// Bytes of a string to sign that are told to a client whose signature is wrong; of a longer one its begin.
+const TOLD: usize = 8 * 1024;
 
 const BEARER_TYPE: &str = "BEARERTOKEN";
 
@@ -206,19 +211,6 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The operation: parameter `Action` in V1, header `x-acs-action` in V3 and V4. Without a
-    /// signature either one. `None` if absent, empty or repeated.
-    #[must_use]
-    pub fn action(&self) -> Option<&str> {
-        self.claim(Common::Action, ACTION)
-    }
-
-    /// The API version, from where [`action`](Self::action) comes from.
-    #[must_use]
-    pub fn version(&self) -> Option<&str> {
-        self.claim(Common::Version, VERSION)
-    }
-
     /// The AccessKey id: parameter in V1, part of `Credential` in V3 and V4. Empty counts as absent.
     #[must_use]
     pub fn access_key_id(&self) -> Option<&str> {
@@ -232,38 +224,6 @@ impl<'a> Incoming<'a> {
     #[must_use]
     pub fn security_token(&self) -> Option<&str> {
         self.claim(Common::SecurityToken, SECURITY_TOKEN)
-    }
-
-    /// The bearer token of a [`Family::Bearer`] request, from header or parameter.
-    #[must_use]
-    pub fn bearer_token(&self) -> Option<&str> {
-        match self.family {
-            Family::Bearer => {
-                headers::text(self.request.headers, BEARER_TOKEN).or_else(|| self.filled(Common::BearerToken))
-            }
-            Family::V1 | Family::V3 | Family::V4 | Family::Anonymous => None,
-        }
-    }
-
-    /// The number used once, opaque text. Empty counts as absent.
-    #[must_use]
-    pub fn nonce(&self) -> Option<&str> {
-        self.claim(Common::SignatureNonce, NONCE)
-    }
-
-    /// The scope of an ACS4 credential; `None` in every other family or if it is malformed.
-    #[must_use]
-    pub fn scope(&self) -> Option<Scope<'_>> {
-        match &self.authorization {
-            Some((Scheme::Acs4, authorization)) => authorization.scope(),
-            Some((Scheme::Acs3, _)) | None => None,
-        }
-    }
-
-    /// The product's parameters, query and form merged.
-    #[must_use]
-    pub fn parameters(&self) -> &Params<'a> {
-        &self.params
     }
 
     /// Checks that everything a signed request must carry is there, in the documented order:
@@ -328,52 +288,47 @@ impl<'a> Incoming<'a> {
         parse_timestamp(text).ok_or(WireError::TimestampFormat)
     }
 
-    /// What must have been signed, as this server builds it. Holds no secret.
-    ///
-    /// # Errors
-    /// As [`verify`](Self::verify), except for the mismatch; [`WireError::Unsupported`] without a signature.
-    pub fn string_to_sign(&self) -> Result<String, WireError> {
-        let method = self.signature_method()?;
-        match &self.authorization {
-            None => Ok(ascii(self.v1_text())),
-            Some((_, authorization)) => {
-                let canonical = self.canonical(method, authorization.complete()?)?;
-                Ok(ascii(sign::v3_string_to_sign(method, &canonical)))
-            }
-        }
-    }
-
-    /// The canonical request of V3 and V4, whose hash is in the string to sign; for diagnosis.
-    ///
-    /// # Errors
-    /// As [`string_to_sign`](Self::string_to_sign); [`WireError::Unsupported`] in every other family.
-    pub fn canonical_request(&self) -> Result<String, WireError> {
-        let Some((_, authorization)) = &self.authorization else {
-            return Err(WireError::Unsupported("a canonical request in this family"));
-        };
-        let canonical = self.canonical(self.signature_method()?, authorization.complete()?)?;
-        Ok(String::from_utf8_lossy(&canonical).into_owned())
-    }
-
     /// Checks the signature against the caller's key, in constant time.
     ///
-    /// Success means that everything the accessors of this type return was sent by the holder of
-    /// `key`, except the AccessKey id of V3 (the caller found the key by it) and the answer's format.
+    /// Success means that everything the accessors of the [`Verified`] return was sent by the holder of
+    /// `key`, except the AccessKey id of V3 (the caller found the key by it).
     ///
     /// # Errors
     /// [`WireError::SignatureMethod`] for an unknown method or the wrong kind of key,
     /// [`WireError::IncompleteSignature`] for a signature that is not well formed or does not cover
     /// what it must, [`WireError::SignatureMismatch`] for a wrong one, [`WireError::Unsupported`]
     /// for a bearer request.
-    pub fn verify(&self, key: &Credential) -> Result<(), WireError> {
+    pub fn verify(&self, key: &Credential) -> Result<Verified<'_, 'a>, WireError> {
         if self.family == Family::Bearer {
             return Err(WireError::Unsupported("verification of a bearer token"));
         }
         let method = self.signature_method()?;
-        match &self.authorization {
-            None => self.verify_v1(method, secret_of(key, method)?),
-            Some((_, authorization)) => self.verify_header(method, authorization, key),
-        }
+        let access_key_id = self.access_key_id().ok_or(WireError::Missing("AccessKeyId"))?;
+        let scope = match &self.authorization {
+            None => {
+                self.verify_v1(method, secret_of(key, method)?)?;
+                None
+            }
+            Some((_, authorization)) => {
+                let acs4 = method == SignatureMethod::Acs4HmacSha256;
+                let scope = if acs4 { Some(self.checked_scope(authorization)?) } else { None };
+                self.verify_header(method, authorization, scope, key)?;
+                scope
+            }
+        };
+        Ok(Verified { incoming: self, access_key_id, scope })
+    }
+
+    /// What the request says about itself while nobody knows whether it is true.
+    #[must_use]
+    pub fn claims(&self) -> Claims<'_, 'a> {
+        Claims(self)
+    }
+
+    /// Bytes of query and body: what it takes to verify.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.request.query.len() + self.request.body.len()
     }
 
     fn verify_v1(&self, method: SignatureMethod, secret: &Secret) -> Result<(), WireError> {
@@ -394,6 +349,7 @@ impl<'a> Incoming<'a> {
         &self,
         method: SignatureMethod,
         authorization: &Authorization<'a>,
+        scope: Option<Scope<'_>>,
         key: &Credential,
     ) -> Result<(), WireError> {
         let parts = authorization.complete()?;
@@ -403,36 +359,8 @@ impl<'a> Incoming<'a> {
         let text = sign::v3_string_to_sign(method, &canonical);
         // The canonical request ends with the hash of the body as received.
         let hash_matches = canonical.ends_with(self.payload_hash_header()?);
-        let signature_matches = self.matches(method, authorization, key, &text, &signature)?;
+        let signature_matches = matches(method, scope, key, &text, &signature)?;
         if hash_matches && signature_matches { Ok(()) } else { Err(mismatch(text)) }
-    }
-
-    /// Whether `signature` is the one of `text` under `key`.
-    fn matches(
-        &self,
-        method: SignatureMethod,
-        authorization: &Authorization<'a>,
-        key: &Credential,
-        text: &[u8],
-        signature: &[u8],
-    ) -> Result<bool, WireError> {
-        if method == SignatureMethod::Acs3RsaSha256 {
-            return match key {
-                Credential::RsaPublicKey(key) => Ok(key.verifies(text, signature)),
-                Credential::Secret(_) => Err(WireError::SignatureMethod(method.name().to_owned())),
-            };
-        }
-        let secret = secret_of(key, method)?.expose();
-        let code = if method == SignatureMethod::Acs4HmacSha256 {
-            let scope = self.checked_scope(authorization)?;
-            sign::v4_code(secret, scope.date, scope.region, scope.product, text)
-        } else {
-            sign::v3_code(method.hash(), secret, text)
-        };
-        if signature.len() != code.as_bytes().len() {
-            return Err(incomplete("Signature does not have the method's length"));
-        }
-        Ok(code.as_bytes().ct_eq(signature).into())
     }
 
     /// Refuses a signature that leaves out what the server reads, or whose list is ambiguous.
@@ -477,11 +405,32 @@ impl<'a> Incoming<'a> {
     }
 
     /// The scope of an ACS4 credential, whose date must be the one of `x-acs-date`.
-    fn checked_scope<'s>(&self, authorization: &'s Authorization<'a>) -> Result<Scope<'s>, WireError> {
+    fn checked_scope(&self, authorization: &Authorization<'a>) -> Result<Scope<'a>, WireError> {
         let scope = authorization.scope().ok_or_else(|| incomplete("Credential has no ACS4 scope"))?;
         let date = self.timestamp_text().and_then(|text| text.split_once('T')).map(|(date, _)| date);
         let same = date.is_some_and(|date| date.bytes().filter(|b| *b != b'-').eq(scope.date.bytes()));
         same.then_some(scope).ok_or_else(|| incomplete("the scope's date differs from x-acs-date"))
+    }
+
+    fn action(&self) -> Option<&str> {
+        self.claim(Common::Action, ACTION)
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.claim(Common::Version, VERSION)
+    }
+
+    fn nonce(&self) -> Option<&str> {
+        self.claim(Common::SignatureNonce, NONCE)
+    }
+
+    fn bearer_token(&self) -> Option<&str> {
+        match self.family {
+            Family::Bearer => {
+                headers::text(self.request.headers, BEARER_TOKEN).or_else(|| self.filled(Common::BearerToken))
+            }
+            Family::V1 | Family::V3 | Family::V4 | Family::Anonymous => None,
+        }
     }
 
     fn v1_text(&self) -> Vec<u8> {
@@ -551,6 +500,137 @@ impl<'a> Incoming<'a> {
     }
 }
 
+/// A request whose signature was found right, and what the signature covers. Nothing but
+/// [`Incoming::verify`] makes one.
+///
+/// Covered is everything that is had from here: in V1 every pair of query and form but the signature
+/// itself; in V3 and V4 the query, the body by its hash, and the headers that the accessors read.
+#[derive(Clone, Copy)]
+pub struct Verified<'r, 'a> {
+    incoming: &'r Incoming<'a>,
+    access_key_id: &'r str,
+    scope: Option<Scope<'a>>,
+}
+
+impl<'r, 'a> Verified<'r, 'a> {
+    /// The scheme that the signature was verified by: V1, V3 or V4.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.incoming.family
+    }
+
+    /// The id of the key that signed.
+    #[must_use]
+    pub fn access_key_id(&self) -> &'r str {
+        self.access_key_id
+    }
+
+    /// What the signing key was limited to: always there in V4, never in any other family. Its day is the
+    /// one of the signature; whether product and region fit is for the caller to decide.
+    #[must_use]
+    pub fn scope(&self) -> Option<Scope<'a>> {
+        self.scope
+    }
+
+    /// The operation: parameter `Action` in V1, header `x-acs-action` in V3 and V4. `None` if absent or empty.
+    #[must_use]
+    pub fn action(&self) -> Option<&'r str> {
+        self.incoming.action()
+    }
+
+    /// The API version, from where [`action`](Self::action) comes from.
+    #[must_use]
+    pub fn version(&self) -> Option<&'r str> {
+        self.incoming.version()
+    }
+
+    /// The number used once, opaque text. Empty counts as absent.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&'r str> {
+        self.incoming.nonce()
+    }
+
+    /// The product's parameters, query and form merged.
+    #[must_use]
+    pub fn parameters(&self) -> &'r Params<'a> {
+        &self.incoming.params
+    }
+}
+
+/// What a request says about itself and nobody has verified: for a record of what was refused, for
+/// diagnosis and for tests. Nothing may be done because of it.
+#[derive(Clone, Copy)]
+pub struct Claims<'r, 'a>(&'r Incoming<'a>);
+
+impl<'r, 'a> Claims<'r, 'a> {
+    /// The operation: parameter `Action` in V1, header `x-acs-action` in V3 and V4. Without a
+    /// signature either one. `None` if absent, empty or repeated.
+    #[must_use]
+    pub fn action(&self) -> Option<&'r str> {
+        self.0.action()
+    }
+
+    /// The API version, from where [`action`](Self::action) comes from.
+    #[must_use]
+    pub fn version(&self) -> Option<&'r str> {
+        self.0.version()
+    }
+
+    /// The number used once. Empty counts as absent.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&'r str> {
+        self.0.nonce()
+    }
+
+    /// The bearer token of a [`Family::Bearer`] request, from header or parameter.
+    #[must_use]
+    pub fn bearer_token(&self) -> Option<&'r str> {
+        self.0.bearer_token()
+    }
+
+    /// The scope of an ACS4 credential; `None` in every other family or if it is malformed.
+    #[must_use]
+    pub fn scope(&self) -> Option<Scope<'a>> {
+        match &self.0.authorization {
+            Some((Scheme::Acs4, authorization)) => authorization.scope(),
+            Some((Scheme::Acs3, _)) | None => None,
+        }
+    }
+
+    /// The product's parameters, query and form merged.
+    #[must_use]
+    pub fn parameters(&self) -> &'r Params<'a> {
+        &self.0.params
+    }
+
+    /// What must have been signed, as this server builds it. Holds no secret.
+    ///
+    /// # Errors
+    /// As [`verify`](Incoming::verify), except for the mismatch; [`WireError::Unsupported`] without a signature.
+    pub fn string_to_sign(&self) -> Result<String, WireError> {
+        let method = self.0.signature_method()?;
+        match &self.0.authorization {
+            None => Ok(ascii(self.0.v1_text())),
+            Some((_, authorization)) => {
+                let canonical = self.0.canonical(method, authorization.complete()?)?;
+                Ok(ascii(sign::v3_string_to_sign(method, &canonical)))
+            }
+        }
+    }
+
+    /// The canonical request of V3 and V4, whose hash is in the string to sign; for diagnosis.
+    ///
+    /// # Errors
+    /// As [`string_to_sign`](Self::string_to_sign); [`WireError::Unsupported`] in every other family.
+    pub fn canonical_request(&self) -> Result<String, WireError> {
+        let Some((_, authorization)) = &self.0.authorization else {
+            return Err(WireError::Unsupported("a canonical request in this family"));
+        };
+        let canonical = self.0.canonical(self.0.signature_method()?, authorization.complete()?)?;
+        Ok(String::from_utf8_lossy(&canonical).into_owned())
+    }
+}
+
 impl fmt::Debug for HttpRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpRequest")
@@ -559,6 +639,12 @@ impl fmt::Debug for HttpRequest<'_> {
             .field("query_bytes", &self.query.len())
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Verified<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Verified").field(self.incoming).finish()
     }
 }
 
@@ -571,6 +657,31 @@ impl fmt::Debug for Incoming<'_> {
             .field("params", &self.params)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether `signature` is the one of `text` under `key`, in V4 under the key for this scope.
+fn matches(
+    method: SignatureMethod,
+    scope: Option<Scope<'_>>,
+    key: &Credential,
+    text: &[u8],
+    signature: &[u8],
+) -> Result<bool, WireError> {
+    if method == SignatureMethod::Acs3RsaSha256 {
+        return match key {
+            Credential::RsaPublicKey(key) => Ok(key.verifies(text, signature)),
+            Credential::Secret(_) => Err(WireError::SignatureMethod(method.name().to_owned())),
+        };
+    }
+    let secret = secret_of(key, method)?.expose();
+    let code = match scope {
+        Some(scope) => sign::v4_code(secret, scope.date, scope.region, scope.product, text),
+        None => sign::v3_code(method.hash(), secret, text),
+    };
+    if signature.len() != code.as_bytes().len() {
+        return Err(incomplete("Signature does not have the method's length"));
+    }
+    Ok(code.as_bytes().ct_eq(signature).into())
 }
 
 fn secret_of(key: &Credential, method: SignatureMethod) -> Result<&Secret, WireError> {
@@ -606,6 +717,14 @@ fn incomplete(detail: &str) -> WireError {
     WireError::IncompleteSignature(detail.to_owned())
 }
 
-fn mismatch(text: Vec<u8>) -> WireError {
-    WireError::SignatureMismatch { string_to_sign: ascii(text) }
+/// A long text is told by its begin, its length and its hash, so that no wrong signature makes a long answer.
+fn mismatch(mut text: Vec<u8>) -> WireError {
+    if text.len() <= TOLD {
+        return WireError::SignatureMismatch { string_to_sign: ascii(text) };
+    }
+    let (length, hash) = (text.len(), hex::encode(digest::digest(&digest::SHA256, &text)));
+    text.truncate(TOLD);
+    let mut string_to_sign = ascii(text);
+    string_to_sign.push_str(&format!("... ({length} bytes, SHA-256 {hash})"));
+    WireError::SignatureMismatch { string_to_sign }
 }

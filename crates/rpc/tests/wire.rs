@@ -53,7 +53,7 @@ fn v3() -> Owned {
 }
 
 fn verify(request: &Owned) -> Result<(), WireError> {
-    request.parse()?.verify(&secret("testsecret"))
+    request.parse()?.verify(&secret("testsecret")).map(|_| ())
 }
 
 fn replace_authorization(request: &mut Owned, from: &str, to: &str) {
@@ -125,7 +125,12 @@ fn v1_does_not_read_unsigned_headers() {
     request.set("accept", "text/xml");
     let incoming = request.parse().unwrap();
     assert_eq!(
-        [incoming.action(), incoming.version(), incoming.security_token(), incoming.nonce()],
+        [
+            incoming.claims().action(),
+            incoming.claims().version(),
+            incoming.security_token(),
+            incoming.claims().nonce()
+        ],
         [None; 4]
     );
     assert_eq!(incoming.timestamp(), Err(WireError::Missing("Timestamp")));
@@ -287,7 +292,7 @@ fn v3_lists_are_sorted_lower_case_and_present() {
 fn v3_headers_that_are_read_come_once() {
     let mut request = v3();
     request.headers.append("x-acs-action", "DeleteVpnGateway".parse().unwrap());
-    assert_eq!(request.parse().unwrap().action(), None);
+    assert_eq!(request.parse().unwrap().claims().action(), None);
     assert_incomplete(&request, "more than once");
     let mut request = signed(SignatureMethod::Acs3HmacSha256, Placement::Form);
     request.headers.append("content-type", "text/plain".parse().unwrap());
@@ -298,7 +303,7 @@ fn v3_headers_that_are_read_come_once() {
 fn v3_payload_must_be_the_hashed_one() {
     let mut request = signed(SignatureMethod::Acs3HmacSha256, Placement::Form);
     request.body = b"Name=a+b".to_vec();
-    assert_eq!(request.parse().unwrap().parameters().get("Name"), Some("a b"));
+    assert_eq!(request.parse().unwrap().claims().parameters().get("Name"), Some("a b"));
     assert!(matches!(verify(&request), Err(WireError::SignatureMismatch { .. })));
 }
 
@@ -307,9 +312,9 @@ fn v3_parameters_with_v1_names_are_plain() {
     let mut request = v3();
     request.query = "Action=x&Signature=y&Format=xml&Name=n".to_owned();
     let incoming = request.parse().unwrap();
-    let names: Vec<&str> = incoming.parameters().iter().map(|(name, _)| name).collect();
+    let names: Vec<&str> = incoming.claims().parameters().iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["Action", "Name", "Signature"]);
-    assert_eq!(incoming.action(), Some("CreateVpnGateway"));
+    assert_eq!(incoming.claims().action(), Some("CreateVpnGateway"));
 }
 
 #[test]
@@ -344,7 +349,7 @@ fn sm3_payload_header_may_have_its_own_name() {
     assert_eq!(request.parse().unwrap().require_common(), Ok(()));
     // Still signed under the other name.
     assert!(matches!(verify(&request), Err(WireError::SignatureMismatch { .. })));
-    let text = request.parse().unwrap().string_to_sign().unwrap();
+    let text = request.parse().unwrap().claims().string_to_sign().unwrap();
     let mac = Hmac::<Sm3>::new_from_slice(b"testsecret").unwrap().chain_update(&text);
     let signature = hex::encode(mac.finalize().into_bytes());
     let sent = request.headers["authorization"].to_str().unwrap();
@@ -358,7 +363,7 @@ fn v4_scope_must_have_its_form_and_the_date_of_the_request() {
     let golden = common::golden();
     let recorded = golden.iter().find(|golden| golden.name.contains("sigv4")).unwrap();
     assert_eq!(
-        recorded.request.parse().unwrap().scope().map(|s| (s.date, s.region, s.product)),
+        recorded.request.parse().unwrap().claims().scope().map(|s| (s.date, s.region, s.product)),
         Some(("20261123", "cn-hangzhou", "Kms"))
     );
     for (from, to, detail) in [
@@ -381,7 +386,7 @@ fn bodies_count_when_they_are_forms() {
     let names = |content_type: &str, body: &str| -> Result<Vec<String>, WireError> {
         let request = Owned::new("GET", "/?a=1", &[("content-type", content_type)], body);
         let incoming = request.parse()?;
-        Ok(incoming.parameters().iter().map(|(name, _)| name.to_owned()).collect())
+        Ok(incoming.claims().parameters().iter().map(|(name, _)| name.to_owned()).collect())
     };
     for content_type in [FORM, "Application/X-WWW-Form-Urlencoded ; charset=UTF-8"] {
         assert_eq!(names(content_type, "b=2").unwrap(), ["a", "b"]);
@@ -442,7 +447,7 @@ fn nothing_prints_values() {
     let request =
         Owned::new("POST", "/?Psk=hunter2&Tag.1.Key=hunter2", &[("content-type", FORM)], "Psk2=hunter2");
     let incoming = request.parse().unwrap();
-    let tags = incoming.parameters().structs("Tag");
-    let printed = format!("{incoming:?} {:?} {tags:?}", incoming.parameters());
+    let tags = incoming.claims().parameters().structs("Tag");
+    let printed = format!("{incoming:?} {:?} {tags:?}", incoming.claims().parameters());
     assert!(printed.contains("Psk2") && !printed.contains("hunter2"), "{printed}");
 }

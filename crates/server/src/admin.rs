@@ -28,7 +28,7 @@ use crate::metrics;
 /// Where the admin listener is unless somebody says otherwise.
 const DEFAULT: &str = "127.0.0.1:8081";
 /// Connections open at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 64;
+pub const CONNECTIONS: usize = 64;
 /// For a request's head to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For a connection, from its beginning to its end: each has one request.

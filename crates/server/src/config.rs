@@ -1,11 +1,12 @@
 //! Configuration: command line over environment over file over defaults.
 
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
@@ -14,14 +15,26 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
 use tongguan_model::region::{self, Region};
 use tongguan_rpc::Secret;
+use tongguan_service::accounts::account_id;
 use tongguan_service::throttle::Rate;
 use zeroize::Zeroizing;
 
 use crate::permissions;
 use crate::secrets::{self, KeyArgs, KeySource};
 
+const AFTER_HELP: &str = "\
+Variables that are no options, since secrets do not belong on a command line:
+  TONGGUAN_ACCESS_KEY_ID, TONGGUAN_ACCESS_KEY_SECRET  root key; without them the first start makes one
+  TONGGUAN_ACCOUNT_ID                                 its account, 16 digits
+  TONGGUAN_MASTER_KEY                                 the master key itself, 64 hex digits
+  TONGGUAN_LOG                                        how much is logged, such as info or debug
+
+A command line wins over a variable, a variable over the configuration file. A wrong value ends with exit code 78
+wherever it stands; docs/operations.md lists the codes.";
+
 /// Serve the API on the embedded store.
 #[derive(Debug, Default, Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct ServeArgs {
     /// Configuration file (TOML); its keys are named like these options, with underscores.
     #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
@@ -36,10 +49,10 @@ pub struct ServeArgs {
     #[arg(long, env = "TONGGUAN_APPLY_DELAY", value_name = "WHEN")]
     apply_delay: Option<String>,
     /// Certificate chain of the listener, PEM; with --tls-key the service speaks HTTPS.
-    #[arg(long, env = "TONGGUAN_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(long, env = "TONGGUAN_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
-    /// Private key of the listener, PEM.
-    #[arg(long, env = "TONGGUAN_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    /// Private key of the listener, PEM, readable by its owner alone.
+    #[arg(long, env = "TONGGUAN_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
     /// A limit, such as vpn_gateways_per_account=100000; may be repeated.
     #[arg(long = "quota", env = "TONGGUAN_QUOTA", value_name = "NAME=VALUE", value_delimiter = ',')]
@@ -189,7 +202,8 @@ impl PrincipalEntry {
     pub fn policies(&self) -> anyhow::Result<PolicySet> {
         let mut attached = Vec::new();
         for name in &self.policies {
-            let policy = system_policy(name).with_context(|| format!("`{name}` is no system policy"))?;
+            let policy =
+                system_policy(name).with_context(|| format!("policies: `{name}` is no system policy"))?;
             let origin = format!("policy/{name} (System), of the configuration");
             attached.push(Attached { origin, policy });
         }
@@ -284,7 +298,7 @@ impl Config {
         let defaults = Self::default();
         let mut quotas = Quotas::default();
         for (name, value) in &file.quota {
-            quotas.set(name, *value)?;
+            quotas.set(name, *value).with_context(|| UNKNOWN_QUOTA)?;
         }
         for entry in &args.quota {
             set_quota(&mut quotas, entry)?;
@@ -292,7 +306,9 @@ impl Config {
         let tls = match (args.tls_cert.or(file.tls_cert), args.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(_), None) | (None, Some(_)) => bail!("tls_cert and tls_key go together"),
+            (Some(_), None) | (None, Some(_)) => {
+                bail!("tls_cert and tls_key go together: {} and {}", named("tls_cert"), named("tls_key"))
+            }
         };
         let in_file = file.master_key_command.map(Vec::from);
         let in_file = || secrets::one_source(file.master_key_file, in_file, None);
@@ -301,7 +317,7 @@ impl Config {
         let listen = args.listen.or(file.listen).unwrap_or(defaults.listen);
         let rate_limit = args.rate_limit.or(file.rate_limit.map(String::from));
         let rate = rate(&listen, rate_limit.as_deref(), args.rate_burst.or(file.rate_burst))?;
-        Ok(Self {
+        let config = Self {
             listen,
             data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
             apply_delay: args.apply_delay.or(file.apply_delay).unwrap_or(defaults.apply_delay),
@@ -321,25 +337,81 @@ impl Config {
                 .or(file.access_key_secret.map(|given| given.0)),
             principals: file.principal,
             quiet: false,
-        })
+        };
+        config.checked()
+    }
+
+    /// The configuration, if each of its values can be read.
+    fn checked(self) -> anyhow::Result<Self> {
+        host_and_port(&self.listen).with_context(|| named("listen"))?;
+        if let AdminListen::At(address) = &self.admin_listen {
+            let also = "a bare port, or `off`";
+            host_and_port(address).with_context(|| format!("{} (or {also})", named("admin_listen")))?;
+        }
+        if let Some(endpoint) = &self.endpoint {
+            host_and_port(endpoint).with_context(|| named("endpoint"))?;
+        }
+        self.apply_delay()?;
+        self.region()?;
+        self.address_pool()?;
+        if let Some(id) = &self.account_id {
+            account_id(id).context("account_id (TONGGUAN_ACCOUNT_ID)")?;
+        }
+        for entry in &self.principals {
+            let of = || format!("account_id of principal `{}`", entry.access_key_id);
+            account_id(&entry.account_id).with_context(of)?;
+        }
+        Ok(self)
     }
 
     /// The apply delay, read.
     pub fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
-        Ok(self.apply_delay.parse::<ApplyDelay>()?)
+        let text = &self.apply_delay;
+        text.parse().map_err(|_| {
+            anyhow!(
+                "{} `{text}` is neither 0, nor a time such as 250ms or 1s, nor polls:N",
+                named("apply_delay")
+            )
+        })
     }
 
     /// The default region, found.
     pub fn region(&self) -> anyhow::Result<&'static Region> {
-        region::find(&self.region).with_context(|| format!("`{}` is no region", self.region))
+        region::find(&self.region).with_context(|| {
+            let known: Vec<&str> = region::regions().iter().map(|region| region.id).collect();
+            format!("{} `{}` is none of {}", named("region"), self.region, known.join(", "))
+        })
     }
 
     /// The address pool, read.
     pub fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
-        let pool = self.address_pool.as_deref();
-        pool.map(|pool| pool.parse().with_context(|| format!("address_pool `{pool}` is no CIDR block")))
-            .transpose()
+        let read = |pool: &str| {
+            let wrong =
+                || anyhow!("{} `{pool}` is no IPv4 CIDR block such as 198.18.0.0/15", named("address_pool"));
+            pool.parse().map_err(|_| wrong())
+        };
+        self.address_pool.as_deref().map(read).transpose()
     }
+}
+
+const UNKNOWN_QUOTA: &str = "quota (docs/reference.md lists their names)";
+
+/// A setting by all its names: option, variable, key of the configuration file.
+fn named(key: &str) -> String {
+    format!("--{} (TONGGUAN_{}, {key} in the configuration file)", key.replace('_', "-"), key.to_uppercase())
+}
+
+/// Refuses what is not `HOST:PORT`.
+fn host_and_port(text: &str) -> anyhow::Result<()> {
+    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host_fits = match bare {
+            Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains([':', '/', ' ']),
+        };
+        host_fits && !port.starts_with('+') && port.parse::<u16>().is_ok()
+    });
+    if fits { Ok(()) } else { bail!("`{text}` is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080") }
 }
 
 fn admin_listen(text: Option<String>) -> AdminListen {
@@ -354,17 +426,18 @@ fn admin_listen(text: Option<String>) -> AdminListen {
 /// The rate of each account. Whoever listens for others than itself has one unless it says `off`.
 fn rate(listen: &str, limit: Option<&str>, burst: Option<NonZeroU32>) -> anyhow::Result<Option<Rate>> {
     const ELSEWHERE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
-    let per_second =
-        match limit {
-            Some("off") => None,
-            Some(text) => Some(text.parse().with_context(|| {
-                format!("rate_limit `{text}` is neither a whole number above 0 nor `off`")
-            })?),
-            None if is_loopback(listen) => None,
-            None => Some(ELSEWHERE),
-        };
+    let per_second = match limit {
+        Some("off") => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            anyhow!("{} `{text}` is neither a whole number above 0 nor `off`", named("rate_limit"))
+        })?),
+        None if is_loopback(listen) => None,
+        None => Some(ELSEWHERE),
+    };
     match (per_second, burst) {
-        (None, Some(_)) if limit.is_none() => bail!("rate_burst needs rate_limit on a loopback address"),
+        (None, Some(_)) if limit.is_none() => {
+            bail!("{} needs {} on a loopback address", named("rate_burst"), named("rate_limit"))
+        }
         (None, _) => Ok(None),
         (Some(per_second), burst) => {
             let burst = burst.unwrap_or(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(1)));
@@ -386,8 +459,10 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn read_file(path: &Path) -> anyhow::Result<File> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+    let failed = || format!("cannot read `{}`", path.display());
+    let mut opened = std::fs::File::open(path).with_context(failed)?;
+    let mut text = Zeroizing::new(String::new());
+    opened.read_to_string(&mut text).with_context(failed)?;
     let mut file: File = toml::from_str(&text).map_err(|error| {
         // The error's own text quotes the line, which may hold a secret.
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -396,7 +471,7 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
     })?;
     let secrets = file.principal.iter().map(|principal| &principal.access_key_secret);
     if secrets.chain([&file.access_key_secret]).any(Option::is_some) {
-        permissions::secret_file(path)?;
+        permissions::judge_opened(path, &opened)?;
     }
     let base = path.parent().unwrap_or(Path::new(""));
     for entry in &mut file.principal {
@@ -418,9 +493,11 @@ pub fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<Princi
 }
 
 fn set_quota(quotas: &mut Quotas, entry: &str) -> anyhow::Result<()> {
-    let Some((name, value)) = entry.split_once('=') else { bail!("quota `{entry}` is not NAME=VALUE") };
-    let value = value.parse().with_context(|| format!("quota `{entry}` has no whole number"))?;
-    quotas.set(name, value)?;
+    let Some((name, value)) = entry.split_once('=') else {
+        bail!("{} `{entry}` is not NAME=VALUE", named("quota"))
+    };
+    let value = value.parse().map_err(|_| anyhow!("{} `{entry}` has no whole number", named("quota")))?;
+    quotas.set(name, value).with_context(|| UNKNOWN_QUOTA)?;
     Ok(())
 }
 
@@ -435,7 +512,7 @@ mod tests {
         std::fs::write(
             &path,
             "listen = '0.0.0.0:1'\napply_delay = '2s'\n[quota]\nvpcs_per_region = 3\n\
-             [[principal]]\naccount_id = '1'\naccess_key_id = 'k'\nrsa_public_key_file = 'k.pem'\n",
+             [[principal]]\naccount_id = '1234567890123456'\naccess_key_id = 'k'\nrsa_public_key_file = 'k.pem'\n",
         )
         .unwrap();
         let args = ServeArgs {
@@ -458,7 +535,7 @@ mod tests {
         const SECRET: &str = "a secret of a test";
         let text = format!(
             "access_key_id = 'k'\naccess_key_secret = '{SECRET}'\n\
-             [[principal]]\naccount_id = '1'\naccess_key_id = 'k'\naccess_key_secret = '{SECRET}'\n"
+             [[principal]]\naccount_id = '1234567890123456'\naccess_key_id = 'k'\naccess_key_secret = '{SECRET}'\n"
         );
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tongguan.toml");

@@ -51,11 +51,11 @@ pub const HEAD_BYTES: usize = 256 * 1024;
 /// Heads, bodies and answers up to this size need nobody's leave.
 pub const FREE_BYTES: usize = 16 * 1024;
 /// Heads above [`FREE_BYTES`] at once.
-const HEADS: usize = 256;
+pub const HEADS: usize = 256;
 /// KiB of bodies above [`FREE_BYTES`] at once.
-const BODIES_KIB: usize = 64 * 1024;
+pub const BODIES_KIB: usize = 64 * 1024;
 /// Bytes of answers above [`FREE_BYTES`] that clients have not taken, before new work waits for them.
-const ANSWERS_BYTES: usize = 64 * 1024 * 1024;
+pub const ANSWERS_BYTES: usize = 64 * 1024 * 1024;
 /// For a client to take an answer that does not fit into the socket.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// While there is no room for answers, a client that has not taken its own for this long is let go.

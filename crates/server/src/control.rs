@@ -19,6 +19,8 @@ use tongguan_service::accounts::{Done, Order};
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
+use crate::causes::causes;
+
 /// Name of the socket inside a data directory.
 pub const SOCKET: &str = "control.sock";
 /// Bytes of a request at most.
@@ -127,7 +129,7 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
     tokio::io::BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;
     let order: Order = serde_json::from_str(&line)?;
     let done = tokio::task::spawn_blocking(move || anyhow::Ok(Outcome::from(service.order(&order)?)));
-    let answer = done.await?.map_err(|error| format!("{error:#}"));
+    let answer = done.await?.map_err(|error| causes(&error));
     let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
     text.push(b'\n');
     writer.write_all(&text).await?;

@@ -10,7 +10,11 @@
 //! | 75 | another process serves the data directory | stop that one, or use another directory |
 //! | 76 | the database is of a newer release | use that release |
 //! | 77 | no permission, a read-only file system, or a file with a secret that is open to others | `chown`, `chmod`, mount it writable |
-//! | 78 | the configuration is wrong, or the master key is not the database's | |
+//! | 78 | the configuration is wrong, or the master key is not the database's, or the data directory is not ours | the message names the option, its form, and what is allowed |
+//!
+//! A wrong value of a setting ends with 78 wherever it stands, on the command line, in the environment or in the file,
+//! and so does a file that a setting names and that cannot be read or understood. 2 is for a command line that names
+//! no such option or lacks one. `tongguan call` has codes of its own: 1 refused by the API, 2 wrong usage, 3 no answer.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -19,6 +23,8 @@ use tongguan_store::{BackupError, StoreError, Trouble};
 
 use crate::permissions::Exposed;
 
+/// Wrong usage of the command line.
+pub const USAGE: u8 = 2;
 /// The database is damaged, incomplete or missing.
 pub const DATA: u8 = 65;
 /// A file cannot be read or written.
@@ -70,6 +76,7 @@ fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn of_store(error: &StoreError) -> Option<u8> {
     match error {
+        StoreError::Foreign { .. } | StoreError::Occupied { .. } => Some(CONFIGURATION),
         StoreError::InUse { .. } => Some(IN_USE),
         StoreError::NewerSchema { .. } => Some(NEWER),
         StoreError::Lost { .. }
@@ -79,8 +86,9 @@ fn of_store(error: &StoreError) -> Option<u8> {
         | StoreError::Unusable(Trouble::Damaged(_)) => Some(DATA),
         StoreError::File { source, .. } => Some(of_file(source)),
         StoreError::Unusable(Trouble::Passing(_)) => Some(IO),
+        StoreError::Sqlite(_) if error.malformed() => Some(DATA),
         StoreError::Sqlite(_) => Some(if error.read_only() { PERMISSION } else { IO }),
-        StoreError::Panicked | StoreError::Closed => None,
+        StoreError::Panicked | StoreError::Closed | StoreError::Crowded | StoreError::Full => None,
     }
 }
 

@@ -40,11 +40,13 @@ use tongguan_service::gate::Peer;
 use tongguan_service::{Service, catalogue};
 use tracing::{debug, error, warn};
 
+use crate::causes::causes;
 use crate::connections::{
     Connection, Connections, End, FREE_BYTES, HEAD_BYTES, Reporter, Socket, Stop, Watched,
 };
 use crate::metrics::Metrics;
 use crate::permissions;
+use crate::x509::Facts;
 
 /// Header fields of a request.
 const HEADERS: usize = 100;
@@ -55,7 +57,7 @@ const HEAD_TIME: Duration = Duration::from_secs(75);
 /// For a request's body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// For a TLS handshake.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For a TLS handshake when the service stops.
 const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
 /// For accepted requests to be answered when the service stops.
@@ -69,9 +71,12 @@ pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read the certificate `{}`", certificate.display()))?;
-    permissions::secret_file(key)?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("cannot read the private key `{}`", key.display()))?;
+    if let Some(first) = chain.first() {
+        warn_of(certificate, first);
+    }
+    let pem = permissions::read_secret(key)?;
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes())
+        .with_context(|| format!("`{}` holds no private key", key.display()))?;
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
@@ -80,6 +85,26 @@ pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     // The default, and said here because a request in early data could be replayed.
     config.max_early_data_size = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Says what some clients will refuse in a certificate that others take.
+fn warn_of(path: &Path, certificate: &CertificateDer<'_>) {
+    let path = path.display();
+    match Facts::of(certificate) {
+        Ok(facts) => {
+            if facts.is_ca {
+                warn!(
+                    %path,
+                    "the listener's certificate is a CA's (CA:TRUE, as `openssl req -x509` makes them): some clients \
+                     refuse it, and `tongguan call` takes it by --ca alone; use one with CA:FALSE that a small CA has signed"
+                );
+            }
+            if !facts.has_names {
+                warn!(%path, "the listener's certificate has no subjectAltName: clients of today refuse it");
+            }
+        }
+        Err(error) => warn!(%path, error = causes(&error), "the listener's certificate is odd"),
+    }
 }
 
 /// Connections that the kernel keeps for us until we accept them, if it may (`net.core.somaxconn`).
@@ -311,6 +336,11 @@ async fn answer(
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(answer.request_id)) {
         headers.insert("x-acs-request-id", id);
+    }
+    for warning in answer.warnings {
+        if let Ok(warning) = HeaderValue::try_from(warning) {
+            headers.append("x-tongguan-warning", warning);
+        }
     }
     if last {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

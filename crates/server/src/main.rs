@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bounds;
+mod causes;
 mod cli;
 mod config;
 mod connections;
@@ -15,10 +17,12 @@ mod metrics;
 mod permissions;
 mod secrets;
 mod serve;
+mod x509;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -59,13 +63,20 @@ enum Command {
     TokenKey(cli::token_key::TokenKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
+    /// Print what a shell needs to complete commands and options.
+    Completions(cli::completions::CompletionsArgs),
+    /// Show what is bounded, who can fill it, and the share of each.
+    Limits(cli::limits::LimitsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
     #[cfg(feature = "failpoints")]
     CrashPoints,
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let outcome = match cli.command {
         #[cfg(feature = "failpoints")]
         Command::Serve(args) => crash::arm().and_then(|()| serve(*args)),
@@ -86,15 +97,32 @@ fn main() -> ExitCode {
         Command::MasterKey(args) => cli::master_key::run(&args),
         Command::TokenKey(args) => cli::token_key::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
+        Command::Completions(args) => cli::completions::run(&args, Cli::command()),
+        Command::Limits(args) => cli::limits::run(&args),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            cli::complain(&error);
+            cli::terminal::complain(&error);
             exit::code(&error)
         }
+    }
+}
+
+/// Help, or a wrong command line. A setting of the service with a wrong value is a wrong configuration, wherever it
+/// stands.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    // Nobody reads it.
+    let _ = error.print();
+    let of_service = std::env::args_os().nth(1).is_some_and(|command| command == "serve");
+    match error.kind() {
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation if of_service => {
+            ExitCode::from(exit::CONFIGURATION)
+        }
+        _ if error.exit_code() == 0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(exit::USAGE),
     }
 }
 

@@ -148,6 +148,10 @@ struct Scrape {
     connections: u64,
     evicted: u64,
     throttled: u64,
+    unproven: u64,
+    cut_short: u64,
+    long_work: u64,
+    long_work_refused: u64,
     nonces: u64,
     store: WriterStats,
     overview: Option<Overview>,
@@ -176,6 +180,10 @@ pub fn render(
         connections: connections.open() as u64,
         evicted: connections.evicted(),
         throttled: service.throttle().refused(),
+        unproven: service.failures().counted(),
+        cut_short: service.failures().cut_short(),
+        long_work: service.work().waiting() as u64,
+        long_work_refused: service.work().refused(),
         nonces: service.nonces().count() as u64,
         store: service.context().store.stats(),
         overview,
@@ -201,8 +209,24 @@ impl Collector for Scrape {
         )?;
         to.counter(
             "tongguan_throttled",
-            "Requests refused because of their account's rate.",
+            "Requests refused because of the rate of their account or of their principal in it.",
             self.throttled,
+        )?;
+        to.counter(
+            "tongguan_unproven",
+            "Requests refused before it was known who sent them: not signed, or wrongly.",
+            self.unproven,
+        )?;
+        to.counter(
+            "tongguan_unproven_cut_short",
+            "Those of them whose source had sent too many, and was told no more than that.",
+            self.cut_short,
+        )?;
+        to.gauge("tongguan_long_work", "Pieces of long work that wait.", self.long_work)?;
+        to.counter(
+            "tongguan_long_work_refused",
+            "Calls refused because there was no place for their long work.",
+            self.long_work_refused,
         )?;
         to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)?;
         to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
@@ -382,7 +406,16 @@ mod tests {
     fn answer(operation: Option<&'static Operation>, refusal: Option<&'static Code>) -> Response {
         let code = refusal.map(|code| code.code.to_owned());
         let (status, body) = (200, Vec::new());
-        Response { status, content_type: "", body, request_id: String::new(), code, refusal, operation }
+        Response {
+            status,
+            content_type: "",
+            body,
+            request_id: String::new(),
+            code,
+            refusal,
+            operation,
+            warnings: Vec::new(),
+        }
     }
 
     #[test]

@@ -4,23 +4,27 @@
 //!   secrets that it names) are *refused* if their group or others may do anything with them, as OpenSSH does: how
 //!   long they have been open to whom is for their owner to think about. A file of root's may be readable by a group
 //!   that the service is in, as PostgreSQL has it: that is how service managers hand files over.
+//!   What is judged is what is read: a file is opened once, and asked through what was opened.
 //! * **The data directory** and what the service itself keeps there is *tightened* with a warning: to 0750 and 0640 at
 //!   most, so that a group that an operator has chosen may read for a backup, and nobody else. Nothing in these
-//!   files is a secret in the clear.
+//!   files is a secret in the clear. A directory that is not ours is refused before that, and of one that is ours
+//!   only what `tongguan_store::own_entries` names is touched, and nothing through a link.
 
-use std::fs::{Metadata, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::OFlags;
+use tongguan_store::{Territory, look, own_entries};
 use tracing::warn;
+use zeroize::Zeroizing;
 
 /// Access of others, and the group's writing: nothing in the data directory gives it.
 const TOO_MUCH_FOR_DIRECTORY: u32 = 0o027;
 /// The same, and the group's execution.
 const TOO_MUCH_FOR_FILE: u32 = 0o037;
-/// Folders inside folders of a data directory.
-const DEPTH: u32 = 3;
 
 /// A file with a secret can be reached by others.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +51,33 @@ pub enum Exposed {
     },
 }
 
-/// Refuses a file with a secret in it that others than its owner can reach.
+/// Opens a file with a secret in it, and refuses it if others than its owner can reach it.
 ///
 /// # Errors
-/// [`Exposed`], with the command that mends it; or the file cannot be looked at.
-pub fn secret_file(path: &Path) -> Result<()> {
-    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+/// [`Exposed`], with the command that mends it; or the file cannot be opened.
+pub fn open_secret(path: &Path) -> Result<File> {
+    let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    judge_opened(path, &file)?;
+    Ok(file)
+}
+
+/// Reads a text with a secret in it, and refuses it if others than its owner can reach its file.
+///
+/// # Errors
+/// As [`open_secret`], and if it is not UTF-8.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    let read = open_secret(path)?.read_to_string(&mut text);
+    read.with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(text)
+}
+
+/// Refuses a file that was opened, if others than its owner can reach it. `path` is for the message.
+///
+/// # Errors
+/// [`Exposed`], with the command that mends it.
+pub fn judge_opened(path: &Path, file: &File) -> Result<()> {
+    let metadata = file.metadata().with_context(|| format!("cannot read `{}`", path.display()))?;
     let user = rustix::process::geteuid().as_raw();
     Ok(judge(&path.display().to_string(), metadata.uid(), metadata.mode() & 0o7777, user)?)
 }
@@ -67,25 +92,30 @@ fn judge(path: &str, owner: u32, mode: u32, user: u32) -> Result<(), Exposed> {
     if mode & forbidden == 0 { Ok(()) } else { Err(Exposed::Mode { path: path.to_owned(), mode }) }
 }
 
-/// Takes from others what they may do with a data directory and the files in it; says what was changed.
+/// Takes from others what they may do with a data directory and our files in it; says what was changed. Nothing else
+/// is touched.
 ///
 /// # Errors
-/// Something is open to others and cannot be changed.
+/// The directory is not ours; something is open to others and cannot be changed.
 pub fn tighten(data_dir: &Path) -> Result<()> {
-    if data_dir.exists() { tighten_folder(data_dir, DEPTH) } else { Ok(()) }
-}
-
-fn tighten_folder(folder: &Path, depth: u32) -> Result<()> {
-    let failed = || format!("cannot look into `{}`", folder.display());
-    tighten_one(folder, &std::fs::metadata(folder).with_context(failed)?, TOO_MUCH_FOR_DIRECTORY)?;
-    for entry in std::fs::read_dir(folder).with_context(failed)? {
-        let path = entry.with_context(failed)?.path();
-        // Not through links: what they point to is not ours. What is gone meanwhile needs no care.
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
-        if metadata.is_dir() && depth > 1 && !is_mount_artefact(&path) {
-            tighten_folder(&path, depth - 1)?;
-        } else if metadata.is_file() && !is_secret(&path) {
-            tighten_one(&path, &metadata, TOO_MUCH_FOR_FILE)?;
+    if look(data_dir)? == Territory::Absent {
+        return Ok(());
+    }
+    let entries =
+        own_entries(data_dir).with_context(|| format!("cannot look into `{}`", data_dir.display()))?;
+    for path in entries.iter().filter(|path| !is_secret(path)) {
+        // What was named may be a link to the directory; nothing in it may.
+        let looked_at =
+            if path == data_dir { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+        // What is gone meanwhile needs no care.
+        let Ok(metadata) = looked_at else { continue };
+        let too_much = match metadata.file_type() {
+            kind if kind.is_dir() => TOO_MUCH_FOR_DIRECTORY,
+            kind if kind.is_file() => TOO_MUCH_FOR_FILE,
+            _ => continue,
+        };
+        if metadata.mode() & 0o7777 & too_much != 0 {
+            tighten_one(path, path == data_dir, too_much)?;
         }
     }
     Ok(())
@@ -99,18 +129,16 @@ fn is_secret(path: &Path) -> bool {
         .any(|secret| name == *secret)
 }
 
-/// The file system's own folder for what it has found: not ours.
-fn is_mount_artefact(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "lost+found")
-}
-
-fn tighten_one(path: &Path, metadata: &Metadata, too_much: u32) -> Result<()> {
-    let mode = metadata.mode() & 0o7777;
-    if mode & too_much == 0 {
-        return Ok(());
-    }
+/// Changes the mode of what is opened, so that it is what was looked at.
+fn tighten_one(path: &Path, through_link: bool, too_much: u32) -> Result<()> {
+    let mut flags = OFlags::NONBLOCK;
+    flags.set(OFlags::NOFOLLOW, !through_link);
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let opened = opened.with_context(|| format!("cannot take `{}` from others", path.display()))?;
+    let mode =
+        opened.metadata().with_context(|| format!("cannot look at `{}`", path.display()))?.mode() & 0o7777;
     let tight = mode & !too_much;
-    std::fs::set_permissions(path, Permissions::from_mode(tight)).with_context(|| {
+    opened.set_permissions(Permissions::from_mode(tight)).with_context(|| {
         format!(
             "`{path}` is open to others (mode {mode:03o}): chmod {tight:03o} '{path}'",
             path = path.display()
@@ -149,21 +177,81 @@ mod tests {
         assert!(said.contains("chmod 600 '/d/f'"), "{said}");
     }
 
+    fn set(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
     #[test]
-    fn a_data_directory_is_tightened() {
+    fn a_data_directory_is_tightened_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         tighten(&data).unwrap();
-        let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
-        let (folder, file, key) = (data.join("nonces"), data.join("nonces/1"), data.join("master.key"));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(&file, "").unwrap();
-        std::fs::write(&key, "").unwrap();
-        for (path, now) in [(&data, 0o755), (&folder, 0o750), (&file, 0o666), (&key, 0o644)] {
-            set(path, now);
+        let (folder, file, key) =
+            (data.join("nonces"), data.join("nonces/nonces-1"), data.join("master.key"));
+        let (inner, beside, link) = (data.join("nonces/notes"), data.join("letters"), data.join("audit"));
+        let (letter, target) = (data.join("letters/a.sh"), directory.path().join("target"));
+        for made in [&folder, &beside, &target] {
+            std::fs::create_dir_all(made).unwrap();
+        }
+        for made in [&file, &key, &inner, &letter, &data.join("tongguan.mark")] {
+            std::fs::write(made, "").unwrap();
+        }
+        let all = [&data, &folder, &file, &key, &inner, &beside, &letter, &target];
+        for path in all {
+            set(path, 0o777);
         }
         tighten(&data).unwrap();
-        assert_eq!([&data, &folder, &file, &key].map(|path| mode(path)), [0o750, 0o750, 0o640, 0o644]);
+        let expected = [0o750, 0o750, 0o740, 0o777, 0o777, 0o777, 0o777, 0o777];
+        assert_eq!(all.map(|path| mode(path)), expected);
+        // A folder of ours that is a link is refused before anything is changed.
+        set(&data, 0o777);
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(tighten(&data).unwrap_err().to_string().contains("symbolic link"));
+        assert_eq!((mode(&data), mode(&target)), (0o777, 0o777));
+    }
+
+    /// Whoever exchanges the file between a look and a reading gets nothing read that is open to others.
+    #[test]
+    fn what_is_judged_is_what_is_read() {
+        const TRIES: usize = 20_000;
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        for (name, mode) in [("tight", 0o600), ("loose", 0o644)] {
+            std::fs::write(place(name), name).unwrap();
+            set(&place(name), mode);
+        }
+        let (secret, next) = (place("secret"), place("next"));
+        std::os::unix::fs::symlink(place("tight"), &secret).unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for name in ["loose", "tight"].iter().cycle() {
+                    if ended.load(std::sync::atomic::Ordering::Relaxed) {
+                        return;
+                    }
+                    std::os::unix::fs::symlink(place(name), &next).unwrap();
+                    std::fs::rename(&next, &secret).unwrap();
+                }
+            });
+            let mut read = [0; 2];
+            for _ in 0..TRIES {
+                match read_secret(&secret) {
+                    Ok(text) => {
+                        read[0] += 1;
+                        assert_eq!(*text, "tight");
+                    }
+                    Err(error) => {
+                        read[1] += 1;
+                        assert!(error.is::<Exposed>(), "{error:#}");
+                    }
+                }
+            }
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(read.iter().sum::<usize>(), TRIES);
+        });
     }
 }

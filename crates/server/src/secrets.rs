@@ -64,9 +64,7 @@ impl MasterKey {
 
     /// Reads a file that only its owner can read.
     pub fn read(path: &Path) -> Result<Self> {
-        permissions::secret_file(path)?;
-        let text = std::fs::read_to_string(path).map(Zeroizing::new);
-        let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;
+        let text = permissions::read_secret(path)?;
         Self::parse(&text, &format!("`{}`", path.display()))
     }
 
@@ -112,7 +110,8 @@ pub struct KeyArgs {
     /// File with the master key that seals secrets at rest [default: master.key in the data directory]
     #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
-    /// Command whose standard output is the master key; split at blanks, run without a shell
+    /// Command whose standard output is the master key; split at blanks, run without a shell. The key itself can be in
+    /// TONGGUAN_MASTER_KEY
     #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND")]
     pub master_key_command: Option<String>,
 }
@@ -123,8 +122,10 @@ impl KeyArgs {
         let command = self.master_key_command.as_deref();
         let command = command.map(|text| text.split_whitespace().map(str::to_owned).collect());
         let given = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
-        let given = given.map(|text| MasterKey::parse(&text, VARIABLE)).transpose()?;
-        one_source(self.master_key_file.clone(), command, given)
+        let given = given.map(|text| MasterKey::parse(&text, VARIABLE)).transpose();
+        given
+            .and_then(|given| one_source(self.master_key_file.clone(), command, given))
+            .context(exit::Configuration)
     }
 }
 

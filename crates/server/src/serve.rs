@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,10 +21,11 @@ use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master};
-use tongguan_store::{Moment, NonceLog, Options, Store, StoreError, Verdict};
+use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use crate::cli::terminal;
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
@@ -37,8 +38,8 @@ pub struct Running {
     pub endpoint: String,
     /// Where the admin listener is, as a URL.
     pub admin: Option<String>,
-    /// What a person at first start is shown: the new key.
-    pub welcome: Option<Secret>,
+    /// What is told at the first start: the new key.
+    pub welcome: Option<Welcome>,
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
@@ -99,11 +100,12 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
-/// read the line it was waiting for may have gone.
+/// read the line it was waiting for may have gone. The secret of a new key is for the eyes of a person at a terminal:
+/// all other output is kept by somebody.
 fn say_where(running: &Running) {
     let mut text = Zeroizing::new(String::new());
     if let Some(welcome) = &running.welcome {
-        text.push_str(welcome.expose());
+        welcome.tell(&mut text, terminal::is_watched_by_a_person());
         text.push('\n');
     }
     text.push_str(&format!("listening on {}\n", running.endpoint));
@@ -118,11 +120,19 @@ fn say_where(running: &Running) {
 
 /// Starts the service.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose()?;
+    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose();
+    let tls = tls.context(exit::Configuration)?;
     let parts = tokio::task::block_in_place(|| assemble(&config))?;
     let listener =
         http::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    if tls.is_none() && !address.ip().to_canonical().is_loopback() {
+        warn!(
+            %address,
+            "HTTP without TLS on an address that others reach: whoever is on the way reads every request and answer, \
+             secrets of new keys among them; set --tls-cert and --tls-key, or put a proxy with TLS before it"
+        );
+    }
     let admin_listener = admin::bind(&config.admin_listen).await?;
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -157,16 +167,44 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
-    welcome: Option<Secret>,
+    welcome: Option<Welcome>,
+}
+
+/// The root key that the first start has made, and the file that keeps it.
+#[derive(Debug)]
+pub struct Welcome {
+    key: RootKey,
+    path: PathBuf,
+}
+
+impl Welcome {
+    fn tell(&self, text: &mut String, person: bool) {
+        let Self { key, path } = self;
+        let shown = path.display();
+        let how = if person {
+            "Its secret is shown this once, and kept"
+        } else {
+            "Its secret is not shown: it is kept"
+        };
+        text.push_str(&format!("A new account was made. {how} in {shown} (readable by you alone).\n\n"));
+        text.push_str(&format!("  account            {}\n  AccessKey ID       {}\n", key.account, key.id));
+        if person {
+            text.extend(["  AccessKey secret   ", key.secret.expose(), "\n"]);
+        }
+        text.push_str(&format!("\nFor a shell:  set -a; . {shown}; set +a\n"));
+    }
 }
 
 /// Opens what is durable and builds the service on it.
 fn assemble(config: &Config) -> anyhow::Result<Parts> {
+    let default_region = config.region().context(exit::Configuration)?;
+    let address_pool = config.address_pool().context(exit::Configuration)?;
+    let apply_delay = config.apply_delay().context(exit::Configuration)?;
     permissions::tighten(&config.data_dir)?;
     for file in [secrets::MASTER_KEY_FILE, secrets::NEXT_KEY_FILE, secrets::ROOT_KEY_FILE] {
         let path = config.data_dir.join(file);
         if path.exists() {
-            permissions::secret_file(&path)?;
+            permissions::open_secret(&path)?;
         }
     }
     let options = Options { audit_records: config.quotas.audit_records, ..Options::default() };
@@ -182,15 +220,15 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
     let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
-    let nonces = NonceLog::open(&config.data_dir.join("nonces"), moment, nonces)?;
+    let nonces = NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?;
     let defaults = Settings::default();
     let settings = Settings {
         quotas: config.quotas.clone(),
-        default_region: config.region()?,
+        default_region,
         endpoint: config.endpoint.clone(),
-        address_pool: config.address_pool()?.unwrap_or(defaults.address_pool),
+        address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
-    let dataplane = Arc::new(Detached::new(config.apply_delay()?));
+    let dataplane = Arc::new(Detached::new(apply_delay));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
     Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
 }
@@ -202,14 +240,11 @@ fn keys(
     store: &Store,
     vault: &Vault,
     now_ms: i64,
-) -> anyhow::Result<(Keyring, Option<Secret>)> {
+) -> anyhow::Result<(Keyring, Option<Welcome>)> {
     let mut keyring = Keyring::default();
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
-        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) && !id.is_empty() => {
-            AccountId::new(id.as_str())
-        }
-        Some(id) => bail!("account id `{id}` is not decimal"),
+        Some(id) => AccountId::new(id.as_str()),
         None => known.unwrap_or_else(keyring::new_account_id),
     };
     ensure_account(store, &account, now_ms)?;
@@ -222,14 +257,18 @@ fn keys(
             let key = keyring::new_root_key(account);
             let path = secrets::write_root_key(&config.data_dir, &key)?;
             keyring::store_root_key(store, vault, &key, now_ms)?;
-            welcome = Some(greeting(&key, &path));
+            welcome = Some(Welcome { key, path });
         }
         (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => bail!("access_key_id and access_key_secret go together"),
+        (Some(_), None) | (None, Some(_)) => bail!(
+            anyhow!("access_key_id and access_key_secret go together (TONGGUAN_ACCESS_KEY_ID and _SECRET)")
+                .context(exit::Configuration)
+        ),
     }
     for entry in &config.principals {
+        let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id));
+        let key = key.context(exit::Configuration)?;
         ensure_account(store, &AccountId::new(entry.account_id.as_str()), now_ms)?;
-        let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
         keyring.insert(key);
     }
     Ok((keyring, welcome.filter(|_| !config.quiet)))
@@ -244,17 +283,6 @@ fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Re
     Ok(())
 }
 
-fn greeting(key: &RootKey, path: &std::path::Path) -> Secret {
-    Secret::from(format!(
-        "A new account was made. Its secret is shown this once, and kept in {} (readable by you alone).\n\n  \
-         account            {}\n  AccessKey ID       {}\n  AccessKey secret   {}\n",
-        path.display(),
-        key.account,
-        key.id,
-        key.secret.expose()
-    ))
-}
-
 /// A key of the configuration file.
 fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
     let read = |path: &PathBuf| {
@@ -264,8 +292,7 @@ fn principal_key(entry: &PrincipalEntry) -> anyhow::Result<Key> {
         match (&entry.access_key_secret, &entry.access_key_secret_file, &entry.rsa_public_key_file) {
             (Some(secret), None, None) => Credential::Secret(secret.0.clone()),
             (None, Some(path), None) => {
-                permissions::secret_file(path)?;
-                Credential::Secret(Secret::from(Zeroizing::new(read(path)?).trim()))
+                Credential::Secret(Secret::from(permissions::read_secret(path)?.trim()))
             }
             (None, None, Some(path)) => Credential::RsaPublicKey(RsaPublicKey::from_pem(&read(path)?)?),
             _ => bail!("give one of access_key_secret, access_key_secret_file and rsa_public_key_file"),
@@ -317,7 +344,7 @@ async fn keep_house(service: Arc<Service>) {
     let context = service.context().clone();
     loop {
         tokio::time::sleep(PAUSE).await;
-        service.throttle().forget_rested();
+        service.forget_rested();
         if let Err(error) = service.keep_token_keys().await {
             tracing::warn!(%error, "the token key was not changed");
         }
@@ -380,7 +407,7 @@ fn start_log(json: bool) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = if json { builder.json().try_init() } else { builder.try_init() };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    started.map_err(|error| anyhow!("cannot start the log: {error}"))?;
     // Panics go to the log like everything else: in JSON mode every line is an object.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

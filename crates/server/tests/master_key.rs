@@ -341,8 +341,7 @@ fn what_holds_a_secret_is_for_its_owner_alone() {
         (code, said)
     };
     assert!(!serves("log_json = true\n").1.contains("chmod"));
-    let principal =
-        "[[principal]]\naccount_id = '1'\naccess_key_id = 'k'\naccess_key_secret = 'top secret'\n";
+    let principal = "[[principal]]\naccount_id = '1234567890123456'\naccess_key_id = 'k'\naccess_key_secret = 'top secret'\n";
     for content in [principal, "access_key_id = 'k'\naccess_key_secret = 'top secret'\n"] {
         let (code, said) = serves(content);
         assert!(

@@ -224,6 +224,29 @@ async fn a_user_of_the_configuration_is_explained_by_key() {
     assert!(complaint(&nobody).contains("neither in RAM nor in the configuration file"));
 }
 
+/// Warnings of a new policy come beside the answer, whose body has its documented members alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_are_headers_of_the_answer() {
+    let server = Server::start(&[]);
+    let create = async |name: &str, action: &str| {
+        let document = document(json!([{"Effect": "Deny", "Action": action, "Resource": "*"}]));
+        let reply =
+            server.call(RAM, "CreatePolicy", &[("PolicyName", name), ("PolicyDocument", &document)]).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.json().as_object().unwrap().len(), 2, "{}", reply.text());
+        let lines =
+            reply.head.lines().filter(|line| line.to_ascii_lowercase().starts_with("x-tongguan-warning:"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(create("fine", "ecs:*").await, Vec::<String>::new());
+    let warned = create("typo", "vcp:*").await;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(
+        warned[0].ends_with("PolicyDocument: Statement[0].Action: vcp:* names a product that is not known"),
+        "{warned:?}"
+    );
+}
+
 #[test]
 fn documents_are_checked_as_the_service_does() {
     let directory = tempfile::tempdir().unwrap();
@@ -249,6 +272,21 @@ fn documents_are_checked_as_the_service_does() {
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].ends_with("good.json: ok") && lines[1].contains("bad.json: "), "{text}");
+
+    // What can never match is refused, what has no effect here is said.
+    let never =
+        document(json!([{"Effect": "Deny", "Action": "*", "Resource": "acs:ram:*:*:user/${ram:UserName}"}]));
+    let output = check(&[], &[&write("never.json", &never)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("policies have no variables"));
+    let typo = document(json!([{"Effect": "Deny", "Action": ["vcp:*", "vpc:CreatVpc"], "Resource": "*"}]));
+    let output = check(&[], &[&write("typo.json", &typo)]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("typo.json: ok, with warnings"), "{text}");
+    assert_eq!(lines[1], "  Statement[0].Action: vcp:* names a product that is not known");
+    assert_eq!(lines[2], "  Statement[0].Action: vpc:CreatVpc names no operation of this release");
 
     let mut child = policy(&["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"{}").unwrap();

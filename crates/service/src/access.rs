@@ -5,15 +5,17 @@
 //! `docs/api/ram-policy.md`, section 2.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Map, Value};
-use tongguan_model::id::AccountId;
-use tongguan_model::policy::{AccessRequest, ConditionKeys, Decision, PolicySet};
+use tongguan_model::policy::{
+    AccessRequest, Budget, ConditionKeys, Decision, Exhausted, PolicySet, ResourceKeys, is_of_resource,
+};
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_model::region;
-use tongguan_store::StoreError;
+use tongguan_store::{StoreError, TagFilter};
 
 use crate::args::Args;
 use crate::catalogue::{self, Refusal};
@@ -38,8 +40,12 @@ const LONGEST_VALUE: usize = 1_224;
 /// What stands in an ARN for the caller's account, or `system` for a system policy.
 const POLICY_OWNER: &str = "accountId}|system";
 
+/// What of tags a condition key names.
+const REQUEST_TAG: &str = "acs:requesttag/";
+const RESOURCE_TAG: &str = "acs:resourcetag/";
+
 /// Under which circumstances something is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Circumstances<'a> {
     /// Who asks.
     pub principal: &'a Principal,
@@ -49,46 +55,101 @@ pub struct Circumstances<'a> {
     pub now_ms: i64,
     /// Further condition keys of the call in lower case, with their values.
     pub keys: &'a [(&'a str, &'a str)],
-    /// The call's own tags, and those of what it names; none: no tags are known.
-    pub tags: Option<Tags<'a>>,
+    /// The call's own tags.
+    pub tags: &'a [TagFilter],
+    /// Values that are written out when they are asked for.
+    pub written: Written,
 }
 
-/// Where `acs:RequestTag/<key>` and `acs:ResourceTag/<key>` come from. Keys are compared without case, as all
-/// condition keys are.
-#[derive(Debug, Clone, Copy)]
-pub struct Tags<'a> {
+/// Values of condition keys that are made at the first question, since most policies do not ask, and kept, since
+/// others ask a thousand times.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    address: OnceCell<String>,
+    time: OnceCell<String>,
+    principal: OnceCell<String>,
+}
+
+/// The resources that a call names, for `acs:ResourceTag/<key>`. Keys are compared without case, as all condition
+/// keys are. Resources with the same values for all keys that the policies mention are one.
+struct Resources<'a> {
     context: &'a Context,
-    args: &'a Args<'a>,
-    /// The resource that is asked about; none: the call names none.
-    resource: Option<&'a str>,
+    principal: &'a Principal,
+    named: Vec<&'a str>,
+    kinds: OnceCell<Vec<Vec<Tag>>>,
     /// Set when tags could not be read: then nothing is decided.
-    unread: &'a Cell<bool>,
+    unread: Cell<bool>,
 }
 
-impl Tags<'_> {
-    fn of_request(self, key: &str, each: &mut dyn FnMut(&str)) {
-        let given = self.args.request_tags();
-        let named = given.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
-        named.for_each(|tag| each(tag.value.as_deref().unwrap_or_default()));
-    }
+/// Key in lower case, and value.
+type Tag = (String, String);
 
-    fn of_resource(self, account: &AccountId, key: &str, each: &mut dyn FnMut(&str)) {
-        let Some(id) = self.resource else { return };
-        let tags = self.context.store.read(|snapshot| match snapshot.region_of(account, id)? {
-            Some(_) => snapshot.tags_of(id),
-            None => Ok(Vec::new()),
-        });
-        match tags {
-            Ok(tags) => {
-                let named = tags.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
-                named.for_each(|tag| each(&tag.value));
-            }
-            Err(error) => {
+impl Resources<'_> {
+    /// The tags that the policies mention, each set of them once.
+    fn kinds(&self) -> &[Vec<Tag>] {
+        self.kinds.get_or_init(|| {
+            let mut kinds = self.read().unwrap_or_else(|error| {
                 tracing::warn!(%error, "the tags of a resource cannot be read");
                 self.unread.set(true);
-            }
-        }
+                Vec::new()
+            });
+            kinds.sort_unstable();
+            kinds.dedup();
+            // A call that names no resource is asked for once, without tags.
+            if kinds.is_empty() { vec![Vec::new()] } else { kinds }
+        })
     }
+
+    fn read(&self) -> Result<Vec<Vec<Tag>>, StoreError> {
+        let sets = sets(self.principal);
+        let mentioned = |key: &str| sets.clone().any(|(set, _)| set.resource_keys().contains(key));
+        let account = &self.principal.account;
+        self.context.store.read(|snapshot| {
+            let tags_of = |id: &&str| {
+                let tags = match snapshot.region_of(account, id)? {
+                    Some(_) => snapshot.tags_of(id)?,
+                    None => Vec::new(),
+                };
+                let tags = tags.into_iter().map(|tag| (tag.key.to_ascii_lowercase(), tag.value));
+                Ok(tags.filter(|(key, _)| mentioned(&format!("{RESOURCE_TAG}{key}"))).collect())
+            };
+            self.named.iter().map(tags_of).collect()
+        })
+    }
+}
+
+impl ResourceKeys for Resources<'_> {
+    fn count(&self) -> usize {
+        self.kinds().len()
+    }
+
+    fn values(&self, resource: usize, key: &str, each: &mut dyn FnMut(&str)) {
+        let Some(key) = key.strip_prefix(RESOURCE_TAG) else { return };
+        let tags = self.kinds()[resource].iter();
+        tags.filter(|(known, _)| known == key).for_each(|(_, value)| each(value));
+    }
+}
+
+/// The sets of policies that must allow what a principal does; none for the account itself.
+fn sets(principal: &Principal) -> impl Iterator<Item = (&PolicySet, DeniedBy)> + Clone {
+    let sets: [Option<(&PolicySet, DeniedBy)>; 2] = match &principal.identity {
+        Identity::Root => [None, None],
+        Identity::User { policies, .. } => [None, Some((policies, DeniedBy::Identity))],
+        Identity::Session(session) => [
+            session.restriction.as_deref().map(|set| (set, DeniedBy::Session)),
+            Some((&session.policies, DeniedBy::Identity)),
+        ],
+    };
+    sets.into_iter().flatten()
+}
+
+/// Why something is not permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPermitted {
+    /// The policies say so.
+    Denied(Denial),
+    /// The policies need more steps than a decision may take: nothing is allowed by them.
+    TooCostly,
 }
 
 /// Why something is not allowed.
@@ -126,12 +187,15 @@ impl DeniedBy {
 /// Values are made when a condition asks for them: most policies ask for none.
 impl ConditionKeys for Circumstances<'_> {
     fn values(&self, key: &str, each: &mut dyn FnMut(&str)) {
+        let written = &self.written;
         match key {
-            "acs:sourceip" => each(&self.peer.address.to_canonical().to_string()),
+            "acs:sourceip" => {
+                each(written.address.get_or_init(|| self.peer.address.to_canonical().to_string()));
+            }
             "acs:securetransport" => each(if self.peer.secure { "true" } else { "false" }),
-            "acs:currenttime" => each(&iso8601(self.now_ms)),
+            "acs:currenttime" => each(written.time.get_or_init(|| iso8601(self.now_ms))),
             "acs:mfapresent" => each("false"),
-            "acs:principalarn" => each(&self.principal.arn()),
+            "acs:principalarn" => each(written.principal.get_or_init(|| self.principal.arn())),
             "acs:sourceidentity" => self.held_identity().into_iter().for_each(each),
             "acs:tokenissuetime" => {
                 let session = self.principal.session();
@@ -141,18 +205,30 @@ impl ConditionKeys for Circumstances<'_> {
             "sts:sourceidentity" if self.held_identity().is_some() => {
                 self.held_identity().into_iter().for_each(each);
             }
-            _ => {
-                let tag = |prefix: &str| self.tags.and_then(|tags| Some((tags, key.strip_prefix(prefix)?)));
-                if let Some((tags, key)) = tag("acs:requesttag/") {
-                    tags.of_request(key, each);
-                } else if let Some((tags, key)) = tag("acs:resourcetag/") {
-                    tags.of_resource(&self.principal.account, key, each);
-                } else {
+            // Of what the call names, see [`Resources`].
+            _ if is_of_resource(key) => {}
+            _ => match key.strip_prefix(REQUEST_TAG) {
+                Some(key) => {
+                    let named = self.tags.iter().filter(|tag| tag.key.eq_ignore_ascii_case(key));
+                    named.for_each(|tag| each(tag.value.as_deref().unwrap_or_default()));
+                }
+                None => {
                     self.keys.iter().filter(|(known, _)| *known == key).for_each(|(_, value)| each(value));
                 }
-            }
+            },
         }
     }
+}
+
+/// A call that names no resource.
+struct NoResource;
+
+impl ResourceKeys for NoResource {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn values(&self, _: usize, _: &str, _: &mut dyn FnMut(&str)) {}
 }
 
 impl Circumstances<'_> {
@@ -161,29 +237,65 @@ impl Circumstances<'_> {
         self.principal.session()?.source_identity.as_deref()
     }
 
-    /// Whether `action` is allowed on `resource`.
+    /// Whether `action` is allowed on `resource`, which has no tags.
     ///
     /// # Errors
     /// Why not.
-    pub fn permit(&self, action: &str, resource: &str) -> Result<(), Denial> {
-        let sets: [Option<(&PolicySet, DeniedBy)>; 2] = match &self.principal.identity {
-            Identity::Root => return Ok(()),
-            Identity::User { policies, .. } => [None, Some((policies, DeniedBy::Identity))],
-            Identity::Session(session) => [
-                session.restriction.as_deref().map(|set| (set, DeniedBy::Session)),
-                Some((&session.policies, DeniedBy::Identity)),
-            ],
-        };
-        for (set, by) in sets.into_iter().flatten() {
+    pub fn permit(&self, action: &str, resource: &str) -> Result<(), NotPermitted> {
+        self.permit_all(action, resource, &NoResource, &Budget::default())
+    }
+
+    fn permit_all(
+        &self,
+        action: &str,
+        resource: &str,
+        resources: &dyn ResourceKeys,
+        budget: &Budget,
+    ) -> Result<(), NotPermitted> {
+        for (set, by) in sets(self.principal) {
             let request = AccessRequest { action, resource, context: self };
-            match set.decide(&request) {
-                Decision::Allow => {}
-                Decision::ExplicitDeny => return Err(Denial { explicit: true, by }),
-                Decision::ImplicitDeny => return Err(Denial { explicit: false, by }),
+            match set.decide_all(&request, resources, budget) {
+                Ok(Decision::Allow) => {}
+                Ok(Decision::ExplicitDeny) => {
+                    return Err(NotPermitted::Denied(Denial { explicit: true, by }));
+                }
+                Ok(Decision::ImplicitDeny) => {
+                    return Err(NotPermitted::Denied(Denial { explicit: false, by }));
+                }
+                Err(Exhausted) => return Err(NotPermitted::TooCostly),
             }
         }
         Ok(())
     }
+}
+
+impl NotPermitted {
+    /// The refusal, in the words of the product that was called. Says in the log whose policies are too costly.
+    #[must_use]
+    pub fn refusal(self, product: Product, principal: &Principal, action: &str) -> Refusal {
+        match self {
+            Self::Denied(denial) => denial.refusal(product, principal, action),
+            Self::TooCostly => too_costly(principal, action),
+        }
+    }
+}
+
+/// The refusal for policies that need more steps than a decision may take. Metrics count it by its code.
+pub(crate) fn too_costly(principal: &Principal, action: &str) -> Refusal {
+    if once_a_second() {
+        tracing::warn!(
+            account = %principal.account, principal = principal.label(), action,
+            "a call is refused: its policies need more than {} steps", Budget::STEPS
+        );
+    }
+    Refusal::new(&catalogue::RIGHTS_TOO_COSTLY)
+}
+
+/// Whether nobody has asked in this second: who calls decides how often, not how much is written.
+fn once_a_second() -> bool {
+    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
+    let now = jiff::Timestamp::now().as_second();
+    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 impl Denial {
@@ -242,23 +354,25 @@ pub(crate) fn authorise(
         return Ok(());
     }
     let keys = keys(operation, args);
-    let unread = Cell::new(false);
+    let tags = args.request_tags()?;
     // Tags are those of one resource: a call that names several must be allowed for each.
-    let named = operation.subject.map(|subject| args.named(subject)).unwrap_or_default();
-    let each = named.iter().take(NAMED).map(|id| Some(*id));
-    let none = named.is_empty().then_some(None);
+    // Only Vpc names its resources by ids: a role may be called like a gateway and has not its tags.
+    let subject = operation.subject.filter(|_| operation.product == Product::Vpc);
+    let mut named = subject.map(|subject| args.named(subject)).unwrap_or_default();
+    named.truncate(NAMED);
+    let resources = Resources { context, principal, named, kinds: OnceCell::new(), unread: Cell::new(false) };
+    let written = Written::default();
+    let circumstances = Circumstances { principal, peer, now_ms, keys: &keys, tags: &tags, written };
+    // One budget for the whole call.
+    let budget = Budget::default();
     // All of them must be allowed.
     for template in operation.resource.split(" + ") {
         let arn = arn(context, operation, template, principal, args)?;
-        for resource in each.clone().chain(none) {
-            let tags = Tags { context, args, resource, unread: &unread };
-            let circumstances = Circumstances { principal, peer, now_ms, keys: &keys, tags: Some(tags) };
-            let permitted = circumstances.permit(action, &arn);
-            if unread.get() {
-                return Err(Failure::Unavailable("tags cannot be read".to_owned()));
-            }
-            permitted.map_err(|denial| denial.refusal(operation.product, principal, action))?;
+        let permitted = circumstances.permit_all(action, &arn, &resources, &budget);
+        if resources.unread.get() {
+            return Err(Failure::Unavailable("tags cannot be read".to_owned()));
         }
+        permitted.map_err(|reason| reason.refusal(operation.product, principal, action))?;
     }
     Ok(())
 }

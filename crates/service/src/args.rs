@@ -6,7 +6,7 @@ use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Refusal};
-use crate::operation::{Operation, Product, Shape};
+use crate::operation::{Empty, Operation, Parameter, Product, Shape};
 use crate::operations::ram::tag_json;
 
 /// Tags that a call may carry at most.
@@ -39,21 +39,35 @@ impl<'a> Args<'a> {
         self.operation
     }
 
-    /// Refuses the call if a required parameter is absent or empty, in the order of the table.
+    /// Refuses the call if a required parameter is absent, or a parameter is empty that may not be, in the order of
+    /// the table.
     pub(crate) fn require_all(&self) -> Read<()> {
-        let present = |name: &str, shape: Shape| match shape {
-            Shape::List | Shape::Tags => self
-                .params
-                .iter()
-                .any(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'))),
-            Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => {
-                self.params.get(name).is_some_and(|value| !value.is_empty())
+        let missing = self.operation.parameters.iter().find(|p| p.required && !self.is_given(p));
+        if let Some(parameter) = missing {
+            return Err(self.missing(parameter.name));
+        }
+        for parameter in self.operation.parameters {
+            if let Empty::Refused(code) = parameter.empty
+                && self.params.get(parameter.name) == Some("")
+            {
+                let why = format!("{} is empty.", parameter.name);
+                let shown = if code.message == "%s" { why } else { String::new() };
+                return Err(Refusal::new(code).parameter(parameter.name).whole_value(shown));
             }
-        };
-        let missing = self.operation.parameters.iter().find(|p| p.required && !present(p.name, p.shape));
-        match missing {
-            None => Ok(()),
-            Some(parameter) => Err(self.missing(parameter.name)),
+        }
+        Ok(())
+    }
+
+    /// Whether a required parameter is there. An empty one is if it sets the empty text.
+    fn is_given(&self, parameter: &Parameter) -> bool {
+        match parameter.shape {
+            Shape::List | Shape::Tags => self.params.iter().any(|(known, _)| {
+                known.strip_prefix(parameter.name).is_some_and(|rest| rest.starts_with('.'))
+            }),
+            Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => self
+                .params
+                .get(parameter.name)
+                .is_some_and(|value| !value.is_empty() || parameter.empty == Empty::Sets),
         }
     }
 
@@ -62,9 +76,8 @@ impl<'a> Args<'a> {
     pub fn missing(&self, name: &'static str) -> Refusal {
         let code = match self.operation.product {
             Product::Kms => &catalogue::MISSING_PARAMETER,
-            Product::Vpc | Product::Sts | Product::Location | Product::Ram | Product::ResourceManager => {
-                &catalogue::MISSING
-            }
+            Product::Ram => &catalogue::RAM_MISSING,
+            Product::Vpc | Product::Sts | Product::Location | Product::ResourceManager => &catalogue::MISSING,
         };
         Refusal::new(code).parameter(name)
     }
@@ -85,11 +98,19 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// A text; empty counts as absent.
+    /// A text; empty counts as absent, so it is not for what [`Empty::Sets`].
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&'a str> {
         debug_assert!(self.operation.takes(name), "{} does not declare {name}", self.operation.action);
+        debug_assert!(!self.operation.empties(name), "{} may get {name} empty", self.operation.action);
         self.params.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// The text that a parameter sets; one that is sent empty sets the empty text.
+    #[must_use]
+    pub fn set(&self, name: &str) -> Option<&'a str> {
+        debug_assert!(self.operation.empties(name), "{}: {name} is not emptied", self.operation.action);
+        self.params.get(name)
     }
 
     /// A text that was checked to be there; empty if the table does not require it.
@@ -180,20 +201,14 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
     pub fn tags(&self) -> Read<Vec<Tag>> {
-        let mut tags: Vec<Tag> = Vec::new();
-        for filter in self.tag_filter()? {
-            if tags.iter().any(|tag| tag.key == filter.key) {
-                return Err(Refusal::new(&catalogue::DUPLICATED_TAG_KEY));
-            }
-            tags.push(Tag { key: filter.key, value: filter.value.unwrap_or_default() });
-        }
-        Ok(tags)
+        let tags = self.tag_filter()?.into_iter();
+        Ok(tags.map(|tag| Tag { key: tag.key, value: tag.value.unwrap_or_default() }).collect())
     }
 
     /// `Tag.N` as tags to look for: a value that is not sent matches any.
     ///
     /// # Errors
-    /// A refusal for a bad key or value, or more than 20.
+    /// A refusal for a bad key or value, a key given twice, or more than 20.
     pub fn tag_filter(&self) -> Read<Vec<TagFilter>> {
         let given = self.params.structs("Tag");
         if given.len() > TAGS {
@@ -212,6 +227,7 @@ impl<'a> Args<'a> {
             }
             tags.push(TagFilter { key: key.into(), value: value.map(Into::into) });
         }
+        each_key_once(&tags)?;
         Ok(tags)
     }
 
@@ -264,13 +280,20 @@ impl<'a> Args<'a> {
 
     /// The tags that the call carries, if the operation takes any, as it reads them. What is wrong with them is told
     /// later, to whom may make the call.
-    pub(crate) fn request_tags(&self) -> Vec<TagFilter> {
+    ///
+    /// # Errors
+    /// A refusal for a key that is given twice: which of its values a policy would be asked about is not clear.
+    pub(crate) fn request_tags(&self) -> Read<Vec<TagFilter>> {
         let shape =
             self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);
-        match shape {
-            Some(Shape::Tags) => self.tag_filter().unwrap_or_default(),
-            Some(Shape::Json) => tag_json::filter(self).unwrap_or_default(),
-            _ => Vec::new(),
+        let tags = match shape {
+            Some(Shape::Tags) => self.tag_filter(),
+            Some(Shape::Json) => tag_json::filter(self),
+            _ => Ok(Vec::new()),
+        };
+        match tags {
+            Err(refusal) if refusal.code != &catalogue::DUPLICATED_TAG_KEY => Ok(Vec::new()),
+            tags => tags,
         }
     }
 
@@ -278,6 +301,20 @@ impl<'a> Args<'a> {
     pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
         self.params.get(name).or_else(|| self.params.list(name).ok().and_then(|list| list.first().copied()))
     }
+}
+
+/// Refuses a tag key that is given twice. Condition keys are compared without case and tags are asked about by them, so
+/// keys that differ in the case of ASCII letters alone are one.
+///
+/// # Errors
+/// The refusal.
+pub(crate) fn each_key_once(tags: &[TagFilter]) -> Read<()> {
+    let mut keys: Vec<String> = tags.iter().map(|tag| tag.key.to_ascii_lowercase()).collect();
+    keys.sort_unstable();
+    if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Refusal::new(&catalogue::DUPLICATED_TAG_KEY));
+    }
+    Ok(())
 }
 
 /// Which page is wanted.

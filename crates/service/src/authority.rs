@@ -8,6 +8,9 @@
 //!
 //! A role session stands on rows of several accounts: the role's, that of the user whose key made the first session of
 //! its chain, and those of the roles between ([`crate::provenance`]). It is kept under the epochs of all of them.
+//!
+//! What is kept is bounded by bytes, for all together and for each account: one with very many keys or sessions
+//! displaces its own and leaves the others'.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -29,10 +32,13 @@ use crate::context::Context;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
 use crate::provenance::{self, Grant};
+use crate::share::Shares;
 use crate::token::{Opened, Tokens, Unread};
 
 /// Bytes that kept keys and policies may take, about.
-const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of them that one account may have.
+const SHARE_BYTES: usize = (KEPT_BYTES / 8) as usize;
 /// Keys that the cache makes room for at first.
 const EXPECTED_KEYS: usize = 1_024;
 /// Bytes of one entry beside its policies.
@@ -106,6 +112,8 @@ pub struct Authority {
     /// Keys of the configuration: they are not in the store.
     fixed: Keyring,
     known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder>,
+    /// What of `known` is whose.
+    shares: Shares,
     epochs: RwLock<HashMap<AccountId, Arc<AtomicU64>>>,
     tokens: Tokens,
 }
@@ -125,7 +133,7 @@ impl Authority {
             DefaultHashBuilder::default(),
             quick_cache::sync::DefaultLifecycle::default(),
         );
-        Self { fixed, known, epochs: RwLock::default(), tokens }
+        Self { fixed, known, shares: Shares::new(SHARE_BYTES), epochs: RwLock::default(), tokens }
     }
 
     /// To be called after a change of an account's users, keys, groups, roles or policies was committed and
@@ -166,8 +174,16 @@ impl Authority {
         let bytes = ENTRY_BYTES + loaded.bytes;
         let epochs = Epochs(Box::new([(current, epoch)]));
         let known = Arc::new(Known { key: loaded.key, session: None, epochs, bytes, used });
-        self.known.insert(id.to_owned(), Arc::clone(&known));
+        self.keep(id, &known);
         usable(known)
+    }
+
+    /// Keeps a key under its id; what its account has beyond its share goes, the oldest first.
+    fn keep(&self, id: &str, known: &Arc<Known>) {
+        self.known.insert(id.to_owned(), Arc::clone(known));
+        for gone in self.shares.note(&known.key.principal.account, id, known.bytes) {
+            self.known.remove(&gone);
+        }
     }
 
     fn stored_key(&self, context: &Context, id: &str) -> Result<(Arc<AtomicU64>, u64, Loaded), Failure> {
@@ -263,7 +279,7 @@ impl Authority {
         let session = Some(Kept { token: Zeroizing::new(token.to_owned()), grant });
         let epochs = Epochs(removals.0.into_iter().chain(accounts.0).collect());
         let known = Arc::new(Known { key, session, epochs, bytes, used: None });
-        self.known.insert(id.to_owned(), Arc::clone(&known));
+        self.keep(id, &known);
         Ok(known)
     }
 
@@ -327,7 +343,15 @@ fn compile(attached: &[AttachedPolicy]) -> Result<(PolicySet, usize), Failure> {
             Some((version, document)) => {
                 let policy = Policy::parse(document);
                 let bad = |error| Failure::Internal(format!("policy `{}` v{version}: {error}", one.name));
-                (Arc::new(policy.map_err(bad)?), format!("Custom, v{version}"))
+                let policy = policy.map_err(bad)?;
+                if let Err(costly) = policy.affordable() {
+                    // It is kept as it is: the budget of each decision bounds what it can cost.
+                    warn!(
+                        policy = one.name,
+                        version, "a stored policy would not be accepted today: {costly}"
+                    );
+                }
+                (Arc::new(policy), format!("Custom, v{version}"))
             }
             None => {
                 let gone =

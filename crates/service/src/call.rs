@@ -6,7 +6,7 @@ use serde::Serialize;
 use tongguan_model::principal::Principal;
 use tongguan_rpc::Format;
 
-use crate::access::{Circumstances, Peer};
+use crate::access::{Circumstances, Peer, Written};
 use crate::authority::{Authority, Known};
 use crate::operation::{Answer, Failure, Operation};
 
@@ -48,7 +48,14 @@ impl Call {
     /// The circumstances of the call, with further condition keys.
     #[must_use]
     pub fn circumstances<'a>(&'a self, keys: &'a [(&'a str, &'a str)]) -> Circumstances<'a> {
-        Circumstances { principal: &self.principal, peer: self.peer, now_ms: self.now_ms, keys, tags: None }
+        Circumstances {
+            principal: &self.principal,
+            peer: self.peer,
+            now_ms: self.now_ms,
+            keys,
+            tags: &[],
+            written: Written::default(),
+        }
     }
 
     /// Refuses the call unless its caller may also do this.
@@ -57,7 +64,7 @@ impl Call {
     /// The product's refusal, naming the action.
     pub fn require(&self, action: &str, resource: &str, keys: &[(&str, &str)]) -> Result<(), Failure> {
         let permitted = self.circumstances(keys).permit(action, resource);
-        permitted.map_err(|denial| denial.refusal(self.operation.product, &self.principal, action).into())
+        permitted.map_err(|reason| reason.refusal(self.operation.product, &self.principal, action).into())
     }
 
     /// Renders the members of an answer, with the request id.

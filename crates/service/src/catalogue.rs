@@ -64,6 +64,7 @@ codes! {
     // The gateway, before any operation is reached.
     MISSING = 400 "Missing<Param>" "<Param> is mandatory for this action." Seen "A common parameter, or a required one of the operation, is absent or empty.";
     MISSING_PARAMETER = 400 "MissingParameter" "The parameter \"<Param>\" is needed but not provided." Documented "Kms: a required parameter is absent or empty.";
+    RAM_MISSING = 400 "MissingParameter" "Parameter <Param> is required." Seen "Ram: a required parameter is absent or empty. (Seen in an answer of CreatePolicyVersion in 2019; that all of Ram says so is our choice.)";
     ACCESS_KEY_NOT_FOUND = 404 "InvalidAccessKeyId.NotFound" "Specified access key is not found." Documented "The access key id is unknown.";
     ACCESS_KEY_INACTIVE = 400 "InvalidAccessKeyId.Inactive" "Specified access key is disabled." Documented "The access key is inactive.";
     TOKEN_MISSING = 400 "MissingSecurityToken" "SecurityToken is mandatory for this action." Documented "A temporary access key (STS.) without its security token.";
@@ -84,7 +85,8 @@ codes! {
     REQUEST_MALFORMED = 400 "InvalidParameter" "The specified parameter is not valid." Documented "The request cannot be read: bad escapes, too many or too long parameters, one name with two values, a wrong path.";
     BODY_TOO_LARGE = 400 "InvalidParameter.BodyTooLarge" "The request body is longer than this service accepts." Ours "The body exceeds the limit.";
     BODY_CUT_OFF = 400 "InvalidParameter.BodyIncomplete" "The request body did not arrive whole." Ours "The body broke off or took too long.";
-    THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time.";
+    THROTTLING = 400 "Throttling" "Request was denied due to request throttling." Seen "The source address has sent too many requests that nobody signed (wrong signatures, unknown keys).";
+    THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time, of the account or of the user in it; or its share of something bounded is used up: nonces, ClientTokens, waiting changes, long work.";
     INTERNAL = 500 "InternalError" "The request processing has failed due to some unknown error." Documented "A fault of this service; the log says more.";
     UNAVAILABLE = 503 "ServiceUnavailable" "The request has failed due to a temporary failure of the server." Documented "The service is stopping, its store cannot be used (a full disk), or there is no room for a long request.";
 
@@ -94,6 +96,7 @@ codes! {
 
     NO_PERMISSION = 403 "NoPermission" "You are not authorized to do this action." Documented "Ram and ResourceManager: the caller's policies do not allow the operation.";
     NO_PERMISSION_STS = 403 "NoPermission" "You are not authorized to do this action. You should be authorized by RAM." Documented "Sts: the caller's policies do not allow the operation.";
+    RIGHTS_TOO_COSTLY = 403 "Forbidden.PolicyTooComplex" "The policies of the caller need more steps than a decision may take, so nothing is allowed by them. Use fewer patterns with wildcards in their conditions." Ours "A decision on rights would take more than 100,000 steps; see docs/security.md.";
 
     // Idempotency and dry runs.
     CLIENT_TOKEN = 400 "InvalidParameter" "The specified parameter \"ClientToken\" is not valid." Ours "ClientToken is longer than 64 characters or not ASCII.";
@@ -111,7 +114,7 @@ codes! {
     INVALID_DESCRIPTION = 400 "InvalidDescription" "The description is not valid" Documented "The gateway's description breaks the rules.";
     INVALID_TAG_KEY = 400 "InvalidParameter.TagKey" "The specified parameter TagKey is invalid." Documented "A tag key breaks the rules.";
     INVALID_TAG_VALUE = 400 "InvalidParameter.TagValue" "The specified parameter TagValue is invalid." Documented "A tag value breaks the rules.";
-    DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice.";
+    DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice; keys that differ in the case of letters alone are one, as policies see them.";
     INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is no resource group id.";
 
     // Role sessions.
@@ -137,6 +140,7 @@ codes! {
     // Bindings: nothing is published for these cases.
     CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
     CERTIFICATE_NOT_BINDABLE = 400 "IllegalParam.CertificateId" "The specified certificate (%s) cannot be bound: it must be ACTIVE, use SM2 with SM3, and be within its validity." Ours "The certificate is PENDING, INACTIVE, REVOKED, expired, not yet valid, or not an SM certificate.";
+    CERTIFICATE_USAGE = 400 "IllegalParam.CertificateId" "The specified certificate (%s) cannot be bound with the specified certificate type: its keyUsage does not allow it. Signature needs digitalSignature or nonRepudiation; Encryption needs keyEncipherment, dataEncipherment or keyAgreement." Ours "The certificate's keyUsage contradicts the role.";
     GATEWAY_NOT_SM = 400 "OperationUnsupported.Certificate" "Certificates can be bound only to a VPN gateway whose VpnType is NationalStandard." Ours "The gateway is of type Normal.";
     CERTIFICATE_DUPLICATED = 400 "OperationDenied.CertificateDuplicated" "The same certificate must not be bound as both Encryption and Signature." Ours "The certificate holds the other role on the gateway.";
     ROLE_OCCUPIED = 400 "OperationDenied.CertificateTypeOccupied" "Another certificate is already bound with the specified certificate type." Ours "The role holds another certificate.";
@@ -160,7 +164,9 @@ codes! {
     ZONE_NOT_FOUND = 404 "InvalidZoneId.NotFound" "Specified zone does not exist." Documented "No such zone in the VPC's region.";
     ZONES_REGION = 404 "InvalidRegionId.NotFound" "The RegionId provided does not exist in our records." Documented "DescribeZones: RegionId is unknown.";
     VSWITCH_NOT_FOUND = 404 "InvalidVSwitchId.NotFound" "VSwitch not exist." Documented "No such vSwitch, or another account's.";
-    VSWITCH_NOT_FOUND_READ = 400 "InvalidVSwitchId.NotFound" "Specified VSwitch can not found." Documented "DescribeVSwitchAttributes: no such vSwitch.";
+    VSWITCH_NOT_FOUND_READ = 404 "InvalidVSwitchId.NotFound" "Specified VSwitch can not found." CodeOnly "DescribeVSwitchAttributes: no such vSwitch, or another account's. (The page says 400; clients that wait until a vSwitch is gone know 404 alone, and they win.)";
+    VSWITCH_NOT_FOUND_MODIFY = 404 "InvalidVSwitchId.NotFound" "The specified virtual switch does not exists." Documented "ModifyVSwitchAttribute: no such vSwitch, or another account's.";
+    VPC_CIDR_MODIFY = 400 "InvalidCidrBlock.Malformed" "Specified CIDR block is not valid." Documented "ModifyVpcAttribute: the block breaks the rules, or a vSwitch would lie outside it.";
     VSWITCH_STATUS = 400 "IncorrectVSwitchStatus" "The current virtual switch status does not support this operation." Documented "The vSwitch is still Pending.";
     VSWITCH_SIMULTANEOUS = 400 "IncorrectVSwitchStatus" "VSwitch Creation simultaneously is not supported." Documented "Another vSwitch of the VPC is being created.";
     VSWITCH_NAME = 400 "InvalidVSwitchName.Malformed" "Specified virtual switch name is not valid." Documented "The vSwitch's name breaks the rules.";
@@ -191,6 +197,8 @@ codes! {
     USER_IN_GROUP = 409 "DeleteConflict.User.Group" "The user CAN NOT be in any group while deleting the user." Documented "DeleteUser: the user is in a group.";
     USER_HAS_KEY = 409 "DeleteConflict.User.AccessKey" "The user CAN NOT has any access key while deleting the user." Documented "DeleteUser: the user has an access key, active or not.";
     USER_HAS_POLICY = 409 "DeleteConflict.User.Policy" "The user CAN NOT has any attached policy while deleting the user." Documented "DeleteUser: a policy is attached to the user.";
+    LOGIN_PROFILE_NOT_FOUND = 404 "EntityNotExist.User.LoginProfile" "The user login profile does not exist." Documented "The user has no login profile; none has one here.";
+    MFA_DEVICE_NOT_FOUND = 404 "EntityNotExist.User.MFADevice" "The user has not bound any MFA device." Documented "The user has no MFA device; none has one here.";
     KEY_NOT_FOUND = 404 "EntityNotExist.User.AccessKey" "The user access key does not exist." Documented "The user, or the account, has no such access key.";
     KEY_QUOTA = 409 "LimitExceeded.User.AccessKey" "The access key count of the user access keys beyond the current limits." Documented "The user, or the account, has as many access keys as it may.";
     GROUP_NOT_FOUND = 404 "EntityNotExist.Group" "The group does not exist." Documented "No such group, or another account's.";
@@ -217,6 +225,7 @@ codes! {
     POLICY_HAS_GROUP = 409 "DeleteConflict.Policy.Group" "The policy CAN NOT been attached to any group while deleting the policy." Documented "DeletePolicy: the policy is attached to a group.";
     POLICY_HAS_ROLE = 409 "DeleteConflict.Policy.Role" "The policy CAN NOT been attached to any role while deleting the policy." CodeOnly "DeletePolicy: the policy is attached to a role.";
     POLICY_HAS_VERSION = 409 "DeleteConflict.Policy.Version" "The policy CAN NOT has any version except the default version." Documented "DeletePolicy without CascadingDelete: the policy has further versions.";
+    POLICY_DESCRIPTION_LENGTH = 400 "InvalidParameter.Description.Length" "The parameter - \"Description\" beyond the length limit." Documented "UpdatePolicyDescription: NewDescription is too long, spelt as its page spells it.";
     VERSION_NOT_FOUND = 404 "EntityNotExist.Policy.Version" "The policy version does not exist." Documented "The policy has no such version.";
     VERSION_QUOTA = 409 "LimitExceeded.Policy.Version" "The count of policy version beyond the current limits." Documented "The policy has as many versions as it may.";
     VERSION_DEFAULT = 409 "DeleteConflict.Policy.Version.Default" "The default policy version CAN NOT been deleted directly." Documented "DeletePolicyVersion: the version is in force.";
@@ -327,6 +336,7 @@ impl From<tongguan_model::gateway::Refusal> for Refusal {
             Rule::Configuring => &GATEWAY_CONFIGURING,
             Rule::NotNationalStandard => &GATEWAY_NOT_SM,
             Rule::CertificateNotBindable => &CERTIFICATE_NOT_BINDABLE,
+            Rule::CertificateUsage => &CERTIFICATE_USAGE,
             Rule::CertificateDuplicated => &CERTIFICATE_DUPLICATED,
             Rule::RoleOccupied => &ROLE_OCCUPIED,
             Rule::NotBound => &NOT_BOUND,

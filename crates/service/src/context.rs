@@ -145,10 +145,11 @@ pub fn iso8601(ms: i64) -> String {
 /// `YYYY-MM-DDThh:mm:ssZ` of a moment in UNIX seconds.
 #[must_use]
 pub fn iso8601_seconds(seconds: i64) -> String {
-    match jiff::Timestamp::from_second(seconds) {
-        Ok(moment) => moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        Err(_) => String::new(),
-    }
+    // Not a timestamp of jiff's: its last one lies a day before the end of the year 9999, the moment that stands in
+    // certificates for "no expiry" (RFC 5280, 4.1.2.5).
+    const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    let moment = EPOCH.checked_add(jiff::SignedDuration::from_secs(seconds));
+    moment.map_or_else(|_| String::new(), |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 #[cfg(test)]
@@ -159,5 +160,7 @@ mod tests {
     fn moments_are_written_as_documented() {
         assert_eq!(iso8601(1_609_234_229_999), "2020-12-29T09:30:29Z");
         assert_eq!(iso8601(-1), "1969-12-31T23:59:59Z");
+        assert_eq!(iso8601_seconds(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(iso8601_seconds(253_402_300_800), "");
     }
 }

@@ -1,42 +1,110 @@
 //! From bytes to a verified [`Call`](crate::call::Call): the first part of the order of checks.
 //!
 //! size and shape → common parameters → access key known and active → security token → signature
-//! method → time well formed and fresh → signature → nonce unused → the account's rate → version and
-//! action → permission.
-//! The nonce is recorded only after the signature matched, else a stranger could burn nonces.
+//! method → time well formed and fresh → signature → nonce unused → the rate of account and principal → a
+//! place for the nonce → version and action → the scope of the signature → permission → parameters → quota →
+//! work.
+//!
+//! The nonce is looked at only after the signature matched, else a stranger could burn nonces; the rate is asked
+//! only for a nonce that was not used, else a replay could use up the rate; and the nonce is taken only when the
+//! rate agrees, so that a throttled request has no effect at all: it takes no place and may be sent again as it is.
+//! What is refused up to the signature counts against its source ([`Failures`]).
 
 use std::sync::Arc;
 
-use tongguan_rpc::{Family, Incoming, WireError};
-use tongguan_store::{Moment, NonceError, NonceLog};
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_model::region::Region;
+use tongguan_rpc::{Family, Incoming, Verified, WireError};
+use tongguan_store::{Moment, NonceError, NonceLog, Owner};
+use tracing::warn;
 
 use crate::authority::{Authority, Known};
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::operation::{self, Failure, Operation, Product};
+use crate::throttle::{Failures, Throttle, WEIGHED_BYTES};
 use crate::token::{TEMPORARY, Unread};
 
 pub use crate::access::Peer;
 
 /// How far a request's time may be off, seconds, either way.
 pub const SKEW_SECONDS: i64 = 15 * 60;
+/// The region in the scope of who signs for a product without regions.
+const CENTER: &str = "center";
 
 /// What the gate needs.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) authority: Arc<Authority>,
     pub(crate) nonces: NonceLog,
+    pub(crate) throttle: Throttle,
+    pub(crate) failures: Failures,
+}
+
+/// A request whose signature is right and fresh, and who signed it.
+pub(crate) struct Proven<'r, 'a> {
+    pub(crate) known: Arc<Known>,
+    pub(crate) verified: Verified<'r, 'a>,
+    pub(crate) owner: Owner,
+    bytes: usize,
+    /// When it can be accepted no more, UNIX seconds.
+    expires: i64,
+}
+
+/// Why a request that is signed is not let in.
+pub(crate) enum Turned {
+    /// It may be somebody else's doing: a replay.
+    Unproven(Failure),
+    /// It is its signer's: the rate, or his share of nonces; or the log cannot be written.
+    Known(Failure),
 }
 
 impl Gate {
-    /// Who signed the request, if the signature is right and fresh.
-    pub(crate) fn authenticate(
+    /// Who signed the request, if the signature is right and fresh. What is not counts against its source.
+    pub(crate) fn prove<'r, 'a>(
         &self,
         context: &Context,
-        incoming: &Incoming<'_>,
+        incoming: &'r Incoming<'a>,
+        peer: Peer,
         now_ms: i64,
-        steady_ms: i64,
-    ) -> Result<Arc<Known>, Failure> {
+    ) -> Result<Proven<'r, 'a>, Failure> {
+        let proven = self.find_signer(context, incoming, peer, now_ms);
+        proven.map_err(|failure| match failure {
+            Failure::Refused(refusal) => {
+                let key = incoming.access_key_id();
+                self.unproven(context, peer, key, incoming.bytes(), *refusal)
+            }
+            failure => failure,
+        })
+    }
+
+    /// Counts a request that nobody signed. A source with too many of them is told no more than that.
+    pub(crate) fn unproven(
+        &self,
+        context: &Context,
+        peer: Peer,
+        key: Option<&str>,
+        bytes: usize,
+        refusal: Refusal,
+    ) -> Failure {
+        let steady_ms = context.clock.steady_ms();
+        if !self.failures.note(peer.address, key, bytes, steady_ms) {
+            return refusal.into();
+        }
+        if crate::service::once_a_second() {
+            let source = peer.address;
+            warn!(%source, access_key = key.map(crate::service::cut), "a source sends many requests that nobody signed");
+        }
+        (&catalogue::THROTTLING).into()
+    }
+
+    fn find_signer<'r, 'a>(
+        &self,
+        context: &Context,
+        incoming: &'r Incoming<'a>,
+        peer: Peer,
+        now_ms: i64,
+    ) -> Result<Proven<'r, 'a>, Failure> {
         if incoming.family() == Family::Bearer {
             return Err(Refusal::new(&catalogue::BEARER_UNSUPPORTED).into());
         }
@@ -62,15 +130,37 @@ impl Gate {
         if (now - time).abs() > SKEW_SECONDS || time < self.nonces.not_before() {
             return Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into());
         }
-        incoming.verify(&known.key.credential).map_err(wire)?;
-        let nonce = incoming.nonce().unwrap_or_default();
-        let moment = Moment { unix: now, steady: steady_ms.div_euclid(1000) };
-        match self.nonces.take(id, nonce, moment, time + SKEW_SECONDS) {
-            Ok(()) => Ok(known),
-            Err(NonceError::Used) => Err(Refusal::new(&catalogue::NONCE_USED).into()),
-            Err(NonceError::Forgotten) => Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into()),
-            Err(NonceError::Full(_)) => Err(Refusal::new(&catalogue::THROTTLING_USER).into()),
-            Err(NonceError::Log(error)) => Err(unlogged(&error)),
+        let (bytes, owner) = (incoming.bytes(), owner(&known.key.principal));
+        if bytes > WEIGHED_BYTES {
+            // What takes long to verify is not verified for a source or a signer that is over its rate anyway.
+            let steady_ms = context.clock.steady_ms();
+            if self.failures.exceeds(peer.address, Some(id), steady_ms) {
+                return Err((&catalogue::THROTTLING).into());
+            }
+            if self.throttle.exceeds(owner, cost(bytes), steady_ms) {
+                return Err((&catalogue::THROTTLING_USER).into());
+            }
+        }
+        let verified = incoming.verify(&known.key.credential).map_err(wire)?;
+        Ok(Proven { known, verified, owner, bytes, expires: time + SKEW_SECONDS })
+    }
+
+    /// Lets a signed request in: once, at the rate of its account and principal, within their share of nonces.
+    pub(crate) fn admit(&self, proven: &Proven<'_, '_>, now_ms: i64, steady_ms: i64) -> Result<(), Turned> {
+        let nonce = proven.verified.nonce().unwrap_or_default();
+        let moment = Moment { unix: now_ms.div_euclid(1000), steady: steady_ms.div_euclid(1000) };
+        let admit = || self.throttle.admits(proven.owner, cost(proven.bytes), steady_ms);
+        let name = (proven.verified.access_key_id(), nonce);
+        match self.nonces.take(proven.owner, name, moment, proven.expires, admit) {
+            Ok(()) => Ok(()),
+            Err(NonceError::Used) => Err(Turned::Unproven((&catalogue::NONCE_USED).into())),
+            Err(NonceError::Forgotten) => Err(Turned::Unproven((&catalogue::TIMESTAMP_EXPIRED).into())),
+            Err(NonceError::Refused) => Err(Turned::Known((&catalogue::THROTTLING_USER).into())),
+            Err(NonceError::Full) => {
+                let detail = "(The share of signature nonces is used up: quota `nonces`.)";
+                Err(Turned::Known(Refusal::new(&catalogue::THROTTLING_USER).because(detail).into()))
+            }
+            Err(NonceError::Log(error)) => Err(Turned::Known(unlogged(&error))),
         }
     }
 
@@ -80,21 +170,80 @@ impl Gate {
     }
 }
 
+/// As how many requests one of so many bytes counts.
+fn cost(bytes: usize) -> u32 {
+    u32::try_from(bytes / WEIGHED_BYTES).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// Whose share a principal uses: the account's own, a user's, or a role's, whatever its sessions are called.
+pub(crate) fn owner(principal: &Principal) -> Owner {
+    let account = principal.account.as_str();
+    match &principal.identity {
+        Identity::Root => Owner::root(account),
+        Identity::User { name, .. } => Owner::principal(account, "user", name),
+        Identity::Session(session) => Owner::principal(account, "role", &session.role),
+    }
+}
+
 /// A full disk, most likely: without the log a request could be replayed.
 fn unlogged(error: &dyn std::fmt::Display) -> Failure {
     Failure::Unavailable(format!("nonce log: {error}"))
 }
 
-/// The operation that a verified request asks for.
-pub(crate) fn route(incoming: &Incoming<'_>) -> Result<&'static Operation, Refusal> {
+/// The operation that a verified request asks for, if its signature may be used for that.
+pub(crate) fn route(
+    verified: &Verified<'_, '_>,
+    default_region: &Region,
+) -> Result<&'static Operation, Refusal> {
     let given = |value: Option<&str>, name: &'static str| match value {
         Some(value) if !value.is_empty() => Ok(value.to_owned()),
         Some(_) | None => Err(Refusal::new(&catalogue::MISSING).parameter(name)),
     };
-    let version = given(incoming.version(), "Version")?;
-    let action = given(incoming.action(), "Action")?;
+    let version = given(verified.version(), "Version")?;
+    let action = given(verified.action(), "Action")?;
     let product = Product::of_version(&version).ok_or_else(|| Refusal::new(&catalogue::INVALID_VERSION))?;
-    operation::find(product, &action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))
+    let operation =
+        operation::find(product, &action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))?;
+    fits(verified, operation, default_region)?;
+    Ok(operation)
+}
+
+/// Whether the scope of the signing key covers the operation: a key that was derived for one product and region
+/// opens no other. The region is the one that the call names, where the operation reads it, or the service's;
+/// products without regions are signed for `center` too.
+fn fits(verified: &Verified<'_, '_>, operation: &Operation, default_region: &Region) -> Result<(), Refusal> {
+    let not_covered =
+        |detail: &str| Err(Refusal::new(&catalogue::SIGNATURE_INCOMPLETE).because(format!("({detail})")));
+    let scope = match (verified.family(), verified.scope()) {
+        (Family::V1 | Family::V3, None) => return Ok(()),
+        (Family::V4, Some(scope)) => scope,
+        _ => return not_covered("Credential has no scope"),
+    };
+    if !scope.product.eq_ignore_ascii_case(operation.product.as_str()) {
+        return not_covered("the scope of Credential is for another product");
+    }
+    let regional = operation.takes("RegionId") || operation.resource.contains("{RegionId}");
+    let named = verified.parameters().get("RegionId").filter(|_| regional);
+    let central = match operation.product {
+        Product::Sts | Product::Location | Product::Ram | Product::ResourceManager => Some(CENTER),
+        Product::Vpc | Product::Kms => None,
+    };
+    if [named, central, Some(default_region.id)].into_iter().flatten().any(|region| region == scope.region) {
+        return Ok(());
+    }
+    not_covered("the scope of Credential is for another region")
+}
+
+/// The product that a request is meant for, before anything of it is verified: that of its version, else that which
+/// alone has the action. For what an answer says beside the refusal; nothing is granted by it.
+pub(crate) fn product(incoming: &Incoming<'_>) -> Option<Product> {
+    if let Some(product) = incoming.claims().version().and_then(Product::of_version) {
+        return Some(product);
+    }
+    let action = incoming.claims().action()?;
+    let mut having = operation::ALL.iter().filter(|known| known.action == action);
+    let product = having.next()?.product;
+    having.all(|other| other.product == product).then_some(product)
 }
 
 /// Gives each fault of the wire its code.

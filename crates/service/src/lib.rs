@@ -25,8 +25,10 @@ pub mod operation;
 pub mod operations;
 pub mod provenance;
 mod service;
+mod share;
 pub mod throttle;
 pub mod token;
 pub mod vault;
+pub mod work;
 
 pub use service::{Response, Service};

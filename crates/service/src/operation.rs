@@ -95,18 +95,45 @@ pub struct Parameter {
     pub required: bool,
     /// Its rules in one line.
     pub about: &'static str,
+    /// What it means when it is sent, and empty.
+    pub empty: Empty,
+}
+
+/// What a parameter means that is sent empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Empty {
+    /// The same as not sending it.
+    Absent,
+    /// The empty text: the attribute is emptied.
+    Sets,
+    /// Nothing that the attribute can be: the call is refused with this code.
+    Refused(&'static Code),
+}
+
+impl Parameter {
+    /// Sent empty, it sets the empty text.
+    #[must_use]
+    pub const fn emptied(self) -> Self {
+        Self { empty: Empty::Sets, ..self }
+    }
+
+    /// Sent empty, it is refused with `code`.
+    #[must_use]
+    pub const fn never_empty(self, code: &'static Code) -> Self {
+        Self { empty: Empty::Refused(code), ..self }
+    }
 }
 
 /// A required parameter.
 #[must_use]
 pub const fn required(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
-    Parameter { name, shape, required: true, about }
+    Parameter { name, shape, required: true, about, empty: Empty::Absent }
 }
 
 /// An optional parameter.
 #[must_use]
 pub const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
-    Parameter { name, shape, required: false, about }
+    Parameter { name, shape, required: false, about, empty: Empty::Absent }
 }
 
 /// `RegionId`, required.
@@ -205,7 +232,18 @@ pub enum Handler {
     /// Checks the parameters' form and gives the change to make.
     Write(fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>),
     /// As `Write`, and its first part is long work (making a key, checking a chain).
-    LongWrite(fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>),
+    LongWrite(Long),
+}
+
+/// A write whose first part takes long: it is done by the pool of [`crate::work`].
+pub struct Long {
+    /// Whether the work is worth doing: what would be refused for a quota or a state is refused before it. Asked
+    /// when the call comes in and again when its turn has come.
+    pub look: fn(&Context, &Call, &Args<'_>) -> Result<(), Failure>,
+    /// Does the work and gives the change to make, which looks again.
+    pub prepare: fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>,
+    /// As how many requests it counts in the rate.
+    pub cost: u32,
 }
 
 impl std::fmt::Debug for Handler {
@@ -265,6 +303,12 @@ impl Operation {
     #[must_use]
     pub fn takes(&self, parameter: &str) -> bool {
         self.parameters.iter().any(|known| known.name == parameter)
+    }
+
+    /// Whether this parameter sets the empty text when it is sent empty.
+    #[must_use]
+    pub fn empties(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|known| known.name == parameter && known.empty == Empty::Sets)
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use fail::fail_point;
-use tongguan_model::principal::Principal;
-use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, content_type, recommend_url};
-use tongguan_store::{AuditRecord, NewToken, NonceLog, StoreError, Tx, Verdict};
-use tracing::{debug, error, warn};
+use tongguan_model::principal::{Identity, Principal};
+use tongguan_rpc::{ErrorBody, Format, HttpRequest, Incoming, Limits, Params, content_type, recommend_url};
+use tongguan_store::{AuditRecord, NewToken, NonceLog, Owner, StoreError, Tx, Verdict};
+use tracing::{debug, error, info, warn};
 
 use crate::access;
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
@@ -18,11 +18,13 @@ use crate::call::{Call, Reply};
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::engine::Engine;
-use crate::gate::{self, Gate, Peer};
+use crate::gate::{self, Gate, Peer, Turned};
 use crate::keyring::{Keyring, KeyringError};
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
-use crate::throttle::Throttle;
+use crate::operation::{Answer, Change, DryRun, Failure, Handler, Long, Operation, Product};
+use crate::operations::ram::policies;
+use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
+use crate::work::Work;
 
 /// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
 const REQUEST_LOG: &str = "tongguan::request";
@@ -44,6 +46,8 @@ pub struct Response {
     pub refusal: Option<&'static Code>,
     /// The operation, once known.
     pub operation: Option<&'static Operation>,
+    /// What the caller is to be told beside the answer, in ASCII: header `x-tongguan-warning`, one for each.
+    pub warnings: Vec<String>,
 }
 
 /// The service: everything behind the listener.
@@ -53,7 +57,7 @@ pub struct Service {
     gate: Gate,
     engine: Engine,
     limits: Limits,
-    throttle: Throttle,
+    work: Work,
 }
 
 /// What is known of a request on its way.
@@ -66,10 +70,14 @@ struct Trail<'a> {
     access_key: Option<String>,
     principal: Option<Arc<Principal>>,
     operation: Option<&'static Operation>,
+    /// The product that was called, as far as version and action tell, whether or not it has the action.
+    product: Option<Product>,
     action: Option<String>,
     resource: Option<String>,
     /// Id of the access key that the call made.
     issued: Option<String>,
+    /// What is said beside the answer, if the call succeeds.
+    warnings: Vec<String>,
     /// The audit record was written with the change.
     audited: bool,
 }
@@ -83,8 +91,9 @@ impl Service {
         let engine = Engine::new(context.clone());
         let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
         let authority = Arc::new(Authority::new(keyring, tokens));
-        let (gate, throttle) = (Gate { authority, nonces }, Throttle::default());
-        Ok(Self { context, gate, engine, limits: Limits::default(), throttle })
+        let (throttle, failures) = (Throttle::default(), Failures::new(false));
+        let gate = Gate { authority, nonces, throttle, failures };
+        Ok(Self { context, gate, engine, limits: Limits::default(), work: Work::default() })
     }
 
     /// Who may sign, and what they may do.
@@ -93,16 +102,42 @@ impl Service {
         &self.gate.authority
     }
 
-    /// Holds every account to a rate.
+    /// Holds every account to a rate, and sources of requests that nobody signed to theirs.
     #[must_use]
     pub fn throttled(self, throttle: Throttle) -> Self {
-        Self { throttle, ..self }
+        let failures = Failures::new(throttle.limits());
+        Self { gate: Gate { throttle, failures, ..self.gate }, ..self }
+    }
+
+    /// Does long work in this pool.
+    #[must_use]
+    pub fn working(self, work: Work) -> Self {
+        Self { work, ..self }
     }
 
     /// What holds accounts to their rate.
     #[must_use]
     pub fn throttle(&self) -> &Throttle {
-        &self.throttle
+        &self.gate.throttle
+    }
+
+    /// What counts requests that nobody signed.
+    #[must_use]
+    pub fn failures(&self) -> &Failures {
+        &self.gate.failures
+    }
+
+    /// The pool for long work.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Forgets the rates of accounts, principals and sources that have rested: to be called now and then.
+    pub fn forget_rested(&self) {
+        let steady_ms = self.context.clock.steady_ms();
+        self.gate.throttle.forget_rested(steady_ms);
+        self.gate.failures.forget_rested(steady_ms);
     }
 
     /// Carries out an operator's order, which is in force for the next call.
@@ -158,7 +193,10 @@ impl Service {
         let host = request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
         let mut trail = self.trail(host, peer);
         let outcome = match tongguan_rpc::parse(request, &self.limits) {
-            Err(error) => Err(gate::wire(error).into()),
+            Err(error) => {
+                let bytes = request.query.len() + request.body.len();
+                Err(self.gate.unproven(&self.context, peer, None, bytes, gate::wire(error)))
+            }
             Ok(incoming) => self.carry_out(&incoming, &mut trail).await,
         };
         self.finish(trail, outcome).await
@@ -167,7 +205,8 @@ impl Service {
     /// Answers a request that cannot be read at all: too large, or cut off.
     pub async fn refuse(&self, host: &str, peer: Peer, code: &'static Code) -> Response {
         let trail = self.trail(host, peer);
-        self.finish(trail, Err(code.into())).await
+        let failure = self.gate.unproven(&self.context, peer, None, 0, code.into());
+        self.finish(trail, Err(failure)).await
     }
 
     fn trail<'a>(&self, host: &'a str, peer: Peer) -> Trail<'a> {
@@ -182,9 +221,11 @@ impl Service {
             access_key: None,
             principal: None,
             operation: None,
+            product: None,
             action: None,
             resource: None,
             issued: None,
+            warnings: Vec::new(),
             audited: false,
         }
     }
@@ -193,30 +234,37 @@ impl Service {
     async fn carry_out(&self, incoming: &Incoming<'_>, trail: &mut Trail<'_>) -> Result<Reply, Failure> {
         trail.format = incoming.format();
         trail.access_key = incoming.access_key_id().map(cut);
-        trail.action = incoming.action().map(cut);
+        trail.action = incoming.claims().action().map(cut);
+        trail.product = gate::product(incoming);
+        let proven = self.gate.prove(&self.context, incoming, trail.peer, trail.now_ms)?;
+        let (verified, owner) = (proven.verified, proven.owner);
+        let principal = Arc::clone(&proven.known.key.principal);
         let steady_ms = self.context.clock.steady_ms();
-        let known = self.gate.authenticate(&self.context, incoming, trail.now_ms, steady_ms)?;
-        let principal = Arc::clone(&known.key.principal);
-        trail.principal = Some(Arc::clone(&principal));
-        fail_point!("call::authenticated");
-        if !self.throttle.admits(&principal.account) {
-            return Err((&catalogue::THROTTLING_USER).into());
+        match self.gate.admit(&proven, trail.now_ms, steady_ms) {
+            Ok(()) => trail.principal = Some(Arc::clone(&principal)),
+            Err(Turned::Known(failure)) => {
+                trail.principal = Some(Arc::clone(&principal));
+                return Err(failure);
+            }
+            Err(Turned::Unproven(failure)) => return Err(failure),
         }
-        let operation = gate::route(incoming)?;
+        fail_point!("call::authenticated");
+        let operation = gate::route(&verified, self.context.settings.default_region)?;
         trail.operation = Some(operation);
         if operation.product == Product::Kms {
             trail.request_id.make_ascii_lowercase();
         }
-        let args = Args::new(operation, incoming.parameters());
+        let args = Args::new(operation, verified.parameters());
         trail.resource = operation.subject.and_then(|name| args.raw(name)).map(cut);
-        self.gate.authority.note_use(&self.context, &known, operation.product, trail.now_ms);
-        access::authorise(&self.context, operation, &args, &principal, trail.peer, trail.now_ms)?;
+        self.gate.authority.note_use(&self.context, &proven.known, operation.product, trail.now_ms);
+        access::authorise(&self.context, operation, &args, &principal, trail.peer, trail.now_ms)
+            .inspect_err(|_| self.gate.throttle.charge_refused(owner, steady_ms))?;
         fail_point!("call::authorised");
         let call = Call {
             request_id: trail.request_id.clone(),
             operation,
             principal,
-            known,
+            known: Arc::clone(&proven.known),
             now_ms: trail.now_ms,
             host: trail.host.to_owned(),
             peer: trail.peer,
@@ -224,18 +272,38 @@ impl Service {
             format: trail.format,
         };
         args.require_all()?;
-        match operation.handler {
+        trail.warnings = policies::warnings(&args);
+        match &operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
-            Handler::Read(read) => self.read(read, &call, &args).await,
+            Handler::Read(read) => self.read(*read, &call, &args).await,
             Handler::Write(prepare) => {
                 let change = prepare(&self.context, &call, &args)?;
                 self.write(call, &args, change, trail).await
             }
-            Handler::LongWrite(prepare) => {
-                let change = tokio::task::block_in_place(|| prepare(&self.context, &call, &args))?;
+            Handler::LongWrite(long) => {
+                (long.look)(&self.context, &call, &args)?;
+                self.gate.throttle.charge(owner, long.cost, steady_ms);
+                let change = self.long(long, owner, &call, verified.parameters().owned()).await?;
                 self.write(call, &args, change, trail).await
             }
         }
+    }
+
+    /// Has the first part of a long write done by the pool.
+    async fn long(
+        &self,
+        long: &'static Long,
+        owner: Owner,
+        call: &Call,
+        parameters: Params<'static>,
+    ) -> Result<Change, Failure> {
+        let (context, call) = (self.context.clone(), call.clone());
+        let work = move || {
+            let args = Args::new(call.operation, &parameters);
+            (long.look)(&context, &call, &args)?;
+            (long.prepare)(&context, &call, &args)
+        };
+        self.work.run(owner, work).await
     }
 
     async fn read(
@@ -280,7 +348,8 @@ impl Service {
         self.gate.write_nonces()?;
         fail_point!("call::writing");
         let written = tokio::spawn(async move {
-            let write = store.write(move |tx| {
+            let waits_for = gate::owner(&inner.principal).account();
+            let write = store.write_for(waits_for, move |tx| {
                 let outcome = transact(tx, &inner, token.as_ref(), tokens, &mut change);
                 match outcome {
                     Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
@@ -339,6 +408,7 @@ impl Service {
         }
         match outcome {
             Ok(reply) => Response {
+                warnings: trail.said(),
                 status: 200,
                 content_type: content_type(trail.format),
                 body: reply.body,
@@ -382,9 +452,9 @@ impl Failure {
     /// The code of a failure that is no refusal.
     fn code(&self) -> &'static Code {
         match self {
-            Self::Store(StoreError::Closed | StoreError::Unusable(_)) | Self::Unavailable(_) => {
-                &catalogue::UNAVAILABLE
-            }
+            Self::Store(StoreError::Closed | StoreError::Unusable(_) | StoreError::Full)
+            | Self::Unavailable(_) => &catalogue::UNAVAILABLE,
+            Self::Store(StoreError::Crowded) => &catalogue::THROTTLING_USER,
             Self::Refused(_) | Self::Store(_) | Self::Internal(_) => &catalogue::INTERNAL,
         }
     }
@@ -395,7 +465,12 @@ impl Failure {
         match self {
             Self::Refused(_) => {}
             // The store has said so once, for all calls.
-            Self::Store(error @ (StoreError::Closed | StoreError::Unusable(_))) => {
+            Self::Store(
+                error @ (StoreError::Closed
+                | StoreError::Unusable(_)
+                | StoreError::Crowded
+                | StoreError::Full),
+            ) => {
                 debug!(%error, request_id, "a call could not be taken");
             }
             // A full disk meets every call: one line a second says it as well, and fills the disk less.
@@ -411,6 +486,21 @@ impl Failure {
 }
 
 impl Trail<'_> {
+    /// The warnings, which the log gets too.
+    fn said(&self) -> Vec<String> {
+        for warning in &self.warnings {
+            let account = self.principal.as_ref().map(|principal| principal.account.as_str());
+            info!(
+                account,
+                action = self.action,
+                resource = self.resource,
+                warning,
+                "a policy may not do what it should"
+            );
+        }
+        self.warnings.clone()
+    }
+
     fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
         let session = self.principal.as_ref().and_then(|principal| principal.session());
         AuditRecord {
@@ -448,6 +538,32 @@ struct Remembered {
     most: u64,
 }
 
+impl Remembered {
+    /// Refuses the call if its account, or its principal in it, has no room for one more token: a user has a part
+    /// of what is left to others only, and the last eighth is the root key's.
+    fn room(self, tx: &Tx<'_>, call: &Call) -> Result<(), Failure> {
+        const PART: u64 = 4;
+        let account = &call.principal.account;
+        let held = tx.client_tokens(account)?;
+        let room = match &call.principal.identity {
+            Identity::Root => held < self.most,
+            Identity::User { .. } | Identity::Session(_) => {
+                let left = (self.most - self.most / 8).saturating_sub(held);
+                tx.client_tokens_of(account, &token_owner(call))? < left.saturating_mul(PART)
+            }
+        };
+        if room { Ok(()) } else { Err((&catalogue::THROTTLING_USER).into()) }
+    }
+}
+
+/// Whose share of ClientTokens a call uses.
+fn token_owner(call: &Call) -> String {
+    match &call.principal.identity {
+        Identity::Session(session) => format!("role/{}", session.role),
+        Identity::Root | Identity::User { .. } => call.principal.label(),
+    }
+}
+
 /// Token, change and record of the token, inside the transaction.
 fn transact(
     tx: &Tx<'_>,
@@ -469,10 +585,7 @@ fn transact(
             }
             // An old one is replaced: the table does not grow.
             Some(_) => {}
-            None if tx.client_tokens(account)? >= tokens.most => {
-                return Err((&catalogue::THROTTLING_USER).into());
-            }
-            None => {}
+            None => tokens.room(tx, call)?,
         }
     }
     let answer = change(tx)?;
@@ -480,6 +593,7 @@ fn transact(
         let text = serde_json::to_string(&answer).map_err(|error| Failure::Internal(error.to_string()))?;
         tx.put_token(&NewToken {
             account,
+            principal: &token_owner(call),
             action,
             token,
             fingerprint,
@@ -492,15 +606,14 @@ fn transact(
 }
 
 fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
-    let product = trail.operation.map_or(Product::Vpc, |operation| operation.product);
     let code: Cow<'static, str> = refusal.code();
-    let kms = product == Product::Kms;
+    let kms = trail.operation.is_some_and(|operation| operation.product == Product::Kms);
     let body = ErrorBody {
         request_id: &trail.request_id,
         host_id: trail.host,
         code: &code,
         message: &refusal.message(),
-        recommend: recommend_url(&code, product.as_str(), &trail.request_id),
+        recommend: recommend_url(&code, trail.product.map(Product::as_str), &trail.request_id),
         access_denied_detail: refusal.access_denied.take(),
         http_status: kms.then_some(refusal.code.status),
     };
@@ -512,11 +625,12 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         code: Some(code.into_owned()),
         refusal: Some(refusal.code),
         operation: trail.operation,
+        warnings: Vec::new(),
     }
 }
 
 /// Whether nobody has asked in this second.
-fn once_a_second() -> bool {
+pub(crate) fn once_a_second() -> bool {
     static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
     let now = jiff::Timestamp::now().as_second();
     LAST.swap(now, Ordering::Relaxed) != now
@@ -528,7 +642,7 @@ fn issued(answer: &Answer) -> Option<String> {
 }
 
 /// What a caller names is kept in the record, not mirrored at any length.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     const KEPT: usize = 128;
     text.chars().take(KEPT).collect()
 }

@@ -9,11 +9,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Value, json};
+use tongguan_model::id::AccountId;
 use tongguan_rpc::{
     ClientCall, Format, HttpRequest, OutgoingRequest, Placement, Secret, SignatureMethod, Signer,
 };
+use tongguan_service::Response;
 use tongguan_service::context::iso8601;
 use tongguan_service::gate::Peer;
+use tongguan_store::{PolicyRow, Verdict};
 
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
 
@@ -21,6 +24,19 @@ const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
 fn signed(
     rig: &Rig,
     caller: &Caller,
+    method: SignatureMethod,
+    placement: Placement,
+    action: &str,
+    parameters: &[(&str, &str)],
+) -> OutgoingRequest {
+    signed_for(rig, caller, VPC, method, placement, action, parameters)
+}
+
+/// The same, of another API.
+fn signed_for(
+    rig: &Rig,
+    caller: &Caller,
+    version: &str,
     method: SignatureMethod,
     placement: Placement,
     action: &str,
@@ -38,7 +54,7 @@ fn signed(
         http_method: Method::POST,
         host: "vpc.test",
         action,
-        version: VPC,
+        version,
         parameters: &owned,
         placement,
         format: Format::Json,
@@ -48,6 +64,11 @@ fn signed(
 }
 
 async fn deliver(rig: &Rig, request: &OutgoingRequest, from: IpAddr, secure: bool) -> Reply {
+    let response = respond(rig, request, from, secure).await;
+    Reply { status: response.status, body: serde_json::from_slice(&response.body).unwrap() }
+}
+
+async fn respond(rig: &Rig, request: &OutgoingRequest, from: IpAddr, secure: bool) -> Response {
     let (path, query) = request.path_and_query.split_once('?').unwrap_or((&request.path_and_query, ""));
     let mut headers = HeaderMap::new();
     for (name, value) in &request.headers {
@@ -55,8 +76,7 @@ async fn deliver(rig: &Rig, request: &OutgoingRequest, from: IpAddr, secure: boo
     }
     let request =
         HttpRequest { method: &request.method, path, query, headers: &headers, body: &request.body };
-    let response = rig.service.answer(request, Peer { address: from, secure }).await;
-    Reply { status: response.status, body: serde_json::from_slice(&response.body).unwrap() }
+    rig.service.answer(request, Peer { address: from, secure }).await
 }
 
 async fn post(rig: &Rig, request: &OutgoingRequest) -> Reply {
@@ -342,6 +362,260 @@ async fn oversized_policies_are_refused_early() {
     is(&rig.by(&alice, VPC, "DescribeVpnGateways", &[REGION]).await, 403, "Forbidden");
 }
 
+/// A document of one Deny that compares a tag of the request with as many runs of one letter as it has room for.
+fn bomb(patterns: usize, pattern: &str) -> String {
+    let listed = vec![pattern; patterns];
+    json!({"Version": "1", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*",
+        "Condition": {"StringLike": {"acs:RequestTag/abcde": listed}}}]})
+    .to_string()
+}
+
+/// The worst set of policies that documented limits allow: ten of the user's own, five of each of five groups, each as
+/// large as a document may be. Documents that this release refuses are stored as an older one did.
+async fn worst_user(rig: &Rig, document: &str) -> Caller {
+    let alice = rig.user("alice", &json!([allow("*")])).await;
+    for n in 0..34 {
+        let row = PolicyRow {
+            seq: 0,
+            account: AccountId::new(ACCOUNT),
+            name: format!("bomb-{n}"),
+            description: String::new(),
+            default_version: 1,
+            next_version: 2,
+            created_ms: 0,
+            updated_ms: 0,
+        };
+        let document = document.to_owned();
+        let stored = rig.store().write_blocking(move |tx| {
+            tx.insert_policy(&row, &document)?;
+            Ok(Verdict::Keep(()))
+        });
+        stored.unwrap();
+    }
+    let attach = async |operation: &str, whom: (&str, &str), n: usize| {
+        let name = format!("bomb-{n}");
+        rig.ram(operation, &[whom, ("PolicyName", &name), ("PolicyType", "Custom")]).await;
+    };
+    for n in 0..9 {
+        attach("AttachPolicyToUser", ("UserName", "alice"), n).await;
+    }
+    for group in 0..5 {
+        let name = format!("group-{group}");
+        rig.ram("CreateGroup", &[("GroupName", &name)]).await;
+        rig.ram("AddUserToGroup", &[("GroupName", &name), ("UserName", "alice")]).await;
+        for n in 0..5 {
+            attach("AttachPolicyToGroup", ("GroupName", &name), 9 + 5 * group + n).await;
+        }
+    }
+    alice
+}
+
+/// Parameters of TagResources for fifty resources, with these tags.
+fn tag_fifty(tags: &[(String, String)]) -> Vec<(String, String)> {
+    let mut parameters = vec![
+        ("RegionId".to_owned(), "cn-hangzhou".to_owned()),
+        ("ResourceType".to_owned(), "VPNGATEWAY".to_owned()),
+    ];
+    parameters.extend((1..=50).map(|n| (format!("ResourceId.{n}"), format!("vpn-{n}"))));
+    for (n, (key, value)) in (1..).zip(tags) {
+        parameters.push((format!("Tag.{n}.Key"), key.clone()));
+        parameters.push((format!("Tag.{n}.Value"), value.clone()));
+    }
+    parameters
+}
+
+fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// A decision has a budget of steps: one that would take more is none, and allows nothing. The steps themselves are
+/// counted in `crates/model/tests/policy/worst.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn policy_bombs_are_refused_and_those_stored_go_off_cheaply() {
+    let rig = Rig::new("0");
+    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let run = "a".repeat(60);
+    for (patterns, pattern) in
+        [(85, format!("*{run}?b")), (80, format!("*{run}?b*")), (80, format!("*{run}b*"))]
+    {
+        let document = bomb(patterns, &pattern);
+        let create = [("PolicyName", "new"), ("PolicyDocument", document.as_str())];
+        let refused = rig.by(&root, RAM, "CreatePolicy", &create).await;
+        is(&refused, 400, "MalformedPolicyDocument");
+        assert!(refused.body["Message"].as_str().unwrap().contains("at most 4096"), "{}", refused.body);
+    }
+    let alice = worst_user(&rig, &bomb(80, &format!("*{run}?b*"))).await;
+    let value = "a".repeat(128);
+    let one = tag_fifty(&[("abcde".to_owned(), value.clone())]);
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        let refused = rig.by(&alice, VPC, "TagResources", &borrowed(&one)).await;
+        is(&refused, 403, "Forbidden.PolicyTooComplex");
+    }
+    // Generous: without the budget one of them took half a minute.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    // What does not reach the patterns is decided as ever: without the tag, and with a value that is settled early.
+    rig.by(&alice, VPC, "DescribeVpnGateways", &[REGION]).await.ok();
+    let harmless = tag_fifty(&[("abcde".to_owned(), "prod".to_owned())]);
+    let refused = rig.by(&alice, VPC, "TagResources", &borrowed(&harmless)).await;
+    is(&refused, 404, "InvalidVpnGatewayInstanceId.NotFound");
+}
+
+/// Keys of tags that differ in case only are one condition key: which value a policy is asked about must be clear.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_key_in_two_spellings_is_given_twice() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &json!([allow("*")])).await;
+    // Nothing is decided about such tags: also who has no rights is told of them.
+    let bob = rig.user("bob", &json!([])).await;
+    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let spellings = |n: u32| {
+        let letters = "abcde".chars().enumerate();
+        let spelt = letters.map(|(at, c)| if n >> at & 1 == 1 { c.to_ascii_uppercase() } else { c });
+        (spelt.collect::<String>(), "a".repeat(128))
+    };
+    let twenty: Vec<(String, String)> = (0..20).map(spellings).collect();
+    let tag = tag_fifty(&twenty);
+    let two =
+        [REGION, ("Tag.1.Key", "Env"), ("Tag.1.Value", "a"), ("Tag.2.Key", "env"), ("Tag.2.Value", "b")];
+    let vpc: Vec<_> = two.iter().copied().chain([("CidrBlock", "10.0.0.0/8")]).collect();
+    let list: Vec<_> = two.iter().copied().chain([("ResourceType", "VPC")]).collect();
+    for caller in [&alice, &bob, &root] {
+        is(&rig.by(caller, VPC, "TagResources", &borrowed(&tag)).await, 400, "Duplicated.TagKey");
+        is(&rig.by(caller, VPC, "CreateVpc", &vpc).await, 400, "Duplicated.TagKey");
+        is(&rig.by(caller, VPC, "DescribeVpcs", &two).await, 400, "Duplicated.TagKey");
+        is(&rig.by(caller, VPC, "ListTagResources", &list).await, 400, "Duplicated.TagKey");
+        let document = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+        let tags = r#"[{"Key":"Env","Value":"a"},{"Key":"eNV","Value":"b"}]"#;
+        let create = [("PolicyName", "p"), ("PolicyDocument", document), ("Tag", tags)];
+        is(&rig.by(caller, RAM, "CreatePolicy", &create).await, 400, "Duplicated.TagKey");
+    }
+    assert_eq!(rig.call("DescribeVpcs", &[REGION]).await.ok()["TotalCount"], 0);
+}
+
+/// The trust policy and the session policy have the same bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn trust_and_session_policies_have_a_budget_too() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &json!([allow("sts:AssumeRole")])).await;
+    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let trust = |patterns: &[String]| {
+        json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": {"RAM": format!("acs:ram::{ACCOUNT}:root")},
+            "Condition": {"StringNotLike": {"sts:ExternalId": patterns}}}]})
+        .to_string()
+    };
+    let costly = trust(&vec![format!("*{}?b*", "a".repeat(60)); 80]);
+    let create = [("RoleName", "no"), ("AssumeRolePolicyDocument", costly.as_str())];
+    is(&rig.by(&root, RAM, "CreateRole", &create).await, 400, "MalformedPolicyDocument");
+    // One pattern is fine, until somebody brings the longest external id, which it goes back over at every letter.
+    let accepted = trust(&[format!("*{}?b*", "a".repeat(600))]);
+    rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", &accepted)]).await;
+    let role = format!("acs:ram::{ACCOUNT}:role/operator");
+    let assume = async |external: &str, policy: Option<&str>| {
+        let mut call =
+            vec![("RoleArn", role.as_str()), ("RoleSessionName", "session"), ("ExternalId", external)];
+        call.extend(policy.map(|policy| ("Policy", policy)));
+        rig.by(&alice, STS, "AssumeRole", &call).await
+    };
+    is(&assume(&"a".repeat(1_224), None).await, 403, "Forbidden.PolicyTooComplex");
+    assume("vendor-7", None).await.ok();
+    let never = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"*","Resource":"*",
+        "Condition":{"StringEquals":{"acs:SourceIp":"10.0.0.0/8"}}}]}"#;
+    let refused = assume("vendor-7", Some(never)).await;
+    is(&refused, 400, "InvalidParameter.PolicyGrammar");
+    assert!(
+        refused.body["Message"].as_str().unwrap().contains("IpAddress takes networks"),
+        "{}",
+        refused.body
+    );
+}
+
+/// What can never apply by its form is refused; what has no effect here is made, and its author warned beside the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_never_apply_are_refused_or_warned_of() {
+    let rig = Rig::new("0");
+    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let statement = |action: &str, resource: &str, condition: Value| {
+        json!({"Version": "1", "Statement": [{"Effect": "Deny", "Action": action, "Resource": resource,
+            "Condition": condition}]})
+        .to_string()
+    };
+    for (document, named) in [
+        (statement("*", "acs:ram:*:*:user/${ram:UserName}", json!({})), "variables"),
+        (statement("*", "*", json!({"StringEquals": {"acs:SourceIp": "10.0.0.0/8"}})), "takes networks"),
+        (statement("*", "*", json!({"Bool": {"acs:SourceIp": "true"}})), "is an address"),
+    ] {
+        let create = [("PolicyName", "never"), ("PolicyDocument", document.as_str())];
+        let refused = rig.by(&root, RAM, "CreatePolicy", &create).await;
+        is(&refused, 400, "MalformedPolicyDocument");
+        assert!(refused.body["Message"].as_str().unwrap().contains(named), "{}", refused.body);
+    }
+    let warned = async |action: &str, parameters: &[(&str, &str)]| {
+        let request = signed_for(
+            &rig,
+            &root,
+            RAM,
+            SignatureMethod::Acs3HmacSha256,
+            Placement::Form,
+            action,
+            parameters,
+        );
+        let response = respond(&rig, &request, IpAddr::V4(Ipv4Addr::LOCALHOST), false).await;
+        let answer: Value = serde_json::from_slice(&response.body).unwrap();
+        assert_eq!(response.status, 200, "{action}: {answer}");
+        // The answer has the documented members alone.
+        assert!(answer.as_object().unwrap().keys().all(|member| !member.contains("arning")), "{answer}");
+        response.warnings
+    };
+    let condition = json!({"IpAddress": {"acs:SourceIpp": "10.0.0.0/8"}});
+    let typos = statement("vcp:*", "acs:vpc:*:*:网${x}", condition);
+    let create = [("PolicyName", "typos"), ("PolicyDocument", typos.as_str())];
+    let expected = [
+        "PolicyDocument: Statement[0].Action: vcp:* names a product that is not known",
+        "PolicyDocument: Statement[0].Resource: acs:vpc:*:*:\\u{7f51}${x} is taken letter by letter: policies have no \
+         variables here",
+        "PolicyDocument: Statement[0].Condition.IpAddress: the condition key acs:SourceIpp is not known: it is absent \
+         from every request",
+    ];
+    assert_eq!(warned("CreatePolicy", &create).await, expected);
+    assert_eq!(warned("CreatePolicyVersion", &create).await, expected);
+    let trust = json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+        "Principal": {"RAM": format!("acs:ram::{ACCOUNT}:root")},
+        "Condition": {"StringEquals": {"acs:SourceVpc": "vpc-1"}}}]})
+    .to_string();
+    let create = [("RoleName", "r"), ("AssumeRolePolicyDocument", trust.as_str())];
+    assert_eq!(warned("CreateRole", &create).await.len(), 1);
+    let update = [("RoleName", "r"), ("NewAssumeRolePolicyDocument", trust.as_str())];
+    assert_eq!(warned("UpdateRole", &update).await.len(), 1);
+    let fine = statement("ecs:*", "acs:oss:*:*:*", json!({}));
+    let create = [("PolicyName", "fine"), ("PolicyDocument", fine.as_str())];
+    assert_eq!(warned("CreatePolicy", &create).await, Vec::<String>::new());
+}
+
+/// A condition on a resource's tags is about calls that name the resource. A list that names none is decided without
+/// tags, and shows what it shows: a Deny hides nothing from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deny_on_tags_does_not_hide_from_lists() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("NationalStandard").await;
+    let named = ("ResourceId.1", gateway.as_str());
+    let tag = [REGION, ("ResourceType", "VPNGATEWAY"), named, ("Tag.1.Key", "env"), ("Tag.1.Value", "prod")];
+    rig.call("TagResources", &tag).await.ok();
+    let deny = json!({"Effect": "Deny", "Action": "*", "Resource": "*",
+        "Condition": {"StringEquals": {"acs:ResourceTag/env": "prod"}}});
+    let alice = rig.user("alice", &json!([allow("*"), deny])).await;
+    let one = [REGION, ("VpnGatewayId", gateway.as_str())];
+    is(&rig.by(&alice, VPC, "DescribeVpnGateway", &one).await, 403, "Forbidden");
+    is(&rig.by(&alice, VPC, "TagResources", &tag).await, 403, "Forbidden");
+    let listed = rig.by(&alice, VPC, "DescribeVpnGateways", &[REGION]).await.ok();
+    assert_eq!(listed["TotalCount"], 1);
+    // Who must not see it must not list: a Deny of the list itself holds.
+    let deny = json!({"Effect": "Deny", "Action": "vpc:DescribeVpnGateways", "Resource": "*"});
+    let bob = rig.user("bob", &json!([allow("*"), deny])).await;
+    is(&rig.by(&bob, VPC, "DescribeVpnGateways", &[REGION]).await, 403, "Forbidden");
+}
+
 /// What is asked about is what is acted on: every item of a list, and nothing that the operation does not read.
 #[tokio::test(flavor = "multi_thread")]
 async fn tags_of_one_resource_do_not_open_another() {
@@ -443,4 +717,126 @@ async fn long_values_do_not_make_patterns_work() {
     let role = format!("acs:ram::{ACCOUNT}:role/operator");
     let call = [("RoleArn", role.as_str()), ("RoleSessionName", "session"), ("ExternalId", long.as_str())];
     is(&rig.by(&alice, STS, "AssumeRole", &call).await, 403, "NoPermission");
+}
+
+/// A request signed by V4 under this scope, as who was handed the key derived for it can sign it.
+async fn scoped(
+    rig: &Rig,
+    (region, product): (&str, &str),
+    version: &str,
+    action: &str,
+    query: &str,
+) -> Reply {
+    let now = iso8601(tongguan_service::context::Clock::now_ms(&*rig.clock));
+    let date = now[..10].replace('-', "");
+    let names = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
+    let credential = format!("root/{date}/{region}/{product}/aliyun_v4_request");
+    let authorization = |signature: &str| {
+        format!("ACS4-HMAC-SHA256 Credential={credential},SignedHeaders={names},Signature={signature}")
+    };
+    let empty = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"").as_ref());
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("host", "vpc.test"),
+        ("x-acs-action", action),
+        ("x-acs-version", version),
+        ("x-acs-date", &now),
+        ("x-acs-signature-nonce", &rig.next_nonce()),
+        ("x-acs-content-sha256", &empty),
+        ("authorization", &authorization(&"0".repeat(64))),
+    ] {
+        headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    fn request<'a>(headers: &'a HeaderMap, query: &'a str) -> HttpRequest<'a> {
+        HttpRequest { method: &Method::POST, path: "/", query, headers, body: b"" }
+    }
+    let text = {
+        let incoming =
+            tongguan_rpc::parse(request(&headers, query), &tongguan_rpc::Limits::default()).unwrap();
+        incoming.claims().string_to_sign().unwrap()
+    };
+    let sign = |key: &[u8], text: &str| {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
+        aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+    };
+    let derived = [&date, region, product, "aliyun_v4_request"]
+        .into_iter()
+        .fold(b"aliyun_v4root secret".to_vec(), |key, part| sign(&key, part));
+    headers.insert("authorization", authorization(&hex(&sign(&derived, &text))).parse().unwrap());
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+    let response = rig.service.answer(request(&headers, query), peer).await;
+    Reply { status: response.status, body: serde_json::from_slice(&response.body).unwrap() }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A key that was derived for one product and region (V4) opens no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_derived_key_opens_what_it_was_derived_for() {
+    let rig = Rig::new("0");
+    let (kms, here) = ("2016-01-20", "cn-hangzhou");
+    for (scope, version, action, query) in [
+        ((here, "Vpc"), VPC, "DescribeRegions", ""),
+        ((here, "vpc"), VPC, "DescribeRegions", ""),
+        ((here, "Ram"), RAM, "ListUsers", ""),
+        (("center", "Ram"), RAM, "ListUsers", ""),
+        (("center", "sts"), STS, "GetCallerIdentity", ""),
+        (("cn-beijing", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-beijing"),
+        ((here, "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-beijing"),
+        ((here, "KMS"), kms, "CreateCertificate", "KeySpec=EC_P256&Subject=CN%3Da%2COU%3Db%2CO%3Dc%2CC%3DCN"),
+    ] {
+        let reply = scoped(&rig, scope, version, action, query).await;
+        assert_eq!(reply.code(), "OK", "{scope:?} {action} {query}: {}", reply.body);
+    }
+    for (scope, version, action, query) in [
+        (("us-west-1", "Oss"), RAM, "CreateUser", "UserName=mallory"),
+        (("us-west-1", "Ram"), RAM, "CreateUser", "UserName=mallory"),
+        // A parameter that the operation does not read makes no scope fit.
+        (("us-west-1", "Ram"), RAM, "CreateUser", "UserName=mallory&RegionId=us-west-1"),
+        ((here, "Vpc"), RAM, "ListUsers", ""),
+        ((here, "Ram"), VPC, "DescribeVpcs", "RegionId=cn-hangzhou"),
+        (("center", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-hangzhou"),
+        (("cn-beijing", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-hangzhou"),
+        (("cn-beijing", "Kms"), kms, "GetCertificate", "CertificateId=a"),
+        (("", ""), RAM, "CreateUser", "UserName=mallory"),
+        (("", "Ram"), RAM, "CreateUser", "UserName=mallory"),
+        ((here, ""), RAM, "CreateUser", "UserName=mallory"),
+    ] {
+        let reply = scoped(&rig, scope, version, action, query).await;
+        is(&reply, 400, "IncompleteSignature");
+    }
+    let users = rig.ram("ListUsers", &[]).await;
+    assert_eq!(users["Users"]["User"].as_array().map_or(0, Vec::len), 0, "{users}");
+}
+
+/// A wrong signature over a long request is answered in a few kilobytes, in the form that clients read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_signature_makes_no_long_answer() {
+    let rig = Rig::new("0");
+    let timestamp = iso8601(common::START_MS).replace(':', "%3A");
+    let mut body = format!(
+        "AccessKeyId=root&Action=DescribeRegions&Format=JSON&SignatureMethod=HMAC-SHA1&SignatureNonce=n&\
+         SignatureVersion=1.0&Timestamp={timestamp}&Version={VPC}&Signature=AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"
+    );
+    (0..8).for_each(|number| body.push_str(&format!("&P{number}={}", "\u{4e00}".repeat(43_000))));
+    assert!(body.len() > 1_030_000);
+    let mut headers = HeaderMap::new();
+    headers.insert("host", "vpc.test".parse().unwrap());
+    headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+    let request =
+        HttpRequest { method: &Method::POST, path: "/", query: "", headers: &headers, body: body.as_bytes() };
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+    let response = rig.service.answer(request, peer).await;
+    assert!(response.body.len() < 10_000, "{} bytes", response.body.len());
+    let body: Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(body["Code"], "SignatureDoesNotMatch");
+    let message = body["Message"].as_str().unwrap();
+    let (before, text) = message.split_once(':').unwrap();
+    assert!(before.ends_with("server string to sign is"), "{before}");
+    assert!(text.starts_with("POST&%2F&AccessKeyId%3Droot%26"), "{text}");
+    let (_, told) = text.split_once("... (").unwrap();
+    let (length, hash) = told.split_once(" bytes, SHA-256 ").unwrap();
+    assert!(length.parse::<usize>().unwrap() > 5_000_000 && hash.trim_end_matches(')').len() == 64, "{told}");
 }

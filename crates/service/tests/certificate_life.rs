@@ -4,8 +4,10 @@
 mod common;
 
 use common::{REGION, Rig, START_MS, triple};
+use tongguan_model::certificate::Issued;
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
+use tongguan_pki::Usage;
 use tongguan_store::Verdict;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,6 +34,49 @@ async fn a_binding_is_listed_from_force_to_removal() {
     assert!(rig.listed(&gateway).await.is_empty());
     assert_eq!(rig.dataplane_certificates(&gateway), serde_json::json!({}));
     rig.kms("DeleteCertificate", &[("CertificateId", &certificate)]).await.ok();
+}
+
+/// A gateway could not use an encryption certificate to sign, nor the other way round.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_one_usage_is_bound_in_its_role_alone() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("NationalStandard").await;
+    let signs = rig.certificate_for("EC_SM2", Usage::Signature).await;
+    let encrypts = rig.certificate_for("EC_SM2", Usage::Encryption).await;
+    for (certificate, role, needs) in
+        [(&signs, "Encryption", "keyEncipherment"), (&encrypts, "Signature", "digitalSignature")]
+    {
+        let mut parameters = triple(&gateway, certificate, role).to_vec();
+        for dry in ["true", "false"] {
+            parameters.push(("DryRun", dry));
+            let refused = rig.call("AssociateVpnGatewayWithCertificate", &parameters).await;
+            parameters.pop();
+            assert_eq!(refused.code(), "IllegalParam.CertificateId");
+            let message = refused.body["Message"].as_str().unwrap().to_owned();
+            assert!(message.contains("keyUsage") && message.contains(needs), "{message}");
+            assert!(message.contains(certificate.as_str()), "{message}");
+        }
+        assert!(rig.listed(&gateway).await.is_empty());
+    }
+    // As if uploaded before it was noted what the keys may do.
+    for id in [&signs, &encrypts] {
+        let (account, id) = (AccountId::new(common::ACCOUNT), id.clone());
+        rig.store()
+            .write(move |tx| {
+                let stored = tx.certificate(&account, &id)?.unwrap();
+                let issued = Issued { purposes: None, ..stored.issued.unwrap() };
+                tx.certificate_issued(&stored.id, &issued, START_MS)?;
+                Ok(Verdict::Keep(()))
+            })
+            .await
+            .unwrap();
+    }
+    assert_eq!(rig.bind(&gateway, &signs, "Encryption").await.code(), "IllegalParam.CertificateId");
+    rig.bind(&gateway, &signs, "Signature").await.ok();
+    rig.settle().await;
+    rig.bind(&gateway, &encrypts, "Encryption").await.ok();
+    rig.settle().await;
+    assert_eq!(rig.listed(&gateway).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

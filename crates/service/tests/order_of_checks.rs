@@ -3,12 +3,10 @@
 
 mod common;
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use common::{RawCall, Rig, triple};
-use governor::clock::FakeRelativeClock;
-use tongguan_service::throttle::{Rate, Throttle};
+use tongguan_model::limits::Quotas;
 
 /// Every fault at once; then one fault after the other is mended, in the order of the design, and each
 /// time the next one is answered.
@@ -99,29 +97,38 @@ async fn the_earlier_fault_is_answered() {
     expect(&rig, &raw, "VpnGateway.Configuring").await;
 }
 
-/// The rate of an account is looked at right after authentication: before version and action, and never
-/// for somebody who only pretends to be the account.
+/// The rate of an account is asked once the signature is right and the nonce unused: before version and action,
+/// never for somebody who only pretends to be the account, and not for a replay. A throttled request has no effect:
+/// its nonce is not kept, so that it may be sent again as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_is_checked_once_the_caller_is_known() {
-    let clock = FakeRelativeClock::default();
-    let rate = Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN };
-    let rig = Rig::new("0").throttled(Throttle::with_clock(rate, clock.clone()));
+    let rig = Rig::new("0").rated(1, 1);
     let wrong = RawCall { secret: Some("guessed"), nonce: "n", ..RawCall::new("DescribeRegions", &[]) };
     for _ in 0..10 {
         expect(&rig, &wrong, "SignatureDoesNotMatch").await;
     }
     let right = RawCall { secret: None, ..wrong };
     expect(&rig, &right, "OK").await;
-    expect(&rig, &right, "SignatureNonceUsed").await;
+    rig.advance(1_000);
+    // Dated as before, so that it is the same request.
+    let timestamp = Some("2027-01-15T08:00:00Z".to_owned());
+    for _ in 0..10 {
+        expect(&rig, &RawCall { timestamp: timestamp.clone(), ..right.clone() }, "SignatureNonceUsed").await;
+    }
     let other_version = |nonce| RawCall { version: "2016-04-29", nonce, ..RawCall::new("Describe", &[]) };
-    expect(&rig, &other_version("1"), "Throttling.User").await;
+    expect(&rig, &other_version("1"), "InvalidVersion").await;
+    let held = rig.service.nonces().count();
     let refused = rig.send(&other_version("2")).await;
     assert_eq!((refused.status, refused.code()), (400, "Throttling.User"));
+    expect(&rig, &other_version("2"), "Throttling.User").await;
+    assert_eq!(rig.service.nonces().count(), held, "a throttled request keeps a nonce");
     let other_account = RawCall { key: "stranger", nonce: "3", ..RawCall::new("DescribeRegions", &[]) };
     expect(&rig, &other_account, "OK").await;
-    clock.advance(Duration::from_secs(1));
-    expect(&rig, &other_version("4"), "InvalidVersion").await;
     assert_eq!(rig.service.throttle().refused(), 2);
+    let timestamp = Some("2027-01-15T08:00:01Z".to_owned());
+    rig.advance(1_000);
+    expect(&rig, &RawCall { timestamp: timestamp.clone(), ..other_version("2") }, "InvalidVersion").await;
+    expect(&rig, &RawCall { timestamp, ..other_version("2") }, "SignatureNonceUsed").await;
     // Refusals are audited like any other.
     let id = refused.body["RequestId"].as_str().unwrap();
     let begun = std::time::Instant::now();
@@ -131,6 +138,32 @@ async fn a_rate_is_checked_once_the_caller_is_known() {
     }
     let audited = rig.store().read(|snapshot| snapshot.audited(id)).unwrap();
     assert_eq!(audited, Some((400, Some("Throttling.User".to_owned()))));
+}
+
+/// A quota is looked at before the work that it would refuse, and permission before the quota.
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_are_checked_before_the_work() {
+    let quotas = Quotas { certificates_per_account: 1, ..Quotas::default() };
+    let rig = Rig::with_quotas("0", quotas);
+    let pending = rig.pending_certificate("EC_P256").await;
+    // Neither is the key's kind read, which comes with the work, nor a key made.
+    let parameters = [("KeySpec", "no such kind"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
+    assert_eq!(rig.kms("CreateCertificate", &parameters).await.code(), "Rejected.LimitExceeded");
+    let nonce = rig.next_nonce();
+    let weak = RawCall {
+        key: "observer",
+        version: "2016-01-20",
+        nonce: &nonce,
+        ..RawCall::new("CreateCertificate", &parameters)
+    };
+    expect(&rig, &weak, "Forbidden.NoPermission").await;
+    // Nor is a certificate read for which nobody waits.
+    let upload = |id| [("CertificateId", id), ("Certificate", "no certificate")];
+    assert_eq!(rig.kms("UploadCertificate", &upload("unknown")).await.code(), "Certificate.NotFound");
+    assert_eq!(rig.kms("UploadCertificate", &upload(&pending)).await.code(), "InvalidParameter");
+    rig.kms("DeleteCertificate", &[("CertificateId", &pending)]).await.ok();
+    let issued = rig.certificate("EC_P256").await;
+    assert_eq!(rig.kms("UploadCertificate", &upload(&issued)).await.code(), "Rejected.StateModifiedFailed");
 }
 
 /// Who cannot sign cannot burn a nonce that somebody else is about to use.

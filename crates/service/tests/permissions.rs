@@ -14,6 +14,7 @@ const TRUST: &str = r#"{"Version":"1","Statement":[{"Action":"sts:AssumeRole","E
 const POLICY: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"vpc:Describe*","Resource":"*"}]}"#;
 const SERVICE_ROLE: &str = "AliyunServiceRoleForVPNCertificate";
+const NAMED: &str = r#"["operator"]"#;
 const SERVICE: &str = "certificate.vpn.aliyuncs.com";
 
 /// What one account has.
@@ -141,6 +142,8 @@ impl World {
         let gateway = ("VpnGatewayId", self.gateway.as_str());
         let key = ("UserAccessKeyId", self.key.as_str());
         let document = ("PolicyDocument", POLICY);
+        let to_group = ("NewResourceGroupId", "rg-acfmelsewhere1");
+        let tagged = [("ResourceType", "role"), ("ResourceNames", NAMED)];
         let mut given = match (operation.product, operation.action) {
             (Product::Vpc, "AssociateVpnGatewayWithCertificate") => {
                 triple(&self.gateway, &self.free, "Signature").to_vec()
@@ -156,7 +159,8 @@ impl World {
                 | "DescribeZones"
                 | "CreateVpc"
                 | "DescribeVpcs"
-                | "DescribeVSwitches",
+                | "DescribeVSwitches"
+                | "DescribeRouteTableList",
             ) => vec![region],
             (Product::Vpc, "CreateVpnGateway") => {
                 vec![region, vpc, ("Bandwidth", "10"), ("VpnType", "NationalStandard")]
@@ -165,6 +169,16 @@ impl World {
             (Product::Vpc, "ModifyVpnGatewayAttribute") => vec![region, gateway, ("Name", "renamed")],
             (Product::Vpc, "DeleteVpnGateway") => vec![region, ("VpnGatewayId", &self.idle_gateway)],
             (Product::Vpc, "DescribeVpcAttribute") => vec![region, vpc],
+            (Product::Vpc, "ModifyVpcAttribute") => vec![region, vpc, ("VpcName", "renamed")],
+            (Product::Vpc, "ModifyVSwitchAttribute") => {
+                vec![region, ("VSwitchId", &self.vswitch), ("VSwitchName", "renamed")]
+            }
+            (Product::Vpc, "MoveResourceGroup") => {
+                vec![region, ("ResourceType", "VPC"), ("ResourceId", &self.vpc), to_group]
+            }
+            (Product::Vpc, "MoveVpnResourceGroup") => {
+                vec![region, ("ResourceType", "VpnGateWay"), ("InstanceId", &self.gateway), to_group]
+            }
             (Product::Vpc, "DeleteVpc") => vec![region, ("VpcId", &self.empty_vpc)],
             (Product::Vpc, "CreateVSwitch") => vec![region, vpc, ("ZoneId", "cn-hangzhou-h"), network],
             (Product::Vpc, "DescribeVSwitchAttributes") => vec![region, ("VSwitchId", &self.vswitch)],
@@ -209,6 +223,13 @@ impl World {
                 | "ListAccessKeys"
                 | "CreateAccessKey",
             ) => vec![user],
+            (Product::Ram, "DeleteLoginProfile" | "UnbindMFADevice") => vec![user],
+            (Product::Ram, "UpdatePolicyDescription") => vec![policy, ("NewDescription", "changed")],
+            (Product::Ram, "TagResources") => {
+                vec![tagged[0], tagged[1], ("Tag", r#"[{"Key":"k","Value":"v"}]"#)]
+            }
+            (Product::Ram, "UntagResources") => vec![tagged[0], tagged[1], ("TagKeys", r#"["k"]"#)],
+            (Product::Ram, "ListTagResources") => tagged.to_vec(),
             (Product::Ram, "UpdateUser") => vec![user, ("NewComments", "changed")],
             (Product::Ram, "DeleteUser") => vec![("UserName", "unused")],
             (Product::Ram, "DeleteAccessKey" | "GetAccessKeyLastUsed") => vec![user, key],
@@ -255,6 +276,7 @@ impl World {
         let other = match value {
             "alice" | "bob" | "unused" | "admins" | "nobodies" | "operator" | "unused-role" | "looking"
             | "unattached" => "nothing-here".to_owned(),
+            NAMED => r#"["nothing-here"]"#.to_owned(),
             "acs:ram::1234567890123456:role/operator" => "acs:ram::1234567890123456:role/nothing-here".into(),
             SERVICE_ROLE => "AliyunServiceRoleForNothing".into(),
             value if value == self.task => {
@@ -411,11 +433,15 @@ async fn every_operation_is_allowed_denied_and_closed_to_strangers() {
             json!([{"Effect": "Allow", "Action": action, "Resource": arns(operation, &parameters)}]);
         let allowed = world.user("allowed", allowed).await;
         let done = send(&world.rig, &allowed, operation, &parameters).await;
-        if operation.action == "CreateServiceLinkedRole" {
-            // The binding has made it already: that is said only to who may make it.
-            assert_eq!(done.code(), "EntityAlreadyExists.Role", "{}", done.body);
-        } else {
-            assert_eq!(done.status, 200, "{}: {}", operation.action, done.body);
-        }
+        // What some have been told by the time that they may make the call.
+        let told = match operation.action {
+            // The binding has made it already.
+            "CreateServiceLinkedRole" => "EntityAlreadyExists.Role",
+            // Nobody has one here.
+            "DeleteLoginProfile" => "EntityNotExist.User.LoginProfile",
+            "UnbindMFADevice" => "EntityNotExist.User.MFADevice",
+            _ => "OK",
+        };
+        assert_eq!(done.code(), told, "{}: {}", operation.action, done.body);
     }
 }

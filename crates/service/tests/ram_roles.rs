@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, ram, ram_as, refused, rest};
+use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::context::{Clock as _, iso8601};
@@ -126,8 +126,8 @@ async fn roles_are_refused_for_what_is_wrong_with_them() {
     };
     let (long, very_long) = ("a".repeat(65), "d".repeat(1025));
     for (name, document, more, code) in [
-        ("", &*document, ("", ""), "MissingRoleName"),
-        ("a", "", ("", ""), "MissingAssumeRolePolicyDocument"),
+        ("", &*document, ("", ""), "MissingParameter"),
+        ("a", "", ("", ""), "MissingParameter"),
         ("a_b", &document, ("", ""), "InvalidParameter.RoleName.InvalidChars"),
         (&long, &document, ("", ""), "InvalidParameter.RoleName.Length"),
         ("aliyunserviceroleforx", &document, ("", ""), "InvalidParameter.RoleName"),
@@ -353,8 +353,8 @@ async fn policies_are_refused_for_what_is_wrong_with_them() {
     let (long, very_long) = ("a".repeat(129), "d".repeat(1025));
     let padded = format!("{ALLOW}{}", " ".repeat(6_144));
     for (name, document, more, code) in [
-        ("", ALLOW, ("", ""), "MissingPolicyName"),
-        ("p", "", ("", ""), "MissingPolicyDocument"),
+        ("", ALLOW, ("", ""), "MissingParameter"),
+        ("p", "", ("", ""), "MissingParameter"),
         ("a.b", ALLOW, ("", ""), "InvalidParameter.PolicyName.InvalidChars"),
         (&long, ALLOW, ("", ""), "InvalidParameter.PolicyName.Length"),
         ("p", &padded, ("", ""), "InvalidParameter.PolicyDocument.Length"),
@@ -550,8 +550,8 @@ async fn attaching_is_refused_for_what_is_wrong_with_it() {
                 ram(&rig, action, &[named[0], named[1], (parameter, name), more]).await
             };
             let none = ("", "");
-            refused(&call(custom("p"), "", none).await, 400, &format!("Missing{parameter}"));
-            refused(&call(custom(""), "x", none).await, 400, "MissingPolicyName");
+            missing(&call(custom("p"), "", none).await, parameter);
+            missing(&call(custom(""), "x", none).await, "PolicyName");
             refused(&call(custom("p"), "a b", none).await, 400, &chars);
             refused(&call(custom("p"), &long, none).await, 400, &length);
             refused(&call(custom("a_b"), "x", none).await, 400, "InvalidParameter.PolicyName.InvalidChars");
@@ -586,7 +586,7 @@ async fn attaching_is_refused_for_what_is_wrong_with_it() {
         refused(&ram(&rig, &list, &[(parameter, "y")]).await, 404, &format!("EntityNotExist.{kind}"));
         refused(&ram(&rig, &list, &[(parameter, "é")]).await, 400, &chars);
         refused(&ram(&rig, &list, &[(parameter, &long)]).await, 400, &length);
-        refused(&ram(&rig, &list, &[]).await, 400, &format!("Missing{parameter}"));
+        missing(&ram(&rig, &list, &[]).await, parameter);
         let code = format!("EntityNotExist.{kind}");
         refused(&ram_as(&rig, "stranger", &list, &[(parameter, "x")]).await, 404, &code);
     }

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, ram, ram_as, refused, rest};
+use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::Code;
@@ -163,7 +163,7 @@ async fn values_that_break_a_rule_are_told_by_name() {
             }
             let required = operation.parameters.iter().any(|p| p.name == parameter && p.required);
             if required {
-                refused(&ram(&rig, action, &others).await, 400, &format!("Missing{parameter}"));
+                missing(&ram(&rig, action, &others).await, parameter);
             }
         }
     }
@@ -201,10 +201,10 @@ async fn values_that_break_a_rule_are_told_by_name() {
     }
     for action in ["DeleteAccessKey", "UpdateAccessKey", "GetAccessKeyLastUsed"] {
         let reply = ram(&rig, action, &[name, ("Status", "Active")]).await;
-        refused(&reply, 400, "MissingUserAccessKeyId");
+        missing(&reply, "UserAccessKeyId");
     }
     let key = ("UserAccessKeyId", "LTAI5tNone");
-    refused(&ram(&rig, "UpdateAccessKey", &[name, key]).await, 400, "MissingStatus");
+    missing(&ram(&rig, "UpdateAccessKey", &[name, key]).await, "Status");
     let reply = ram(&rig, "UpdateAccessKey", &[name, key, ("Status", "inactive")]).await;
     refused(&reply, 400, "InvalidParameter.Status");
 }
@@ -624,7 +624,7 @@ async fn without_a_name_the_keys_are_the_callers_own() {
 
     // A session has no keys of its own; without permission nobody sees theirs.
     for action in ["CreateAccessKey", "ListAccessKeys"] {
-        refused(&ram_as(&rig, "visitor", action, &[]).await, 400, "MissingUserName");
+        missing(&ram_as(&rig, "visitor", action, &[]).await, "UserName");
         ram_as(&rig, "visitor", action, &[("UserName", "carol")]).await.ok();
         refused(&ram_as(&rig, "nobody", action, &[]).await, 403, "NoPermission");
     }

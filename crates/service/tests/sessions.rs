@@ -631,7 +631,7 @@ async fn quotas_bound_chains_or_forbid_them() {
     let said = third.body["Message"].as_str().unwrap();
     assert_eq!(said, "The session may not assume a role. It has come through as many roles as it may.");
     // A chain that is older than it may be makes nothing more.
-    let rig = rig.restart_limited(Quotas { session_chain_seconds: 1_800, ..Quotas::default() });
+    let rig = rig.restart_with_quotas("0", Quotas { session_chain_seconds: 1_800, ..Quotas::default() });
     rig.advance(1_799_000);
     let three = assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await.ok();
     assert_eq!(three["Credentials"]["Expiration"], "2027-01-15T08:30:00Z");
@@ -639,7 +639,7 @@ async fn quotas_bound_chains_or_forbid_them() {
     is(&assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await, 403, "NoPermission");
     is(&gateways(&rig, &Caller::session(&three)).await, 400, OVER);
     // No chains at all; users are not concerned.
-    let rig = rig.restart_limited(Quotas { session_chained_seconds: 0, ..Quotas::default() });
+    let rig = rig.restart_with_quotas("0", Quotas { session_chained_seconds: 0, ..Quotas::default() });
     is(&assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await, 403, "NoPermission");
     session_of(&rig, &alice, ACCOUNT, "three").await;
 }

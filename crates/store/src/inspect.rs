@@ -16,7 +16,7 @@ use crate::chain::{self, AUDIT_RULE, AuditChain, AuditLink, AuditVerdict};
 use crate::journal::Left;
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
 use crate::{
-    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, mark, ram, schema,
+    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, look, mark, ram, schema,
 };
 
 /// Of an object that is there and should not be.
@@ -169,6 +169,8 @@ const RELATIONS: &[(&str, &str)] = &[
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \
+         SELECT 'client_token_by', account, principal, -count(*) FROM client_token GROUP BY account, principal \
+         UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
          GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
     ),
@@ -190,8 +192,10 @@ impl Archive {
     /// Opens the database of a data directory; the service may be running on it.
     ///
     /// # Errors
-    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release.
+    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release; or the directory is
+    /// not ours.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        look(directory)?;
         let path = directory.join(DATABASE_FILE);
         // The mark first: whatever is committed meanwhile only adds to the database.
         let answered = mark::read(directory).ok().flatten().unwrap_or(0);

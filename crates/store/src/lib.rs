@@ -25,12 +25,13 @@ mod ram;
 mod reader;
 mod schema;
 mod sealed;
+mod territory;
 mod write;
 mod writer;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub use chain::{AUDIT_RULE, AuditChain, AuditLink, AuditVerdict, NewAuditKey, No
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
-pub use nonce::{Moment, NonceError, NonceLog};
+pub use nonce::{Moment, NonceError, NonceLog, Owner};
 pub use overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use query::{
     BindingFilter, BindingRow, CertificateKey, Fault, FaultOutcome, GatewayFilter, GatewayRow, Intent,
@@ -52,8 +53,9 @@ pub use ram::{
     SessionsFrom, SessionsOf, UserRow, Via,
 };
 pub use sealed::SealedKind;
+pub use territory::{NONCE_FOLDER, Territory, look, own_entries, vacant};
 pub use write::{NewToken, Tx};
-pub use writer::{COMMIT_BOUNDS_US, Verdict, WriterStats};
+pub use writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterStats};
 
 use aws_lc_rs::hmac;
 use chain::Retention;
@@ -126,6 +128,29 @@ pub enum StoreError {
         .0.display()
     )]
     Missing(PathBuf),
+    /// The directory is not ours: nothing in it is touched.
+    #[error(
+        "`{}` is not a data directory of tongguan: {why}. Nothing was changed; name a new or empty directory, or the \
+         right one",
+        .directory.display()
+    )]
+    Foreign {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A database was to be put where something is already.
+    #[error(
+        "`{}` holds {name}: restore into a new directory, nothing is overwritten",
+        .directory.display()
+    )]
+    Occupied {
+        /// The directory.
+        directory: PathBuf,
+        /// What is there.
+        name: String,
+    },
     /// The database is not as this release keeps it.
     #[error("the database is not sound ({0}): run `tongguan check`, and restore a backup if it says so too")]
     Unsound(Finding),
@@ -149,9 +174,23 @@ pub enum StoreError {
     /// The writer has stopped.
     #[error("the store is closed")]
     Closed,
+    /// So many changes of this account wait already that one more would make others wait.
+    #[error("too many changes of this account wait")]
+    Crowded,
+    /// More changes wait than there are places.
+    #[error("too many changes wait")]
+    Full,
 }
 
 impl StoreError {
+    /// Whether SQLite says that what it reads is no sound database.
+    #[must_use]
+    pub fn malformed(&self) -> bool {
+        use rusqlite::ErrorCode;
+        matches!(self, Self::Sqlite(error)
+            if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)))
+    }
+
     /// Whether SQLite says that it may not write.
     #[must_use]
     pub fn read_only(&self) -> bool {
@@ -216,9 +255,10 @@ impl Store {
     /// Opens the database in `directory` (made for its owner alone if absent), migrates it and starts the writer.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another process has it, [`StoreError::NewerSchema`] if a newer release
-    /// wrote it, and file or database errors.
+    /// [`StoreError::Foreign`] if the directory is not ours, [`StoreError::InUse`] if another process has it,
+    /// [`StoreError::NewerSchema`] if a newer release wrote it, and file or database errors.
     pub fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
+        look(directory)?;
         // The journal's folder as well, for its owner alone whatever the umask.
         for folder in [directory, &directory.join(AUDIT_FOLDER)] {
             make_folder(folder).map_err(|source| StoreError::File {
@@ -297,6 +337,25 @@ impl Store {
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
     {
         let answer = self.inner.writer.submit(change)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// [`Store::write`] for an account (by any fingerprint), whose waiting changes have a share of the places.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; [`StoreError::Crowded`] if the account has used up its share, and [`StoreError::Full`]
+    /// if there is no place at all.
+    pub async fn write_for<T, F>(&self, account: u64, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
+    {
+        let place = self.inner.writer.place(account)?;
+        let mut change = change;
+        let answer = self.inner.writer.submit(move |tx: &Tx<'_>| {
+            let _place = &place;
+            change(tx)
+        })?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -427,8 +486,7 @@ pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
 /// Makes the database's file for its owner alone, if there is none: SQLite would leave that to the umask. Its
 /// log gets the same mode.
 fn make_owner_only(path: &Path) -> Result<(), StoreError> {
-    let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-    made.map(drop).map_err(|source| StoreError::File {
+    territory::in_place().open(path).map(drop).map_err(|source| StoreError::File {
         what: "cannot make database",
         path: path.to_path_buf(),
         source,
@@ -437,9 +495,7 @@ fn make_owner_only(path: &Path) -> Result<(), StoreError> {
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK_FILE);
-    let mut open = OpenOptions::new();
-    let opened = open.create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
-    let mut file = opened.map_err(|source| StoreError::File {
+    let mut file = territory::in_place().read(true).open(&path).map_err(|source| StoreError::File {
         what: "cannot open lock file",
         path: path.clone(),
         source,

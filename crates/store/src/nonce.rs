@@ -1,16 +1,23 @@
 //! Nonces that were used, so that no signed request is accepted twice, not even right after a restart.
 //!
 //! In memory they stand in sets by the minute in which they may be forgotten, spread over shards, so that
-//! a look-up holds a short lock and whole minutes are dropped at once. On disk they are appended to a log
-//! before the request has an effect or an answer; requests that are answered together share one write. The log is not synced: what the process wrote survives its death. It
-//! does not survive a loss of power, so the log also names the boot of the machine; after another boot
-//! without an orderly stop [`NonceLog::not_before`] is the start of this process, and requests dated
-//! earlier are refused as expired.
+//! a look-up holds a short lock and whole minutes are dropped at once. On disk each such minute has a file,
+//! which goes with it: the log is as long as what is remembered. Nonces are appended to it before the request
+//! has an effect or an answer; requests that are answered together share one write. The log is not synced: what
+//! the process wrote survives its death. It does not survive a loss of power, so the log also names the boot of
+//! the machine; after another boot without an orderly stop [`NonceLog::not_before`] is the start of this process,
+//! and requests dated earlier are refused as expired.
+//!
+//! **The bound has shares** (`nonce/shares.rs`): each account, and each principal in it, may use most of the
+//! table while nobody else wants it, and is refused first when others do. A request that is refused for another
+//! reason takes no place and is not written.
 //!
 //! **The wall clock may jump.** How long a nonce is kept is measured by a clock that does not, so a jump
 //! forward makes nothing be forgotten early. And when one is forgotten, the latest expiry among the
 //! forgotten is remembered: a request that expires no later than that may be a replay (the clock was set
 //! back to a time that was used before), and is refused.
+
+mod shares;
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -18,14 +25,17 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest;
 
 use fail::fail_point;
 
 use crate::StoreError;
+
+pub use shares::Owner;
+use shares::Shares;
 
 /// Nonces are told apart by this much of a SHA-256 digest over key id and nonce.
 type Print = [u8; 16];
@@ -40,12 +50,14 @@ pub struct Moment {
 }
 
 const SHARDS: usize = 64;
-const RECORD: usize = 24;
+/// Bytes of a record: print, expiry, and whose it is.
+const RECORD: usize = 40;
+/// Bytes of a record of older releases, which does not say whose it is.
+const OLD_RECORD: usize = 24;
 /// Longest that a nonce is kept, seconds: twice the skew that a request's time may have.
 const KEPT_MOST: i64 = 2 * 900;
-/// A new segment of the log is begun after this many seconds.
-const SEGMENT_SECONDS: i64 = 300;
-const SEGMENT_PREFIX: &str = "nonces-";
+const PREFIX: &str = "owned-";
+const OLD_PREFIX: &str = "nonces-";
 const MARK_FILE: &str = "nonces.boot";
 
 /// Why a nonce was not taken.
@@ -57,9 +69,12 @@ pub enum NonceError {
     /// The request may be one whose nonce was forgotten; it counts as expired.
     #[error("the request expires before a nonce that was forgotten")]
     Forgotten,
-    /// More nonces are remembered than the limit allows; try later.
-    #[error("{0} nonces are remembered, which is the limit")]
-    Full(usize),
+    /// The caller was refused by what [`NonceLog::take`] was told to ask before it takes the nonce.
+    #[error("refused before the nonce was taken")]
+    Refused,
+    /// The caller has as many nonces remembered as its share is at present; it may try later.
+    #[error("the caller's share of nonces is used up")]
+    Full,
     /// The log could not be written.
     #[error("nonce log: {0}")]
     Log(#[from] std::io::Error),
@@ -69,9 +84,7 @@ pub enum NonceError {
 pub struct NonceLog {
     directory: PathBuf,
     shards: Vec<Mutex<Shard>>,
-    segment: Mutex<Segment>,
-    count: AtomicUsize,
-    limit: usize,
+    log: Mutex<Log>,
     not_before: i64,
     /// Latest expiry among the nonces forgotten, UNIX seconds.
     forgotten: AtomicI64,
@@ -79,7 +92,7 @@ pub struct NonceLog {
 
 impl std::fmt::Debug for NonceLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NonceLog").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("NonceLog").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
@@ -116,24 +129,35 @@ impl Hasher for PrintHasher {
     }
 }
 
-struct Segment {
-    file: File,
+/// What is on disk, and whose it is.
+struct Log {
+    shares: Shares,
+    /// The files of this process by the minute in which they go, earliest first.
+    lanes: VecDeque<Lane>,
+    /// Files of earlier processes.
+    closed: Vec<Closed>,
+    /// Number of the next file.
+    next: u64,
+    /// When the last nonce was taken, steady clock.
+    now: i64,
+    /// Records were taken and not written yet.
+    pending: bool,
+}
+
+/// The file of the nonces that may be forgotten after the same minute of the steady clock.
+struct Lane {
+    number: i64,
+    path: PathBuf,
+    /// Made with the first write.
+    file: Option<File>,
     length: u64,
     /// Records taken and not written yet.
     pending: Vec<u8>,
-    /// When the last of them was taken, steady clock.
-    now: i64,
-    /// When it was begun, steady clock.
-    begun: i64,
-    closed: Vec<Closed>,
-    path: PathBuf,
-    /// As in [`Closed`], for this one.
-    until: i64,
-    /// As in [`Closed`], for this one.
+    /// Latest expiry in it, UNIX seconds.
     expires: i64,
 }
 
-/// A full segment, or one of an earlier process.
+/// A file of an earlier process.
 struct Closed {
     path: PathBuf,
     /// When nothing in it matters any more, steady clock.
@@ -152,7 +176,7 @@ impl Closed {
 
 impl NonceLog {
     /// Opens the log in `directory` and reads back what has not expired. At most `limit` nonces are
-    /// remembered.
+    /// remembered, in shares.
     ///
     /// # Errors
     /// File errors.
@@ -163,24 +187,25 @@ impl NonceLog {
         };
         crate::make_folder(directory).map_err(failed("cannot make nonce directory"))?;
         let before = Mark::read(directory);
-        let mut loaded = Loaded::new(before.forgotten);
+        let mut loaded = Loaded::new(before.forgotten, limit);
         let mut closed = Vec::new();
-        for path in segments(directory).map_err(failed("cannot list nonce log"))? {
+        let files = files(directory).map_err(failed("cannot list nonce log"))?;
+        // Never a file that is there: its end may be torn.
+        let next = files.iter().filter_map(|path| number(path)).max().unwrap_or(0) + 1;
+        for path in files {
             closed.push(loaded.load(path, now).map_err(failed("cannot read nonce log"))?);
         }
         let orderly = before.trusted();
         // Before anything is removed: what is forgotten must stay known as forgotten.
         Mark::now("open", loaded.forgotten).write(directory).map_err(failed("cannot mark nonce log"))?;
-        closed.retain(|segment| segment.matters(now.steady));
-        let segment =
-            Segment::begin(directory, now.steady, closed).map_err(failed("cannot begin nonce log"))?;
-        let Loaded { shards, count, forgotten } = loaded;
+        closed.retain(|file| file.matters(now.steady));
+        let Loaded { shards, shares, forgotten } = loaded;
+        let lanes = VecDeque::new();
+        let log = Log { shares, lanes, closed, next, now: now.steady, pending: false };
         Ok(Self {
             directory: directory.to_path_buf(),
             shards: shards.into_iter().map(Mutex::new).collect(),
-            segment: Mutex::new(segment),
-            count: AtomicUsize::new(count),
-            limit,
+            log: Mutex::new(log),
             not_before: if orderly { i64::MIN } else { now.unix },
             forgotten: AtomicI64::new(forgotten),
         })
@@ -208,17 +233,23 @@ impl NonceLog {
         self.not_before
     }
 
-    /// Takes a nonce of a key for a request that expires at `expires` (UNIX seconds). It outlives the
-    /// process after [`NonceLog::write`].
+    /// Takes a nonce of a key for a request of `owner` that expires at `expires` (UNIX seconds), if it was not
+    /// used and `admit` (asked then, once) agrees. It outlives the process after [`NonceLog::write`].
     ///
     /// # Errors
     /// [`NonceError::Used`] if it was taken before, or may have been; otherwise nothing was taken.
-    pub fn take(&self, key: &str, nonce: &str, now: Moment, expires: i64) -> Result<(), NonceError> {
+    pub fn take(
+        &self,
+        owner: Owner,
+        (key, nonce): (&str, &str),
+        now: Moment,
+        expires: i64,
+        admit: impl FnOnce() -> bool,
+    ) -> Result<(), NonceError> {
         let print = print(key, nonce);
         let mut shard =
             self.shards[usize::from(print[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((dropped, expired)) = shard.drop_old(now.steady) {
-            self.count.fetch_sub(dropped, Ordering::Relaxed);
+        if let Some(expired) = shard.drop_old(now.steady) {
             self.forgotten.fetch_max(expired, Ordering::SeqCst);
         }
         if shard.minutes.iter().any(|minute| minute.prints.contains(&print)) {
@@ -227,32 +258,35 @@ impl NonceLog {
         if expires <= self.forgotten.load(Ordering::SeqCst) {
             return Err(NonceError::Forgotten);
         }
-        let remembered = self.count.load(Ordering::Relaxed);
-        if remembered >= self.limit {
-            return Err(NonceError::Full(remembered));
+        if !admit() {
+            return Err(NonceError::Refused);
         }
-        let until = keep_until(now, expires);
-        self.segment.lock().unwrap_or_else(PoisonError::into_inner).take(&print, now.steady, until, expires);
-        shard.insert(print, until, expires);
-        self.count.fetch_add(1, Ordering::Relaxed);
+        let minute = keep_until(now, expires).div_euclid(60);
+        let mut log = self.log();
+        log.shares.drop_old(now.steady);
+        if !log.shares.take(owner, minute) {
+            return Err(NonceError::Full);
+        }
+        log.take(&self.directory, Record { print, expires, owner }, minute, now.steady);
+        drop(log);
+        shard.insert(print, minute, expires);
         Ok(())
     }
 
     /// Nonces remembered.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.log().shares.total()
     }
 
-    /// Whether one more nonce could be taken now.
+    /// Whether a nonce could be made to outlive the process now. That somebody's share is used up is no fault of
+    /// the log.
     ///
     /// # Errors
-    /// [`NonceError::Full`], or the log's file cannot be used.
+    /// The log's files cannot be written or its folder is gone.
     pub fn check(&self) -> Result<(), NonceError> {
-        if self.count() >= self.limit {
-            return Err(NonceError::Full(self.limit));
-        }
-        self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.metadata()?;
+        self.write()?;
+        std::fs::metadata(&self.directory)?;
         Ok(())
     }
 
@@ -262,7 +296,9 @@ impl NonceLog {
     /// File errors.
     pub fn close(&self) -> std::io::Result<()> {
         let _ = self.write();
-        self.segment.lock().unwrap_or_else(PoisonError::into_inner).file.sync_all()?;
+        for lane in &self.log().lanes {
+            lane.file.as_ref().map_or(Ok(()), File::sync_all)?;
+        }
         Mark::now("closed", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)
     }
 
@@ -272,24 +308,25 @@ impl NonceLog {
     /// # Errors
     /// [`NonceError::Log`]; the nonces stay taken, and are written with the next call of this.
     pub fn write(&self) -> Result<(), NonceError> {
-        let mut segment = self.segment.lock().unwrap_or_else(PoisonError::into_inner);
-        if segment.pending.is_empty() {
+        let mut log = self.log();
+        if !log.pending {
             return Ok(());
         }
-        if segment.now - segment.begun >= SEGMENT_SECONDS {
+        if let Some(expired) = log.expired() {
             fail_point!("nonce::turning");
-            let steady = segment.now;
             // Before anything is removed: what is forgotten must stay known as forgotten.
-            for closed in segment.closed.iter().filter(|closed| closed.until < steady) {
-                self.forgotten.fetch_max(closed.expires, Ordering::SeqCst);
-            }
-            Mark::now("open", self.forgotten.load(Ordering::SeqCst)).write(&self.directory)?;
-            segment.turn(&self.directory)?;
+            let forgotten = self.forgotten.fetch_max(expired, Ordering::SeqCst).max(expired);
+            Mark::now("open", forgotten).write(&self.directory)?;
+            log.remove_expired();
         }
         fail_point!("nonce::taking");
-        segment.write()?;
+        log.write()?;
         fail_point!("nonce::taken");
         Ok(())
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -300,8 +337,7 @@ fn keep_until(now: Moment, expires: i64) -> i64 {
 }
 
 impl Shard {
-    fn insert(&mut self, print: Print, until: i64, expires: i64) {
-        let number = until.div_euclid(60);
+    fn insert(&mut self, print: Print, number: i64, expires: i64) {
         let place = self.minutes.partition_point(|minute| minute.number < number);
         if self.minutes.get(place).is_none_or(|minute| minute.number != number) {
             let prints = HashSet::default();
@@ -312,69 +348,109 @@ impl Shard {
         minute.expires = minute.expires.max(expires);
     }
 
-    /// Forgets what may be forgotten: how many, and the latest expiry among them.
-    fn drop_old(&mut self, steady: i64) -> Option<(usize, i64)> {
+    /// Forgets what may be forgotten: the latest expiry among it.
+    fn drop_old(&mut self, steady: i64) -> Option<i64> {
         let mut dropped = None;
-        while self.minutes.front().is_some_and(|minute| (minute.number + 1) * 60 <= steady) {
+        while self.minutes.front().is_some_and(|minute| over(minute.number, steady)) {
             if let Some(minute) = self.minutes.pop_front() {
-                let (count, expires) = dropped.unwrap_or((0, i64::MIN));
-                dropped = Some((count + minute.prints.len(), minute.expires.max(expires)));
+                dropped = Some(dropped.map_or(minute.expires, |expires: i64| expires.max(minute.expires)));
             }
         }
         dropped
     }
 }
 
-impl Segment {
-    fn begin(directory: &Path, steady: i64, closed: Vec<Closed>) -> std::io::Result<Self> {
-        // Never a segment that is there: its end may be torn.
-        let highest = segments(directory)?.iter().filter_map(|path| number(path)).max().unwrap_or(0);
-        let path = directory.join(format!("{SEGMENT_PREFIX}{}", highest + 1));
-        let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path)?;
-        let pending = Vec::new();
-        Ok(Self {
-            file,
-            length: 0,
-            pending,
-            now: steady,
-            begun: steady,
-            closed,
-            path,
-            until: i64::MIN,
-            expires: i64::MIN,
-        })
+/// Whether a minute of the steady clock is over.
+fn over(minute: i64, steady: i64) -> bool {
+    (minute + 1) * 60 <= steady
+}
+
+/// A nonce as it stands in the log.
+struct Record {
+    print: Print,
+    expires: i64,
+    owner: Owner,
+}
+
+impl Record {
+    fn append_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.print);
+        bytes.extend_from_slice(&self.expires.to_le_bytes());
+        bytes.extend_from_slice(&self.owner.account.to_le_bytes());
+        bytes.extend_from_slice(&self.owner.principal.to_le_bytes());
     }
 
-    /// Takes a record; it is in the file with the next [`Segment::write`].
-    fn take(&mut self, print: &Print, now: i64, until: i64, expires: i64) {
-        self.pending.extend_from_slice(print);
-        self.pending.extend_from_slice(&expires.to_le_bytes());
-        self.now = now;
-        self.until = self.until.max(until);
-        self.expires = self.expires.max(expires);
+    /// Reads a record of this release or, without an owner, of an older one.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (print, rest) = bytes.split_first_chunk()?;
+        let (expires, rest) = rest.split_first_chunk()?;
+        let mut words = rest.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
+        let owner =
+            Owner { account: words.next().unwrap_or_default(), principal: words.next().unwrap_or_default() };
+        Some(Self { print: *print, expires: i64::from_le_bytes(*expires), owner })
+    }
+}
+
+impl Log {
+    /// Takes a record; it is in its file with the next [`Log::write`].
+    fn take(&mut self, directory: &Path, record: Record, number: i64, now: i64) {
+        let place = self.lanes.partition_point(|lane| lane.number < number);
+        if self.lanes.get(place).is_none_or(|lane| lane.number != number) {
+            let path = directory.join(format!("{PREFIX}{}", self.next));
+            self.next += 1;
+            let (file, length, pending, expires) = (None, 0, Vec::new(), i64::MIN);
+            self.lanes.insert(place, Lane { number, path, file, length, pending, expires });
+        }
+        let lane = &mut self.lanes[place];
+        record.append_to(&mut lane.pending);
+        lane.expires = lane.expires.max(record.expires);
+        (self.now, self.pending) = (now, true);
     }
 
-    /// Appends what was taken, whole or not at all.
+    /// The latest expiry in files whose minute is over; none if there is no such file.
+    fn expired(&self) -> Option<i64> {
+        let lanes = self.lanes.iter().filter(|lane| over(lane.number, self.now)).map(|lane| lane.expires);
+        let closed = self.closed.iter().filter(|file| file.until < self.now).map(|file| file.expires);
+        lanes.chain(closed).max()
+    }
+
+    fn remove_expired(&mut self) {
+        while self.lanes.front().is_some_and(|lane| over(lane.number, self.now)) {
+            if let Some(lane) = self.lanes.pop_front() {
+                self.closed.push(Closed { path: lane.path, until: i64::MIN, expires: lane.expires });
+            }
+        }
+        let now = self.now;
+        self.closed.retain(|file| file.matters(now) && file.path.exists());
+    }
+
+    /// Appends what was taken, to each file whole or not at all.
     fn write(&mut self) -> std::io::Result<()> {
-        if let Err(error) = self.file.write_all(&self.pending) {
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.pending.is_empty()) {
+            lane.write()?;
+        }
+        self.pending = false;
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn write(&mut self) -> std::io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let options =
+                    OpenOptions::new().create_new(true).append(true).mode(0o600).open(&self.path)?;
+                self.file.insert(options)
+            }
+        };
+        if let Err(error) = file.write_all(&self.pending) {
             // Half a record would make all after it unreadable.
-            self.file.set_len(self.length)?;
+            file.set_len(self.length)?;
             return Err(error);
         }
         self.length += self.pending.len() as u64;
         self.pending.clear();
-        Ok(())
-    }
-
-    fn turn(&mut self, directory: &Path) -> std::io::Result<()> {
-        let next = Self::begin(directory, self.now, Vec::new())?;
-        let full = std::mem::replace(self, next);
-        // What was taken and not written goes into the new one, whose bounds may be those of both.
-        (self.pending, self.now, self.until, self.expires) =
-            (full.pending, full.now, full.until, full.expires);
-        self.closed = full.closed;
-        self.closed.retain(|segment| segment.matters(self.now));
-        self.closed.push(Closed { path: full.path, until: full.until, expires: full.expires });
         Ok(())
     }
 }
@@ -389,53 +465,58 @@ fn print(key: &str, nonce: &str) -> Print {
     print
 }
 
-fn segments(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(SEGMENT_PREFIX) {
-            found.push(entry.path());
+        let path = entry?.path();
+        if number(&path).is_some() {
+            found.push(path);
         }
     }
     Ok(found)
 }
 
+/// The number in the name of a file of the log, of this release or an older one.
 fn number(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix(SEGMENT_PREFIX)?.parse().ok()
+    let name = path.file_name()?.to_str()?;
+    name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(OLD_PREFIX))?.parse().ok()
 }
 
 /// What is read back at a start.
 struct Loaded {
     shards: Vec<Shard>,
-    count: usize,
+    shares: Shares,
     forgotten: i64,
 }
 
 impl Loaded {
-    fn new(forgotten: i64) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), count: 0, forgotten }
+    fn new(forgotten: i64, limit: usize) -> Self {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Self { shards, shares: Shares::new(limit), forgotten }
     }
 
-    /// Reads a segment's nonces that have not expired.
+    /// Reads a file's nonces that have not expired.
     fn load(&mut self, path: PathBuf, now: Moment) -> std::io::Result<Closed> {
         let mut bytes = Vec::new();
         File::open(&path)?.read_to_end(&mut bytes)?;
-        let mut segment = Closed { path, until: i64::MIN, expires: i64::MIN };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let length = if name.starts_with(OLD_PREFIX) { OLD_RECORD } else { RECORD };
+        let (mut until, mut latest) = (i64::MIN, i64::MIN);
         // A torn last record belongs to a request that was not answered.
-        for record in bytes.chunks_exact(RECORD) {
-            let (print, expires) = record.split_at(16);
-            let expires = expires.try_into().map_or(i64::MIN, i64::from_le_bytes);
+        for record in bytes.chunks_exact(length).filter_map(Record::read) {
+            let Record { print, expires, owner } = record;
             if expires < now.unix {
                 self.forgotten = self.forgotten.max(expires);
-            } else if let Ok(print) = <Print>::try_from(print) {
-                let until = keep_until(now, expires);
-                segment.until = segment.until.max(until);
-                segment.expires = segment.expires.max(expires);
-                self.shards[usize::from(print[0]) % SHARDS].insert(print, until, expires);
-                self.count += 1;
+                continue;
             }
+            let kept = keep_until(now, expires);
+            let minute = kept.div_euclid(60);
+            (until, latest) = (until.max(kept), latest.max(expires));
+            self.shards[usize::from(print[0]) % SHARDS].insert(print, minute, expires);
+            self.shares.add(owner, minute);
         }
-        Ok(segment)
+        drop(name);
+        Ok(Closed { path, until, expires: latest })
     }
 }
 
@@ -482,101 +563,4 @@ fn boot() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The wall clock goes evenly.
-    fn at(unix: i64) -> Moment {
-        Moment { unix, steady: unix }
-    }
-
-    #[test]
-    fn a_nonce_is_taken_once_also_after_a_restart() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = NonceLog::open(directory.path(), at(1_000), 10).unwrap();
-        assert!(log.take("k", "n", at(1_000), 1_900).is_ok());
-        assert!(matches!(log.take("k", "n", at(1_001), 1_900), Err(NonceError::Used)));
-        assert!(log.take("other", "n", at(1_001), 1_900).is_ok());
-        log.write().unwrap();
-        drop(log);
-        for restart in 0..3 {
-            // The steady clock of a new process begins anywhere.
-            let now = Moment { unix: 1_002, steady: restart };
-            let log = NonceLog::open(directory.path(), now, 10).unwrap();
-            assert!(matches!(log.take("k", "n", now, 1_901), Err(NonceError::Used)), "restart {restart}");
-            assert_eq!((log.not_before(), log.count()), (i64::MIN, 2));
-        }
-    }
-
-    #[test]
-    fn expired_nonces_are_forgotten_and_the_limit_holds() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = NonceLog::open(directory.path(), at(0), 64).unwrap();
-        for number in 0..64 {
-            log.take("k", &number.to_string(), at(0), 60).unwrap();
-        }
-        assert!(matches!(log.take("k", "one more", at(0), 60), Err(NonceError::Full(64))));
-        let taken =
-            (0..10_000).filter(|n| log.take("k", &format!("later {n}"), at(200), 1_000).is_ok()).count();
-        assert!((1..=64).contains(&taken));
-    }
-
-    #[test]
-    fn another_boot_without_an_orderly_stop_is_not_trusted() {
-        let directory = tempfile::tempdir().unwrap();
-        drop(NonceLog::open(directory.path(), at(0), 10).unwrap());
-        std::fs::write(directory.path().join(MARK_FILE), "another-boot open\n").unwrap();
-        assert_eq!(NonceLog::open(directory.path(), at(77), 10).unwrap().not_before(), 77);
-        std::fs::write(directory.path().join(MARK_FILE), "another-boot closed\n").unwrap();
-        let log = NonceLog::open(directory.path(), at(78), 10).unwrap();
-        assert_eq!(log.not_before(), i64::MIN);
-        log.close().unwrap();
-    }
-
-    #[test]
-    fn no_jump_of_the_clock_lets_a_replay_through() {
-        let directory = tempfile::tempdir().unwrap();
-        let (t, expires) = (100_000, 100_900);
-        let log = NonceLog::open(directory.path(), Moment { unix: t, steady: 0 }, 1_000).unwrap();
-        log.take("k", "n", Moment { unix: t, steady: 0 }, expires).unwrap();
-        // Hours forward, with requests of that time, and back again.
-        let later = t + 7_200;
-        log.take("k", "later", Moment { unix: later, steady: 1 }, later + 900).unwrap();
-        let back = log.take("k", "n", Moment { unix: t, steady: 2 }, expires);
-        assert!(matches!(back, Err(NonceError::Used)));
-        // Long after, when it was forgotten: set back to the time of the request.
-        let steady = 3 * KEPT_MOST;
-        for number in 0..1_000 {
-            // Every shard gets its turn to forget.
-            let _ = log.take("k", &format!("x{number}"), Moment { unix: later, steady }, later + 900);
-        }
-        let back = log.take("k", "n", Moment { unix: t, steady }, expires);
-        assert!(matches!(back, Err(NonceError::Forgotten)), "{back:?}");
-        // The same over a restart.
-        log.write().unwrap();
-        drop(log);
-        let log = NonceLog::open(directory.path(), Moment { unix: later + 9_000, steady: 0 }, 1_000).unwrap();
-        drop(log);
-        let log = NonceLog::open(directory.path(), Moment { unix: t, steady: 0 }, 1_000).unwrap();
-        let back = log.take("k", "n", Moment { unix: t, steady: 0 }, expires);
-        assert!(matches!(back, Err(NonceError::Forgotten)), "{back:?}");
-    }
-
-    #[test]
-    fn a_torn_record_harms_no_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
-        log.take("k", "first", at(0), 900).unwrap();
-        log.write().unwrap();
-        log.segment.lock().unwrap().file.write_all(b"torn").unwrap();
-        drop(log);
-        let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
-        log.take("k", "second", at(0), 900).unwrap();
-        log.write().unwrap();
-        drop(log);
-        let log = NonceLog::open(directory.path(), at(0), 10).unwrap();
-        for nonce in ["first", "second"] {
-            assert!(matches!(log.take("k", nonce, at(1), 900), Err(NonceError::Used)), "{nonce}");
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
 use tongguan_model::gateway::{
     Binding, BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, Status, VpnGateway, VpnType,
 };
@@ -34,7 +34,7 @@ macro_rules! columns {
     (CERTIFICATE) => {
         "id, account, region, key_spec, status, exportable, subject, dns_names, csr, public_key, created_ms, \
          updated_ms, certificate, chain, sm, issuer, issued_subject, serial, signature_algorithm, \
-         subject_key_identifier, not_before, not_after"
+         subject_key_identifier, not_before, not_after, key_purposes"
     };
     (INTENT) => {
         "resource, kind, generation, change, since_ms, due_ms, attempts, last_error"
@@ -209,6 +209,8 @@ pub struct NetworkFilter {
     pub resource_group: Option<String>,
     /// Route table.
     pub route_table: Option<String>,
+    /// vRouter (VPCs only).
+    pub router: Option<String>,
     /// Tags.
     pub tags: Vec<TagFilter>,
 }
@@ -392,6 +394,8 @@ impl<'c> Snapshot<'c> {
         search.any("id", &filter.ids);
         search.equal("name", filter.name.as_deref());
         search.equal("resource_group", filter.resource_group.as_deref());
+        search.equal("route_table", filter.route_table.as_deref());
+        search.equal("vrouter", filter.router.as_deref());
         search.tags("id", &filter.tags);
         self.page("vpc", columns!(VPC), &search, offset, limit, vpc)
     }
@@ -684,6 +688,14 @@ impl<'c> Snapshot<'c> {
         self.tally(crate::write::CLIENT_TOKEN, account, "")
     }
 
+    /// How many of them are a principal's.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn client_tokens_of(&self, account: &AccountId, principal: &str) -> Answer<u64> {
+        self.tally(crate::write::CLIENT_TOKEN_BY, account, principal)
+    }
+
     /// How many the account has of a kind in all regions.
     ///
     /// # Errors
@@ -935,6 +947,7 @@ pub(crate) fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
             subject_key_identifier: row.get(19)?,
             not_before: row.get(20)?,
             not_after: row.get(21)?,
+            purposes: row.get::<_, Option<u8>>(22)?.map(KeyPurposes::from_bits),
         }),
     };
     let names: String = row.get(7)?;

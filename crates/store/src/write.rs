@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use rusqlite::{Connection, Params, params};
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
 use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VSwitchId, VpcId, VpnGatewayId};
 use tongguan_model::network::{VSwitch, Vpc};
@@ -33,6 +33,8 @@ impl<'c> Deref for Tx<'c> {
 pub struct NewToken<'a> {
     /// Account of the caller.
     pub account: &'a AccountId,
+    /// The caller in its account.
+    pub principal: &'a str,
     /// Operation.
     pub action: &'a str,
     /// The caller's token.
@@ -51,6 +53,8 @@ type Done = Result<(), StoreError>;
 
 /// Kind of the tally that counts an account's remembered tokens.
 pub(crate) const CLIENT_TOKEN: &str = "client_token";
+/// Kind of the tally that counts them by principal, which stands in the place of the region.
+pub(crate) const CLIENT_TOKEN_BY: &str = "client_token_by";
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
@@ -126,6 +130,26 @@ impl<'c> Tx<'c> {
         self.execute("UPDATE vpc SET ready = 1 WHERE id = ?1", params![id.as_str()])
     }
 
+    /// Stores what may change on a VPC: name, description, block, DNS host names.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_vpc(&self, vpc: &Vpc) -> Done {
+        self.execute(
+            "UPDATE vpc SET name = ?2, description = ?3, cidr = ?4, dns_hostname = ?5 WHERE id = ?1",
+            params![vpc.id.as_str(), vpc.name, vpc.description, vpc.cidr, vpc.dns_hostname],
+        )
+    }
+
+    /// Moves a VPC and its vSwitches to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_vpc(&self, id: &VpcId, group: &str) -> Done {
+        self.execute("UPDATE vpc SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])?;
+        self.execute("UPDATE vswitch SET resource_group = ?2 WHERE vpc = ?1", params![id.as_str(), group])
+    }
+
     /// Stores a new vSwitch.
     ///
     /// # Errors
@@ -167,6 +191,17 @@ impl<'c> Tx<'c> {
     /// A database error.
     pub fn vswitch_ready(&self, id: &VSwitchId) -> Done {
         self.execute("UPDATE vswitch SET ready = 1 WHERE id = ?1", params![id.as_str()])
+    }
+
+    /// Stores what may change on a vSwitch: name and description.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_vswitch(&self, vswitch: &VSwitch) -> Done {
+        self.execute(
+            "UPDATE vswitch SET name = ?2, description = ?3 WHERE id = ?1",
+            params![vswitch.id.as_str(), vswitch.name, vswitch.description],
+        )
     }
 
     /// Stores a new gateway.
@@ -230,6 +265,14 @@ impl<'c> Tx<'c> {
                 gateway.applied.cast_signed()
             ],
         )
+    }
+
+    /// Moves a gateway to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_gateway(&self, id: &VpnGatewayId, group: &str) -> Done {
+        self.execute("UPDATE vpn_gateway SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])
     }
 
     /// Stores a gateway's generations alone.
@@ -364,7 +407,7 @@ impl<'c> Tx<'c> {
         self.execute(
             "UPDATE certificate SET status = 'ACTIVE', updated_ms = ?2, certificate = ?3, chain = ?4, sm = ?5, \
              issuer = ?6, issued_subject = ?7, serial = ?8, signature_algorithm = ?9, subject_key_identifier = ?10, \
-             not_before = ?11, not_after = ?12 WHERE id = ?1",
+             not_before = ?11, not_after = ?12, key_purposes = ?13 WHERE id = ?1",
             params![
                 id.as_str(),
                 now_ms,
@@ -377,7 +420,8 @@ impl<'c> Tx<'c> {
                 issued.signature_algorithm,
                 issued.subject_key_identifier,
                 issued.not_before,
-                issued.not_after
+                issued.not_after,
+                issued.purposes.map(KeyPurposes::bits)
             ],
         )
     }
@@ -553,6 +597,15 @@ impl<'c> Tx<'c> {
     /// # Errors
     /// A database error.
     pub fn put_token(&self, token: &NewToken<'_>) -> Done {
+        let find = "SELECT principal FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3";
+        let key = params![token.account.as_str(), token.action, token.token];
+        let mut statement = self.connection().prepare_cached(find)?;
+        let before: Option<String> = statement.query_row(key, |row| row.get(0)).optional()?;
+        match before {
+            Some(before) => self.count(CLIENT_TOKEN_BY, token.account, &before, -1)?,
+            None => self.count(CLIENT_TOKEN, token.account, "", 1)?,
+        }
+        self.count(CLIENT_TOKEN_BY, token.account, token.principal, 1)?;
         let values = params![
             token.account.as_str(),
             token.action,
@@ -560,43 +613,44 @@ impl<'c> Tx<'c> {
             token.fingerprint,
             token.answer,
             token.request_id,
-            token.created_ms
+            token.created_ms,
+            token.principal
         ];
-        let inserted = self
-            .connection()
-            .prepare_cached(
-                "INSERT INTO client_token (account, action, token, fingerprint, answer, request_id, created_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (account, action, token) DO NOTHING",
-            )?
-            .execute(values)?;
-        if inserted == 1 {
-            return self.count(CLIENT_TOKEN, token.account, "", 1);
-        }
         self.execute(
-            "UPDATE client_token SET fingerprint = ?4, answer = ?5, request_id = ?6, created_ms = ?7 \
-             WHERE account = ?1 AND action = ?2 AND token = ?3",
+            "INSERT INTO client_token (account, action, token, fingerprint, answer, request_id, created_ms, principal) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (account, action, token) DO UPDATE SET \
+             fingerprint = excluded.fingerprint, answer = excluded.answer, request_id = excluded.request_id, \
+             created_ms = excluded.created_ms, principal = excluded.principal",
             values,
         )
     }
 
-    /// Forgets tokens older than `before_ms`, at most `batch` of them. Answers how many.
+    /// Forgets the oldest idempotent calls from before a moment, at most `batch` of them; answers how many.
     ///
     /// # Errors
     /// A database error.
     pub fn expire_tokens(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
         let mut statement = self.connection().prepare_cached(
             "DELETE FROM client_token WHERE (account, action, token) IN (SELECT account, action, token \
-             FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2) RETURNING account",
+             FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2) RETURNING account, principal",
         )?;
-        let rows = statement.query_map(params![before_ms, batch], |row| row.get::<_, String>(0))?;
+        let owner = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let rows = statement.query_map(params![before_ms, batch], owner)?;
         let mut expired = 0;
-        let mut by_account: BTreeMap<String, i64> = BTreeMap::new();
-        for account in rows {
-            *by_account.entry(account?).or_default() += 1;
+        let mut by_owner: BTreeMap<(String, String), i64> = BTreeMap::new();
+        for owner in rows {
+            *by_owner.entry(owner?).or_default() += 1;
             expired += 1;
         }
-        for (account, number) in by_account {
-            self.count(CLIENT_TOKEN, &AccountId::new(account), "", -number)?;
+        for ((account, principal), number) in by_owner {
+            let account = AccountId::new(account);
+            self.count(CLIENT_TOKEN, &account, "", -number)?;
+            self.count(CLIENT_TOKEN_BY, &account, &principal, -number)?;
+            // Principals come and go; none leaves a row behind.
+            self.execute(
+                "DELETE FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3 AND value = 0",
+                params![CLIENT_TOKEN_BY, account.as_str(), principal],
+            )?;
         }
         Ok(expired)
     }

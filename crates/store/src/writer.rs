@@ -1,6 +1,6 @@
 //! The writer thread: runs the changes that wait together in one transaction and syncs once for all.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -53,7 +53,11 @@ pub const COMMIT_BOUNDS_US: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_000_000];
 
 /// Changes that may wait for the writer before callers wait for room.
-const QUEUE: usize = 65_536;
+pub const QUEUE: usize = 65_536;
+/// Places that are left for the service's own changes.
+const OWN: usize = 4_096;
+/// Changes of one account that may wait, while there is as much room left for others.
+pub const QUEUE_SHARE: usize = 4_096;
 /// Audit records written with one group.
 const AUDIT_PER_GROUP: usize = 1_024;
 /// Audit records removed at one time.
@@ -120,6 +124,33 @@ pub(crate) struct Writer {
     /// Number of the last record that is in the journal.
     journalled: AtomicU64,
     sealing: Arc<Sealing>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// Accounts' changes that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    all: usize,
+    by_account: HashMap<u64, usize>,
+}
+
+/// A place among the changes that wait, until it is dropped.
+pub(crate) struct Place {
+    account: u64,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.all -= 1;
+        if let Some(held) = waiting.by_account.get_mut(&self.account) {
+            *held -= 1;
+            if *held == 0 {
+                waiting.by_account.remove(&self.account);
+            }
+        }
+    }
 }
 
 /// The key that the chain of audit records is sealed with, once it is known; none if the chain was not
@@ -201,7 +232,24 @@ impl Writer {
             condition,
             journalled,
             sealing,
+            waiting: Arc::default(),
         })
+    }
+
+    /// A place for a change of an account, if its share has room.
+    pub(crate) fn place(&self, account: u64) -> Result<Place, StoreError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = (QUEUE - OWN).saturating_sub(waiting.all);
+        let held = waiting.by_account.get(&account).copied().unwrap_or(0);
+        if left == 0 {
+            return Err(StoreError::Full);
+        }
+        if held > 0 && held >= QUEUE_SHARE.min(left) {
+            return Err(StoreError::Crowded);
+        }
+        waiting.all += 1;
+        *waiting.by_account.entry(account).or_default() += 1;
+        Ok(Place { account, waiting: Arc::clone(&self.waiting) })
     }
 
     pub(crate) fn submit<T, F>(

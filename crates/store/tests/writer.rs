@@ -1,8 +1,10 @@
 //! The writer's promises: nothing half done, one bad change harms no other, one process per directory.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
+use std::task::{Context, Poll, Waker};
+
 use tongguan_model::id::AccountId;
-use tongguan_store::{AuditRecord, DATABASE_FILE, Options, Store, StoreError, Verdict};
+use tongguan_store::{AuditRecord, DATABASE_FILE, Options, QUEUE, QUEUE_SHARE, Store, StoreError, Verdict};
 
 /// Makes an account and counts it by what the store says.
 fn ensure(store: &Store, id: &str, verdict: fn(()) -> Verdict<()>) -> Result<(), StoreError> {
@@ -182,5 +184,60 @@ fn the_files_are_closed_when_the_store_is_dropped() {
         // SQLite removes the log when the last connection is closed.
         let log = directory.path().join(format!("{}-wal", tongguan_store::DATABASE_FILE));
         assert!(!log.exists());
+    }
+}
+
+/// Whoever has many changes waiting is refused first; others get in, and everything that got in is done.
+#[test]
+fn waiting_changes_have_shares() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (go, goes) = std::sync::mpsc::channel::<()>();
+    let held = store.clone();
+    let held = std::thread::spawn(move || {
+        held.write_blocking(move |_| {
+            begun.send(()).unwrap();
+            goes.recv().unwrap();
+            Ok(Verdict::Discard(()))
+        })
+    });
+    begins.recv().unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut waiting = Vec::new();
+    // Answers how the change was refused, if it was.
+    let mut put = |account| {
+        let mut change = Box::pin(store.write_for(account, |_| Ok(Verdict::Discard(()))));
+        match change.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => Some(answer.unwrap_err()),
+            Poll::Pending => {
+                waiting.push(change);
+                None
+            }
+        }
+    };
+    assert_eq!((0..QUEUE).take_while(|_| put(1).is_none()).count(), QUEUE_SHARE);
+    for account in 2..20 {
+        let put = (0..QUEUE).take_while(|_| put(account).is_none()).count();
+        assert!(put >= 1, "account {account} found no place");
+    }
+    assert!(matches!(put(1), Some(StoreError::Crowded)));
+    assert!(put(1_000).is_none(), "a newcomer finds no place");
+    assert!((QUEUE_SHARE * 14..QUEUE).contains(&waiting.len()), "{}", waiting.len());
+    // The service's own changes have places of their own.
+    let mut own = Box::pin(store.write(|_| Ok(Verdict::Discard(()))));
+    assert!(own.as_mut().poll(&mut context).is_pending());
+    go.send(()).unwrap();
+    held.join().unwrap().unwrap();
+    for mut change in waiting {
+        loop {
+            match change.as_mut().poll(&mut context) {
+                Poll::Ready(answer) => break answer.unwrap(),
+                Poll::Pending => std::thread::yield_now(),
+            }
+        }
+    }
+    while own.as_mut().poll(&mut context).is_pending() {
+        std::thread::yield_now();
     }
 }

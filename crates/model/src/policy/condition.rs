@@ -17,8 +17,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::Budget;
 use super::value::{Decimal, Instant, parse_block, parse_bool};
-use super::wildcard::{Case, Pattern};
+use super::wildcard::{Case, Pattern, Text};
 
 /// What is known about a request beyond action and resource. A policy asks for single
 /// keys, and most ask for none: values may be made when they are asked for.
@@ -30,6 +31,24 @@ pub trait ConditionKeys {
     /// (`2026-01-31T08:00:00Z`), booleans `true` or `false`.
     fn values(&self, key: &str, each: &mut dyn FnMut(&str));
 }
+
+/// Condition keys of the resources that a call names: `acs:ResourceTag/...`, whose values may differ from one to the next.
+pub trait ResourceKeys {
+    /// How many there are: at least one, even if the call names none.
+    fn count(&self) -> usize;
+
+    /// As [`ConditionKeys::values`], of one of them, counted from 0.
+    fn values(&self, resource: usize, key: &str, each: &mut dyn FnMut(&str));
+}
+
+/// Whether a condition key (in lower case) is one of [`ResourceKeys`].
+#[must_use]
+pub fn is_of_resource(key: &str) -> bool {
+    key.starts_with(RESOURCE_TAG)
+}
+
+const RESOURCE_TAG: &str = "acs:resourcetag/";
+const REQUEST_TAG: &str = "acs:requesttag/";
 
 impl ConditionKeys for Context {
     fn values(&self, key: &str, each: &mut dyn FnMut(&str)) {
@@ -89,6 +108,16 @@ impl Operator {
         OPERATORS.iter().find(|operator| operator.name == name).copied()
     }
 
+    /// As it is written.
+    pub(super) fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// What it compares, whether or not it is a Not operator.
+    pub(super) fn test(self) -> Test {
+        self.test
+    }
+
     /// What a value of this operator must be, for messages.
     pub(super) fn expects(self) -> &'static str {
         match self.test {
@@ -102,7 +131,7 @@ impl Operator {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Test {
+pub(super) enum Test {
     Text(TextTest),
     Number(Order),
     Date(Order),
@@ -111,14 +140,14 @@ enum Test {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TextTest {
+pub(super) enum TextTest {
     Equal,
     EqualIgnoringCase,
     Like,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     Equal,
     Less,
     LessOrEqual,
@@ -180,6 +209,10 @@ pub(super) struct Condition {
     key: String,
     /// In lower case, as [`ConditionKeys`] wants it.
     folded_key: String,
+    /// Whether its key is one of [`ResourceKeys`].
+    of_resource: bool,
+    /// Steps that it takes to find the values of the key.
+    lookup: usize,
     /// The listed values as they were written; never empty.
     listed: Vec<String>,
     operands: Operands,
@@ -197,20 +230,80 @@ impl Condition {
 
     /// Parses the listed values; `Err` carries the one that is not of the operator's type.
     pub(super) fn new(operator: Operator, key: &str, listed: Vec<String>) -> Result<Self, String> {
+        // A tag is looked for among twenty.
+        const TAG: usize = 8;
+        const OTHER: usize = 4;
         let operands = Operands::parse(operator.test, &listed)?;
-        Ok(Self { operator, key: key.to_owned(), folded_key: key.to_ascii_lowercase(), listed, operands })
+        let folded_key = key.to_ascii_lowercase();
+        let of_resource = is_of_resource(&folded_key);
+        let lookup = if of_resource || folded_key.starts_with(REQUEST_TAG) { TAG } else { OTHER };
+        Ok(Self { operator, key: key.to_owned(), folded_key, of_resource, lookup, listed, operands })
     }
 
-    /// Whether the condition holds in this context.
-    pub(super) fn holds(&self, context: &dyn ConditionKeys) -> bool {
+    /// Whether its outcome may differ from one resource of a call to the next.
+    pub(super) fn is_of_resource(&self) -> bool {
+        self.of_resource
+    }
+
+    /// The key in lower case.
+    pub(super) fn key(&self) -> &str {
+        &self.folded_key
+    }
+
+    /// The key as it was written.
+    pub(super) fn written_key(&self) -> &str {
+        &self.key
+    }
+
+    /// The operator.
+    pub(super) fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// The values as they were written.
+    pub(super) fn listed(&self) -> &[String] {
+        &self.listed
+    }
+
+    /// Steps that it takes at most for a value of up to 128 bytes.
+    pub(super) fn cost(&self) -> usize {
+        // Reading a value; folding one that is not ASCII.
+        let value = if matches!(self.operands, Operands::EqualIgnoringCase(_)) { 8 * 128 } else { 32 };
+        let patterns = self.patterns();
+        let searched = patterns.iter().any(|pattern| pattern.searched() > 0);
+        let text = if searched { Text::COST } else { 0 };
+        let listed: usize = match &self.operands {
+            Operands::Like(patterns) => patterns.iter().map(Pattern::cost).sum(),
+            _ => self.listed.iter().map(|value| 2 + value.len() / 4).sum(),
+        };
+        self.lookup + value + text + listed
+    }
+
+    /// The patterns of `StringLike` and `StringNotLike`.
+    pub(super) fn patterns(&self) -> &[Pattern] {
+        if let Operands::Like(patterns) = &self.operands { patterns } else { &[] }
+    }
+
+    /// Whether the condition holds in this context. The answer is worth nothing once the budget is exhausted.
+    pub(super) fn holds(&self, context: &dyn ConditionKeys, budget: &Budget) -> bool {
+        self.decide(budget, |each| context.values(&self.folded_key, each))
+    }
+
+    /// As [`Self::holds`], for one of several resources.
+    pub(super) fn holds_for(&self, resources: &dyn ResourceKeys, resource: usize, budget: &Budget) -> bool {
+        self.decide(budget, |each| resources.values(resource, &self.folded_key, each))
+    }
+
+    fn decide(&self, budget: &Budget, values: impl FnOnce(&mut dyn FnMut(&str))) -> bool {
+        budget.take(self.lookup);
         let mut agrees = false;
-        context.values(&self.folded_key, &mut |value| agrees = agrees || self.operands.accept(value));
+        values(&mut |value| agrees = agrees || self.operands.accept(value, budget));
         agrees != self.operator.negated
     }
 
     /// Why it does not hold, or `None` when it does.
     pub(super) fn unmet(&self, context: &dyn ConditionKeys) -> Option<Unmet> {
-        if self.holds(context) {
+        if self.holds(context, &Budget::unlimited()) {
             return None;
         }
         let mut given = Vec::new();
@@ -241,6 +334,7 @@ pub struct Unmet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Operands {
     Equal(Vec<String>),
+    /// In lower case.
     EqualIgnoringCase(Vec<String>),
     Like(Vec<Pattern>),
     Number(Order, Vec<Decimal<'static>>),
@@ -256,7 +350,9 @@ impl Operands {
         }
         Ok(match test {
             Test::Text(TextTest::Equal) => Self::Equal(listed.to_vec()),
-            Test::Text(TextTest::EqualIgnoringCase) => Self::EqualIgnoringCase(listed.to_vec()),
+            Test::Text(TextTest::EqualIgnoringCase) => {
+                Self::EqualIgnoringCase(listed.iter().map(|text| lower(text)).collect())
+            }
             Test::Text(TextTest::Like) => Self::Like(listed.iter().cloned().map(Pattern::new).collect()),
             Test::Number(order) => {
                 Self::Number(order, each(listed, |value| Decimal::parse(value).map(Decimal::into_owned))?)
@@ -268,26 +364,63 @@ impl Operands {
     }
 
     /// Whether a value of the context agrees with any; one of another type does not.
-    fn accept(&self, given: &str) -> bool {
+    fn accept(&self, given: &str, budget: &Budget) -> bool {
+        // Steps that it takes to read a value: of a number for each 8 bytes, else at all.
+        const READ: usize = 16;
         match self {
-            Self::Equal(listed) => listed.iter().any(|value| given == value),
-            Self::EqualIgnoringCase(listed) => listed.iter().any(|value| equal_ignoring_case(given, value)),
-            Self::Like(listed) => listed.iter().any(|pattern| pattern.matches(given, Case::Exact)),
-            Self::Number(order, listed) => Decimal::parse(given)
-                .is_some_and(|given| listed.iter().any(|value| order.accepts(given.cmp(value)))),
-            Self::Date(order, listed) => Instant::parse(given)
-                .is_some_and(|given| listed.iter().any(|value| order.accepts(given.cmp(value)))),
-            Self::Bool(listed) => parse_bool(given).is_some_and(|given| listed.contains(&given)),
-            Self::Address(listed) => given.parse::<IpAddr>().is_ok_and(|given| {
-                let given = given.to_canonical();
-                listed.iter().any(|block| block.contains(&given))
+            Self::Equal(listed) => listed.iter().any(|value| {
+                budget.take(1 + if given.len() == value.len() { given.len() / 16 } else { 0 });
+                given == value
             }),
+            // ASCII letters fold without the heap.
+            Self::EqualIgnoringCase(listed) if given.is_ascii() => listed.iter().any(|value| {
+                budget.take(1 + if given.len() == value.len() { given.len() / 4 } else { 0 });
+                given.eq_ignore_ascii_case(value)
+            }),
+            Self::EqualIgnoringCase(listed) => {
+                budget.take(8 * given.len());
+                let given = lower(given);
+                listed.iter().any(|value| {
+                    budget.take(1 + if given.len() == value.len() { given.len() / 16 } else { 0 });
+                    given == *value
+                })
+            }
+            Self::Like(listed) => {
+                let text = Text::new(given, Case::Exact);
+                listed.iter().any(|pattern| !budget.is_exhausted() && pattern.matches(&text, budget))
+            }
+            Self::Number(order, listed) => {
+                budget.take(READ + given.len() / 8);
+                Decimal::parse(given).is_some_and(|given| {
+                    listed.iter().any(|value| {
+                        budget.take(1 + value.bytes().min(given.bytes()) / 16);
+                        order.accepts(given.cmp(value))
+                    })
+                })
+            }
+            Self::Date(order, listed) => {
+                budget.take(READ + listed.len());
+                Instant::parse(given)
+                    .is_some_and(|given| listed.iter().any(|value| order.accepts(given.cmp(value))))
+            }
+            Self::Bool(listed) => {
+                budget.take(1 + listed.len());
+                parse_bool(given).is_some_and(|given| listed.contains(&given))
+            }
+            Self::Address(listed) => {
+                budget.take(READ + 2 * listed.len());
+                given.parse::<IpAddr>().is_ok_and(|given| {
+                    let given = given.to_canonical();
+                    listed.iter().any(|block| block.contains(&given))
+                })
+            }
         }
     }
 }
 
-fn equal_ignoring_case(a: &str, b: &str) -> bool {
-    a.chars().flat_map(char::to_lowercase).eq(b.chars().flat_map(char::to_lowercase))
+/// Letter by letter, whatever stands around it.
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -303,7 +436,7 @@ mod tests {
 
     /// Whether `operator` with the listed values holds for one context value.
     fn holds(operator: &str, listed: &[&str], given: &str) -> bool {
-        condition(operator, listed).holds(&Context::from_iter([("ACS:key", given)]))
+        condition(operator, listed).holds(&Context::from_iter([("ACS:key", given)]), &Budget::unlimited())
     }
 
     #[test]
@@ -355,7 +488,7 @@ mod tests {
             let negated = operator.name.contains("Not");
             assert_eq!(operator.negated, negated, "{}", operator.name);
             assert_eq!(
-                condition(operator.name, &[listed]).holds(&Context::new()),
+                condition(operator.name, &[listed]).holds(&Context::new(), &Budget::unlimited()),
                 negated,
                 "{}",
                 operator.name
@@ -369,9 +502,9 @@ mod tests {
         assert!(!holds("StringNotEquals", &["a", "b"], "b"));
         assert!(holds("StringNotEquals", &["a", "b"], "c"));
         let both = Context::from_iter([("acs:key", "a"), ("acs:KEY", "x")]);
-        assert!(condition("StringEquals", &["x"]).holds(&both));
-        assert!(!condition("StringNotEquals", &["x"]).holds(&both));
-        assert!(condition("StringNotEquals", &["y"]).holds(&both));
+        assert!(condition("StringEquals", &["x"]).holds(&both, &Budget::unlimited()));
+        assert!(!condition("StringNotEquals", &["x"]).holds(&both, &Budget::unlimited()));
+        assert!(condition("StringNotEquals", &["y"]).holds(&both, &Budget::unlimited()));
     }
 
     #[test]
@@ -423,7 +556,7 @@ mod tests {
         fn parsers_do_not_panic(text in any::<String>()) {
             for operator in OPERATORS {
                 if let Ok(operands) = Operands::parse(operator.test, std::slice::from_ref(&text)) {
-                    let _ = operands.accept(&text);
+                    let _ = operands.accept(&text, &Budget::unlimited());
                 }
             }
         }

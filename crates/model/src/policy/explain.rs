@@ -6,9 +6,9 @@
 use std::fmt;
 
 use super::condition::Unmet;
-use super::set::{Attached, Resource, SHORT};
-use super::wildcard::{Case, Pattern};
-use super::{AccessRequest, Actions, Decision, Effect, Statement};
+use super::set::{Attached, SHORT, resource};
+use super::wildcard::{Case, Pattern, Text};
+use super::{AccessRequest, Actions, Budget, Decision, Effect, Statement};
 
 /// A decision and how it came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub enum Outcome {
 pub(super) fn identity(attached: &[Attached], request: &AccessRequest<'_>) -> Explanation {
     let mut short = [0; SHORT];
     let mut long = String::new();
-    let resource = Resource::of(request.resource, &mut short, &mut long);
+    let resource = resource(request.resource, &mut short, &mut long);
     let statements = attached.iter().flat_map(|attached| {
         (attached.policy.statements.iter().enumerate())
             .map(move |(index, statement)| (attached, index, statement))
@@ -118,7 +118,7 @@ pub(super) fn identity(attached: &[Attached], request: &AccessRequest<'_>) -> Ex
             sid: statement.sid.clone(),
             effect: statement.effect,
         };
-        let outcome = judge(statement, request, resource)?;
+        let outcome = judge(statement, request, &resource)?;
         Some(Considered { place, outcome })
     });
     conclude(considered.collect())
@@ -143,12 +143,12 @@ pub(super) fn conclude(statements: Vec<Considered>) -> Explanation {
     Explanation { decision, deciding, statements }
 }
 
-fn judge(statement: &Statement, request: &AccessRequest<'_>, resource: Resource<'_>) -> Option<Outcome> {
+fn judge(statement: &Statement, request: &AccessRequest<'_>, resource: &Text<'_>) -> Option<Outcome> {
     let action = match action(&statement.actions, request.action) {
         Ok(action) => action,
         Err(near) => return near,
     };
-    let covering = statement.resources.iter().find(|pattern| resource.is_covered(pattern));
+    let covering = statement.resources.iter().find(|pattern| pattern.matches(resource, &Budget::unlimited()));
     let Some(covering) = covering else {
         let asked = request.resource.to_owned();
         return Some(Outcome::Resource { asked, listed: texts(&statement.resources) });
@@ -167,7 +167,9 @@ fn judge(statement: &Statement, request: &AccessRequest<'_>, resource: Resource<
 /// The pattern that covers the action (see [`Match::action`]), or why none does: `None` for a
 /// statement about other products.
 pub(super) fn action(actions: &Actions, asked: &str) -> Result<Option<String>, Option<Outcome>> {
-    let matching = actions.patterns.iter().find(|pattern| pattern.matches(asked, Case::Ignored));
+    let budget = Budget::unlimited();
+    let text = Text::new(asked, Case::Ignored);
+    let matching = actions.patterns.iter().find(|pattern| pattern.matches(&text, &budget));
     let asked = asked.to_owned();
     match matching.map(|pattern| pattern.as_str().to_owned()) {
         None if actions.all_but => Ok(None),
@@ -177,7 +179,7 @@ pub(super) fn action(actions: &Actions, asked: &str) -> Result<Option<String>, O
             let code = asked.split(':').next().unwrap_or_default();
             let near = actions.patterns.iter().any(|pattern| {
                 let product = pattern.as_str().split(':').next().unwrap_or_default();
-                Pattern::new(product.to_owned()).matches(code, Case::Ignored)
+                Pattern::new(product.to_owned()).matches(&Text::new(code, Case::Ignored), &budget)
             });
             Err(near.then(|| Outcome::Action { asked, listed: texts(&actions.patterns) }))
         }
@@ -189,13 +191,23 @@ fn texts(patterns: &[Pattern]) -> Vec<String> {
 }
 
 /// Several lines: the decision, then one per statement.
+impl Explanation {
+    /// What is told, line by line: a text of the policy's author in one of them may have line ends of its own.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let first = match &self.deciding {
+            Some(reason) => format!("{}: {reason}", self.decision),
+            None => format!("{}: no statement applies", self.decision),
+        };
+        std::iter::once(first).chain(self.statements.iter().map(|considered| format!("- {considered}")))
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.deciding {
-            Some(reason) => write!(f, "{}: {reason}", self.decision)?,
-            None => write!(f, "{}: no statement applies", self.decision)?,
-        }
-        self.statements.iter().try_for_each(|considered| write!(f, "\n- {considered}"))
+        self.lines().enumerate().try_for_each(|(index, line)| {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{line}")
+        })
     }
 }
 
@@ -317,7 +329,7 @@ mod tests {
             let resource = "acs:vpc:cn-hangzhou:1:vpc/c";
             let request = AccessRequest { action: "vpc:DeleteVpc", resource, context };
             let explanation = set.explain(&request);
-            assert_eq!(explanation.decision, set.decide(&request));
+            assert_eq!(Ok(explanation.decision), set.decide(&request, &Budget::default()));
             explanation.to_string()
         };
         assert_eq!(

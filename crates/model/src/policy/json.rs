@@ -76,10 +76,12 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
         let mut nodes: Vec<(String, Node)> = Vec::new();
         while let Some(name) = members.next_key::<String>()? {
-            if nodes.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom(format_args!("duplicate member `{name}`")));
-            }
             nodes.push((name, members.next_value()?));
+        }
+        let mut names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(A::Error::custom(format_args!("duplicate member `{}`", twice[0])));
         }
         Ok(Node::Object(nodes))
     }

@@ -159,7 +159,7 @@ pub(super) fn invalid(at: &str, expected: &'static str) -> PolicyError {
 }
 
 /// Keeps echoes of the document in messages short.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const KEEP: usize = 64;
     match text.char_indices().nth(KEEP) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -10,14 +10,20 @@
 //! Before a pattern is compared, the pairs of neighbouring letters of its literal parts are
 //! looked up among those of the request ([`Pairs`]): where one is missing, it cannot match.
 //! That settles nearly all patterns of other actions and resources with two instructions.
+//!
+//! A call may name several resources, which must all be allowed. They share action, ARN and all
+//! condition keys but their tags, so a statement is looked at once for all of them: its conditions
+//! on other keys first, and only if these hold those on tags, for each resource.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::wildcard::{Case, Pairs, Pattern};
-use super::{AccessRequest, Decision, Effect, Explanation, Policy, Statement, explain};
+use super::wildcard::{Case, Pairs, Pattern, Text};
+use super::{
+    AccessRequest, Budget, ConditionKeys, Decision, Effect, Exhausted, Explanation, Policy, ResourceKeys,
+    Statement, explain,
+};
 
 /// A policy and how its principal comes by it.
 #[derive(Debug, Clone)]
@@ -34,6 +40,24 @@ pub struct PolicySet {
     attached: Vec<Attached>,
     deny: Vec<Block>,
     allow: Vec<Block>,
+    /// See [`Self::resource_keys`].
+    resource_keys: BTreeSet<String>,
+}
+
+/// Resources that are decided together, at most.
+pub const RESOURCES_MAX: usize = u128::BITS as usize;
+
+/// A call that names one resource, or none: its context knows the tags.
+struct One<'a>(&'a dyn ConditionKeys);
+
+impl ResourceKeys for One<'_> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn values(&self, _: usize, key: &str, each: &mut dyn FnMut(&str)) {
+        self.0.values(key, each);
+    }
 }
 
 impl PolicySet {
@@ -42,31 +66,74 @@ impl PolicySet {
     pub fn new(attached: Vec<Attached>) -> Self {
         let deny = Block::compile(&attached, Effect::Deny);
         let allow = Block::compile(&attached, Effect::Allow);
-        Self { attached, deny, allow }
+        let statements = attached.iter().flat_map(|attached| &attached.policy.statements);
+        let conditions = statements.flat_map(|statement| &statement.conditions);
+        let resource_keys = conditions.filter(|condition| condition.is_of_resource());
+        let resource_keys = resource_keys.map(|condition| condition.key().to_owned()).collect();
+        Self { attached, deny, allow, resource_keys }
     }
 
     /// What the policies say about a request: any matching Deny denies, else any matching Allow
     /// allows, else the request is denied implicitly.
     ///
     /// Takes no memory from the heap, unless the resource is one of RAM's with `*` for the region
-    /// and longer than 256 bytes.
-    #[must_use]
-    pub fn decide(&self, request: &AccessRequest<'_>) -> Decision {
+    /// and longer than 256 bytes, patterns are hard to search for, or letters that are not ASCII are
+    /// compared without case.
+    ///
+    /// # Errors
+    /// [`Exhausted`]: it would take more steps than the budget has.
+    pub fn decide(&self, request: &AccessRequest<'_>, budget: &Budget) -> Result<Decision, Exhausted> {
+        self.decide_all(request, &One(request.context), budget)
+    }
+
+    /// As [`Self::decide`] for a call that names several resources: denied if one is, allowed if all are.
+    /// Condition keys of resources are asked of `resources`, all others of the request's context.
+    ///
+    /// # Errors
+    /// [`Exhausted`], also for more than [`RESOURCES_MAX`] resources.
+    pub fn decide_all(
+        &self,
+        request: &AccessRequest<'_>,
+        resources: &dyn ResourceKeys,
+        budget: &Budget,
+    ) -> Result<Decision, Exhausted> {
         let mut short = [0; SHORT];
         let mut long = String::new();
         let asked = Asked {
             request,
-            action_pairs: Pairs::of(request.action),
-            resource: Resource::of(request.resource, &mut short, &mut long),
-            resource_pairs: OnceCell::new(),
+            resources,
+            budget,
+            action: Text::new(request.action, Case::Ignored).long_lived(),
+            resource: resource(request.resource, &mut short, &mut long).long_lived(),
         };
-        if self.deny.iter().any(|block| block.applies(&self.attached, &asked)) {
-            Decision::ExplicitDeny
-        } else if self.allow.iter().any(|block| block.applies(&self.attached, &asked)) {
-            Decision::Allow
-        } else {
-            Decision::ImplicitDeny
+        // One resource that is denied is enough, and all must be allowed.
+        for block in &self.deny {
+            if block.applies(&self.attached, &asked, &mut Covered::default(), Wanted::Any)? {
+                return Ok(Decision::ExplicitDeny);
+            }
         }
+        let mut covered = Covered::default();
+        for block in &self.allow {
+            if block.applies(&self.attached, &asked, &mut covered, Wanted::All)? {
+                return Ok(Decision::Allow);
+            }
+        }
+        Ok(Decision::ImplicitDeny)
+    }
+
+    /// The condition keys of resources that any statement mentions, in lower case: which of two
+    /// resources have the same values for all of them are decided alike.
+    #[must_use]
+    pub fn resource_keys(&self) -> &BTreeSet<String> {
+        &self.resource_keys
+    }
+
+    /// Steps that a decision about one resource takes at most, when no value of the request is longer than
+    /// 128 bytes: for who wants to know beforehand whether the set can use up a [`Budget`]. Nearly all
+    /// decisions take a small part of it.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.attached.iter().map(|attached| attached.policy.cost()).sum()
     }
 
     /// About how many bytes of memory the policies take, rather more than less: for who keeps many.
@@ -99,58 +166,52 @@ impl PolicySet {
 pub(super) const SHORT: usize = 256;
 
 /// The resource of a request as patterns are compared with it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Resource<'a> {
-    text: &'a str,
-    case: Case,
-}
-
-impl<'a> Resource<'a> {
-    /// RAM's own resources are compared without ASCII case: names of users, groups, roles and
-    /// policies are unique without it, so a Deny on `user/Alice` must hold for who asks for
-    /// `ALICE`. They have no region: `acs:ram:*:...` and `acs:ram::...` mean the same, so the
-    /// request is rewritten to the second form, which either spelling of the policy matches.
-    pub(super) fn of(text: &'a str, short: &'a mut [u8; SHORT], long: &'a mut String) -> Self {
-        const CODE: usize = "acs:ram:".len();
-        if !text.get(..CODE).is_some_and(|start| start.eq_ignore_ascii_case("acs:ram:")) {
-            return Self { text, case: Case::Exact };
-        }
-        let Some(rest) = text[CODE..].strip_prefix('*').filter(|rest| rest.starts_with(':')) else {
-            return Self { text, case: Case::Ignored };
-        };
-        let length = CODE + rest.len();
-        if let Some(room) = short.get_mut(..length) {
-            room[..CODE].copy_from_slice(&text.as_bytes()[..CODE]);
-            room[CODE..].copy_from_slice(rest.as_bytes());
-            // Two whole pieces of a string make a string.
-            if let Ok(text) = std::str::from_utf8(room) {
-                return Self { text, case: Case::Ignored };
-            }
-        }
-        long.push_str(&text[..CODE]);
-        long.push_str(rest);
-        Self { text: long, case: Case::Ignored }
+///
+/// RAM's own resources are compared without ASCII case: names of users, groups, roles and
+/// policies are unique without it, so a Deny on `user/Alice` must hold for who asks for
+/// `ALICE`. They have no region: `acs:ram:*:...` and `acs:ram::...` mean the same, so the
+/// request is rewritten to the second form, which either spelling of the policy matches.
+pub(super) fn resource<'a>(text: &'a str, short: &'a mut [u8; SHORT], long: &'a mut String) -> Text<'a> {
+    const CODE: usize = "acs:ram:".len();
+    if !text.get(..CODE).is_some_and(|start| start.eq_ignore_ascii_case("acs:ram:")) {
+        return Text::new(text, Case::Exact);
     }
-
-    /// Whether a pattern of a policy covers it.
-    pub(super) fn is_covered(self, pattern: &Pattern) -> bool {
-        pattern.matches(self.text, self.case)
+    let Some(rest) = text[CODE..].strip_prefix('*').filter(|rest| rest.starts_with(':')) else {
+        return Text::new(text, Case::Ignored);
+    };
+    let length = CODE + rest.len();
+    if let Some(room) = short.get_mut(..length) {
+        room[..CODE].copy_from_slice(&text.as_bytes()[..CODE]);
+        room[CODE..].copy_from_slice(rest.as_bytes());
+        // Two whole pieces of a string make a string.
+        if let Ok(text) = std::str::from_utf8(room) {
+            return Text::new(text, Case::Ignored);
+        }
     }
+    long.push_str(&text[..CODE]);
+    long.push_str(rest);
+    Text::new(long, Case::Ignored)
 }
 
 /// A request, with what is worked out once for all statements.
 struct Asked<'a> {
     request: &'a AccessRequest<'a>,
-    action_pairs: Pairs,
-    resource: Resource<'a>,
-    resource_pairs: OnceCell<Pairs>,
+    resources: &'a dyn ResourceKeys,
+    budget: &'a Budget,
+    action: Text<'a>,
+    resource: Text<'a>,
 }
 
-impl Asked<'_> {
-    fn resource_pairs(&self) -> Pairs {
-        *self.resource_pairs.get_or_init(|| Pairs::of(self.resource.text))
-    }
+/// How many of the resources a statement must cover to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    All,
 }
+
+/// The resources that a statement of the wanted effect covers, by number.
+#[derive(Debug, Default)]
+struct Covered(u128);
 
 /// Statements in a block at most.
 const BLOCK: usize = 1_024;
@@ -187,6 +248,8 @@ struct Candidate {
     statement: usize,
     /// Whether one of its resources is `*`.
     any_resource: bool,
+    /// Whether it has a condition on a key of [`ResourceKeys`].
+    of_resource: bool,
     /// Its part of [`Block::resources`].
     resources: Range<usize>,
 }
@@ -233,6 +296,7 @@ impl Block {
                 policy: *policy,
                 statement: *place,
                 any_resource: statement.resources.iter().any(Pattern::is_any),
+                of_resource: statement.conditions.iter().any(super::Condition::is_of_resource),
                 resources: first..block.resources.len(),
             });
         }
@@ -241,8 +305,14 @@ impl Block {
         block
     }
 
-    /// Whether any statement applies.
-    fn applies(&self, attached: &[Attached], asked: &Asked<'_>) -> bool {
+    /// Whether the statements, together with what is `covered`, cover as many resources as `wanted`.
+    fn applies(
+        &self,
+        attached: &[Attached],
+        asked: &Asked<'_>,
+        covered: &mut Covered,
+        wanted: Wanted,
+    ) -> Result<bool, Exhausted> {
         let candidates = self.candidates(asked);
         for (word, mut bits) in candidates.into_iter().enumerate() {
             while bits != 0 {
@@ -250,25 +320,33 @@ impl Block {
                 bits &= bits - 1;
                 let candidate = &self.statements[number];
                 let statement = &attached[candidate.policy].policy.statements[candidate.statement];
-                if self.covers(candidate, statement, asked) && statement.conditions_hold(asked.request) {
-                    return true;
+                asked.budget.take(1);
+                let applies = self.covers(candidate, statement, asked)
+                    && statement.applies(asked, candidate.of_resource, covered, wanted);
+                if asked.budget.is_exhausted() {
+                    return Err(Exhausted);
+                }
+                if applies {
+                    return Ok(true);
                 }
             }
         }
-        false
+        if asked.budget.is_exhausted() { Err(Exhausted) } else { Ok(false) }
     }
 
     /// The statements whose `Action` or `NotAction` covers the action.
     fn candidates(&self, asked: &Asked<'_>) -> Bits {
-        let (mut bits, action) = (self.all_but, asked.request.action);
-        let first = self.exact.partition_point(|listed| listed.pattern.pairs() < asked.action_pairs);
+        let (mut bits, action, pairs) = (self.all_but, &asked.action, asked.action.pairs());
+        // Pairs of the patterns are compared many at a time.
+        asked.budget.take(1 + self.patterns.len() / 2);
+        let first = self.exact.partition_point(|listed| listed.pattern.pairs() < pairs);
         let exact = self.exact[first..].iter();
-        for listed in exact.take_while(|listed| listed.pattern.pairs() == asked.action_pairs) {
-            listed.mark(action, &mut bits);
+        for listed in exact.take_while(|listed| listed.pattern.pairs() == pairs) {
+            listed.mark(action, &mut bits, asked.budget);
         }
         for listed in &self.patterns {
-            if asked.action_pairs.cover(listed.pattern.pairs()) {
-                listed.mark(action, &mut bits);
+            if pairs.cover(listed.pattern.pairs()) && !asked.budget.is_exhausted() {
+                listed.mark(action, &mut bits, asked.budget);
             }
         }
         bits
@@ -278,11 +356,50 @@ impl Block {
         if candidate.any_resource {
             return true;
         }
-        let given = asked.resource_pairs();
-        self.resources[candidate.resources.clone()]
-            .iter()
-            .zip(&statement.resources)
-            .any(|(needed, pattern)| given.cover(*needed) && asked.resource.is_covered(pattern))
+        let given = asked.resource.pairs();
+        asked.budget.take(candidate.resources.len() / 2);
+        self.resources[candidate.resources.clone()].iter().zip(&statement.resources).any(
+            |(needed, pattern)| {
+                given.cover(*needed)
+                    && !asked.budget.is_exhausted()
+                    && pattern.matches(&asked.resource, asked.budget)
+            },
+        )
+    }
+}
+
+impl Statement {
+    /// Whether its conditions hold, for as many resources as `wanted`.
+    fn applies(&self, asked: &Asked<'_>, of_resource: bool, covered: &mut Covered, wanted: Wanted) -> bool {
+        let holds = |condition: &super::Condition| {
+            !asked.budget.is_exhausted() && condition.holds(asked.request.context, asked.budget)
+        };
+        if !of_resource {
+            return self.conditions.iter().all(holds);
+        }
+        if !self.conditions.iter().filter(|condition| !condition.is_of_resource()).all(holds) {
+            return false;
+        }
+        let count = asked.resources.count();
+        if count > RESOURCES_MAX {
+            asked.budget.take(usize::MAX);
+            return false;
+        }
+        for resource in 0..count {
+            if covered.0 >> resource & 1 == 1 {
+                continue;
+            }
+            let holds = |condition: &super::Condition| {
+                !asked.budget.is_exhausted() && condition.holds_for(asked.resources, resource, asked.budget)
+            };
+            if self.conditions.iter().filter(|condition| condition.is_of_resource()).all(holds) {
+                covered.0 |= 1 << resource;
+                if wanted == Wanted::Any {
+                    return true;
+                }
+            }
+        }
+        count > 0 && covered.0.count_ones() as usize == count
     }
 }
 
@@ -292,8 +409,9 @@ impl Listed {
     }
 
     /// A statement has either `Action` or `NotAction`, so the order of calls has no effect.
-    fn mark(&self, action: &str, bits: &mut Bits) {
-        if self.pattern.matches(action, Case::Ignored) {
+    fn mark(&self, action: &Text<'_>, bits: &mut Bits, budget: &Budget) {
+        if self.pattern.matches(action, budget) {
+            budget.take(self.in_action.len() + self.in_not_action.len());
             for number in &self.in_action {
                 bits[usize::from(*number) / 64] |= 1 << (number % 64);
             }

@@ -14,7 +14,8 @@ use super::condition::{Condition, ConditionKeys};
 use super::explain::{self, Considered, Explanation, Match, Outcome, Place};
 use super::json::Node;
 use super::parse::{self, Members, invalid, strings};
-use super::{Actions, Decision, Effect, PolicyError};
+use super::wildcard::{Case, Text};
+use super::{Actions, Budget, Decision, Effect, Exhausted, PolicyError};
 
 /// Characters a trust policy may have. None are published for it; it is the newest number
 /// for other policies (proposal).
@@ -112,18 +113,25 @@ impl TrustPolicy {
     }
 
     /// What the policy says about a request, by the same rule as [`super::PolicySet::decide`].
-    #[must_use]
-    pub fn decide(&self, request: &TrustRequest<'_>) -> Decision {
+    ///
+    /// # Errors
+    /// [`Exhausted`]: it would take more steps than the budget has.
+    pub fn decide(&self, request: &TrustRequest<'_>, budget: &Budget) -> Result<Decision, Exhausted> {
+        let action = Text::new(request.action, Case::Ignored);
         let mut decision = Decision::ImplicitDeny;
         for statement in &self.statements {
-            if statement.applies(request) {
+            let applies = statement.applies(&action, request, budget);
+            if budget.is_exhausted() {
+                return Err(Exhausted);
+            }
+            if applies {
                 match statement.effect {
-                    Effect::Deny => return Decision::ExplicitDeny,
+                    Effect::Deny => return Ok(Decision::ExplicitDeny),
                     Effect::Allow => decision = Decision::Allow,
                 }
             }
         }
-        decision
+        Ok(decision)
     }
 
     /// The decision of [`Self::decide`] with the statement that made it, and why the others did not
@@ -162,6 +170,11 @@ impl TrustPolicy {
         })
     }
 
+    /// The conditions of each statement.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = &[Condition]> {
+        self.statements.iter().map(|statement| statement.conditions.as_slice())
+    }
+
     fn trusted(&self) -> impl Iterator<Item = &Trusted> {
         self.statements.iter().flat_map(|statement| &statement.principals)
     }
@@ -182,10 +195,17 @@ impl TrustStatement {
         Ok(Self { sid, effect, actions: Actions { all_but: false, patterns }, principals, conditions })
     }
 
-    fn applies(&self, request: &TrustRequest<'_>) -> bool {
-        self.actions.cover(request.action)
-            && self.principals.iter().any(|trusted| trusted.covers(request))
-            && self.conditions.iter().all(|condition| condition.holds(request.context))
+    fn applies(&self, action: &Text<'_>, request: &TrustRequest<'_>, budget: &Budget) -> bool {
+        budget.take(1);
+        self.actions.cover(action, budget)
+            && self.principals.iter().any(|trusted| {
+                budget.take(4);
+                trusted.covers(request)
+            })
+            && self
+                .conditions
+                .iter()
+                .all(|condition| !budget.is_exhausted() && condition.holds(request.context, budget))
     }
 
     /// As `applies`, with the reason.
@@ -304,7 +324,8 @@ fn is_name(text: &str, max: usize) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_@".contains(&byte))
 }
 
-/// `{"RAM": ..., "Service": ..., "Federated": ...}`, at least one of them.
+/// `{"RAM": ..., "Service": ..., "Federated": ...}`, at least one principal in all. A list may be empty beside another
+/// that is not: Terraform writes all of them.
 fn parse_principals(node: Node, at: &str) -> Result<Vec<Trusted>, PolicyError> {
     type Kind = (&'static str, fn(&str) -> Option<Trusted>, &'static str);
     const KINDS: [Kind; 3] = [
@@ -328,13 +349,16 @@ fn parse_principals(node: Node, at: &str) -> Result<Vec<Trusted>, PolicyError> {
     let mut principals = Vec::new();
     for (kind, parse, expected) in KINDS {
         if let Some(listed) = members.take(kind) {
+            if matches!(&listed, Node::Array(items) if items.is_empty()) {
+                continue;
+            }
             let texts = strings(listed, &format!("{at}.{kind}"), |text| parse(text).is_some(), expected)?;
             principals.extend(texts.iter().filter_map(|text| parse(text)));
         }
     }
     members.finish()?;
     if principals.is_empty() {
-        return Err(invalid(at, "an object with RAM, Service or Federated"));
+        return Err(invalid(at, "an object with at least one principal in RAM, Service or Federated"));
     }
     Ok(principals)
 }
@@ -366,7 +390,7 @@ mod tests {
         let explain = |account: &str, caller: TrustCaller<'_>| {
             let request = TrustRequest { action: "sts:AssumeRole", account, caller, context: &context };
             let explanation = policy.explain("the trust policy of role/r", &request);
-            assert_eq!(explanation.decision, policy.decide(&request));
+            assert_eq!(Ok(explanation.decision), policy.decide(&request, &Budget::default()));
             explanation.to_string()
         };
         assert_eq!(

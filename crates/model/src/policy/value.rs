@@ -79,6 +79,11 @@ impl<'a> Decimal<'a> {
         }
     }
 
+    /// Bytes that a comparison may look at.
+    pub(super) fn bytes(&self) -> usize {
+        self.integer.len() + self.fraction.len()
+    }
+
     /// Compares without the sign.
     fn cmp_magnitude(&self, other: &Self) -> Ordering {
         let length = self.integer.len().cmp(&other.integer.len());

@@ -1,15 +1,21 @@
 //! The wildcards of actions, resources and `StringLike`.
 //!
 //! `*` stands for any number of characters, also none, also `:` and `/`; `?` for
-//! exactly one. A match never needs to reconsider any `*` but the last, so the
-//! work is bounded by pattern length times text length and no pattern makes it
-//! explode.
-//!
-//! Patterns are sorted into kinds when a document is parsed, so that the common ones
-//! cost a comparison of slices. Without `?` bytes may be compared instead of
+//! exactly one. Patterns are sorted into kinds when a document is parsed, so that the
+//! common ones cost a comparison of slices. Without `?` bytes may be compared instead of
 //! characters: in UTF-8 no character begins within another.
+//!
+//! What stands before the first `*` and after the last is compared where it must stand;
+//! only parts between two `*` are searched for. A plain search is the fastest for nearly all
+//! texts and takes pattern length times text length for some. So a text has a credit for
+//! plain searches, of about what its [`Places`] cost; once it is used up, patterns are run
+//! over all places of the text at once, two steps for each byte of the pattern. All patterns on
+//! one text of up to 128 bytes together cost no more than twice their length and two such credits.
+//! Longer texts are searched plainly until the budget is used up.
 
-use std::str::Chars;
+use std::cell::{Cell, OnceCell};
+
+use super::Budget;
 
 /// Whether letters of different case are the same; only ASCII letters are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +61,129 @@ impl Pairs {
     }
 }
 
+/// A text that patterns are compared with, and what is worked out once for all of them.
+#[derive(Debug)]
+pub(super) struct Text<'a> {
+    text: &'a str,
+    case: Case,
+    pairs: OnceCell<Pairs>,
+    /// Steps of plain search that are left.
+    credit: Cell<usize>,
+    /// On the heap, since most texts never need them.
+    places: OnceCell<Box<Places>>,
+}
+
+/// Bytes of a text that has [`Places`], at most.
+const PLACES: usize = u128::BITS as usize;
+/// Steps that it takes to work them out, beside one for each byte.
+const PLACES_COST: usize = 256;
+/// Steps of plain search before they are worked out.
+const CREDIT: usize = 512;
+/// The same of the action and the resource of a decision, which are compared with more and harmless patterns.
+const LONG_CREDIT: usize = 4_096;
+
+impl<'a> Text<'a> {
+    /// A text, and how it is compared.
+    pub(super) fn new(text: &'a str, case: Case) -> Self {
+        Self { text, case, pairs: OnceCell::new(), credit: Cell::new(CREDIT), places: OnceCell::new() }
+    }
+
+    /// Steps that a short text takes at most, beside those of the patterns.
+    pub(super) const COST: usize = CREDIT + PLACES_COST + PLACES;
+    /// The same of [`Self::long_lived`].
+    pub(super) const LONG_COST: usize = LONG_CREDIT + PLACES_COST + PLACES;
+
+    /// With more credit: a text that a whole set of policies is compared with.
+    pub(super) fn long_lived(self) -> Self {
+        self.credit.set(LONG_CREDIT);
+        self
+    }
+
+    /// Its pairs.
+    pub(super) fn pairs(&self) -> Pairs {
+        *self.pairs.get_or_init(|| Pairs::of(self.text))
+    }
+
+    fn places(&self, budget: &Budget) -> &Places {
+        self.places.get_or_init(|| {
+            budget.take(PLACES_COST + self.text.len());
+            Box::new(Places::of(self.text, self.case))
+        })
+    }
+}
+
+/// Where which byte stands in a text of at most [`PLACES`] bytes: bit n is its byte n.
+#[derive(Debug)]
+struct Places {
+    of: [u128; 256],
+    /// Every byte of the text.
+    all: u128,
+    /// First bytes of characters.
+    first: u128,
+    /// Last bytes of characters.
+    last: u128,
+}
+
+impl Places {
+    fn of(text: &str, case: Case) -> Self {
+        let bytes = text.as_bytes();
+        let mut places = Self { of: [0; 256], all: 0, first: 0, last: 0 };
+        for (n, byte) in bytes.iter().enumerate() {
+            let bit = 1 << n;
+            places.of[usize::from(folded(*byte, case))] |= bit;
+            places.all |= bit;
+            if text.is_char_boundary(n) {
+                places.first |= bit;
+            }
+            if text.is_char_boundary(n + 1) {
+                places.last |= bit;
+            }
+        }
+        places
+    }
+
+    /// Whether the pattern matches the whole text. `ends` holds every place at which the part of the pattern that
+    /// was looked at may end; `begin`: it may also end before the first byte.
+    fn match_whole(&self, pattern: &[u8], case: Case) -> bool {
+        let (mut ends, mut begin) = (0_u128, true);
+        for byte in pattern {
+            if *byte == b'*' {
+                ends = if begin { self.all } else { self.all & (ends & ends.wrapping_neg()).wrapping_neg() };
+                continue;
+            }
+            let next = ends << 1 | u128::from(begin);
+            ends = match byte {
+                b'?' => self.to_last(next & self.first),
+                literal => next & self.of[usize::from(folded(*literal, case))],
+            };
+            begin = false;
+            if ends == 0 {
+                return false;
+            }
+        }
+        if self.all == 0 { begin } else { ends & !(self.all >> 1) != 0 }
+    }
+
+    /// From first bytes of characters to their last ones, three further at most.
+    fn to_last(&self, mut places: u128) -> u128 {
+        for _ in 0..3 {
+            let on = places & !self.last;
+            if on == 0 {
+                break;
+            }
+            places = places & self.last | on << 1;
+        }
+        places
+    }
+}
+
+fn folded(byte: u8, case: Case) -> u8 {
+    match case {
+        Case::Exact => byte,
+        Case::Ignored => byte.to_ascii_lowercase(),
+    }
+}
+
 /// A pattern, ready to be matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
@@ -71,20 +200,23 @@ enum Kind {
     Exact,
     /// One `*`, at the end.
     Prefix,
-    /// No `?`; byte offsets of the first and the last `*`.
-    Stars(usize, usize),
-    /// With `?`.
-    Chars,
+    /// Another pattern with `*`: byte offsets of the first and the last one, and whether there is a `?`.
+    Stars(usize, usize, bool),
+    /// With `?` and without `*`.
+    Fixed,
 }
 
 impl Pattern {
     /// Compiles a pattern; every text is one.
     pub(super) fn new(text: String) -> Self {
+        let questions = text.contains('?');
         let kind = match (text.find('*'), text.rfind('*')) {
-            _ if text.contains('?') => Kind::Chars,
-            (Some(first), Some(last)) if first < last || last + 1 < text.len() => Kind::Stars(first, last),
-            (Some(0), Some(_)) => Kind::Any,
-            (Some(_), Some(_)) => Kind::Prefix,
+            (Some(0), Some(0)) if text.len() == 1 => Kind::Any,
+            (Some(first), Some(last)) if first == last && last + 1 == text.len() && !questions => {
+                Kind::Prefix
+            }
+            (Some(first), Some(last)) => Kind::Stars(first, last, questions),
+            (None, _) | (_, None) if questions => Kind::Fixed,
             (None, _) | (_, None) => Kind::Exact,
         };
         let pairs = Pairs::of_pattern(&text);
@@ -111,34 +243,155 @@ impl Pattern {
         self.kind == Kind::Exact
     }
 
-    /// Whether it matches the whole of `text`.
-    pub(super) fn matches(&self, text: &str, case: Case) -> bool {
-        let (wanted, given) = (self.text.as_bytes(), text.as_bytes());
+    /// Bytes of it that are searched for, or compared letter by letter: all of a pattern with `?`, else what stands
+    /// between the first and the last `*`. Whatever is left costs a comparison of slices.
+    pub(super) fn searched(&self) -> usize {
+        match self.kind {
+            Kind::Any | Kind::Exact | Kind::Prefix => 0,
+            Kind::Stars(_, _, true) | Kind::Fixed => self.text.len(),
+            Kind::Stars(first, last, false) => {
+                self.text[first..last].bytes().filter(|byte| *byte != b'*').count()
+            }
+        }
+    }
+
+    /// Steps that it takes at most on a text of up to 128 bytes, beside what the text itself takes.
+    pub(super) fn cost(&self) -> usize {
+        2 + self.text.len() / 16 + if self.searched() == 0 { 0 } else { 3 * self.text.len() }
+    }
+
+    /// Whether it matches the whole of `text`. The answer is worth nothing once the budget is exhausted.
+    pub(super) fn matches(&self, text: &Text<'_>, budget: &Budget) -> bool {
+        let (wanted, given, case) = (self.text.as_bytes(), text.text.as_bytes(), text.case);
+        budget.take(1 + wanted.len() / 16);
         match self.kind {
             Kind::Any => true,
             Kind::Exact => same(wanted, given, case),
             Kind::Prefix => starts(given, &wanted[..wanted.len() - 1], case),
-            Kind::Stars(first, last) => {
-                let (head, tail) = (&wanted[..first], &wanted[last + 1..]);
-                given.len() >= head.len() + tail.len()
-                    && starts(given, head, case)
-                    && same(&given[given.len() - tail.len()..], tail, case)
-                    && in_order(&wanted[first..last], &given[head.len()..given.len() - tail.len()], case)
+            Kind::Fixed => {
+                budget.take(wanted.len());
+                front(&self.text, text.text, case).0 == Some(given.len())
             }
-            Kind::Chars => matches_chars(&self.text, text, case),
+            Kind::Stars(first, last, questions) => {
+                let (head, tail) = (&self.text[..first], &self.text[last + 1..]);
+                let Some(middle) = within(head, tail, text.text, case, questions) else {
+                    budget.take(if questions { head.len() + tail.len() } else { 0 });
+                    return false;
+                };
+                self.text[first..last].bytes().all(|byte| byte == b'*')
+                    || self.matches_middle(&self.text[first..last], middle, questions, text, budget)
+            }
+        }
+    }
+
+    /// Whether the parts between its stars stand in `middle` one after the other.
+    fn matches_middle(
+        &self,
+        parts: &str,
+        middle: &str,
+        questions: bool,
+        text: &Text<'_>,
+        budget: &Budget,
+    ) -> bool {
+        let short = text.text.len() <= PLACES;
+        let allowed = if short { text.credit.get() } else { budget.left() };
+        let mut left = allowed;
+        let found =
+            if allowed == 0 { None } else { in_order(parts, middle, text.case, questions, &mut left) };
+        budget.take(allowed - left);
+        match found {
+            Some(found) => {
+                if short {
+                    text.credit.set(left);
+                }
+                found
+            }
+            None if short => {
+                text.credit.set(0);
+                budget.take(2 * self.text.len());
+                text.places(budget).match_whole(self.text.as_bytes(), text.case)
+            }
+            None => {
+                budget.take(left + 1);
+                false
+            }
         }
     }
 }
 
-/// Whether the parts of `wanted` between its stars stand in `given` one after the other.
-fn in_order(wanted: &[u8], mut given: &[u8], case: Case) -> bool {
-    for part in wanted.split(|byte| *byte == b'*').filter(|part| !part.is_empty()) {
-        let Some(at) = given.windows(part.len()).position(|window| same(window, part, case)) else {
-            return false;
-        };
-        given = &given[at + part.len()..];
+/// What is left of `text` between `head` at its front and `tail` at its end.
+fn within<'t>(head: &str, tail: &str, text: &'t str, case: Case, questions: bool) -> Option<&'t str> {
+    if !questions {
+        let bytes = text.as_bytes();
+        let fits = bytes.len() >= head.len() + tail.len()
+            && starts(bytes, head.as_bytes(), case)
+            && same(&bytes[bytes.len() - tail.len()..], tail.as_bytes(), case);
+        // Where whole characters were the same, one ends.
+        return fits.then(|| text.get(head.len()..text.len() - tail.len())).flatten();
     }
-    true
+    let rest = &text[front(head, text, case).0?..];
+    let mut letters = rest.chars();
+    for wanted in tail.chars().rev() {
+        let given = letters.next_back()?;
+        if wanted != '?' && !same_char(wanted, given, case) {
+            return None;
+        }
+    }
+    Some(letters.as_str())
+}
+
+/// How many bytes at the front of `text` the part (without `*`) matches, if it does, and how many characters were
+/// compared.
+fn front(part: &str, text: &str, case: Case) -> (Option<usize>, usize) {
+    let mut letters = text.chars();
+    for (compared, wanted) in part.chars().enumerate() {
+        match letters.next() {
+            Some(given) if wanted == '?' || same_char(wanted, given, case) => {}
+            Some(_) | None => return (None, compared + 1),
+        }
+    }
+    (Some(text.len() - letters.as_str().len()), part.len())
+}
+
+/// Whether the parts of `parts` between stars stand in `given` one after the other; none when more than `left` steps
+/// would be needed to tell.
+fn in_order(parts: &str, mut given: &str, case: Case, questions: bool, left: &mut usize) -> Option<bool> {
+    for part in parts.split('*').filter(|part| !part.is_empty()) {
+        let after = if questions {
+            find_chars(part, given, case, left)?
+        } else {
+            find(part.as_bytes(), given.as_bytes(), case, left)?
+        };
+        let Some(after) = after else { return Some(false) };
+        // A whole part was found: a character ends there.
+        given = given.get(after..)?;
+    }
+    Some(true)
+}
+
+/// Where the first place of `part` ends; none in place of it when `left` is used up.
+fn find(part: &[u8], given: &[u8], case: Case, left: &mut usize) -> Option<Option<usize>> {
+    for (at, window) in given.windows(part.len()).enumerate() {
+        let equal =
+            window.iter().zip(part).take_while(|(a, b)| folded(**a, case) == folded(**b, case)).count();
+        *left = left.checked_sub(equal + 1)?;
+        if equal == part.len() {
+            return Some(Some(at + equal));
+        }
+    }
+    Some(None)
+}
+
+/// As [`find`], of a part with `?`.
+fn find_chars(part: &str, given: &str, case: Case, left: &mut usize) -> Option<Option<usize>> {
+    for (at, _) in given.char_indices() {
+        let (length, compared) = front(part, &given[at..], case);
+        *left = left.checked_sub(2 * compared)?;
+        if let Some(length) = length {
+            return Some(Some(at + length));
+        }
+    }
+    Some(None)
 }
 
 fn starts(text: &[u8], prefix: &[u8], case: Case) -> bool {
@@ -149,34 +402,6 @@ fn same(a: &[u8], b: &[u8], case: Case) -> bool {
     match case {
         Case::Exact => a == b,
         Case::Ignored => a.eq_ignore_ascii_case(b),
-    }
-}
-
-/// The general case, character by character.
-fn matches_chars(pattern: &str, text: &str, case: Case) -> bool {
-    let (mut wanted, mut given) = (pattern.chars(), text.chars());
-    // What follows the last `*` seen, and the text from where it was tried last.
-    let mut retry: Option<(Chars<'_>, Chars<'_>)> = None;
-    loop {
-        match wanted.next() {
-            Some('*') => {
-                retry = Some((wanted.clone(), given.clone()));
-                continue;
-            }
-            Some(want) => match given.next() {
-                Some(got) if want == '?' || same_char(want, got, case) => continue,
-                Some(_) => {}
-                // Whatever `*` took before, too little text is left.
-                None => return false,
-            },
-            None if given.as_str().is_empty() => return true,
-            None => {}
-        }
-        let Some((after_star, rest)) = &mut retry else { return false };
-        if rest.next().is_none() {
-            return false;
-        }
-        (wanted, given) = (after_star.clone(), rest.clone());
     }
 }
 
@@ -193,13 +418,30 @@ mod tests {
 
     use super::*;
 
-    /// Matches, and checks what the sorting into kinds and the set of pairs promise.
+    /// Matches, and checks what the sorting into kinds and the set of pairs promise, and that all ways of matching
+    /// say the same.
     fn matches(pattern: &str, text: &str, case: Case) -> bool {
         let compiled = Pattern::new(pattern.to_owned());
-        let matched = compiled.matches(text, case);
-        assert_eq!(matched, matches_chars(pattern, text, case), "{compiled:?} {text}");
+        let budget = Budget::unlimited();
+        let matched = compiled.matches(&Text::new(text, case), &budget);
+        let poor = Text::new(text, case);
+        poor.credit.set(0);
+        assert_eq!(compiled.matches(&poor, &budget), matched, "{compiled:?} {text}");
+        if text.len() <= PLACES {
+            let places = Places::of(text, case);
+            assert_eq!(places.match_whole(pattern.as_bytes(), case), matched, "{compiled:?} {text}");
+        }
         assert!(!matched || Pairs::of(text).cover(compiled.pairs()), "{compiled:?} {text}");
         matched
+    }
+
+    /// Steps that all patterns together take on one text.
+    fn steps(patterns: &[String], text: &str, case: Case) -> u64 {
+        let (budget, text) = (Budget::unlimited(), Text::new(text, case));
+        for pattern in patterns {
+            Pattern::new(pattern.clone()).matches(&text, &budget);
+        }
+        budget.spent()
     }
 
     #[test]
@@ -239,6 +481,52 @@ mod tests {
         assert!(!matches(&pattern, &"a".repeat(6_000), Case::Exact));
     }
 
+    /// The worst that could be thought of for each part of the matcher, many of them on one text.
+    #[test]
+    fn patterns_on_a_short_text_cost_their_length() {
+        let runs = [1, 2, 3, 7, 30, 60, 62, 64, 100, 127].map(|length| "a".repeat(length));
+        let shapes = runs.iter().flat_map(|run| {
+            let half = &run[..run.len() / 2];
+            [
+                format!("*{run}?b"),
+                format!("*{run}?b*"),
+                format!("*{run}b*"),
+                format!("*?{run}b?*"),
+                format!("*{half}?{half}b*a*"),
+                format!("*b{run}*"),
+                format!("{run}*{run}?*b"),
+                "*a".repeat(run.len()) + "*b*",
+                "*?".repeat(run.len()) + "b*",
+                "?".repeat(run.len()),
+                "*a?*".repeat(run.len()) + "b*",
+            ]
+        });
+        let shapes: Vec<String> = shapes.collect();
+        for case in [Case::Exact, Case::Ignored] {
+            for text in
+                ["a".repeat(128), "aA".repeat(64), "a".repeat(127) + "b", "ab".repeat(64), "网".repeat(42)]
+            {
+                for times in [1, 20] {
+                    let patterns: Vec<String> = (0..times).flat_map(|_| shapes.clone()).collect();
+                    let length: usize = patterns.iter().map(|pattern| pattern.len() + 2).sum();
+                    let bound = (4 * length + CREDIT + PLACES_COST + PLACES) as u64;
+                    let steps = steps(&patterns, &text, case);
+                    assert!(steps <= bound, "{steps} steps, {length} bytes of patterns, {text}");
+                }
+            }
+        }
+    }
+
+    /// A long text is searched plainly, and no further than the budget goes.
+    #[test]
+    fn a_long_text_is_searched_until_the_budget_is_used_up() {
+        let (pattern, text) = (format!("*{}?b*", "a".repeat(500)), "a".repeat(1_224));
+        assert!(steps(std::slice::from_ref(&pattern), &text, Case::Exact) > 100_000);
+        let budget = Budget::new(5_000);
+        assert!(!Pattern::new(pattern).matches(&Text::new(&text, Case::Exact), &budget));
+        assert!(budget.is_exhausted() && budget.spent() < 8_000, "{budget:?}");
+    }
+
     /// The definition, straight and exponential.
     fn reference(pattern: &[char], text: &[char]) -> bool {
         match pattern {
@@ -259,7 +547,17 @@ mod tests {
 
         #[test]
         fn kinds_agree_without_case(pattern in "[aAbB*?网]{0,8}", text in "[aAbB网]{0,10}") {
-            matches(&pattern, &text, Case::Ignored);
+            let folded = |text: &str| text.to_ascii_lowercase().chars().collect::<Vec<_>>();
+            let expected = reference(&folded(&pattern), &folded(&text));
+            prop_assert_eq!(matches(&pattern, &text, Case::Ignored), expected);
+        }
+
+        #[test]
+        fn all_ways_agree_around_the_longest_short_text(
+            pattern in "(a{0,20}|é|[*]|[?]|𝄞|b){0,12}", text in "(a{10,40}|é|𝄞|b|[*]|[?]){0,9}",
+        ) {
+            matches(&pattern, &text, Case::Exact);
+            matches(&format!("*{pattern}*"), &text, Case::Ignored);
         }
 
         #[test]

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tongguan_model::policy::{
-    AccessRequest, Attached, Context, Decision, Policy, PolicySet, TrustCaller, TrustPolicy, TrustRequest,
+    AccessRequest, Attached, Budget, Context, Decision, Policy, PolicySet, TrustCaller, TrustPolicy,
+    TrustRequest,
 };
 
 use crate::naive::{self, Call, Caller};
@@ -120,7 +121,11 @@ fn identity(case: &Map<String, Value>) -> Result<(), String> {
         let set = PolicySet::new(attached.collect::<Result<_, String>>()?);
         let values: Vec<Value> = documents.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
         let explanation = set.explain(&request);
-        let decisions = [set.decide(&request), explanation.decision, naive::decide(&values, &call)];
+        let decisions = [
+            set.decide(&request, &Budget::default()).unwrap(),
+            explanation.decision,
+            naive::decide(&values, &call),
+        ];
         Ok((decisions, explanation.to_string()))
     };
     let (mut decisions, mut explanation) = decide("policies")?;
@@ -158,5 +163,9 @@ fn trust(case: &Map<String, Value>) -> Result<(), String> {
     let call = Call { action: "sts:AssumeRole".to_owned(), resource: String::new(), context };
     let caller = Caller { kind, account: account.to_owned(), name: name.to_owned() };
     let second = naive::decide_trust(&serde_json::from_str(&document).unwrap(), &call, &caller);
-    agree(case, [policy.decide(&request), explanation.decision, second], &explanation.to_string())
+    agree(
+        case,
+        [policy.decide(&request, &Budget::default()).unwrap(), explanation.decision, second],
+        &explanation.to_string(),
+    )
 }

@@ -5,3 +5,4 @@ mod cases;
 mod naive;
 mod properties;
 mod speed;
+mod worst;

@@ -11,7 +11,8 @@ use proptest::sample::select;
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::{Map, Value, json};
 use tongguan_model::policy::{
-    AccessRequest, Attached, Context, Decision, Policy, PolicySet, TrustCaller, TrustPolicy, TrustRequest,
+    AccessRequest, Attached, Budget, Context, Decision, Policy, PolicySet, ResourceKeys, TrustCaller,
+    TrustPolicy, TrustRequest, matches_wildcard,
 };
 
 use crate::naive::{self, Call, Caller};
@@ -19,10 +20,14 @@ use crate::naive::{self, Call, Caller};
 const CASES: u32 = 2_500;
 
 fn check<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    check_times(CASES, strategy, test);
+}
+
+fn check_times<S: Strategy>(times: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config = ProptestConfig {
         rng_seed: RngSeed::Fixed(0x2015_0501),
         failure_persistence: None,
-        ..ProptestConfig::with_cases(CASES)
+        ..ProptestConfig::with_cases(times)
     };
     TestRunner::new(config).run(&strategy, test).unwrap();
 }
@@ -66,7 +71,11 @@ fn compare(policies: &[Value], call: &Call) -> Result<Decision, TestCaseError> {
     let request = AccessRequest { action: &call.action, resource: &call.resource, context: &context };
     let decision = naive::decide(policies, call);
     let explanation = set.explain(&request);
-    prop_assert_eq!(set.decide(&request), decision, "{}", explanation);
+    let budget = Budget::unlimited();
+    prop_assert_eq!(set.decide(&request, &budget), Ok(decision), "{}", explanation);
+    // The estimate is for values of up to 128 bytes and one value of each key.
+    let single = call.context.values().all(|values| values.len() <= 1);
+    prop_assert!(!single || budget.spent() <= set.cost(), "{} of {}", budget.spent(), set.cost());
     prop_assert_eq!(explanation.decision, decision, "{}", explanation);
     prop_assert_eq!(explanation.deciding.is_some(), decision != Decision::ImplicitDeny);
     Ok(decision)
@@ -411,12 +420,119 @@ fn trust_policies_agree_with_the_second_evaluator() {
             };
             let decision = naive::decide_trust(&policy, &call, &caller);
             let explanation = parsed.explain("a test", &request);
-            prop_assert_eq!(parsed.decide(&request), decision, "{}", explanation);
+            prop_assert_eq!(parsed.decide(&request, &Budget::default()), Ok(decision), "{}", explanation);
             prop_assert_eq!(explanation.decision, decision, "{}", explanation);
             seen.note(decision);
             Ok(())
         },
     );
+    seen.assert_mixed();
+}
+
+/// Patterns and texts that make a search go back: runs of one letter, repeated parts, letters of several bytes, around
+/// the length up to which a text's places fit into a word.
+#[test]
+fn patterns_that_make_a_search_hard_agree_with_the_second_evaluator() {
+    let piece =
+        select(vec!["a", "aa", "aaaaaaaa", "ab", "b", "网", "é", "𝄞", "*", "*", "**", "?", "?", "*?", "A"]);
+    let run = (select(vec!["a", "ab", "aab", "网", "aé"]), 1_usize..70)
+        .prop_map(|(part, times)| part.repeat(times));
+    let pattern = vec(prop_oneof![3 => piece.prop_map(str::to_owned), 1 => run.clone()], 0..8);
+    let letter = select(vec!["a", "b", "网", "é", "𝄞", "A"]).prop_map(str::to_owned);
+    let text = vec(prop_oneof![1 => letter, 2 => run], 0..6);
+    let seen = Seen::default();
+    check_times(CASES / 5, (pattern, text), |(pattern, text)| {
+        let (pattern, mut text) = (pattern.concat(), text.concat());
+        for cut in [text.len(), 128, 127] {
+            let cut = (0..=cut.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap();
+            text.truncate(cut);
+            for pattern in [pattern.clone(), format!("*{pattern}*"), text.replacen('a', "*", 2)] {
+                let expected = naive::like(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase());
+                prop_assert_eq!(matches_wildcard(&pattern, &text), expected, "{} {}", pattern, text);
+                // With case, by many patterns on one text, so that all ways of matching have their turn.
+                let expected = naive::like(&pattern, &text);
+                let listed = (0..12).map(|n| format!("{}z", "*a?".repeat(n))).chain([pattern.clone()]);
+                let listed: Vec<String> = listed.collect();
+                let document = document(std::vec![json!({"Effect": "Allow", "Action": "*", "Resource": "*",
+                    "Condition": {"StringLike": {"k": listed}}})]);
+                let attached = Attached {
+                    origin: String::new(),
+                    policy: Arc::new(Policy::parse(&document.to_string()).unwrap()),
+                };
+                let context = Context::from_iter([("k", text.as_str())]);
+                let request = AccessRequest { action: "a:B", resource: "*", context: &context };
+                let decision =
+                    PolicySet::new(std::vec![attached]).decide(&request, &Budget::unlimited()).unwrap();
+                prop_assert_eq!(decision == Decision::Allow, expected, "{} {}", pattern, text);
+                seen.note(decision);
+                seen.note(Decision::ExplicitDeny);
+            }
+        }
+        Ok(())
+    });
+    seen.assert_mixed();
+}
+
+/// A call that names several resources is decided as the naive evaluator decides each: one denial denies, all must be
+/// allowed.
+#[test]
+fn several_resources_are_decided_as_each_alone() {
+    struct Tags(Vec<Context>);
+    impl ResourceKeys for Tags {
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+        fn values(&self, resource: usize, key: &str, each: &mut dyn FnMut(&str)) {
+            self.0[resource].get(key).iter().for_each(|value| each(value));
+        }
+    }
+    let seen = Seen::default();
+    let key = select(vec!["acs:ResourceTag/env", "ACS:resourcetag/Team", "k"]);
+    let value = select(vec!["a", "b"]);
+    let operator = select(vec!["StringEquals", "StringNotEquals", "StringLike"]);
+    let condition = weighted(0.8, vec((operator, key, value.clone()), 1..3)).prop_map(|tests| {
+        let mut block = Map::new();
+        for (operator, key, value) in tests.unwrap_or_default() {
+            let keys = block.entry(operator).or_insert_with(|| json!({}));
+            keys[key] = value.into();
+        }
+        Value::Object(block)
+    });
+    let statement = (effect(), condition).prop_map(
+        |(effect, condition)| json!({"Effect": effect, "Action": "*", "Resource": "*", "Condition": condition}),
+    );
+    let tags = proptest::collection::btree_map(
+        select(vec!["acs:resourcetag/env", "acs:resourcetag/team"]),
+        value.prop_map(|value| std::vec![value.to_owned()]),
+        0..3,
+    );
+    let calls = (vec(tags, 1..6), weighted(0.5, Just("a")));
+    check((vec(statement, 1..5).prop_map(document), calls), |(policy, (resources, k))| {
+        let policies = std::slice::from_ref(&policy);
+        let shared: BTreeMap<String, Vec<String>> =
+            k.into_iter().map(|k| ("k".to_owned(), std::vec![k.to_owned()])).collect();
+        let each = resources.iter().map(|tags| {
+            let tags = tags.iter().map(|(key, values)| ((*key).to_owned(), values.clone()));
+            let context = tags.chain(shared.clone()).collect();
+            naive::decide(policies, &Call { action: "a:B".into(), resource: "*".into(), context })
+        });
+        let each: Vec<Decision> = each.collect();
+        let expected =
+            [Decision::ExplicitDeny, Decision::ImplicitDeny].into_iter().find(|one| each.contains(one));
+        let expected = expected.unwrap_or(Decision::Allow);
+        let attached =
+            Attached { origin: String::new(), policy: Arc::new(Policy::parse(&policy.to_string()).unwrap()) };
+        let tags = resources.iter().map(|tags| {
+            tags.iter().flat_map(|(key, values)| values.iter().map(|value| (*key, value.as_str()))).collect()
+        });
+        let context: Context = k.iter().map(|k| ("k", *k)).collect();
+        let request = AccessRequest { action: "a:B", resource: "*", context: &context };
+        let set = PolicySet::new(std::vec![attached]);
+        let decided = set.decide_all(&request, &Tags(tags.collect()), &Budget::default());
+        prop_assert_eq!(decided, Ok(expected), "{:?}", each);
+        seen.note(expected);
+        Ok(())
+    });
     seen.assert_mixed();
 }
 
@@ -439,7 +555,8 @@ fn thousands_of_statements_are_all_looked_at() {
     let context = Context::new();
     for n in 0..=ALL {
         let action = format!("VPC:a{n}");
-        let decision = set.decide(&AccessRequest { action: &action, resource: "*", context: &context });
+        let request = AccessRequest { action: &action, resource: "*", context: &context };
+        let decision = set.decide(&request, &Budget::default()).unwrap();
         let expected = match n {
             ALL => Decision::ImplicitDeny,
             n if n.is_multiple_of(2) => Decision::Allow,

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tongguan_model::policy::{AccessRequest, Attached, Context, Decision, Policy, PolicySet};
+use tongguan_model::policy::{AccessRequest, Attached, Budget, Context, Decision, Policy, PolicySet};
 
 const GATEWAY: &str = "acs:vpc:cn-hangzhou:1234567890123456:vpngateway/vpn-bp1q8bgx4xnkm2ogj";
 const ROLE: &str = "acs:ram:*:1234567890123456:role/AliyunServiceRoleForVPNCertificate";
@@ -104,7 +104,7 @@ fn deciding_takes_nothing_from_the_heap() {
         {
             let request = request(action, resource, &context);
             let count = allocation_counter::measure(|| {
-                black_box(set.decide(&request));
+                black_box(set.decide(&request, &Budget::default())).unwrap();
             });
             assert_eq!(count.count_total, 0, "{request:?}");
         }
@@ -130,13 +130,13 @@ fn speed() {
         ("200 statements, only resources differ", &set(other_resources), describe, Decision::ImplicitDeny),
         ("200 statements, only an address differs", &set(unmet_conditions), describe, Decision::ImplicitDeny),
     ] {
-        assert_eq!(set.decide(&request), expected, "{name}");
+        assert_eq!(set.decide(&request, &Budget::default()), Ok(expected), "{name}");
         const TIMES: u32 = 200_000;
         let mut best = f64::MAX;
         for _ in 0..5 {
             let start = Instant::now();
             for _ in 0..TIMES {
-                black_box(set.decide(black_box(&request)));
+                black_box(set.decide(black_box(&request), &Budget::default())).unwrap();
             }
             best = best.min(start.elapsed().as_secs_f64() / f64::from(TIMES) * 1e9);
         }

@@ -1,6 +1,5 @@
 //! `tongguan account`: makes, lists and stops accounts and ends their sessions, whether the service runs or not.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,9 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tongguan_service::accounts::{self, Order, Whose};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, serving};
+use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, Territory, look, serving};
 
-use super::paint::harmless;
+use super::terminal::{self, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
 
@@ -88,29 +87,27 @@ pub fn run(args: &AccountArgs) -> Result<ExitCode> {
     };
     let outcome = carry_out(&args.data_dir, &args.keys, &order)?;
     let account = outcome.account.unwrap_or_default();
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     match (&outcome.key, args.json) {
         (Some(key), true) => {
             let text = json!({"AccountId": account, "AccessKeyId": key.id,
                 "AccessKeySecret": key.secret.as_str()});
-            writeln!(out, "{text:#}")?;
+            out.json(&text)?;
         }
-        (Some(key), false) => writeln!(
-            out,
-            "ALIBABA_CLOUD_ACCOUNT_ID={}\nALIBABA_CLOUD_ACCESS_KEY_ID={}\nALIBABA_CLOUD_ACCESS_KEY_SECRET={}",
-            account,
-            key.id,
-            key.secret.as_str()
-        )?,
-        (None, true) => writeln!(out, "{:#}", json!({"AccountId": account}))?,
-        (None, false) => writeln!(out, "{account}")?,
+        (Some(key), false) => {
+            writeln!(out, "ALIBABA_CLOUD_ACCOUNT_ID={}", account)?;
+            writeln!(out, "ALIBABA_CLOUD_ACCESS_KEY_ID={}", key.id)?;
+            writeln!(out, "ALIBABA_CLOUD_ACCESS_KEY_SECRET={}", key.secret.as_str())?;
+        }
+        (None, true) => out.json(&json!({"AccountId": account}))?,
+        (None, false) => writeln!(out, "{}", account)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// By the service, if one runs on the data directory; else on the database itself.
 pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, order: &Order) -> Result<Outcome> {
-    if !data_dir.join(DATABASE_FILE).exists() {
+    if look(data_dir)? != Territory::Ours || !data_dir.join(DATABASE_FILE).exists() {
         return Err(StoreError::Missing(data_dir.to_owned()).into());
     }
     if serving(data_dir).is_some() {
@@ -126,7 +123,7 @@ pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, order: &Order) -> Resul
 fn list(args: &AccountArgs) -> Result<ExitCode> {
     let archive = Archive::open(&args.data_dir)?;
     let accounts = archive.read(|snapshot| snapshot.accounts())?;
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     if args.json {
         let rows: Vec<_> = accounts
             .iter()
@@ -136,7 +133,7 @@ fn list(args: &AccountArgs) -> Result<ExitCode> {
                     "Users": account.users, "VpnGateways": account.gateways})
             })
             .collect();
-        writeln!(out, "{:#}", json!(rows))?;
+        out.json(&json!(rows))?;
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(

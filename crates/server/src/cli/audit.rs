@@ -4,7 +4,6 @@
 //! While it runs, records of reads and refusals are a tenth of a second behind. If it does not, those that it left
 //! in its journal are shown too; they get their numbers with the next start.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -22,6 +21,7 @@ use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_store::{Archive, AuditRecord, Options, Store, serving};
 
 use super::paint::{Paint, Style};
+use super::terminal::{self, harmless, harmless_json};
 use crate::secrets::{self, KeyArgs};
 
 /// How often `--follow` looks for new records.
@@ -238,7 +238,7 @@ fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
     let head = store.read(|snapshot| snapshot.audit_chain())?.head;
-    writeln!(std::io::stdout(), "the chain begins anew with {head}")?;
+    writeln!(terminal::out(), "the chain begins anew with {head}")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -249,7 +249,7 @@ async fn show(args: &AuditArgs) -> Result<()> {
     }
     if args.head {
         let head = archive.read_now(|snapshot| snapshot.audit_chain())?.head;
-        return Ok(writeln!(std::io::stdout(), "{head}")?);
+        return Ok(writeln!(terminal::out(), "{head}")?);
     }
     let now_ms = SystemClock.now_ms();
     let wanted = Wanted {
@@ -258,13 +258,13 @@ async fn show(args: &AuditArgs) -> Result<()> {
         until_ms: args.until.map_or(i64::MAX, |moment| moment.unix_ms(now_ms)),
     };
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let printer = Printer { format: args.format, paint: Paint::suiting(&std::io::stdout()) };
+    let printer = Printer { format: args.format, paint: terminal::out().paint() };
     let left =
         if serving(&args.data_dir).is_none() { archive.journal_left(&args.data_dir)? } else { Vec::new() };
     let mut left: Vec<_> = left.into_iter().filter(|record| wanted.has(record)).collect();
     if args.follow && !left.is_empty() {
         let what = left.len();
-        writeln!(std::io::stderr(), "tongguan: {what} more wait in the journal for the next start")?;
+        terminal::tell(&format!("{what} more wait in the journal for the next start"));
         left.clear();
     }
     let mut last = if args.limit == 0 {
@@ -311,7 +311,7 @@ fn newest(
         })
     })?;
     if more {
-        writeln!(std::io::stderr(), "tongguan: the newest {limit}; --limit shows more")?;
+        terminal::tell(&format!("the newest {limit}; --limit shows more"));
     }
     printer.print(found.into_iter().rev())?;
     Ok(last)
@@ -347,7 +347,7 @@ struct Printer {
 
 impl Printer {
     fn print(self, records: impl Iterator<Item = (Option<i64>, AuditRecord)>) -> Result<()> {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut out = terminal::out().watched().buffered();
         for (seq, record) in records {
             let line = match self.format {
                 Format::Text => self.text(&record),
@@ -362,7 +362,7 @@ impl Printer {
         let outcome = Outcome::of(record);
         let style = if outcome == Outcome::Granted { Style::Good } else { Style::Bad };
         let answer = match &record.code {
-            Some(code) => format!("{} {}", record.status, visible(code)),
+            Some(code) => format!("{} {}", record.status, harmless(code)),
             None => record.status.to_string(),
         };
         let who = match (&record.account, &record.principal, &record.access_key) {
@@ -375,17 +375,17 @@ impl Printer {
         let more = [("made", &record.issued), ("by", &record.origin), ("as", &record.source_identity)];
         let more: String = more
             .into_iter()
-            .filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what} {}", visible(text))))
+            .filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what} {}", harmless(text))))
             .collect();
         format!(
             "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}{more}",
             iso8601(record.time_ms),
             self.paint.paint(style, outcome.as_str()),
-            visible(&who),
-            visible(&record.source),
-            visible(operation),
-            visible(record.resource.as_deref().unwrap_or("-")),
-            visible(&record.request_id),
+            harmless(&who),
+            harmless(&record.source),
+            harmless(operation),
+            harmless(record.resource.as_deref().unwrap_or("-")),
+            harmless(&record.request_id),
         )
     }
 }
@@ -410,27 +410,7 @@ fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
         "origin": record.origin,
         "sourceIdentity": record.source_identity,
     });
-    // What JSON lets through and a terminal obeys.
-    let mut line = String::new();
-    for c in object.to_string().chars() {
-        if hidden(c) { line.push_str(&format!("\\u{:04x}", u32::from(c))) } else { line.push(c) }
-    }
-    line
-}
-
-/// Whether a terminal would not show a character but obey it.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// A text of a caller's, for a line of a terminal: whatever it would obey comes escaped.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if hidden(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
-    }
-    shown
+    harmless_json(&object.to_string())
 }
 
 #[cfg(test)]
@@ -473,12 +453,29 @@ mod tests {
 
     #[test]
     fn what_a_caller_sends_does_not_reach_the_terminal() {
-        assert_eq!(visible("a\u{1b}[2J\n\u{9b}\u{202e}b"), "a\\u{1b}[2J\\u{a}\\u{9b}\\u{202e}b");
-        let record =
-            AuditRecord { action: Some("\u{1b}]0;x\u{9b}2J\u{7f}".into()), ..AuditRecord::default() };
+        let hostile = "\u{1b}]0;x\u{9b}2J\u{7f}\u{61c}\u{ad}\u{2060}\u{e0041}  b\nc";
+        let of = |text: &'static str| AuditRecord {
+            account: Some(text.into()),
+            principal: Some(text.into()),
+            access_key: Some(text.into()),
+            source: text.into(),
+            request_id: text.into(),
+            product: Some(text.into()),
+            action: Some(text.into()),
+            resource: Some(text.into()),
+            code: Some(text.into()),
+            ..AuditRecord::default()
+        };
+        let record = of(hostile);
         let line = as_json(None, &record);
-        assert!(!line.chars().any(hidden), "{line}");
+        assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["action"].as_str(), record.action.as_deref());
+        // Columns are two blanks apart: no caller makes one more.
+        let printer = Printer { format: Format::Text, paint: Paint::Plain };
+        let line = printer.text(&record);
+        let columns = |line: &str| line.split("  ").filter(|column| !column.trim().is_empty()).count();
+        assert_eq!(columns(&line), columns(&printer.text(&of("plain"))), "{line}");
+        assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
     }
 }

@@ -6,18 +6,18 @@
 //! able to open the secrets in it.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use aws_lc_rs::digest;
 use clap::Args;
 use tongguan_service::check;
-use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, MARK_FILE, NonceLog};
+use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, vacant};
 
-use super::paint::harmless;
+use super::terminal::{self, harmless};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
@@ -36,7 +36,7 @@ pub struct BackupArgs {
 pub struct RestoreArgs {
     /// The backup
     backup: PathBuf,
-    /// Directory to make; it must not hold a database
+    /// Directory to make; if there is one, nothing may be in it but a master.key
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     // That of the service that was backed up: it is tried on every secret, and a file is copied.
@@ -54,20 +54,17 @@ pub fn backup(args: &BackupArgs) -> Result<ExitCode> {
     std::fs::write(&beside, format!("{sum}  {name}\n"))
         .with_context(|| format!("cannot write `{}`", beside.display()))?;
     let size = std::fs::metadata(&args.target)?.len();
-    let mut out = std::io::stdout();
-    writeln!(out, "{} ({size} bytes, sha256 {sum})", args.target.display())?;
+    let mut out = terminal::out();
+    let target = harmless(&args.target.display().to_string());
+    writeln!(out, "{target} ({size} bytes, sha256 {sum})")?;
     writeln!(out, "The master key is not in it: keep a copy of it, elsewhere.")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Carries out `tongguan restore`.
 pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
+    vacant(&args.data_dir)?;
     let target = args.data_dir.join(DATABASE_FILE);
-    for there in [&target, &args.data_dir.join(MARK_FILE)] {
-        if there.exists() {
-            bail!("`{}` is there: restore into a new directory, nothing is overwritten", there.display());
-        }
-    }
     let beside = sum_file(&args.backup);
     if let Ok(expected) = std::fs::read_to_string(&beside) {
         let sum = sha256(&args.backup)?;
@@ -81,7 +78,7 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     let findings = || verdicts.iter().flat_map(|verdict| &verdict.findings);
     // A doubtful audit record is no reason to be without a service, and stays doubtful in the copy.
     for finding in findings().filter(|finding| finding.rule == AUDIT_RULE) {
-        writeln!(std::io::stderr(), "tongguan: {}; restored all the same", harmless(&finding.to_string()))?;
+        terminal::tell(&format!("{finding}; restored all the same"));
     }
     if let Some(finding) = findings().find(|finding| finding.rule != AUDIT_RULE) {
         return damaged(&format!("the backup is not sound ({finding}); see `tongguan check --file`"));
@@ -99,10 +96,10 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
         }
     }
     // What was signed before the restoration may have been used, and is refused.
-    NonceLog::forget(&args.data_dir.join("nonces"))?;
+    NonceLog::forget(&args.data_dir.join(NONCE_FOLDER))?;
     copy_owner_only(&args.backup, &target)?;
-    let mut out = std::io::stdout();
-    writeln!(out, "restored into {}", args.data_dir.display())?;
+    let mut out = terminal::out();
+    writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
     if vault.is_none() && !args.data_dir.join(secrets::MASTER_KEY_FILE).exists() {
         writeln!(
             out,
@@ -114,7 +111,7 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
 }
 
 fn damaged(what: &str) -> Result<ExitCode> {
-    writeln!(std::io::stderr(), "tongguan: {what}; nothing was restored")?;
+    terminal::tell(&format!("{what}; nothing was restored"));
     Ok(ExitCode::from(exit::DATA))
 }
 

@@ -5,8 +5,7 @@
 //! after the action. Clap sees the options that come first; everything from the first parameter on is
 //! sorted here, and what is an option goes to clap after all.
 
-use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,9 +13,10 @@ use clap::{Args, Command, FromArgMatches as _, ValueEnum};
 use http::Method;
 use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
 
-use super::client::{Answer, Client, Endpoint, Request, VERSIONS, known_version};
-use super::paint::{Paint, Style, harmless};
+use super::client::{Answer, Client, Endpoint, Request, Trust, VERSIONS, known_version};
+use super::paint::{Paint, Style};
 use super::profile::{self, Sources};
+use super::terminal::{self, harmless};
 
 /// The server refused.
 const REFUSED: u8 = 1;
@@ -45,7 +45,11 @@ A value @FILE is read from the file, @@ begins a value with @.
 
 The access key comes from ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET,
 else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials.
-SSL_CERT_FILE names the certificates of a private CA.
+--ca names the certificate of a private CA, or the self-signed one of the server itself; it takes the place of those
+that the platform trusts, which SSL_CERT_FILE and SSL_CERT_DIR name otherwise.
+
+Variables: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN,
+ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR.
 
 Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer.";
 
@@ -97,6 +101,9 @@ struct Options {
     /// Use HTTP
     #[arg(long)]
     insecure: bool,
+    /// Trust the certificates in this file, PEM, and no others: a private CA, or the server's own, self-signed one
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 /// Format of the answer.
@@ -153,38 +160,29 @@ pub(crate) async fn run(args: CallArgs) -> Result<ExitCode> {
 
 fn help() -> Result<ExitCode> {
     let text = CallArgs::augment_args(Command::new("call").bin_name("tongguan call")).render_help();
-    write_out(text.to_string().as_bytes())?;
+    terminal::out().text(&text.to_string())?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn complain(error: &anyhow::Error, code: u8) -> Result<ExitCode> {
-    let stderr = io::stderr();
-    let label = Paint::suiting(&stderr).paint(Style::Bad, "tongguan:");
-    writeln!(stderr.lock(), "{label} {}", harmless(&format!("{error:#}")))?;
+    terminal::complain(error);
     Ok(ExitCode::from(code))
 }
 
-/// Writes to standard output. If nobody reads any more, they have seen enough.
-fn write_out(text: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the answer"),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 fn print(answer: &Answer, raw: bool) -> Result<ExitCode> {
+    let mut out = terminal::out();
     if raw {
-        write_out(&answer.body)?;
+        out.bytes(&answer.body).context("cannot write the answer")?;
     } else {
-        write_out(Paint::suiting(&io::stdout()).body(&answer.body).as_bytes())?;
+        let laid_out = out.paint().body(&answer.body);
+        out.text(&laid_out).context("cannot write the answer")?;
     }
     if answer.is_success() {
         return Ok(ExitCode::SUCCESS);
     }
-    let stderr = io::stderr();
-    let (summary, code) = summary(answer, Paint::suiting(&stderr));
-    writeln!(stderr.lock(), "{summary}")?;
+    let mut err = terminal::err();
+    let (summary, code) = summary(answer, err.paint());
+    writeln!(err, "{summary}")?;
     Ok(ExitCode::from(code))
 }
 
@@ -194,9 +192,8 @@ fn summary(answer: &Answer, paint: Paint) -> (String, u8) {
         let label = paint.paint(Style::Bad, &format!("HTTP {}", answer.status));
         return (format!("{label}: this is not an answer of the API"), TRANSPORT);
     };
-    let one_line = |text: &str| harmless(text).replace('\n', " ");
-    let code = paint.paint(Style::Bad, &one_line(&error.code));
-    let line = format!("{code}: {} (RequestId {})", one_line(&error.message), one_line(&error.request_id));
+    let code = paint.paint(Style::Bad, &harmless(&error.code));
+    let line = format!("{code}: {} (RequestId {})", harmless(&error.message), harmless(&error.request_id));
     (line, REFUSED)
 }
 
@@ -291,6 +288,7 @@ impl Options {
         once("version", &mut self.version, more.version)?;
         once("signature", &mut self.signature, more.signature)?;
         once("method", &mut self.method, more.method)?;
+        once("ca", &mut self.ca, more.ca)?;
         self.form |= more.form;
         self.raw |= more.raw;
         self.insecure |= more.insecure;
@@ -316,6 +314,7 @@ struct Plan {
     raw: bool,
     endpoint: Endpoint,
     signer: Signer,
+    trust: Trust,
 }
 
 impl Plan {
@@ -356,11 +355,12 @@ impl Plan {
         };
         let placement = if options.form { Placement::Form } else { Placement::Query };
         let raw = options.raw;
-        Ok(Self { action, version, parameters, method, placement, format, raw, endpoint, signer })
+        let trust = options.ca.map_or(Trust::Platform, Trust::Only);
+        Ok(Self { action, version, parameters, method, placement, format, raw, endpoint, signer, trust })
     }
 
     fn sign(&self) -> Result<(Client, tongguan_rpc::OutgoingRequest)> {
-        let client = Client::new(self.endpoint.clone(), self.signer.clone())?;
+        let client = Client::new(self.endpoint.clone(), self.signer.clone(), &self.trust)?;
         let signed = client.sign(&Request {
             action: &self.action,
             version: &self.version,
@@ -578,7 +578,10 @@ mod tests {
     fn errors_in_one_line() {
         let answer = |body: &'static str| Answer { status: 404, body: body.into() };
         let body = r#"{"Code":"A.B","Message":"one\ntwo","RequestId":"R"}"#;
-        assert_eq!(summary(&answer(body), Paint::Plain), ("A.B: one two (RequestId R)".to_owned(), REFUSED));
+        assert_eq!(
+            summary(&answer(body), Paint::Plain),
+            ("A.B: one\\u{a}two (RequestId R)".to_owned(), REFUSED)
+        );
         let (line, code) = summary(&answer("<html>"), Paint::Plain);
         assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", TRANSPORT));
     }

@@ -1,6 +1,5 @@
 //! `tongguan check`: whether a database, or a backup, is sound.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +9,8 @@ use serde_json::json;
 use tongguan_service::check::{self, Verdict};
 use tongguan_store::{AUDIT_RULE, Archive, AuditLink};
 
-use super::paint::{Paint, Style, harmless};
+use super::paint::Style;
+use super::terminal::{self, Screen, harmless};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
@@ -44,7 +44,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
     // Of an older schema, or of a damaged database, there is none.
     let head = archive.read(|snapshot| snapshot.audit_chain()).ok().map(|chain| chain.head.to_string());
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     if args.json {
         let rules: Vec<_> = verdicts
             .iter()
@@ -54,20 +54,15 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
             })
             .collect();
         let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head});
-        writeln!(out, "{report:#}")?;
+        out.json(&report)?;
     } else {
         tell(&mut out, &archive, &verdicts, head.as_deref())?;
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
 }
 
-fn tell(
-    out: &mut impl std::io::Write,
-    archive: &Archive,
-    verdicts: &[Verdict],
-    head: Option<&str>,
-) -> Result<()> {
-    let paint = Paint::suiting(&std::io::stdout());
+fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], head: Option<&str>) -> Result<()> {
+    let paint = out.paint();
     writeln!(out, "schema {}", archive.schema())?;
     if !archive.current() {
         writeln!(out, "an older schema: only its structure is checked; a start of the service brings it up")?;

@@ -3,11 +3,14 @@
 //! One connection for each call. A command line makes one call and the demonstration some dozens, so
 //! a pool would be more code than it saves. Nothing is retried: the user sees what happened.
 //!
-//! TLS trusts what the platform trusts, and `SSL_CERT_FILE` or `SSL_CERT_DIR` where they are set; a
-//! server with a private CA is reached that way and not by turning verification off.
+//! TLS trusts what the platform trusts, and `SSL_CERT_FILE` or `SSL_CERT_DIR` where they are set, or the
+//! certificates of one file alone: a server with a private CA is reached that way and not by turning verification
+//! off. A certificate that was given and is the server's own is taken as it is, if it is for the host and valid,
+//! though it says that it is a CA's, as those of `openssl req -x509` do.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +20,23 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    crypto::aws_lc_rs,
+};
 use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Signer};
+
+use crate::x509::Facts;
 
 /// Longest wait for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -175,6 +187,15 @@ impl Answer {
     }
 }
 
+/// Whom a server's certificate must come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Trust {
+    /// From whom the platform trusts.
+    Platform,
+    /// From one of this file, or be one of it.
+    Only(PathBuf),
+}
+
 /// Sends calls to one server with one key.
 pub(crate) struct Client {
     endpoint: Endpoint,
@@ -187,9 +208,9 @@ impl Client {
     /// Prepares calls to an endpoint.
     ///
     /// # Errors
-    /// When TLS is needed and the platform has no certificates to trust.
-    pub(crate) fn new(endpoint: Endpoint, signer: Signer) -> Result<Self> {
-        let tls = if endpoint.tls { Some(connector()?) } else { None };
+    /// When TLS is needed and there are no certificates to trust.
+    pub(crate) fn new(endpoint: Endpoint, signer: Signer, trust: &Trust) -> Result<Self> {
+        let tls = if endpoint.tls { Some(connector(trust)?) } else { None };
         Ok(Self { authority: endpoint.authority(), endpoint, signer, tls })
     }
 
@@ -243,7 +264,8 @@ impl Client {
         tcp.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
         let name = ServerName::try_from(host.clone()).context("the host name cannot be in a certificate")?;
-        Ok(Box::new(tls.connect(name, tcp).await.context("TLS handshake failed")?))
+        let connected = tls.connect(name, tcp).await;
+        Ok(Box::new(connected.map_err(|error| refused(error, host)).context("TLS handshake failed")?))
     }
 }
 
@@ -252,20 +274,118 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-fn connector() -> Result<TlsConnector> {
-    let native = rustls_native_certs::load_native_certs();
+fn connector(trust: &Trust) -> Result<TlsConnector> {
+    let given = match trust {
+        Trust::Platform => Vec::new(),
+        Trust::Only(path) => certificates(path)?,
+    };
     let mut roots = RootCertStore::empty();
-    let (added, _unusable) = roots.add_parsable_certificates(native.certs);
-    if added == 0 {
-        let found = native.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-        bail!("the platform has no certificate authorities to trust{found}; SSL_CERT_FILE may name some");
+    if given.is_empty() {
+        let native = rustls_native_certs::load_native_certs();
+        let (added, _unusable) = roots.add_parsable_certificates(native.certs);
+        if added == 0 {
+            let found = native.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            bail!(
+                "the platform has no certificate authorities to trust{found}; --ca or SSL_CERT_FILE names some"
+            );
+        }
+    } else {
+        for certificate in &given {
+            roots.add(certificate.clone()).context("--ca holds a certificate that cannot be used")?;
+        }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let usual = usual.build().context("TLS cannot be set up")?;
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("TLS cannot be set up")?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier { usual, given }))
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = read.with_context(|| format!("--ca: cannot read `{}`", path.display()))?;
+    ensure!(!read.is_empty(), "--ca: `{}` holds no certificate", path.display());
+    Ok(read)
+}
+
+/// The usual verification, and beside it: a server's certificate that was given is the server's.
+#[derive(Debug)]
+struct Verifier {
+    usual: Arc<WebPkiServerVerifier>,
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        if self.given.iter().all(|given| **given != **end_entity) {
+            return self.usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        }
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        match Facts::of(end_entity).map(|facts| facts.at(now)) {
+            Ok(std::cmp::Ordering::Equal) => Ok(ServerCertVerified::assertion()),
+            Ok(std::cmp::Ordering::Less) => Err(CertificateError::NotValidYet.into()),
+            Ok(std::cmp::Ordering::Greater) => Err(CertificateError::Expired.into()),
+            Err(_) => Err(CertificateError::BadEncoding.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.usual.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.usual.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// What to do about a certificate that was refused.
+fn refused(error: std::io::Error, host: &str) -> anyhow::Error {
+    let advice = match error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "nobody who is trusted has signed the server's certificate: give that of its CA, or its own if it is \
+             self-signed, by --ca FILE"
+                .to_owned()
+        }
+        Some(TlsError::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => format!(
+            "the server's certificate is not for {host}: its subjectAltName must have it as DNS name or IP address"
+        ),
+        // The verification of a path has a name for it that the library does not hand on.
+        Some(TlsError::InvalidCertificate(other)) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "the server's certificate is a CA's (CA:TRUE, as `openssl req -x509` makes them), and those are not taken \
+             from a server: give it by --ca FILE, or have the server use one with CA:FALSE that a small CA has signed"
+                .to_owned()
+        }
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(advice)
 }
 
 async fn exchange(stream: Box<dyn Stream>, request: OutgoingRequest) -> Result<Answer> {
@@ -414,7 +534,7 @@ mod tests {
             security_token: None,
             method: SignatureMethod::Acs3HmacSha256,
         };
-        Client::new(Endpoint::parse(endpoint, false).unwrap(), signer).unwrap()
+        Client::new(Endpoint::parse(endpoint, false).unwrap(), signer, &Trust::Platform).unwrap()
     }
 
     fn request(parameters: &[(String, String)]) -> Request<'_> {

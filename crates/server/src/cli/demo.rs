@@ -5,7 +5,7 @@
 //! line that is shown has been compared with what should be there, so a demonstration that ends well is
 //! also a test that passed.
 
-use std::io::{self, ErrorKind, Stdout, Write as _};
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,9 @@ use serde_json::Value;
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
 
-use super::client::{Answer, Client, Endpoint, Request, known_version, random_hex};
-use super::paint::{Paint, Style, harmless};
+use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, random_hex};
+use super::paint::{Paint, Style};
+use super::terminal::{self, Screen, harmless};
 use crate::config::Config;
 use crate::serve;
 
@@ -71,7 +72,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
         outcome = tell(&server.endpoint, signer) => outcome,
         _ = tokio::signal::ctrl_c() => {
             // It may have been in the middle of a line.
-            writeln!(io::stdout())?;
+            writeln!(terminal::out())?;
             Err(anyhow!("interrupted"))
         }
     };
@@ -89,7 +90,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
 
 async fn tell(endpoint: &str, signer: Signer) -> Result<()> {
     let key = signer.access_key_id.clone();
-    let client = Client::new(Endpoint::parse(endpoint, false)?, signer)?;
+    let client = Client::new(Endpoint::parse(endpoint, false)?, signer, &Trust::Platform)?;
     let mut stage = Stage::new(client);
     stage.opening(endpoint, &key)?;
     let outcome = story(&mut stage).await;
@@ -280,7 +281,7 @@ const ACTIVE: Goal = Goal::Status("active");
 /// Makes the calls and shows them.
 struct Stage {
     client: Client,
-    out: Stdout,
+    out: Screen,
     paint: Paint,
     started: Instant,
     step: usize,
@@ -290,8 +291,8 @@ struct Stage {
 
 impl Stage {
     fn new(client: Client) -> Self {
-        let out = io::stdout();
-        let paint = Paint::suiting(&out);
+        let out = terminal::out().watched();
+        let paint = out.paint();
         Self { client, out, paint, started: Instant::now(), step: 0, title: "opening".to_owned(), calls: 0 }
     }
 
@@ -299,7 +300,8 @@ impl Stage {
         let title = self
             .paint
             .paint(Style::Strong, "An SM VPN gateway and its two certificates, from nothing to nothing");
-        writeln!(self.out, "{title}\n")?;
+        writeln!(self.out, "{title}")?;
+        writeln!(self.out)?;
         writeln!(self.out, "    Server      {endpoint}, on a throw-away store")?;
         writeln!(self.out, "    Access key  {key}, signing with ACS3-HMAC-SHA256")?;
         writeln!(
@@ -314,7 +316,8 @@ impl Stage {
             self.calls,
             self.started.elapsed().as_secs_f64()
         );
-        writeln!(self.out, "\n{}", self.paint.paint(Style::Good, &end))
+        writeln!(self.out)?;
+        writeln!(self.out, "{}", self.paint.paint(Style::Good, &end))
     }
 
     fn blank(&mut self) -> io::Result<()> {
@@ -325,7 +328,9 @@ impl Stage {
         self.step += 1;
         title.clone_into(&mut self.title);
         let title = self.paint.paint(Style::Strong, &format!("{:>2}  {title}", self.step));
-        writeln!(self.out, "\n{title}\n    {}", self.paint.paint(Style::Dim, why))?;
+        writeln!(self.out)?;
+        writeln!(self.out, "{title}")?;
+        writeln!(self.out, "    {}", self.paint.paint(Style::Dim, why))?;
         Ok(())
     }
 
@@ -394,7 +399,7 @@ impl Stage {
         let status = if answer.is_success() { Style::Good } else { Style::Bad };
         let status = self.paint.paint(status, &answer.status.to_string());
         let name = self.paint.paint(Style::Name, action);
-        writeln!(self.out, "    → POST {product} {name} {subject} ← {status}")?;
+        writeln!(self.out, "    → POST {product} {name} {} ← {status}", harmless(subject))?;
         self.success(action, &answer)
     }
 
@@ -439,7 +444,7 @@ impl Stage {
             if state != shown {
                 let dots = if shown.is_empty() { "" } else { " … " };
                 let style = if reached { Style::Good } else { Style::Literal };
-                write!(self.out, "{dots}{}", self.paint.paint(style, &state))?;
+                write!(self.out, "{dots}{}", self.paint.paint(style, &harmless(&state)))?;
                 self.out.flush()?;
                 shown = state;
             }
@@ -548,12 +553,11 @@ fn text(value: &Value, name: &str) -> Result<String> {
 }
 
 fn abridged(value: &str) -> String {
-    let value = harmless(value);
     match value.split_once('\n') {
-        Some((first, _)) => format!("{first} … ({} bytes)", value.len()),
+        Some((first, _)) => format!("{} … ({} bytes)", harmless(first), value.len()),
         None => match value.char_indices().nth(WIDTH) {
-            Some((end, _)) => format!("{} … ({} bytes)", &value[..end], value.len()),
-            None => value,
+            Some((end, _)) => format!("{} … ({} bytes)", harmless(&value[..end]), value.len()),
+            None => harmless(value),
         },
     }
 }

@@ -3,7 +3,6 @@
 //! The service must be stopped: it holds the old key in memory and would go on sealing under it. The lock of the data
 //! directory sees to that. What happens when the process dies half-way stands in [`crate::secrets`].
 
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,8 +12,9 @@ use clap::{Args, Subcommand};
 use fail::fail_point;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::master::{self, Fit, ResealError};
-use tongguan_store::{DATABASE_FILE, Options, Store, StoreError};
+use tongguan_store::{DATABASE_FILE, Options, Store, StoreError, look};
 
+use super::terminal::{self, harmless};
 use crate::secrets::{self, KeyArgs, KeySource, MasterKey};
 use crate::{exit, permissions};
 
@@ -55,6 +55,7 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
     let source = args.keys.source().context(exit::Configuration)?.unwrap_or_default();
     let source = source.in_data_directory(data_dir);
     let given = args.new_key_file.as_deref().map(MasterKey::read).transpose()?;
+    look(data_dir)?;
     if !data_dir.join(DATABASE_FILE).exists() {
         return Err(anyhow!("`{}` holds no database", data_dir.display()).context(exit::Configuration));
     }
@@ -77,14 +78,15 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
                 .context(exit::Configuration)
         ),
     };
-    let mut out = std::io::stdout();
+    let mut out = terminal::out();
     match count {
         Some(count) => writeln!(out, "{count} secrets were sealed anew under the new master key")?,
         None => writeln!(out, "the secrets are sealed under the new master key already")?,
     }
     if matches!(source, KeySource::DataDirectory) {
         let path = data_dir.join(secrets::MASTER_KEY_FILE);
-        writeln!(out, "The new key is in {}: keep a copy of it, elsewhere.", path.display())?;
+        let path = harmless(&path.display().to_string());
+        writeln!(out, "The new key is in {path}: keep a copy of it, elsewhere.")?;
     } else {
         writeln!(out, "Give the service the new key from now on.")?;
     }

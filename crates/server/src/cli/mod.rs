@@ -6,19 +6,14 @@ pub mod backup;
 pub mod call;
 pub mod check;
 mod client;
+pub mod completions;
 pub mod demo;
+pub mod limits;
 pub mod master_key;
 pub mod operations;
 mod paint;
 pub mod policy;
 mod profile;
 pub mod status;
+pub(crate) mod terminal;
 pub mod token_key;
-
-use std::io::Write as _;
-
-/// Prints an error with its causes on standard error.
-pub fn complain(error: &anyhow::Error) {
-    // Nothing is left to do if standard error is gone.
-    let _ = writeln!(std::io::stderr(), "tongguan: {error:#}");
-}

@@ -1,14 +1,13 @@
 //! `tongguan operations`: the table of operations, for people, programs and the reference page.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::{self, Origin};
-use tongguan_service::operation::{self, DryRun, Kind, Operation, Product, Shape};
+use tongguan_service::operation::{self, DryRun, Empty, Kind, Operation, Product, Shape};
 
 /// List every operation with its permission.
 #[derive(Debug, Args)]
@@ -35,7 +34,7 @@ pub fn run(args: &OperationsArgs) -> anyhow::Result<ExitCode> {
         Form::Json => format!("{:#}\n", json_table()),
         Form::Markdown => markdown(),
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    super::terminal::out().bytes(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -125,9 +124,14 @@ fn section(page: &mut String, operation: &Operation) {
             Shape::Json => ("", "JSON text"),
         };
         let required = if parameter.required { "yes" } else { "" };
+        let empty = match parameter.empty {
+            Empty::Absent => "",
+            Empty::Sets => " Sent empty, it is emptied.",
+            Empty::Refused(_) => " Sent empty, it is refused.",
+        };
         let _ = writeln!(
             page,
-            "| `{}{suffix}` | {shape} | {required} | {} |",
+            "| `{}{suffix}` | {shape} | {required} | {}{empty} |",
             parameter.name,
             escape(parameter.about)
         );

@@ -2,12 +2,14 @@
 //!
 //! Laying out works on the text itself and not on a parsed value: the order of members, the spelling of
 //! numbers and unknown elements stay what the server sent. Colour is for terminals only, and not where
-//! `NO_COLOR` is set. Control characters that a server might send to a terminal come out escaped.
+//! `NO_COLOR` is set. What a terminal would obey comes out escaped.
 
 use std::io::IsTerminal;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
+
+use super::terminal::{harmless_json, harmless_lines};
 
 /// What a piece of text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl Paint {
             Some(_) => self.json(&text),
             None => return String::new(),
         };
-        let mut out = laid_out.unwrap_or_else(|| harmless(&text));
+        let mut out = laid_out.unwrap_or_else(|| harmless_lines(&text));
         if !out.ends_with('\n') {
             out.push('\n');
         }
@@ -122,8 +124,8 @@ impl Paint {
                     line(&mut out, depth);
                 }
                 ':' => out.push_str(": "),
-                '"' if next.starts_with(':') => self.push(&mut out, Style::Name, &escaped(this)),
-                '"' => self.push(&mut out, Style::Text, &escaped(this)),
+                '"' if next.starts_with(':') => self.push(&mut out, Style::Name, &harmless_json(this)),
+                '"' => self.push(&mut out, Style::Text, &harmless_json(this)),
                 _ if c.is_ascii_whitespace() => {}
                 _ => self.push(&mut out, Style::Literal, this),
             }
@@ -146,7 +148,7 @@ impl Paint {
                     return None;
                 }
                 Event::Decl(decl) => {
-                    self.push(&mut out, Style::Dim, &harmless(&format!("<?{}?>", &**decl)));
+                    self.push(&mut out, Style::Dim, &harmless_lines(&format!("<?{}?>", &**decl)));
                 }
                 Event::Start(tag) | Event::Empty(tag) => {
                     content.clear();
@@ -156,20 +158,20 @@ impl Paint {
                     let name: &str = tag;
                     let empty = matches!(event, Event::Empty(_));
                     let end = if empty { "/>" } else { ">" };
-                    self.push(&mut out, Style::Name, &harmless(&format!("<{name}{end}")));
+                    self.push(&mut out, Style::Name, &harmless_lines(&format!("<{name}{end}")));
                     opened = !empty;
                     depth += usize::from(opened);
                 }
                 Event::End(tag) => {
                     depth = depth.checked_sub(1)?;
                     if opened {
-                        self.push(&mut out, Style::Text, &harmless(&content));
+                        self.push(&mut out, Style::Text, &harmless_lines(&content));
                     } else {
                         line(&mut out, depth);
                     }
                     content.clear();
                     opened = false;
-                    self.push(&mut out, Style::Name, &harmless(&format!("</{}>", &**tag)));
+                    self.push(&mut out, Style::Name, &harmless_lines(&format!("</{}>", &**tag)));
                 }
                 Event::Text(piece) => content.push_str(piece),
                 Event::GeneralRef(name) => content.extend(["&", name, ";"]),
@@ -204,25 +206,6 @@ fn token(text: &str) -> usize {
             bytes.iter().position(|byte| !is_part(byte)).unwrap_or(bytes.len())
         }
     }
-}
-
-/// A JSON string with the control characters escaped that JSON lets pass (DEL and C1).
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(format!("\\u{:04x}", u32::from(c)).chars());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Text without control characters but line feeds and tabs.
-pub(crate) fn harmless(text: &str) -> String {
-    let kept = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
-    text.chars().map(kept).collect()
 }
 
 #[cfg(test)]
@@ -267,7 +250,7 @@ mod tests {
             assert_eq!(Paint::Colour.body(body.as_bytes()), format!("{body}\n"));
         }
         assert_eq!(Paint::Plain.body(b""), "");
-        assert_eq!(Paint::Plain.body(b"a\x1b[2J\r\n"), "a\u{fffd}[2J\u{fffd}\n");
+        assert_eq!(Paint::Plain.body(b"a\x1b[2J\r\n"), "a\\u{1b}[2J\\u{d}\n");
     }
 
     #[test]
@@ -299,6 +282,6 @@ mod tests {
             Paint::Plain.body("{\"a\":\"\u{9b}2J\u{7f}\"}".as_bytes()),
             "{\n  \"a\": \"\\u009b2J\\u007f\"\n}\n"
         );
-        assert_eq!(Paint::Plain.body("<A>\u{9b}2J</A>".as_bytes()), "<A>\u{fffd}2J</A>\n");
+        assert_eq!(Paint::Plain.body("<A>\u{9b}2J</A>".as_bytes()), "<A>\\u{9b}2J</A>\n");
     }
 }

@@ -1,6 +1,5 @@
 //! `tongguan policy explain`: which statement decides a call, and why the others do not.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,7 +16,7 @@ use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::operation;
 use tongguan_store::{Archive, Snapshot, StoreError};
 
-use super::paint::harmless;
+use super::terminal::{self, Screen, harmless};
 use crate::config::{PrincipalEntry, principals_of};
 
 /// Look into policies
@@ -47,7 +46,7 @@ struct ExplainArgs {
     /// Who: `root`, `user/NAME`, `role/NAME`, `assumed-role/NAME/SESSION`, or the ARN of one
     #[arg(long, value_name = "PRINCIPAL")]
     principal: String,
-    /// Account of the principal, if it is no ARN and there are several accounts
+    /// Account of the principal, if it is no ARN and several accounts have one of that name
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// What: for example vpc:DissociateVpnGatewayWithCertificate
@@ -104,17 +103,30 @@ fn read(path: &PathBuf) -> Result<String> {
 }
 
 fn check(files: &[PathBuf], trust: bool) -> Result<ExitCode> {
+    let actions: Vec<&str> = operation::ALL.iter().filter_map(|known| known.permission).collect();
     let mut bad = 0;
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     for path in files {
         let text = read(path)?;
-        let found =
-            if trust { TrustPolicy::parse(&text).map(|_| ()) } else { Policy::parse(&text).map(|_| ()) };
+        let found = if trust {
+            TrustPolicy::accept(&text).map(|policy| policy.warnings())
+        } else {
+            Policy::accept(&text).map(|policy| policy.warnings(&actions))
+        };
         match found {
-            Ok(()) => writeln!(out, "{}: ok", path.display())?,
+            Ok(warnings) if warnings.is_empty() => {
+                writeln!(out, "{}: ok", harmless(&path.display().to_string()))?
+            }
+            Ok(warnings) => {
+                writeln!(out, "{}: ok, with warnings", harmless(&path.display().to_string()))?;
+                for warning in warnings {
+                    writeln!(out, "  {}", harmless(&warning.to_string()))?;
+                }
+            }
             Err(error) => {
                 bad += 1;
-                writeln!(out, "{}: {}", path.display(), harmless(&error.to_string()))?;
+                let path = harmless(&path.display().to_string());
+                writeln!(out, "{path}: {}", harmless(&error.to_string()))?;
             }
         }
     }
@@ -175,25 +187,69 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode> {
         Some(path) => Some(session_policy(&read(path)?).with_context(|| format!("`{}`", path.display()))?),
     };
     let accounts = archive.read(|snapshot| snapshot.accounts())?;
-    let account = match (named.or(args.account.as_deref()), accounts.as_slice()) {
-        (Some(id), all) => all.iter().find(|account| account.id.as_str() == id),
-        (None, [only]) => Some(only),
-        (None, _) => bail!("there are several accounts: name one with --account, or give an ARN"),
+    let ids: Vec<AccountId> = accounts.into_iter().map(|account| account.id).collect();
+    let account = match (named.or(args.account.as_deref()), ids.as_slice()) {
+        (Some(id), all) => all.iter().find(|account| account.as_str() == id).cloned(),
+        (None, [only]) => Some(only.clone()),
+        (None, all) => Some(archive.read(|snapshot| Ok(only_one_with(snapshot, all, &who, &principals)))??),
     };
-    let account = account.ok_or_else(|| anyhow!("there is no such account"))?.id.clone();
+    let account = account.ok_or_else(|| anyhow!("there is no such account"))?;
     let context = context(args, &account, &who)?;
     let question =
         Question { args, account: &account, who: &who, configured: &principals, context: &context };
     let parts = archive.read(|snapshot| Ok(question.parts(snapshot, session.as_ref())))??;
     let decision = combined(&who, args, &parts);
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     if args.json {
-        writeln!(out, "{:#}", as_json(args, &account, decision, &parts))?;
+        out.json(&as_json(args, &account, decision, &parts))?;
     } else {
         tell(&mut out, args, &who, decision, &parts)?;
     }
     let refused = args.assert_allowed && decision != Decision::Allow;
     Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The account that is meant where none is named: the only one that has such a user or role.
+fn only_one_with(
+    snapshot: &Snapshot<'_>,
+    accounts: &[AccountId],
+    who: &Who<'_>,
+    configured: &[PrincipalEntry],
+) -> Result<AccountId> {
+    let what = match who {
+        Who::Root => bail!("there are several accounts: name one with --account, or give an ARN"),
+        Who::User(name) => format!("user `{name}`"),
+        Who::Role { name, .. } => format!("role `{name}`"),
+    };
+    let mut having = Vec::new();
+    for account in accounts {
+        let has = match who {
+            Who::Root => false,
+            Who::User(name) => {
+                let in_file = |entry: &PrincipalEntry| {
+                    let user = entry.user_name.as_deref();
+                    entry.account_id == account.as_str()
+                        && user.is_some_and(|user| user.eq_ignore_ascii_case(name))
+                };
+                configured.iter().any(in_file) || snapshot.user(account, name)?.is_some()
+            }
+            Who::Role { name, .. } => snapshot.role(account, name)?.is_some(),
+        };
+        if has {
+            having.push(account);
+        }
+    }
+    match having.as_slice() {
+        [only] => Ok((*only).clone()),
+        [] => bail!("no account has a {what} (for one of the configuration file name that with --config)"),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|id| id.as_str()).collect();
+            bail!(
+                "{what} is in several accounts: name one with --account, {}, or give its ARN",
+                ids.join(" or ")
+            )
+        }
+    }
 }
 
 /// The condition keys as a call would have them.
@@ -323,7 +379,7 @@ fn combined(who: &Who<'_>, args: &ExplainArgs, parts: &[Part]) -> Decision {
 }
 
 fn tell(
-    out: &mut impl std::io::Write,
+    out: &mut Screen,
     args: &ExplainArgs,
     who: &Who<'_>,
     decision: Decision,
@@ -345,8 +401,11 @@ fn tell(
         _ => {}
     }
     for part in parts {
-        writeln!(out, "\n{}:", capital(&part.of))?;
-        writeln!(out, "{}", harmless_lines(&part.explanation.to_string()))?;
+        writeln!(out)?;
+        writeln!(out, "{}:", harmless(&capital(&part.of)))?;
+        for line in part.explanation.lines() {
+            writeln!(out, "{}", harmless(&line))?;
+        }
     }
     Ok(())
 }
@@ -354,10 +413,6 @@ fn tell(
 fn capital(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
-}
-
-fn harmless_lines(text: &str) -> String {
-    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
 }
 
 fn as_json(args: &ExplainArgs, account: &AccountId, decision: Decision, parts: &[Part]) -> Value {

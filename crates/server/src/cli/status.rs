@@ -1,7 +1,6 @@
 //! `tongguan status`: what an operator wants to see first, read from the database itself, whether the
 //! service runs or not.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +10,8 @@ use serde_json::{Value, json};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_store::{Archive, AuditLink, DATABASE_FILE, EXPIRY_DAYS, Fault, Intent, Overview, serving};
 
-use super::paint::{Paint, Style, harmless};
+use super::paint::Style;
+use super::terminal::{self, Screen, harmless};
 
 /// Changes under way, and faults, that are shown.
 const SHOWN: u32 = 20;
@@ -61,9 +61,9 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
         database_bytes: size(DATABASE_FILE.into()),
         log_bytes: size(format!("{DATABASE_FILE}-wal")),
     };
-    let mut out = std::io::stdout().lock();
+    let mut out = terminal::out();
     if args.json {
-        writeln!(out, "{:#}", as_json(&seen))?
+        out.json(&as_json(&seen))?
     } else {
         tell(&mut out, &seen)?
     }
@@ -123,8 +123,8 @@ fn as_json(seen: &Seen) -> Value {
     })
 }
 
-fn tell(out: &mut impl std::io::Write, seen: &Seen) -> Result<()> {
-    let paint = Paint::suiting(&std::io::stdout());
+fn tell(out: &mut Screen, seen: &Seen) -> Result<()> {
+    let paint = out.paint();
     let (gateways, certificates) = (&seen.overview.gateways, &seen.overview.certificates);
     let process = match seen.process {
         None => paint.paint(Style::Bad, "not running"),

@@ -3,7 +3,6 @@
 //! The service does it by itself once a day. By hand it is for a key that somebody may have, together with
 //! `--end-sessions`: a token that was made with it is good for nothing afterwards.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +11,7 @@ use clap::{Args, Subcommand};
 use tongguan_service::accounts::Order;
 
 use super::account::carry_out;
+use super::terminal;
 use crate::secrets::KeyArgs;
 
 /// Change the key of security tokens. The service may be running
@@ -45,6 +45,6 @@ pub fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
     let TokenKeyCommand::Rotate(args) = &args.command;
     carry_out(&args.data_dir, &args.keys, &Order::RotateTokenKey { end_sessions: args.end_sessions })?;
     let sessions = if args.end_sessions { "all sessions have ended" } else { "sessions go on" };
-    writeln!(std::io::stdout(), "Security tokens are made with a new key; {sessions}.")?;
+    writeln!(terminal::out(), "Security tokens are made with a new key; {sessions}.")?;
     Ok(ExitCode::SUCCESS)
 }

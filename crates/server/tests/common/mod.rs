@@ -81,6 +81,11 @@ impl Server {
         Self::launch_in(directory, &[], &[], "")
     }
 
+    /// Starts it with further arguments and more in its configuration file.
+    pub fn start_world(arguments: &[&str], more: &str) -> Self {
+        Self::launch(arguments, &[], more)
+    }
+
     fn launch(arguments: &[&str], environment: &[(&str, &std::path::Path)], more: &str) -> Self {
         Self::launch_in(tempfile::tempdir().unwrap(), arguments, environment, more)
     }
@@ -98,8 +103,11 @@ impl Server {
         );
         std::fs::write(&config, other).unwrap();
         std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let serve = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--log-json"];
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--log-json"];
         let mut command = program::program_with_key(&serve, KEY, SECRET);
+        if !arguments.contains(&"--apply-delay") {
+            command.args(["--apply-delay", "0"]);
+        }
         if !arguments.contains(&"--admin-listen") {
             command.args(["--admin-listen", "0"]);
         }

@@ -49,8 +49,8 @@ fn one(request: &Value) -> Recorded {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Recorded {
         bytes: bytes.into_bytes(),
-        action: incoming.action().unwrap().to_owned(),
-        version: incoming.version().unwrap().to_owned(),
-        parameters: incoming.parameters().iter().map(owned).collect(),
+        action: incoming.claims().action().unwrap().to_owned(),
+        version: incoming.claims().version().unwrap().to_owned(),
+        parameters: incoming.claims().parameters().iter().map(owned).collect(),
     }
 }

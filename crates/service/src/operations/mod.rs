@@ -35,6 +35,11 @@ pub static ALL: &[&Operation] = &[
     &vpc::tag_resources::OPERATION,
     &vpc::un_tag_resources::OPERATION,
     &vpc::list_tag_resources::OPERATION,
+    &vpc::describe_route_table_list::OPERATION,
+    &vpc::modify_vpc_attribute::OPERATION,
+    &vpc::modify_vswitch_attribute::OPERATION,
+    &vpc::move_resource_group::OPERATION,
+    &vpc::move_vpn_resource_group::OPERATION,
     &kms::create_certificate::OPERATION,
     &kms::upload_certificate::OPERATION,
     &kms::get_certificate::OPERATION,
@@ -62,6 +67,8 @@ pub static ALL: &[&Operation] = &[
     &ram::remove_user_from_group::OPERATION,
     &ram::list_groups_for_user::OPERATION,
     &ram::list_users_for_group::OPERATION,
+    &ram::delete_login_profile::OPERATION,
+    &ram::unbind_mfa_device::OPERATION,
     // Ram: roles, policies and attachments.
     &ram::create_role::OPERATION,
     &ram::get_role::OPERATION,
@@ -87,6 +94,10 @@ pub static ALL: &[&Operation] = &[
     &ram::list_policies_for_group::OPERATION,
     &ram::list_policies_for_role::OPERATION,
     &ram::list_entities_for_policy::OPERATION,
+    &ram::update_policy_description::OPERATION,
+    &ram::tag_resources::OPERATION,
+    &ram::untag_resources::OPERATION,
+    &ram::list_tag_resources::OPERATION,
     &resourcemanager::create_service_linked_role::OPERATION,
     &resourcemanager::delete_service_linked_role::OPERATION,
     &resourcemanager::get_service_linked_role_deletion_status::OPERATION,
@@ -212,6 +223,6 @@ mod tests {
                 assert!(known, "{} does not answer {}", operation.action, error["code"]);
             }
         }
-        assert_eq!(seen, 28);
+        assert_eq!(seen, 29);
     }
 }

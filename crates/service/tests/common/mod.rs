@@ -23,8 +23,9 @@ use tongguan_service::accounts::{AccountError, Done, Order};
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
-use tongguan_service::throttle::Throttle;
+use tongguan_service::throttle::{Rate, Throttle};
 use tongguan_service::vault::Vault;
+use tongguan_service::work::Work;
 use tongguan_store::{AuditRecord, Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
@@ -110,7 +111,8 @@ impl Rig {
         }
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
-        let nonces = NonceLog::open(&directory.path().join("nonces"), moment, 100_000).unwrap();
+        let most = usize::try_from(quotas.nonces.min(100_000)).unwrap();
+        let nonces = NonceLog::open(&directory.path().join("nonces"), moment, most).unwrap();
         let context = Context::new(Shared {
             store,
             dataplane: driver.unwrap_or_else(|| Arc::clone(&dataplane) as Arc<dyn DataPlane>),
@@ -129,15 +131,28 @@ impl Rig {
         Self { service: Arc::new(service), ..self }
     }
 
+    /// The same service, its long work done by this pool.
+    pub fn working(self, work: Work) -> Self {
+        let service = Arc::into_inner(self.service).unwrap().working(work);
+        Self { service: Arc::new(service), ..self }
+    }
+
+    /// The same service with this rate for each account.
+    pub fn rated(self, per_second: u32, burst: u32) -> Self {
+        let rate = Rate { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() };
+        self.throttled(Throttle::new(Some(rate)))
+    }
+
     /// Ends the service and starts it again on the same data directory.
     pub fn restart(self, delay: &str) -> Self {
         let delay: ApplyDelay = delay.parse().unwrap();
         self.restart_with(Arc::new(Detached::remembering(delay)), None, Quotas::default())
     }
 
-    /// The same, with these limits.
-    pub fn restart_limited(self, quotas: Quotas) -> Self {
-        self.restart_with(Arc::new(Detached::remembering("0".parse().unwrap())), None, quotas)
+    /// The same, with these quotas.
+    pub fn restart_with_quotas(self, delay: &str, quotas: Quotas) -> Self {
+        let delay: ApplyDelay = delay.parse().unwrap();
+        self.restart_with(Arc::new(Detached::remembering(delay)), None, quotas)
     }
 
     /// The same, over a driver of the test's own.
@@ -295,10 +310,15 @@ impl Rig {
 
     /// Answers a request with this raw query.
     pub async fn bytes(&self, query: &str) -> Reply {
+        self.bytes_from(query, IpAddr::V4(Ipv4Addr::LOCALHOST)).await
+    }
+
+    /// The same, from a source.
+    pub async fn bytes_from(&self, query: &str, source: IpAddr) -> Reply {
         let mut headers = HeaderMap::new();
         headers.insert("host", "vpc.test".parse().unwrap());
         let request = HttpRequest { method: &Method::POST, path: "/", query, headers: &headers, body: b"" };
-        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+        let peer = Peer { address: source, secure: false };
         let response = self.service.answer(request, peer).await;
         let body = serde_json::from_slice(&response.body).unwrap();
         Reply { status: response.status, body }
@@ -338,9 +358,14 @@ impl Rig {
 
     /// An ACTIVE certificate of this kind, issued by a CA of the test's own.
     pub async fn certificate(&self, spec: &str) -> String {
+        self.certificate_for(spec, Usage::Both).await
+    }
+
+    /// The same, with the keyUsage of this use.
+    pub async fn certificate_for(&self, spec: &str, usage: Usage) -> String {
         let id = self.pending_certificate(spec).await;
         let shown = self.kms("GetCertificate", &[("CertificateId", &id)]).await.ok();
-        let (leaf, chain) = issue(spec.parse().unwrap(), shown["Csr"].as_str().unwrap());
+        let (leaf, chain) = issue_for(spec.parse().unwrap(), shown["Csr"].as_str().unwrap(), usage);
         let upload = [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
         self.kms("UploadCertificate", &upload).await.ok();
         id
@@ -464,6 +489,13 @@ pub fn refused(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
 }
 
+/// The call to Ram was refused for lack of this parameter.
+#[track_caller]
+pub fn missing(reply: &Reply, parameter: &str) {
+    refused(reply, 400, "MissingParameter");
+    assert_eq!(reply.body["Message"], format!("Parameter {parameter} is required."));
+}
+
 /// The answer without its request id.
 #[track_caller]
 pub fn rest(reply: Reply) -> Value {
@@ -575,9 +607,14 @@ fn keyring() -> Keyring {
 
 /// Certificate and chain for a request.
 pub fn issue(spec: KeySpec, csr: &str) -> (String, String) {
+    issue_for(spec, csr, Usage::Both)
+}
+
+/// The same, with the keyUsage of this use.
+pub fn issue_for(spec: KeySpec, csr: &str, usage: Usage) -> (String, String) {
     let (from, to) = (START_MS / 1000 - 86_400, START_MS / 1000 + 86_400 * 365);
     let subject = Subject::parse("CN=ca,OU=b,O=c,C=CN").unwrap();
     let ca = Ca::new(spec, &subject, from, to).unwrap();
-    let leaf = ca.issue(csr, Usage::Both, from, to).unwrap();
+    let leaf = ca.issue(csr, usage, from, to).unwrap();
     (leaf.to_pem(), ca.certificate().to_pem())
 }

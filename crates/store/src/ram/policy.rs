@@ -112,6 +112,16 @@ impl Snapshot<'_> {
         Ok(statement.query_row(params![account.as_str(), folded(name)], policy).optional()?)
     }
 
+    /// The policy that tags stand on, by what [`PolicyRow::tagged`] says.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tagged_policy(&self, tagged: &str) -> Result<Option<PolicyRow>, StoreError> {
+        let seq: Option<i64> = tagged.strip_prefix("ram-policy-").and_then(|seq| seq.parse().ok());
+        let sql = format!("SELECT {COLUMNS} FROM ram_policy WHERE seq = ?1");
+        Ok(self.connection().prepare_cached(&sql)?.query_row([seq], policy).optional()?)
+    }
+
     /// The account's custom policies that carry every tag of `tags`, in the order of their creation, after place
     /// `after`: at most `limit`.
     ///
@@ -257,6 +267,22 @@ impl Tx<'_> {
             params![policy.seq, version],
         )?;
         self.execute("UPDATE ram_policy SET updated_ms = ?2 WHERE seq = ?1", params![policy.seq, now_ms])
+    }
+
+    /// Stores the description of a policy.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn describe_policy(
+        &self,
+        policy: &PolicyRow,
+        description: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE ram_policy SET description = ?2, updated_ms = ?3 WHERE seq = ?1",
+            params![policy.seq, description, now_ms],
+        )
     }
 
     /// Removes a policy with its versions and tags.

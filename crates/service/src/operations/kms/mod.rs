@@ -7,7 +7,7 @@ pub mod get_certificate;
 pub mod update_certificate_status;
 pub mod upload_certificate;
 
-use tongguan_model::certificate::{Certificate, Issued};
+use tongguan_model::certificate::{Certificate, Issued, KeyPurposes};
 
 use crate::catalogue;
 use crate::operation::{Failure, Parameter, Shape, required};
@@ -38,7 +38,27 @@ pub(crate) fn issued(leaf: &tongguan_pki::Certificate, chain: &[tongguan_pki::Ce
         subject_key_identifier: leaf.subject_key_identifier(),
         not_before: leaf.not_before(),
         not_after: leaf.not_after(),
+        purposes: Some(purposes(leaf)),
     }
+}
+
+/// What the keyUsage of a certificate lets its key do: everything, if it has none.
+fn purposes(leaf: &tongguan_pki::Certificate) -> KeyPurposes {
+    leaf.key_usage().map_or(KeyPurposes::ANY, |usage| KeyPurposes {
+        sign: usage.digital_signature() || usage.non_repudiation(),
+        encrypt: usage.key_encipherment() || usage.data_encipherment() || usage.key_agreement(),
+    })
+}
+
+/// Reads the purposes of a certificate that was uploaded before they were kept.
+pub(crate) fn note_purposes(certificate: &mut Certificate) -> Result<(), Failure> {
+    let Some(issued) = &mut certificate.issued else { return Ok(()) };
+    if issued.purposes.is_none() {
+        let read = tongguan_pki::Certificate::from_pem(&issued.certificate);
+        let leaf = read.map_err(|error| Failure::Internal(format!("stored certificate: {error}")))?;
+        issued.purposes = Some(purposes(&leaf));
+    }
+    Ok(())
 }
 
 /// What a sealed private key is for: it opens for no other certificate.

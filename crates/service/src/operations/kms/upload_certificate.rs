@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required,
+    Answer, Change, DryRun, Failure, Handler, Long, Operation, Product, Shape, optional, required,
 };
 
 use super::{CERTIFICATE_ID, existing, issued};
@@ -38,8 +38,18 @@ pub static OPERATION: Operation = Operation {
         &c::CERTIFICATE_NOT_FOUND,
         &c::CERTIFICATE_STATE,
     ],
-    handler: Handler::LongWrite(upload),
+    handler: Handler::LongWrite(Long { look, prepare: upload, cost: 20 }),
 };
+
+/// Nothing is read of a certificate for which nobody waits.
+fn look(context: &Context, call: &Call, args: &Args<'_>) -> Result<(), Failure> {
+    let (account, id) = (&call.principal.account, args.required("CertificateId"));
+    let certificate = existing(context.store.read(|snapshot| snapshot.certificate(account, id))?)?;
+    if certificate.status != CertificateStatus::Pending {
+        return Err((&c::CERTIFICATE_STATE).into());
+    }
+    Ok(())
+}
 
 fn upload(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
     let id = args.required("CertificateId").to_owned();
@@ -58,6 +68,8 @@ fn upload(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
     let pending = existing(context.store.read(|snapshot| snapshot.certificate(&account, &id))?)?;
     let wanted = PublicKey::from_pem(&pending.public_key)
         .map_err(|error| Failure::Internal(format!("stored public key: {error}")))?;
+    // Why a key cannot be read is told before it is called another one.
+    leaf.public_key().map_err(|error| invalid("Certificate", error))?;
     if !matches(&leaf, &wanted) {
         let detail = "Certificate: its public key is not the one of the certificate request.";
         return Err(Refusal::new(&c::INVALID_PARAMETER).because(detail).into());

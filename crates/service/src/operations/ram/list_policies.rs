@@ -29,7 +29,13 @@ pub static OPERATION: Operation = Operation {
     ],
     subject: None,
     dry_run: DryRun::None,
-    errors: &[&c::NO_PERMISSION, &c::INCORRECT, &c::INVALID_TAG_KEY, &c::INVALID_TAG_VALUE],
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::INCORRECT,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
     handler: Handler::Read(list),
 };
 

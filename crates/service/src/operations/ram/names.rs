@@ -78,6 +78,18 @@ pub fn checked<'a>(args: &Args<'a>, name: &'static str, rule: Rule) -> Result<Op
     Ok(value)
 }
 
+/// The text that a parameter of a change sets, if it is sent: empty, or what keeps the rule.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub fn new_text(args: &Args<'_>, name: &'static str, rule: Rule) -> Result<Option<String>, Refusal> {
+    match args.set(name) {
+        Some("") | None => {}
+        Some(value) => rule.check(name, value)?,
+    }
+    Ok(args.set(name).map(ToOwned::to_owned))
+}
+
 /// As [`checked`], for a parameter that the table requires.
 ///
 /// # Errors
@@ -109,7 +121,7 @@ pub fn group_name<'a>(args: &Args<'a>) -> Result<&'a str, Refusal> {
 /// # Errors
 /// `InvalidParameter.<Param>.Format`.
 pub fn telephone<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    formatted(args, name, is_telephone)
+    formatted(args.text(name), name, is_telephone)
 }
 
 /// A mail address.
@@ -117,15 +129,31 @@ pub fn telephone<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a s
 /// # Errors
 /// `InvalidParameter.<Param>.Format`.
 pub fn mail<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    formatted(args, name, is_mail)
+    formatted(args.text(name), name, is_mail)
+}
+
+/// The telephone number that a parameter of a change sets, if it is sent; may be empty.
+///
+/// # Errors
+/// As [`telephone`].
+pub fn new_telephone<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    formatted(args.set(name), name, |value| value.is_empty() || is_telephone(value))
+}
+
+/// The mail address that a parameter of a change sets, if it is sent; may be empty.
+///
+/// # Errors
+/// As [`mail`].
+pub fn new_mail<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    formatted(args.set(name), name, |value| value.is_empty() || is_mail(value))
 }
 
 fn formatted<'a>(
-    args: &Args<'a>,
+    value: Option<&'a str>,
     name: &'static str,
     fits: fn(&str) -> bool,
 ) -> Result<Option<&'a str>, Refusal> {
-    match args.text(name) {
+    match value {
         Some(value) if !fits(value) => Err(ill_formed(name)),
         value => Ok(value),
     }

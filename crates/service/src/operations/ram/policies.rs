@@ -5,14 +5,14 @@
 
 use serde_json::{Value, json};
 use tongguan_model::id::AccountId;
-use tongguan_model::policy::{Policy, PolicyError};
+use tongguan_model::policy::{Policy, PolicyError, TrustPolicy};
 use tongguan_model::wire_enum;
 use tongguan_store::{PolicyKey, PolicyRow, PolicyVersionRow, Snapshot, StoreError};
 
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
-use crate::operation::{Answer, Failure, Parameter, Shape, required};
+use crate::operation::{self, Answer, Failure, Parameter, Product, Shape, required};
 
 use super::names;
 use super::system::{self, SystemPolicy};
@@ -139,10 +139,50 @@ pub(super) fn version_id(number: u32) -> String {
 /// `PolicyDocument`, which is required, checked; it is kept as it was given.
 pub(super) fn document(args: &Args<'_>) -> Result<String, Refusal> {
     let document = args.required("PolicyDocument");
-    match Policy::parse(document) {
+    match Policy::accept(document) {
         Ok(_) => Ok(document.to_owned()),
         Err(error) => Err(unfit("PolicyDocument", &error)),
     }
+}
+
+/// What of the documents of a call has no effect here, for its author: parameter, place and text in ASCII.
+///
+/// An answer has the members that are documented and no others, so the warnings go beside it, as headers
+/// (`x-tongguan-warning`), which clients that do not know them leave alone, and into the log.
+pub(crate) fn warnings(args: &Args<'_>) -> Vec<String> {
+    let identity = |policy: Policy| {
+        let actions: Vec<&str> = operation::ALL.iter().filter_map(|known| known.permission).collect();
+        policy.warnings(&actions)
+    };
+    let (name, warnings) = match (args.operation().product, args.operation().action) {
+        (Product::Ram, "CreatePolicy" | "CreatePolicyVersion") => (
+            "PolicyDocument",
+            args.bare("PolicyDocument").and_then(|text| Policy::accept(text).ok()).map(identity),
+        ),
+        (Product::Sts, "AssumeRole") => {
+            ("Policy", args.bare("Policy").and_then(|text| Policy::accept(text).ok()).map(identity))
+        }
+        (Product::Ram, action @ ("CreateRole" | "UpdateRole")) => {
+            let name = if action == "CreateRole" {
+                "AssumeRolePolicyDocument"
+            } else {
+                "NewAssumeRolePolicyDocument"
+            };
+            let policy = args.bare(name).and_then(|text| TrustPolicy::accept(text).ok());
+            (name, policy.map(|policy| policy.warnings()))
+        }
+        _ => return Vec::new(),
+    };
+    warnings.unwrap_or_default().iter().map(|warning| ascii(&format!("{name}: {warning}"))).collect()
+}
+
+/// A text as a header may hold it.
+fn ascii(text: &str) -> String {
+    let escaped = |letter: char| {
+        let plain = (' '..='~').contains(&letter);
+        if plain { letter.to_string() } else { letter.escape_unicode().to_string() }
+    };
+    text.chars().map(escaped).collect()
 }
 
 /// The refusal for a document that the parameter `name` holds.

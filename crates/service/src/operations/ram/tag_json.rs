@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tongguan_model::text;
 use tongguan_store::{Snapshot, StoreError, TagFilter};
 
-use crate::args::Args;
+use crate::args::{Args, each_key_once};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Parameter, Shape, optional};
 
@@ -32,7 +32,7 @@ struct Given {
 /// The tags to look for; empty if none are given.
 ///
 /// # Errors
-/// A refusal for what is no such array, a bad key or value, or too many.
+/// A refusal for what is no such array, a bad key or value, a key that is given twice, or too many.
 pub(crate) fn filter(args: &Args<'_>) -> Result<Vec<TagFilter>, Refusal> {
     let Some(given) = args.text("Tag") else { return Ok(Vec::new()) };
     let tags: Vec<Given> = serde_json::from_str(given).map_err(|_| args.illegal("Tag", given))?;
@@ -44,26 +44,23 @@ pub(crate) fn filter(args: &Args<'_>) -> Result<Vec<TagFilter>, Refusal> {
         if !text::tag_key(&tag.key) {
             return Err(Refusal::new(&c::INVALID_TAG_KEY));
         }
-        if !tag.value.as_deref().is_none_or(text::tag_value) {
+        if !tag.value.as_deref().is_none_or(text::ram_tag_value) {
             return Err(Refusal::new(&c::INVALID_TAG_VALUE));
         }
     }
-    Ok(tags.into_iter().map(|tag| TagFilter { key: tag.key, value: tag.value }).collect())
+    let tags: Vec<TagFilter> =
+        tags.into_iter().map(|tag| TagFilter { key: tag.key, value: tag.value }).collect();
+    each_key_once(&tags)?;
+    Ok(tags)
 }
 
 /// The tags to write: key and value.
 ///
 /// # Errors
-/// As [`filter`], and for a key that is given twice.
+/// As [`filter`].
 pub(super) fn tags(args: &Args<'_>) -> Result<Vec<(String, String)>, Refusal> {
-    let mut tags: Vec<(String, String)> = Vec::new();
-    for tag in filter(args)? {
-        if tags.iter().any(|(key, _)| *key == tag.key) {
-            return Err(Refusal::new(&c::DUPLICATED_TAG_KEY));
-        }
-        tags.push((tag.key, tag.value.unwrap_or_default()));
-    }
-    Ok(tags)
+    let tags = filter(args)?.into_iter();
+    Ok(tags.map(|tag| (tag.key, tag.value.unwrap_or_default())).collect())
 }
 
 /// The tags of something, as lists show them.

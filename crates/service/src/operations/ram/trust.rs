@@ -25,7 +25,7 @@ pub(super) struct Trust {
 /// A refusal for a document that is none.
 pub(super) fn trust(args: &Args<'_>, name: &'static str) -> Result<Option<Trust>, Refusal> {
     let Some(document) = args.text(name) else { return Ok(None) };
-    let policy = TrustPolicy::parse(document).map_err(|error| unfit(name, &error))?;
+    let policy = TrustPolicy::accept(document).map_err(|error| unfit(name, &error))?;
     Ok(Some(Trust { document: document.to_owned(), policy }))
 }
 

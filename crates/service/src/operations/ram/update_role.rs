@@ -19,8 +19,9 @@ pub static OPERATION: Operation = Operation {
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
     parameters: &[
         roles::ROLE_NAME,
-        optional("NewAssumeRolePolicyDocument", Shape::Json, "Trust policy in place of the old one."),
-        optional("NewDescription", Shape::Text, "1 to 1024 characters."),
+        optional("NewAssumeRolePolicyDocument", Shape::Json, "Trust policy in place of the old one.")
+            .never_empty(&c::MALFORMED_POLICY),
+        optional("NewDescription", Shape::Text, "Up to 1024 characters.").emptied(),
         optional("NewMaxSessionDuration", Shape::Integer, "Longest session, 3600 to 43200 seconds."),
         optional("NewAllowConsoleLogin", Shape::Boolean, "Kept and shown; there is no console here."),
     ],
@@ -40,7 +41,7 @@ pub static OPERATION: Operation = Operation {
 
 fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
     let name = roles::role_name(args)?.to_owned();
-    let description = names::checked(args, "NewDescription", names::DESCRIPTION)?.map(ToOwned::to_owned);
+    let description = names::new_text(args, "NewDescription", names::DESCRIPTION)?;
     let seconds = roles::session_seconds(args, "NewMaxSessionDuration")?;
     let console_login = args.flag("NewAllowConsoleLogin")?;
     let trust = trust::trust(args, "NewAssumeRolePolicyDocument")?;

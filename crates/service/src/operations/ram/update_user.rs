@@ -20,11 +20,11 @@ pub static OPERATION: Operation = Operation {
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     parameters: &[
         USER_NAME,
-        optional("NewUserName", Shape::Text, "Its name from now on; same rule."),
-        optional("NewDisplayName", Shape::Text, "Name for people: 1 to 128 characters."),
-        optional("NewMobilePhone", Shape::Text, "Country code, hyphen, number: 86-18688888888."),
-        optional("NewEmail", Shape::Text, "A mail address."),
-        optional("NewComments", Shape::Text, "1 to 128 characters."),
+        optional("NewUserName", Shape::Text, "Its name from now on; same rule.").never_empty(&c::RAM_LENGTH),
+        optional("NewDisplayName", Shape::Text, "Name for people: up to 128 characters.").emptied(),
+        optional("NewMobilePhone", Shape::Text, "Country code, hyphen, number: 86-18688888888.").emptied(),
+        optional("NewEmail", Shape::Text, "A mail address.").emptied(),
+        optional("NewComments", Shape::Text, "Up to 128 characters.").emptied(),
     ],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -43,10 +43,10 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
     let owned = |value: Option<&str>| value.map(ToOwned::to_owned);
     let name = names::user_name(args)?.to_owned();
     let new_name = owned(names::checked(args, "NewUserName", names::PLAIN_NAME)?);
-    let display_name = owned(names::checked(args, "NewDisplayName", names::DISPLAY_NAME)?);
-    let mobile_phone = owned(names::telephone(args, "NewMobilePhone")?);
-    let email = owned(names::mail(args, "NewEmail")?);
-    let comments = owned(names::checked(args, "NewComments", names::COMMENTS)?);
+    let display_name = names::new_text(args, "NewDisplayName", names::DISPLAY_NAME)?;
+    let mobile_phone = owned(names::new_telephone(args, "NewMobilePhone")?);
+    let email = owned(names::new_mail(args, "NewEmail")?);
+    let comments = names::new_text(args, "NewComments", names::COMMENTS)?;
     let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
     if let Some(new_name) = new_name.as_deref().filter(|new_name| !new_name.eq_ignore_ascii_case(&name)) {
         // Rights hang on names: who may change one user does not make another of it.

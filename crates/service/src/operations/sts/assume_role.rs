@@ -10,13 +10,14 @@
 use serde::Serialize;
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
-use tongguan_model::policy::{Decision, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest};
+use tongguan_model::policy::{
+    Budget, Decision, Exhausted, Policy, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
+};
 use tongguan_model::principal::Identity;
 use tongguan_store::{RoleRow, Snapshot};
 
-use crate::access::{Denial, DeniedBy};
+use crate::access::{Denial, DeniedBy, too_costly};
 use crate::args::Args;
-use crate::authority::session_policy;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601_seconds};
@@ -142,7 +143,7 @@ fn asked<'a>(args: &Args<'a>) -> Result<Asked<'a>, Refusal> {
         if document.chars().count() > SESSION_DOCUMENT_CHARS_MAX {
             return Err(Refusal::new(&c::SESSION_POLICY_SIZE));
         }
-        session_policy(document)
+        Policy::accept(document)
             .map_err(|error| Refusal::new(&c::SESSION_POLICY_GRAMMAR).because(error.to_string()))?;
     }
     let external_id_given = args.text("ExternalId");
@@ -242,16 +243,17 @@ fn trusting(
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?)))
         .collect();
-    let decision = trust.decide(&TrustRequest {
+    let request = TrustRequest {
         action: ACTION,
         account: call.principal.account.as_str(),
         caller,
         context: &call.circumstances(&keys),
-    });
-    match decision {
-        Decision::Allow => Ok((role, account)),
-        Decision::ExplicitDeny => Err(untrusting(true)),
-        Decision::ImplicitDeny => Err(untrusting(false)),
+    };
+    match trust.decide(&request, &Budget::default()) {
+        Ok(Decision::Allow) => Ok((role, account)),
+        Ok(Decision::ExplicitDeny) => Err(untrusting(true)),
+        Ok(Decision::ImplicitDeny) => Err(untrusting(false)),
+        Err(Exhausted) => Err(too_costly(&call.principal, ACTION).into()),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::operation::{
     Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape,
     required,
 };
+use crate::operations::kms::note_purposes;
 use crate::operations::ram::service_linked::CERTIFICATES;
 
 use super::{gateway_in, intend};
@@ -47,6 +48,7 @@ pub static OPERATION: Operation = Operation {
         &c::GATEWAY_NOT_SM,
         &c::CERTIFICATE_NOT_FOUND,
         &c::CERTIFICATE_NOT_BINDABLE,
+        &c::CERTIFICATE_USAGE,
         &c::CERTIFICATE_DUPLICATED,
         &c::ROLE_OCCUPIED,
     ],
@@ -70,9 +72,10 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
         let mut gateway = gateway_in(tx.gateway(&account, &gateway_id)?, region)?;
         gateway.settled()?;
         gateway.takes_certificates()?;
-        let Some(certificate) = tx.certificate(&account, certificate_id.as_str())? else {
+        let Some(mut certificate) = tx.certificate(&account, certificate_id.as_str())? else {
             return Err((&c::CERTIFICATE_NOT_FOUND).into());
         };
+        note_purposes(&mut certificate)?;
         let bindings = tx.bindings_of(&gateway.id)?;
         let bind = gateway
             .bind(&bindings, role, &certificate.id, certificate.facts(), now_ms)

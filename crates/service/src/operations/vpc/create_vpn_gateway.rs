@@ -53,7 +53,11 @@ pub static OPERATION: Operation = Operation {
         optional("DisasterRecoveryVSwitchId", Shape::Text, "Second vSwitch."),
         optional("EnableIpsec", Shape::Boolean, "IPsec-VPN on. Default true."),
         optional("EnableSsl", Shape::Boolean, "SSL-VPN on; not on SM gateways. Default false."),
-        optional("SslConnections", Shape::Integer, "5 (default), 10, 20, 50, 100, 200, 500 or 1000."),
+        optional(
+            "SslConnections",
+            Shape::Integer,
+            "5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.",
+        ),
         optional("InstanceChargeType", Shape::Text, "PREPAY or POSTPAY (default)."),
         optional("Period", Shape::Integer, "Months: 1 to 9, 12, 24 or 36; required with PREPAY."),
         optional("AutoPay", Shape::Boolean, "true pays a PREPAY order at once. Default false."),
@@ -192,6 +196,7 @@ fn read_order(args: &Args<'_>, account: &AccountId) -> Result<Order, Failure> {
         ChargeType::PostpayByFlow => (None, true),
     };
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let ssl_connections = small(args.one_of("SslConnections", SSL_CONNECTIONS)?.unwrap_or(5));
     Ok(Order {
         name,
         vpc: args.required("VpcId").to_owned(),
@@ -202,7 +207,7 @@ fn read_order(args: &Args<'_>, account: &AccountId) -> Result<Order, Failure> {
         vpn_type,
         ipsec,
         ssl,
-        ssl_connections: small(args.one_of("SslConnections", SSL_CONNECTIONS)?.unwrap_or(5)),
+        ssl_connections: if ssl { ssl_connections } else { 0 },
         charge_type,
         months,
         paid,

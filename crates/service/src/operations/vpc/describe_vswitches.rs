@@ -89,6 +89,7 @@ fn describe(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) 
         zone: args.text("ZoneId").map(Into::into),
         resource_group: args.text("ResourceGroupId").map(Into::into),
         route_table: args.text("RouteTableId").map(Into::into),
+        router: None,
         tags: args.tags()?.into_iter().map(exactly).collect(),
     };
     let owner = args.number("VSwitchOwnerId", 0..=u64::MAX)?;

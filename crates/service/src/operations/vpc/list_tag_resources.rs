@@ -39,6 +39,7 @@ pub static OPERATION: Operation = Operation {
         &c::REGION_NOT_FOUND,
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
         &c::TAG_FILTER,
     ],
     handler: Handler::Read(list),

@@ -8,6 +8,7 @@ pub mod delete_vpc;
 pub mod delete_vpn_gateway;
 pub mod delete_vswitch;
 pub mod describe_regions;
+pub mod describe_route_table_list;
 pub mod describe_vpc_attribute;
 pub mod describe_vpcs;
 pub mod describe_vpn_gateway;
@@ -18,7 +19,11 @@ pub mod describe_zones;
 pub mod dissociate_vpn_gateway_with_certificate;
 pub mod list_tag_resources;
 pub mod list_vpn_certificate_associations;
+pub mod modify_vpc_attribute;
 pub mod modify_vpn_gateway_attribute;
+pub mod modify_vswitch_attribute;
+pub mod move_resource_group;
+pub mod move_vpn_resource_group;
 pub mod tag_resources;
 pub mod un_tag_resources;
 
@@ -28,6 +33,7 @@ mod taggable;
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::{AccountId, RegionId};
 use tongguan_model::region::Region;
+use tongguan_model::text;
 use tongguan_store::{IntentKind, Tx};
 
 use crate::args::Args;
@@ -61,8 +67,34 @@ fn region_or_default(context: &Context, args: &Args<'_>) -> Result<&'static Regi
 fn resource_group(args: &Args<'_>, account: &AccountId) -> Result<String, Refusal> {
     match args.text("ResourceGroupId") {
         None => Ok(default_resource_group(account)),
-        Some(group) if group.starts_with("rg-") => Ok(group.to_owned()),
-        Some(_) => Err(Refusal::new(&catalogue::INVALID_RESOURCE_GROUP)),
+        Some(group) => known_group(group),
+    }
+}
+
+/// The resource group that a resource moves to.
+fn new_resource_group(args: &Args<'_>) -> Result<String, Refusal> {
+    known_group(args.required("NewResourceGroupId"))
+}
+
+/// Groups are not kept here: every well-formed id counts as one, and stands on the resource as it was given.
+fn known_group(group: &str) -> Result<String, Refusal> {
+    if text::resource_group_id(group) {
+        Ok(group.to_owned())
+    } else {
+        Err(Refusal::new(&catalogue::INVALID_RESOURCE_GROUP))
+    }
+}
+
+/// The text that a parameter of a change sets, if it is sent: empty, or what `fits`.
+fn new_text(
+    args: &Args<'_>,
+    name: &'static str,
+    fits: fn(&str) -> bool,
+    unfit: &'static Code,
+) -> Result<Option<String>, Refusal> {
+    match args.set(name) {
+        Some(text) if !text.is_empty() && !fits(text) => Err(Refusal::new(unfit)),
+        text => Ok(text.map(ToOwned::to_owned)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::operation::{
     required,
 };
 
-use super::{gateway_in, intend};
+use super::{gateway_in, intend, new_text};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -28,8 +28,9 @@ pub static OPERATION: Operation = Operation {
     parameters: &[
         REGION,
         required("VpnGatewayId", Shape::Text, "Id of the gateway."),
-        optional("Name", Shape::Text, "2 to 100 characters: a letter, then letters, digits, _ - and ."),
-        optional("Description", Shape::Text, "1 to 100 characters."),
+        optional("Name", Shape::Text, "2 to 100 characters: a letter, then letters, digits, _ - and .")
+            .never_empty(&c::INVALID_NAME),
+        optional("Description", Shape::Text, "Up to 100 characters.").emptied(),
         optional("AutoPropagate", Shape::Boolean, "Exchange routes with the VPC's route table by itself."),
         CLIENT_TOKEN,
     ],
@@ -56,10 +57,7 @@ fn modify(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
     if !name.as_deref().is_none_or(text::gateway_name) {
         return Err((&c::INVALID_NAME).into());
     }
-    let description = args.text("Description").map(ToOwned::to_owned);
-    if !description.as_deref().is_none_or(text::gateway_description) {
-        return Err((&c::INVALID_DESCRIPTION).into());
-    }
+    let description = new_text(args, "Description", text::gateway_description, &c::INVALID_DESCRIPTION)?;
     let auto_propagate = args.flag("AutoPropagate")?;
     let (context, account, now_ms) = (context.clone(), call.principal.account.clone(), call.now_ms);
     Ok(Box::new(move |tx| {

@@ -110,7 +110,8 @@ impl ShownGateway {
             spec: format!("{}M", gateway.bandwidth),
             ipsec_vpn: on(gateway.ipsec),
             ssl_vpn: on(gateway.ssl),
-            ssl_max_connections: gateway.ssl_connections,
+            // There are no SSL connections without SSL, whatever the row says.
+            ssl_max_connections: if gateway.ssl { gateway.ssl_connections } else { 0 },
             enable_bgp: false,
             auto_propagate: gateway.auto_propagate,
             charge_type: charge_type(gateway.charge_type),
@@ -146,6 +147,7 @@ wrapped! {
     UserCidrs "UserCidr",
     SecondaryCidrBlocks "SecondaryCidrBlock",
     NatGatewayIds "NatGatewayIds",
+    GatewayIds "GatewayIds",
     RouterTableIds "RouterTableIds",
     Ipv6CidrBlocks "Ipv6CidrBlock",
     AssociatedCens "AssociatedCen",
@@ -344,6 +346,53 @@ impl ShownVSwitch {
             },
             share_type: "",
             tags,
+        })
+    }
+}
+
+/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has neither name nor
+/// description nor tags of its own, and is in the resource group of its VPC.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ShownRouteTable {
+    route_table_id: String,
+    route_table_name: &'static str,
+    description: &'static str,
+    route_table_type: &'static str,
+    status: &'static str,
+    associate_type: &'static str,
+    route_propagation_enable: bool,
+    vpc_id: String,
+    router_id: String,
+    router_type: &'static str,
+    v_switch_ids: VSwitchIds,
+    gateway_ids: GatewayIds,
+    owner_id: u64,
+    creation_time: String,
+    resource_group_id: String,
+    tags: Tags,
+}
+
+impl ShownRouteTable {
+    pub(super) fn of(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<Self, StoreError> {
+        let vswitches = snapshot.vswitches_in(&vpc.id)?;
+        Ok(Self {
+            status: vpc.status().as_str(),
+            route_table_id: vpc.route_table,
+            route_table_name: "",
+            description: "",
+            route_table_type: "System",
+            associate_type: "VSwitch",
+            route_propagation_enable: true,
+            vpc_id: vpc.id.to_string(),
+            router_id: vpc.vrouter,
+            router_type: "VRouter",
+            v_switch_ids: VSwitchIds { items: vswitches.into_iter().map(|v| v.id.to_string()).collect() },
+            gateway_ids: GatewayIds { items: Vec::new() },
+            owner_id: number(vpc.account.as_str()),
+            creation_time: iso8601(vpc.created_ms),
+            resource_group_id: vpc.resource_group,
+            tags: Tags { tags: Vec::new() },
         })
     }
 }

@@ -1,0 +1,383 @@
+//! Everything of the service that is bounded: by what, who can fill it, who would suffer, and what share each has.
+//!
+//! A bound alone protects the service and nobody in it: who fills it first decides for all others. So each bound
+//! here has shares, and the one who is over his share gives way. `tongguan limits` prints the table,
+//! `docs/security.md` holds it (a test fails when that is stale), and `tests/bounds/` drives each entry to its bound
+//! while another tenant is held to a latency, the success of its calls, and its records; it fails for an entry
+//! without a case.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tongguan_model::limits::Quotas;
+use tongguan_model::policy::Budget;
+use tongguan_service::{authority, throttle, work};
+use tongguan_store::{QUEUE, QUEUE_SHARE};
+
+use crate::{admin, connections, http};
+
+/// Who can fill a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filler {
+    /// Anybody on the network, without a key.
+    Stranger,
+    /// Who knows the id of a key, and not its secret.
+    KeyId,
+    /// A user or session of an account, also one without any right.
+    User,
+    /// An account, by its own key.
+    Tenant,
+}
+
+impl Filler {
+    /// As the table says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stranger => "nobody",
+            Self::KeyId => "key id",
+            Self::User => "user",
+            Self::Tenant => "tenant",
+        }
+    }
+}
+
+/// One bounded resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// Name, as tests and the table have it.
+    pub name: &'static str,
+    /// What is bounded.
+    pub resource: &'static str,
+    /// How much of it there is, with these quotas.
+    pub most: fn(&Quotas) -> String,
+    /// The least who can fill it.
+    pub filler: Filler,
+    /// Who would suffer if there were no shares.
+    pub suffers: &'static str,
+    /// The share of each.
+    pub share: &'static str,
+    /// What the one over his share gets.
+    pub over: &'static str,
+    /// The metric that shows it; empty: none is needed, and `over` says why.
+    pub metric: &'static str,
+}
+
+/// The table.
+pub const BOUNDS: &[Bound] = &[
+    Bound {
+        name: "connections",
+        resource: "connections of the API listener",
+        most: |_| format!("{}", connections::PLACES),
+        filler: Filler::Stranger,
+        suffers: "all callers",
+        share: "the source with the most gives way first",
+        over: "its connection that has waited longest is ended",
+        metric: "tongguan_connections_evicted_total",
+    },
+    Bound {
+        name: "tls-handshakes",
+        resource: "TLS handshakes under way",
+        most: |_| format!("{} s each, within the connections", http::HANDSHAKE_TIME.as_secs()),
+        filler: Filler::Stranger,
+        suffers: "all callers",
+        share: "as connections",
+        over: "ended",
+        metric: "tongguan_connections_evicted_total",
+    },
+    Bound {
+        name: "heads",
+        resource: "memory for long heads",
+        most: |_| format!("{} of {} KiB", connections::HEADS, connections::HEAD_BYTES / 1024),
+        filler: Filler::Stranger,
+        suffers: "callers with long heads",
+        share: "the slowest sender gives way",
+        over: "its connection is ended",
+        metric: "tongguan_connections_evicted_total",
+    },
+    Bound {
+        name: "bodies",
+        resource: "memory for long bodies",
+        most: |_| format!("{} MiB", connections::BODIES_KIB / 1024),
+        filler: Filler::Stranger,
+        suffers: "callers with long bodies",
+        share: "by bytes received; the slowest sender gives way",
+        over: "its connection is ended",
+        metric: "tongguan_connections_evicted_total",
+    },
+    Bound {
+        name: "answers",
+        resource: "memory for answers that clients have not taken",
+        most: |_| format!("{} MiB", connections::ANSWERS_BYTES / 1024 / 1024),
+        filler: Filler::KeyId,
+        suffers: "all callers",
+        share: "the slowest reader gives way",
+        over: "its connection is ended",
+        metric: "tongguan_connections_evicted_total",
+    },
+    Bound {
+        name: "admin-places",
+        resource: "connections of the admin listener",
+        most: |_| format!("{}", admin::CONNECTIONS),
+        filler: Filler::Stranger,
+        suffers: "probes and scrapes",
+        share: "the one that has waited longest gives way",
+        over: "ended",
+        metric: "",
+    },
+    Bound {
+        name: "worker-threads",
+        resource: "threads that answer calls",
+        most: |_| "one for each core".to_owned(),
+        filler: Filler::Tenant,
+        suffers: "all callers, probes, the stop",
+        share: "no call holds one for long; probes, signals and the stop have a thread of their own",
+        over: "longer work goes to the pool of `long-work`",
+        metric: "tongguan_request_duration_seconds",
+    },
+    Bound {
+        name: "long-work",
+        resource: "work of milliseconds: making keys",
+        most: |_| format!("one thread fewer than cores; {} wait, {} of an account", work::ALL, work::ACCOUNT),
+        filler: Filler::User,
+        suffers: "all callers",
+        share: "a queue for each account, served in turn; a user has half of it; quotas are looked at first",
+        over: "400 `Throttling.User`",
+        metric: "tongguan_long_work_refused_total",
+    },
+    Bound {
+        name: "request-rate",
+        resource: "calls",
+        most: |_| "`--rate-limit` a second and account".to_owned(),
+        filler: Filler::User,
+        suffers: "the account",
+        share: "users have 7/8 of the account's rate, one of them 3/4; what no policy allows counts ten times of its caller",
+        over: "400 `Throttling.User`",
+        metric: "tongguan_throttled_total",
+    },
+    Bound {
+        name: "failed-signatures",
+        resource: "work for requests that nobody signed",
+        most: |_| {
+            let (rate, burst) = (throttle::FAILURES_PER_SECOND, throttle::FAILURES_BURST);
+            format!("{rate} a second and source, {burst} at once, of {} sources", throttle::SOURCES)
+        },
+        filler: Filler::Stranger,
+        suffers: "all callers",
+        share: "by source address, and by source and key id; whoever signs rightly is served from there too",
+        over: "400 `Throttling`, without reasons",
+        metric: "tongguan_unproven_cut_short_total",
+    },
+    Bound {
+        name: "nonces",
+        resource: "signature nonces remembered",
+        most: |quotas| format!("{} (quota `nonces`)", quotas.nonces),
+        filler: Filler::User,
+        suffers: "all accounts",
+        share: "a quarter is set aside in floors; of the rest each account has 4 times what is free, its users likewise",
+        over: "400 `Throttling.User`",
+        metric: "tongguan_nonces",
+    },
+    Bound {
+        name: "nonce-log",
+        resource: "nonces on disk",
+        most: |_| "40 bytes for each of `nonces`".to_owned(),
+        filler: Filler::User,
+        suffers: "all accounts",
+        share: "as nonces",
+        over: "400 `Throttling.User`",
+        metric: "tongguan_nonces",
+    },
+    Bound {
+        name: "rights-decision",
+        resource: "steps of a decision on rights",
+        most: |_| format!("{} a call", Budget::STEPS),
+        filler: Filler::User,
+        suffers: "all callers",
+        share: "each call has a budget; what is the same for all its resources is decided once",
+        over: "403 `Forbidden.PolicyTooComplex`",
+        metric: "tongguan_requests_total",
+    },
+    Bound {
+        name: "authority-cache",
+        resource: "keys, sessions and policies kept in memory",
+        most: |_| format!("{} MiB", authority::KEPT_BYTES / 1024 / 1024),
+        filler: Filler::Tenant,
+        suffers: "all accounts: their calls ask the database",
+        share: "an eighth for each account",
+        over: "its own oldest entries go",
+        metric: "",
+    },
+    Bound {
+        name: "client-tokens",
+        resource: "ClientTokens remembered",
+        most: |quotas| {
+            format!("{} an account (quota `client_tokens_per_account`)", quotas.client_tokens_per_account)
+        },
+        filler: Filler::User,
+        suffers: "the account",
+        share: "a user has 4 times what is left to others; an eighth is the root key's",
+        over: "400 `Throttling.User`",
+        metric: "",
+    },
+    Bound {
+        name: "writer-queue",
+        resource: "changes that wait for the writer",
+        most: |_| format!("{QUEUE}, {QUEUE_SHARE} of an account"),
+        filler: Filler::Tenant,
+        suffers: "all accounts",
+        share: "by account: its share, or as much as is left to others if that is less",
+        over: "400 `Throttling.User`",
+        metric: "tongguan_store_changes_total",
+    },
+    Bound {
+        name: "audit-strangers",
+        resource: "audit records of calls that nobody signed",
+        most: |_| String::new(),
+        filler: Filler::Stranger,
+        suffers: "whoever reads the record",
+        share: "a ring of their own; folded by source above a rate",
+        over: "its own oldest go",
+        metric: "tongguan_store_audit_records_total",
+    },
+    Bound {
+        name: "audit-accounts",
+        resource: "audit records of an account",
+        most: |quotas| format!("{} (quota `audit_records`)", quotas.audit_records),
+        filler: Filler::User,
+        suffers: "whoever reads the record",
+        share: "by account; changes apart from reads and refusals",
+        over: "its own oldest go",
+        metric: "tongguan_store_audit_records_total",
+    },
+    Bound {
+        name: "audit-journal",
+        resource: "audit records on their way into the database",
+        most: |_| String::new(),
+        filler: Filler::Stranger,
+        suffers: "all callers",
+        share: "strangers' are folded before they are written",
+        over: "folded",
+        metric: "tongguan_store_audit_records_total",
+    },
+    Bound {
+        name: "resources",
+        resource: "gateways, networks, certificates, users, keys, roles, policies, tags",
+        most: |_| "the quotas below `[quota]`".to_owned(),
+        filler: Filler::User,
+        suffers: "the account",
+        share: "by account",
+        over: "400 `QuotaExceeded` or as documented",
+        metric: "tongguan_gateways",
+    },
+    Bound {
+        name: "engine",
+        resource: "changes being applied",
+        most: |quotas| format!("{} s and {} tries each", quotas.apply_seconds, quotas.apply_attempts),
+        filler: Filler::Tenant,
+        suffers: "gateways of all accounts",
+        share: "one change a gateway; each has a lease, failed tries wait longer and longer",
+        over: "withdrawn",
+        metric: "tongguan_intents",
+    },
+];
+
+const HEADINGS: [&str; 8] =
+    ["name", "resource", "bound", "who can fill it", "who would suffer", "share", "over the share", "metric"];
+
+/// The cells of an entry, in the order of [`HEADINGS`].
+fn cells(bound: &Bound, quotas: &Quotas) -> [String; 8] {
+    let text = |text: &str| text.to_owned();
+    [
+        text(bound.name),
+        text(bound.resource),
+        (bound.most)(quotas),
+        text(bound.filler.as_str()),
+        text(bound.suffers),
+        text(bound.share),
+        text(bound.over),
+        if bound.metric.is_empty() { text("–") } else { format!("`{}`", bound.metric) },
+    ]
+}
+
+/// The table as a page shows it.
+#[must_use]
+pub fn markdown(quotas: &Quotas) -> String {
+    let mut page = format!("| {} |\n|{}\n", HEADINGS.join(" | "), "---|".repeat(HEADINGS.len()));
+    for bound in BOUNDS {
+        let _ = writeln!(page, "| {} |", cells(bound, quotas).join(" | "));
+    }
+    page
+}
+
+/// The table as a terminal shows it: a paragraph for each entry.
+#[must_use]
+pub fn text(quotas: &Quotas) -> String {
+    let mut text = String::new();
+    for bound in BOUNDS {
+        let [name, resource, most, filler, suffers, share, over, metric] = cells(bound, quotas);
+        let _ = writeln!(text, "{name}: {resource}");
+        let lines = [
+            ("bound", most),
+            ("filled by", filler),
+            ("would suffer", suffers),
+            ("share", share),
+            ("over it", over),
+            ("metric", metric),
+        ];
+        for (what, value) in lines {
+            let _ = writeln!(text, "  {what:<12}  {value}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The table, an object for each entry.
+#[must_use]
+pub fn as_json(quotas: &Quotas) -> Value {
+    let one = |bound: &Bound| {
+        json!({
+            "name": bound.name,
+            "resource": bound.resource,
+            "bound": (bound.most)(quotas),
+            "filledBy": bound.filler.as_str(),
+            "suffers": bound.suffers,
+            "share": bound.share,
+            "over": bound.over,
+            "metric": Some(bound.metric).filter(|metric| !metric.is_empty()),
+        })
+    };
+    BOUNDS.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Around the table in `docs/security.md`.
+    const MARKS: [&str; 2] = [
+        "<!-- Made by `tongguan limits --format markdown`; a test fails when it is stale. -->\n",
+        "<!-- end -->",
+    ];
+
+    #[test]
+    fn the_table_of_the_page_is_fresh() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/security.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, rest) = page.split_once(MARKS[0]).expect("the page has the table");
+        let (kept, _) = rest.split_once(MARKS[1]).expect("the table ends");
+        assert!(kept == markdown(&Quotas::default()), "docs/security.md is stale: run `make docs`");
+    }
+
+    #[test]
+    fn entries_are_whole_and_named_once() {
+        for (place, bound) in BOUNDS.iter().enumerate() {
+            let most = (bound.most)(&Quotas::default());
+            for text in [bound.name, bound.resource, &most, bound.suffers, bound.share, bound.over] {
+                assert!(!text.is_empty() && !text.contains('|'), "{}: {text:?}", bound.name);
+            }
+            assert!(BOUNDS[..place].iter().all(|other| other.name != bound.name), "{} twice", bound.name);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `tongguan completions`: what a shell needs to complete this command line.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Command, ValueEnum};
+use clap_complete::{Shell, generate};
+
+use super::terminal;
+
+/// Print what a shell needs to complete commands and options
+#[derive(Debug, Args)]
+#[command(after_help = "bash:  source <(tongguan completions bash)\n\
+    zsh:   tongguan completions zsh > \"${fpath[1]}/_tongguan\"\n\
+    fish:  tongguan completions fish > ~/.config/fish/completions/tongguan.fish\n\
+    `make install` puts them where the shells look.")]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    shell: Which,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// Prints the script for one shell, made from the command line itself.
+pub fn run(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode> {
+    let shell = match args.shell {
+        Which::Bash => Shell::Bash,
+        Which::Zsh => Shell::Zsh,
+        Which::Fish => Shell::Fish,
+    };
+    let mut script = Vec::new();
+    generate(shell, &mut command, "tongguan", &mut script);
+    terminal::out().bytes(&script)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,137 @@
+//! What a stranger's connections can fill.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::common::{KMS, Server, VPC};
+use crate::world::{SOON, World, tenant_a};
+
+/// Opens connections, a batch at a time, and says the same on each.
+async fn crowd(server: &Server, many: usize, words: &[u8]) -> Vec<TcpStream> {
+    let mut crowd = Vec::with_capacity(many);
+    for number in 0..many {
+        let mut stream = server.connect().await;
+        // Whoever is sent away at once may find the connection broken.
+        let _ = stream.write_all(words).await;
+        crowd.push(stream);
+        if number % 50 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    crowd
+}
+
+/// A connection that A keeps open is not ended by a stranger's crowd.
+pub async fn connections() {
+    let world = World::start(&[], "").await;
+    let attack = async {
+        let mut all = Vec::new();
+        for _ in 0..10 {
+            all.extend(
+                crowd(&world.server, 250, b"GET /?Action=DescribeRegions HTTP/1.1\r\nhost: a\r\nx-a: ").await,
+            );
+        }
+        all
+    };
+    drop(world.hold(attack).await);
+}
+
+/// Begun handshakes, as far as a plain listener has any: greetings that are no HTTP.
+pub async fn tls_handshakes() {
+    let world = World::start(&[], "").await;
+    let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
+    let streams = world.hold(crowd(&world.server, 1_000, &hello)).await;
+    drop(streams);
+}
+
+/// Long heads that never end.
+pub async fn heads() {
+    let world = World::start(&[], "").await;
+    let mut words = b"GET /?Action=x HTTP/1.1\r\nhost: a\r\nx-a: ".to_vec();
+    words.resize(60_000, b'a');
+    let attack = async {
+        let streams = crowd(&world.server, 400, &words).await;
+        // A call with a long head beside them: it needs one of the places that they wait in.
+        let begun = Instant::now();
+        let request = world.server.sign_as(tenant_a(), VPC, "DescribeVpcs", &[("RegionId", "cn-hangzhou")]);
+        let mut stream = world.server.connect().await;
+        stream.write_all(&with_long_head(&request)).await.unwrap();
+        let reply = crate::common::read_reply(&mut stream).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        streams
+    };
+    drop(world.hold(attack).await);
+}
+
+/// The request with a header field of 20 KB more, which is not signed.
+fn with_long_head(request: &[u8]) -> Vec<u8> {
+    let end = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let field = format!("\r\nx-long: {}", "a".repeat(20_000));
+    [&request[..end], field.as_bytes(), &request[end..]].concat()
+}
+
+/// 70, then 200 bodies of a stranger that stall after 17 KB, twenty more every now and then: a signed upload of
+/// 20 KB is not held up.
+pub async fn bodies() {
+    let world = World::start(&[], "").await;
+    let mut words = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n".to_vec();
+    words.resize(words.len() + 18_000, b'a');
+    let attack = async {
+        let mut streams = crowd(&world.server, 70, &words).await;
+        upload(&world).await;
+        streams.extend(crowd(&world.server, 130, &words).await);
+        for _ in 0..5 {
+            upload(&world).await;
+            streams.extend(crowd(&world.server, 20, &words).await);
+        }
+        streams
+    };
+    drop(world.hold(attack).await);
+}
+
+/// A long body of A's, signed: refused for what it says, and soon.
+async fn upload(world: &World) {
+    let begun = Instant::now();
+    let long = "x".repeat(20_000);
+    let parameters = [("CertificateId", "no-such-certificate"), ("Certificate", long.as_str())];
+    let reply = world.server.call_as(tenant_a(), KMS, "UploadCertificate", &parameters).await;
+    assert!((400..500).contains(&reply.status), "{} {}", reply.status, reply.text());
+    assert!(begun.elapsed() < SOON, "an upload waited {:?}", begun.elapsed());
+}
+
+/// Answers that nobody takes: B asks for long ones and does not read.
+pub async fn answers() {
+    let world = World::start(&[], "").await;
+    let mut words = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\ncontent-type: \
+        application/x-www-form-urlencoded\r\n\r\n"
+        .to_vec();
+    words.resize(words.len() + 900_000, b'%');
+    let streams = world.hold(crowd(&world.server, 60, &words)).await;
+    drop(streams);
+}
+
+/// 64 idle connections to the admin port, renewed four times: every probe is answered soon.
+pub async fn admin_places() {
+    let world = World::start(&[], "").await;
+    let admin = world.server.admin.unwrap();
+    let attack = async {
+        let mut idle = Vec::new();
+        for _ in 0..4 {
+            for _ in 0..64 {
+                idle.push(TcpStream::connect(admin).await.unwrap());
+            }
+            let begun = Instant::now();
+            let (status, text) = world.server.look("/healthz").await;
+            assert_eq!((status, text.as_str()), (200, "ok\n"));
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        }
+        for stream in &mut idle {
+            // Displaced ones are closed; others still wait.
+            let _ = tokio::time::timeout(Duration::from_millis(1), stream.read_u8()).await;
+        }
+    };
+    world.hold(attack).await;
+}

@@ -1,0 +1,82 @@
+//! Replays what the Terraform provider sends in the life of its resources, as it was recorded (order, parameters, where
+//! they stand, polling, retries), against the real program, and asserts the answers that it needs: an empty plan is a read
+//! that answers what was written, and "gone" is an answer that it knows.
+//!
+//! Each `*.json` here is a life. Its words are explained at [`replay`].
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod replay;
+
+use common::Server;
+use http::Method;
+use replay::Life;
+use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+
+/// Reads `<name>.json` and replays it.
+async fn live(name: &str) {
+    let path = format!("{}/tests/sequences/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let life = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Life::read(&life).replay().await;
+}
+
+macro_rules! lives {
+    ($($name:ident)+) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            live(stringify!($name)).await;
+        })+
+
+        #[test]
+        fn every_life_is_replayed() {
+            let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sequences")).unwrap();
+            let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+            let mut found: Vec<_> = names.filter_map(|name| name.strip_suffix(".json").map(ToOwned::to_owned)).collect();
+            found.sort();
+            assert_eq!(found, [$(stringify!($name)),+]);
+        }
+    };
+}
+lives! {
+    terraform_ram_policy
+    terraform_ram_role
+    terraform_ram_user
+    terraform_vpc_vswitch_gateway
+    terraform_vpcs_data_source
+}
+
+/// The list that Terraform reads of every VPC, as clients of the other format see it.
+#[tokio::test]
+async fn the_route_table_list_in_xml() {
+    let server = Server::start(&[]);
+    let made = server.call(common::VPC, "CreateVpc", &[("RegionId", "cn-hangzhou")]).await.json();
+    let signer = Signer {
+        access_key_id: common::KEY.to_owned(),
+        secret: Secret::from(common::SECRET),
+        security_token: None,
+        method: SignatureMethod::HmacSha1,
+    };
+    let request = signer.sign(&ClientCall {
+        http_method: Method::GET,
+        host: "vpc.test",
+        action: "DescribeRouteTableList",
+        version: common::VPC,
+        parameters: &[("RegionId".to_owned(), "cn-hangzhou".to_owned())],
+        placement: Placement::Query,
+        format: Format::Xml,
+        timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        nonce: "xml",
+    });
+    let text = replay::send(&server, &common::http_bytes(&request, "")).await.text();
+    let id = made["RouteTableId"].as_str().unwrap();
+    for part in [
+        "<DescribeRouteTableListResponse>",
+        "<RouterTableList><RouterTableListType>",
+        &format!("<RouteTableId>{id}</RouteTableId>"),
+        "<RouteTableType>System</RouteTableType>",
+        "<TotalCount>1</TotalCount>",
+    ] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+}

@@ -1,0 +1,624 @@
+//! What Terraform needs of the network, of resource groups, of tags on roles and policies, and of answers about what is
+//! gone. The sequences of whole lives are in `crates/server/tests/sequences/`.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+mod common;
+
+use common::{ACCOUNT, Caller, RAM, REGION, RawCall, Rig, missing, ram, ram_as, refused, rest};
+use serde_json::{Value, json};
+use tongguan_model::limits::Quotas;
+use tongguan_service::context::iso8601;
+use tongguan_service::operation::{self, Product, Shape};
+
+const ROLE_TRUST: &str = r#"{"Version":"1","Statement":[{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{"RAM":"acs:ram::1234567890123456:root"}}]}"#;
+const POLICY: &str =
+    r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"vpc:Describe*","Resource":"*"}]}"#;
+const AT: (&str, &str) = ("RegionId", REGION);
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_else(|| panic!("{name} in {value}")).to_owned()
+}
+
+async fn vpc(rig: &Rig, more: &[(&str, &str)]) -> Value {
+    let mut parameters = vec![AT];
+    parameters.extend_from_slice(more);
+    let made = rig.call("CreateVpc", &parameters).await.ok();
+    rig.settle().await;
+    made
+}
+
+async fn vswitch(rig: &Rig, vpc: &str, block: &str) -> String {
+    let at = [AT, ("VpcId", vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", block)];
+    let made = rig.call("CreateVSwitch", &at).await.ok();
+    rig.settle().await;
+    text(&made, "VSwitchId")
+}
+
+async fn tables(rig: &Rig, more: &[(&str, &str)]) -> Vec<Value> {
+    let mut parameters = vec![AT];
+    parameters.extend_from_slice(more);
+    let list = rig.call("DescribeRouteTableList", &parameters).await.ok();
+    let tables = list["RouterTableList"]["RouterTableListType"].as_array().unwrap().clone();
+    assert_eq!(list["TotalCount"], tables.len());
+    tables
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_vpc_has_one_route_table() {
+    let rig = Rig::new("0");
+    let made = rig.call("CreateVpc", &[AT, ("CidrBlock", "10.0.0.0/8")]).await.ok();
+    let (id, table, router) = (text(&made, "VpcId"), text(&made, "RouteTableId"), text(&made, "VRouterId"));
+    assert_eq!(tables(&rig, &[("VpcId", &id)]).await[0]["Status"], "Pending");
+    rig.settle().await;
+    let (first, second) = (vswitch(&rig, &id, "10.0.0.0/24").await, vswitch(&rig, &id, "10.1.0.0/24").await);
+    let other = vpc(&rig, &[("ResourceGroupId", "rg-acfmother")]).await;
+    let list = rest(rig.call("DescribeRouteTableList", &[AT, ("VpcId", &id)]).await);
+    let row = json!({
+        "RouteTableId": table, "RouteTableName": "", "Description": "", "RouteTableType": "System",
+        "Status": "Available", "AssociateType": "VSwitch", "RoutePropagationEnable": true, "VpcId": id,
+        "RouterId": router, "RouterType": "VRouter", "VSwitchIds": {"VSwitchId": [first, second]},
+        "GatewayIds": {"GatewayIds": []}, "OwnerId": ACCOUNT.parse::<u64>().unwrap(),
+        "CreationTime": iso8601(common::START_MS), "ResourceGroupId": made["ResourceGroupId"],
+        "Tags": {"Tag": []},
+    });
+    let whole = json!({
+        "RouterTableList": {"RouterTableListType": [row]}, "TotalCount": 1, "PageNumber": 1, "PageSize": 10
+    });
+    assert_eq!(list, whole);
+    let of_other = text(&other, "RouteTableId");
+    let ids = |tables: Vec<Value>| tables.iter().map(|row| text(row, "RouteTableId")).collect::<Vec<_>>();
+    assert_eq!(ids(tables(&rig, &[]).await), [of_other.clone(), table.clone()], "newest first");
+    let router = router.as_str();
+    for (filter, found) in [
+        (vec![("RouteTableId", &*table)], vec![&table]),
+        (vec![("RouterId", router)], vec![&table]),
+        (vec![("RouterId", router), ("RouteTableId", &of_other)], vec![]),
+        (vec![("ResourceGroupId", "rg-acfmother")], vec![&of_other]),
+        (vec![("RouteTableType", "System"), ("RouterType", "VRouter"), ("VpcId", &id)], vec![&table]),
+        (vec![("RouteTableType", "Custom")], vec![]),
+        (vec![("RouterType", "VBR")], vec![]),
+        (vec![("RouterType", "VBR"), ("VpcId", &id)], vec![&table]),
+        (vec![("RouteTableName", "any")], vec![]),
+        (vec![("Tag.1.Key", "any")], vec![]),
+        (vec![("VpcId", "vpc-none")], vec![]),
+    ] {
+        assert_eq!(ids(tables(&rig, &filter).await).iter().collect::<Vec<_>>(), found, "{filter:?}");
+    }
+    let paged = [AT, ("PageSize", "1"), ("PageNumber", "2")];
+    let page = rig.call("DescribeRouteTableList", &paged).await.ok();
+    assert_eq!(page["RouterTableList"]["RouterTableListType"][0]["RouteTableId"], table);
+    assert_eq!((&page["TotalCount"], &page["PageNumber"]), (&json!(2), &json!(2)));
+    for (parameter, code) in [
+        (("RouteTableType", "system"), "IllegalParam.RouteTableType"),
+        (("RouterType", "Router"), "IllegalParam.RouterType"),
+        (("PageSize", "51"), "IllegalParam.PageSize"),
+    ] {
+        refused(&rig.call("DescribeRouteTableList", &[AT, parameter]).await, 400, code);
+    }
+    refused(&rig.call("DescribeRouteTableList", &[]).await, 400, "MissingRegionId");
+    let elsewhere = [("RegionId", "cn-beijing"), ("VpcId", &*id)];
+    let list = rig.call("DescribeRouteTableList", &elsewhere).await.ok();
+    assert_eq!(list["TotalCount"], 0);
+    let foreign = rig.by(&Caller::stranger(), common::VPC, "DescribeRouteTableList", &[AT]).await.ok();
+    assert_eq!(foreign["TotalCount"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vpc_is_changed_in_place() {
+    let rig = Rig::new("0");
+    let id = text(&vpc(&rig, &[("CidrBlock", "10.0.0.0/8"), ("VpcName", "old")]).await, "VpcId");
+    let inside = vswitch(&rig, &id, "10.0.7.0/24").await;
+    let modify = async |more: &[(&str, &str)]| {
+        let mut parameters = vec![AT, ("VpcId", &*id)];
+        parameters.extend_from_slice(more);
+        rig.call("ModifyVpcAttribute", &parameters).await
+    };
+    let shown = async || rig.call("DescribeVpcAttribute", &[AT, ("VpcId", &id)]).await.ok();
+    let all = [
+        ("VpcName", "new"),
+        ("Description", "what for"),
+        ("CidrBlock", "10.0.0.0/16"),
+        ("EnableDnsHostname", "true"),
+    ];
+    assert_eq!(rest(modify(&all).await), json!({}));
+    let vpc = shown().await;
+    assert_eq!((&vpc["VpcName"], &vpc["Description"]), (&json!("new"), &json!("what for")));
+    assert_eq!((&vpc["CidrBlock"], &vpc["DnsHostnameStatus"]), (&json!("10.0.0.0/16"), &json!("ENABLED")));
+    assert_eq!(vpc["Status"], "Available");
+    let outside = modify(&[("CidrBlock", "10.1.0.0/16")]).await;
+    refused(&outside, 400, "InvalidCidrBlock.Malformed");
+    assert!(text(&outside.body, "Message").contains(&inside));
+    let long = "d".repeat(257);
+    for (parameter, code) in [
+        (("VpcName", "http://x"), "InvalidVpcName.Malformed"),
+        (("Description", &*long), "InvalidVpcDiscription.Malformed"),
+        (("CidrBlock", "10.0.0.1/16"), "InvalidCidrBlock.Malformed"),
+        (("EnableIPv6", "true"), "OperationUnsupported.Ipv6Feature"),
+        (("Ipv6CidrBlock", "2408::/56"), "OperationUnsupported.Ipv6Feature"),
+        (("EnableDnsHostname", "maybe"), "IllegalParam.EnableDnsHostname"),
+    ] {
+        refused(&modify(&[parameter]).await, 400, code);
+    }
+    let mut after = shown().await;
+    after["RequestId"] = vpc["RequestId"].clone();
+    assert_eq!(after, vpc, "what is refused changes nothing");
+    let unknown = [AT, ("VpcId", "vpc-none"), ("VpcName", "x")];
+    refused(&rig.call("ModifyVpcAttribute", &unknown).await, 404, "InvalidVpcId.NotFound");
+    let elsewhere = [("RegionId", "cn-beijing"), ("VpcId", &*id), ("VpcName", "x")];
+    refused(&rig.call("ModifyVpcAttribute", &elsewhere).await, 404, "InvalidVpcId.NotFound");
+    let theirs = [AT, ("VpcId", &*id), ("VpcName", "x")];
+    let theirs = rig.by(&Caller::stranger(), common::VPC, "ModifyVpcAttribute", &theirs).await;
+    refused(&theirs, 404, "InvalidVpcId.NotFound");
+    let pending = text(&rig.call("CreateVpc", &[AT]).await.ok(), "VpcId");
+    let pending = [AT, ("VpcId", &*pending), ("VpcName", "x")];
+    refused(&rig.call("ModifyVpcAttribute", &pending).await, 400, "IncorrectVpcStatus");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vswitch_is_changed_in_place() {
+    let rig = Rig::new("0");
+    let id = text(&vpc(&rig, &[("CidrBlock", "10.0.0.0/8")]).await, "VpcId");
+    let vswitch = vswitch(&rig, &id, "10.0.7.0/24").await;
+    let modify = async |more: &[(&str, &str)]| {
+        let mut parameters = vec![("VSwitchId", &*vswitch)];
+        parameters.extend_from_slice(more);
+        rig.call("ModifyVSwitchAttribute", &parameters).await
+    };
+    assert_eq!(rest(modify(&[("VSwitchName", "new"), ("Description", "what for")]).await), json!({}));
+    let shown = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", &vswitch)]).await.ok();
+    assert_eq!((&shown["VSwitchName"], &shown["Description"]), (&json!("new"), &json!("what for")));
+    assert_eq!((&shown["Status"], &shown["CidrBlock"]), (&json!("Available"), &json!("10.0.7.0/24")));
+    let long = "n".repeat(129);
+    for (parameter, code) in [
+        (("VSwitchName", &*long), "InvalidVSwitchName.Malformed"),
+        (("Description", "https://x"), "InvalidVSwitchDiscription.Malformed"),
+        (("EnableIPv6", "true"), "OperationUnsupported.Ipv6Feature"),
+        (("Ipv6CidrBlock", "1"), "OperationUnsupported.Ipv6Feature"),
+    ] {
+        refused(&modify(&[parameter]).await, 400, code);
+    }
+    let unknown = [("VSwitchId", "vsw-none"), ("VSwitchName", "x")];
+    let unknown = rig.call("ModifyVSwitchAttribute", &unknown).await;
+    refused(&unknown, 404, "InvalidVSwitchId.NotFound");
+    assert_eq!(unknown.body["Message"], "The specified virtual switch does not exists.");
+    refused(&modify(&[("RegionId", "cn-beijing")]).await, 404, "InvalidVSwitchId.NotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_move_to_another_group_and_take_along_what_stands_in_them() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("Normal").await;
+    let gateway_shown = async || rig.call("DescribeVpnGateway", &[AT, ("VpnGatewayId", &gateway)]).await.ok();
+    let shown = gateway_shown().await;
+    let (id, default) = (text(&shown, "VpcId"), text(&shown, "ResourceGroupId"));
+    let inside = vswitch(&rig, &id, "172.16.7.0/24").await;
+    let move_vpc = async |kind: &str, id: &str, group: &str| {
+        let parameters = [AT, ("ResourceType", kind), ("ResourceId", id), ("NewResourceGroupId", group)];
+        rig.call("MoveResourceGroup", &parameters).await
+    };
+    let move_vpn = async |kind: &str, id: &str, group: &str| {
+        let parameters = [AT, ("ResourceType", kind), ("InstanceId", id), ("NewResourceGroupId", group)];
+        rig.call("MoveVpnResourceGroup", &parameters).await
+    };
+    assert_eq!(rest(move_vpc("vpc", &id, "rg-acfmnetworks").await), json!({}));
+    let vpc = rig.call("DescribeVpcAttribute", &[AT, ("VpcId", &id)]).await.ok();
+    assert_eq!(vpc["ResourceGroupId"], "rg-acfmnetworks");
+    // Terraform reads the group and the router twice: both must agree.
+    let table = &tables(&rig, &[("VpcId", &id)]).await[0];
+    assert_eq!(table["ResourceGroupId"], "rg-acfmnetworks");
+    assert_eq!(table["RouterId"], vpc["VRouterId"]);
+    let vswitch = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", &inside)]).await.ok();
+    assert_eq!(vswitch["ResourceGroupId"], "rg-acfmnetworks");
+    assert_eq!(gateway_shown().await["ResourceGroupId"], default, "a gateway is moved by itself");
+
+    assert_eq!(rest(move_vpn("VpnGateWay", &gateway, "rg-acfmgateways").await), json!({}));
+    let moved = gateway_shown().await;
+    assert_eq!((&moved["ResourceGroupId"], &moved["Status"]), (&json!("rg-acfmgateways"), &json!("active")));
+    for (group, number) in [("rg-acfmgateways", 1), (&*default, 0)] {
+        let list = rig.call("DescribeVpnGateways", &[AT, ("ResourceGroupId", group)]).await.ok();
+        assert_eq!(list["TotalCount"], number, "{group}");
+    }
+    // The account's own group takes it back.
+    move_vpn("VPNGATEWAY", &gateway, &default).await.ok();
+    assert_eq!(gateway_shown().await["ResourceGroupId"], default);
+
+    let long = format!("rg-{}", "a".repeat(62));
+    for group in ["acfm", "rg-", "rg-a b", "rg-A", "rg-é", &long] {
+        refused(&move_vpc("VPC", &id, group).await, 400, "InvalidResourceGroupId");
+        refused(&move_vpn("VpnGateway", &gateway, group).await, 400, "InvalidResourceGroupId");
+        let create = [AT, ("ResourceGroupId", group)];
+        refused(&rig.call("CreateVpc", &create).await, 400, "InvalidResourceGroupId");
+    }
+    let to = "rg-acfmx";
+    refused(&move_vpc("VPC", "vpc-none", to).await, 404, "InvalidVpcId.NotFound");
+    refused(&move_vpc("Eip", &id, to).await, 400, "IllegalParam.ResourceType");
+    refused(&move_vpn("VpnGateway", "vpn-none", to).await, 404, "InvalidVpnGatewayInstanceId.NotFound");
+    refused(&move_vpn("VpnAttachment", &gateway, to).await, 400, "IllegalParam.ResourceType");
+    refused(&move_vpc("VPC", &id, "").await, 400, "MissingNewResourceGroupId");
+    refused(&move_vpn("VpnGateway", &gateway, "").await, 400, "MissingNewResourceGroupId");
+}
+
+/// Clients that wait until something is gone know status 404, and little else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_is_told_by_status_404() {
+    let rig = Rig::new("0");
+    let mut seen = 0;
+    for operation in operation::ALL {
+        let reads = operation.action.starts_with("Describe") || operation.action.starts_with("Get");
+        let subject = operation.subject.and_then(|name| {
+            operation.parameters.iter().find(|p| p.name == name && p.required && p.shape == Shape::Text)
+        });
+        // A look-up of endpoints lists what there is.
+        let reads = reads && operation.product != Product::Location;
+        let Some(subject) = subject.filter(|_| reads) else { continue };
+        seen += 1;
+        let mut parameters = vec![(subject.name, "nothing-here")];
+        for (name, value) in [
+            AT,
+            ("UserName", "nobody"),
+            ("PolicyType", "Custom"),
+            ("PolicyName", "nothing-here"),
+            ("VersionId", "v1"),
+        ] {
+            if subject.name != name && operation.takes(name) {
+                parameters.push((name, value));
+            }
+        }
+        if operation.action == "GetServiceLinkedRoleDeletionStatus" {
+            parameters[0].1 = "task/acs-service-role/certificate.vpn.aliyuncs.com/AliyunServiceRoleForVPNCertificate/00000000-0000-0000-0000-000000000000";
+        }
+        let version = operation.product.version();
+        let nonce = rig.next_nonce();
+        let raw = RawCall { version, nonce: &nonce, ..RawCall::new(operation.action, &parameters) };
+        let reply = rig.send(&raw).await;
+        assert_eq!(reply.status, 404, "{}: {}", operation.action, reply.body);
+        let code = reply.code();
+        assert!(code.contains("NotFound") || code.contains("NotExist"), "{}: {code}", operation.action);
+    }
+    assert_eq!(seen, 12);
+    let gone = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", "vsw-none")]).await;
+    refused(&gone, 404, "InvalidVSwitchId.NotFound");
+    assert_eq!(gone.body["Message"], "Specified VSwitch can not found.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_ssl_there_are_no_ssl_connections() {
+    let rig = Rig::new("0");
+    let network = text(&vpc(&rig, &[]).await, "VpcId");
+    let order = async |more: &[(&str, &str)]| {
+        let mut parameters = vec![AT, ("VpcId", &*network), ("Bandwidth", "10")];
+        parameters.extend_from_slice(more);
+        let made = rig.call("CreateVpnGateway", &parameters).await.ok();
+        rig.settle().await;
+        let id = text(&made, "VpnGatewayId");
+        let one = rig.call("DescribeVpnGateway", &[AT, ("VpnGatewayId", &id)]).await.ok();
+        let list = rig.call("DescribeVpnGateways", &[AT, ("VpnGatewayId", &id)]).await.ok();
+        let row = &list["VpnGateways"]["VpnGateway"][0];
+        assert_eq!(row["SslMaxConnections"], one["SslMaxConnections"]);
+        (id, one["SslMaxConnections"].clone())
+    };
+    assert_eq!(order(&[]).await.1, 0);
+    assert_eq!(order(&[("EnableSsl", "false"), ("SslConnections", "20")]).await.1, 0);
+    assert_eq!(order(&[("EnableSsl", "true")]).await.1, 5);
+    let (ssl, connections) = order(&[("EnableSsl", "true"), ("SslConnections", "20")]).await;
+    assert_eq!(connections, 20);
+    // A row of an older release says 5 without SSL.
+    let database = rusqlite::Connection::open(rig.directory().join("tongguan.db")).unwrap();
+    let changed = database
+        .execute("UPDATE vpn_gateway SET ssl = 0, ssl_connections = 5 WHERE id = ?1", [&ssl])
+        .unwrap();
+    assert_eq!(changed, 1);
+    drop(database);
+    let rig = rig.restart("0");
+    let old = rig.call("DescribeVpnGateway", &[AT, ("VpnGatewayId", &ssl)]).await.ok();
+    assert_eq!((&old["SslVpn"], &old["SslMaxConnections"]), (&json!("disable"), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_list_of_principals_stands_beside_a_full_one() {
+    let rig = Rig::new("0");
+    let document = |principal: &str| {
+        format!(
+            r#"{{"Statement":[{{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{principal}}}],"Version":"1"}}"#
+        )
+    };
+    let root = format!("acs:ram::{ACCOUNT}:root");
+    let good = [
+        r#"{"Service":["ecs.aliyuncs.com"],"RAM":[]}"#.to_owned(),
+        format!(r#"{{"Federated":[],"RAM":["{root}"],"Service":[]}}"#),
+    ];
+    for (place, principal) in good.iter().enumerate() {
+        let (name, document) = (format!("role-{place}"), document(principal));
+        let made = [("RoleName", &*name), ("AssumeRolePolicyDocument", &document)];
+        ram(&rig, "CreateRole", &made).await.ok();
+        let shown = ram(&rig, "GetRole", &[("RoleName", &name)]).await.ok();
+        assert_eq!(shown["Role"]["AssumeRolePolicyDocument"], document, "shown as it was given");
+        let again = [("RoleName", &*name), ("NewAssumeRolePolicyDocument", &document)];
+        ram(&rig, "UpdateRole", &again).await.ok();
+    }
+    for principal in [r#"{"Service":[],"RAM":[]}"#, r#"{"RAM":[]}"#, "{}", r#"{"RAM":[],"Service":""}"#] {
+        let document = document(principal);
+        let made = [("RoleName", "empty"), ("AssumeRolePolicyDocument", &*document)];
+        refused(&ram(&rig, "CreateRole", &made).await, 400, "MalformedPolicyDocument");
+        let changed = [("RoleName", "role-0"), ("NewAssumeRolePolicyDocument", &*document)];
+        refused(&ram(&rig, "UpdateRole", &changed).await, 400, "MalformedPolicyDocument");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_recommends_reading_about_the_product_that_was_called() {
+    let rig = Rig::new("0");
+    let send = async |key: &str, version: &str, action: &str| {
+        let nonce = rig.next_nonce();
+        rig.send(&RawCall { key, version, nonce: &nonce, ..RawCall::new(action, &[]) }).await
+    };
+    let recommended = |body: &Value| {
+        let link = text(body, "Recommend");
+        let query = link.split_once('?').unwrap().1.to_owned();
+        query.split('&').find_map(|pair| pair.strip_prefix("product=").map(ToOwned::to_owned))
+    };
+    for product in Product::ALL {
+        let version = product.version();
+        for (key, action, code) in [
+            ("unknown", "NoSuchAction", "InvalidAccessKeyId.NotFound"),
+            ("root", "NoSuchAction", "InvalidAction.NotFound"),
+        ] {
+            let reply = send(key, version, action).await;
+            assert_eq!(reply.code(), code);
+            assert_eq!(recommended(&reply.body).as_deref(), Some(product.as_str()), "{}", reply.body);
+        }
+    }
+    // Without a version that says it, by the action that one product alone has.
+    for (action, product) in [
+        ("GetUser", Some("Ram")),
+        ("CreateVpc", Some("Vpc")),
+        ("CreateServiceLinkedRole", None),
+        ("NoSuchAction", None),
+    ] {
+        let reply = send("root", "1999-01-01", action).await;
+        refused(&reply, 400, "InvalidVersion");
+        assert_eq!(recommended(&reply.body).as_deref(), product, "{action}");
+        assert!(text(&reply.body, "Recommend").contains("?q=InvalidVersion&"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_missing_is_told_in_the_words_of_ram() {
+    let rig = Rig::new("0");
+    rig.ram("CreatePolicy", &[("PolicyName", "p"), ("PolicyDocument", POLICY)]).await;
+    missing(&ram(&rig, "CreatePolicyVersion", &[("PolicyName", "p")]).await, "PolicyDocument");
+    let empty = [("PolicyName", "p"), ("PolicyDocument", "")];
+    missing(&ram(&rig, "CreatePolicyVersion", &empty).await, "PolicyDocument");
+    // All of Ram says so: every operation, for the first parameter that it needs.
+    for operation in operation::ALL.iter().filter(|operation| operation.product == Product::Ram) {
+        if let Some(first) = operation.parameters.iter().find(|parameter| parameter.required) {
+            missing(&ram(&rig, operation.action, &[]).await, first.name);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_have_neither_login_profile_nor_mfa_device() {
+    let rig = Rig::new("0");
+    rig.ram("CreateUser", &[("UserName", "alice")]).await;
+    for (action, code) in [
+        ("DeleteLoginProfile", "EntityNotExist.User.LoginProfile"),
+        ("UnbindMFADevice", "EntityNotExist.User.MFADevice"),
+    ] {
+        refused(&ram(&rig, action, &[("UserName", "Alice")]).await, 404, code);
+        refused(&ram(&rig, action, &[("UserName", "nobody")]).await, 404, "EntityNotExist.User");
+        let theirs = ram_as(&rig, "stranger", action, &[("UserName", "alice")]).await;
+        refused(&theirs, 404, "EntityNotExist.User");
+        refused(
+            &ram(&rig, action, &[("UserName", "a b")]).await,
+            400,
+            "InvalidParameter.UserName.InvalidChars",
+        );
+    }
+    rig.ram("DeleteUser", &[("UserName", "alice")]).await;
+}
+
+async fn listed(rig: &Rig, more: &[(&str, &str)]) -> Vec<(String, String, String)> {
+    let body = ram(rig, "ListTagResources", more).await.ok();
+    let kind = more.iter().find(|(name, _)| *name == "ResourceType").unwrap().1.to_lowercase();
+    let row = |tag: &Value| {
+        assert_eq!(tag["ResourceType"], kind.as_str());
+        (text(tag, "ResourceName"), text(tag, "TagKey"), text(tag, "TagValue"))
+    };
+    body["TagResources"].as_array().unwrap().iter().map(row).collect()
+}
+
+fn rows(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    let owned = |text: &str| text.to_owned();
+    rows.iter().map(|(name, key, value)| (owned(name), owned(key), owned(value))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_roles_and_policies_are_kept_changed_listed_and_go_with_them() {
+    let rig = Rig::new("0");
+    let role = |name: &'static str| [("RoleName", name), ("AssumeRolePolicyDocument", ROLE_TRUST)];
+    let policy = |name: &'static str| [("PolicyName", name), ("PolicyDocument", POLICY)];
+    let tags = ("Tag", r#"[{"Key":"Created","Value":"TF"},{"Key":"For","Value":"tests"}]"#);
+    for (kind, create, one, two, delete, gone) in [
+        ("role", "CreateRole", role("One"), role("Two"), ("DeleteRole", "RoleName"), "EntityNotExist.Role"),
+        (
+            "policy",
+            "CreatePolicy",
+            policy("One"),
+            policy("Two"),
+            ("DeletePolicy", "PolicyName"),
+            "EntityNotExist.Policy",
+        ),
+    ] {
+        let kind = ("ResourceType", kind);
+        ram(&rig, create, &[one[0], one[1], tags]).await.ok();
+        ram(&rig, create, &two).await.ok();
+        let both = ("ResourceNames", r#"["one","TWO"]"#);
+        let first = ("ResourceNames", r#"["One"]"#);
+        let given = rows(&[("One", "Created", "TF"), ("One", "For", "tests")]);
+        assert_eq!(listed(&rig, &[kind, first]).await, given);
+        assert_eq!(listed(&rig, &[kind]).await, given);
+        assert_eq!(listed(&rig, &[kind, ("ResourceNames", r#"["Two"]"#)]).await, []);
+        assert_eq!(listed(&rig, &[kind, ("ResourceNames", r#"["None"]"#)]).await, [], "not all of them");
+
+        // As Terraform replaces one: removed keys first, under both names, then the added.
+        let keys = [("TagKeys", r#"["For"]"#), ("TagKey.1", "For")];
+        assert_eq!(rest(ram(&rig, "UntagResources", &[kind, first, keys[0], keys[1]]).await), json!({}));
+        let added = ("Tag", r#"[{"Key":"Env","Value":"b"},{"Key":"Created","Value":""}]"#);
+        assert_eq!(rest(ram(&rig, "TagResources", &[kind, both, added]).await), json!({}));
+        let all =
+            rows(&[("One", "Created", ""), ("One", "Env", "b"), ("Two", "Created", ""), ("Two", "Env", "b")]);
+        let mut seen = listed(&rig, &[("ResourceType", kind.1.to_uppercase().as_str()), both]).await;
+        seen.sort();
+        assert_eq!(seen, all);
+        let by_value = ("Tag", r#"[{"Key":"Env","Value":"b"}]"#);
+        assert_eq!(listed(&rig, &[kind, by_value]).await.len(), 4);
+        assert_eq!(listed(&rig, &[kind, ("Tag", r#"[{"Key":"Env","Value":"a"}]"#)]).await, []);
+
+        // Page by page.
+        let mut pages = Vec::new();
+        let mut token = String::new();
+        loop {
+            let mut page = vec![kind, ("PageSize", "3")];
+            if !token.is_empty() {
+                page.push(("NextToken", &token));
+            }
+            let body = ram(&rig, "ListTagResources", &page).await.ok();
+            pages.push(body["TagResources"].as_array().unwrap().len());
+            match body.get("NextToken") {
+                Some(next) => token = next.as_str().unwrap().to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(pages, [3, 1]);
+
+        // The lists of the things themselves show the same.
+        let (list, member, inner) = match kind.1 {
+            "role" => ("ListRoles", "Roles", "Role"),
+            _ => ("ListPolicies", "Policies", "Policy"),
+        };
+        let shown = ram(&rig, list, &[by_value]).await.ok();
+        let shown = shown[member][inner].as_array().unwrap();
+        assert_eq!(shown.len(), 2);
+        let tag = |key: &str, value: &str| json!({"TagKey": key, "TagValue": value});
+        assert_eq!(shown[0]["Tags"], json!({"Tag": [tag("Created", ""), tag("Env", "b")]}));
+
+        ram(&rig, "UntagResources", &[kind, both, ("All", "true")]).await.ok();
+        assert_eq!(listed(&rig, &[kind]).await, []);
+        ram(&rig, "TagResources", &[kind, first, by_value]).await.ok();
+        ram(&rig, delete.0, &[(delete.1, "One")]).await.ok();
+        refused(&ram(&rig, "TagResources", &[kind, first, by_value]).await, 404, gone);
+        refused(&ram(&rig, "UntagResources", &[kind, first, keys[0]]).await, 404, gone);
+        ram(&rig, create, &one).await.ok();
+        assert_eq!(listed(&rig, &[kind]).await, [], "tags go with what they stand on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_roles_and_policies_are_refused_for_what_is_wrong_with_them() {
+    let quotas = Quotas { tags_per_resource: 2, tagged_resources_per_call: 2, ..Quotas::default() };
+    let rig = Rig::with_quotas("0", quotas);
+    for name in ["One", "Two"] {
+        rig.ram("CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", ROLE_TRUST)]).await;
+    }
+    let service = ("ServiceName", "certificate.vpn.aliyuncs.com");
+    ram(&rig, "CreateServiceLinkedRole", &[service]).await.ok();
+    let kind = ("ResourceType", "role");
+    let one = ("ResourceNames", r#"["One"]"#);
+    let tag = ("Tag", r#"[{"Key":"k","Value":"v"}]"#);
+    let many = r#"["One","Two","Three"]"#;
+    for (kind, names, tag, code) in [
+        (kind, ("", ""), tag, "MissingParameter"),
+        (kind, ("ResourceNames", "[]"), tag, "MissingParameter"),
+        (("ResourceType", "user"), one, tag, "InvalidParameter.ResourceType"),
+        (kind, ("ResourceNames", "One"), tag, "InvalidParameter.ResourceNames"),
+        (kind, ("ResourceNames", r#"{"One":1}"#), tag, "InvalidParameter.ResourceNames"),
+        (kind, ("ResourceNames", many), tag, "InvalidParameter.ResourceNames"),
+        (kind, ("ResourceNames", r#"["a b"]"#), tag, "InvalidParameter.ResourceNames.InvalidChars"),
+        (kind, ("ResourceNames", r#"[""]"#), tag, "InvalidParameter.ResourceNames.Length"),
+        (kind, one, ("Tag", "k"), "InvalidParameter.Tag"),
+        (kind, one, ("Tag", r#"[{"Key":"","Value":"v"}]"#), "InvalidParameter.TagKey"),
+        (kind, one, ("Tag", r#"[{"Key":"k","Value":"acs:v"}]"#), "InvalidParameter.TagValue"),
+        (kind, one, ("Tag", r#"[{"Key":"k"},{"Key":"k"}]"#), "Duplicated.TagKey"),
+        (kind, one, ("Tag", r#"[{"Key":"a"},{"Key":"b"},{"Key":"c"}]"#), "QuotaExceeded.TagsPerResource"),
+    ] {
+        refused(&ram(&rig, "TagResources", &[kind, names, tag]).await, 400, code);
+    }
+    assert_eq!(listed(&rig, &[kind]).await, []);
+    // One that is not there: none is tagged.
+    let names = ("ResourceNames", r#"["One","None"]"#);
+    refused(&ram(&rig, "TagResources", &[kind, names, tag]).await, 404, "EntityNotExist.Role");
+    assert_eq!(listed(&rig, &[kind]).await, []);
+    let system = ("ResourceNames", r#"["AdministratorAccess"]"#);
+    let policy = ("ResourceType", "policy");
+    refused(&ram(&rig, "TagResources", &[policy, system, tag]).await, 404, "EntityNotExist.Policy");
+    let linked = ("ResourceNames", r#"["AliyunServiceRoleForVPNCertificate"]"#);
+    for action in ["TagResources", "UntagResources"] {
+        let reply = ram(&rig, action, &[kind, linked, tag, ("TagKeys", r#"["k"]"#)]).await;
+        refused(&reply, 403, "NoPermission");
+    }
+    let long = format!(r#"[{{"Key":"k","Value":"{}"}}]"#, "v".repeat(256));
+    ram(&rig, "TagResources", &[kind, one, ("Tag", &long)]).await.ok();
+    let long = format!(r#"[{{"Key":"k","Value":"{}"}}]"#, "v".repeat(257));
+    refused(&ram(&rig, "TagResources", &[kind, one, ("Tag", &long)]).await, 400, "InvalidParameter.TagValue");
+    missing(&ram(&rig, "UntagResources", &[kind, one]).await, "TagKeys");
+    for (parameter, code) in [
+        (("PageSize", "101"), "InvalidParameter.PageSize"),
+        (("NextToken", "x"), "InvalidParameter.NextToken"),
+        (("TagKeys", "k"), ""),
+    ] {
+        let reply = ram(&rig, "ListTagResources", &[kind, parameter]).await;
+        if code.is_empty() { drop(reply.ok()) } else { refused(&reply, 400, code) }
+    }
+    let theirs = ram_as(&rig, "stranger", "ListTagResources", &[kind]).await.ok();
+    assert_eq!(theirs["TagResources"], json!([]));
+    assert_eq!(RAM, Product::Ram.version());
+}
+
+/// A role may be called like a gateway. It has not the gateway's tags.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_does_not_borrow_the_tags_of_a_resource() {
+    let rig = Rig::new("0");
+    let gateway = rig.gateway("Normal").await;
+    let tag = [AT, ("ResourceType", "VpnGateWay"), ("ResourceId.1", &*gateway)];
+    let tag = [tag[0], tag[1], tag[2], ("Tag.1.Key", "team"), ("Tag.1.Value", "a")];
+    rig.call("TagResources", &tag).await.ok();
+    rig.ram("CreateRole", &[("RoleName", &gateway), ("AssumeRolePolicyDocument", ROLE_TRUST)]).await;
+    let statement = json!([{
+        "Effect": "Allow", "Action": "*", "Resource": "*",
+        "Condition": {"StringEquals": {"acs:ResourceTag/team": "a"}}
+    }]);
+    let user = rig.user("of-team-a", &statement).await;
+    let read = [AT, ("VpnGatewayId", &*gateway)];
+    rig.by(&user, common::VPC, "DescribeVpnGateway", &read).await.ok();
+    refused(&rig.by(&user, RAM, "GetRole", &[("RoleName", &gateway)]).await, 403, "NoPermission");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_of_a_policy_is_changed() {
+    let rig = Rig::new("0");
+    let made = [("PolicyName", "p"), ("PolicyDocument", POLICY), ("Description", "old")];
+    rig.ram("CreatePolicy", &made).await;
+    rig.advance(5_000);
+    let update = async |name: &str, description: &str| {
+        ram(&rig, "UpdatePolicyDescription", &[("PolicyName", name), ("NewDescription", description)]).await
+    };
+    let now = rig.clock.0.load(std::sync::atomic::Ordering::SeqCst);
+    let shown = json!({"Policy": {
+        "PolicyType": "Custom", "PolicyName": "p", "Description": "new", "DefaultVersion": "v1",
+        "CreateDate": iso8601(common::START_MS), "UpdateDate": iso8601(now),
+    }});
+    assert_eq!(rest(update("P", "new").await), shown);
+    let read = ram(&rig, "GetPolicy", &[("PolicyName", "p"), ("PolicyType", "Custom")]).await.ok();
+    assert_eq!(
+        (&read["Policy"]["Description"], &read["Policy"]["UpdateDate"]),
+        (&json!("new"), &json!(iso8601(now)))
+    );
+    let long = update("p", &"d".repeat(1025)).await;
+    refused(&long, 400, "InvalidParameter.Description.Length");
+    assert_eq!(long.body["Message"], "The parameter - \"Description\" beyond the length limit.");
+    refused(&update("p", "\u{1}").await, 400, "InvalidParameter.NewDescription.InvalidChars");
+    refused(&update("none", "x").await, 404, "EntityNotExist.Policy");
+    refused(&update("AdministratorAccess", "x").await, 404, "EntityNotExist.Policy");
+    missing(&ram(&rig, "UpdatePolicyDescription", &[("PolicyName", "p")]).await, "NewDescription");
+}
