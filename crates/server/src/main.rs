@@ -11,10 +11,12 @@ mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod exit;
+mod framing;
 mod http;
 mod key_command;
 mod metrics;
 mod permissions;
+mod pulse;
 mod secrets;
 mod serve;
 mod x509;
@@ -128,7 +130,7 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
 
 fn serve(args: config::ServeArgs) -> anyhow::Result<ExitCode> {
     small_pages();
-    runtime()?.block_on(serve::run(args))
+    serve::run(args)
 }
 
 /// No transparent huge pages: each part of the allocator would take 2 MiB at the first touch, half of what a service at

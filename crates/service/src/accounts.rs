@@ -237,6 +237,7 @@ fn record(action: &str, account: Option<&AccountId>, resource: &str, now_ms: i64
         action: Some(action.to_owned()),
         resource: Some(resource.to_owned()),
         status: 200,
+        changed: true,
         ..AuditRecord::default()
     }
 }

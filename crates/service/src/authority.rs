@@ -33,7 +33,7 @@ use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
 use crate::provenance::{self, Grant};
 use crate::share::Shares;
-use crate::token::{Opened, Tokens, Unread};
+use crate::token::{Opened, TEMPORARY, Tokens, Unread};
 
 /// Bytes that kept keys and policies may take, about.
 pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
@@ -183,6 +183,21 @@ impl Authority {
         self.known.insert(id.to_owned(), Arc::clone(known));
         for gone in self.shares.note(&known.key.principal.account, id, known.bytes) {
             self.known.remove(&gone);
+        }
+    }
+
+    /// Whether a key of this id exists and is active; a temporary one with its token.
+    pub(crate) fn names_active_key(
+        &self,
+        context: &Context,
+        id: &str,
+        token: Option<&str>,
+        now_ms: i64,
+    ) -> bool {
+        match (id.starts_with(TEMPORARY), token) {
+            (true, Some(token)) => self.temporary_key(context, id, token, now_ms).is_ok(),
+            (true, None) => false,
+            (false, _) => self.key(context, id).is_ok(),
         }
     }
 

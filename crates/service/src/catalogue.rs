@@ -84,6 +84,11 @@ codes! {
     METHOD_UNSUPPORTED = 403 "UnsupportedHTTPMethod" "This http method is not supported." Documented "Neither GET nor POST.";
     REQUEST_MALFORMED = 400 "InvalidParameter" "The specified parameter is not valid." Documented "The request cannot be read: bad escapes, too many or too long parameters, one name with two values, a wrong path.";
     BODY_TOO_LARGE = 400 "InvalidParameter.BodyTooLarge" "The request body is longer than this service accepts." Ours "The body exceeds the limit.";
+    HEAD_MALFORMED = 400 "InvalidParameter.RequestHead" "The head of the request is not HTTP/1.1." Ours "The request line or a header field cannot be read.";
+    HEAD_TOO_LARGE = 431 "InvalidParameter.RequestHeadTooLarge" "The head of the request is longer than this service accepts." Ours "Request line and header fields together, or the number of fields, exceed the limit.";
+    TARGET_TOO_LONG = 414 "InvalidParameter.RequestTargetTooLong" "The target of the request is longer than this service accepts." Ours "Path and query exceed what HTTP software takes.";
+    HOST_INVALID = 400 "InvalidParameter.Host" "The request must have one valid Host header field." Ours "Host is missing, given twice or not valid (RFC 9112, 3.2).";
+    TRANSFER_CODING = 400 "InvalidParameter.TransferEncoding" "The only transfer coding that this service accepts is chunked." Ours "Transfer-Encoding is something else, or several codings (RFC 9112, 6.1).";
     BODY_CUT_OFF = 400 "InvalidParameter.BodyIncomplete" "The request body did not arrive whole." Ours "The body broke off or took too long.";
     THROTTLING = 400 "Throttling" "Request was denied due to request throttling." Seen "The source address has sent too many requests that nobody signed (wrong signatures, unknown keys).";
     THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time, of the account or of the user in it; or its share of something bounded is used up: nonces, ClientTokens, waiting changes, long work.";

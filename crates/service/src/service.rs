@@ -188,6 +188,20 @@ impl Service {
         }
     }
 
+    /// Whether a request, of which the body has not come yet, names a key that exists and is active. Nothing is proved
+    /// by that: it says who is served first when there is not room for all, and gives no right.
+    #[must_use]
+    pub fn names_active_key(&self, head: HttpRequest<'_>) -> bool {
+        let Ok(incoming) = tongguan_rpc::parse(HttpRequest { body: &[], ..head }, &self.limits) else {
+            return false;
+        };
+        let now_ms = self.context.clock.now_ms();
+        let token = incoming.security_token();
+        incoming
+            .access_key_id()
+            .is_some_and(|id| self.gate.authority.names_active_key(&self.context, id, token, now_ms))
+    }
+
     /// Answers a request.
     pub async fn answer(&self, request: HttpRequest<'_>, peer: Peer) -> Response {
         let host = request.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -340,7 +354,7 @@ impl Service {
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
         let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
         let call = Arc::new(call);
-        let mut record = trail.record(200, None);
+        let mut record = AuditRecord { changed: true, ..trail.record(200, None) };
         let (inner, inner_call) = (Arc::clone(&call), Arc::clone(&call));
         let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
@@ -518,6 +532,8 @@ impl Trail<'_> {
             issued: self.issued.clone(),
             origin: session.map(|session| session.origin.to_string()),
             source_identity: session.and_then(|session| session.source_identity.clone()),
+            changed: false,
+            repeats: None,
         }
     }
 }

@@ -259,6 +259,30 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// A connection from another address of this machine, as a caller elsewhere would have it. `receive` bytes are kept
+    /// for it that it has not read yet.
+    pub async fn connect_from(&self, source: [u8; 4], receive: Option<u32>) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = receive {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        socket.bind((source, 0).into()).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    /// Waits until a metric has at least this value.
+    pub async fn metric_reaches(&self, name: &str, value: f64) {
+        let begun = Instant::now();
+        loop {
+            let now = self.metric(name).await;
+            if now >= value {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} is {now}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until so many connections are open.
     pub async fn connections_reach(&self, count: usize) {
         let begun = Instant::now();
