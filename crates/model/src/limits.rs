@@ -88,6 +88,12 @@ quotas! {
         "Custom policies attached to one group (documented: 5).";
     ram_policies_per_role = 5,
         "Custom policies attached to one role (documented: 5).";
+    session_chained_seconds = 3_600,
+        "Seconds that a session lives at most which another session made (no published limit); below 900 no session may assume a role.";
+    session_chain_seconds = 43_200,
+        "Seconds after the first session of a chain at which all that came of it are over (no published limit).";
+    session_chain_roles = 8,
+        "Different roles that a chain of sessions may have come through (no published limit).";
     apply_attempts = 12,
         "Failed tries to apply a change to a gateway before it is withdrawn.";
     apply_seconds = 30,

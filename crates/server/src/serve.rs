@@ -460,6 +460,9 @@ async fn keep_house(service: Arc<Service>) {
     let context = service.context().clone();
     loop {
         service.forget_rested();
+        if let Err(error) = service.keep_token_keys().await {
+            tracing::warn!(%error, "the token key was not changed");
+        }
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
         }

@@ -11,6 +11,7 @@ use tongguan_store::{AuditRecord, NewToken, NonceLog, Owner, StoreError, Tx, Ver
 use tracing::{debug, error, info, warn};
 
 use crate::access;
+use crate::accounts::{self, AccountError, Done as Ordered, Order};
 use crate::args::Args;
 use crate::authority::Authority;
 use crate::call::{Call, Reply};
@@ -73,6 +74,8 @@ struct Trail<'a> {
     product: Option<Product>,
     action: Option<String>,
     resource: Option<String>,
+    /// Id of the access key that the call made.
+    issued: Option<String>,
     /// What is said beside the answer, if the call succeeds.
     warnings: Vec<String>,
     /// The audit record was written with the change.
@@ -135,6 +138,29 @@ impl Service {
         let steady_ms = self.context.clock.steady_ms();
         self.gate.throttle.forget_rested(steady_ms);
         self.gate.failures.forget_rested(steady_ms);
+    }
+
+    /// Carries out an operator's order, which is in force for the next call.
+    ///
+    /// # Errors
+    /// [`AccountError`]; nothing was changed then.
+    pub fn order(&self, order: &Order) -> Result<Ordered, AccountError> {
+        let context = &self.context;
+        let done = accounts::carry_out(&context.store, &context.vault, order, context.clock.now_ms())?;
+        match &done {
+            Ordered::Created(key) => self.authority().changed(&key.account),
+            Ordered::Switched(account) => self.authority().changed(account),
+            Ordered::TokenKey => self.authority().tokens().reload(&context.store, &context.vault)?,
+        }
+        Ok(done)
+    }
+
+    /// Makes a new token key once a day, and removes those under which no session can live any more.
+    ///
+    /// # Errors
+    /// The store fails, or a key does not open.
+    pub async fn keep_token_keys(&self) -> Result<(), KeyringError> {
+        self.authority().tokens().keep(&self.context).await
     }
 
     /// The memory of used nonces.
@@ -212,6 +238,7 @@ impl Service {
             product: None,
             action: None,
             resource: None,
+            issued: None,
             warnings: Vec::new(),
             audited: false,
         }
@@ -251,6 +278,7 @@ impl Service {
             request_id: trail.request_id.clone(),
             operation,
             principal,
+            known: Arc::clone(&proven.known),
             now_ms: trail.now_ms,
             host: trail.host.to_owned(),
             peer: trail.peer,
@@ -376,7 +404,10 @@ impl Service {
 
     async fn finish(&self, mut trail: Trail<'_>, outcome: Result<Reply, Failure>) -> Response {
         let (status, code) = match &outcome {
-            Ok(_) => (200, None),
+            Ok(reply) => {
+                trail.issued.clone_from(&reply.issued);
+                (200, None)
+            }
             Err(Failure::Refused(refusal)) => (refusal.code.status, Some(refusal.code().into_owned())),
             Err(failure) => {
                 let code = failure.unexpected(&trail.request_id);
@@ -498,6 +529,7 @@ impl Trail<'_> {
     }
 
     fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
+        let session = self.principal.as_ref().and_then(|principal| principal.session());
         AuditRecord {
             time_ms: self.now_ms,
             request_id: self.request_id.clone(),
@@ -510,9 +542,9 @@ impl Trail<'_> {
             resource: self.resource.clone(),
             status,
             code,
-            issued: None,
-            origin: None,
-            source_identity: None,
+            issued: self.issued.clone(),
+            origin: session.map(|session| session.origin.to_string()),
+            source_identity: session.and_then(|session| session.source_identity.clone()),
             changed: false,
             repeats: None,
         }

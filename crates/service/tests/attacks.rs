@@ -173,7 +173,7 @@ async fn what_is_not_signed_has_no_effect() {
         "/?SecurityToken={}",
         session.token.as_deref().unwrap().replace('+', "%2B").replace('=', "%3D")
     );
-    is(&post(&rig, &request).await, 400, "InvalidSecurityToken.Malformed");
+    is(&post(&rig, &request).await, 400, "InvalidSecurityToken.MismatchWithAccessKey");
 }
 
 #[tokio::test(flavor = "multi_thread")]

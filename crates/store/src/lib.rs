@@ -54,7 +54,7 @@ pub use query::{
 pub use ram::{
     AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
-    UserRow, Via,
+    SessionsFrom, SessionsOf, UserRow, Via,
 };
 pub use retention::{AuditClass, YOUNG_DAYS};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};

@@ -38,6 +38,15 @@ CREATE TABLE audit_trimmed (
 
 -- == Sessions ==
 
+-- A session remembers this number of all that it stands on, and is over when one of them has another. The number is the
+-- moment at which sessions were ended last, UNIX milliseconds, or one more than before, if that is later.
+ALTER TABLE account ADD COLUMN sessions_from_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ram_user ADD COLUMN sessions_from_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ram_role ADD COLUMN sessions_from_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE access_key ADD COLUMN sessions_from_ms INTEGER NOT NULL DEFAULT 0;
+-- Tokens of older releases do not say whose act the session is: with their key they end.
+DELETE FROM service_key WHERE name = 'security-token';
+
 -- == Rows that confer rights ==
 
 -- The seal of each bearer of rights: 32 bytes that sum up its own row and the rows that belong to it, and 32 bytes that
