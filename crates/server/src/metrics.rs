@@ -315,6 +315,11 @@ impl Scrape {
             "class",
             &by_class(self.store.audit_fullest),
         )?;
+        to.counter(
+            "tongguan_store_forged",
+            "Times that a row that confers rights did not fit its seal.",
+            self.store.forged,
+        )?;
         to.histogram(
             "tongguan_store_commit_seconds",
             "Groups of changes, from the first statement to the end of the sync.",

@@ -8,8 +8,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tongguan_service::accounts::{self, Order};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, Territory, look, serving};
+use tongguan_service::rights;
+use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look, serving};
 
+use super::MarkArgs;
 use super::terminal::{self, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
@@ -24,6 +26,8 @@ pub struct AccountArgs {
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -91,10 +95,11 @@ fn carry_out(args: &AccountArgs, order: &Order) -> Result<Outcome> {
     if serving(&args.data_dir).is_some() {
         return control::ask(&args.data_dir, order);
     }
-    let store = Store::open(&args.data_dir, &Options::default())?;
+    let store = Store::open(&args.data_dir, &args.mark.options())?;
     let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
-    let done =
-        accounts::carry_out(&store, &vault, order, SystemClock.now_ms()).context("nothing was changed")?;
+    let now_ms = SystemClock.now_ms();
+    rights::open(&store, &vault, now_ms)?;
+    let done = accounts::carry_out(&store, &vault, order, now_ms).context("nothing was changed")?;
     Ok(done.into())
 }
 

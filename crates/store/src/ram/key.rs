@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// An access key with all that its use depends on.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl Snapshot<'_> {
     /// The access key of this id, whoever owns it: for the gate.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`] for the key or its account.
     pub fn access_key(&self, id: &str) -> Result<Option<AccessKeyRow>, StoreError> {
         let sql = "SELECT k.id, k.account, k.sealed_secret, k.status = 'Active' AND a.status = 'Active', \
                    u.seq, u.name, u.id \
@@ -136,7 +136,12 @@ impl Snapshot<'_> {
                 owner,
             })
         });
-        Ok(row.optional()?)
+        let row: Option<AccessKeyRow> = row.optional()?;
+        if let Some(row) = &row {
+            self.vouch(Bearer::Key(id))?;
+            self.vouch(Bearer::Account(row.account.as_str()))?;
+        }
+        Ok(row)
     }
 
     /// The account of the access key of this id.

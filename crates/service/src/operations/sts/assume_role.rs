@@ -10,7 +10,7 @@ use tongguan_model::policy::{
     Budget, Decision, Exhausted, Policy, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
 };
 use tongguan_model::principal::Identity;
-use tongguan_store::Snapshot;
+use tongguan_store::{Bearer, Snapshot};
 
 use crate::access::{Denial, DeniedBy, too_costly};
 use crate::args::Args;
@@ -166,6 +166,7 @@ fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) ->
         None if own => return Err((&c::ROLE_NOT_FOUND_STS).into()),
         None => return Err(untrusting(false)),
     };
+    snapshot.vouch(Bearer::Role(role.seq))?;
     let trust = TrustPolicy::parse(&role.trust)
         .map_err(|error| Failure::Internal(format!("trust policy of role `{}`: {error}", role.id)))?;
     let keys: Vec<(&str, &str)> =
