@@ -42,7 +42,7 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 /// The engine looks at the store every five seconds; after this long it is taken for dead.
 const ENGINE_TIME: Duration = Duration::from_secs(15);
 /// The workers show that they turn every half a second; after this long none of them is free to serve.
-const WORKERS_TIME: Duration = Duration::from_secs(3);
+const WORKERS_TIME: Duration = Duration::from_secs(5);
 /// And after this long nothing but another start helps.
 const WORKERS_LOST_TIME: Duration = Duration::from_secs(60);
 /// An overview of the store is this old at most: to make one costs some ten milliseconds.
@@ -153,14 +153,8 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Byt
     match request.uri().path() {
         "/" => page(StatusCode::OK, TEXT, INDEX),
         "/healthz" => {
-            let silent = admin.server.pulse.silent_for();
-            if silent <= WORKERS_TIME {
-                page(StatusCode::OK, TEXT, "ok\n")
-            } else if silent <= WORKERS_LOST_TIME {
-                page(StatusCode::OK, TEXT, busy(silent))
-            } else {
-                page(StatusCode::SERVICE_UNAVAILABLE, TEXT, busy(silent))
-            }
+            let (status, text) = health(admin.server.pulse.silent_for());
+            page(status, TEXT, text)
         }
         "/readyz" => {
             let checks = admin.checks().await;
@@ -179,8 +173,13 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Byt
     }
 }
 
-fn busy(silent: Duration) -> String {
-    format!("alive, but no worker was free for {} s\n", silent.as_secs())
+/// What `/healthz` says when no worker has been free for so long.
+fn health(silent: Duration) -> (StatusCode, String) {
+    if silent <= WORKERS_TIME {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let status = if silent <= WORKERS_LOST_TIME { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("alive, but no worker was free for {} s\n", silent.as_secs()))
 }
 
 fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -273,5 +272,21 @@ fn outcome(check: &str, outcome: Result<(), String>) -> Value {
     match outcome {
         Ok(()) => json!({"check": check, "ok": true}),
         Err(reason) => json!({"check": check, "ok": false, "reason": reason}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_says_what_the_workers_do() {
+        let ok = (StatusCode::OK, "ok\n".to_owned());
+        assert_eq!(health(Duration::ZERO), ok);
+        assert_eq!(health(Duration::from_secs(5)), ok);
+        let busy = |seconds| format!("alive, but no worker was free for {seconds} s\n");
+        assert_eq!(health(Duration::from_secs(6)), (StatusCode::OK, busy(6)));
+        assert_eq!(health(Duration::from_secs(60)), (StatusCode::OK, busy(60)));
+        assert_eq!(health(Duration::from_secs(61)), (StatusCode::SERVICE_UNAVAILABLE, busy(61)));
     }
 }

@@ -19,6 +19,7 @@ use tongguan_service::accounts::account_id;
 use tongguan_service::throttle::Rate;
 use zeroize::Zeroizing;
 
+use crate::cli::MarkArgs;
 use crate::permissions;
 use crate::secrets::{self, KeyArgs, KeySource};
 
@@ -68,6 +69,8 @@ pub struct ServeArgs {
     address_pool: Option<String>,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
@@ -96,6 +99,7 @@ struct File {
     address_pool: Option<String>,
     master_key_file: Option<PathBuf>,
     master_key_command: Option<CommandLine>,
+    mark_file: Option<PathBuf>,
     log_json: Option<bool>,
     admin_listen: Option<TextOrNumber>,
     rate_limit: Option<TextOrNumber>,
@@ -249,6 +253,8 @@ pub struct Config {
     pub address_pool: Option<String>,
     /// Where the master key comes from.
     pub master_key: KeySource,
+    /// Where the mark is kept; none: in the data directory.
+    pub mark_file: Option<PathBuf>,
     /// Log lines as JSON.
     pub log_json: bool,
     /// The admin listener.
@@ -279,6 +285,7 @@ impl Default for Config {
             endpoint: None,
             address_pool: None,
             master_key: KeySource::DataDirectory,
+            mark_file: None,
             log_json: false,
             admin_listen: AdminListen::Off,
             rate: None,
@@ -327,6 +334,7 @@ impl Config {
             endpoint: args.endpoint.or(file.endpoint),
             address_pool: args.address_pool.or(file.address_pool),
             master_key,
+            mark_file: args.mark.mark_file.or(file.mark_file),
             log_json: args.log_json || file.log_json.unwrap_or(false),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
             rate,

@@ -16,6 +16,7 @@ const VARIABLE: &str = "TONGGUAN_CRASH_AT";
 /// Every point, in the order in which a call meets them. A test compares the list with the sources.
 pub const POINTS: &[&str] = &[
     "start::opened",
+    "rights::sealed",
     "call::received",
     "nonce::turning",
     "nonce::taking",

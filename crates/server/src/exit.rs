@@ -5,7 +5,7 @@
 //! | 0 | done | |
 //! | 1 | something else; the message says what | |
 //! | 2 | wrong usage of the command line | |
-//! | 65 | the database is damaged, incomplete or missing | `tongguan check`, restore a backup |
+//! | 65 | the database is damaged, incomplete, missing, or was changed without the master key | `tongguan check`, restore a backup |
 //! | 70 | told to stop, it ended in time, but a request still held its worker and was left unanswered | report it: the log says when |
 //! | 74 | a file cannot be read or written: disk full, I/O error | make room, look at the disk |
 //! | 75 | another process serves the data directory | stop that one, or use another directory |
@@ -20,6 +20,9 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use tongguan_service::audit::AuditKeyError;
+use tongguan_service::master::ResealError;
+use tongguan_service::rights::SealAnewError;
 use tongguan_store::{BackupError, StoreError, Trouble};
 
 use crate::permissions::Exposed;
@@ -65,7 +68,7 @@ pub fn code(error: &anyhow::Error) -> ExitCode {
 }
 
 fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if let Some(error) = error.downcast_ref::<StoreError>() {
+    if let Some(error) = error.downcast_ref::<StoreError>().or_else(|| within(error)) {
         return of_store(error);
     }
     match error.downcast_ref::<BackupError>() {
@@ -77,6 +80,23 @@ fn of(error: &(dyn std::error::Error + 'static)) -> Option<u8> {
     error.downcast_ref::<std::io::Error>().map(of_file)
 }
 
+/// The error of the store that another speaks for.
+fn within<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e StoreError> {
+    match error.downcast_ref::<SealAnewError>() {
+        Some(SealAnewError::Store(error)) => return Some(error),
+        Some(SealAnewError::Seal(error)) => return within(error),
+        Some(SealAnewError::Audit(error)) => return within(error),
+        None => {}
+    }
+    if let Some(ResealError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    match error.downcast_ref::<AuditKeyError>() {
+        Some(AuditKeyError::Store(error)) => Some(error),
+        Some(AuditKeyError::Sealed(_)) | None => None,
+    }
+}
+
 fn of_store(error: &StoreError) -> Option<u8> {
     match error {
         StoreError::Foreign { .. } | StoreError::Occupied { .. } => Some(CONFIGURATION),
@@ -84,6 +104,8 @@ fn of_store(error: &StoreError) -> Option<u8> {
         StoreError::NewerSchema { .. } => Some(NEWER),
         StoreError::Lost { .. }
         | StoreError::Missing(_)
+        | StoreError::Mark { .. }
+        | StoreError::Forged { .. }
         | StoreError::Unsound(_)
         | StoreError::Damaged(_)
         | StoreError::Unusable(Trouble::Damaged(_)) => Some(DATA),
@@ -91,7 +113,11 @@ fn of_store(error: &StoreError) -> Option<u8> {
         StoreError::Unusable(Trouble::Passing(_)) => Some(IO),
         StoreError::Sqlite(_) if error.malformed() => Some(DATA),
         StoreError::Sqlite(_) => Some(if error.read_only() { PERMISSION } else { IO }),
-        StoreError::Panicked | StoreError::Closed | StoreError::Crowded | StoreError::Full => None,
+        StoreError::Panicked
+        | StoreError::Closed
+        | StoreError::RightsClosed
+        | StoreError::Crowded
+        | StoreError::Full => None,
     }
 }
 

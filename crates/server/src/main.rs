@@ -59,6 +59,8 @@ enum Command {
     Backup(cli::backup::BackupArgs),
     /// Make a data directory from a backup.
     Restore(cli::backup::RestoreArgs),
+    /// Take a database as it is: seal anew the rows that confer rights, and the mark.
+    SealAnew(cli::seal_anew::SealAnewArgs),
     /// Change the master key, which seals secrets at rest.
     MasterKey(cli::master_key::MasterKeyArgs),
     /// Change the key that makes security tokens. The service may be running.
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Audit(args) => runtime().and_then(|runtime| runtime.block_on(cli::audit::run(args))),
         Command::Backup(args) => cli::backup::backup(&args),
         Command::Restore(args) => cli::backup::restore(&args),
+        Command::SealAnew(args) => cli::seal_anew::run(&args),
         #[cfg(feature = "failpoints")]
         Command::MasterKey(args) => crash::arm().and_then(|()| cli::master_key::run(&args)),
         #[cfg(not(feature = "failpoints"))]

@@ -207,6 +207,30 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
         let mut to = Writer(encoder);
         self.encode_requests(&mut to)?;
+        self.encode_connections(&mut to)?;
+        self.encode_admission(&mut to)?;
+        self.encode_store(&mut to)?;
+        if let Some(overview) = &self.overview {
+            encode_overview(&mut to, overview)?;
+        }
+        let version = [("version", env!("CARGO_PKG_VERSION")), ("target_os", std::env::consts::OS)];
+        to.0.encode_descriptor("tongguan_build", "This program.", None, MetricType::Info)?
+            .encode_info(&version)?;
+        to.gauge("process_resident_memory_bytes", "Resident memory.", self.process.resident)?;
+        to.gauge("process_open_fds", "Open file descriptors.", self.process.files)?;
+        let mut started = to.0.encode_descriptor(
+            "process_start_time_seconds",
+            "Start of the process, UNIX time.",
+            None,
+            MetricType::Gauge,
+        )?;
+        started.encode_gauge(&self.started)
+    }
+}
+
+impl Scrape {
+    /// What the listener holds.
+    fn encode_connections(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.gauge("tongguan_connections", "Connections open on the API listener.", self.connections)?;
         to.counter(
             "tongguan_connections_evicted",
@@ -230,7 +254,11 @@ impl Collector for Scrape {
             None,
             MetricType::Gauge,
         )?;
-        silent.encode_gauge(&self.workers_silent.as_secs_f64())?;
+        silent.encode_gauge(&self.workers_silent.as_secs_f64())
+    }
+
+    /// What was let in, and what was turned away.
+    fn encode_admission(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter(
             "tongguan_throttled",
             "Requests refused because of the rate of their account or of their principal in it.",
@@ -252,7 +280,11 @@ impl Collector for Scrape {
             "Calls refused because there was no place for their long work.",
             self.long_work_refused,
         )?;
-        to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)?;
+        to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)
+    }
+
+    /// What the store has written and removed.
+    fn encode_store(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
         to.counter("tongguan_store_changes", "Changes committed.", self.store.changes)?;
         to.counter(
@@ -283,31 +315,19 @@ impl Collector for Scrape {
             "class",
             &by_class(self.store.audit_fullest),
         )?;
+        to.counter(
+            "tongguan_store_forged",
+            "Times that a row that confers rights did not fit its seal.",
+            self.store.forged,
+        )?;
         to.histogram(
             "tongguan_store_commit_seconds",
             "Groups of changes, from the first statement to the end of the sync.",
             &commits(&self.store),
         )?;
-        to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)?;
-        if let Some(overview) = &self.overview {
-            encode_overview(&mut to, overview)?;
-        }
-        let version = [("version", env!("CARGO_PKG_VERSION")), ("target_os", std::env::consts::OS)];
-        to.0.encode_descriptor("tongguan_build", "This program.", None, MetricType::Info)?
-            .encode_info(&version)?;
-        to.gauge("process_resident_memory_bytes", "Resident memory.", self.process.resident)?;
-        to.gauge("process_open_fds", "Open file descriptors.", self.process.files)?;
-        let mut started = to.0.encode_descriptor(
-            "process_start_time_seconds",
-            "Start of the process, UNIX time.",
-            None,
-            MetricType::Gauge,
-        )?;
-        started.encode_gauge(&self.started)
+        to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)
     }
-}
 
-impl Scrape {
     fn encode_requests(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         let mut metric = to.0.encode_descriptor(
             "tongguan_requests",

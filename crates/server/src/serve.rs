@@ -32,7 +32,7 @@ use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_service::{Service, audit, master};
+use tongguan_service::{Service, audit, master, rights};
 use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -309,12 +309,13 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let options = options(&config.quotas);
+    let options = Options { mark_file: config.mark_file.clone(), ..options(&config.quotas) };
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
     let clock = SystemClock;
     let now_ms = clock.now_ms();
     let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
+    rights::open(&store, &vault, now_ms)?;
     master::remember(&store, &vault, now_ms)?;
     for finding in audit::seal(&store, &vault, now_ms)? {
         tracing::error!(%finding, "the audit record was tampered with; it is not sealed: run `tongguan check`");

@@ -477,7 +477,7 @@ async fn two_thousand_callers_are_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_before_the_stop_is_answered() {
     raise_file_limit();
-    let mut server = Server::start(&["--quota", "certificates_per_account=1000"]);
+    let mut server = Server::start(&[]);
     let idle = crowd(&server, 300, b"").await;
     let slow = crowd(&server, 300, b"POST / HTTP/1.1\r\nHost:").await;
     let mut old = crowd(&server, 200, b"").await;
@@ -488,9 +488,9 @@ async fn what_was_sent_before_the_stop_is_answered() {
     }
     // The process stands still, so that nothing of what follows has been read when the stop begins.
     server.signal("STOP");
-    let key = [("KeySpec", "EC_SM2"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
-    for stream in &mut old {
-        stream.write_all(&server.sign(KMS, "CreateCertificate", &key)).await.unwrap();
+    for (number, stream) in old.iter_mut().enumerate() {
+        let user = format!("user-{number}");
+        stream.write_all(&server.sign(RAM, "CreateUser", &[("UserName", user.as_str())])).await.unwrap();
     }
     let mut new = crowd(&server, 100, b"").await;
     for stream in &mut new {

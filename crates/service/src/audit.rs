@@ -69,17 +69,21 @@ pub fn begin_anew(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), Audit
         Some(key) => (key, None),
         None => made(vault, now_ms).map(|(key, new)| (key, Some(new)))?,
     };
+    Ok(store.begin_audit_anew(&key, new, of_operator("BeginAuditAnew", now_ms))?)
+}
+
+/// The record of what an operator has done on a stopped service's database.
+pub(crate) fn of_operator(action: &str, now_ms: i64) -> AuditRecord {
     let mut buffer = uuid::Uuid::encode_buffer();
-    let record = AuditRecord {
+    AuditRecord {
         time_ms: now_ms,
         request_id: uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned(),
         source: "local".into(),
-        action: Some("BeginAuditAnew".into()),
+        action: Some(action.into()),
         status: 200,
         changed: true,
         ..AuditRecord::default()
-    };
-    Ok(store.begin_audit_anew(&key, new, record)?)
+    }
 }
 
 fn made(vault: &Vault, now_ms: i64) -> Result<(Zeroizing<Vec<u8>>, NewAuditKey), SealError> {

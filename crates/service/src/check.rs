@@ -5,10 +5,10 @@
 
 use tongguan_model::certificate::Certificate;
 use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};
-use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, SealedKind, StoreError};
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, RIGHTS_RULE, SealedKind, StoreError};
 
 use crate::vault::Vault;
-use crate::{audit, master, operations};
+use crate::{audit, master, operations, rights};
 
 /// The records are not sealed.
 const NO_KEY: &str = "there is no seal and no key for it: they were removed, or no service of this release has \
@@ -61,8 +61,19 @@ pub fn everything_and(
     if let Some(vault) = vault {
         verdicts.push(sealed_values(archive, vault)?);
     }
+    verdicts.push(rights_rows(archive, vault)?);
     verdicts.push(audit_record(archive, vault, heads)?);
     Ok(verdicts)
+}
+
+fn rights_rows(archive: &Archive, vault: Option<&Vault>) -> Result<Verdict, StoreError> {
+    Ok(match vault {
+        Some(vault) => Verdict { rule: RIGHTS_RULE, findings: rights::findings(archive, vault)? },
+        None => Verdict {
+            rule: "no row that confers rights was changed, removed or put in (not checked: no master key)",
+            findings: Vec::new(),
+        },
+    })
 }
 
 fn audit_record(

@@ -24,6 +24,7 @@ pub mod master;
 pub mod operation;
 pub mod operations;
 pub mod provenance;
+pub mod rights;
 mod service;
 mod share;
 pub mod throttle;

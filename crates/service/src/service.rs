@@ -466,8 +466,15 @@ impl Failure {
     /// The code of a failure that is no refusal.
     fn code(&self) -> &'static Code {
         match self {
-            Self::Store(StoreError::Closed | StoreError::Unusable(_) | StoreError::Full)
+            Self::Store(
+                StoreError::Closed
+                | StoreError::Unusable(_)
+                | StoreError::Full
+                | StoreError::Forged { principal: false, .. },
+            )
             | Self::Unavailable(_) => &catalogue::UNAVAILABLE,
+            // What is wrong is the operator's to know.
+            Self::Store(StoreError::Forged { principal: true, .. }) => &catalogue::ACCESS_KEY_INACTIVE,
             Self::Store(StoreError::Crowded) => &catalogue::THROTTLING_USER,
             Self::Refused(_) | Self::Store(_) | Self::Internal(_) => &catalogue::INTERNAL,
         }
@@ -492,6 +499,12 @@ impl Failure {
                 warn!(reason, request_id, "calls cannot be taken");
             }
             Self::Unavailable(reason) => debug!(reason, request_id, "a call could not be taken"),
+            Self::Store(error @ StoreError::Forged { .. }) if !once_a_second() => {
+                debug!(%error, request_id, "a call was refused");
+            }
+            Self::Store(error @ StoreError::Forged { .. }) => {
+                error!(%error, request_id, "a call was refused")
+            }
             Self::Store(error) => error!(%error, request_id, "the store failed a call"),
             Self::Internal(error) => error!(error, request_id, "a bug failed a call"),
         }

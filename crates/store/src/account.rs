@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// An account as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,11 +61,13 @@ impl Snapshot<'_> {
     /// Whether the account may be used.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn account_active(&self, id: &AccountId) -> Result<bool, StoreError> {
         let sql = "SELECT status = 'Active' FROM account WHERE id = ?1";
         let active = self.connection().prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0));
-        Ok(active.optional()?.unwrap_or(false))
+        let Some(active) = active.optional()? else { return Ok(false) };
+        self.vouch(Bearer::Account(id.as_str()))?;
+        Ok(active)
     }
 }
 

@@ -119,7 +119,7 @@ fn add<K>(entry: std::collections::hash_map::Entry<'_, K, AuditRecord>, record: 
 /// A number for a source: the address, or the network of 64 bits that whoever has an address of version 6 has.
 fn source(text: &str) -> u128 {
     match text.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V4(address)) => u128::from(address.to_ipv6_mapped().to_bits()),
+        Ok(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
         Ok(IpAddr::V6(address)) => address.to_bits() & !u128::from(u64::MAX),
         Err(_) => 0,
     }

@@ -14,10 +14,12 @@ use tongguan_model::certificate::Certificate;
 
 use crate::chain::{AuditChain, AuditLink};
 use crate::journal::Left;
+use crate::mark::{Found, Mark};
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
+use crate::rights::{self, RIGHTS_RULE, RightsKey};
 use crate::{
     AUDIT_RULE, AuditRecord, AuditVerdict, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only,
-    look, mark, ram, schema, verify,
+    look, ram, schema, verify,
 };
 
 /// Of an object that is there and should not be.
@@ -187,6 +189,8 @@ pub(crate) type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
 pub struct Archive {
     connection: Connection,
     schema: u32,
+    /// Of a data directory: where the mark is, and what was found there.
+    mark: Option<(PathBuf, Found)>,
 }
 
 impl Archive {
@@ -196,16 +200,27 @@ impl Archive {
     /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release; or the directory is
     /// not ours.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_with_mark(directory, None)
+    }
+
+    /// [`Archive::open`] of a data directory whose mark is kept in this file.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub fn open_with_mark(directory: &Path, mark_file: Option<&Path>) -> Result<Self, StoreError> {
         look(directory)?;
         let path = directory.join(DATABASE_FILE);
+        let mark = Mark::of(directory, mark_file);
         // The mark first: whatever is committed meanwhile only adds to the database.
-        let answered = mark::read(directory).ok().flatten().unwrap_or(0);
+        let found_mark = mark.read().unwrap_or(Found::Other);
+        let answered = found_mark.groups().unwrap_or(0);
         let archive = Self::open_file(&path)?;
         let found = schema::groups(&archive.connection)?;
+        let mark = mark.path().to_path_buf();
         if found < answered {
-            return Err(StoreError::Lost { directory: directory.to_path_buf(), found, answered });
+            return Err(StoreError::Lost { directory: directory.to_path_buf(), mark, found, answered });
         }
-        Ok(archive)
+        Ok(Self { mark: Some((mark, found_mark)), ..archive })
     }
 
     /// Opens a database by its file, such as a backup.
@@ -219,7 +234,7 @@ impl Archive {
         let opened = connect_read_only(path).and_then(|connection| {
             let schema = schema::known(&connection)?;
             connection.execute_batch("BEGIN")?;
-            Ok(Self { connection, schema })
+            Ok(Self { connection, schema, mark: None })
         });
         opened.map_err(classified)
     }
@@ -272,6 +287,47 @@ impl Archive {
             .map(|(rule, question)| Ok((*rule, offenders(&self.connection, rule, question)?)))
             .collect::<Result<_, _>>()
             .map_err(classified)
+    }
+
+    /// Looks at every row that confers rights, and at the mark if a data directory was opened.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn rights(&self, key: &RightsKey) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = key.verify(&self.connection).map_err(classified)?;
+        if let Some((path, found)) = &self.mark
+            && rights::mark_sealed(&self.connection)?
+            && let Some(what) = found.fault(key)
+        {
+            let what = format!("the mark `{}` {what}", path.display());
+            findings.push(Finding { rule: RIGHTS_RULE, what });
+        }
+        Ok(findings)
+    }
+
+    /// Whether a sealed mark was found in the data directory.
+    #[must_use]
+    pub fn mark_is_sealed(&self) -> bool {
+        matches!(self.mark, Some((_, Found::Sealed(..))))
+    }
+
+    /// Writes a mark for this database into a data directory, or to `elsewhere`, sealed under the key.
+    ///
+    /// # Errors
+    /// The mark or the database.
+    pub fn write_mark(
+        &self,
+        directory: &Path,
+        elsewhere: Option<&Path>,
+        key: &RightsKey,
+    ) -> Result<(), StoreError> {
+        let mark = Mark::of(directory, elsewhere);
+        let failed = |source| StoreError::File {
+            what: "cannot write the mark",
+            path: mark.path().to_path_buf(),
+            source,
+        };
+        mark.begin(schema::groups(&self.connection)?, Some(key)).map_err(failed)
     }
 
     /// Looks at every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.

@@ -337,9 +337,12 @@ pub(crate) fn line(record: &AuditRecord) -> Vec<u8> {
 
 fn segment(directory: &Path, first: u64) -> std::io::Result<(PathBuf, File)> {
     let path = directory.join(format!("{first:020}.jsonl"));
-    // A file of this name can only be empty: it would otherwise have counted.
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-    file.set_len(0)?;
+    // A file of this name can only be empty: it would otherwise have counted. A link is removed and not followed.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path)?;
     Ok((path, file))
 }
 

@@ -25,6 +25,7 @@ mod query;
 mod ram;
 mod reader;
 mod retention;
+mod rights;
 mod schema;
 mod sealed;
 mod territory;
@@ -56,6 +57,7 @@ pub use ram::{
     SessionsFrom, SessionsOf, UserRow, Via,
 };
 pub use retention::{AuditClass, YOUNG_DAYS};
+pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use sealed::SealedKind;
 pub use territory::{NONCE_FOLDER, Territory, look, own_entries, vacant};
 pub use verify::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
@@ -65,8 +67,9 @@ pub use writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterStats};
 use aws_lc_rs::hmac;
 use health::Condition;
 use journal::{Journal, Left};
-use mark::Mark;
+use mark::{Found, Mark};
 use reader::Readers;
+use rights::Rights;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use writer::Writer;
@@ -115,14 +118,16 @@ pub enum StoreError {
     },
     /// The database lacks changes that were answered.
     #[error(
-        "the database in `{}` holds {found} groups of changes, but {answered} were answered: its write-ahead log \
-         `{DATABASE_FILE}-wal` is missing or cut short, or the database is an older copy. Nothing was changed. Put \
-         the right files back or restore a backup; to go on without the lost changes, remove `{MARK_FILE}`",
-        .directory.display()
+        "the database in `{}` holds {found} groups of changes, but {answered} were answered, as the mark `{}` says: its \
+         write-ahead log `{DATABASE_FILE}-wal` is missing or cut short, or the database is an older copy. Nothing was \
+         changed. Put the right files back or restore a backup; to go on without the lost changes, `tongguan seal-anew`",
+        .directory.display(), .mark.display()
     )]
     Lost {
         /// The data directory.
         directory: PathBuf,
+        /// The mark.
+        mark: PathBuf,
         /// Groups that the database has.
         found: u64,
         /// Groups that were answered.
@@ -161,6 +166,29 @@ pub enum StoreError {
     /// The database is not as this release keeps it.
     #[error("the database is not sound ({0}): run `tongguan check`, and restore a backup if it says so too")]
     Unsound(Finding),
+    /// The mark is not the one that the service wrote.
+    #[error(
+        "the mark `{}` {what}. Nothing was changed. Put the right one back, or say where it is kept (--mark-file); to \
+         take the database as it is, `tongguan seal-anew`",
+        .path.display()
+    )]
+    Mark {
+        /// Where it is looked for.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A row that confers rights does not fit its seal.
+    #[error("{what} was changed without the master key, and is refused: run `tongguan check`")]
+    Forged {
+        /// Whose row.
+        what: String,
+        /// Whether somebody acts by it; if not it is a certificate.
+        principal: bool,
+    },
+    /// The rows that confer rights are sealed, and the key of the seals was not given: nothing may be changed.
+    #[error("the rows that confer rights are sealed, and the key of the seals is not known")]
+    RightsClosed,
     /// The store cannot be used now: full disk, I/O error, damaged database. Nothing was changed.
     #[error("{0}")]
     Unusable(Trouble),
@@ -232,6 +260,10 @@ pub struct Options {
     pub cache_kib: u32,
     /// Page cache of the writing connection, KiB.
     pub writer_cache_kib: u32,
+    /// Where the mark is kept; none: in the data directory.
+    pub mark_file: Option<PathBuf>,
+    /// Opens a database that lacks answered changes, or whose mark is not whole: for who takes it as it is.
+    pub take_as_it_is: bool,
 }
 
 impl Default for Options {
@@ -248,6 +280,8 @@ impl Default for Options {
             audit_flush_ms: 100,
             cache_kib: 2_048,
             writer_cache_kib: 4_096,
+            mark_file: None,
+            take_as_it_is: false,
         }
     }
 }
@@ -267,6 +301,10 @@ struct Inner {
     left: Mutex<Option<Left>>,
     /// The database was of a schema whose journals prove nothing.
     unproven: bool,
+    rights: Arc<Rights>,
+    mark: Arc<Mark>,
+    /// What was found in the place of the mark.
+    found: Found,
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -299,7 +337,8 @@ impl Store {
 
     fn open_locked(directory: &Path, options: &Options, lock: File) -> Result<Self, StoreError> {
         let path = directory.join(DATABASE_FILE);
-        look_before_opening(directory, &path)?;
+        let mark = Arc::new(Mark::of(directory, options.mark_file.as_deref()));
+        let found = look_before_opening(directory, &path, &mark, options.take_as_it_is)?;
         make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
         let unproven = schema::known(&connection)? < WITH_PROOFS;
@@ -310,14 +349,13 @@ impl Store {
         }
         let groups = schema::groups(&connection)?;
         let (left, journal) = open_journal(directory, &connection)?;
-        let failed = |what| {
-            let path = directory.to_path_buf();
-            move |source| StoreError::File { what, path, source }
-        };
-        let mark = Mark::open(directory).map_err(failed("cannot open the mark in"))?;
-        mark.set(groups).map_err(failed("cannot write the mark in"))?;
+        // Of a sealed database it is left alone until the key is known.
+        if !rights::sealed(&connection)? && !matches!(found, Found::Sealed(..)) {
+            mark.begin(groups, None).map_err(mark_failed(&mark, "cannot write the mark"))?;
+        }
         let checkpointer = connect(&path, 64)?;
-        let readers = Arc::new(Readers::new(path.clone(), options.cache_kib));
+        let rights = Arc::new(Rights::default());
+        let readers = Arc::new(Readers::new(path.clone(), options.cache_kib, Arc::clone(&rights)));
         let condition = Arc::new(Condition::default());
         let writer = Writer::start(writer::Parts {
             connection,
@@ -325,13 +363,16 @@ impl Store {
             readers: Arc::clone(&readers),
             journal,
             waits: !left.is_empty(),
-            mark,
+            mark: Arc::clone(&mark),
+            rights: Arc::clone(&rights),
             groups,
             condition: Arc::clone(&condition),
             options: options.clone(),
         })?;
         let left = Mutex::new(Some(left));
-        Ok(Self { inner: Arc::new(Inner { path, readers, writer, condition, left, unproven, _lock: lock }) })
+        let inner =
+            Inner { path, readers, writer, condition, left, unproven, rights, mark, found, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Runs `question` over one consistent state of the database, on this thread.
@@ -421,6 +462,71 @@ impl Store {
     /// The journal cannot be written.
     pub fn audit_written(&self, number: u64) -> Result<(), StoreError> {
         self.inner.writer.audit_written(number)
+    }
+
+    /// Whether a sealed mark stands beside the database: then its rows that confer rights were sealed.
+    #[must_use]
+    pub fn mark_is_sealed(&self) -> bool {
+        matches!(self.inner.found, Found::Sealed(..))
+    }
+
+    /// Takes up the seals of the rows that confer rights, under this key: whatever is written from now on is sealed, and
+    /// whoever's rights are read for use is looked at. Nothing can be changed in a sealed database before. The sums of the
+    /// seals, the state of the database and the mark are looked at first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was changed then.
+    pub fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
+        let (groups, marked) = self.read(|snapshot| {
+            let connection = snapshot.connection();
+            if let Some(finding) = key.at_start(connection)? {
+                return Err(StoreError::Unsound(finding));
+            }
+            self.inner.rights.found_sound(connection)?;
+            Ok((schema::groups(connection)?, rights::mark_sealed(connection)?))
+        })?;
+        // A process that was killed when it had just sealed the rows has not sealed the mark.
+        let sealed = marked || self.mark_is_sealed();
+        if let Some(what) = self.inner.found.fault(key).filter(|_| sealed) {
+            return Err(StoreError::Mark { path: self.inner.mark.path().to_path_buf(), what });
+        }
+        self.inner.rights.give(key);
+        self.rely_on_mark(key, groups, marked)
+    }
+
+    /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what `also` does, in
+    /// one transaction; then the mark. To be called instead of [`Store::open_rights`].
+    ///
+    /// # Errors
+    /// A database error, or what `also` gives; nothing was changed then.
+    pub fn seal_rights<E, F>(&self, key: &RightsKey, mut also: F) -> Result<(), E>
+    where
+        E: From<StoreError> + Send + 'static,
+        F: FnMut(&Tx<'_>) -> Result<(), E> + Send + 'static,
+    {
+        self.inner.rights.give(key);
+        let sealing = key.clone();
+        let sealed = self.write_blocking(move |tx| {
+            if let Err(error) = also(tx) {
+                return Ok(Verdict::Discard(Err(error)));
+            }
+            tx.seal_all_rights(&sealing)?;
+            Ok(Verdict::Keep(Ok(())))
+        });
+        sealed??;
+        let groups = self.read(|snapshot| schema::groups(snapshot.connection()))?;
+        Ok(self.rely_on_mark(key, groups, false)?)
+    }
+
+    /// Writes the mark sealed, durably, and then notes that it is.
+    fn rely_on_mark(&self, key: &RightsKey, groups: u64, marked: bool) -> Result<(), StoreError> {
+        let mark = &self.inner.mark;
+        mark.begin(groups, Some(key)).map_err(mark_failed(mark, "cannot write the mark"))?;
+        if marked {
+            return Ok(());
+        }
+        fail::fail_point!("rights::sealed");
+        self.write_blocking(|tx| Ok(Verdict::Keep(tx.rely_on_mark()?)))
     }
 
     /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
@@ -586,22 +692,34 @@ fn pid(process: Option<u32>) -> String {
     process.map(|process| format!(" (process {process})")).unwrap_or_default()
 }
 
-/// Refuses, untouched, a database that is missing, lacks answered changes, or is a newer release's.
-fn look_before_opening(directory: &Path, path: &Path) -> Result<(), StoreError> {
-    let unreadable =
-        |source| StoreError::File { what: "cannot read the mark in", path: directory.to_path_buf(), source };
-    let answered = mark::read(directory).map_err(unreadable)?.unwrap_or(0);
+fn mark_failed(mark: &Mark, what: &'static str) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = mark.path().to_path_buf();
+    move |source| StoreError::File { what, path, source }
+}
+
+/// Refuses, untouched, a database that is missing, lacks answered changes, or is a newer release's. Answers what is in
+/// the place of the mark.
+fn look_before_opening(
+    directory: &Path,
+    path: &Path,
+    mark: &Mark,
+    take_as_it_is: bool,
+) -> Result<Found, StoreError> {
+    let found_mark = mark.read().map_err(mark_failed(mark, "cannot read the mark"))?;
+    let answered = found_mark.groups().unwrap_or(0);
     if std::fs::metadata(path).map_or(0, |metadata| metadata.len()) == 0 {
         let had_one = answered > 0;
-        return if had_one { Err(StoreError::Missing(directory.to_path_buf())) } else { Ok(()) };
+        let missing = || StoreError::Missing(directory.to_path_buf());
+        return if had_one { Err(missing()) } else { Ok(found_mark) };
     }
     let connection = connect_read_only(path)?;
     schema::known(&connection)?;
     let found = schema::groups(&connection)?;
-    if found < answered {
-        return Err(StoreError::Lost { directory: directory.to_path_buf(), found, answered });
+    if found < answered && !take_as_it_is {
+        let mark = mark.path().to_path_buf();
+        return Err(StoreError::Lost { directory: directory.to_path_buf(), mark, found, answered });
     }
-    Ok(())
+    Ok(found_mark)
 }
 
 /// What an earlier process left in the audit journal, and the journal for the records to come.
@@ -617,6 +735,14 @@ fn open_journal(directory: &Path, connection: &Connection) -> Result<(Left, Jour
     Ok((left, journal))
 }
 
+/// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a connection of its
+/// own do.
+fn run_nothing_of_the_database(connection: &Connection) -> Result<(), StoreError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    Ok(())
+}
+
 /// A connection that cannot write, for looking at a database that is, or may be, in use.
 fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(
@@ -624,6 +750,7 @@ fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(BUSY_TIME)?;
+    run_nothing_of_the_database(&connection)?;
     connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
     Ok(connection)
 }
@@ -638,6 +765,7 @@ fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
     // Without this every new value bound to a statement may plan it anew, which costs more than it saves.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(BUSY_TIME)?;
+    run_nothing_of_the_database(&connection)?;
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; \

@@ -551,7 +551,12 @@ impl Mark {
     fn write(&self, directory: &Path) -> std::io::Result<()> {
         let (path, part) = (directory.join(MARK_FILE), directory.join("nonces.part"));
         let boot = if self.boot.is_empty() { "unknown" } else { &self.boot };
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+        // A link in its place is removed and not followed.
+        match std::fs::remove_file(&part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
         writeln!(file, "{boot} {} {}", self.state, self.forgotten)?;
         std::fs::rename(part, path)
     }

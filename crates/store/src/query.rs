@@ -12,7 +12,8 @@ use tongguan_model::id::{AccountId, CertificateId, RegionId, VSwitchId, VpcId, V
 use tongguan_model::network::{VSwitch, Vpc};
 use tongguan_model::wire_enum;
 
-use crate::StoreError;
+use crate::rights::Rights;
+use crate::{Bearer, StoreError};
 
 /// The columns of a row, in the order in which its reader takes them.
 macro_rules! columns {
@@ -238,6 +239,7 @@ pub struct BindingRow {
 /// One consistent state of the database.
 pub struct Snapshot<'c> {
     connection: &'c Connection,
+    rights: Option<&'c Rights>,
 }
 
 impl std::fmt::Debug for Snapshot<'_> {
@@ -250,7 +252,16 @@ type Answer<T> = Result<T, StoreError>;
 
 impl<'c> Snapshot<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection }
+        Self { connection, rights: None }
+    }
+
+    /// One that can vouch for rows that confer rights.
+    pub(crate) fn vouching(connection: &'c Connection, rights: &'c Rights) -> Self {
+        Self { connection, rights: Some(rights) }
+    }
+
+    pub(crate) fn rights(&self) -> Option<&'c Rights> {
+        self.rights
     }
 
     pub(crate) fn connection(&self) -> &'c Connection {
@@ -487,13 +498,15 @@ impl<'c> Snapshot<'c> {
     /// Private key of the account's certificate of this id, sealed.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn certificate_key(&self, account: &AccountId, id: &str) -> Answer<Option<CertificateKey>> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT sealed_private_key FROM certificate WHERE account = ?1 AND id = ?2")?;
         let sealed = statement.query_row(params![account.as_str(), id], |row| row.get(0)).optional()?;
-        Ok(sealed.map(|sealed| CertificateKey { sealed }))
+        let Some(sealed) = sealed else { return Ok(None) };
+        self.vouch(Bearer::Certificate(id))?;
+        Ok(Some(CertificateKey { sealed }))
     }
 
     /// A resource's tags, by key.

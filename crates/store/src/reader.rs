@@ -8,11 +8,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::rights::Rights;
 use crate::{Snapshot, StoreError, connect};
 
 /// A snapshot is kept this long at most: audit records of reads are not counted as changes.
@@ -22,6 +23,7 @@ const KEPT: Duration = Duration::from_millis(20);
 pub(crate) struct Readers {
     path: PathBuf,
     cache_kib: u32,
+    rights: Arc<Rights>,
     idle: Mutex<Idle>,
     /// Groups with changes that were committed.
     commits: AtomicU64,
@@ -40,9 +42,9 @@ struct Reader {
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, cache_kib: u32) -> Self {
+    pub(crate) fn new(path: PathBuf, cache_kib: u32, rights: Arc<Rights>) -> Self {
         let idle = Mutex::new(Idle { readers: Vec::new(), keep: true });
-        Self { path, cache_kib, idle, commits: AtomicU64::new(0) }
+        Self { path, cache_kib, rights, idle, commits: AtomicU64::new(0) }
     }
 
     /// Answers a question from a state that holds every change answered before.
@@ -58,7 +60,7 @@ impl Readers {
         };
         reader.freshen(commits)?;
         // After an error the connection is closed, which ends its snapshot.
-        let answer = question(&Snapshot::new(&reader.connection))?;
+        let answer = question(&Snapshot::vouching(&reader.connection, &self.rights))?;
         let mut idle = self.idle();
         if !idle.keep {
             reader.end()?;

@@ -9,6 +9,7 @@ use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VSwitchId, VpcId, VpnGatewayId};
 use tongguan_model::network::{VSwitch, Vpc};
 
+use crate::rights::Rights;
 use crate::{Fault, FaultOutcome, Intent, IntentKind, Snapshot, StoreError};
 
 /// Faults remembered: those of resources that are gone stay until newer ones push them out.
@@ -59,6 +60,10 @@ pub(crate) const CLIENT_TOKEN_BY: &str = "client_token_by";
 impl<'c> Tx<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
         Self { snapshot: Snapshot::new(connection) }
+    }
+
+    pub(crate) fn vouching(connection: &'c Connection, rights: &'c Rights) -> Self {
+        Self { snapshot: Snapshot::vouching(connection, rights) }
     }
 
     /// Makes sure that the account has a row.

@@ -21,6 +21,7 @@ use crate::journal::{self, Journal};
 use crate::mark::Mark;
 use crate::reader::Readers;
 use crate::retention::{self, Plan, Removed, Tally, TrimError};
+use crate::rights::{Keeper, Rights};
 use crate::{AuditClass, AuditRecord, BUSY_TIME, Options, StoreError, Tx};
 
 /// What a change leaves behind.
@@ -56,6 +57,8 @@ pub struct WriterStats {
     pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
     /// Sum of those times, microseconds.
     pub commit_us: u64,
+    /// How often a row that confers rights did not fit its seal.
+    pub forged: u64,
 }
 
 /// Upper bounds of the classes of commit times, microseconds.
@@ -146,6 +149,7 @@ pub(crate) struct Writer {
     /// Number of the last record that is in the journal.
     journalled: AtomicU64,
     sealing: Arc<Sealing>,
+    rights: Arc<Rights>,
     waiting: Arc<Mutex<Waiting>>,
 }
 
@@ -196,7 +200,8 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     /// An earlier process left something in it.
     pub(crate) waits: bool,
-    pub(crate) mark: Mark,
+    pub(crate) mark: Arc<Mark>,
+    pub(crate) rights: Arc<Rights>,
     /// Groups committed so far.
     pub(crate) groups: u64,
     pub(crate) condition: Arc<Condition>,
@@ -218,8 +223,18 @@ struct Counters {
 
 impl Writer {
     pub(crate) fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { mut connection, checkpointer, readers, journal, waits, mark, groups, condition, options } =
-            parts;
+        let Parts {
+            mut connection,
+            checkpointer,
+            readers,
+            journal,
+            waits,
+            mark,
+            rights,
+            groups,
+            condition,
+            options,
+        } = parts;
         let (sender, receiver) = sync_channel(QUEUE);
         let folder = Folder::new(options.audit_strangers_per_minute);
         let backlog = Backlog { journal, waiting: VecDeque::new(), folder, waits };
@@ -253,6 +268,8 @@ impl Writer {
             sealing: Arc::clone(&sealing),
             ends: None,
             forged: false,
+            rights: Arc::clone(&rights),
+            keeper: Keeper::default(),
         };
         let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
@@ -268,6 +285,7 @@ impl Writer {
             condition,
             journalled,
             sealing,
+            rights,
             waiting: Arc::default(),
         })
     }
@@ -393,6 +411,7 @@ impl Writer {
             log_pages: self.log_pages.load(Ordering::Relaxed),
             commits: std::array::from_fn(|class| self.counters.commits[class].load(Ordering::Relaxed)),
             commit_us: self.counters.commit_us.load(Ordering::Relaxed),
+            forged: self.rights.found(),
         }
     }
 }
@@ -444,7 +463,7 @@ struct Loop {
     tally: Option<Tally>,
     /// By stream, when it was told last that it loses young records.
     told: HashMap<i64, Instant>,
-    mark: Mark,
+    mark: Arc<Mark>,
     groups: u64,
     condition: Arc<Condition>,
     /// Pages in the log at which the writer itself checkpoints next.
@@ -454,6 +473,8 @@ struct Loop {
     ends: Option<(AuditLink, AuditLink)>,
     /// Somebody else has changed them: nothing is sealed any more.
     forged: bool,
+    rights: Arc<Rights>,
+    keeper: Keeper,
 }
 
 impl Loop {
@@ -593,17 +614,21 @@ impl Loop {
         self.condition.usable()?;
         let full = !jobs.is_empty();
         self.set_sync(full)?;
+        self.keeper.attend(&self.connection, &self.rights)?;
         let begun = Instant::now();
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         fail_point!("store::begun");
-        let looked = self.look_at_ends();
-        let mut ends = self.ends;
+        let looked = self.look_at_ends().and_then(|()| self.keeper.look(&self.connection, &self.rights));
+        let (mut ends, mut root) = (self.ends, None);
         let result = looked.and_then(|()| self.work(jobs, audits)).and_then(|kept| {
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
             if kept || !audits.records.is_empty() {
                 Tx::new(&self.connection).count_group(groups, audits.last)?;
                 ends = self.ends_now()?;
+            }
+            if kept {
+                root = self.keeper.seal(&self.connection, &self.rights, groups)?;
             }
             fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -623,9 +648,10 @@ impl Loop {
         self.counters.audit_records.fetch_add(audits.records.len() as u64, Ordering::Relaxed);
         if groups > self.groups {
             self.groups = groups;
+            self.keeper.left(root);
             self.counters.timed(begun.elapsed());
             // The changes are durable; a mark that is behind says less and no wrong.
-            if let Err(error) = self.mark.set(groups) {
+            if let Err(error) = self.mark.set(groups, self.keeper.mark_key(&self.rights)) {
                 warn!(%error, "the mark beside the database was not written");
             }
             fail_point!("store::marked");
@@ -635,7 +661,7 @@ impl Loop {
 
     /// Runs the changes and writes the records; answers whether any change is kept.
     fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<bool, StoreError> {
-        let tx = Tx::new(&self.connection);
+        let tx = Tx::vouching(&self.connection, &self.rights);
         let mut kept = false;
         for job in jobs {
             self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;

@@ -8,8 +8,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tongguan_service::accounts::{self, Order, Whose};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, Territory, look, serving};
+use tongguan_service::rights;
+use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look, serving};
 
+use super::MarkArgs;
 use super::terminal::{self, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
@@ -24,6 +26,8 @@ pub struct AccountArgs {
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -85,7 +89,7 @@ pub fn run(args: &AccountArgs) -> Result<ExitCode> {
             Order::EndSessions { id: id.clone(), of }
         }
     };
-    let outcome = carry_out(&args.data_dir, &args.keys, &order)?;
+    let outcome = carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
     let account = outcome.account.unwrap_or_default();
     let mut out = terminal::out();
     match (&outcome.key, args.json) {
@@ -106,17 +110,18 @@ pub fn run(args: &AccountArgs) -> Result<ExitCode> {
 }
 
 /// By the service, if one runs on the data directory; else on the database itself.
-pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, order: &Order) -> Result<Outcome> {
+pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, mark: &MarkArgs, order: &Order) -> Result<Outcome> {
     if look(data_dir)? != Territory::Ours || !data_dir.join(DATABASE_FILE).exists() {
         return Err(StoreError::Missing(data_dir.to_owned()).into());
     }
     if serving(data_dir).is_some() {
         return control::ask(data_dir, order);
     }
-    let store = Store::open(data_dir, &Options::default())?;
+    let store = Store::open(data_dir, &mark.options())?;
     let vault = secrets::open(data_dir, &keys.source()?.unwrap_or_default(), &store)?.vault()?;
-    let done =
-        accounts::carry_out(&store, &vault, order, SystemClock.now_ms()).context("nothing was changed")?;
+    let now_ms = SystemClock.now_ms();
+    rights::open(&store, &vault, now_ms)?;
+    let done = accounts::carry_out(&store, &vault, order, now_ms).context("nothing was changed")?;
     Ok(done.into())
 }
 

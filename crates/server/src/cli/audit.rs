@@ -16,10 +16,11 @@ use ipnet::IpNet;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
-use tongguan_service::audit;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, AuditRecord, Options, Repeats, Snapshot, Store, StoreError, Vouched, serving};
+use tongguan_service::{audit, rights};
+use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
+use super::MarkArgs;
 use super::paint::{Paint, Style};
 use super::terminal::{self, harmless, harmless_json};
 use crate::secrets::{self, KeyArgs};
@@ -91,6 +92,8 @@ pub struct AuditArgs {
     begin_anew: bool,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -235,8 +238,9 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     // A directory without a database must not get one.
     drop(Archive::open(&args.data_dir)?);
-    let store = Store::open(&args.data_dir, &Options::default())?;
+    let store = Store::open(&args.data_dir, &args.mark.options())?;
     let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
+    rights::open(&store, &vault, SystemClock.now_ms())?;
     audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
     let head = store.read(|snapshot| snapshot.audit_chain())?.head;
     writeln!(terminal::out(), "the chain begins anew with {head}")?;

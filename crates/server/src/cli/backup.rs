@@ -2,8 +2,8 @@
 //! data directory made from one.
 //!
 //! A backup is one SQLite file, readable with the database's own shell, and beside it its SHA-256 in the
-//! form that `sha256sum --check` reads. The master key is not in it: whoever finds a backup must not be
-//! able to open the secrets in it.
+//! form that `sha256sum --check` reads, with a seal: whoever changes both is found when it is restored. The master key is
+//! not in it: whoever finds a backup must not be able to open the secrets in it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,15 +11,19 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::digest;
 use clap::Args;
-use tongguan_service::check;
-use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, vacant};
+use tongguan_service::{check, rights};
+use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, RightsKey, vacant};
 
+use super::MarkArgs;
 use super::terminal::{self, harmless};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
+
+/// Begins the line with the seal; to `sha256sum` it is a remark.
+const SEAL: &str = "# tongguan seal ";
 
 /// Copy the database while the service goes on, and check the copy
 #[derive(Debug, Args)]
@@ -29,6 +33,14 @@ pub struct BackupArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
+    // The key seals the sum of the copy.
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
+    /// Do without the master key: the backup is not sealed, and is restored only with --unverified
+    #[arg(long)]
+    unsealed: bool,
 }
 
 /// Make a data directory from a backup
@@ -42,36 +54,65 @@ pub struct RestoreArgs {
     // That of the service that was backed up: it is tried on every secret, and a file is copied.
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
+    /// Restore a backup whose seal cannot be checked: it has none, or there is no master key
+    #[arg(long)]
+    unverified: bool,
 }
 
 /// Carries out `tongguan backup`.
 pub fn backup(args: &BackupArgs) -> Result<ExitCode> {
-    let archive = Archive::open(&args.data_dir)?;
+    let archive = Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?;
+    let key = if args.unsealed { None } else { key_of_seals(args, &archive)? };
     archive.copy_to(&args.target)?;
     let sum = sha256(&args.target)?;
     let name = args.target.file_name().unwrap_or_default().to_string_lossy();
-    let beside = sum_file(&args.target);
-    std::fs::write(&beside, format!("{sum}  {name}\n"))
-        .with_context(|| format!("cannot write `{}`", beside.display()))?;
+    let mut manifest = format!("{sum}  {name}\n");
+    if let Some(key) = &key {
+        manifest.push_str(&format!("{SEAL}{}\n", key.backup(&sum)));
+    }
+    write_owner_only(&sum_file(&args.target), &mut manifest.as_bytes())?;
     let size = std::fs::metadata(&args.target)?.len();
     let mut out = terminal::out();
     let target = harmless(&args.target.display().to_string());
     writeln!(out, "{target} ({size} bytes, sha256 {sum})")?;
+    if key.is_none() {
+        writeln!(out, "It is not sealed: it is restored only with --unverified.")?;
+    }
     writeln!(out, "The master key is not in it: keep a copy of it, elsewhere.")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The key that seals the backup; none if the database is from before there were seals.
+fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey>> {
+    if !archive.current() || !archive.read(|snapshot| snapshot.rights_sealed())? {
+        return Ok(None);
+    }
+    let Some(vault) = secrets::look(&args.data_dir, &args.keys, false, archive)? else {
+        bail!(
+            anyhow!(
+                "there is no master key to seal the backup with: say where it is, or do without by --unsealed"
+            )
+            .context(exit::Configuration)
+        );
+    };
+    match rights::key(archive, &vault)? {
+        Some(key) => Ok(Some(key)),
+        None => Err(secrets::other_key("what was given")),
+    }
 }
 
 /// Carries out `tongguan restore`.
 pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     vacant(&args.data_dir)?;
-    let target = args.data_dir.join(DATABASE_FILE);
-    let beside = sum_file(&args.backup);
-    if let Ok(expected) = std::fs::read_to_string(&beside) {
-        let sum = sha256(&args.backup)?;
-        if expected.split_whitespace().next() != Some(&sum) {
-            return damaged(&format!("`{}` does not fit its `{}`", args.backup.display(), beside.display()));
-        }
+    if let Some(mark) = args.mark.mark_file.as_deref().filter(|mark| mark.exists()) {
+        bail!("`{}` is there: nothing is overwritten, move it away first", mark.display());
     }
+    let manifest = match Manifest::beside(&args.backup)? {
+        Ok(manifest) => manifest,
+        Err(what) => return damaged(&what),
+    };
     let archive = Archive::open_file(&args.backup)?;
     let vault = secrets::look(&args.data_dir, &args.keys, true, &archive)?;
     let verdicts = check::everything(&archive, vault.as_ref())?;
@@ -83,6 +124,45 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     if let Some(finding) = findings().find(|finding| finding.rule != AUDIT_RULE) {
         return damaged(&format!("the backup is not sound ({finding}); see `tongguan check --file`"));
     }
+    let key = match &vault {
+        Some(vault) if archive.current() => rights::key(&archive, vault)?,
+        _ => None,
+    };
+    if !args.unverified {
+        if vault.is_none() {
+            bail!(
+                anyhow!(
+                    "whether the backup was changed cannot be told without its master key: say where it is \
+                 (--master-key-file), or restore it all the same by --unverified"
+                )
+                .context(exit::Configuration)
+            );
+        }
+        if let Some(what) = manifest.fault(key.as_ref()) {
+            return damaged(&format!("`{}` {what}", args.backup.display()));
+        }
+    }
+    put_in_place(args, &archive, key.as_ref())?;
+    let mut out = terminal::out();
+    writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
+    if vault.is_none() && !args.data_dir.join(secrets::MASTER_KEY_FILE).exists() {
+        writeln!(
+            out,
+            "Put the master key into it as {} (mode 600) before the start.",
+            secrets::MASTER_KEY_FILE
+        )?;
+    }
+    if key.is_none() && archive.current() {
+        writeln!(
+            out,
+            "It has no mark yet, which needs the master key: run `tongguan seal-anew` before the start."
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the data directory.
+fn put_in_place(args: &RestoreArgs, archive: &Archive, key: Option<&RightsKey>) -> Result<()> {
     let mut owner_only = std::fs::DirBuilder::new();
     owner_only
         .recursive(true)
@@ -97,17 +177,52 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     }
     // What was signed before the restoration may have been used, and is refused.
     NonceLog::forget(&args.data_dir.join(NONCE_FOLDER))?;
-    copy_owner_only(&args.backup, &target)?;
-    let mut out = terminal::out();
-    writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
-    if vault.is_none() && !args.data_dir.join(secrets::MASTER_KEY_FILE).exists() {
-        writeln!(
-            out,
-            "Put the master key into it as {} (mode 600) before the start.",
-            secrets::MASTER_KEY_FILE
-        )?;
+    if let Some(key) = key {
+        archive.write_mark(&args.data_dir, args.mark.mark_file.as_deref(), key)?;
     }
-    Ok(ExitCode::SUCCESS)
+    copy_owner_only(&args.backup, &args.data_dir.join(DATABASE_FILE))
+}
+
+/// What stands beside a backup, in the form that `sha256sum --check` reads: its sum, and in a remark the seal of that.
+#[derive(Default)]
+struct Manifest {
+    sum: Option<String>,
+    seal: Option<String>,
+}
+
+impl Manifest {
+    /// Reads it and compares the sum; or says what is wrong with that.
+    fn beside(backup: &Path) -> Result<Result<Self, String>> {
+        let beside = sum_file(backup);
+        let text = match std::fs::read_to_string(&beside) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Ok(Self::default())),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", beside.display())),
+        };
+        let sum = sha256(backup)?;
+        if text.split_whitespace().next() != Some(&sum) {
+            return Ok(Err(format!("`{}` does not fit its `{}`", backup.display(), beside.display())));
+        }
+        let seal = text.lines().find_map(|line| line.strip_prefix(SEAL)).map(|seal| seal.trim().to_owned());
+        Ok(Ok(Self { sum: Some(sum), seal }))
+    }
+
+    /// What is wrong with the seal.
+    fn fault(&self, key: Option<&RightsKey>) -> Option<&'static str> {
+        match (key, &self.sum, &self.seal) {
+            (Some(key), Some(sum), Some(seal)) if key.backup_fits(sum, seal) => None,
+            (Some(_), Some(_), Some(_)) => {
+                Some("does not fit its seal: it, or its sum, was changed without the master key")
+            }
+            (None, ..) => Some(
+                "is from before backups were sealed, or has lost its seals: --unverified restores it all the same",
+            ),
+            (Some(_), None, _) => Some("has no sum beside it: --unverified restores it all the same"),
+            (Some(_), Some(_), None) => {
+                Some("has a sum without a seal: --unverified restores it all the same")
+            }
+        }
+    }
 }
 
 fn damaged(what: &str) -> Result<ExitCode> {
@@ -137,20 +252,29 @@ fn sha256(path: &Path) -> Result<String> {
 
 /// Copies a file for its owner alone, whole or not at all, and durably.
 fn copy_owner_only(from: &Path, to: &Path) -> Result<()> {
-    let part = to.with_extension("part");
+    let mut source = File::open(from).with_context(|| format!("cannot read `{}`", from.display()))?;
+    write_owner_only(to, &mut source)
+}
+
+/// Writes a file for its owner alone, whole or not at all, and durably; a link in its place is not followed.
+fn write_owner_only(to: &Path, source: &mut impl std::io::Read) -> Result<()> {
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
     let failed = || format!("cannot write `{}`", to.display());
     let _ = std::fs::remove_file(&part);
-    let mut source = File::open(from).with_context(|| format!("cannot read `{}`", from.display()))?;
     let mut target = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&part)
         .with_context(failed)?;
-    std::io::copy(&mut source, &mut target).with_context(failed)?;
+    std::io::copy(source, &mut target).with_context(failed)?;
     target.sync_all().with_context(failed)?;
     std::fs::rename(&part, to).with_context(failed)?;
-    if let Some(directory) = to.parent() {
+    if let Some(directory) =
+        to.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+    {
         File::open(directory).and_then(|directory| directory.sync_all()).with_context(failed)?;
     }
     Ok(())

@@ -10,6 +10,7 @@ use tongguan_service::audit;
 use tongguan_service::check::{self, Verdict};
 use tongguan_store::{AUDIT_RULE, Archive, AuditLink, HeadFate};
 
+use super::MarkArgs;
 use super::paint::Style;
 use super::terminal::{self, Screen, harmless};
 use crate::exit;
@@ -26,6 +27,8 @@ pub struct CheckArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
     /// Check that the audit record still holds this record, as `tongguan audit --head` printed it
     #[arg(long, value_name = "NUMBER:HASH")]
     audit_head: Vec<AuditLink>,
@@ -38,7 +41,7 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let archive = match &args.file {
         Some(file) => Archive::open_file(file)?,
-        None => Archive::open(&args.data_dir)?,
+        None => Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?,
     };
     let vault = secrets::look(&args.data_dir, &args.keys, args.file.is_some(), &archive)?;
     let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;

@@ -12,8 +12,10 @@ use clap::{Args, Subcommand};
 use fail::fail_point;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::master::{self, Fit, ResealError};
-use tongguan_store::{DATABASE_FILE, Options, Store, StoreError, look};
+use tongguan_service::rights;
+use tongguan_store::{DATABASE_FILE, Store, StoreError, look};
 
+use super::MarkArgs;
 use super::terminal::{self, harmless};
 use crate::secrets::{self, KeyArgs, KeySource, MasterKey};
 use crate::{exit, permissions};
@@ -39,6 +41,8 @@ struct RotateArgs {
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
     /// File with the new master key; needed if the key is not kept in the data directory [default: a new one is made]
     #[arg(long, value_name = "FILE")]
     new_key_file: Option<PathBuf>,
@@ -61,7 +65,7 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
     }
     owned_by_us(data_dir)?;
     permissions::tighten(data_dir)?;
-    let store = match Store::open(data_dir, &Options::default()) {
+    let store = match Store::open(data_dir, &args.mark.options()) {
         Err(error @ StoreError::InUse { .. }) => {
             return Err(anyhow::Error::new(error).context(
                 "the master key is changed while the service is stopped, since it would go on sealing under the old \
@@ -120,6 +124,7 @@ fn owned_by_us(data_dir: &Path) -> Result<()> {
 fn rotate_here(args: &RotateArgs, store: &Store, given: Option<MasterKey>) -> Result<Option<u64>> {
     let data_dir = &args.data_dir;
     let old = secrets::open(data_dir, &KeySource::DataDirectory, store)?;
+    rights::open(store, &old.vault()?, SystemClock.now_ms())?;
     let new = given.map_or_else(MasterKey::generate, Ok)?;
     if new.is(&old) {
         return Ok(None);
@@ -150,5 +155,6 @@ fn rotate_elsewhere(
         return Ok(None);
     }
     let old = secrets::open(&args.data_dir, source, store)?;
+    rights::open(store, &old.vault()?, SystemClock.now_ms())?;
     Ok(Some(master::reseal(store, old.vault()?, vault, SystemClock.now_ms())?))
 }

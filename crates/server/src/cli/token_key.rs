@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use tongguan_service::accounts::Order;
 
+use super::MarkArgs;
 use super::account::carry_out;
 use super::terminal;
 use crate::secrets::KeyArgs;
@@ -38,12 +39,15 @@ struct RotateArgs {
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
 }
 
 /// Carries out `tongguan token-key`.
 pub fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
     let TokenKeyCommand::Rotate(args) = &args.command;
-    carry_out(&args.data_dir, &args.keys, &Order::RotateTokenKey { end_sessions: args.end_sessions })?;
+    let order = Order::RotateTokenKey { end_sessions: args.end_sessions };
+    carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
     let sessions = if args.end_sessions { "all sessions have ended" } else { "sessions go on" };
     writeln!(terminal::out(), "Security tokens are made with a new key; {sessions}.")?;
     Ok(ExitCode::SUCCESS)

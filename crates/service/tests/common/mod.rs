@@ -23,6 +23,7 @@ use tongguan_service::accounts::{AccountError, Done, Order};
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
+use tongguan_service::rights;
 use tongguan_service::throttle::{Rate, Throttle};
 use tongguan_service::vault::Vault;
 use tongguan_service::work::Work;
@@ -99,6 +100,8 @@ impl Rig {
         quotas: Quotas,
     ) -> Self {
         let store = open_store(directory.path());
+        let vault = Vault::new(&[9; 32]).unwrap();
+        tokio::task::block_in_place(|| rights::open(&store, &vault, now_ms)).unwrap();
         for account in [ACCOUNT, "9999567890123456"] {
             let account = AccountId::new(account);
             let make = |store: &Store| {
@@ -116,7 +119,7 @@ impl Rig {
         let context = Context::new(Shared {
             store,
             dataplane: driver.unwrap_or_else(|| Arc::clone(&dataplane) as Arc<dyn DataPlane>),
-            vault: Vault::new(&[9; 32]).unwrap(),
+            vault,
             settings: Settings { quotas, ..Settings::default() },
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });

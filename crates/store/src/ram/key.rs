@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// An access key with all that its use depends on.
 #[derive(Debug, Clone)]
@@ -130,7 +130,7 @@ impl Snapshot<'_> {
     /// The access key of this id, whoever owns it: for the gate.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`] for the key or its account.
     pub fn access_key(&self, id: &str) -> Result<Option<AccessKeyRow>, StoreError> {
         let sql = "SELECT k.id, k.account, k.sealed_secret, k.status = 'Active' AND a.status = 'Active', \
                    u.seq, u.name, u.id, a.sessions_from_ms, coalesce(u.sessions_from_ms, 0), k.sessions_from_ms \
@@ -150,7 +150,15 @@ impl Snapshot<'_> {
                 sessions_from: SessionsFrom { account: row.get(7)?, user: row.get(8)?, key: row.get(9)? },
             })
         });
-        Ok(row.optional()?)
+        let row: Option<AccessKeyRow> = row.optional()?;
+        if let Some(row) = &row {
+            self.vouch(Bearer::Key(id))?;
+            self.vouch(Bearer::Account(row.account.as_str()))?;
+            if let KeyOwner::User { seq, .. } = &row.owner {
+                self.vouch(Bearer::User(*seq))?;
+            }
+        }
+        Ok(row)
     }
 
     /// The account of the access key of this id.

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
 
 use super::{folded, page_of};
-use crate::{Snapshot, StoreError, TagFilter, Tx};
+use crate::{Bearer, Snapshot, StoreError, TagFilter, Tx};
 
 /// A custom policy as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,21 +167,49 @@ impl Snapshot<'_> {
     /// The policies of a user, those of its groups included.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`] for the user, a group or a policy of it.
     pub fn effective_policies_of_user(&self, user: i64) -> Result<Vec<AttachedPolicy>, StoreError> {
         let sql = format!(
             "{ATTACHED} WHERE a.user = ?1 UNION ALL {ATTACHED} \
              WHERE a.ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)"
         );
+        self.vouch(Bearer::User(user))?;
+        let groups = "SELECT ram_group FROM ram_membership WHERE user = ?1";
+        self.vouch_for_each(Bearer::Group, groups, user)?;
+        let policies = "SELECT policy FROM ram_attachment WHERE user = ?1 AND policy IS NOT NULL UNION \
+             SELECT policy FROM ram_attachment WHERE policy IS NOT NULL \
+             AND ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)";
+        self.vouch_for_each(Bearer::Policy, policies, user)?;
         self.attached(&sql, user)
     }
 
     /// The policies of a role.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`] for the role or a policy of it.
     pub fn effective_policies_of_role(&self, role: i64) -> Result<Vec<AttachedPolicy>, StoreError> {
+        self.vouch(Bearer::Role(role))?;
+        let policies = "SELECT policy FROM ram_attachment WHERE role = ?1 AND policy IS NOT NULL";
+        self.vouch_for_each(Bearer::Policy, policies, role)?;
         self.attached(&format!("{ATTACHED} WHERE a.role = ?1"), role)
+    }
+
+    /// Vouches for each of those that a question names by their places.
+    fn vouch_for_each(
+        &self,
+        bearer: fn(i64) -> Bearer<'static>,
+        sql: &str,
+        principal: i64,
+    ) -> Result<(), StoreError> {
+        if self.rights().is_none_or(|rights| rights.key().is_none()) {
+            return Ok(());
+        }
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut rows = statement.query([principal])?;
+        while let Some(row) = rows.next()? {
+            self.vouch(bearer(row.get(0)?))?;
+        }
+        Ok(())
     }
 
     fn attached(&self, sql: &str, principal: i64) -> Result<Vec<AttachedPolicy>, StoreError> {

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
 
 use super::{folded, page_of};
-use crate::{Snapshot, StoreError, TagFilter, Tx};
+use crate::{Bearer, Snapshot, StoreError, TagFilter, Tx};
 
 /// A role as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +86,15 @@ impl Snapshot<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The role of this id.
+    /// The role of this id, for use.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn role_by_id(&self, id: &str) -> Result<Option<RoleRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM ram_role WHERE id = ?1");
-        Ok(self.connection().prepare_cached(&sql)?.query_row([id], role).optional()?)
+        let role = self.connection().prepare_cached(&sql)?.query_row([id], role).optional()?;
+        role.iter().try_for_each(|role| self.vouch(Bearer::Role(role.seq)))?;
+        Ok(role)
     }
 }
 

@@ -4,7 +4,7 @@
 use rusqlite::{OptionalExtension as _, params};
 use tongguan_model::id::AccountId;
 
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// Whose sessions are ended.
 #[derive(Debug, Clone, Copy)]
@@ -24,11 +24,15 @@ impl Snapshot<'_> {
     /// account, or it is disabled.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn account_sessions_from(&self, account: &AccountId) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT sessions_from_ms FROM account WHERE id = ?1 AND status = 'Active'";
         let mut statement = self.connection().prepare_cached(sql)?;
-        Ok(statement.query_row([account.as_str()], |row| row.get(0)).optional()?)
+        let from = statement.query_row([account.as_str()], |row| row.get(0)).optional()?;
+        if from.is_some() {
+            self.vouch(Bearer::Account(account.as_str()))?;
+        }
+        Ok(from)
     }
 }
 

@@ -14,7 +14,7 @@ use tongguan_model::policy::{
     Budget, Decision, Exhausted, Policy, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
 };
 use tongguan_model::principal::Identity;
-use tongguan_store::{RoleRow, Snapshot};
+use tongguan_store::{Bearer, RoleRow, Snapshot};
 
 use crate::access::{Denial, DeniedBy, too_costly};
 use crate::args::Args;
@@ -236,6 +236,7 @@ fn trusting(
         // Whether another account has such a role is not told.
         (Some(_) | None, _) => return Err(untrusting(false)),
     };
+    snapshot.vouch(Bearer::Role(role.seq))?;
     let trust = TrustPolicy::parse(&role.trust)
         .map_err(|error| Failure::Internal(format!("trust policy of role `{}`: {error}", role.id)))?;
     let identity = lineage.source_identity.as_deref();

@@ -5,6 +5,7 @@
 
 use tongguan_model::gateway::{Bind, Role};
 use tongguan_model::id::CertificateId;
+use tongguan_store::Bearer;
 
 use crate::args::Args;
 use crate::call::Call;
@@ -75,6 +76,7 @@ fn associate(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, 
         let Some(mut certificate) = tx.certificate(&account, certificate_id.as_str())? else {
             return Err((&c::CERTIFICATE_NOT_FOUND).into());
         };
+        tx.vouch(Bearer::Certificate(certificate.id.as_str()))?;
         note_purposes(&mut certificate)?;
         let bindings = tx.bindings_of(&gateway.id)?;
         let bind = gateway
