@@ -154,8 +154,8 @@ impl Snapshot<'_> {
         if let Some(row) = &row {
             self.vouch(Bearer::Key(id))?;
             self.vouch(Bearer::Account(row.account.as_str()))?;
-            if let KeyOwner::User { seq, .. } = row.owner {
-                self.vouch(Bearer::User(seq))?;
+            if let KeyOwner::User { seq, .. } = &row.owner {
+                self.vouch(Bearer::User(*seq))?;
             }
         }
         Ok(row)

@@ -4,8 +4,7 @@
 use rusqlite::{OptionalExtension as _, params};
 use tongguan_model::id::AccountId;
 
-use crate::rights::Bearer;
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// Whose sessions are ended.
 #[derive(Debug, Clone, Copy)]
