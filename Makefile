@@ -53,7 +53,7 @@ conformance: tools
 
 ## failpoints: tests that stop the program at named points, in a build that no release is
 failpoints: tools
-	$(CARGO) test --locked -p tongguan --features failpoints --test master_key --test secrets
+	$(CARGO) test --locked -p tongguan --features failpoints --test master_key --test secrets --test workers
 
 ## torture: kill, race and repeat for long, e.g. make torture KILLS=1000 SEED=7
 torture: torture-build

@@ -93,7 +93,7 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
         body: &body,
     };
     let verified = tongguan_rpc::parse(request, shared.limits)
-        .and_then(|incoming| incoming.verify(shared.key).map(|()| incoming.family()));
+        .and_then(|incoming| incoming.verify(shared.key).map(|verified| verified.family()));
     match verified {
         Ok(found) if found == family => plain(StatusCode::OK, shared.body),
         Ok(found) => plain(StatusCode::FORBIDDEN, format!("{found:?}").into()),

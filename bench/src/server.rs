@@ -17,12 +17,13 @@ use crate::machine::Cores;
 const STOP: Duration = Duration::from_secs(60);
 
 /// Limits that the suite would run into.
-const QUOTAS: [&str; 6] = [
+const QUOTAS: [&str; 7] = [
     "vpn_gateways_per_account=1000000",
     "vpcs_per_region=1000000",
     "vswitches_per_vpc=1000000",
     "certificates_per_account=1000000",
     "audit_records=10000000",
+    "audit_changes=10000000",
     "nonces=50000000",
 ];
 

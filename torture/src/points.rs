@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::random::Random;
 
-/// Points that no short life reaches: the nonce log begins a new segment after five minutes.
+/// Points that no short life reaches: a file of the nonce log goes after a quarter of an hour.
 const LATER: [&str; 1] = ["nonce::turning"];
 /// A point counts as not reachable only after so many tries.
 const ENOUGH: u32 = 10;

@@ -17,8 +17,15 @@ const ABORTED: i32 = 6;
 /// How long a server may take to stop in order.
 const STOP: Duration = Duration::from_secs(60);
 /// Limits that the load would run into.
-const QUOTAS: [&str; 3] =
-    ["vpn_gateways_per_account=100000", "vpcs_per_region=100000", "audit_records=1000000000"];
+const QUOTAS: [&str; 6] = [
+    "vpn_gateways_per_account=100000",
+    "vpcs_per_region=100000",
+    "audit_records=1000000000",
+    "audit_changes=1000000000",
+    "audit_strangers=1000000000",
+    // Each refusal one by one: the load repeats requests on purpose.
+    "audit_strangers_per_minute=1000000000",
+];
 
 /// How to start a server.
 #[derive(Debug, Clone)]

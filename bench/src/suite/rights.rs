@@ -84,8 +84,9 @@ impl Suite {
         let program = self.server()?.start(&self.directory.join("rights"))?;
         let world = world::make(program.address, &self.caller, 10, true).await?;
         let describe = Operation::gateway(&world.gateways[0]);
-        let mut client = Client::open(&self.caller, program.address).await?;
-        let mut callers = vec![("the account itself", Rc::clone(&self.caller))];
+        let account = Rc::clone(&self.caller);
+        let mut client = Client::open(&account, program.address).await?;
+        let mut callers = vec![("the account itself", Rc::clone(&account))];
         for user in &USERS {
             callers.push((user.about, Rc::new(make(&mut client, user).await?)));
         }

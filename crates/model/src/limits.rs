@@ -88,14 +88,28 @@ quotas! {
         "Custom policies attached to one group (documented: 5).";
     ram_policies_per_role = 5,
         "Custom policies attached to one role (documented: 5).";
+    session_chained_seconds = 3_600,
+        "Seconds that a session lives at most which another session made (no published limit); below 900 no session may assume a role.";
+    session_chain_seconds = 43_200,
+        "Seconds after the first session of a chain at which all that came of it are over (no published limit).";
+    session_chain_roles = 8,
+        "Different roles that a chain of sessions may have come through (no published limit).";
     apply_attempts = 12,
         "Failed tries to apply a change to a gateway before it is withdrawn.";
     apply_seconds = 30,
         "Seconds that one try to apply a change may take.";
-    audit_records = 1_000_000,
-        "Audit records kept; the oldest go first.";
+    audit_records = 500_000,
+        "Audit records of reads and refusals kept of one account; its own oldest go first.";
+    audit_changes = 500_000,
+        "Audit records of changes kept of one account; its own oldest go first.";
+    audit_strangers = 50_000,
+        "Audit records of refused requests without a valid signature kept, of all together; the oldest go first.";
+    audit_strangers_per_minute = 60,
+        "Such requests recorded one by one of one source in a minute, eight times as many of all; further ones are counted.";
     audit_days = 0,
-        "Days that audit records are kept; 0: as long as `audit_records` allows.";
+        "Days that audit records are kept at most; 0: as long as their number allows.";
+    audit_change_days = 180,
+        "Days that records of changes are kept, whatever `audit_days` says; a warning if their number does not allow it.";
     nonces = 16_000_000,
         "Signature nonces remembered at one time (37 bytes of memory and 40 on disk each), in shares by account and principal.";
 }

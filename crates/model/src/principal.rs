@@ -41,15 +41,46 @@ pub struct Session {
     pub role_id: String,
     /// `RoleSessionName`.
     pub name: String,
-    /// `SourceIdentity`, if one was given.
+    /// `SourceIdentity`, of this session or of the first before it that was given one.
     pub source_identity: Option<String>,
+    /// Who made the first session of the chain.
+    pub origin: Origin,
+    /// When this session was issued, UNIX milliseconds.
+    pub issued_ms: i64,
     /// Policies attached to the role.
     pub policies: Arc<PolicySet>,
     /// The session policy: what the role may do counts only as far as this allows it too.
     pub restriction: Option<Arc<PolicySet>>,
 }
 
+/// The user whose access key made a session, or the first of a chain of sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Account of the user.
+    pub account: AccountId,
+    /// Name that the user had then.
+    pub user: String,
+    /// Id of the access key.
+    pub access_key: String,
+}
+
+/// As it stands in the audit record: `ACCOUNT:user/NAME:ACCESS-KEY-ID`.
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:user/{}:{}", self.account, self.user, self.access_key)
+    }
+}
+
 impl Principal {
+    /// The session, if it is one.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        match &self.identity {
+            Identity::Session(session) => Some(session),
+            Identity::Root | Identity::User { .. } => None,
+        }
+    }
+
     /// The principal's ARN in the form that GetCallerIdentity answers.
     #[must_use]
     pub fn arn(&self) -> String {

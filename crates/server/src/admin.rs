@@ -1,9 +1,12 @@
 //! The admin listener: is the process alive, is it ready, what has it counted. For operators alone, by
 //! default on a loopback address: it asks for no signature and speaks plain HTTP.
+//!
+//! It runs on the front, apart from the workers that serve the API: it answers whatever they do, and says of
+//! them what they do.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -16,19 +19,20 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tongguan_store::{Overview, Verdict};
 use tracing::{debug, warn};
 
 use crate::config::AdminListen;
+use crate::connections::{Connection, Connections, End, Source, Watched};
 use crate::http::Server;
 use crate::metrics;
 
 /// Where the admin listener is unless somebody says otherwise.
 const DEFAULT: &str = "127.0.0.1:8081";
-/// Connections open at once; further ones wait to be accepted.
-pub const CONNECTIONS: usize = 64;
+/// Connections open at once; a further one takes the place of the one that has waited longest.
+pub const CONNECTIONS: u32 = 64;
 /// For a request's head to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For a connection, from its beginning to its end: each has one request.
@@ -37,11 +41,15 @@ const TIME: Duration = Duration::from_secs(10);
 const CHECK_TIME: Duration = Duration::from_secs(2);
 /// The engine looks at the store every five seconds; after this long it is taken for dead.
 const ENGINE_TIME: Duration = Duration::from_secs(15);
+/// The workers show that they turn every half a second; after this long none of them is free to serve.
+const WORKERS_TIME: Duration = Duration::from_secs(5);
+/// And after this long nothing but another start helps.
+const WORKERS_LOST_TIME: Duration = Duration::from_secs(60);
 /// An overview of the store is this old at most: to make one costs some ten milliseconds.
 const OVERVIEW_TIME: Duration = Duration::from_secs(5);
 
 const INDEX: &str = "tongguan: admin\n\n\
-     /healthz  200 while the process lives and its event loop turns\n\
+     /healthz  200 while the process lives, 503 if none of its workers has turned for a minute\n\
      /readyz   200 if it can serve, 503 if not; one JSON object per line for each check\n\
      /metrics  OpenMetrics text\n";
 
@@ -84,20 +92,19 @@ struct Admin {
 /// Answers until the task is dropped.
 pub async fn listen(listener: TcpListener, server: Arc<Server>) {
     let admin = Arc::new(Admin { server, overview: Mutex::new(None) });
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Connections::with_places(CONNECTIONS));
     // Dropping the set, when this task is ended, ends the connections.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, address)) => {
+                let connection = places.enter(Source::of(address.ip())).await;
                 let admin = Arc::clone(&admin);
                 connections.spawn(async move {
-                    if timeout(TIME, serve(stream, address, admin)).await.is_err() {
+                    if timeout(TIME, serve(stream, address, admin, connection)).await.is_err() {
                         debug!(%address, "an admin connection took too long");
                     }
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -109,21 +116,30 @@ pub async fn listen(listener: TcpListener, server: Arc<Server>) {
     }
 }
 
-async fn serve(stream: TcpStream, address: SocketAddr, admin: Arc<Admin>) {
-    let connection = hyper::server::conn::http1::Builder::new()
+async fn serve(stream: TcpStream, address: SocketAddr, admin: Arc<Admin>, connection: Connection) {
+    let reporter = Arc::new(connection.reporter());
+    let mut http = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .keep_alive(false)
         .max_buf_size(16 * 1024)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Watched::new(stream, &connection)),
             service_fn(|request: Request<Incoming>| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(answer(&admin, &request).await) }
+                let (admin, reporter) = (Arc::clone(&admin), Arc::clone(&reporter));
+                async move {
+                    reporter.head_read();
+                    reporter.works();
+                    let answer = answer(&admin, &request).await;
+                    let _ = reporter.answers();
+                    Ok::<_, Infallible>(answer)
+                }
             }),
         );
-    if let Err(error) = connection.await {
-        debug!(%error, %address, "admin connection ended");
+    match connection.drive(&mut http).await {
+        End::Done(Ok(())) => {}
+        End::Done(Err(error)) => debug!(%error, %address, "admin connection ended"),
+        End::Told => debug!(%address, "admin connection ended to make room"),
     }
 }
 
@@ -136,7 +152,10 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Byt
     }
     match request.uri().path() {
         "/" => page(StatusCode::OK, TEXT, INDEX),
-        "/healthz" => page(StatusCode::OK, TEXT, "ok\n"),
+        "/healthz" => {
+            let (status, text) = health(admin.server.pulse.silent_for());
+            page(status, TEXT, text)
+        }
         "/readyz" => {
             let checks = admin.checks().await;
             let ready = checks.iter().all(|check| check["ok"] == true);
@@ -152,6 +171,15 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Byt
         },
         _ => page(StatusCode::NOT_FOUND, TEXT, "see /\n"),
     }
+}
+
+/// What `/healthz` says when no worker has been free for so long.
+fn health(silent: Duration) -> (StatusCode, String) {
+    if silent <= WORKERS_TIME {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let status = if silent <= WORKERS_LOST_TIME { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("alive, but no worker was free for {} s\n", silent.as_secs()))
 }
 
 fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -186,24 +214,37 @@ impl Admin {
         } else {
             Err(format!("no sign of life for {} s", silent.as_secs()))
         };
+        let silent = self.server.pulse.silent_for();
+        let workers = if silent <= WORKERS_TIME {
+            Ok(())
+        } else {
+            Err(format!("no worker was free for {} s", silent.as_secs()))
+        };
         let nonces = service.nonces().check().map_err(|error| error.to_string());
         vec![
             outcome("store_read", read),
             outcome("store_write", write),
             outcome("engine", engine),
             outcome("nonces", nonces),
+            outcome("workers", workers),
         ]
     }
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
         let overview = self.overview().await;
-        let Server { service, connections, metrics, .. } = &*self.server;
-        metrics::render(metrics, service, connections, overview)
+        let Server { service, connections, metrics, pulse, .. } = &*self.server;
+        metrics::render(metrics, service, connections, pulse, overview)
     }
 
-    /// The store's overview, a few seconds old at most; none if the store does not give one.
+    /// The store's overview, a few seconds old at most; none if the store does not give one in time. One at a time
+    /// asks for it.
     async fn overview(&self) -> Option<Overview> {
-        if let Some((made, overview)) = &*self.overview.lock().unwrap_or_else(PoisonError::into_inner)
+        let kept = timeout(CHECK_TIME, self.overview.lock()).await;
+        let Ok(mut kept) = kept else {
+            warn!("the store gave no overview in time");
+            return None;
+        };
+        if let Some((made, overview)) = &*kept
             && made.elapsed() < OVERVIEW_TIME
         {
             return Some(overview.clone());
@@ -213,21 +254,17 @@ impl Admin {
             let now_ms = context.clock.now_ms();
             context.store.read(|snapshot| snapshot.overview(now_ms))
         });
-        match work.await {
-            Ok(Ok(overview)) => {
-                let made = (Instant::now(), overview.clone());
-                *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
-                Some(overview)
+        let error = match timeout(CHECK_TIME, work).await {
+            Ok(Ok(Ok(overview))) => {
+                *kept = Some((Instant::now(), overview.clone()));
+                return Some(overview);
             }
-            Ok(Err(error)) => {
-                warn!(%error, "the store gave no overview");
-                None
-            }
-            Err(error) => {
-                warn!(%error, "the store gave no overview");
-                None
-            }
-        }
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        warn!(error, "the store gave no overview");
+        None
     }
 }
 
@@ -235,5 +272,21 @@ fn outcome(check: &str, outcome: Result<(), String>) -> Value {
     match outcome {
         Ok(()) => json!({"check": check, "ok": true}),
         Err(reason) => json!({"check": check, "ok": false, "reason": reason}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_says_what_the_workers_do() {
+        let ok = (StatusCode::OK, "ok\n".to_owned());
+        assert_eq!(health(Duration::ZERO), ok);
+        assert_eq!(health(Duration::from_secs(5)), ok);
+        let busy = |seconds| format!("alive, but no worker was free for {seconds} s\n");
+        assert_eq!(health(Duration::from_secs(6)), (StatusCode::OK, busy(6)));
+        assert_eq!(health(Duration::from_secs(60)), (StatusCode::OK, busy(60)));
+        assert_eq!(health(Duration::from_secs(61)), (StatusCode::SERVICE_UNAVAILABLE, busy(61)));
     }
 }

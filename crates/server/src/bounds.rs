@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::Budget;
 use tongguan_service::{authority, throttle, work};
-use tongguan_store::{QUEUE, QUEUE_SHARE};
+use tongguan_store::{Options, QUEUE, QUEUE_SHARE};
 
 use crate::{admin, connections, http};
 
@@ -21,8 +21,6 @@ use crate::{admin, connections, http};
 pub enum Filler {
     /// Anybody on the network, without a key.
     Stranger,
-    /// Who knows the id of a key, and not its secret.
-    KeyId,
     /// A user or session of an account, also one without any right.
     User,
     /// An account, by its own key.
@@ -35,7 +33,6 @@ impl Filler {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stranger => "nobody",
-            Self::KeyId => "key id",
             Self::User => "user",
             Self::Tenant => "tenant",
         }
@@ -71,49 +68,49 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("{}", connections::PLACES),
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "the source with the most gives way first",
+        share: "the source with the most gives way first: an IPv4 address, an IPv6 network of 64 bits",
         over: "its connection that has waited longest is ended",
         metric: "tongguan_connections_evicted_total",
     },
     Bound {
         name: "tls-handshakes",
         resource: "TLS handshakes under way",
-        most: |_| format!("{} s each, within the connections", http::HANDSHAKE_TIME.as_secs()),
+        most: |_| format!("{}, {} s each", connections::HANDSHAKES, http::HANDSHAKE_TIME.as_secs()),
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "as connections",
+        share: "by source: the whole by the number of sources, half at most; who stands still gives way",
         over: "ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_handshakes",
     },
     Bound {
         name: "heads",
         resource: "memory for long heads",
-        most: |_| format!("{} of {} KiB", connections::HEADS, connections::HEAD_BYTES / 1024),
+        most: |_| format!("{} MiB", connections::HEADS_BYTES / 1024 / 1024),
         filler: Filler::Stranger,
         suffers: "callers with long heads",
-        share: "the slowest sender gives way",
+        share: "by bytes received, and by source as handshakes; who stands still gives way",
         over: "its connection is ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_long_bytes",
     },
     Bound {
         name: "bodies",
         resource: "memory for long bodies",
-        most: |_| format!("{} MiB", connections::BODIES_KIB / 1024),
+        most: |_| format!("{} MiB", connections::BODIES_BYTES / 1024 / 1024),
         filler: Filler::Stranger,
         suffers: "callers with long bodies",
-        share: "by bytes received; the slowest sender gives way",
+        share: "by bytes received, and by source as handshakes; strangers and who stands still give way",
         over: "its connection is ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_long_bytes",
     },
     Bound {
         name: "answers",
         resource: "memory for answers that clients have not taken",
         most: |_| format!("{} MiB", connections::ANSWERS_BYTES / 1024 / 1024),
-        filler: Filler::KeyId,
+        filler: Filler::User,
         suffers: "all callers",
-        share: "the slowest reader gives way",
+        share: "by source: the one that has most gives way first, its slowest reader",
         over: "its connection is ended",
-        metric: "tongguan_connections_evicted_total",
+        metric: "tongguan_long_bytes",
     },
     Bound {
         name: "admin-places",
@@ -133,7 +130,7 @@ pub const BOUNDS: &[Bound] = &[
         suffers: "all callers, probes, the stop",
         share: "no call holds one for long; probes, signals and the stop have a thread of their own",
         over: "longer work goes to the pool of `long-work`",
-        metric: "tongguan_request_duration_seconds",
+        metric: "tongguan_workers_silent_seconds",
     },
     Bound {
         name: "long-work",
@@ -233,32 +230,51 @@ pub const BOUNDS: &[Bound] = &[
     Bound {
         name: "audit-strangers",
         resource: "audit records of calls that nobody signed",
-        most: |_| String::new(),
+        most: |quotas| format!("{} (quota `audit_strangers`)", quotas.audit_strangers),
         filler: Filler::Stranger,
         suffers: "whoever reads the record",
-        share: "a ring of their own; folded by source above a rate",
+        share: "a ring of their own",
         over: "its own oldest go",
-        metric: "tongguan_store_audit_records_total",
+        metric: "tongguan_audit_removed_total",
     },
     Bound {
         name: "audit-accounts",
         resource: "audit records of an account",
-        most: |quotas| format!("{} (quota `audit_records`)", quotas.audit_records),
+        most: |quotas| {
+            let (calls, changes) = (quotas.audit_records, quotas.audit_changes);
+            format!("{calls} reads and refusals (quota `audit_records`), {changes} changes (`audit_changes`)")
+        },
         filler: Filler::User,
         suffers: "whoever reads the record",
         share: "by account; changes apart from reads and refusals",
-        over: "its own oldest go",
-        metric: "tongguan_store_audit_records_total",
+        over: "its own oldest go; a warning if they are young",
+        metric: "tongguan_audit_removed_young_total",
     },
     Bound {
         name: "audit-journal",
-        resource: "audit records on their way into the database",
-        most: |_| String::new(),
-        filler: Filler::Stranger,
+        resource: "audit records on their way into the database, in memory and on disk",
+        most: |_| format!("{} records and a file of 4 MiB", Options::default().audit_backlog),
+        filler: Filler::User,
         suffers: "all callers",
-        share: "strangers' are folded before they are written",
-        over: "folded",
+        share: "strangers' are folded before they are written; the rate of each account for the others",
+        over: "the call waits until the writer has taken its record",
         metric: "tongguan_store_audit_records_total",
+    },
+    Bound {
+        name: "audit-folding",
+        resource: "refusals without a valid signature that are recorded one by one",
+        most: |quotas| {
+            let each = quotas.audit_strangers_per_minute;
+            format!(
+                "{each} a minute of one source (quota `audit_strangers_per_minute`), {} of all",
+                each.saturating_mul(8)
+            )
+        },
+        filler: Filler::Stranger,
+        suffers: "the disk, and whoever changes something",
+        share: "by source, 256 sources and codes apart, the rest in a pot for each code",
+        over: "counted: one record a minute for source and code",
+        metric: "tongguan_audit_folded_total",
     },
     Bound {
         name: "resources",

@@ -4,43 +4,57 @@
 //! # Places
 //!
 //! At most [`PLACES`] connections are open, fewer if the process may not open as many files. When all
-//! places are taken a new connection is served all the same: of a sample of those that wait for their
-//! client (nothing asked yet, or a request that is not whole) the one that has waited longest is ended.
-//! A connection whose request was read to its end is never ended for that. Ten thousand idle or slow
-//! connections therefore keep nobody out.
+//! places are taken a new connection is served all the same: one that waits for its client (nothing asked
+//! yet, a request that is not whole, an answer that the client has left lying) is ended, of the source with
+//! the most connections among a sample the one that has waited longest. A connection whose request was read
+//! to its end is never ended for that. Ten thousand idle or slow connections therefore keep nobody out, and
+//! whoever opens thousands loses his own and not those of others. A source is an IPv4 address or an IPv6
+//! network of 64 bits.
 //!
 //! # Memory
 //!
 //! | what | at most |
 //! |---|---|
 //! | a connection: task, buffers, head and body up to [`FREE_BYTES`] each, their fields | 128 KiB |
-//! | heads longer than that: [`HEADS`] of [`HEAD_BYTES`] | 64 MiB |
-//! | bodies longer than that: [`BODIES_KIB`] | 64 MiB |
+//! | heads longer than that: [`HEADS_BYTES`] | 64 MiB |
+//! | bodies longer than that: [`BODIES_BYTES`] | 64 MiB |
 //! | answers longer than that, until the client has taken them: [`ANSWERS_BYTES`] | 64 MiB |
 //!
 //! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can make;
-//! parsing a long body takes a few times its length for as long as one thread works on it. What an idle
-//! connection takes is measured by `tests/overload.rs`: 33 KiB.
+//! parsing a long body takes a few times its length for as long as one thread works on it, and answers are
+//! counted when they are made. What an idle connection takes is measured by `tests/overload.rs`: 23 KiB.
 //!
-//! Who needs a place for a long head or body waits within the time that heads and bodies have anyway and
-//! is then answered 503 `ServiceUnavailable`.
+//! What the kernel keeps beside that, 512 KiB for a connection at most, is set in [`crate::http::bind`].
+//!
+//! Heads and bodies take what they need in steps, as their bytes arrive: what was only announced costs nothing.
+//! Who comes first and who gives way when there is no more stands in [`room`]. Who waits for a part does so within
+//! the time that heads and bodies have anyway and is then answered 503 `ServiceUnavailable`.
+
+mod room;
+mod slot;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::net::RecvFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
+
+pub use room::Place;
+pub use slot::Source;
+
+use room::{Ask, Room};
+use slot::{ANSWERING, BODY, Common, EVICTED, IDLE, Shares, Slot};
 
 /// Connections open at once, if the process may open as many files.
 pub const PLACES: usize = 10_000;
@@ -48,38 +62,28 @@ pub const PLACES: usize = 10_000;
 const OTHER_FILES: usize = 512;
 /// Bytes of a request's head: certificates can make the query long.
 pub const HEAD_BYTES: usize = 256 * 1024;
+/// Bytes of a request's body.
+pub const BODY_BYTES: usize = 1024 * 1024;
 /// Heads, bodies and answers up to this size need nobody's leave.
 pub const FREE_BYTES: usize = 16 * 1024;
-/// Heads above [`FREE_BYTES`] at once.
-pub const HEADS: usize = 256;
-/// KiB of bodies above [`FREE_BYTES`] at once.
-pub const BODIES_KIB: usize = 64 * 1024;
+/// Bytes of heads above [`FREE_BYTES`].
+pub const HEADS_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of bodies above [`FREE_BYTES`].
+pub const BODIES_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of answers above [`FREE_BYTES`] that clients have not taken, before new work waits for them.
 pub const ANSWERS_BYTES: usize = 64 * 1024 * 1024;
+/// TLS handshakes at once.
+pub const HANDSHAKES: usize = 1_024;
 /// For a client to take an answer that does not fit into the socket.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// While there is no room for answers, a client that has not taken its own for this long is let go.
-const SLOW_READER_MS: u64 = 1_000;
+/// A client that has left its answer lying for this long waits, as one without a request does.
+const LEFT_MS: u64 = 1_000;
 /// Bytes read at once. More would let every connection's buffer grow and stay large.
 const READ_BYTES: usize = 8 * 1024;
 /// Connections looked at to find one that has waited long.
 const SAMPLE: usize = 64;
 /// A connection that is to make room has this long, then another one is ended as well.
 const ROOM_TIME: Duration = Duration::from_millis(20);
-
-/// What a connection does; stands in the low bits of [`Slot::state`], above it the time since when.
-const KIND: u64 = 0b111;
-const KIND_BITS: u32 = 3;
-/// Waits for a request: none of it is there, or not all of its head.
-const IDLE: u64 = 0;
-/// Waits for the rest of a request's body.
-const BODY: u64 = 1;
-/// Has a whole request, which is worked on.
-const BUSY: u64 = 2;
-/// Has an answer, which the client is taking.
-const ANSWERING: u64 = 3;
-/// Was chosen to make room.
-const EVICTED: u64 = 4;
 
 /// How far the stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,36 +102,35 @@ pub enum Stop {
 /// All connections of one listener.
 #[derive(Debug)]
 pub struct Connections {
-    started: Instant,
+    common: Arc<Common>,
     total: u32,
     places: Arc<Semaphore>,
-    heads: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
-    untaken: AtomicUsize,
-    open: Mutex<Vec<Arc<Slot>>>,
-    evicted: AtomicU64,
-    warned_ms: AtomicU64,
+    heads: Arc<Room>,
+    bodies: Arc<Room>,
+    answers: Arc<Room>,
+    handshakes: Arc<Room>,
+    open: Mutex<Open>,
     stop: AtomicU8,
 }
 
-/// One connection as the others see it.
-#[derive(Debug)]
-struct Slot {
-    /// Kind and, above it, milliseconds.
-    state: AtomicU64,
-    /// Heads read to their end.
-    heads: AtomicU32,
-    /// The head was too long to be free: the connection ends with its answer, and its memory with it.
-    large: AtomicBool,
-    /// The head waits for a place.
-    waits: AtomicBool,
-    /// TLS is being agreed on.
-    shaking: AtomicBool,
-    /// Since the stop began nothing was found in the socket.
-    drained: AtomicBool,
-    /// Place in [`Connections::open`].
-    index: AtomicUsize,
-    told: Notify,
+/// Those that are open, and how many of them each source has.
+#[derive(Debug, Default)]
+struct Open {
+    slots: Vec<Arc<Slot>>,
+    shares: Shares,
+}
+
+/// What is held of the bounds, in bytes; the last in numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// Of [`HEADS_BYTES`].
+    pub heads: usize,
+    /// Of [`BODIES_BYTES`].
+    pub bodies: usize,
+    /// Of [`ANSWERS_BYTES`].
+    pub answers: usize,
+    /// Of [`HANDSHAKES`].
+    pub handshakes: usize,
 }
 
 /// An open connection: its place is given back when this is dropped.
@@ -159,42 +162,55 @@ impl Connections {
         Self::with_places(u32::try_from(total).unwrap_or(u32::MAX))
     }
 
-    fn with_places(total: u32) -> Self {
+    /// Room for so many connections.
+    #[must_use]
+    pub fn with_places(total: u32) -> Self {
+        let common = Arc::new(Common::new());
         Self {
-            started: Instant::now(),
             total,
             places: Arc::new(Semaphore::new(total as usize)),
-            heads: Arc::new(Semaphore::new(HEADS)),
-            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
-            untaken: AtomicUsize::new(0),
-            open: Mutex::new(Vec::new()),
-            evicted: AtomicU64::new(0),
-            warned_ms: AtomicU64::new(0),
+            heads: Room::new(&common, HEADS_BYTES, HEAD_BYTES, IDLE),
+            bodies: Room::new(&common, BODIES_BYTES, BODY_BYTES, BODY),
+            answers: Room::new(&common, ANSWERS_BYTES, 0, ANSWERING),
+            handshakes: Room::new(&common, HANDSHAKES, 0, IDLE),
+            open: Mutex::default(),
             stop: AtomicU8::new(Stop::No as u8),
+            common,
         }
     }
 
     /// Connections that are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.list().len()
+        self.list().slots.len()
     }
 
     /// Connections ended to make room.
     #[must_use]
     pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+        self.common.evicted()
+    }
+
+    /// What is held of the bounds.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held {
+            heads: self.heads.used(),
+            bodies: self.bodies.used(),
+            answers: self.answers.used(),
+            handshakes: self.handshakes.used(),
+        }
     }
 
     /// A place for a new connection; somebody who waits is sent away for it if need be.
-    pub async fn enter(self: &Arc<Self>) -> Connection {
+    pub async fn enter(self: &Arc<Self>, source: Source) -> Connection {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                return self.register(place);
+                return self.register(place, source);
             }
-            self.evict(&[IDLE, BODY], 0);
+            self.evict();
             if let Ok(Ok(place)) = timeout(ROOM_TIME, Arc::clone(&self.places).acquire_owned()).await {
-                return self.register(place);
+                return self.register(place, source);
             }
         }
     }
@@ -208,94 +224,46 @@ impl Connections {
     /// Tells every connection how it is to end.
     pub fn stop(&self, stop: Stop) {
         self.stop.store(stop as u8, Ordering::SeqCst);
-        for slot in self.list().iter() {
+        for slot in &self.list().slots {
             slot.told.notify_one();
         }
-    }
-
-    /// A place for a body of this many bytes.
-    pub async fn body_place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies).acquire_many_owned(kib).await.ok()
-    }
-
-    /// Waits while too many answers have not been taken by their clients, and ends the slowest of these.
-    pub async fn room_for_answers(&self) {
-        const PAUSE: Duration = Duration::from_millis(10);
-        while self.untaken.load(Ordering::Relaxed) > ANSWERS_BYTES {
-            let before = self.now_ms().saturating_sub(SLOW_READER_MS);
-            self.evict(&[ANSWERING], before);
-            sleep(PAUSE).await;
-        }
-    }
-
-    /// An answer's bytes; long ones are counted until they have been sent.
-    pub fn answer(self: &Arc<Self>, body: Vec<u8>) -> Bytes {
-        if body.len() <= FREE_BYTES {
-            return Bytes::from(body);
-        }
-        self.untaken.fetch_add(body.len(), Ordering::Relaxed);
-        Bytes::from_owner(Untaken { body, all: Arc::clone(self) })
     }
 
     fn stopping(&self) -> bool {
         self.stop.load(Ordering::SeqCst) != Stop::No as u8
     }
 
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn list(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
+    fn list(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Connection {
+    fn register(self: &Arc<Self>, place: OwnedSemaphorePermit, source: Source) -> Connection {
         let mut open = self.list();
-        let slot = Arc::new(Slot {
-            state: AtomicU64::new(self.now_ms() << KIND_BITS | IDLE),
-            heads: AtomicU32::new(0),
-            large: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
-            shaking: AtomicBool::new(false),
-            drained: AtomicBool::new(false),
-            index: AtomicUsize::new(open.len()),
-            told: Notify::new(),
-        });
-        open.push(Arc::clone(&slot));
+        let share = open.shares.add(source, 1);
+        let slot = Arc::new(Slot::new(&self.common, source, share, open.slots.len()));
+        open.slots.push(Arc::clone(&slot));
         Connection { all: Arc::clone(self), slot, _place: place }
     }
 
-    /// Ends the connection that has been in one of these kinds of state longest, of those that have since
-    /// `before` (0: however long) among a sample; among all only if the sample has none.
-    fn evict(&self, kinds: &[u64], before: u64) {
+    /// Ends one of those that wait for their client: of a sample, of the source with the most connections the
+    /// one that has waited longest. Among all only if the sample has none.
+    fn evict(&self) {
         let open = self.list();
-        let fits = |slot: &&Arc<Slot>| {
-            let state = slot.state.load(Ordering::SeqCst);
-            kinds.contains(&(state & KIND)) && (before == 0 || state >> KIND_BITS <= before)
+        let now = self.common.now_ms();
+        let waits = |kind: u64, since: u64| match kind {
+            IDLE | BODY => true,
+            ANSWERING => since + LEFT_MS <= now,
+            _ => false,
         };
-        let since = |slot: &&Arc<Slot>| slot.state.load(Ordering::SeqCst) >> KIND_BITS;
-        let sample = (0..SAMPLE).filter_map(|_| open.get(fastrand::usize(..open.len().max(1))));
+        let fits = |slot: &&Arc<Slot>| waits(slot.kind(), slot.since_ms());
+        let first =
+            |slot: &&Arc<Slot>| (std::cmp::Reverse(slot.share.load(Ordering::Relaxed)), slot.since_ms());
+        let slots = &open.slots;
+        let sample = (0..SAMPLE).filter_map(|_| slots.get(fastrand::usize(..slots.len().max(1))));
         let chosen =
-            sample.filter(fits).min_by_key(since).or_else(|| open.iter().filter(fits).min_by_key(since));
-        let Some(slot) = chosen else { return };
-        let state = slot.state.load(Ordering::SeqCst);
-        let ended = slot.state.compare_exchange(state, EVICTED, Ordering::SeqCst, Ordering::SeqCst);
-        if !kinds.contains(&(state & KIND)) || ended.is_err() {
-            return;
-        }
-        slot.told.notify_one();
-        let ended = self.evicted.fetch_add(1, Ordering::Relaxed) + 1;
-        self.warn_of_crowd(open.len(), ended);
-    }
-
-    /// Says once a minute that connections are ended to make room.
-    fn warn_of_crowd(&self, open: usize, ended: u64) {
-        const MINUTE_MS: u64 = 60_000;
-        let (now, last) = (self.now_ms(), self.warned_ms.load(Ordering::Relaxed));
-        if last == 0 || now >= last + MINUTE_MS {
-            self.warned_ms.store(now.max(1), Ordering::Relaxed);
-            warn!(open, ended, "connections that wait are ended to make room for others");
+            sample.filter(fits).min_by_key(first).or_else(|| slots.iter().filter(fits).min_by_key(first));
+        if let Some(slot) = chosen {
+            slot.evict(waits);
         }
     }
 }
@@ -325,6 +293,12 @@ impl Connection {
         .await
     }
 
+    /// A place among the handshakes, waited for if need be.
+    pub async fn handshake_place(&self) -> Option<Place> {
+        let slot = Arc::clone(&self.slot);
+        self.all.handshakes.take(Ask { slot, stranger: true, begun: false, units: 1 }).await
+    }
+
     /// [`Connection::drive`] of a TLS handshake.
     pub async fn shake<F: Future + Unpin>(&self, handshake: &mut F) -> End<F::Output> {
         self.slot.shaking.store(true, Ordering::SeqCst);
@@ -333,14 +307,20 @@ impl Connection {
         end
     }
 
-    /// Whether the client's head waited for a place until its time was over.
+    /// Whether the client's head was refused a place, or waited for one until its time was over.
     #[must_use]
     pub fn head_got_no_place(&self) -> bool {
-        self.slot.waits.load(Ordering::SeqCst)
+        self.slot.waits.load(Ordering::SeqCst) || self.slot.refused.load(Ordering::SeqCst)
+    }
+
+    /// Whether the last answer was given before its request had been read to its end.
+    #[must_use]
+    pub fn leaves_unread(&self) -> bool {
+        self.slot.unread.load(Ordering::SeqCst)
     }
 
     fn must_end(&self) -> bool {
-        let kind = self.slot.state.load(Ordering::SeqCst) & KIND;
+        let kind = self.slot.kind();
         if kind == EVICTED {
             return true;
         }
@@ -356,15 +336,17 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut open = self.all.list();
+        open.shares.remove(self.slot.source, 1);
+        let slots = &mut open.slots;
         let index = self.slot.index.load(Ordering::Relaxed);
-        open.swap_remove(index);
-        if let Some(moved) = open.get(index) {
+        slots.swap_remove(index);
+        if let Some(moved) = slots.get(index) {
             moved.index.store(index, Ordering::Relaxed);
         }
         // Room for a crowd is given back when the crowd has gone.
-        if open.capacity() > 1_024 && open.len() < open.capacity() / 4 {
-            let room = open.len() * 2;
-            open.shrink_to(room);
+        if slots.capacity() > 1_024 && slots.len() < slots.capacity() / 4 {
+            let room = slots.len() * 2;
+            slots.shrink_to(room);
         }
     }
 }
@@ -377,12 +359,6 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// The connections that this is one of.
-    #[must_use]
-    pub fn all(&self) -> &Arc<Connections> {
-        &self.all
-    }
-
     /// A request's head has been read.
     pub fn head_read(&self) {
         self.slot.heads.fetch_add(1, Ordering::SeqCst);
@@ -390,37 +366,71 @@ impl Reporter {
 
     /// The rest of a request's body is waited for.
     pub fn reads_body(&self) {
-        self.slot.state.store(self.all.now_ms() << KIND_BITS | BODY, Ordering::SeqCst);
+        self.slot.begin(BODY);
+    }
+
+    /// As much of the body has come as shows that the client is getting on.
+    pub fn body_gets_on(&self) {
+        self.slot.pass(BODY, BODY);
+    }
+
+    /// A place for further bytes of a body. `stranger`: the request names no key that can sign. `begun`: the
+    /// body has a place already. None if too many wait.
+    pub async fn body_place(&self, bytes: usize, stranger: bool, begun: bool) -> Option<Place> {
+        let slot = Arc::clone(&self.slot);
+        self.all.bodies.take(Ask { slot, stranger, begun, units: bytes }).await
+    }
+
+    /// The answer was given before the request had been read to its end.
+    pub fn leaves_unread(&self) {
+        self.slot.unread.store(true, Ordering::SeqCst);
     }
 
     /// A request is there to its end.
     pub fn works(&self) {
-        self.slot.state.store(BUSY, Ordering::SeqCst);
+        self.slot.begin_work();
     }
 
     /// The answer is there. Whether the connection is to end with it.
     #[must_use]
     pub fn answers(&self) -> bool {
-        self.slot.state.store(self.all.now_ms() << KIND_BITS | ANSWERING, Ordering::SeqCst);
+        self.slot.begin(ANSWERING);
         self.slot.large.load(Ordering::SeqCst) || self.all.stopping()
+    }
+
+    /// The client has taken its answer.
+    pub fn answered(&self) {
+        self.slot.pass(ANSWERING, IDLE);
+    }
+
+    /// Waits while too many answers have not been taken by their clients, and ends the slowest of these.
+    pub async fn room_for_answers(&self) {
+        const PAUSE: Duration = Duration::from_millis(10);
+        while self.all.answers.overfull() {
+            self.all.answers.press();
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// An answer's bytes; long ones are counted until they have been sent.
+    pub fn answer(&self, body: Vec<u8>) -> Bytes {
+        if body.len() <= FREE_BYTES {
+            return Bytes::from(body);
+        }
+        let place = self.all.answers.take_anyway(&self.slot, body.len());
+        Bytes::from_owner(Untaken { body, _place: place })
     }
 }
 
 /// An answer's bytes until they have been sent.
 struct Untaken {
     body: Vec<u8>,
-    all: Arc<Connections>,
+    _place: Place,
 }
 
 impl AsRef<[u8]> for Untaken {
     fn as_ref(&self) -> &[u8] {
         &self.body
-    }
-}
-
-impl Drop for Untaken {
-    fn drop(&mut self) {
-        self.all.untaken.fetch_sub(self.body.len(), Ordering::Relaxed);
     }
 }
 
@@ -442,9 +452,10 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
-type Waiting = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = Option<Place>> + Send>>;
 
-/// A stream that counts what it reads before a head is whole, and knows when an answer has been taken.
+/// A stream that counts what it reads before a head is whole, knows when an answer has been taken, and keeps back
+/// what the HTTP library says of its own accord.
 pub struct Watched<S> {
     stream: S,
     all: Arc<Connections>,
@@ -452,8 +463,12 @@ pub struct Watched<S> {
     /// Bytes of the head so far, and which head.
     head: usize,
     heads: u32,
+    /// Bytes that the head may have with the places it holds.
+    room: usize,
     waiting: Option<Waiting>,
-    place: Option<OwnedSemaphorePermit>,
+    places: Vec<Place>,
+    /// Status of the refusal that was kept back.
+    refusal: Option<u16>,
     /// Ends when the client has had [`ANSWER_TIME`] for an answer.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -467,8 +482,10 @@ impl<S: Socket> Watched<S> {
             slot: Arc::clone(&connection.slot),
             head: 0,
             heads: 0,
+            room: FREE_BYTES,
             waiting: None,
-            place: None,
+            places: Vec::new(),
+            refusal: None,
             stalled: None,
         }
     }
@@ -478,18 +495,42 @@ impl<S: Socket> Watched<S> {
         self.stream
     }
 
-    /// A head that is not free any more needs a place, which it keeps until the connection ends.
+    /// The status with which the HTTP library would have refused what it could not read. Its answer has no body, so
+    /// it was kept back, and the stream is still open for a better one.
+    pub fn refusal(&self) -> Option<u16> {
+        self.refusal
+    }
+
+    /// A head that is not free any more needs places, which it keeps until the connection ends: each doubles what
+    /// it may have, as the buffer that it is read into doubles.
     fn poll_head_place(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let heads = &self.all.heads;
-        let waiting =
-            self.waiting.get_or_insert_with(|| Box::pin(Arc::clone(heads).acquire_owned()) as Waiting);
-        self.slot.waits.store(true, Ordering::SeqCst);
-        let place = ready!(waiting.as_mut().poll(context)).map_err(io::Error::other)?;
-        self.slot.waits.store(false, Ordering::SeqCst);
-        self.slot.large.store(true, Ordering::SeqCst);
+        let (all, slot, units) = (&self.all, &self.slot, self.room);
+        let waiting = self.waiting.get_or_insert_with(|| {
+            slot.pass(IDLE, IDLE);
+            let ask = Ask { slot: Arc::clone(slot), stranger: true, begun: units > FREE_BYTES, units };
+            let heads = Arc::clone(&all.heads);
+            Box::pin(async move { heads.take(ask).await })
+        });
+        let place = ready!(waiting.as_mut().poll(context));
         self.waiting = None;
-        self.place = Some(place);
+        self.slot.large.store(true, Ordering::SeqCst);
+        let Some(place) = place else {
+            self.slot.refused.store(true, Ordering::SeqCst);
+            return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+        };
+        self.places.push(place);
+        self.room *= 2;
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether bytes to be written are nobody's answer: no request is being answered, so they are the library's
+    /// refusal of what it could not read.
+    fn keeps_back(&mut self, bytes: &[u8]) -> bool {
+        if self.refusal.is_none() && self.slot.kind() == IDLE {
+            let status = bytes.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
+            self.refusal = status.and_then(|digits| digits.parse().ok());
+        }
+        self.refusal.is_some()
     }
 
     /// While we stop: is there anything in the socket that no event has told us of yet?
@@ -515,11 +556,7 @@ impl<S: Socket> Watched<S> {
 
     fn answer_taken(&mut self) {
         self.stalled = None;
-        let state = self.slot.state.load(Ordering::SeqCst);
-        if state & KIND == ANSWERING {
-            let idle = self.all.now_ms() << KIND_BITS | IDLE;
-            // Should it have been chosen to make room meanwhile, it stays chosen.
-            let _ = self.slot.state.compare_exchange(state, idle, Ordering::SeqCst, Ordering::SeqCst);
+        if self.slot.pass(ANSWERING, IDLE) {
             self.look();
         }
     }
@@ -536,8 +573,8 @@ impl<S: Socket> AsyncRead for Watched<S> {
         if this.heads != heads {
             (this.heads, this.head) = (heads, 0);
         }
-        let idle = this.slot.state.load(Ordering::SeqCst) & KIND == IDLE;
-        if idle && this.head > FREE_BYTES && this.place.is_none() {
+        let idle = this.slot.kind() == IDLE;
+        while idle && this.head > this.room && this.room < HEAD_BYTES {
             ready!(this.poll_head_place(context))?;
         }
         let before = buffer.filled().len();
@@ -563,6 +600,9 @@ impl<S: Socket> AsyncRead for Watched<S> {
 impl<S: Socket> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.keeps_back(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.stall(context, polled)
     }
@@ -573,6 +613,9 @@ impl<S: Socket> AsyncWrite for Watched<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.keeps_back(slices.first().map_or(&[], |slice| slice)) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let polled = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         this.stall(context, polled)
     }
@@ -592,6 +635,9 @@ impl<S: Socket> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.refusal.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         let polled = Pin::new(&mut this.stream).poll_shutdown(context);
         this.stall(context, polled)
     }
@@ -610,4 +656,53 @@ fn raise_file_limit() -> usize {
     };
     // Without a limit there are as many as we want.
     current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    /// Whoever fills all places with idle connections loses his own; others keep what they had before, however long
+    /// it has been idle.
+    #[tokio::test]
+    async fn a_crowd_of_one_source_makes_room_itself() {
+        const TOTAL: usize = 60;
+        let all = Arc::new(Connections::with_places(u32::try_from(TOTAL).unwrap()));
+        let mut kept = Vec::new();
+        for number in 0..20 {
+            kept.push(all.enter(source(10 + number)).await);
+        }
+        let mut crowd = Vec::new();
+        for _ in 0..500 {
+            let mut entering = Box::pin(all.enter(source(1)));
+            let entered = tokio::select! {
+                biased;
+                entered = &mut entering => entered,
+                () = std::future::ready(()) => {
+                    // Those that were told to go do.
+                    crowd.retain(|connection: &Connection| !connection.must_end());
+                    entering.await
+                }
+            };
+            crowd.push(entered);
+        }
+        assert!(kept.iter().all(|connection| !connection.must_end()));
+        assert_eq!((all.open(), crowd.len()), (TOTAL, TOTAL - kept.len()));
+        assert_eq!(all.evicted(), 500 - 40);
+        // And they come in beside it.
+        let mut entering = Box::pin(all.enter(source(99)));
+        let newcomer = tokio::select! {
+            biased;
+            entered = &mut entering => entered,
+            () = std::future::ready(()) => {
+                crowd.retain(|connection| !connection.must_end());
+                entering.await
+            }
+        };
+        assert!(kept.iter().all(|connection| !connection.must_end()) && !newcomer.must_end());
+    }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tongguan_service::Service;
-use tongguan_service::accounts::{self, Done, Order};
+use tongguan_service::accounts::{Done, Order};
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
@@ -31,8 +31,8 @@ const TIME: Duration = Duration::from_secs(30);
 /// What was done, as it goes over the socket.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Outcome {
-    /// The account.
-    pub account: String,
+    /// The account that the order was about.
+    pub account: Option<String>,
     /// The key of a new account.
     pub key: Option<KeyPair>,
 }
@@ -56,10 +56,11 @@ impl From<Done> for Outcome {
     fn from(done: Done) -> Self {
         match done {
             Done::Created(key) => Self {
-                account: key.account.to_string(),
+                account: Some(key.account.to_string()),
                 key: Some(KeyPair { id: key.id, secret: Zeroizing::new(key.secret.expose().to_owned()) }),
             },
-            Done::Switched(account) => Self { account: account.to_string(), key: None },
+            Done::Switched(account) => Self { account: Some(account.to_string()), key: None },
+            Done::TokenKey => Self { account: None, key: None },
         }
     }
 }
@@ -127,16 +128,7 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
     let mut line = String::new();
     tokio::io::BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;
     let order: Order = serde_json::from_str(&line)?;
-    let done = tokio::task::spawn_blocking(move || {
-        let context = service.context();
-        let done = accounts::carry_out(&context.store, &context.vault, &order, context.clock.now_ms())?;
-        let account = match &done {
-            Done::Created(key) => &key.account,
-            Done::Switched(account) => account,
-        };
-        service.authority().changed(account);
-        anyhow::Ok(Outcome::from(done))
-    });
+    let done = tokio::task::spawn_blocking(move || anyhow::Ok(Outcome::from(service.order(&order)?)));
     let answer = done.await?.map_err(|error| causes(&error));
     let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
     text.push(b'\n');

@@ -6,6 +6,7 @@
 //! | 1 | something else; the message says what | |
 //! | 2 | wrong usage of the command line | |
 //! | 65 | the database is damaged, incomplete, missing, or was changed without the master key | `tongguan check`, restore a backup |
+//! | 70 | told to stop, it ended in time, but a request still held its worker and was left unanswered | report it: the log says when |
 //! | 74 | a file cannot be read or written: disk full, I/O error | make room, look at the disk |
 //! | 75 | another process serves the data directory | stop that one, or use another directory |
 //! | 76 | the database is of a newer release | use that release |
@@ -30,6 +31,8 @@ use crate::permissions::Exposed;
 pub const USAGE: u8 = 2;
 /// The database is damaged, incomplete or missing.
 pub const DATA: u8 = 65;
+/// A request did not end when the process had to.
+pub const STUCK: u8 = 70;
 /// A file cannot be read or written.
 pub const IO: u8 = 74;
 /// Another process serves the data directory.

@@ -2,6 +2,7 @@
 //!
 //! No rule of the API stands here: a request's bytes go to the service, its answer's bytes go out.
 //! How many connections there may be and what they may keep in memory stands in [`crate::connections`].
+//! What cannot be read as a request is refused with a body as everything else is: clients show its code.
 //!
 //! # Stop
 //!
@@ -29,9 +30,9 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -42,21 +43,21 @@ use tracing::{debug, error, warn};
 
 use crate::causes::causes;
 use crate::connections::{
-    Connection, Connections, End, FREE_BYTES, HEAD_BYTES, Reporter, Socket, Stop, Watched,
+    BODY_BYTES, Connection, Connections, End, FREE_BYTES, HEAD_BYTES, Place, Reporter, Socket, Source, Stop,
+    Watched,
 };
 use crate::metrics::Metrics;
-use crate::permissions;
+use crate::pulse::Pulse;
 use crate::x509::Facts;
+use crate::{framing, permissions};
 
 /// Header fields of a request.
 const HEADERS: usize = 100;
-/// Bytes of a request's body.
-const BODY_BYTES: usize = 1024 * 1024;
 /// For a request's head to arrive, idle time of a kept connection included.
 const HEAD_TIME: Duration = Duration::from_secs(75);
 /// For a request's body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
-/// For a TLS handshake.
+/// For a TLS handshake, the wait for a place among them included.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For a TLS handshake when the service stops.
 const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
@@ -110,6 +111,10 @@ fn warn_of(path: &Path, certificate: &CertificateDer<'_>) {
 /// Connections that the kernel keeps for us until we accept them, if it may (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
 
+/// Bytes that the kernel keeps for a connection each way, as we ask for them; it takes twice that for its own
+/// bookkeeping. Left to itself it keeps megabytes for each client that does not take its answer.
+const SOCKET_BYTES: u32 = 128 * 1024;
+
 /// Listens on `HOST:PORT`.
 ///
 /// # Errors
@@ -119,6 +124,9 @@ pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
     for address in tokio::net::lookup_host(address).await? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // Connections have what their listener has.
+        socket.set_send_buffer_size(SOCKET_BYTES)?;
+        socket.set_recv_buffer_size(SOCKET_BYTES)?;
         match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
             Ok(listener) => return Ok(listener),
             Err(error) => failed = Some(error),
@@ -137,6 +145,8 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     /// TLS, if the listener speaks it.
     pub tls: Option<TlsAcceptor>,
+    /// Whether the workers turn.
+    pub pulse: Arc<Pulse>,
 }
 
 /// Accepts connections until told to stop, then lets accepted requests end.
@@ -151,7 +161,7 @@ pub async fn listen(listener: TcpListener, server: Arc<Server>, mut stop: watch:
             Ok((stream, address)) => {
                 let entered = tokio::select! {
                     biased;
-                    connection = server.connections.enter() => connection,
+                    connection = server.connections.enter(Source::of(address.ip())) => connection,
                     _ = stop.wait_for(|stop| *stop == Stop::Now) => break,
                 };
                 begin(&server, entered, stream, address);
@@ -193,7 +203,7 @@ async fn take_the_queue(listener: TcpListener, server: &Arc<Server>) -> std::io:
         match listener.accept() {
             Ok((stream, address)) => {
                 stream.set_nonblocking(true)?;
-                let connection = server.connections.enter().await;
+                let connection = server.connections.enter(Source::of(address.ip())).await;
                 begin(server, connection, TcpStream::from_std(stream)?, address);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -213,7 +223,10 @@ fn begin(server: &Arc<Server>, connection: Connection, stream: TcpStream, addres
         let Some(tls) = &server.tls else {
             return serve(stream, peer(address, false), &server, connection).await;
         };
-        let mut handshake = Box::pin(timeout(HANDSHAKE_TIME, tls.accept(stream)));
+        let mut handshake = Box::pin(timeout(HANDSHAKE_TIME, async {
+            let _place = connection.handshake_place().await.ok_or(ErrorKind::ConnectionRefused)?;
+            tls.accept(stream).await
+        }));
         let shaken = connection.shake(&mut handshake).await;
         drop(handshake);
         match shaken {
@@ -251,38 +264,77 @@ where
             }),
         );
     match connection.drive(&mut http).await {
-        End::Done(Ok(())) => {}
-        End::Done(Err(error)) => {
-            debug!(%error, source = %peer.address, "connection ended");
-            if connection.head_got_no_place() {
-                let stream = http.into_parts().io.into_inner().into_inner();
-                say_busy(stream, server, peer).await;
+        End::Done(result) => {
+            if let Err(error) = &result {
+                debug!(%error, source = %peer.address, "connection ended");
+            }
+            let stream = http.into_parts().io.into_inner();
+            let code = if connection.head_got_no_place() {
+                Some(&catalogue::UNAVAILABLE)
+            } else {
+                stream.refusal().map(unreadable)
+            };
+            if code.is_some() || connection.leaves_unread() {
+                let reporter = connection.reporter();
+                let mut farewell = Box::pin(farewell(stream.into_inner(), server, peer, &reporter, code));
+                if matches!(connection.drive(&mut farewell).await, End::Told) {
+                    debug!(source = %peer.address, "connection ended to make room or to stop");
+                }
             }
         }
         End::Told => debug!(source = %peer.address, "connection ended to make room or to stop"),
     }
 }
 
-/// Answers a client whose head found no place in time: there is no request, so hyper has no answer to give.
-async fn say_busy(mut stream: impl AsyncWrite + Unpin, server: &Server, peer: Peer) {
+/// The code for what the HTTP library could not read, and would have refused with this status.
+fn unreadable(status: u16) -> &'static catalogue::Code {
+    match status {
+        431 => &catalogue::HEAD_TOO_LARGE,
+        414 => &catalogue::TARGET_TOO_LONG,
+        _ => &catalogue::HEAD_MALFORMED,
+    }
+}
+
+/// Refuses what is no request, if `code` says so, and lets the client have the answer that was sent last: as long as
+/// it still sends, closing the connection would take the answer away from it.
+async fn farewell(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    server: &Server,
+    peer: Peer,
+    reporter: &Reporter,
+    code: Option<&'static catalogue::Code>,
+) {
+    /// For a client to see that it has an answer, and how much it may send meanwhile.
     const TIME: Duration = Duration::from_secs(1);
-    let answer = server.service.refuse("", peer, &catalogue::UNAVAILABLE).await;
-    server.metrics.answered(&answer, Duration::ZERO);
-    let mut text = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
-         x-acs-request-id: {}\r\nconnection: close\r\n\r\n",
-        answer.content_type,
-        answer.body.len(),
-        answer.request_id
-    )
-    .into_bytes();
-    text.extend_from_slice(&answer.body);
-    let written = timeout(TIME, async {
-        stream.write_all(&text).await?;
-        stream.shutdown().await
-    });
-    if !matches!(written.await, Ok(Ok(()))) {
-        debug!(request_id = answer.request_id, "the client had gone");
+    const BYTES: u64 = 4 * 1024 * 1024;
+    if let Some(code) = code {
+        reporter.works();
+        let answer = server.service.refuse("", peer, code).await;
+        server.metrics.answered(&answer, Duration::ZERO);
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut text = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {}\r\ncontent-length: {}\r\nx-acs-request-id: {}\r\n\
+             connection: close\r\n\r\n",
+            answer.content_type,
+            answer.body.len(),
+            answer.request_id
+        )
+        .into_bytes();
+        text.extend_from_slice(&answer.body);
+        let _ = reporter.answers();
+        let written = timeout(TIME, async {
+            stream.write_all(&text).await?;
+            stream.shutdown().await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            debug!(request_id = answer.request_id, "the client had gone");
+            return;
+        }
+        reporter.answered();
+    }
+    let rest = async { tokio::io::copy(&mut stream.take(BYTES), &mut tokio::io::sink()).await };
+    if !matches!(timeout(TIME, rest).await, Ok(Ok(_))) {
+        debug!(source = %peer.address, "the client went on sending, or had gone");
     }
 }
 
@@ -293,20 +345,28 @@ async fn answer(
     reporter: &Reporter,
 ) -> Response<Full<Bytes>> {
     let begun = Instant::now();
+    let fault = framing::fault(&request);
     let (head, body) = request.into_parts();
-    let body = if body.is_end_stream() {
-        Ok((Bytes::new(), None))
-    } else {
-        reporter.reads_body();
-        collect(body, reporter.all()).await
+    let body = match fault {
+        Some(code) => Err(code),
+        None if body.is_end_stream() => Ok((Bytes::new(), Vec::new())),
+        None => {
+            reporter.reads_body();
+            let stranger = || {
+                let (method, headers) = (&head.method, &head.headers);
+                let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+                !server.service.names_active_key(HttpRequest { method, path, query, headers, body: &[] })
+            };
+            collect(body, reporter, stranger).await
+        }
     };
     reporter.works();
     fail_point!("call::received");
-    reporter.all().room_for_answers().await;
+    reporter.room_for_answers().await;
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let work = async {
         match &body {
-            Ok((body, _place)) => {
+            Ok((body, _places)) => {
                 let request = HttpRequest {
                     method: &head.method,
                     path: head.uri.path(),
@@ -329,8 +389,12 @@ async fn answer(
     };
     fail_point!("call::answering");
     server.metrics.answered(&answer, begun.elapsed());
-    let last = reporter.answers();
-    let mut response = Response::new(Full::new(reporter.all().answer(answer.body)));
+    let last = reporter.answers() | fault.is_some();
+    if body.is_err() {
+        reporter.leaves_unread();
+    }
+    drop(body);
+    let mut response = Response::new(Full::new(reporter.answer(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
@@ -357,12 +421,16 @@ async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     })
 }
 
-type Collected = (Bytes, Option<OwnedSemaphorePermit>);
+type Collected = (Bytes, Vec<Place>);
 
-/// Reads a body to its end, with the place that it takes if it is long.
-async fn collect(body: Incoming, all: &Connections) -> Result<Collected, &'static catalogue::Code> {
+/// Reads a body to its end, with the places that it takes if it is long.
+async fn collect(
+    body: Incoming,
+    reporter: &Reporter,
+    stranger: impl Fn() -> bool,
+) -> Result<Collected, &'static catalogue::Code> {
     let mut waits = false;
-    match timeout(BODY_TIME, gather(body, all, &mut waits)).await {
+    match timeout(BODY_TIME, gather(body, reporter, stranger, &mut waits)).await {
         Ok(collected) => collected,
         Err(_) if waits => Err(&catalogue::UNAVAILABLE),
         Err(_) => Err(&catalogue::BODY_CUT_OFF),
@@ -372,7 +440,8 @@ async fn collect(body: Incoming, all: &Connections) -> Result<Collected, &'stati
 /// [`collect`] without a limit in time. `waits` is true while the body waits for a place.
 async fn gather(
     mut body: Incoming,
-    all: &Connections,
+    reporter: &Reporter,
+    stranger: impl Fn() -> bool,
     waits: &mut bool,
 ) -> Result<Collected, &'static catalogue::Code> {
     let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
@@ -381,7 +450,10 @@ async fn gather(
     }
     let most = announced.unwrap_or(BODY_BYTES);
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(FREE_BYTES));
-    let mut place = None;
+    let mut places = Vec::new();
+    // What may be kept with the places held; each place doubles it. Whose the body is, is asked with the first.
+    let (mut room, mut unknown) = (FREE_BYTES, None);
+    let mut seen = 0;
     // Frames are copied and let go: each would keep the whole buffer alive that it was read into.
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| &catalogue::BODY_CUT_OFF)?.into_data() else { continue };
@@ -389,15 +461,24 @@ async fn gather(
         if length > BODY_BYTES {
             return Err(&catalogue::BODY_TOO_LARGE);
         }
-        if length > FREE_BYTES && place.is_none() {
+        while room < length {
+            let unknown = *unknown.get_or_insert_with(&stranger);
             *waits = true;
-            place = all.body_place(most).await;
+            let place = reporter.body_place(room, unknown, !places.is_empty()).await;
             *waits = false;
-            bytes.reserve_exact(most.saturating_sub(bytes.len()));
+            places.push(place.ok_or(&catalogue::UNAVAILABLE)?);
+            room *= 2;
+        }
+        if bytes.capacity() < length {
+            bytes.reserve_exact(room.min(most).max(length) - bytes.len());
         }
         bytes.extend_from_slice(&data);
+        if bytes.len() >= seen + FREE_BYTES {
+            seen = bytes.len();
+            reporter.body_gets_on();
+        }
     }
-    Ok((Bytes::from(bytes), place))
+    Ok((Bytes::from(bytes), places))
 }
 
 #[cfg(test)]

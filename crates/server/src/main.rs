@@ -11,10 +11,12 @@ mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod exit;
+mod framing;
 mod http;
 mod key_command;
 mod metrics;
 mod permissions;
+mod pulse;
 mod secrets;
 mod serve;
 mod x509;
@@ -43,7 +45,7 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
-    /// Make, list and stop accounts. The service may be running.
+    /// Make, list and stop accounts, and end their sessions. The service may be running.
     Account(cli::account::AccountArgs),
     /// Explain what policies say, and check documents.
     Policy(cli::policy::PolicyArgs),
@@ -61,6 +63,8 @@ enum Command {
     SealAnew(cli::seal_anew::SealAnewArgs),
     /// Change the master key, which seals secrets at rest.
     MasterKey(cli::master_key::MasterKeyArgs),
+    /// Change the key that makes security tokens. The service may be running.
+    TokenKey(cli::token_key::TokenKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
     /// Print what a shell needs to complete commands and options.
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
         Command::MasterKey(args) => crash::arm().and_then(|()| cli::master_key::run(&args)),
         #[cfg(not(feature = "failpoints"))]
         Command::MasterKey(args) => cli::master_key::run(&args),
+        Command::TokenKey(args) => cli::token_key::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
         Command::Completions(args) => cli::completions::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),
@@ -128,7 +133,7 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
 
 fn serve(args: config::ServeArgs) -> anyhow::Result<ExitCode> {
     small_pages();
-    runtime()?.block_on(serve::run(args))
+    serve::run(args)
 }
 
 /// No transparent huge pages: each part of the allocator would take 2 MiB at the first touch, half of what a service at

@@ -14,9 +14,10 @@ use prometheus_client::registry::Registry;
 use tongguan_service::catalogue::{self, Code};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
-use tongguan_store::{COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
+use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
 
-use crate::connections::Connections;
+use crate::connections::{Connections, Held};
+use crate::pulse::Pulse;
 
 /// Upper bounds of the buckets of a request's time, nanoseconds.
 const BOUNDS_NS: [u64; 15] = [
@@ -147,6 +148,8 @@ struct Scrape {
     requests: Vec<Series>,
     connections: u64,
     evicted: u64,
+    held: Held,
+    workers_silent: Duration,
     throttled: u64,
     unproven: u64,
     cut_short: u64,
@@ -167,6 +170,7 @@ pub fn render(
     metrics: &Metrics,
     service: &Service,
     connections: &Connections,
+    pulse: &Pulse,
     overview: Option<Overview>,
 ) -> Result<String, Error> {
     let series = metrics.series().map(|(operation, counts)| {
@@ -179,6 +183,8 @@ pub fn render(
         requests: series.filter(|series| !series.codes.is_empty()).collect(),
         connections: connections.open() as u64,
         evicted: connections.evicted(),
+        held: connections.held(),
+        workers_silent: pulse.silent_for(),
         throttled: service.throttle().refused(),
         unproven: service.failures().counted(),
         cut_short: service.failures().cut_short(),
@@ -201,12 +207,58 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
         let mut to = Writer(encoder);
         self.encode_requests(&mut to)?;
+        self.encode_connections(&mut to)?;
+        self.encode_admission(&mut to)?;
+        self.encode_store(&mut to)?;
+        if let Some(overview) = &self.overview {
+            encode_overview(&mut to, overview)?;
+        }
+        let version = [("version", env!("CARGO_PKG_VERSION")), ("target_os", std::env::consts::OS)];
+        to.0.encode_descriptor("tongguan_build", "This program.", None, MetricType::Info)?
+            .encode_info(&version)?;
+        to.gauge("process_resident_memory_bytes", "Resident memory.", self.process.resident)?;
+        to.gauge("process_open_fds", "Open file descriptors.", self.process.files)?;
+        let mut started = to.0.encode_descriptor(
+            "process_start_time_seconds",
+            "Start of the process, UNIX time.",
+            None,
+            MetricType::Gauge,
+        )?;
+        started.encode_gauge(&self.started)
+    }
+}
+
+impl Scrape {
+    /// What the listener holds.
+    fn encode_connections(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.gauge("tongguan_connections", "Connections open on the API listener.", self.connections)?;
         to.counter(
             "tongguan_connections_evicted",
             "Connections ended to make room: they waited for their client, and all places were taken.",
             self.evicted,
         )?;
+        to.gauges(
+            "tongguan_long_bytes",
+            "Memory of long heads and bodies that arrive and of long answers that clients have not taken.",
+            "of",
+            &[
+                ("heads", self.held.heads as u64),
+                ("bodies", self.held.bodies as u64),
+                ("answers", self.held.answers as u64),
+            ],
+        )?;
+        to.gauge("tongguan_handshakes", "TLS handshakes going on.", self.held.handshakes as u64)?;
+        let mut silent = to.0.encode_descriptor(
+            "tongguan_workers_silent_seconds",
+            "How long none of the workers that serve the API has been free.",
+            None,
+            MetricType::Gauge,
+        )?;
+        silent.encode_gauge(&self.workers_silent.as_secs_f64())
+    }
+
+    /// What was let in, and what was turned away.
+    fn encode_admission(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter(
             "tongguan_throttled",
             "Requests refused because of the rate of their account or of their principal in it.",
@@ -228,13 +280,40 @@ impl Collector for Scrape {
             "Calls refused because there was no place for their long work.",
             self.long_work_refused,
         )?;
-        to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)?;
+        to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)
+    }
+
+    /// What the store has written and removed.
+    fn encode_store(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
         to.counter("tongguan_store_changes", "Changes committed.", self.store.changes)?;
         to.counter(
             "tongguan_store_audit_records",
             "Audit records of reads and refusals written.",
             self.store.audit_records,
+        )?;
+        to.counter(
+            "tongguan_audit_folded",
+            "Refusals of requests without a valid signature that were only counted in the audit record.",
+            self.store.audit_folded,
+        )?;
+        to.counters(
+            "tongguan_audit_removed",
+            "Audit records that retention removed.",
+            "class",
+            &by_class(self.store.audit_removed),
+        )?;
+        to.counters(
+            "tongguan_audit_removed_young",
+            "Those of them that were younger than they should have been: their account had filled its share.",
+            "class",
+            &by_class(self.store.audit_removed_young),
+        )?;
+        to.gauges(
+            "tongguan_audit_fullest_percent",
+            "How much of its share of the audit record the account with the most records has used.",
+            "class",
+            &by_class(self.store.audit_fullest),
         )?;
         to.counter(
             "tongguan_store_forged",
@@ -246,26 +325,9 @@ impl Collector for Scrape {
             "Groups of changes, from the first statement to the end of the sync.",
             &commits(&self.store),
         )?;
-        to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)?;
-        if let Some(overview) = &self.overview {
-            encode_overview(&mut to, overview)?;
-        }
-        let version = [("version", env!("CARGO_PKG_VERSION")), ("target_os", std::env::consts::OS)];
-        to.0.encode_descriptor("tongguan_build", "This program.", None, MetricType::Info)?
-            .encode_info(&version)?;
-        to.gauge("process_resident_memory_bytes", "Resident memory.", self.process.resident)?;
-        to.gauge("process_open_fds", "Open file descriptors.", self.process.files)?;
-        let mut started = to.0.encode_descriptor(
-            "process_start_time_seconds",
-            "Start of the process, UNIX time.",
-            None,
-            MetricType::Gauge,
-        )?;
-        started.encode_gauge(&self.started)
+        to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)
     }
-}
 
-impl Scrape {
     fn encode_requests(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         let mut metric = to.0.encode_descriptor(
             "tongguan_requests",
@@ -290,6 +352,10 @@ impl Scrape {
         }
         Ok(())
     }
+}
+
+fn by_class(counts: [u64; AuditClass::ALL.len()]) -> Vec<(&'static str, u64)> {
+    AuditClass::ALL.iter().map(|class| class.as_str()).zip(counts).collect()
 }
 
 fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error> {
@@ -367,6 +433,14 @@ impl Writer<'_> {
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (of, value) in values {
+            metric.encode_family(&[(label, *of)])?.encode_counter::<NoLabelSet, _, u64>(value, None)?;
+        }
+        Ok(())
     }
 
     fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {

@@ -1,18 +1,30 @@
 //! `tongguan serve`: puts the parts together and runs them until it is told to stop.
+//!
+//! # Threads
+//!
+//! Requests, the engine and the housekeeping run on the *workers*, a runtime of as many threads as there are
+//! processors. What an operator needs whatever they do runs on the *front*, the first thread of the process with
+//! a runtime of its own: signals, the time that the stop may take, the admin listener and the control socket.
+//! A request that never lets go of its worker holds up neither.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 use tongguan_dataplane::Detached;
 use tongguan_model::id::AccountId;
+use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
@@ -29,7 +41,29 @@ use crate::cli::terminal;
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::{admin, control, exit, http, permissions, secrets};
+
+/// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
+/// the 512 tasks that the systemd unit allows.
+const BLOCKING_THREADS: usize = 256;
+/// Threads of the front for what blocks: questions to the store, orders of the operator.
+const FRONT_BLOCKING_THREADS: usize = 8;
+/// After [`http::STOP_TIME`], for the workers to see that it is over.
+const STOP_MARGIN: Duration = Duration::from_millis(250);
+/// When requests have ended, for what else runs to come to its end.
+const END_TIME: Duration = Duration::from_secs(5);
+
+/// How a stop went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// What was accepted is answered, or had its time.
+    Orderly,
+    /// It was told not to wait.
+    Impatient,
+    /// The workers did not even see that their time was over.
+    Stuck,
+}
 
 /// A service that runs.
 #[derive(Debug)]
@@ -44,6 +78,7 @@ pub struct Running {
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
     control: JoinHandle<()>,
+    heart: JoinHandle<()>,
     admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
@@ -55,37 +90,90 @@ impl Running {
         self.stop_unless(std::future::pending()).await.map(|_| ())
     }
 
-    /// [`Running::stop`], but what was accepted is left unanswered if `impatient` comes to its end first.
-    /// Answers whether it did not.
-    async fn stop_unless(mut self, impatient: impl Future<Output = ()>) -> anyhow::Result<bool> {
+    /// [`Running::stop`], but what was accepted is left unanswered if `impatient` comes to its end first, or if the
+    /// workers do not turn.
+    async fn stop_unless(mut self, impatient: impl Future<Output = ()>) -> anyhow::Result<Ending> {
         // Nobody listening any more is as good as told.
         let _ = self.stop.send(Stop::Orderly);
-        let (ended, orderly) = tokio::select! {
-            ended = &mut self.listener => (ended, true),
-            () = impatient => {
-                let _ = self.stop.send(Stop::Now);
-                ((&mut self.listener).await, false)
+        let mut ended = None;
+        let mut ending = tokio::select! {
+            result = &mut self.listener => {
+                ended = Some(result);
+                Ending::Orderly
             }
+            () = impatient => Ending::Impatient,
+            () = sleep(http::STOP_TIME + STOP_MARGIN) => Ending::Stuck,
         };
-        ended.context("the listener ended with a panic")?;
+        if ended.is_none() {
+            let _ = self.stop.send(Stop::Now);
+            ended = timeout(STOP_MARGIN, &mut self.listener).await.ok();
+        }
+        match ended {
+            Some(result) => result.context("the listener ended with a panic")?,
+            None if ending == Ending::Orderly => ending = Ending::Stuck,
+            None => {}
+        }
         if let Some(listener) = &self.admin_listener {
             listener.abort();
         }
         self.control.abort();
+        self.heart.abort();
         self.engine.abort();
         self.housekeeper.abort();
-        self.service.close();
-        Ok(orderly)
+        let service = self.service;
+        let closed = tokio::task::spawn_blocking(move || service.close());
+        if timeout(END_TIME, closed).await.is_err() {
+            warn!("the nonce log was not closed in time");
+        }
+        Ok(ending)
     }
 }
 
 /// Runs `tongguan serve` until SIGINT or SIGTERM.
-pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let workers = workers(&threads)?;
+    let front =
+        Builder::new_current_thread().enable_all().max_blocking_threads(FRONT_BLOCKING_THREADS).build()?;
+    let outcome = front.block_on(serve(args, workers.handle()));
+    // Whatever has not ended by then is left behind: the store loses nothing by that.
+    let time = match outcome {
+        Ok(Ending::Orderly) | Err(_) => END_TIME,
+        Ok(Ending::Impatient | Ending::Stuck) => STOP_MARGIN,
+    };
+    front.shutdown_timeout(time);
+    workers.shutdown_timeout(time);
+    let ending = outcome?;
+    let left = threads.load(Ordering::SeqCst);
+    if left > 0 || ending == Ending::Stuck {
+        tracing::error!(threads = left, "work that did not end was left behind: requests may be unanswered");
+        return Ok(ExitCode::from(exit::STUCK));
+    }
+    Ok(if ending == Ending::Orderly { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The runtime that serves the API. `threads` counts its threads.
+fn workers(threads: &Arc<AtomicUsize>) -> std::io::Result<Runtime> {
+    let (started, ended) = (Arc::clone(threads), Arc::clone(threads));
+    Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .on_thread_start(move || {
+            started.fetch_add(1, Ordering::SeqCst);
+        })
+        .on_thread_stop(move || {
+            ended.fetch_sub(1, Ordering::SeqCst);
+        })
+        .build()
+}
+
+/// [`run`] on the front.
+async fn serve(args: ServeArgs, workers: &Handle) -> anyhow::Result<Ending> {
     let config = Config::load(args).context(exit::Configuration)?;
     start_log(config.log_json)?;
     keep_memory_to_ourselves();
     let mut signals = Signals::new()?;
-    let running = start(config).await?;
+    let running = start_on(config, workers).await?;
     say_where(&running);
     info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
@@ -95,8 +183,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         http::STOP_TIME.as_secs()
     );
     tell_systemd(NotifyState::Stopping);
-    let orderly = running.stop_unless(signals.next()).await?;
-    Ok(if orderly { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    running.stop_unless(signals.next()).await
 }
 
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
@@ -118,13 +205,24 @@ fn say_where(running: &Running) {
     }
 }
 
-/// Starts the service.
+/// Starts the service, all of it on this runtime.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
+    start_on(config, &Handle::current()).await
+}
+
+/// Starts the service: on `workers` what serves requests, on this runtime what serves its operator.
+async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
+    let config = Arc::new(config);
     let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose();
     let tls = tls.context(exit::Configuration)?;
-    let parts = tokio::task::block_in_place(|| assemble(&config))?;
-    let listener =
-        http::bind(&config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let assembling = Arc::clone(&config);
+    let parts = tokio::task::spawn_blocking(move || assemble(&assembling)).await;
+    let parts = parts.context("the start ended with a panic")??;
+    let listen = config.listen.clone();
+    let listener = workers.spawn(async move { http::bind(&listen).await }).await;
+    let listener = listener
+        .context("the start ended with a panic")?
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     if tls.is_none() && !address.ip().to_canonical().is_loopback() {
         warn!(
@@ -142,14 +240,17 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         connections: Arc::new(Connections::new()),
         metrics: Arc::new(Metrics::new()),
         tls,
+        pulse: Arc::new(Pulse::new()),
     });
     let (stop, stopped) = watch::channel(Stop::No);
-    let engine = tokio::spawn(keep_running(Arc::clone(&service)));
-    let housekeeper = tokio::spawn(keep_house(Arc::clone(&service)));
+    let pulse = Arc::clone(&server.pulse);
+    let heart = workers.spawn(async move { pulse.beat().await });
+    let engine = workers.spawn(keep_running(Arc::clone(&service)));
+    let housekeeper = workers.spawn(keep_house(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
-    let listener = tokio::spawn(http::listen(listener, server, stopped));
+    let listener = workers.spawn(http::listen(listener, server, stopped));
     let welcome = parts.welcome;
     Ok(Running {
         endpoint: format!("{scheme}://{address}"),
@@ -159,6 +260,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         stop,
         listener,
         control,
+        heart,
         admin_listener,
         engine,
         housekeeper,
@@ -207,11 +309,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let options = Options {
-        audit_records: config.quotas.audit_records,
-        mark_file: config.mark_file.clone(),
-        ..Options::default()
-    };
+    let options = Options { mark_file: config.mark_file.clone(), ..options(&config.quotas) };
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
     let clock = SystemClock;
@@ -236,6 +334,19 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let dataplane = Arc::new(Detached::new(apply_delay));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
     Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
+}
+
+/// How the store is to keep audit records.
+fn options(quotas: &Quotas) -> Options {
+    Options {
+        audit_records: quotas.audit_records,
+        audit_changes: quotas.audit_changes,
+        audit_strangers: quotas.audit_strangers,
+        audit_strangers_per_minute: u32::try_from(quotas.audit_strangers_per_minute).unwrap_or(u32::MAX),
+        audit_days: quotas.audit_days,
+        audit_change_days: quotas.audit_change_days,
+        ..Options::default()
+    }
 }
 
 /// The keyring: a root key that was given, and the principals of the configuration. Makes the account, and its root
@@ -342,14 +453,16 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Lets go what has had its time, once a minute and a few at a time: ClientTokens, audit records, deletions of roles,
+/// Lets go what has had its time, at the start and once a minute, a few at a time: ClientTokens, audit records, deletions of roles,
 /// rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     let context = service.context().clone();
     loop {
-        tokio::time::sleep(PAUSE).await;
         service.forget_rested();
+        if let Err(error) = service.keep_token_keys().await {
+            tracing::warn!(%error, "the token key was not changed");
+        }
         if let Err(error) = forget_old_tokens(&context).await {
             tracing::warn!(%error, "old client tokens were not removed");
         }
@@ -359,6 +472,7 @@ async fn keep_house(service: Arc<Service>) {
         if let Err(error) = forget_old_deletions(&context).await {
             tracing::warn!(%error, "old deletions of roles were not removed");
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -384,12 +498,7 @@ async fn forget_old_deletions(context: &Context) -> Result<(), StoreError> {
 
 async fn forget_old_audit_records(context: &Context) -> Result<(), StoreError> {
     const BATCH: u32 = 4_096;
-    let days = i64::try_from(context.settings.quotas.audit_days).unwrap_or(i64::MAX);
-    if days == 0 {
-        return Ok(());
-    }
-    let before_ms = context.clock.now_ms().saturating_sub(days.saturating_mul(86_400_000));
-    while context.store.trim_audit(before_ms, BATCH).await? == BATCH as usize {}
+    while context.store.trim_audit(context.clock.now_ms(), BATCH).await? == BATCH as usize {}
     Ok(())
 }
 

@@ -123,7 +123,7 @@ async fn health_readiness_and_nothing_else() {
     assert_eq!(status, 200, "{text}");
     let checks: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<_> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
-    assert_eq!(names, ["store_read", "store_write", "engine", "nonces"]);
+    assert_eq!(names, ["store_read", "store_write", "engine", "nonces", "workers"]);
     assert!(checks.iter().all(|check| check["ok"] == true), "{text}");
     let (status, index) = server.look("/").await;
     assert!(status == 200 && ["/healthz", "/readyz", "/metrics"].iter().all(|path| index.contains(path)));
@@ -145,6 +145,42 @@ async fn a_tenant_does_not_make_the_node_unready() {
     let other = server.sign_as((OTHER_KEY, OTHER_SECRET), STS, "GetCallerIdentity", &[]);
     stream.write_all(&other).await.unwrap();
     assert_eq!(read_reply(&mut stream).await.unwrap().status, 200);
+}
+
+/// Idle connections, as many as there are places and more that are renewed all the time, keep no probe out.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_keep_no_probe_out() {
+    /// Longest wait of a probe beside tests that load the machine.
+    const PROMPT: Duration = Duration::from_secs(2);
+    let server = Server::start(&[]);
+    let admin = server.admin.unwrap();
+    let connect = async || tokio::net::TcpStream::connect(admin).await.unwrap();
+    let probe = async || {
+        let begun = Instant::now();
+        assert_eq!(server.look("/healthz").await, (200, "ok\n".to_owned()));
+        assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
+    };
+    let mut idle = std::collections::VecDeque::new();
+    for _ in 0..64 {
+        idle.push_back(connect().await);
+    }
+    probe().await;
+    while idle.len() < 256 {
+        idle.push_back(connect().await);
+    }
+    for _ in 0..6 {
+        for _ in 0..256 {
+            idle.pop_front();
+            idle.push_back(connect().await);
+        }
+        probe().await;
+    }
+    // A head that never ends waits as well, an answer that is not taken too.
+    for mut stream in idle.drain(..) {
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nhost:").await;
+    }
+    probe().await;
+    assert_eq!(server.look("/metrics").await.0, 200);
 }
 
 /// A server that cannot make nonces outlive it is not ready, and says why.
@@ -237,5 +273,5 @@ async fn the_log_is_json_with_request_ids_and_without_secrets() {
         assert!(lines.iter().any(|line| of_request(&line)), "no line of {id} in {log}");
     }
     let of_requests = lines.iter().filter(|line| line["target"] == "tongguan::request");
-    assert_eq!(of_requests.filter(|line| line["fields"]["request_id"].is_string()).count(), 3);
+    assert_eq!(of_requests.filter(|line| line["fields"]["request_id"].is_string()).count(), 4);
 }

@@ -29,9 +29,13 @@ struct Server(Process);
 
 impl Server {
     fn on(data: &Path) -> Self {
+        Self::with(data, &[])
+    }
+
+    fn with(data: &Path, more: &[&str]) -> Self {
         let data = data.to_str().unwrap();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--apply-delay", "0", "--data-dir", data];
-        Self(Process::start(program(&arguments)))
+        Self(Process::start(program(&[&arguments[..], more].concat())))
     }
 
     fn call(&self, arguments: &[&str]) -> Output {
@@ -301,4 +305,145 @@ fn a_killed_service_leaves_every_record() {
     Server::on(&data).stop();
     assert_eq!(records(&data, &["--limit", "0"]).len(), 5);
     assert_eq!(check(&data, &[]).0, Some(0), "{}", check(&data, &[]).1);
+}
+
+/// Requests of a stranger, pipelined; answers how many were answered.
+fn strangers_requests(endpoint: &str, count: usize) -> usize {
+    let stream = TcpStream::connect(endpoint).unwrap();
+    let mut write = stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        let batch = b"GET /?Action=x HTTP/1.1\r\nhost: a\r\n\r\n".repeat(100);
+        (0..count.div_ceil(100)).for_each(|_| write.write_all(&batch).unwrap());
+    });
+    // A body does not end its line.
+    let lines = BufReader::new(stream).split(b'\n').map_while(Result::ok);
+    let answers = lines.filter(|line| line.windows(12).any(|window| window == b"HTTP/1.1 400"));
+    let answered = answers.take(count).count();
+    writer.join().unwrap();
+    answered
+}
+
+/// A stranger and another tenant fill what is theirs: not one record of the first is gone, and what was counted can be
+/// read by people and tools. In short form; `nobody_displaces_the_records_of_another` of the store has a million.
+#[test]
+fn strangers_and_tenants_displace_no_record_of_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let quotas =
+        ["audit_records=60", "audit_changes=20", "audit_strangers=40", "audit_strangers_per_minute=10"];
+    let quotas: Vec<_> = quotas.iter().flat_map(|quota| ["--quota", quota]).collect();
+    let server = Server::with(&data, &[&quotas[..], &["--admin-listen", "off"]].concat());
+    for name in ["first", "second", "third"] {
+        assert!(server.call(&["Vpc", "CreateVpc", "--VpcName", name]).status.success());
+        assert!(server.call(&["Vpc", "DescribeVpcs"]).status.success());
+    }
+    let made = program(&["account", "create", "other", "--json", "--data-dir", data.to_str().unwrap()]);
+    let made: Value = serde_json::from_slice(&{ made }.output().unwrap().stdout).unwrap();
+    let (id, secret) = (made["AccessKeyId"].as_str().unwrap(), made["AccessKeySecret"].as_str().unwrap());
+    let head = text(&audit(&data, &["--head"])).trim().to_owned();
+    for number in 0..25 {
+        let cidr = format!("10.{number}.0.0/16");
+        let arguments = ["call", "--endpoint", &server.0.endpoint, "--region", "cn-hangzhou", "--raw"];
+        let create = ["Vpc", if number < 10 { "CreateVpc" } else { "DescribeVpcs" }, "--CidrBlock", &cidr];
+        program_with_key(&[&arguments[..], &create].concat(), id, secret).output().unwrap();
+    }
+    assert_eq!(strangers_requests(&server.0.endpoint, 20_000), 20_000);
+    server.stop();
+    // The next start lets go what is over.
+    let server = Server::with(&data, &quotas);
+    assert_eq!(strangers_requests(&server.0.endpoint, 5_000), 5_000);
+    server.stop();
+    let own = records(&data, &["--account", "1234567890123456", "--limit", "0"]);
+    let mut actions: Vec<_> = own.iter().map(|record| record["action"].as_str().unwrap()).collect();
+    actions.sort_unstable();
+    assert_eq!(actions, [["CreateVpc"; 3], ["DescribeVpcs"; 3]].concat());
+    assert!(own.iter().all(|record| record["chain"] == "whole"), "{own:?}");
+    assert_eq!(own.iter().filter(|record| record["changed"] == true).count(), 3);
+    let strangers = records(&data, &["--action", "x", "--limit", "0"]);
+    let count = |record: &Value| record["repeats"].as_u64().unwrap_or(1);
+    assert_eq!(strangers.iter().map(count).sum::<u64>(), 25_000);
+    assert!(strangers.len() <= 30, "{}", strangers.len());
+    let counted = strangers.iter().find(|record| record["repeats"].is_u64()).unwrap();
+    assert!(counted["since"].is_string() && counted["source"] == "127.0.0.1", "{counted}");
+    let shown = text(&audit(&data, &["--action", "x", "--limit", "0"]));
+    assert!(shown.contains(&format!("  {} times since 20", count(counted))), "{shown}");
+    let (code, said) = check(&data, &["--audit-head", &head]);
+    assert!(code == Some(0) && !said.contains("note:"), "{said}");
+}
+
+/// A head that was kept elsewhere and whose record retention has removed is no alarm; one that was replaced is.
+#[test]
+fn a_head_that_retention_removed_is_no_alarm() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let server = Server::on(&data);
+    assert!(server.call(&["Vpc", "DescribeVpcs"]).status.success());
+    server.stop();
+    let head = text(&audit(&data, &["--head"])).trim().to_owned();
+    let server = Server::on(&data);
+    assert!(server.call(&["Vpc", "DescribeVpcs"]).status.success());
+    server.stop();
+    // One read is kept; the start lets the other go.
+    let server = Server::with(&data, &["--quota", "audit_records=1"]);
+    let begun = Instant::now();
+    while records(&data, &["--limit", "0"])[0]["seq"] == 1 {
+        assert!(begun.elapsed() < PATIENCE, "the first read is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.stop();
+    let (code, said) = check(&data, &["--audit-head", &head]);
+    assert!(
+        code == Some(0) && said.contains("note: record 1 was removed by retention; it was the one"),
+        "{said}"
+    );
+    let (code, said) = check(&data, &["--audit-head", &head, "--json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert!(code == Some(0) && said["notes"][0].as_str().unwrap().contains("removed by retention"), "{said}");
+    let other = format!("1:{}", "7".repeat(64));
+    let (code, said) = check(&data, &["--audit-head", &other]);
+    assert!(code == Some(65) && said.contains("kept elsewhere, 1, has another hash"), "{said}");
+}
+
+/// Whoever plants a record has it shown for what it is, also while the service runs.
+#[test]
+fn what_is_planted_is_shown_for_what_it_is() {
+    let (_directory, data, server) = called();
+    let plant = "INSERT INTO audit (seq, time_ms, request_id, account, principal, access_key, source, product, action, \
+                 resource, status, code, hash, stream) SELECT -7, time_ms, 'PLANTED', account, 'user/innocent', \
+                 access_key, source, product, 'DeleteVpnGateway', 'vpn-prod', 200, NULL, hash, stream FROM audit \
+                 WHERE seq = 1";
+    tamper(&data, plant);
+    let planted = records(&data, &["--principal", "user/innocent"]);
+    assert_eq!((planted.len(), planted[0]["chain"].as_str()), (1, Some("broken")));
+    let shown = text(&audit(&data, &[]));
+    assert_eq!(shown.matches("(NOT OF THE CHAIN: run `tongguan check`)").count(), 1, "{shown}");
+    let (code, said) = check(&data, &[]);
+    let expected = "record -7 (request PLANTED) was put in before the begin of the chain, 0";
+    assert!(code == Some(65) && said.contains(expected), "{said}");
+    server.stop();
+    let server = Server::on(&data);
+    assert!(server.0.logged().contains("record -7 was put in") || server.0.logged().contains(expected));
+    server.stop();
+    // Begun anew, it is one of those that nobody vouches for.
+    assert!(audit(&data, &["--begin-anew"]).status.success());
+    let all = records(&data, &["--limit", "0"]);
+    assert_eq!(all.iter().filter(|record| record["chain"] == "before").count(), all.len() - 1);
+    assert!(text(&audit(&data, &[])).contains("(from before the chain: not checked)"));
+    assert_eq!(check(&data, &[]).0, Some(0));
+}
+
+/// The record of a call that made a key says which, so that what the key did can be traced to it.
+#[test]
+fn the_record_of_a_new_key_names_it() {
+    let (_directory, data, server) = called();
+    assert!(server.call(&["Ram", "CreateUser", "--UserName", "alice"]).status.success());
+    let made = server.call(&["Ram", "CreateAccessKey", "--UserName", "alice"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let id = made["AccessKey"]["AccessKeyId"].as_str().unwrap();
+    let found = records(&data, &["--access-key", id]);
+    assert_eq!((found.len(), found[0]["action"].as_str()), (1, Some("CreateAccessKey")));
+    assert_eq!(found[0]["issued"].as_str(), Some(id));
+    let shown = text(&audit(&data, &["--access-key", id]));
+    assert!(shown.contains(&format!("  made {id}")), "{shown}");
+    server.stop();
 }

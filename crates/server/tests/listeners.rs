@@ -9,9 +9,10 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use common::PATIENCE;
 use common::program::{Process, program};
+use common::{PATIENCE, STS, raise_file_limit, read_reply};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 
 /// Types of TLS records and descriptions of alerts (RFC 8446, 6).
 const ALERT: u8 = 21;
@@ -174,4 +175,134 @@ fn the_admin_listener_is_on_the_loopback_address_unless_told() {
     let server = Server::start(false, &["--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0"]);
     assert!(server.admin.starts_with("0.0.0.0:"), "{}", server.admin);
     assert!(server.process.logged().contains("asks for no signature"));
+}
+
+/// What is answered to bytes that stand for a head and no body: status and code.
+async fn refused(server: &common::Server, head: &str) -> (u16, String) {
+    let mut stream = server.connect().await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let reply = read_reply(&mut stream).await.unwrap_or_else(|| panic!("no answer to {head}"));
+    assert!(reply.head.contains("content-type: application/json"), "{reply:?}");
+    assert!(reply.json()["RequestId"].is_string() && reply.json()["Message"].is_string(), "{reply:?}");
+    (reply.status, reply.code())
+}
+
+/// One valid Host, and no transfer coding but chunked (RFC 9112, 3.2 and 6.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_that_could_be_read_in_two_ways_are_refused() {
+    let server = common::Server::start(&[]);
+    let host = (400, "InvalidParameter.Host".to_owned());
+    for fields in ["", "host: a\r\nhost: a\r\n", "host: a\r\nhost: b\r\n", "host: a b\r\n", "host: u@a\r\n"] {
+        assert_eq!(refused(&server, &format!("GET / HTTP/1.1\r\n{fields}\r\n")).await, host, "{fields}");
+    }
+    let coding = (400, "InvalidParameter.TransferEncoding".to_owned());
+    for fields in [
+        "transfer-encoding: identity, chunked\r\n",
+        "transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: gzip, chunked\r\n",
+    ] {
+        let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n0\r\n\r\n");
+        assert_eq!(refused(&server, &head).await, coding, "{fields}");
+    }
+    // The last coding is not chunked: where the body ends, nobody knows.
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\n\r\n";
+    assert_eq!(refused(&server, head).await, (400, "InvalidParameter.RequestHead".to_owned()));
+    // Such a connection is not used any further.
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(read_reply(&mut stream).await.unwrap().head.contains("connection: close"));
+    // HTTP/1.0 has no such rule; an odd Host that clients send is one.
+    for head in [
+        "GET / HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: http://127.0.0.1:8080\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: 127.0.0.1:8080/\r\n\r\n",
+        "GET http://a/ HTTP/1.1\r\nhost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        assert_eq!(refused(&server, head).await, (400, "MissingAccessKeyId".to_owned()), "{head}");
+    }
+}
+
+/// What is no request at all is refused with a code as well, over TLS too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_refused_with_a_code() {
+    let server = common::Server::start(&[]);
+    let malformed = (400, "InvalidParameter.RequestHead".to_owned());
+    for head in
+        ["GET / HTTP/9.9\r\n\r\n", "G@T / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\na b: c\r\n\r\n", "?\r\n\r\n"]
+    {
+        assert_eq!(refused(&server, head).await, malformed, "{head}");
+    }
+    let large = (431, "InvalidParameter.RequestHeadTooLarge".to_owned());
+    let query = format!("GET /?A={} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(300_000));
+    assert_eq!(refused(&server, &query).await, large);
+    let fields = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "a: b\r\n".repeat(200));
+    assert_eq!(refused(&server, &fields).await, large);
+    let target = format!("GET /?A={} HTTP/1.1\r\nhost: a\r\n\r\n", "a".repeat(70_000));
+    assert_eq!(refused(&server, &target).await, (414, "InvalidParameter.RequestTargetTooLong".to_owned()));
+    // A body of two million bytes, sent to its end: its sender gets to see why it is refused.
+    let body =
+        format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n{}", "a".repeat(2_000_000));
+    assert_eq!(refused(&server, &body).await, (400, "InvalidParameter.BodyTooLarge".to_owned()));
+    // After an answer on the same connection, and sent at once with what is answered.
+    let mut stream = server.connect().await;
+    let good = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(format!("{good}{good}nonsense\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answers).await.unwrap();
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 400").count(), 3, "{answers}");
+    assert_eq!(answers.matches(r#""Code":"MissingAccessKeyId""#).count(), 2, "{answers}");
+    assert_eq!(answers.matches(r#""Code":"InvalidParameter.RequestHead""#).count(), 1, "{answers}");
+
+    let server = Server::start(true, &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let output = server.openssl(&["-ign_eof"], "nonsense\r\n\r\n");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("HTTP/1.1 400") && text.contains("InvalidParameter.RequestHead"), "{text}");
+}
+
+/// The target in absolute form, as a client sends it to a proxy, is signed and answered as without.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absolute_target_is_answered() {
+    let server = common::Server::start(&[]);
+    let request = String::from_utf8(server.sign(STS, "GetCallerIdentity", &[])).unwrap();
+    let request = request.replacen("POST /", "POST http://vpc.test/", 1);
+    let mut stream = server.connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let reply = read_reply(&mut stream).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+/// Handshakes that are begun and not ended, as many as there may be and more, do not keep others from theirs.
+#[test]
+fn stalled_handshakes_hold_nobody_up() {
+    const STALLED: usize = 1_500;
+    raise_file_limit();
+    let server = Server::start(true, &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let metric = |name: &str| -> f64 {
+        let mut stream = TcpStream::connect(&server.admin).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().parse().unwrap()
+    };
+    let stalled: Vec<_> = (0..STALLED)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&server.process.endpoint).unwrap();
+            let _ = stream.write_all(&[HANDSHAKE, 3, 1]);
+            stream
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    while metric("tongguan_handshakes") < 1_024.0 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert!(metric("tongguan_handshakes") <= 1_024.0);
+    let begun = std::time::Instant::now();
+    let output = server.openssl(&["-ign_eof"], "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("HTTP/1.1 400"), "{text}");
+    // Less than what a handshake may take at all.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(stalled);
 }

@@ -10,10 +10,16 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{KEY, KMS, OTHER_KEY, OTHER_SECRET, PATIENCE, STS, Server, VPC, raise_file_limit, read_reply};
+use common::{
+    KEY, KMS, OTHER_KEY, OTHER_SECRET, PATIENCE, SECRET, STS, Server, VPC, http_bytes, raise_file_limit,
+    read_reply,
+};
+use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tongguan_pki::{Ca, KeySpec, Subject, Usage};
+use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
 
 /// As stated in `connections.rs`: KiB of a connection, and of all long heads, bodies and answers together.
 const CONNECTION_KIB: u64 = 128;
@@ -22,6 +28,11 @@ const LONG_KIB: u64 = 3 * 64 * 1024;
 const ITSELF_KIB: u64 = 64 * 1024;
 /// In the middle of overload a caller waits no longer than this, however busy the machine is with other tests.
 const SOON: Duration = Duration::from_secs(10);
+/// And this is what one waits whom a stranger tries to keep out, beside tests that load the machine.
+const PROMPT: Duration = Duration::from_secs(2);
+/// Where the others come from.
+const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
+const RAM: &str = "2015-05-01";
 
 /// As many connections as [`crowd`] opens, no faster than the server accepts them: what its queue does
 /// not hold is lost without a word.
@@ -52,6 +63,14 @@ async fn crowd(server: &Server, many: usize, words: &'static [u8]) -> Vec<TcpStr
     crowd
 }
 
+/// Has a call answered on each of these.
+async fn answered_on(server: &Server, streams: &mut [TcpStream]) {
+    for stream in streams {
+        stream.write_all(&server.sign(STS, "GetCallerIdentity", &[])).await.unwrap();
+        assert_eq!(read_reply(stream).await.expect("the connection is kept").status, 200);
+    }
+}
+
 fn report(what: &str, server: &Server, before: u64, slowest: Duration) -> u64 {
     let (now, most) = (server.memory_kib("VmRSS"), server.memory_kib("VmHWM"));
     println!("{what}: RSS {before} -> {now} KiB, at most {most} KiB; slowest well-behaved call {slowest:?}");
@@ -67,6 +86,12 @@ async fn idle_and_slow_connections_keep_nobody_out() {
     let half = places.min(files.saturating_sub(2_000)) / 2;
     let server = Server::start(&[]);
     server.well_behaved(5).await;
+    // The oldest of all, and idle ever since.
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept.push(server.connect_from([127, 0, 0, 9], None).await);
+    }
+    answered_on(&server, &mut kept).await;
     let before = server.memory_kib("VmRSS");
     let idle = settled_crowd(&server, 0, half, b"").await;
     let slow =
@@ -81,6 +106,8 @@ async fn idle_and_slow_connections_keep_nobody_out() {
     if 2 * half == places {
         let evicted = server.metric("tongguan_connections_evicted_total").await;
         assert!(evicted >= 500.0, "{evicted}");
+        // They made room who came in thousands, not those who came first and were few.
+        answered_on(&server, &mut kept).await;
         assert!(server.metric("tongguan_connections").await <= places as f64);
     }
     let most = report("idle and slow connections", &server, before, slowest);
@@ -131,9 +158,8 @@ async fn header_floods_are_bounded() {
         let mut stream = server.connect().await;
         // It may answer before all is written.
         let _ = stream.write_all(head.as_bytes()).await;
-        if let Some(reply) = read_reply(&mut stream).await {
-            assert!([status, 414].contains(&reply.status), "{reply:?}");
-        }
+        let reply = read_reply(&mut stream).await.expect("an answer");
+        assert_eq!((reply.status, reply.code().as_str()), (status, "InvalidParameter.RequestHeadTooLarge"));
     }
     // A long head that is whole is answered, and its connection ends with it.
     let mut stream = server.connect().await;
@@ -195,47 +221,204 @@ async fn endless_bodies_are_bounded() {
     assert_eq!(reply.code(), "InvalidParameter.BodyTooLarge");
 }
 
-/// Clients that ask for long answers and do not take them: an answer echoes what was signed wrongly, which
-/// anybody who knows the id of a key can make long.
+/// A signed UploadCertificate of 20 KB, as a client signs it whose parameters are all in the body.
+async fn upload(server: &Server, method: SignatureMethod, ca: &Ca) -> Vec<u8> {
+    let key = [("KeySpec", "EC_P256"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
+    let made = server.call(KMS, "CreateCertificate", &key).await.json();
+    let now = jiff::Timestamp::now();
+    let leaf = ca.issue(
+        made["Csr"].as_str().unwrap(),
+        Usage::Signature,
+        now.as_second() - 60,
+        now.as_second() + 86_400,
+    );
+    // Text before the certificate, as tools print it.
+    let certificate = format!("{}\n{}", "Subject: CN=a, OU=b\n".repeat(1_000), leaf.unwrap().to_pem());
+    let parameters = [
+        ("CertificateId".to_owned(), made["CertificateId"].as_str().unwrap().to_owned()),
+        ("Certificate".to_owned(), certificate),
+        ("CertificateChain".to_owned(), ca.certificate().to_pem()),
+    ];
+    let signer =
+        Signer { access_key_id: KEY.into(), secret: Secret::from(SECRET), security_token: None, method };
+    let request = signer.sign(&ClientCall {
+        http_method: Method::POST,
+        host: "vpc.test",
+        action: "UploadCertificate",
+        version: KMS,
+        parameters: &parameters,
+        placement: Placement::Form,
+        format: Format::Json,
+        timestamp: &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        nonce: &format!("upload-{}", made["CertificateId"]),
+    });
+    assert!(request.body.len() > 20_000);
+    http_bytes(&request, "")
+}
+
+/// The slowest of some uploads: V3 names its key before the body, V1 within.
+async fn uploads(server: &Server, source: [u8; 4], ca: &Ca) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for method in [SignatureMethod::Acs3HmacSha256, SignatureMethod::HmacSha1] {
+        let request = upload(server, method, ca).await;
+        let begun = Instant::now();
+        let mut stream = server.connect_from(source, None).await;
+        stream.write_all(&request).await.unwrap();
+        let reply = read_reply(&mut stream).await.expect("an answer");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        slowest = slowest.max(begun.elapsed());
+    }
+    slowest
+}
+
+/// Bodies that are announced as long and stall after this many bytes.
+async fn stalled_bodies(server: &Server, many: usize, bytes: usize) -> Vec<TcpStream> {
+    const BATCH: usize = 100;
+    let mut request = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n".to_vec();
+    request.resize(request.len() + bytes, b'a');
+    let mut stalled = Vec::with_capacity(many);
+    while stalled.len() < many {
+        let batch = (0..BATCH.min(many - stalled.len())).map(|_| async {
+            let mut stream = server.connect_from(ELSEWHERE, None).await;
+            // Whoever is sent away at once may find the connection broken.
+            let _ = stream.write_all(&request).await;
+            stream
+        });
+        stalled.extend(futures_util::future::join_all(batch).await);
+    }
+    stalled
+}
+
+fn ca() -> Ca {
+    let now = jiff::Timestamp::now().as_second();
+    Ca::new(KeySpec::EcP256, &Subject::parse("CN=ca,OU=u,O=o,C=CN").unwrap(), now - 86_400, now + 86_400)
+        .unwrap()
+}
+
+/// Bodies of a stranger that stall, few or as many as take all the memory there is for bodies, do not hold up a
+/// caller with a long body of its own, from elsewhere or from the same address.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_nobody_takes_are_bounded() {
-    const CLIENTS: usize = 18;
+async fn stalled_bodies_hold_nobody_up() {
+    const BODIES: &str = r#"tongguan_long_bytes{of="bodies"}"#;
+    raise_file_limit();
+    let server = Server::start(&["--quota", "certificates_per_account=1000"]);
+    let (here, ca) = ([127, 0, 0, 1], ca());
+    uploads(&server, here, &ca).await;
+    let before = server.memory_kib("VmRSS");
+
+    let mut stalled = Vec::new();
+    for bytes in [17_000, 18_000, 19_000, 20_000, 20_000, 18_500, 17_500] {
+        stalled.extend(stalled_bodies(&server, 10, bytes).await);
+    }
+    // What was announced costs nothing: 16 KiB each, and not a million.
+    server.metric_reaches(BODIES, 70.0 * 16.0 * 1024.0).await;
+    assert!(server.metric(BODIES).await <= 70.0 * 16.0 * 1024.0);
+    let mut slowest = uploads(&server, here, &ca).await.max(uploads(&server, ELSEWHERE, &ca).await);
+    println!("beside 70 stalled bodies: {slowest:?}");
+
+    // 200 of them, twenty renewed at a time.
+    stalled.extend(stalled_bodies(&server, 130, 20_000).await);
+    for _ in 0..5 {
+        stalled.drain(..20);
+        stalled.extend(stalled_bodies(&server, 20, 20_000).await);
+        slowest = slowest.max(uploads(&server, here, &ca).await).max(uploads(&server, ELSEWHERE, &ca).await);
+    }
+    println!("beside 200, renewed: {slowest:?}");
+
+    // As many as fill the memory for bodies: each holds 48 KiB of 64 MiB. The last part is for one at a time.
+    stalled.extend(stalled_bodies(&server, 1_500, 40_000).await);
+    server.metric_reaches(BODIES, 62.0 * 1024.0 * 1024.0).await;
+    slowest = slowest.max(uploads(&server, here, &ca).await).max(uploads(&server, ELSEWHERE, &ca).await);
+    println!("beside 1,700 that hold all memory for bodies: {slowest:?}");
+    assert!(server.metric(BODIES).await <= 64.0 * 1024.0 * 1024.0);
+    let most = report("stalled bodies", &server, before, slowest);
+    assert!(most < ITSELF_KIB + stalled.len() as u64 * CONNECTION_KIB + LONG_KIB / 3, "{most} KiB");
+    assert!(slowest < PROMPT, "{slowest:?}");
+}
+
+/// Long heads that never end do not hold up who has a long head as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_heads_without_end_hold_nobody_up() {
     raise_file_limit();
     let server = Server::start(&[]);
     server.well_behaved(5).await;
     let before = server.memory_kib("VmRSS");
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H%%3A%M%%3A%SZ");
-    let mut body = format!(
-        "AccessKeyId={KEY}&Action=DescribeRegions&Format=JSON&SignatureMethod=HMAC-SHA1&SignatureNonce=n&\
-         SignatureVersion=1.0&Timestamp={now}&Version={VPC}&Signature=AAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"
-    );
-    // Each of these characters is escaped twice in the answer: five for one.
-    (0..7).for_each(|number| body.push_str(&format!("&P{number}={}", "/".repeat(130_000))));
-    let request = format!(
-        "POST / HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let request: std::sync::Arc<[u8]> = request.into_bytes().into();
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let (mut stream, request) = (server.connect().await, std::sync::Arc::clone(&request));
-        clients.spawn(async move {
-            let _ = stream.write_all(&request).await;
-            stream
-        });
+    let flood = (0..400).map(|_| async {
+        let mut stream = server.connect_from(ELSEWHERE, None).await;
+        let head = format!("GET /?{}", "a".repeat(200_000));
+        // Whoever finds no room is not read from any further.
+        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(head.as_bytes())).await;
+        stream
+    });
+    let flood = futures_util::future::join_all(flood).await;
+    server.metric_reaches(r#"tongguan_long_bytes{of="heads"}"#, 60.0 * 1024.0 * 1024.0).await;
+    let head = format!("GET / HTTP/1.1\r\nhost: a\r\nx-a: {}\r\n\r\n", "a".repeat(100_000));
+    let mut slowest = Duration::ZERO;
+    for source in [[127, 0, 0, 1], ELSEWHERE] {
+        let begun = Instant::now();
+        let mut stream = server.connect_from(source, None).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(read_reply(&mut stream).await.expect("an answer").code(), "MissingAccessKeyId");
+        slowest = slowest.max(begun.elapsed());
     }
-    let slowest = server.well_behaved(20).await;
-    let streams = clients.join_all().await;
+    slowest = slowest.max(server.well_behaved(10).await);
+    let most = report("long heads without end", &server, before, slowest);
+    assert!(most < ITSELF_KIB + 400 * CONNECTION_KIB + LONG_KIB / 3, "{most} KiB");
+    assert!(slowest < PROMPT, "{slowest:?}");
+    drop(flood);
+}
+
+/// Clients that ask for long answers and do not take them: another account, elsewhere, with a long list.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_takes_are_bounded() {
+    const CLIENTS: usize = 350;
+    const USERS: usize = 300;
+    raise_file_limit();
+    let server = Server::start(&["--rate-limit", "1000000"]);
+    server.well_behaved(5).await;
+    let others = (OTHER_KEY, OTHER_SECRET);
+    let (names, comments) = ("名".repeat(120), "注".repeat(120));
+    let users = (0..USERS).map(|number| {
+        let (server, name) = (&server, format!("{}{number}", "u".repeat(50)));
+        let (names, comments) = (&names, &comments);
+        async move {
+            let parameters = [("UserName", name.as_str()), ("DisplayName", names), ("Comments", comments)];
+            let reply = server.call_as(others, RAM, "CreateUser", &parameters).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+    });
+    futures_util::future::join_all(users).await;
+    let before = server.memory_kib("VmRSS");
+    let list = [("MaxItems", "1000")];
+    let clients = async {
+        // A few at a time: the list takes long to make, and it is memory that is to be filled.
+        let mut clients = Vec::with_capacity(CLIENTS);
+        while clients.len() < CLIENTS {
+            let batch = (0..4).map(|_| async {
+                let mut stream = server.connect_from(ELSEWHERE, Some(2_048)).await;
+                // One whose predecessors left their answers lying may be ended.
+                let _ = stream.write_all(&server.sign_as(others, RAM, "ListUsers", &list)).await;
+                let _ = stream.readable().await;
+                stream
+            });
+            clients.extend(futures_util::future::join_all(batch).await);
+        }
+        clients
+    };
+    let (streams, mut slowest) = tokio::join!(clients, server.well_behaved(20));
     // One who takes its answer gets it, though more answers than there is memory for wait to be taken.
-    let mut stream = server.connect().await;
-    stream.write_all(&request).await.unwrap();
-    let reply = read_reply(&mut stream).await.expect("an answer");
-    assert_eq!(reply.code(), "SignatureDoesNotMatch");
-    println!("a body of {} bytes, an answer of {}", body.len(), reply.body.len());
-    let slowest = slowest.max(server.well_behaved(20).await);
+    let begun = Instant::now();
+    let reply = server.call_as(others, RAM, "ListUsers", &list).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    slowest = slowest.max(begun.elapsed()).max(server.well_behaved(20).await);
+    println!("an answer of {} bytes, {CLIENTS} times", reply.body.len());
+    let held = server.metric(r#"tongguan_long_bytes{of="answers"}"#).await;
+    let evicted = server.metric("tongguan_connections_evicted_total").await;
+    println!("{held} bytes of answers are held, {evicted} connections had to go");
+    assert!(held <= 64.0 * 1024.0 * 1024.0 && evicted > 0.0, "the bound was reached and kept");
     let most = report("answers that nobody takes", &server, before, slowest);
     assert!(most < ITSELF_KIB + CLIENTS as u64 * CONNECTION_KIB + LONG_KIB, "{most} KiB");
+    assert!(slowest < PROMPT, "{slowest:?}");
     drop(streams);
 }
 
@@ -294,7 +477,7 @@ async fn two_thousand_callers_are_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_before_the_stop_is_answered() {
     raise_file_limit();
-    let mut server = Server::start(&["--quota", "certificates_per_account=1000"]);
+    let mut server = Server::start(&[]);
     let idle = crowd(&server, 300, b"").await;
     let slow = crowd(&server, 300, b"POST / HTTP/1.1\r\nHost:").await;
     let mut old = crowd(&server, 200, b"").await;
@@ -305,9 +488,9 @@ async fn what_was_sent_before_the_stop_is_answered() {
     }
     // The process stands still, so that nothing of what follows has been read when the stop begins.
     server.signal("STOP");
-    let key = [("KeySpec", "EC_SM2"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
-    for stream in &mut old {
-        stream.write_all(&server.sign(KMS, "CreateCertificate", &key)).await.unwrap();
+    for (number, stream) in old.iter_mut().enumerate() {
+        let user = format!("user-{number}");
+        stream.write_all(&server.sign(RAM, "CreateUser", &[("UserName", user.as_str())])).await.unwrap();
     }
     let mut new = crowd(&server, 100, b"").await;
     for stream in &mut new {

@@ -196,6 +196,15 @@ impl ConditionKeys for Circumstances<'_> {
             "acs:currenttime" => each(written.time.get_or_init(|| iso8601(self.now_ms))),
             "acs:mfapresent" => each("false"),
             "acs:principalarn" => each(written.principal.get_or_init(|| self.principal.arn())),
+            "acs:sourceidentity" => self.held_identity().into_iter().for_each(each),
+            "acs:tokenissuetime" => {
+                let session = self.principal.session();
+                session.into_iter().for_each(|session| each(&iso8601(session.issued_ms)));
+            }
+            // What a session has it cannot change: nothing else is asked about, whatever the call says.
+            "sts:sourceidentity" if self.held_identity().is_some() => {
+                self.held_identity().into_iter().for_each(each);
+            }
             // Of what the call names, see [`Resources`].
             _ if is_of_resource(key) => {}
             _ => match key.strip_prefix(REQUEST_TAG) {
@@ -223,6 +232,11 @@ impl ResourceKeys for NoResource {
 }
 
 impl Circumstances<'_> {
+    /// The source identity of the session that asks.
+    fn held_identity(&self) -> Option<&str> {
+        self.principal.session()?.source_identity.as_deref()
+    }
+
     /// Whether `action` is allowed on `resource`, which has no tags.
     ///
     /// # Errors

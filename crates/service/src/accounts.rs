@@ -1,10 +1,11 @@
-//! Accounts, as the operator of the service makes and stops them. No API does: they come from the command line.
+//! What the operator of the service does with accounts and sessions. No API does: it comes from the command line.
 
 use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;
-use tongguan_store::{AuditRecord, Store, StoreError, Verdict};
+use tongguan_store::{AuditRecord, SessionsOf, Store, StoreError, Verdict};
 
 use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
+use crate::token::{Earlier, Rotation};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
@@ -23,16 +24,40 @@ pub enum Order {
         /// Its id; none: a new one.
         id: Option<String>,
     },
-    /// No key and no session of the account is accepted any more. What it has stays.
+    /// No key of the account is accepted any more, and all sessions end that stand on it. What it has stays.
     Disable {
         /// The account.
         id: String,
     },
-    /// Takes that back.
+    /// Accepts the keys again. The sessions that ended stay so.
     Enable {
         /// The account.
         id: String,
     },
+    /// Ends the sessions that were made so far.
+    EndSessions {
+        /// The account.
+        id: String,
+        /// Whose sessions.
+        of: Whose,
+    },
+    /// A new token key makes the security tokens from now on.
+    RotateTokenKey {
+        /// Whether all sessions of all accounts end.
+        end_sessions: bool,
+    },
+}
+
+/// Whose sessions an operator ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whose {
+    /// Those of all roles of the account, and those that its users made, wherever the role is.
+    Account,
+    /// Those that this user of RAM made, and what came of them.
+    User(String),
+    /// Those of this role, and what came of them.
+    Role(String),
 }
 
 /// What was done.
@@ -40,8 +65,10 @@ pub enum Order {
 pub enum Done {
     /// An account was made; its key is shown this once.
     Created(RootKey),
-    /// The account's keys are refused, or accepted again.
+    /// What the account's keys and sessions may is another.
     Switched(AccountId),
+    /// Another token key is in the store.
+    TokenKey,
 }
 
 /// Why it was not done.
@@ -59,6 +86,12 @@ pub enum AccountError {
     /// A name is too long or has control characters.
     #[error("an account's name has at most {NAME_CHARS} characters, and no control characters")]
     Name,
+    /// There is no such user.
+    #[error("account `{0}` has no user `{1}` in RAM")]
+    User(String, String),
+    /// There is no such role.
+    #[error("account `{0}` has no role `{1}`")]
+    Role(String, String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -79,6 +112,11 @@ pub fn carry_out(store: &Store, vault: &Vault, order: &Order, now_ms: i64) -> Re
         Order::Create { name, id } => create(store, vault, name, id.as_deref(), now_ms),
         Order::Disable { id } => switch(store, id, false, now_ms),
         Order::Enable { id } => switch(store, id, true, now_ms),
+        Order::EndSessions { id, of } => end_sessions(store, id, of, now_ms),
+        Order::RotateTokenKey { end_sessions } => {
+            let earlier = if *end_sessions { Earlier::End } else { Earlier::Stay };
+            rotate_token_key(store, vault, earlier, now_ms)
+        }
     }
 }
 
@@ -96,7 +134,7 @@ fn create(
     let key = new_root_key(account.clone());
     let sealed = seal(vault, &key.id, &key.secret)?;
     let (key_id, name) = (key.id.clone(), name.to_owned());
-    let record = record("CreateAccount", &account, now_ms);
+    let record = record("CreateAccount", Some(&account), account.as_str(), now_ms);
     let made = store.write_blocking(move |tx| {
         if tx.account(&account)?.is_some() {
             return Ok(Verdict::Discard(false));
@@ -111,16 +149,73 @@ fn create(
 
 fn switch(store: &Store, id: &str, active: bool, now_ms: i64) -> Result<Done, AccountError> {
     let account = AccountId::new(id);
-    let record = record(if active { "EnableAccount" } else { "DisableAccount" }, &account, now_ms);
+    let action = if active { "EnableAccount" } else { "DisableAccount" };
+    let record = record(action, Some(&account), id, now_ms);
     let switched = account.clone();
     let known = store.write_blocking(move |tx| {
         if !tx.set_account_active(&switched, active)? {
             return Ok(Verdict::Discard(false));
         }
+        if !active {
+            // For good: they do not come back with the account.
+            tx.end_sessions(SessionsOf::Account(&switched), now_ms)?;
+        }
         tx.audit(&record)?;
         Ok(Verdict::Keep(true))
     })?;
     if known { Ok(Done::Switched(account)) } else { Err(AccountError::Unknown(id.to_owned())) }
+}
+
+fn end_sessions(store: &Store, id: &str, of: &Whose, now_ms: i64) -> Result<Done, AccountError> {
+    let account = AccountId::new(id);
+    let resource = match of {
+        Whose::Account => id.to_owned(),
+        Whose::User(name) => format!("acs:ram::{id}:user/{name}"),
+        Whose::Role(name) => format!("acs:ram::{id}:role/{name}"),
+    };
+    let record = record("EndSessions", Some(&account), &resource, now_ms);
+    let (ended, whose) = (account.clone(), of.clone());
+    let outcome = store.write_blocking(move |tx| {
+        let id = || ended.as_str().to_owned();
+        if tx.account(&ended)?.is_none() {
+            return Ok(Verdict::Discard(Err(AccountError::Unknown(id()))));
+        }
+        let rows = match &whose {
+            Whose::Account => SessionsOf::Account(&ended),
+            Whose::User(name) => match tx.user(&ended, name)? {
+                Some(user) => SessionsOf::User(user.seq),
+                None => return Ok(Verdict::Discard(Err(AccountError::User(id(), name.clone())))),
+            },
+            Whose::Role(name) => match tx.role(&ended, name)? {
+                Some(role) => SessionsOf::Role(role.seq),
+                None => return Ok(Verdict::Discard(Err(AccountError::Role(id(), name.clone())))),
+            },
+        };
+        tx.end_sessions(rows, now_ms)?;
+        tx.audit(&record)?;
+        Ok(Verdict::Keep(Ok(())))
+    })?;
+    outcome.map(|()| Done::Switched(account))
+}
+
+fn rotate_token_key(
+    store: &Store,
+    vault: &Vault,
+    earlier: Earlier,
+    now_ms: i64,
+) -> Result<Done, AccountError> {
+    let rotation = Rotation::new(store, vault, earlier, now_ms)?;
+    let action = match earlier {
+        Earlier::Stay => "RotateTokenKey",
+        Earlier::End => "RotateTokenKeyAndEndSessions",
+    };
+    let record = record(action, None, "token-key", now_ms);
+    store.write_blocking(move |tx| {
+        rotation.carry_out(tx)?;
+        tx.audit(&record)?;
+        Ok(Verdict::Keep(()))
+    })?;
+    Ok(Done::TokenKey)
 }
 
 /// An account id as it is given.
@@ -132,16 +227,17 @@ pub fn account_id(text: &str) -> Result<AccountId, AccountError> {
     if digits { Ok(AccountId::new(text)) } else { Err(AccountError::Id(text.chars().take(32).collect())) }
 }
 
-fn record(action: &str, account: &AccountId, now_ms: i64) -> AuditRecord {
+fn record(action: &str, account: Option<&AccountId>, resource: &str, now_ms: i64) -> AuditRecord {
     AuditRecord {
         time_ms: now_ms,
         request_id: uuid::Uuid::new_v4().hyphenated().to_string().to_uppercase(),
-        account: Some(account.to_string()),
+        account: account.map(ToString::to_string),
         principal: Some(OPERATOR.to_owned()),
         source: "local".to_owned(),
         action: Some(action.to_owned()),
-        resource: Some(account.to_string()),
+        resource: Some(resource.to_owned()),
         status: 200,
+        changed: true,
         ..AuditRecord::default()
     }
 }

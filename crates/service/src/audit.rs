@@ -2,7 +2,7 @@
 //!
 //! It is a key of its own and not the master key, so that it stays the same when the master key is changed.
 
-use tongguan_store::{AuditRecord, Finding, NewAuditKey, Store, StoreError};
+use tongguan_store::{Archive, AuditLink, AuditRecord, Finding, HeadFate, NewAuditKey, Store, StoreError};
 use tracing::warn;
 use zeroize::Zeroizing;
 
@@ -40,6 +40,24 @@ pub fn seal(store: &Store, vault: &Vault, now_ms: i64) -> Result<Vec<Finding>, A
     Ok(store.seal_audit(&key, Some(new))?)
 }
 
+/// What became of heads of the audit record that were kept elsewhere. With a vault, what is left of removed records
+/// counts only if it is sealed.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn heads(
+    archive: &Archive,
+    vault: Option<&Vault>,
+    heads: &[AuditLink],
+) -> Result<Vec<(AuditLink, HeadFate)>, StoreError> {
+    archive.read(|snapshot| {
+        let sealed = vault.map(|vault| Ok::<_, StoreError>((vault, snapshot.audit_key()?))).transpose()?;
+        let key = sealed.and_then(|(vault, sealed)| vault.open(PURPOSE, &sealed?).ok());
+        let fate = |head: &AuditLink| snapshot.head_fate(key.as_ref().map(|key| key.as_slice()), head);
+        heads.iter().map(|head| Ok((*head, fate(head)?))).collect()
+    })
+}
+
 /// Begins the chain of the audit record anew, whatever is wrong with it; its first record says so. The records
 /// that are there stay, as records from before the chain.
 ///
@@ -63,6 +81,7 @@ pub(crate) fn of_operator(action: &str, now_ms: i64) -> AuditRecord {
         source: "local".into(),
         action: Some(action.into()),
         status: 200,
+        changed: true,
         ..AuditRecord::default()
     }
 }

@@ -1,10 +1,13 @@
 //! Whose an access key is and what its owner may do: read from the store once, kept until something changes.
 //!
-//! What is kept for a key depends on rows of its account only: account, user, groups, role, attachments,
+//! What is kept for a permanent key depends on rows of its account only: account, user, groups, role, attachments,
 //! policies. Each account has a counter, its *epoch*; every change of such rows raises it after the commit and
 //! before the answer, and what was read under an older epoch is read again. So a change is in force for the
 //! next call, and a call costs no question to the store in between. The epoch is taken before the question:
 //! what a change overtakes is not kept.
+//!
+//! A role session stands on rows of several accounts: the role's, that of the user whose key made the first session of
+//! its chain, and those of the roles between ([`crate::provenance`]). It is kept under the epochs of all of them.
 //!
 //! What is kept is bounded by bytes, for all together and for each account: one with very many keys or sessions
 //! displaces its own and leaves the others'.
@@ -18,9 +21,9 @@ use quick_cache::{DefaultHashBuilder, Weighter};
 use subtle::ConstantTimeEq as _;
 use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicyError, PolicySet, system_policy};
-use tongguan_model::principal::{Identity, Principal, Session};
+use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_rpc::{Credential, Secret};
-use tongguan_store::{AttachedPolicy, KeyOwner, Snapshot, Verdict, Via};
+use tongguan_store::{AttachedPolicy, KeyOwner, Snapshot, StoreError, Verdict, Via};
 use tracing::warn;
 use zeroize::Zeroizing;
 
@@ -28,8 +31,9 @@ use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
+use crate::provenance::{self, Grant};
 use crate::share::Shares;
-use crate::token::Tokens;
+use crate::token::{Opened, TEMPORARY, Tokens, Unread};
 
 /// Bytes that kept keys and policies may take, about.
 pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
@@ -46,19 +50,50 @@ const USE_GRAIN_MS: i64 = 60_000;
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) key: Key,
-    /// The security token that a temporary key came with, and its end, UNIX seconds.
-    token: Option<(Zeroizing<String>, i64)>,
-    /// Epoch of the account under which it was read.
-    epoch: u64,
-    current: Arc<AtomicU64>,
+    /// Of a temporary key.
+    session: Option<Kept>,
+    /// Under which it was read.
+    epochs: Epochs,
     bytes: usize,
     /// When its last use was noted, in grains; nothing is noted for keys that are not in the store.
     used: Option<AtomicI64>,
 }
 
+/// What is kept of a session.
+#[derive(Debug)]
+struct Kept {
+    /// The security token that the key came with.
+    token: Zeroizing<String>,
+    grant: Grant,
+}
+
+/// Counters, each with what it was before the question.
+#[derive(Debug)]
+struct Epochs(Box<[(Arc<AtomicU64>, u64)]>);
+
+impl Epochs {
+    fn taken(counters: impl IntoIterator<Item = Arc<AtomicU64>>) -> Self {
+        Self(
+            counters
+                .into_iter()
+                .map(|counter| (Arc::clone(&counter), counter.load(Ordering::Acquire)))
+                .collect(),
+        )
+    }
+
+    fn still(&self) -> bool {
+        self.0.iter().all(|(counter, then)| counter.load(Ordering::Acquire) == *then)
+    }
+}
+
 impl Known {
     fn fresh(&self) -> bool {
-        self.current.load(Ordering::Acquire) == self.epoch
+        self.epochs.still()
+    }
+
+    /// What the token of a temporary key grants.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        self.session.as_ref().map(|kept| &kept.grant)
     }
 }
 
@@ -137,7 +172,8 @@ impl Authority {
         };
         let used = self.fixed.get(id).is_none().then(AtomicI64::default);
         let bytes = ENTRY_BYTES + loaded.bytes;
-        let known = Arc::new(Known { key: loaded.key, token: None, epoch, current, bytes, used });
+        let epochs = Epochs(Box::new([(current, epoch)]));
+        let known = Arc::new(Known { key: loaded.key, session: None, epochs, bytes, used });
         self.keep(id, &known);
         usable(known)
     }
@@ -147,6 +183,21 @@ impl Authority {
         self.known.insert(id.to_owned(), Arc::clone(known));
         for gone in self.shares.note(&known.key.principal.account, id, known.bytes) {
             self.known.remove(&gone);
+        }
+    }
+
+    /// Whether a key of this id exists and is active; a temporary one with its token.
+    pub(crate) fn names_active_key(
+        &self,
+        context: &Context,
+        id: &str,
+        token: Option<&str>,
+        now_ms: i64,
+    ) -> bool {
+        match (id.starts_with(TEMPORARY), token) {
+            (true, Some(token)) => self.temporary_key(context, id, token, now_ms).is_ok(),
+            (true, None) => false,
+            (false, _) => self.key(context, id).is_ok(),
         }
     }
 
@@ -199,48 +250,62 @@ impl Authority {
         let expired = || Failure::from(&catalogue::TOKEN_EXPIRED);
         if let Some(known) = self.known.get(id)
             && known.fresh()
-            && let Some((kept, expires)) = &known.token
-            && bool::from(kept.as_bytes().ct_eq(token.as_bytes()))
+            && let Some(kept) = &known.session
+            && bool::from(kept.token.as_bytes().ct_eq(token.as_bytes()))
         {
-            return if now < *expires { usable(known) } else { Err(expired()) };
+            return if now < kept.grant.expires { Ok(known) } else { Err(expired()) };
         }
-        let Some(grant) = self.tokens.read(token) else { return Err((&catalogue::TOKEN_MALFORMED).into()) };
+        let removals = Epochs::taken([self.tokens.removals()]);
+        let Opened { grant, secret } = self.tokens.read(token).map_err(|unread| match unread {
+            Unread::KeyGone => expired(),
+            Unread::Malformed => (&catalogue::TOKEN_MALFORMED).into(),
+        })?;
         if grant.access_key != id {
             return Err((&catalogue::TOKEN_MISMATCH_KEY).into());
         }
         if now >= grant.expires {
             return Err(expired());
         }
-        let account = grant.account();
-        let current = self.epoch(&account);
-        let epoch = current.load(Ordering::Acquire);
+        let accounts = Epochs::taken(grant.accounts().iter().map(|account| self.epoch(account)));
         let read = context.store.read(|snapshot| {
-            let Some(role) = snapshot.role_by_id(&grant.role_id)? else { return Ok(None) };
+            let Some(role) = grant.standing(snapshot, &self.fixed)? else { return Ok(None) };
             let attached = snapshot.effective_policies_of_role(role.seq)?;
-            Ok(Some((role, attached, snapshot.account_active(&account)?)))
+            Ok(Some((role, attached)))
         })?;
-        // Deleting a role ends its sessions.
-        let Some((role, attached, active)) = read else { return Err(expired()) };
+        let Some((role, attached)) = read else { return Err(expired()) };
         let (policies, bytes) = compile(&attached)?;
         let restriction = grant.policy.as_deref().map(session_policy).transpose().map_err(|error| {
             Failure::Internal(format!("a token of ours holds a bad session policy: {error}"))
         })?;
-        let bytes = ENTRY_BYTES + bytes + token.len() + restriction.as_ref().map_or(0, PolicySet::bytes);
-        let secret = self.tokens.secret(id).map_err(|error| Failure::Internal(error.to_string()))?;
+        let bytes = ENTRY_BYTES + bytes + 2 * token.len() + restriction.as_ref().map_or(0, PolicySet::bytes);
         let session = Session {
             role: role.name,
             role_id: role.id,
-            name: grant.session,
-            source_identity: grant.source_identity,
+            name: grant.session.clone(),
+            source_identity: grant.lineage.source_identity.clone(),
+            origin: Origin::from(&grant),
+            issued_ms: grant.issued_ms,
             policies: Arc::new(policies),
             restriction: restriction.map(Arc::new),
         };
-        let principal = Arc::new(Principal { account, identity: Identity::Session(Box::new(session)) });
-        let key = Key { id: id.to_owned(), credential: Credential::Secret(secret), principal, active };
-        let token = Some((Zeroizing::new(token.to_owned()), grant.expires));
-        let known = Arc::new(Known { key, token, epoch, current, bytes, used: None });
+        let identity = Identity::Session(Box::new(session));
+        let principal = Arc::new(Principal { account: grant.account(), identity });
+        let key = Key { id: id.to_owned(), credential: Credential::Secret(secret), principal, active: true };
+        let session = Some(Kept { token: Zeroizing::new(token.to_owned()), grant });
+        let epochs = Epochs(removals.0.into_iter().chain(accounts.0).collect());
+        let known = Arc::new(Known { key, session, epochs, bytes, used: None });
         self.keep(id, &known);
-        usable(known)
+        Ok(known)
+    }
+
+    /// The user who signs with this access key, for a session that it makes: none if key, user or account may not be
+    /// used any more.
+    pub(crate) fn origin(
+        &self,
+        snapshot: &Snapshot<'_>,
+        known: &Known,
+    ) -> Result<Option<provenance::Origin>, StoreError> {
+        provenance::Origin::of(snapshot, &self.fixed, &known.key.principal, &known.key.id)
     }
 
     /// Notes that a key was used, now and then: at most one write a minute and key.

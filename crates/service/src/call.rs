@@ -7,7 +7,7 @@ use tongguan_model::principal::Principal;
 use tongguan_rpc::Format;
 
 use crate::access::{Circumstances, Peer, Written};
-use crate::authority::Authority;
+use crate::authority::{Authority, Known};
 use crate::operation::{Answer, Failure, Operation};
 
 /// A request whose signature, freshness and permission were checked.
@@ -19,6 +19,8 @@ pub struct Call {
     pub operation: &'static Operation,
     /// Who asks.
     pub principal: Arc<Principal>,
+    /// The access key that signed it.
+    pub(crate) known: Arc<Known>,
     /// When it arrived, UNIX milliseconds.
     pub now_ms: i64,
     /// Host that it was sent to, as the client wrote it.
@@ -38,6 +40,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Resources shown in it that are not settled: a data plane that is stepped by looking is told.
     pub unsettled: Vec<String>,
+    /// Id of the access key that the call made.
+    pub issued: Option<String>,
 }
 
 impl Call {
@@ -79,7 +83,7 @@ impl Call {
     pub fn reply<T: Serialize>(&self, answer: &T) -> Result<Reply, Failure> {
         let body = tongguan_rpc::render(answer, self.format, &self.operation.xml_root());
         let body = body.map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(Reply { body, unsettled: Vec::new() })
+        Ok(Reply { body, unsettled: Vec::new(), issued: None })
     }
 }
 

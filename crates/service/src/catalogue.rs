@@ -68,7 +68,7 @@ codes! {
     ACCESS_KEY_NOT_FOUND = 404 "InvalidAccessKeyId.NotFound" "Specified access key is not found." Documented "The access key id is unknown.";
     ACCESS_KEY_INACTIVE = 400 "InvalidAccessKeyId.Inactive" "Specified access key is disabled." Documented "The access key is inactive.";
     TOKEN_MISSING = 400 "MissingSecurityToken" "SecurityToken is mandatory for this action." Documented "A temporary access key (STS.) without its security token.";
-    TOKEN_EXPIRED = 400 "InvalidSecurityToken.Expired" "Specified SecurityToken is expired." Documented "The role session is over, or its role is gone.";
+    TOKEN_EXPIRED = 400 "InvalidSecurityToken.Expired" "Specified SecurityToken is expired." Documented "The role session is over: its time, its role, what it came from, or it was ended.";
     TOKEN_MISMATCH_KEY = 400 "InvalidSecurityToken.MismatchWithAccessKey" "Specified SecurityToken mismatch with the AccessKey." Documented "The security token belongs to another access key.";
     TOKEN_MALFORMED = 400 "InvalidSecurityToken.Malformed" "Specified SecurityToken is malformed." Documented "A security token that this service did not issue.";
     BEARER_UNSUPPORTED = 400 "InvalidSignatureType" "Bearer tokens are not issued by this service: sign the request with an AccessKey." Ours "SignatureType is BEARERTOKEN.";
@@ -84,6 +84,11 @@ codes! {
     METHOD_UNSUPPORTED = 403 "UnsupportedHTTPMethod" "This http method is not supported." Documented "Neither GET nor POST.";
     REQUEST_MALFORMED = 400 "InvalidParameter" "The specified parameter is not valid." Documented "The request cannot be read: bad escapes, too many or too long parameters, one name with two values, a wrong path.";
     BODY_TOO_LARGE = 400 "InvalidParameter.BodyTooLarge" "The request body is longer than this service accepts." Ours "The body exceeds the limit.";
+    HEAD_MALFORMED = 400 "InvalidParameter.RequestHead" "The head of the request is not HTTP/1.1." Ours "The request line or a header field cannot be read.";
+    HEAD_TOO_LARGE = 431 "InvalidParameter.RequestHeadTooLarge" "The head of the request is longer than this service accepts." Ours "Request line and header fields together, or the number of fields, exceed the limit.";
+    TARGET_TOO_LONG = 414 "InvalidParameter.RequestTargetTooLong" "The target of the request is longer than this service accepts." Ours "Path and query exceed what HTTP software takes.";
+    HOST_INVALID = 400 "InvalidParameter.Host" "The request must have one valid Host header field." Ours "Host is missing, given twice or not valid (RFC 9112, 3.2).";
+    TRANSFER_CODING = 400 "InvalidParameter.TransferEncoding" "The only transfer coding that this service accepts is chunked." Ours "Transfer-Encoding is something else, or several codings (RFC 9112, 6.1).";
     BODY_CUT_OFF = 400 "InvalidParameter.BodyIncomplete" "The request body did not arrive whole." Ours "The body broke off or took too long.";
     THROTTLING = 400 "Throttling" "Request was denied due to request throttling." Seen "The source address has sent too many requests that nobody signed (wrong signatures, unknown keys).";
     THROTTLING_USER = 400 "Throttling.User" "Request was denied due to user flow control." Documented "Too many calls in too short a time, of the account or of the user in it; or its share of something bounded is used up: nonces, ClientTokens, waiting changes, long work.";
@@ -125,6 +130,8 @@ codes! {
     SESSION_POLICY_SIZE = 400 "InvalidParameter.PolicySize" "The size of Policy must be smaller than 1024 bytes." Documented "The session policy has more than 2048 characters. (The text is the vendor's, and older than the limit.)";
     ROOT_ASSUMES = 403 "NoPermission" "Roles may not be assumed by root accounts." Documented "AssumeRole signed with the account's own key.";
     ROLE_UNTRUSTING = 403 "NoPermission" "No permission perform sts:AssumeRole on this Role. Maybe you are not authorized to perform sts:AssumeRole or the specified role does not trust you" Documented "The trust policy does not allow the caller, or another account has no such role.";
+    ROLE_CHAIN = 403 "NoPermission" "The session may not assume a role." Ours "AssumeRole by a session: the chain of sessions is as old or has come through as many roles as it may, or quotas forbid chains.";
+    SOURCE_IDENTITY_HELD = 400 "InvalidParameter.SourceIdentity" "The source identity of a session cannot be changed." Ours "AssumeRole by a session that has another source identity.";
     ROLE_NOT_FOUND_STS = 404 "EntityNotExist.Role" "The specified Role not exists." Documented "AssumeRole: the caller's account has no such role.";
 
     // Gateways.

@@ -23,7 +23,7 @@ use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::operation::{self, Failure, Operation, Product};
 use crate::throttle::{Failures, Throttle, WEIGHED_BYTES};
-use crate::token::TEMPORARY;
+use crate::token::{TEMPORARY, Unread};
 
 pub use crate::access::Peer;
 
@@ -114,10 +114,14 @@ impl Gate {
             (true, None) => return Err((&catalogue::TOKEN_MISSING).into()),
             (true, Some(token)) => self.authority.temporary_key(context, id, token, now_ms)?,
             (false, None) => self.authority.key(context, id)?,
-            (false, Some(_)) => {
+            (false, Some(token)) => {
                 // Whether the key exists is told first, as without a token.
                 self.authority.key(context, id)?;
-                return Err((&catalogue::TOKEN_MALFORMED).into());
+                let code = match self.authority.tokens().read(token) {
+                    Ok(_) | Err(Unread::KeyGone) => &catalogue::TOKEN_MISMATCH_KEY,
+                    Err(Unread::Malformed) => &catalogue::TOKEN_MALFORMED,
+                };
+                return Err(code.into());
             }
         };
         incoming.signature_method().map_err(wire)?;

@@ -23,6 +23,7 @@ pub mod keyring;
 pub mod master;
 pub mod operation;
 pub mod operations;
+pub mod provenance;
 pub mod rights;
 mod service;
 mod share;

@@ -11,6 +11,7 @@ use tongguan_store::{AuditRecord, NewToken, NonceLog, Owner, StoreError, Tx, Ver
 use tracing::{debug, error, info, warn};
 
 use crate::access;
+use crate::accounts::{self, AccountError, Done as Ordered, Order};
 use crate::args::Args;
 use crate::authority::Authority;
 use crate::call::{Call, Reply};
@@ -73,6 +74,8 @@ struct Trail<'a> {
     product: Option<Product>,
     action: Option<String>,
     resource: Option<String>,
+    /// Id of the access key that the call made.
+    issued: Option<String>,
     /// What is said beside the answer, if the call succeeds.
     warnings: Vec<String>,
     /// The audit record was written with the change.
@@ -137,6 +140,29 @@ impl Service {
         self.gate.failures.forget_rested(steady_ms);
     }
 
+    /// Carries out an operator's order, which is in force for the next call.
+    ///
+    /// # Errors
+    /// [`AccountError`]; nothing was changed then.
+    pub fn order(&self, order: &Order) -> Result<Ordered, AccountError> {
+        let context = &self.context;
+        let done = accounts::carry_out(&context.store, &context.vault, order, context.clock.now_ms())?;
+        match &done {
+            Ordered::Created(key) => self.authority().changed(&key.account),
+            Ordered::Switched(account) => self.authority().changed(account),
+            Ordered::TokenKey => self.authority().tokens().reload(&context.store, &context.vault)?,
+        }
+        Ok(done)
+    }
+
+    /// Makes a new token key once a day, and removes those under which no session can live any more.
+    ///
+    /// # Errors
+    /// The store fails, or a key does not open.
+    pub async fn keep_token_keys(&self) -> Result<(), KeyringError> {
+        self.authority().tokens().keep(&self.context).await
+    }
+
     /// The memory of used nonces.
     #[must_use]
     pub fn nonces(&self) -> &NonceLog {
@@ -160,6 +186,20 @@ impl Service {
         if let Err(error) = self.gate.nonces.close() {
             warn!(%error, "the nonce log was not closed in order");
         }
+    }
+
+    /// Whether a request, of which the body has not come yet, names a key that exists and is active. Nothing is proved
+    /// by that: it says who is served first when there is not room for all, and gives no right.
+    #[must_use]
+    pub fn names_active_key(&self, head: HttpRequest<'_>) -> bool {
+        let Ok(incoming) = tongguan_rpc::parse(HttpRequest { body: &[], ..head }, &self.limits) else {
+            return false;
+        };
+        let now_ms = self.context.clock.now_ms();
+        let token = incoming.security_token();
+        incoming
+            .access_key_id()
+            .is_some_and(|id| self.gate.authority.names_active_key(&self.context, id, token, now_ms))
     }
 
     /// Answers a request.
@@ -198,6 +238,7 @@ impl Service {
             product: None,
             action: None,
             resource: None,
+            issued: None,
             warnings: Vec::new(),
             audited: false,
         }
@@ -237,6 +278,7 @@ impl Service {
             request_id: trail.request_id.clone(),
             operation,
             principal,
+            known: Arc::clone(&proven.known),
             now_ms: trail.now_ms,
             host: trail.host.to_owned(),
             peer: trail.peer,
@@ -312,7 +354,7 @@ impl Service {
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
         let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
         let call = Arc::new(call);
-        let record = trail.record(200, None);
+        let mut record = AuditRecord { changed: true, ..trail.record(200, None) };
         let (inner, inner_call) = (Arc::clone(&call), Arc::clone(&call));
         let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
@@ -326,6 +368,7 @@ impl Service {
                 match outcome {
                     Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
                     Ok(Done::Changed(answer)) => {
+                        record.issued = issued(&answer);
                         tx.audit(&record)?;
                         Ok(Verdict::Keep(Ok(Done::Changed(answer))))
                     }
@@ -361,7 +404,10 @@ impl Service {
 
     async fn finish(&self, mut trail: Trail<'_>, outcome: Result<Reply, Failure>) -> Response {
         let (status, code) = match &outcome {
-            Ok(_) => (200, None),
+            Ok(reply) => {
+                trail.issued.clone_from(&reply.issued);
+                (200, None)
+            }
             Err(Failure::Refused(refusal)) => (refusal.code.status, Some(refusal.code().into_owned())),
             Err(failure) => {
                 let code = failure.unexpected(&trail.request_id);
@@ -483,6 +529,7 @@ impl Trail<'_> {
     }
 
     fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
+        let session = self.principal.as_ref().and_then(|principal| principal.session());
         AuditRecord {
             time_ms: self.now_ms,
             request_id: self.request_id.clone(),
@@ -495,6 +542,11 @@ impl Trail<'_> {
             resource: self.resource.clone(),
             status,
             code,
+            issued: self.issued.clone(),
+            origin: session.map(|session| session.origin.to_string()),
+            source_identity: session.and_then(|session| session.source_identity.clone()),
+            changed: false,
+            repeats: None,
         }
     }
 }
@@ -611,6 +663,11 @@ pub(crate) fn once_a_second() -> bool {
     static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
     let now = jiff::Timestamp::now().as_second();
     LAST.swap(now, Ordering::Relaxed) != now
+}
+
+/// The id of the access key that a change made.
+fn issued(answer: &Answer) -> Option<String> {
+    answer.get("AccessKey")?.get("AccessKeyId")?.as_str().map(str::to_owned)
 }
 
 /// What a caller names is kept in the record, not mirrored at any length.

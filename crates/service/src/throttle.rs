@@ -152,7 +152,7 @@ fn place<T>(table: &mut HashMap<u64, T>, key: u64, most: usize, rests: impl Fn(&
         return key;
     }
     // Looked at rarely: the others' place is taken until somebody is found to rest.
-    if key % 64 == 0 {
+    if key.is_multiple_of(64) {
         table.retain(|_, value| !rests(value));
     }
     if table.len() < most { key } else { OTHERS }

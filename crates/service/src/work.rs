@@ -18,7 +18,7 @@ use crate::catalogue::{self, Refusal};
 use crate::operation::Failure;
 
 /// Pieces of work of one account that may wait.
-pub const ACCOUNT: usize = 64;
+pub const ACCOUNT: usize = 256;
 /// Pieces of work that may wait in all.
 pub const ALL: usize = 8_192;
 
@@ -240,8 +240,8 @@ mod tests {
             put(&mut state, Owner::root("a"), &told).unwrap();
         }
         assert!(refused(put(&mut state, Owner::root("a"), &told)));
-        // A hundred fillers leave a place to one who has none.
-        for number in 0..100 {
+        // Many fillers leave a place to one who has none.
+        for number in 0..25 {
             let owner = Owner::root(&number.to_string());
             while put(&mut state, owner, &told).is_ok() {}
             assert!(state.waiting < ALL, "{number}");

@@ -173,7 +173,7 @@ async fn what_is_not_signed_has_no_effect() {
         "/?SecurityToken={}",
         session.token.as_deref().unwrap().replace('+', "%2B").replace('=', "%3D")
     );
-    is(&post(&rig, &request).await, 400, "InvalidSecurityToken.Malformed");
+    is(&post(&rig, &request).await, 400, "InvalidSecurityToken.MismatchWithAccessKey");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -386,11 +386,11 @@ async fn worst_user(rig: &Rig, document: &str) -> Caller {
             updated_ms: 0,
         };
         let document = document.to_owned();
-        let stored = rig.store().write_blocking(move |tx| {
+        let stored = rig.store().write(move |tx| {
             tx.insert_policy(&row, &document)?;
             Ok(Verdict::Keep(()))
         });
-        stored.unwrap();
+        stored.await.unwrap();
     }
     let attach = async |operation: &str, whom: (&str, &str), n: usize| {
         let name = format!("bomb-{n}");
@@ -709,7 +709,7 @@ async fn nobody_takes_a_name_that_means_something() {
 #[tokio::test(flavor = "multi_thread")]
 async fn long_values_do_not_make_patterns_work() {
     let rig = Rig::new("0");
-    let pattern = format!("*{}?b", "a".repeat(2_500));
+    let pattern = format!("*{}?b", "a".repeat(2_000));
     let statement = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*",
         "Condition": {"StringLike": {"sts:ExternalId": [pattern, pattern]}}});
     let alice = rig.user("alice", &json!([statement])).await;

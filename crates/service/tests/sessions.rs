@@ -5,6 +5,8 @@ mod common;
 
 use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
 use serde_json::{Value, json};
+use tongguan_model::limits::Quotas;
+use tongguan_service::accounts::{Order, Whose};
 
 const ROLE: &str = "acs:ram::1234567890123456:role/operator";
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
@@ -105,9 +107,16 @@ async fn a_token_is_good_for_its_own_key_alone() {
         let mut cut = one.token.clone().unwrap();
         cut.pop();
         is(&gateways(&rig, &with(&one, Some(&cut))).await, 400, "InvalidSecurityToken.Malformed");
-        // A permanent key has no token.
-        let token = one.token.as_deref();
-        is(&gateways(&rig, &with(&alice, token)).await, 400, "InvalidSecurityToken.Malformed");
+        // A permanent key has no token: it is told whether this is one of another key, or none at all. Whether the key
+        // exists is told first.
+        let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+        let nobody = Caller { id: "LTAInobody".into(), ..root.clone() };
+        for key in [&alice, &root] {
+            let token = one.token.as_deref();
+            is(&gateways(&rig, &with(key, token)).await, 400, "InvalidSecurityToken.MismatchWithAccessKey");
+            is(&gateways(&rig, &with(key, Some("AAAA"))).await, 400, "InvalidSecurityToken.Malformed");
+            is(&gateways(&rig, &with(&nobody, token)).await, 404, "InvalidAccessKeyId.NotFound");
+        }
         // The other session's secret, and no secret at all.
         let wrong = Caller { secret: two.secret.clone(), ..one.clone() };
         is(&gateways(&rig, &wrong).await, 400, "SignatureDoesNotMatch");
@@ -418,4 +427,508 @@ async fn tags_are_conditions() {
         let reply = rig.by(&alice, VPC, "TagResources", &team_tag(&ours, team)).await;
         assert_eq!(reply.status, status, "{}", reply.body);
     }
+}
+
+const HOUR: i64 = 3_600_000;
+const STRANGER: &str = "9999567890123456";
+const OVER: &str = "InvalidSecurityToken.Expired";
+
+fn everything() -> Value {
+    json!([{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+}
+
+/// A role of this name in the caller's account that may do everything and trusts these principals.
+async fn mighty(rig: &Rig, caller: &Caller, name: &str, principals: &[&str]) {
+    let trust = json!({"Version": "1", "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow",
+        "Principal": {"RAM": principals}}]});
+    let parameters = [
+        ("RoleName", name),
+        ("AssumeRolePolicyDocument", &trust.to_string()),
+        ("MaxSessionDuration", "43200"),
+    ];
+    rig.by(caller, RAM, "CreateRole", &parameters).await.ok();
+    let attach = [("RoleName", name), ("PolicyName", "AdministratorAccess"), ("PolicyType", "System")];
+    rig.by(caller, RAM, "AttachPolicyToRole", &attach).await.ok();
+}
+
+fn root() -> Caller {
+    Caller { id: "root".into(), secret: "root secret".into(), token: None }
+}
+
+fn arn(account: &str, role: &str) -> String {
+    format!("acs:ram::{account}:role/{role}")
+}
+
+async fn session_of(rig: &Rig, caller: &Caller, account: &str, role: &str) -> Caller {
+    Caller::session(&assume(rig, caller, &[("RoleArn", &arn(account, role))]).await.ok())
+}
+
+fn end_sessions(rig: &Rig, id: &str, of: Whose) {
+    rig.order(&Order::EndSessions { id: id.into(), of }).unwrap();
+}
+
+/// An inactive key ends what it made, directly and through a chain, for good; and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_the_key_that_made_it() {
+    let rig = Rig::new("0");
+    let (alice, bob) = (rig.user("alice", &may_assume()).await, rig.user("bob", &may_assume()).await);
+    let second = rig.ram("CreateAccessKey", &[("UserName", "alice")]).await;
+    let text = |name: &str| second["AccessKey"][name].as_str().unwrap().to_owned();
+    let second = Caller { id: text("AccessKeyId"), secret: text("AccessKeySecret"), token: None };
+    mighty(&rig, &root(), "operator", &[&account_root()]).await;
+    mighty(&rig, &Caller::stranger(), "guest", &[&account_root()]).await;
+    let made = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    let abroad = session_of(&rig, &alice, STRANGER, "guest").await;
+    let chained = session_of(&rig, &made, STRANGER, "guest").await;
+    let other = [
+        session_of(&rig, &second, ACCOUNT, "operator").await,
+        session_of(&rig, &bob, STRANGER, "guest").await,
+    ];
+    for session in [&made, &abroad, &chained] {
+        gateways(&rig, session).await.ok();
+    }
+    let status = |status| [("UserName", "alice"), ("UserAccessKeyId", alice.id.as_str()), ("Status", status)];
+    rig.ram("UpdateAccessKey", &status("Inactive")).await;
+    let rig = {
+        for session in [&made, &abroad, &chained] {
+            is(&gateways(&rig, session).await, 400, OVER);
+        }
+        rig.restart("0")
+    };
+    // The key may come back; what ended does not.
+    rig.ram("UpdateAccessKey", &status("Active")).await;
+    for session in [&made, &abroad, &chained] {
+        is(&gateways(&rig, session).await, 400, OVER);
+        is(&assume(&rig, session, &[]).await, 400, OVER);
+    }
+    let again = session_of(&rig, &alice, STRANGER, "guest").await;
+    gateways(&rig, &again).await.ok();
+    rig.ram("DeleteAccessKey", &status("")[..2]).await;
+    is(&gateways(&rig, &again).await, 400, OVER);
+    let rig = rig.restart("0");
+    is(&gateways(&rig, &again).await, 400, OVER);
+    for session in &other {
+        gateways(&rig, session).await.ok();
+    }
+}
+
+/// A user who is gone took the sessions along. Trust policies name users: one of the same name is trusted again, as in
+/// the vendor's service, and is still another user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_the_user_who_made_it() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    mighty(&rig, &Caller::stranger(), "guest", &[&format!("acs:ram::{ACCOUNT}:user/alice")]).await;
+    let session = session_of(&rig, &alice, STRANGER, "guest").await;
+    gateways(&rig, &session).await.ok();
+    let (user, policy) = (("UserName", "alice"), ("PolicyName", "alice"));
+    rig.ram("DeleteAccessKey", &[user, ("UserAccessKeyId", &alice.id)]).await;
+    rig.ram("DetachPolicyFromUser", &[user, policy, ("PolicyType", "Custom")]).await;
+    rig.ram("DeletePolicy", &[policy]).await;
+    rig.ram("DeleteUser", &[user]).await;
+    is(&gateways(&rig, &session).await, 400, OVER);
+    let again = rig.user("alice", &may_assume()).await;
+    is(&gateways(&rig, &session).await, 400, OVER);
+    gateways(&rig, &session_of(&rig, &again, STRANGER, "guest").await).await.ok();
+    is(&gateways(&rig.restart("0"), &session).await, 400, OVER);
+}
+
+/// Of the role's account, of the origin's, and of those between: each is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_with_every_account_that_it_stands_on() {
+    let rig = Rig::new("0");
+    let (stranger, id) = (Caller::stranger(), |id: &str| id.to_owned());
+    let alice = rig.user("alice", &everything()).await;
+    let guest = arn(STRANGER, "guest");
+    mighty(&rig, &root(), "operator", &[&account_root(), &guest]).await;
+    mighty(&rig, &stranger, "guest", &[&account_root()]).await;
+    // Here; abroad; abroad and back.
+    let here = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    let abroad = session_of(&rig, &alice, STRANGER, "guest").await;
+    let back = session_of(&rig, &abroad, ACCOUNT, "operator").await;
+    for session in [&here, &abroad, &back] {
+        gateways(&rig, session).await.ok();
+    }
+    // An account between.
+    rig.order(&Order::Disable { id: id(STRANGER) }).unwrap();
+    gateways(&rig, &here).await.ok();
+    for session in [&abroad, &back] {
+        is(&gateways(&rig, session).await, 400, OVER);
+    }
+    is(&assume(&rig, &alice, &[("RoleArn", &guest)]).await, 403, "NoPermission");
+    rig.order(&Order::Enable { id: id(STRANGER) }).unwrap();
+    let abroad = [abroad, session_of(&rig, &alice, STRANGER, "guest").await];
+    is(&gateways(&rig, &abroad[0]).await, 400, OVER);
+    gateways(&rig, &abroad[1]).await.ok();
+    // The origin's.
+    rig.order(&Order::Disable { id: id(ACCOUNT) }).unwrap();
+    for session in [&here, &abroad[1], &back] {
+        is(&gateways(&rig, session).await, 400, OVER);
+    }
+    is(&gateways(&rig, &alice).await, 400, "InvalidAccessKeyId.Inactive");
+    let rig = rig.restart("0");
+    is(&gateways(&rig, &abroad[1]).await, 400, OVER);
+    rig.order(&Order::Enable { id: id(ACCOUNT) }).unwrap();
+    for session in [&here, &abroad[1], &back] {
+        is(&gateways(&rig, session).await, 400, OVER);
+    }
+    gateways(&rig, &session_of(&rig, &alice, STRANGER, "guest").await).await.ok();
+}
+
+/// A session that assumes its own role again and again ends all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_does_not_renew_itself_for_ever() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    mighty(&rig, &root(), "operator", &[&account_root()]).await;
+    let refused = assume(&rig, &alice, &[("DurationSeconds", "43201")]).await;
+    is(&refused, 400, "InvalidParameter.DurationSeconds");
+    // What a user's key makes may last as long as the role allows; what a session makes, an hour.
+    let mut session = Caller::session(&assume(&rig, &alice, &[("DurationSeconds", "43200")]).await.ok());
+    let long = assume(&rig, &session, &[("DurationSeconds", "3601")]).await;
+    is(&long, 400, "InvalidParameter.DurationSeconds");
+    let mut ends = Vec::new();
+    // Every forty minutes, as a thief would.
+    for _ in 0..17 {
+        let answer = assume(&rig, &session, &[("DurationSeconds", "3600")]).await.ok();
+        ends.push(answer["Credentials"]["Expiration"].as_str().unwrap().to_owned());
+        session = Caller::session(&answer);
+        gateways(&rig, &session).await.ok();
+        rig.advance(2_400_000);
+    }
+    // Twelve hours after the first all is over, whoever asked when.
+    assert_eq!(ends[0], "2027-01-15T09:00:00Z");
+    assert_eq!(ends[14], "2027-01-15T18:20:00Z");
+    assert_eq!(ends[16], "2027-01-15T19:40:00Z");
+    let last = assume(&rig, &session, &[]).await.ok();
+    assert_eq!(last["Credentials"]["Expiration"], "2027-01-15T20:00:00Z");
+    let last = Caller::session(&last);
+    let rig = rig.restart("0");
+    rig.advance(2_400_000 - 1_000);
+    is(&gateways(&rig, &session).await, 400, OVER);
+    let seconds = assume(&rig, &last, &[]).await.ok();
+    assert_eq!(seconds["Credentials"]["Expiration"], "2027-01-15T20:00:00Z");
+    rig.advance(1_000);
+    for session in [&last, &Caller::session(&seconds)] {
+        is(&gateways(&rig, session).await, 400, OVER);
+        is(&assume(&rig, session, &[]).await, 400, OVER);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_bound_chains_or_forbid_them() {
+    let rig = Rig::with_quotas("0", Quotas { session_chain_roles: 1, ..Quotas::default() });
+    let alice = rig.user("alice", &may_assume()).await;
+    for name in ["one", "two", "three"] {
+        mighty(&rig, &root(), name, &[&account_root()]).await;
+    }
+    let one = session_of(&rig, &alice, ACCOUNT, "one").await;
+    // The same role again is no further one.
+    let one = session_of(&rig, &one, ACCOUNT, "one").await;
+    let two = session_of(&rig, &one, ACCOUNT, "two").await;
+    let third = assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await;
+    is(&third, 403, "NoPermission");
+    let said = third.body["Message"].as_str().unwrap();
+    assert_eq!(said, "The session may not assume a role. It has come through as many roles as it may.");
+    // A chain that is older than it may be makes nothing more.
+    let rig = rig.restart_with_quotas("0", Quotas { session_chain_seconds: 1_800, ..Quotas::default() });
+    rig.advance(1_799_000);
+    let three = assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await.ok();
+    assert_eq!(three["Credentials"]["Expiration"], "2027-01-15T08:30:00Z");
+    rig.advance(1_000);
+    is(&assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await, 403, "NoPermission");
+    is(&gateways(&rig, &Caller::session(&three)).await, 400, OVER);
+    // No chains at all; users are not concerned.
+    let rig = rig.restart_with_quotas("0", Quotas { session_chained_seconds: 0, ..Quotas::default() });
+    is(&assume(&rig, &two, &[("RoleArn", &arn(ACCOUNT, "three"))]).await, 403, "NoPermission");
+    session_of(&rig, &alice, ACCOUNT, "three").await;
+}
+
+/// A role that was left behind still counts: a session does not escape from its end by assuming another role.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_a_session_ends_all_that_came_of_it() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    for name in ["one", "two", "three"] {
+        mighty(&rig, &root(), name, &[&account_root()]).await;
+    }
+    let chain = async |first: &Caller| {
+        let mut sessions = vec![first.clone()];
+        for role in ["two", "two", "three"] {
+            let next = session_of(&rig, sessions.last().unwrap(), ACCOUNT, role).await;
+            sessions.push(next);
+        }
+        sessions
+    };
+    let stolen = chain(&session_of(&rig, &alice, ACCOUNT, "one").await).await;
+    let beside = session_of(&rig, &alice, ACCOUNT, "three").await;
+    for session in &stolen {
+        gateways(&rig, session).await.ok();
+    }
+    end_sessions(&rig, ACCOUNT, Whose::Role("ONE".into()));
+    for session in &stolen {
+        is(&gateways(&rig, session).await, 400, OVER);
+    }
+    gateways(&rig, &beside).await.ok();
+    // The first time that a role was come through counts.
+    let stolen = chain(&session_of(&rig, &alice, ACCOUNT, "one").await).await;
+    end_sessions(&rig, ACCOUNT, Whose::Role("two".into()));
+    gateways(&rig, &stolen[0]).await.ok();
+    for session in &stolen[1..] {
+        is(&gateways(&rig, session).await, 400, OVER);
+    }
+    // A role that is gone.
+    let stolen = chain(&stolen[0]).await;
+    let policy = [("RoleName", "two"), ("PolicyName", "AdministratorAccess"), ("PolicyType", "System")];
+    rig.ram("DetachPolicyFromRole", &policy).await;
+    rig.ram("DeleteRole", &policy[..1]).await;
+    gateways(&rig, &stolen[0]).await.ok();
+    for session in &stolen[1..] {
+        is(&gateways(&rig, session).await, 400, OVER);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_ends_sessions_of_a_role_a_user_or_an_account() {
+    let mut rig = Rig::new("0");
+    let (alice, bob) = (rig.user("alice", &may_assume()).await, rig.user("bob", &may_assume()).await);
+    mighty(&rig, &root(), "operator", &[&account_root()]).await;
+    mighty(&rig, &root(), "reader", &[&account_root()]).await;
+    mighty(&rig, &Caller::stranger(), "guest", &[&account_root()]).await;
+    // Who made it, where, and which of the orders end it.
+    let orders = [
+        (ACCOUNT, Whose::User("Alice".into())),
+        (ACCOUNT, Whose::Role("operator".into())),
+        (ACCOUNT, Whose::Account),
+        (STRANGER, Whose::Account),
+    ];
+    let made = [
+        (&alice, ACCOUNT, "operator", [true, true, true, false]),
+        (&alice, ACCOUNT, "reader", [true, false, true, false]),
+        (&alice, STRANGER, "guest", [true, false, true, true]),
+        (&bob, ACCOUNT, "operator", [false, true, true, false]),
+        (&bob, STRANGER, "guest", [false, false, true, true]),
+    ];
+    for (place, (id, of)) in orders.into_iter().enumerate() {
+        let mut sessions = Vec::new();
+        for (caller, account, role, ended) in &made {
+            let session = session_of(&rig, caller, account, role).await;
+            gateways(&rig, &session).await.ok();
+            sessions.push((session, ended[place]));
+        }
+        end_sessions(&rig, id, of.clone());
+        // In the record, as the operator's.
+        let record = rig.recorded(|record| record.action.as_deref() == Some("EndSessions")).await;
+        assert_eq!((record.principal.as_deref(), record.account.as_deref()), (Some("operator"), Some(id)));
+        let resource = match of {
+            Whose::Account => id.to_owned(),
+            Whose::User(name) => format!("acs:ram::{id}:user/{name}"),
+            Whose::Role(name) => format!("acs:ram::{id}:role/{name}"),
+        };
+        assert_eq!(record.resource.as_deref(), Some(resource.as_str()));
+        // At once, and after a start; also while the clock is behind.
+        for round in 0..2 {
+            for (number, (session, over)) in sessions.iter().enumerate() {
+                let reply = gateways(&rig, session).await;
+                assert_eq!(reply.code(), if *over { OVER } else { "OK" }, "order {place}, {number}, {round}");
+            }
+            rig = rig.restart("0");
+        }
+    }
+    // What is made afterwards is good, at the same moment and with a clock that was set back.
+    rig.jump(-2 * HOUR);
+    end_sessions(&rig, ACCOUNT, Whose::Account);
+    let later = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    gateways(&rig, &later).await.ok();
+    end_sessions(&rig, ACCOUNT, Whose::Account);
+    is(&gateways(&rig, &later).await, 400, OVER);
+
+    let unknown =
+        |id: &str, of| rig.order(&Order::EndSessions { id: id.into(), of }).unwrap_err().to_string();
+    assert_eq!(unknown("1000000000000000", Whose::Account), "there is no account `1000000000000000`");
+    let said = unknown(ACCOUNT, Whose::User("guest".into()));
+    assert_eq!(said, format!("account `{ACCOUNT}` has no user `guest` in RAM"));
+    let said = unknown(STRANGER, Whose::Role("operator".into()));
+    assert_eq!(said, format!("account `{STRANGER}` has no role `operator`"));
+}
+
+/// What a session was given first it keeps through the chain: no later call passes for another person.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_identity_sticks_to_a_chain() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    let named = |who: &str| json!({"StringEquals": {"sts:SourceIdentity": who}});
+    mighty(&rig, &root(), "plain", &[&account_root()]).await;
+    role(&rig, &account_root(), named("alice"), "AdministratorAccess").await;
+    let trust = json!({"Version": "1", "Statement": [{"Action": "sts:AssumeRole", "Effect": "Allow",
+        "Principal": {"RAM": account_root()}, "Condition": named("boss")}]});
+    let parameters = [("RoleName", "throne"), ("AssumeRolePolicyDocument", &trust.to_string())];
+    rig.ram("CreateRole", &parameters).await;
+    let (operator, throne) = (arn(ACCOUNT, "operator"), arn(ACCOUNT, "throne"));
+    let (as_alice, as_boss) = (("SourceIdentity", "alice"), ("SourceIdentity", "boss"));
+
+    is(&assume(&rig, &alice, &[]).await, 403, "NoPermission");
+    let first = assume(&rig, &alice, &[as_alice]).await.ok();
+    assert_eq!(first["SourceIdentity"], "alice");
+    let first = Caller::session(&first);
+    // Another one is refused, whatever trusts it; saying nothing or the same changes nothing.
+    for role in [&operator, &throne] {
+        let refused = assume(&rig, &first, &[("RoleArn", role), as_boss]).await;
+        is(&refused, 400, "InvalidParameter.SourceIdentity");
+        assert_eq!(refused.body["Message"], "The source identity of a session cannot be changed.");
+    }
+    is(&assume(&rig, &first, &[("RoleArn", &throne)]).await, 403, "NoPermission");
+    for further in [&[][..], &[as_alice][..]] {
+        let next = assume(&rig, &first, further).await.ok();
+        assert_eq!(next["SourceIdentity"], "alice");
+        let next = assume(&rig, &Caller::session(&next), &[]).await.ok();
+        assert_eq!(next["SourceIdentity"], "alice");
+        is(&assume(&rig, &Caller::session(&next), &[as_boss]).await, 400, "InvalidParameter.SourceIdentity");
+    }
+    // A session without one may set it, once.
+    let plain = session_of(&rig, &alice, ACCOUNT, "plain").await;
+    assert!(
+        assume(&rig, &plain, &[("RoleArn", &arn(ACCOUNT, "plain"))])
+            .await
+            .ok()
+            .get("SourceIdentity")
+            .is_none()
+    );
+    let set = Caller::session(&assume(&rig, &plain, &[as_alice]).await.ok());
+    let rig = rig.restart("0");
+    is(&assume(&rig, &set, &[as_boss]).await, 400, "InvalidParameter.SourceIdentity");
+}
+
+/// Conditions of later calls see source identity and time of issue, and cannot be told another by the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn source_identity_and_time_of_issue_are_conditions() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    mighty(&rig, &root(), "plain", &[&account_root()]).await;
+    role(&rig, &account_root(), Value::Null, "AliyunSTSAssumeRoleAccess").await;
+    let document = json!({"Version": "1", "Statement": [
+        {"Effect": "Allow", "Action": "vpc:Describe*", "Resource": "*",
+            "Condition": {"StringEquals": {"acs:SourceIdentity": "alice"}}},
+        {"Effect": "Deny", "Action": "*", "Resource": "*",
+            "Condition": {"DateLessThan": {"acs:TokenIssueTime": "2027-01-15T08:10:00Z"}}},
+        {"Effect": "Deny", "Action": "sts:AssumeRole", "Resource": "*",
+            "Condition": {"StringEquals": {"sts:SourceIdentity": "alice"}}}]});
+    rig.ram("CreatePolicy", &[("PolicyName", "later"), ("PolicyDocument", &document.to_string())]).await;
+    let attach = [("RoleName", "operator"), ("PolicyName", "later"), ("PolicyType", "Custom")];
+    rig.ram("AttachPolicyToRole", &attach).await;
+    let made = async |identity: &str| {
+        Caller::session(&assume(&rig, &alice, &[("SourceIdentity", identity)]).await.ok())
+    };
+    let early = made("alice").await;
+    let refused = gateways(&rig, &early).await;
+    assert_eq!(refused.body["AccessDeniedDetail"]["NoPermissionType"], "ExplicitDeny");
+    rig.advance(600_000);
+    // The time of issue is that of the token, not of the call.
+    is(&gateways(&rig, &early).await, 403, "Forbidden");
+    let (late, boss) = (made("alice").await, made("boss").await);
+    gateways(&rig, &late).await.ok();
+    let refused = gateways(&rig, &boss).await;
+    assert_eq!(refused.body["AccessDeniedDetail"]["NoPermissionType"], "ImplicitDeny");
+    // The call does not say otherwise: it is asked about what the session has.
+    let plain = arn(ACCOUNT, "plain");
+    for further in
+        [&[("RoleArn", plain.as_str())][..], &[("RoleArn", plain.as_str()), ("SourceIdentity", "boss")][..]]
+    {
+        let refused = assume(&rig, &late, further).await;
+        is(&refused, 403, "NoPermission");
+        assert_eq!(refused.body["AccessDeniedDetail"]["NoPermissionType"], "ExplicitDeny");
+    }
+    assume(&rig, &boss, &[("RoleArn", &plain)]).await.ok();
+    // Users have neither: a positive condition does not hold.
+    let condition = json!({"Effect": "Allow", "Action": "vpc:Describe*", "Resource": "*",
+        "Condition": {"DateGreaterThan": {"acs:TokenIssueTime": "2000-01-01T00:00:00Z"}}});
+    is(&gateways(&rig, &rig.user("carol", &json!([condition])).await).await, 403, "Forbidden");
+}
+
+/// Whose act it was stands in every record of a session, also if another one bears its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_a_session_leads_to_who_made_it() {
+    let rig = Rig::new("0");
+    let (alice, bob) = (rig.user("alice", &may_assume()).await, rig.user("bob", &may_assume()).await);
+    mighty(&rig, &root(), "operator", &[&account_root()]).await;
+    let record = async |body: &Value| rig.record(body["RequestId"].as_str().unwrap()).await;
+    let mut keys = Vec::new();
+    for (name, caller) in [("alice", &alice), ("bob", &bob)] {
+        // Under the same name, bob's.
+        let further = [("RoleSessionName", "user-bob"), ("SourceIdentity", name)];
+        let answer = assume(&rig, caller, &further).await.ok();
+        let (made, session) = (record(&answer).await, Caller::session(&answer));
+        assert_eq!(made.issued.as_deref(), Some(session.id.as_str()));
+        assert_eq!((made.access_key.as_deref(), made.origin.as_deref()), (Some(caller.id.as_str()), None));
+        let origin = format!("{ACCOUNT}:user/{name}:{}", caller.id);
+        // A read, a write, a refusal, and what a session of the session does.
+        let chained = assume(&rig, &session, &[("RoleSessionName", "user-bob")]).await.ok();
+        let further = Caller::session(&chained);
+        let bodies = [
+            gateways(&rig, &session).await.ok(),
+            rig.by(&session, VPC, "CreateVpc", &[REGION]).await.ok(),
+            rig.by(&session, VPC, "DeleteVpc", &[REGION, ("VpcId", "vpc-none")]).await.body,
+            chained,
+            gateways(&rig, &further).await.ok(),
+        ];
+        for (place, body) in bodies.iter().enumerate() {
+            let written = record(body).await;
+            assert_eq!(written.principal.as_deref(), Some("assumed-role/operator/user-bob"), "{place}");
+            assert_eq!(written.origin.as_deref(), Some(origin.as_str()), "{place}");
+            assert_eq!(written.source_identity.as_deref(), Some(name), "{place}");
+            let key = if place == 4 { &further.id } else { &session.id };
+            assert_eq!(written.access_key.as_deref(), Some(key.as_str()), "{place}");
+            let issued = (place == 3).then_some(further.id.as_str());
+            assert_eq!(written.issued.as_deref(), issued, "{place}");
+        }
+        keys.push(session.id);
+    }
+    assert_ne!(keys[0], keys[1]);
+    // A call that is refused made nothing.
+    let refused = record(&assume(&rig, &alice, &[("DurationSeconds", "1")]).await.body).await;
+    assert_eq!((refused.issued, refused.origin), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn token_keys_change_without_a_session_noticing_or_all_end() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    mighty(&rig, &root(), "operator", &[&account_root()]).await;
+    let keys = |rig: &Rig| {
+        let names = rig.store().read(|snapshot| snapshot.sealed_service_keys("security-token:")).unwrap();
+        names.into_iter().map(|(name, ..)| name).collect::<Vec<_>>()
+    };
+    let first = Caller::session(&assume(&rig, &alice, &[("DurationSeconds", "43200")]).await.ok());
+    let begun = keys(&rig);
+    rig.service.keep_token_keys().await.unwrap();
+    assert_eq!((keys(&rig), begun.len()), (begun.clone(), 1));
+    // By the operator's word, and a session does not notice.
+    rig.order(&Order::RotateTokenKey { end_sessions: false }).unwrap();
+    let second = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    let rig = {
+        for session in [&first, &second] {
+            gateways(&rig, session).await.ok();
+        }
+        assert_eq!(keys(&rig).len(), 2);
+        rig.restart("0")
+    };
+    for session in [&first, &second] {
+        gateways(&rig, session).await.ok();
+    }
+    // The longest session has its time; then the key goes by which it was made, and a day brings another.
+    rig.advance(12 * HOUR - 1_000);
+    rig.service.keep_token_keys().await.unwrap();
+    gateways(&rig, &first).await.ok();
+    rig.advance(12 * HOUR + 2_000);
+    rig.service.keep_token_keys().await.unwrap();
+    let now = keys(&rig);
+    assert!(now.len() == 2 && !now.contains(&begun[0]), "{now:?}");
+
+    let third = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    gateways(&rig, &third).await.ok();
+    rig.order(&Order::RotateTokenKey { end_sessions: true }).unwrap();
+    assert_eq!(keys(&rig).len(), 1);
+    is(&gateways(&rig, &third).await, 400, OVER);
+    gateways(&rig, &session_of(&rig, &alice, ACCOUNT, "operator").await).await.ok();
+    is(&gateways(&rig.restart("0"), &third).await, 400, OVER);
 }

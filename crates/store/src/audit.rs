@@ -33,6 +33,31 @@ pub struct AuditRecord {
     pub status: u16,
     /// Error code of the answer, if it was refused.
     pub code: Option<String>,
+    /// Id of the access key that the call made: AssumeRole, CreateAccessKey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<String>,
+    /// Of a session's call: who made the session, and with which key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Of a session's call: the source identity that the session carries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_identity: Option<String>,
+    /// Whether the call changed something.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changed: bool,
+    /// Set if the record stands for several calls, which differ in their request ids and times, and in whatever is
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
+}
+
+/// Of a record that stands for several calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeats {
+    /// How many.
+    pub count: u64,
+    /// When the first was answered, UNIX milliseconds; [`AuditRecord::time_ms`] is that of the last.
+    pub since_ms: i64,
 }
 
 impl Snapshot<'_> {

@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tongguan_model::certificate::Certificate;
 
-use crate::chain::{self, AUDIT_RULE, AuditChain, AuditLink, AuditVerdict};
+use crate::chain::{AuditChain, AuditLink};
 use crate::journal::Left;
 use crate::mark::{Found, Mark};
 use crate::query::{self, CERTIFICATE_COLUMNS, GATEWAY_COLUMNS, VPC_COLUMNS, VSWITCH_COLUMNS};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
 use crate::{
-    AuditRecord, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only, look, ram, schema,
+    AUDIT_RULE, AuditRecord, AuditVerdict, DATABASE_FILE, Snapshot, StoreError, Trouble, connect_read_only,
+    look, ram, schema, verify,
 };
 
 /// Of an object that is there and should not be.
@@ -334,7 +335,7 @@ impl Archive {
     /// # Errors
     /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
     pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
-        chain::verify(&self.connection, key, heads).map_err(classified)
+        verify::verify(&self.connection, key, heads).map_err(classified)
     }
 
     /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
@@ -349,7 +350,7 @@ impl Archive {
             path: directory.to_path_buf(),
             source,
         })?;
-        Ok(left.records)
+        Ok(left.records())
     }
 
     /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.

@@ -1,20 +1,26 @@
 //! The audit journal: records of calls that changed nothing, on their way into the database.
 //!
 //! Such a record is appended to a file before its call is answered, so that it survives the death of the
-//! process, and moved into the `audit` table in groups. Calls that are answered together share one write. Each has a number; the table `store` knows up to
-//! which one they were moved, in the transaction that moved them, so that none is lost and none is there
-//! twice. The journal is not synced: a loss of power can take its last records.
+//! process, and moved into the `audit` table in groups. Calls that are answered together share one write. Each has a
+//! number; the table `store` knows up to which one they were moved, in the transaction that moved them, so that none is
+//! lost and none is there twice. The journal is not synced: a loss of power can take its last records.
 //!
 //! A segment is a file of JSON lines, named after the number of its first record, and is removed once
-//! all of it was moved.
+//! all of it was moved. After the lines of each write stands a line with an HMAC over them and the number of the first,
+//! under a key that only the master key opens: whoever writes to the directory while nobody serves can remove what was
+//! left, and can put in nothing. What has no such line, or another's, is set aside.
+//!
+//! It is as large as [`Options::audit_backlog`](crate::Options::audit_backlog) records and a segment; more than
+//! [`LEFT_RECORDS`] are not read.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::hmac;
 use fail::fail_point;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::AuditRecord;
 
@@ -24,6 +30,18 @@ const DIRECTORY: &str = "audit";
 const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// Room kept for lines that wait to be written.
 const PENDING_BYTES: usize = 64 * 1024;
+/// Records that are read of what a process left: many times what one can leave.
+pub(crate) const LEFT_RECORDS: usize = 32_768;
+/// Bytes that are read of it.
+const LEFT_BYTES: u64 = 64 * 1024 * 1024;
+/// Segments may begin so much later than what was moved.
+const AHEAD: u64 = 1 << 40;
+/// Begins the line with the HMAC of a write.
+const PROOF: u8 = b'#';
+/// Begins what it is over, and names the key that is made for it.
+const JOURNAL: &[u8] = b"tongguan audit journal 1\0";
+/// Added to the names of files that were set aside.
+const ASIDE: &str = "unproven";
 
 /// The journal of a data directory, open for appending.
 #[derive(Debug)]
@@ -40,20 +58,46 @@ pub(crate) struct Journal {
     next: u64,
     /// Full segments, each with the number of its last record.
     full: Vec<(PathBuf, u64)>,
+    /// Key of the lines, once it is known.
+    key: Option<hmac::Key>,
+}
+
+/// The key of the journal's lines, made of that of the seal.
+pub(crate) fn key_of(seal: &hmac::Key) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(seal, JOURNAL).as_ref())
+}
+
+/// What one write left: the lines, and the HMAC after them.
+#[derive(Debug, Default)]
+struct Written {
+    /// Number of its first record.
+    first: u64,
+    lines: Vec<u8>,
+    records: Vec<AuditRecord>,
+    proof: Option<Vec<u8>>,
+}
+
+impl Written {
+    fn proven(&self, key: &hmac::Key) -> bool {
+        let text = [JOURNAL, &self.first.to_be_bytes(), &self.lines].concat();
+        self.proof.as_ref().is_some_and(|proof| hmac::verify(key, &text, proof).is_ok())
+    }
 }
 
 /// What an earlier process left: numbers, records, and the files that hold them.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
-    pub(crate) records: Vec<AuditRecord>,
+    moved: u64,
     pub(crate) last: u64,
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, Vec<Written>)>,
+    /// Files that no process of ours has left.
+    foreign: Vec<PathBuf>,
 }
 
 impl Left {
     /// Reads what was not moved beyond record `moved`.
     pub(crate) fn read(data_directory: &Path, moved: u64) -> std::io::Result<Self> {
-        let mut left = Self { last: moved, ..Self::default() };
+        let mut left = Self { moved, last: moved, ..Self::default() };
         let directory = data_directory.join(DIRECTORY);
         if !directory.exists() {
             return Ok(left);
@@ -66,27 +110,136 @@ impl Left {
             }
         }
         segments.sort();
+        let (mut bytes, mut records) = (LEFT_BYTES, LEFT_RECORDS);
         for (first, path) in segments {
-            for (number, line) in (first..).zip(BufReader::new(File::open(&path)?).split(b'\n')) {
-                match serde_json::from_slice(&line?) {
-                    Ok(record) if number > moved => left.records.push(record),
-                    Ok(_) => {}
-                    // The last line may be torn: its call was not answered.
-                    Err(error) => {
-                        warn!(path = %path.display(), number, %error, "an audit record cannot be read");
-                    }
-                }
-                left.last = left.last.max(number);
+            if first == 0 || first > moved.saturating_add(AHEAD) || bytes == 0 || records == 0 {
+                left.foreign.push(path);
+                continue;
             }
-            left.files.push(path);
+            let mut file = BufReader::new(File::open(&path)?.take(bytes));
+            let (writes, next) = writes(&mut file, first, &mut records, &path)?;
+            bytes = file.into_inner().limit();
+            left.last = left.last.max(next - 1);
+            left.files.push((path, writes));
         }
         Ok(left)
     }
 
+    /// Removes what was moved, and sets aside what no process of ours has left: what stays is waited for.
+    pub(crate) fn tidy(&mut self) -> std::io::Result<()> {
+        let moved = self.moved;
+        let (files, foreign) = (std::mem::take(&mut self.files), std::mem::take(&mut self.foreign));
+        foreign.iter().try_for_each(|path| set_aside(path))?;
+        for (path, writes) in files {
+            if writes.iter().any(|write| !unmoved(write, moved).is_empty()) {
+                self.files.push((path, writes));
+            } else if writes.is_empty() || writes.iter().any(|write| !write.records.is_empty()) {
+                std::fs::remove_file(path)?;
+            } else {
+                set_aside(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing to be moved.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Everything that can be read, proven or not.
+    pub(crate) fn records(self) -> Vec<AuditRecord> {
+        let moved = self.moved;
+        self.files
+            .into_iter()
+            .flat_map(|(_, writes)| writes)
+            .flat_map(|write| unmoved(&write, moved))
+            .collect()
+    }
+
+    /// The records that our own process has written; `trusted`: nobody wrote proofs then. Sets the others' files aside.
+    pub(crate) fn proven(&mut self, key: &hmac::Key, trusted: bool) -> Vec<AuditRecord> {
+        let (mut proven, mut kept) = (Vec::new(), Vec::new());
+        for (path, writes) in std::mem::take(&mut self.files) {
+            let ours = |write: &&Written| trusted && write.proof.is_none() || write.proven(key);
+            let records = writes.iter().filter(ours).flat_map(|write| unmoved(write, self.moved));
+            proven.extend(records);
+            if writes.iter().all(|write| ours(&write) || write.records.is_empty()) {
+                kept.push((path, Vec::new()));
+            } else {
+                self.foreign.push(path);
+            }
+        }
+        self.files = kept;
+        for record in &mut proven {
+            // Changes are not journalled.
+            record.changed = false;
+        }
+        proven
+    }
+
     /// To be called once the records are in the database, durably.
     pub(crate) fn moved(self) -> std::io::Result<()> {
-        self.files.iter().try_for_each(std::fs::remove_file)
+        self.foreign.iter().try_for_each(|path| set_aside(path))?;
+        self.files.iter().try_for_each(|(path, _)| std::fs::remove_file(path))
     }
+}
+
+fn set_aside(path: &Path) -> std::io::Result<()> {
+    error!(path = %path.display(), "audit records that the service has not written were set aside");
+    std::fs::rename(path, path.with_extension(ASIDE))
+}
+
+fn unmoved(write: &Written, moved: u64) -> Vec<AuditRecord> {
+    let numbers = write.first..;
+    numbers
+        .zip(&write.records)
+        .filter(|(number, _)| *number > moved)
+        .map(|(_, record)| record.clone())
+        .collect()
+}
+
+/// What stands in a file, write by write, and the number after its last record.
+fn writes(
+    file: &mut impl std::io::BufRead,
+    first: u64,
+    room: &mut usize,
+    path: &Path,
+) -> std::io::Result<(Vec<Written>, u64)> {
+    let (mut writes, mut next) = (Vec::new(), first);
+    let mut write = Written { first, ..Written::default() };
+    let mut line = Vec::new();
+    while *room > 0 && {
+        line.clear();
+        file.read_until(b'\n', &mut line)? > 0
+    } {
+        if let Some(proof) = line.strip_prefix(&[PROOF]) {
+            write.proof = Some(unhex(proof.trim_ascii_end()));
+            let begun = Written { first: next, ..Written::default() };
+            writes.push(std::mem::replace(&mut write, begun));
+            continue;
+        }
+        write.lines.extend_from_slice(&line);
+        match serde_json::from_slice(&line) {
+            Ok(record) => {
+                write.records.push(record);
+                next += 1;
+                *room -= 1;
+            }
+            // The last line may be torn: its call was not answered.
+            Err(error) => warn!(path = %path.display(), next, %error, "an audit record cannot be read"),
+        }
+    }
+    if !write.lines.is_empty() {
+        writes.push(write);
+    }
+    Ok((writes, next))
+}
+
+fn unhex(digits: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (pairs, _) = digits.as_chunks::<2>();
+    pairs.iter().map_while(|[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect()
 }
 
 impl Journal {
@@ -105,7 +258,13 @@ impl Journal {
             written: last,
             next: last + 1,
             full: Vec::new(),
+            key: None,
         })
+    }
+
+    /// Proves with this key, from now on, who has written the lines.
+    pub(crate) fn prove_with(&mut self, key: hmac::Key) {
+        self.key = Some(key);
     }
 
     /// Takes a record; answers its number. It is in the file with the next [`Journal::write`].
@@ -126,7 +285,21 @@ impl Journal {
             self.file = file;
             self.length = 0;
         }
+        let lines = self.pending.len();
+        if let Some(key) = &self.key {
+            let mut context = hmac::Context::with_key(key);
+            context.update(JOURNAL);
+            context.update(&(self.written + 1).to_be_bytes());
+            context.update(&self.pending);
+            self.pending.push(PROOF);
+            for byte in context.sign().as_ref() {
+                // Writing to memory does not fail.
+                let _ = write!(self.pending, "{byte:02x}");
+            }
+            self.pending.push(b'\n');
+        }
         if let Err(error) = self.file.write_all(&self.pending) {
+            self.pending.truncate(lines);
             // Half a line would make the next one unreadable.
             self.file.set_len(self.length)?;
             return Err(error);
@@ -194,13 +367,20 @@ mod tests {
         }
         assert_eq!((journal.last(), journal.write().unwrap()), (15, 15));
         drop(journal);
-        let left = Left::read(directory.path(), 13).unwrap();
-        let ids: Vec<&str> = left.records.iter().map(|record| record.request_id.as_str()).collect();
-        assert_eq!((ids, left.last), (vec!["R14", "R15"], 15));
+        let read = |moved| Left::read(directory.path(), moved).unwrap();
+        let ids = |records: Vec<AuditRecord>| -> Vec<_> {
+            records.into_iter().map(|record| record.request_id).collect()
+        };
+        assert_eq!((ids(read(13).records()), read(13).last), (vec!["R14".into(), "R15".into()], 15));
+        let mut left = read(13);
+        left.tidy().unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"key");
+        assert_eq!(
+            (ids(left.proven(&key, true)), left.is_empty()),
+            (vec!["R14".into(), "R15".into()], false)
+        );
         left.moved().unwrap();
-        let left = Left::read(directory.path(), 15).unwrap();
-        assert!(left.records.is_empty());
-        assert_eq!(left.last, 15);
+        assert_eq!((ids(read(15).records()), read(15).last), (vec![], 15));
     }
 
     #[test]
@@ -212,7 +392,7 @@ mod tests {
         journal.file.write_all(b"{\"time_ms\":1,\"requ").unwrap();
         drop(journal);
         let left = Left::read(directory.path(), 0).unwrap();
-        assert_eq!((left.records.len(), left.last), (1, 2));
+        assert_eq!((left.last, left.records().len()), (1, 1));
     }
 
     #[test]

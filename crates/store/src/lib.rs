@@ -14,6 +14,7 @@
 mod account;
 mod audit;
 mod chain;
+mod fold;
 mod health;
 mod inspect;
 mod journal;
@@ -23,10 +24,12 @@ mod overview;
 mod query;
 mod ram;
 mod reader;
+mod retention;
 mod rights;
 mod schema;
 mod sealed;
 mod territory;
+mod verify;
 mod write;
 mod writer;
 
@@ -34,11 +37,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use account::AccountRow;
-pub use audit::AuditRecord;
-pub use chain::{AUDIT_RULE, AuditChain, AuditLink, AuditVerdict, NewAuditKey, NoLink};
+pub use audit::{AuditRecord, Repeats};
+pub use chain::{AuditChain, AuditLink, NewAuditKey, NoLink};
 pub use health::Trouble;
 pub use inspect::{Archive, BackupError, Finding};
 pub use mark::MARK_FILE;
@@ -51,16 +54,17 @@ pub use query::{
 pub use ram::{
     AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
-    UserRow, Via,
+    SessionsFrom, SessionsOf, UserRow, Via,
 };
+pub use retention::{AuditClass, YOUNG_DAYS};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use sealed::SealedKind;
 pub use territory::{NONCE_FOLDER, Territory, look, own_entries, vacant};
+pub use verify::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
 pub use write::{NewToken, Tx};
 pub use writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterStats};
 
 use aws_lc_rs::hmac;
-use chain::Retention;
 use health::Condition;
 use journal::{Journal, Left};
 use mark::{Found, Mark};
@@ -80,6 +84,9 @@ pub const LOCK_FILE: &str = "tongguan.lock";
 
 /// Folder of the audit journal inside a data directory.
 const AUDIT_FOLDER: &str = "audit";
+
+/// First schema whose audit journals prove who wrote them.
+const WITH_PROOFS: u32 = 4;
 
 /// Bytes of a database whose every page is checked at each start: about a tenth of a second of work. A
 /// larger one is left to `tongguan check`.
@@ -235,8 +242,18 @@ pub struct Options {
     pub group: usize,
     /// Audit records of reads and refusals that may wait in memory for the next group.
     pub audit_backlog: usize,
-    /// Audit records kept; older ones are removed.
+    /// Audit records of reads and refusals kept of each account; its older ones are removed.
     pub audit_records: u64,
+    /// Audit records of changes kept of each account; its older ones are removed.
+    pub audit_changes: u64,
+    /// Audit records of refusals kept of all those together who have proved nothing; older ones are removed.
+    pub audit_strangers: u64,
+    /// Such refusals that are recorded one by one, of one source in a minute; further ones are counted.
+    pub audit_strangers_per_minute: u32,
+    /// Days that audit records are kept at most; 0: as long as there is room.
+    pub audit_days: u64,
+    /// Days that audit records of changes are to be kept at least: it is told if there was no room for that.
+    pub audit_change_days: u64,
     /// Milliseconds that a waiting audit record may wait for company.
     pub audit_flush_ms: u64,
     /// Page cache of each reading connection, KiB.
@@ -254,7 +271,12 @@ impl Default for Options {
         Self {
             group: 256,
             audit_backlog: 4_096,
-            audit_records: 1_000_000,
+            audit_records: 500_000,
+            audit_changes: 500_000,
+            audit_strangers: 50_000,
+            audit_strangers_per_minute: 60,
+            audit_days: 0,
+            audit_change_days: 180,
             audit_flush_ms: 100,
             cache_kib: 2_048,
             writer_cache_kib: 4_096,
@@ -275,6 +297,10 @@ struct Inner {
     readers: Arc<Readers>,
     writer: Writer,
     condition: Arc<Condition>,
+    /// What an earlier process left in the audit journal, until there is a key to tell whether it did.
+    left: Mutex<Option<Left>>,
+    /// The database was of a schema whose journals prove nothing.
+    unproven: bool,
     rights: Arc<Rights>,
     mark: Arc<Mark>,
     /// What was found in the place of the mark.
@@ -315,12 +341,14 @@ impl Store {
         let found = look_before_opening(directory, &path, &mark, options.take_as_it_is)?;
         make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
+        let unproven = schema::known(&connection)? < WITH_PROOFS;
         schema::migrate(&mut connection)?;
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if let Some(finding) = inspect::at_start(&connection, bytes <= CHECKED_AT_START)? {
             return Err(StoreError::Unsound(finding));
         }
-        let (groups, journal) = take_up_journal(directory, &mut connection)?;
+        let groups = schema::groups(&connection)?;
+        let (left, journal) = open_journal(directory, &connection)?;
         // Of a sealed database it is left alone until the key is known.
         if !rights::sealed(&connection)? && !matches!(found, Found::Sealed(..)) {
             mark.begin(groups, None).map_err(mark_failed(&mark, "cannot write the mark"))?;
@@ -334,13 +362,16 @@ impl Store {
             checkpointer,
             readers: Arc::clone(&readers),
             journal,
+            waits: !left.is_empty(),
             mark: Arc::clone(&mark),
             rights: Arc::clone(&rights),
             groups,
             condition: Arc::clone(&condition),
             options: options.clone(),
         })?;
-        let inner = Inner { path, readers, writer, condition, rights, mark, found, _lock: lock };
+        let left = Mutex::new(Some(left));
+        let inner =
+            Inner { path, readers, writer, condition, left, unproven, rights, mark, found, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -413,7 +444,8 @@ impl Store {
     }
 
     /// Takes the audit record of a call that changed nothing, and gives it a number for
-    /// [`Store::audit_written`]. It is in the database with the next group, at the latest after
+    /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who has proved
+    /// nothing, of which there were too many in this minute. It is in the database with the next group, at the latest after
     /// [`Options::audit_flush_ms`]. Gives the record back if too many wait: then write it with
     /// [`Store::write`], which makes its caller wait.
     ///
@@ -499,23 +531,26 @@ impl Store {
 
     /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
     /// the database; keeps it if it is `new`. Looks at the newest records and at the last seal first; if something
-    /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it.
+    /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it. Takes up
+    /// what an earlier process left in its journal.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or the journal cannot be taken up.
     pub fn seal_audit(&self, key: &[u8], new: Option<NewAuditKey>) -> Result<Vec<Finding>, StoreError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let findings = self.read(|snapshot| snapshot.recent_audit(&key, new.is_some()))?;
-        if !findings.is_empty() {
-            self.inner.writer.seal_with(None);
-            return Ok(findings);
-        }
-        self.inner.writer.seal_with(Some(key));
+        let whole = findings.is_empty();
+        self.inner.writer.seal_with(&key, whole);
+        let (left, records) = self.left(&key);
+        let last = left.last;
         // Every group that keeps something seals: the key is there from the first seal on.
         self.write_blocking(move |tx| {
-            new.iter().try_for_each(|new| tx.put_audit_key(new))?;
+            new.iter().filter(|_| whole).try_for_each(|new| tx.put_audit_key(new))?;
+            tx.audit_all(&records)?;
+            tx.journalled(last)?;
             Ok(Verdict::Keep(()))
         })?;
+        self.journal_moved(left)?;
         Ok(findings)
     }
 
@@ -523,35 +558,52 @@ impl Store {
     /// that are there stay and are no longer part of it. To be called instead of [`Store::seal_audit`].
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or the journal cannot be taken up.
     pub fn begin_audit_anew(
         &self,
         key: &[u8],
         new: Option<NewAuditKey>,
         record: AuditRecord,
     ) -> Result<(), StoreError> {
-        self.inner.writer.seal_with(Some(hmac::Key::new(hmac::HMAC_SHA256, key)));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        self.inner.writer.seal_with(&key, true);
+        let (left, records) = self.left(&key);
+        let last = left.last;
         self.write_blocking(move |tx| {
             new.iter().try_for_each(|new| tx.put_audit_key(new))?;
             tx.begin_audit_anew()?;
             tx.audit(&record)?;
+            tx.audit_all(&records)?;
+            tx.journalled(last)?;
             Ok(Verdict::Keep(()))
-        })
+        })?;
+        self.journal_moved(left)
     }
 
-    /// Removes the oldest audit records from before a moment, UNIX milliseconds, at most `batch` of them;
-    /// answers how many.
+    /// What an earlier process left in the journal, and those of its records that it has written itself.
+    fn left(&self, key: &hmac::Key) -> (Left, Vec<AuditRecord>) {
+        let left = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut left = left.unwrap_or_default();
+        let records = left.proven(&journal::key_of(key), self.inner.unproven);
+        (left, records)
+    }
+
+    fn journal_moved(&self, left: Left) -> Result<(), StoreError> {
+        let path = self.inner.path.with_file_name(AUDIT_FOLDER);
+        let failed = |source| StoreError::File { what: "cannot take up the audit journal in", path, source };
+        left.moved().map_err(failed)?;
+        self.inner.writer.journal_taken();
+        Ok(())
+    }
+
+    /// Removes the audit records that retention does not keep at this moment, UNIX milliseconds, at most `batch` of
+    /// them; answers how many. Nothing is removed as long as it is not known how the chain is sealed, and from a
+    /// chain that is not whole.
     ///
     /// # Errors
     /// A database error (nothing was removed).
-    pub async fn trim_audit(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
-        let may_move = self.inner.writer.seals();
-        let retention = Retention { keep: u64::MAX, before_ms, batch };
-        let removed = self.write(move |tx| {
-            let removed = tx.trim_audit(retention, may_move)?;
-            Ok(if removed > 0 { Verdict::Keep(removed) } else { Verdict::Discard(removed) })
-        });
-        removed.await
+    pub async fn trim_audit(&self, now_ms: i64, batch: u32) -> Result<usize, StoreError> {
+        self.inner.writer.trim_audit(now_ms, batch)?.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Writes the whole database anew and empties its log, so that nothing that was replaced is left in its
@@ -670,24 +722,17 @@ fn look_before_opening(
     Ok(found_mark)
 }
 
-/// Moves what an earlier process left in the audit journal; answers the groups committed so far and the
-/// journal for the records to come.
-fn take_up_journal(directory: &Path, connection: &mut Connection) -> Result<(u64, Journal), StoreError> {
+/// What an earlier process left in the audit journal, and the journal for the records to come.
+fn open_journal(directory: &Path, connection: &Connection) -> Result<(Left, Journal), StoreError> {
     let failed = |source| StoreError::File {
         what: "cannot take up the audit journal in",
         path: directory.to_path_buf(),
         source,
     };
-    let groups = schema::groups(connection)?;
-    let left = Left::read(directory, schema::journalled(connection)?).map_err(failed)?;
-    let tx = connection.transaction()?;
-    let writing = Tx::new(&tx);
-    writing.audit_all(&left.records)?;
-    writing.count_group(groups, left.last)?;
-    tx.commit()?;
-    let last = left.last;
-    left.moved().map_err(failed)?;
-    Ok((groups, Journal::begin(directory, last).map_err(failed)?))
+    let mut left = Left::read(directory, schema::journalled(connection)?).map_err(failed)?;
+    left.tidy().map_err(failed)?;
+    let journal = Journal::begin(directory, left.last).map_err(failed)?;
+    Ok((left, journal))
 }
 
 /// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a connection of its

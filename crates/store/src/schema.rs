@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::StoreError;
+use crate::{StoreError, chain};
 
 /// Each step brings the database from its index to the next version.
 const STEPS: &[&str] = &[
@@ -27,6 +27,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let found = known(&tx)?;
     for step in STEPS.iter().skip(found as usize) {
         tx.execute_batch(step)?;
+    }
+    if found < 4 {
+        chain::bring_up(&tx)?;
     }
     if found < NEWEST {
         tx.pragma_update(None, "user_version", NEWEST)?;

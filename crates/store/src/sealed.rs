@@ -93,9 +93,30 @@ impl Snapshot<'_> {
             self.connection().prepare_cached("SELECT sealed_key FROM service_key WHERE name = ?1")?;
         Ok(statement.query_row([name], |row| row.get(0)).optional()?)
     }
+
+    /// The service's own keys whose names begin with `prefix`, sealed: name, key, and when it was stored, UNIX
+    /// milliseconds. The oldest comes first, of two of one moment the one whose name comes first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn sealed_service_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
+        let sql = "SELECT name, sealed_key, created_ms FROM service_key \
+                   WHERE substr(name, 1, length(?1)) = ?1 ORDER BY created_ms, name";
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let rows = statement.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 impl Tx<'_> {
+    /// Removes one of the service's own keys.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn drop_service_key(&self, name: &str) -> Result<(), StoreError> {
+        self.execute("DELETE FROM service_key WHERE name = ?1", [name])
+    }
+
     /// Replaces every sealed value by what `seal` makes of it; answers how many there were.
     ///
     /// # Errors

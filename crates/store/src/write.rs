@@ -568,6 +568,12 @@ impl<'c> Tx<'c> {
         self.execute("DELETE FROM fault WHERE resource = ?1", params![resource])
     }
 
+    /// Notes that the records of the audit journal up to this number are in the database.
+    pub(crate) fn journalled(&self, number: u64) -> Done {
+        let sql = "UPDATE store SET journal = max(journal, ?1)";
+        self.execute(sql, params![number.cast_signed()])
+    }
+
     /// Counts a group of the writer, and the audit records moved with it, up to number `journal`.
     pub(crate) fn count_group(&self, groups: u64, journal: u64) -> Done {
         self.execute(

@@ -4,23 +4,25 @@ use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use fail::fail_point;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::chain::{AuditChain, AuditLink, Retention};
+use crate::chain::{AuditChain, AuditLink};
+use crate::fold::Folder;
 use crate::health::{Condition, Trouble};
 use crate::journal::{self, Journal};
 use crate::mark::Mark;
 use crate::reader::Readers;
+use crate::retention::{self, Plan, Removed, Tally, TrimError};
 use crate::rights::{Keeper, Rights};
-use crate::{AuditRecord, BUSY_TIME, Options, StoreError, Tx};
+use crate::{AuditClass, AuditRecord, BUSY_TIME, Options, StoreError, Tx};
 
 /// What a change leaves behind.
 #[derive(Debug)]
@@ -40,6 +42,14 @@ pub struct WriterStats {
     pub changes: u64,
     /// Audit records of reads and refusals written.
     pub audit_records: u64,
+    /// Refusals of those who have proved nothing that were only counted.
+    pub audit_folded: u64,
+    /// Audit records that retention removed, in the order of [`AuditClass::ALL`].
+    pub audit_removed: [u64; AuditClass::ALL.len()],
+    /// Those of them that were younger than they should have been: their account had filled its share.
+    pub audit_removed_young: [u64; AuditClass::ALL.len()],
+    /// How much of its share of the audit record the account with the most records has used, in hundredths.
+    pub audit_fullest: [u64; AuditClass::ALL.len()],
     /// Pages in the write-ahead log.
     pub log_pages: u64,
     /// How long groups with changes took, from the first statement to the end of the sync: commits that
@@ -63,8 +73,12 @@ const OWN: usize = 4_096;
 pub const QUEUE_SHARE: usize = 4_096;
 /// Audit records written with one group.
 const AUDIT_PER_GROUP: usize = 1_024;
-/// Audit records removed at one time.
-const TRIMMED: u32 = 8_192;
+/// Audit records removed in one transaction: changes wait as long as that takes.
+const TRIMMED: u32 = 1_024;
+/// After so many changes and records it is looked whether some have to go.
+const TRIM_AFTER: u64 = 1_024;
+/// How often it is told that an account loses records that are young.
+const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
 /// WAL pages after which the checkpointer is woken.
 const CHECKPOINT_PAGES: u64 = 2_000;
 /// WAL pages after which the writer itself waits for a full checkpoint, so that the log stays bounded.
@@ -112,7 +126,15 @@ where
 
 enum Message {
     Job(Box<dyn Job>),
+    Trim(Trim),
     Wake,
+}
+
+/// What retention does not keep at this moment is to be removed.
+struct Trim {
+    now_ms: i64,
+    most: u32,
+    reply: oneshot::Sender<Result<usize, StoreError>>,
 }
 
 /// Handle of the writer thread; stops it, after what it has accepted, when dropped.
@@ -161,10 +183,13 @@ impl Drop for Place {
 /// whole when it became known.
 type Sealing = OnceLock<Option<hmac::Key>>;
 
-/// Audit records that are in the journal and not in the database.
+/// Audit records that are in the journal and not in the database, and those that are only counted.
 struct Backlog {
     journal: Journal,
     waiting: VecDeque<AuditRecord>,
+    folder: Folder,
+    /// What an earlier process left in the journal was not taken up yet: nothing is journalled after it before.
+    waits: bool,
 }
 
 /// What the writer works with.
@@ -173,6 +198,8 @@ pub(crate) struct Parts {
     pub(crate) checkpointer: Connection,
     pub(crate) readers: Arc<Readers>,
     pub(crate) journal: Journal,
+    /// An earlier process left something in it.
+    pub(crate) waits: bool,
     pub(crate) mark: Arc<Mark>,
     pub(crate) rights: Arc<Rights>,
     /// Groups committed so far.
@@ -186,6 +213,10 @@ struct Counters {
     groups: AtomicU64,
     changes: AtomicU64,
     audit_records: AtomicU64,
+    audit_folded: AtomicU64,
+    audit_removed: [AtomicU64; AuditClass::ALL.len()],
+    audit_removed_young: [AtomicU64; AuditClass::ALL.len()],
+    audit_fullest: [AtomicU64; AuditClass::ALL.len()],
     commits: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
     commit_us: AtomicU64,
 }
@@ -197,6 +228,7 @@ impl Writer {
             checkpointer,
             readers,
             journal,
+            waits,
             mark,
             rights,
             groups,
@@ -204,7 +236,9 @@ impl Writer {
             options,
         } = parts;
         let (sender, receiver) = sync_channel(QUEUE);
-        let backlog = Arc::new(Mutex::new(Backlog { journal, waiting: VecDeque::new() }));
+        let folder = Folder::new(options.audit_strangers_per_minute);
+        let backlog = Backlog { journal, waiting: VecDeque::new(), folder, waits };
+        let backlog = Arc::new(Mutex::new(backlog));
         let counters = Arc::new(Counters::default());
         let backlog_limit = options.audit_backlog;
         let log_pages = Arc::new(AtomicU64::new(0));
@@ -224,6 +258,9 @@ impl Writer {
             options,
             full_sync: true,
             since_trim: 0,
+            trims: Vec::new(),
+            tally: None,
+            told: HashMap::new(),
             mark,
             groups,
             condition: Arc::clone(&condition),
@@ -286,9 +323,20 @@ impl Writer {
     }
 
     pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<u64, Box<AuditRecord>> {
+        let mut record = record;
+        if AuditClass::of(&record, false) == AuditClass::Stranger {
+            let mut backlog = self.backlog();
+            match backlog.folder.take(record, Instant::now()) {
+                Some(single) => record = single,
+                None => {
+                    self.counters.audit_folded.fetch_add(1, Ordering::Relaxed);
+                    return Ok(0);
+                }
+            }
+        }
         let line = journal::line(&record);
-        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        if backlog.waiting.len() >= self.backlog_limit {
+        let mut backlog = self.backlog();
+        if backlog.waits || backlog.waiting.len() >= self.backlog_limit {
             return Err(Box::new(record));
         }
         let number = backlog.journal.take(&line);
@@ -306,9 +354,7 @@ impl Writer {
         if self.journalled.load(Ordering::Acquire) >= number {
             return Ok(());
         }
-        let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = backlog.journal.write();
-        drop(backlog);
+        let written = self.backlog().journal.write();
         match written {
             Ok(written) => {
                 self.journalled.fetch_max(written, Ordering::Release);
@@ -321,19 +367,44 @@ impl Writer {
         }
     }
 
-    /// Seals the audit records of every group from now on; without a key it is known that they are not sealed.
-    pub(crate) fn seal_with(&self, key: Option<hmac::Key>) {
+    /// Seals the audit records of every group from now on; if the chain is not `whole`, it is known that they are
+    /// not sealed. What is journalled is proven with the key in any case.
+    pub(crate) fn seal_with(&self, key: &hmac::Key, whole: bool) {
         // The first word counts.
-        let _ = self.sealing.set(key);
+        let _ = self.sealing.set(whole.then(|| key.clone()));
+        self.backlog().journal.prove_with(journal::key_of(key));
     }
 
-    /// Whether it is known how audit records are sealed.
-    pub(crate) fn seals(&self) -> bool {
-        self.sealing.get().is_some()
+    /// What an earlier process left in the journal was taken up.
+    pub(crate) fn journal_taken(&self) {
+        self.backlog().waits = false;
+    }
+
+    /// Removes what retention does not keep at this moment, at most so many records.
+    pub(crate) fn trim_audit(
+        &self,
+        now_ms: i64,
+        most: u32,
+    ) -> Result<oneshot::Receiver<Result<usize, StoreError>>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sender = self.sender.as_ref().ok_or(StoreError::Closed)?;
+        sender.send(Message::Trim(Trim { now_ms, most, reply })).map_err(|_| StoreError::Closed)?;
+        Ok(answer)
+    }
+
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
+        let by_class = |counters: &[AtomicU64; AuditClass::ALL.len()]| {
+            std::array::from_fn(|class| counters[class].load(Ordering::Relaxed))
+        };
         WriterStats {
+            audit_folded: self.counters.audit_folded.load(Ordering::Relaxed),
+            audit_removed: by_class(&self.counters.audit_removed),
+            audit_removed_young: by_class(&self.counters.audit_removed_young),
+            audit_fullest: by_class(&self.counters.audit_fullest),
             groups: self.counters.groups.load(Ordering::Relaxed),
             changes: self.counters.changes.load(Ordering::Relaxed),
             audit_records: self.counters.audit_records.load(Ordering::Relaxed),
@@ -386,6 +457,12 @@ struct Loop {
     options: Options,
     full_sync: bool,
     since_trim: u64,
+    /// Who waits for retention.
+    trims: Vec<Trim>,
+    /// How many records each account has, once they were counted.
+    tally: Option<Tally>,
+    /// By stream, when it was told last that it loses young records.
+    told: HashMap<i64, Instant>,
     mark: Arc<Mark>,
     groups: u64,
     condition: Arc<Condition>,
@@ -410,19 +487,22 @@ impl Loop {
                 break;
             }
             let jobs = self.gather(receiver, first.ok());
-            let audits = self.take_audits(jobs.is_empty() || last_flush.elapsed() >= pause);
+            let audits = self.take_audits(jobs.is_empty() || last_flush.elapsed() >= pause, false);
             if !audits.records.is_empty() {
                 last_flush = Instant::now();
             }
-            if jobs.is_empty() && audits.records.is_empty() {
-                continue;
+            if !jobs.is_empty() || !audits.records.is_empty() {
+                let work = jobs.len() + audits.records.len();
+                self.commit(jobs, audits);
+                self.housekeep(work);
             }
-            let records = audits.records.len();
-            self.commit(jobs, audits);
-            self.housekeep(records);
+            for Trim { now_ms, most, reply } in std::mem::take(&mut self.trims) {
+                // Nobody may be waiting any more.
+                let _ = reply.send(self.trim_audit(Some(now_ms), most));
+            }
         }
         loop {
-            let audits = self.take_audits(true);
+            let audits = self.take_audits(true, true);
             if audits.records.is_empty() || !self.commit(Vec::new(), audits) {
                 // What is left stays in the journal and is moved at the next start.
                 break;
@@ -435,12 +515,14 @@ impl Loop {
         });
     }
 
-    fn gather(&self, receiver: &Receiver<Message>, first: Option<Message>) -> Vec<Box<dyn Job>> {
+    fn gather(&mut self, receiver: &Receiver<Message>, first: Option<Message>) -> Vec<Box<dyn Job>> {
         let mut jobs = Vec::new();
         let mut next = first;
         loop {
-            if let Some(Message::Job(job)) = next {
-                jobs.push(job);
+            match next {
+                Some(Message::Job(job)) => jobs.push(job),
+                Some(Message::Trim(trim)) => self.trims.push(trim),
+                Some(Message::Wake) | None => {}
             }
             if jobs.len() >= self.options.group {
                 return jobs;
@@ -452,8 +534,15 @@ impl Loop {
         }
     }
 
-    fn take_audits(&self, due: bool) -> Audits {
+    /// The records that wait, if it is time for them; `last`: also what was only counted so far.
+    fn take_audits(&self, due: bool, last: bool) -> Audits {
         let mut backlog = self.backlog.lock().unwrap_or_else(PoisonError::into_inner);
+        if last || backlog.folder.due(Instant::now()) {
+            for record in backlog.folder.end() {
+                backlog.journal.take(&journal::line(&record));
+                backlog.waiting.push_back(record);
+            }
+        }
         let waiting = backlog.waiting.len();
         if waiting == 0 || (!due && waiting < AUDIT_PER_GROUP) {
             return Audits::default();
@@ -627,37 +716,103 @@ impl Loop {
         Ok(())
     }
 
-    /// Removes a batch of audit records beyond the newest that are to be kept.
-    fn trim_audit(&mut self) -> Result<(), StoreError> {
-        let retention = Retention { keep: self.options.audit_records, before_ms: i64::MIN, batch: TRIMMED };
-        if self.forged {
-            // What is wrong is kept, to be looked at.
-            return Ok(());
+    /// Removes what retention does not keep, at most so many records. What is wrong with the chain is kept, to be
+    /// looked at.
+    fn trim_audit(&mut self, now_ms: Option<i64>, most: u32) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        loop {
+            let left = most.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX)).min(TRIMMED);
+            let sealing = Arc::clone(&self.sealing);
+            let Some(Some(key)) = sealing.get().filter(|_| !self.forged && left > 0) else { break };
+            let once = match self.trim_once(now_ms, left, key) {
+                Ok(once) => once,
+                Err(TrimError::Store(error)) => return Err(error),
+                Err(TrimError::Forged(what)) => {
+                    error!(
+                        what,
+                        "the audit record was tampered with; nothing is removed from it, and it is sealed no more: run `tongguan check`"
+                    );
+                    self.forged = true;
+                    break;
+                }
+            };
+            removed += once;
+            if once == 0 {
+                break;
+            }
         }
-        let sealing = self.sealing.get();
+        Ok(removed)
+    }
+
+    /// One transaction of [`Loop::trim_audit`].
+    fn trim_once(&mut self, now_ms: Option<i64>, most: u32, key: &hmac::Key) -> Result<usize, TrimError> {
+        // Who removes nothing durably removes it again.
+        self.set_sync(false)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let tx = Tx::new(&transaction);
         let chain = AuditChain::read(&transaction)?;
         if self.ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
             // The next group says so.
-            return Ok(());
+            return Ok(0);
         }
-        if tx.trim_audit(retention, sealing.is_some())? > 0
-            && let Some(Some(key)) = sealing
-        {
-            tx.seal_audit(key)?;
+        let tally = match &mut self.tally {
+            Some(tally) => tally,
+            none => none.insert(Tally::read(&transaction)?),
+        };
+        tally.catch_up(&transaction, chain.head.seq)?;
+        let now_ms = match now_ms {
+            Some(now_ms) => now_ms,
+            None => newest_ms(&transaction)?,
+        };
+        let mut done: Vec<(Plan, Removed)> = Vec::new();
+        let mut left = most;
+        for plan in tally.plans(&self.options, now_ms) {
+            if left == 0 {
+                break;
+            }
+            let removed = Tx::new(&transaction).trim_stream(&plan, left, key)?;
+            left = left.saturating_sub(u32::try_from(removed.count).unwrap_or(u32::MAX));
+            done.push((plan, removed));
         }
-        let chain = AuditChain::read(&transaction)?;
-        transaction.commit()?;
-        self.ends = self.ends.map(|_| (chain.anchor, chain.head));
-        Ok(())
+        if left == most {
+            transaction.rollback()?;
+        } else {
+            transaction.commit()?;
+        }
+        self.trimmed(done);
+        Ok((most - left) as usize)
     }
 
-    fn housekeep(&mut self, audits: usize) {
-        self.since_trim += 1 + audits as u64;
-        if self.since_trim > 4_096 {
+    /// Counts what was removed, and says if it should have stayed longer.
+    fn trimmed(&mut self, done: Vec<(Plan, Removed)>) {
+        let Some(tally) = &mut self.tally else { return };
+        for (plan, Removed { count, young, account }) in done.into_iter().filter(|(_, done)| done.count > 0) {
+            tally.removed(plan.stream, count);
+            let Some(class) = retention::class_of(plan.stream) else { continue };
+            self.counters.audit_removed[class.place()].fetch_add(count as u64, Ordering::Relaxed);
+            self.counters.audit_removed_young[class.place()].fetch_add(young as u64, Ordering::Relaxed);
+            let told = self.told.get(&plan.stream).is_some_and(|told| told.elapsed() < TOLD_AGAIN);
+            // Strangers are many, and how long theirs are kept is up to them.
+            if young > 0 && class != AuditClass::Stranger && !told {
+                self.told.insert(plan.stream, Instant::now());
+                let class = class.as_str();
+                warn!(
+                    account,
+                    class,
+                    young,
+                    "an account has filled its share of the audit record; its own oldest records, younger than they should be, were removed"
+                );
+            }
+        }
+        for (most, class) in tally.fullest(&self.options).into_iter().zip(&self.counters.audit_fullest) {
+            class.store(most, Ordering::Relaxed);
+        }
+    }
+
+    fn housekeep(&mut self, work: usize) {
+        self.since_trim += work as u64;
+        if self.since_trim > TRIM_AFTER {
             self.since_trim = 0;
-            if let Err(error) = self.trim_audit() {
+            if let Err(error) = self.trim_audit(None, 4 * TRIMMED) {
                 warn!(%error, "old audit records were not removed");
             }
         }
@@ -677,6 +832,12 @@ impl Loop {
             self.checkpoints.ask();
         }
     }
+}
+
+/// When the newest record was answered, UNIX milliseconds: how old the others are is measured by it.
+fn newest_ms(connection: &Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT time_ms FROM audit ORDER BY seq DESC LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
 /// Moves the whole log into the database, so that it begins anew.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tongguan_model::id::AccountId;
 use tongguan_store::{
     Archive, AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, NewAuditKey, Options, Store, StoreError,
-    Verdict,
+    Verdict, Vouched,
 };
 
 const KEY: &[u8] = &[7; 32];
@@ -26,6 +26,7 @@ fn record(id: &str) -> AuditRecord {
         resource: Some("vpc-1".into()),
         status: 403,
         code: Some("Forbidden".into()),
+        ..AuditRecord::default()
     }
 }
 
@@ -161,20 +162,127 @@ fn a_group_that_is_tried_again_leaves_a_whole_chain() {
     assert_eq!(whole(directory.path()).records, 64 + 16);
 }
 
+/// Copies the journal of a store that is open, as a process that was killed leaves it. Answers the file.
+fn leave_journal(from: &Path, to: &Path) -> std::path::PathBuf {
+    let mut files: Vec<_> =
+        std::fs::read_dir(from.join("audit")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let left = to.join("audit").join(files.last().unwrap().file_name().unwrap());
+    std::fs::create_dir_all(to.join("audit")).unwrap();
+    std::fs::copy(files.last().unwrap(), &left).unwrap();
+    left
+}
+
+/// A directory that a killed process has left: nine records in the database, and two writes, of `a`, `b` and of `c`,
+/// in the journal.
+fn killed() -> (TempDir, std::path::PathBuf) {
+    let directory = kept();
+    let copy = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(directory.path(), &Options { audit_flush_ms: 3_600_000, ..Options::default() }).unwrap();
+    assert_eq!(store.seal_audit(KEY, None).unwrap(), []);
+    for ids in [&["a", "b"][..], &["c"]] {
+        let number = ids.iter().fold(0, |_, id| store.audit_later(record(id)).unwrap());
+        store.audit_written(number).unwrap();
+    }
+    std::fs::copy(directory.path().join(DATABASE_FILE), copy.path().join(DATABASE_FILE)).unwrap();
+    let wal = format!("{DATABASE_FILE}-wal");
+    std::fs::copy(directory.path().join(&wal), copy.path().join(&wal)).unwrap();
+    let journal = leave_journal(directory.path(), copy.path());
+    (copy, journal)
+}
+
+fn newest(directory: &Path, many: u32) -> Vec<String> {
+    let connection = database(directory);
+    let mut statement =
+        connection.prepare("SELECT request_id FROM audit ORDER BY seq DESC LIMIT ?1").unwrap();
+    let ids = statement.query_map([many], |row| row.get(0)).unwrap();
+    let mut ids: Vec<String> = ids.map(Result::unwrap).collect();
+    ids.reverse();
+    ids
+}
+
 /// A killed process leaves records in the journal; they are shown, and then part of the chain.
 #[test]
 fn records_of_a_killed_process_are_taken_into_the_chain() {
-    let directory = kept();
-    let journal = directory.path().join("audit");
-    std::fs::create_dir_all(&journal).unwrap();
-    let line = |id: &str| serde_json::to_string(&record(id)).unwrap();
-    std::fs::write(journal.join("00000000000000000001.jsonl"), format!("{}\n{}\n", line("a"), line("b")))
-        .unwrap();
+    let (directory, journal) = killed();
     let left = Archive::open(directory.path()).unwrap().journal_left(directory.path()).unwrap();
-    assert_eq!(left.iter().map(|left| left.request_id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-    drop(sealed(directory.path()));
-    assert_eq!(whole(directory.path()).records, 11);
+    assert_eq!(left.iter().map(|left| left.request_id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    // Who has no key leaves them where they are, and journals nothing after them.
+    let store = open(directory.path());
+    let waiting = store.audit_later(record("waits")).unwrap_err();
+    assert_eq!(waiting.request_id, "waits");
+    drop(store);
+    assert!(journal.exists());
+    for _ in 0..2 {
+        drop(sealed(directory.path()));
+        assert_eq!(whole(directory.path()).records, 12);
+        assert_eq!(newest(directory.path(), 4), ["R9", "a", "b", "c"]);
+    }
     assert!(Archive::open(directory.path()).unwrap().journal_left(directory.path()).unwrap().is_empty());
+}
+
+/// Whoever writes to the directory while nobody serves gets nothing into the record.
+#[test]
+fn nobody_else_leaves_records_in_the_journal() {
+    let (_directory, journal) = killed();
+    let ours = std::fs::read_to_string(&journal).unwrap();
+    let lines: Vec<_> = ours.lines().collect();
+    assert_eq!(lines.len(), 5, "a, b, their proof, c, its proof");
+    let forged = serde_json::to_string(&AuditRecord { source: "local".into(), ..record("forged") }).unwrap();
+    let taken = |text: String, name: Option<&str>| {
+        let (directory, journal) = killed();
+        std::fs::write(&journal, text).unwrap();
+        if let Some(name) = name {
+            std::fs::rename(&journal, journal.with_file_name(name)).unwrap();
+        }
+        drop(sealed(directory.path()));
+        assert_eq!(whole(directory.path()).findings, []);
+        let aside = std::fs::read_dir(directory.path().join("audit")).unwrap();
+        let aside = aside.filter(|entry| entry.as_ref().unwrap().path().extension().unwrap() == "unproven");
+        (newest(directory.path(), 12).into_iter().skip(9).collect::<Vec<_>>().join(" "), aside.count())
+    };
+    let joined = |lines: &[&str]| format!("{}\n", lines.join("\n"));
+    assert_eq!(taken(ours.clone(), None), ("a b c".into(), 0));
+    // Put in before, between and after; without a proof, and with another's.
+    assert_eq!(
+        taken(joined(&[&forged, lines[0], lines[1], lines[2], lines[3], lines[4]]), None),
+        ("".into(), 1)
+    );
+    assert_eq!(
+        taken(joined(&[lines[0], lines[1], lines[2], &forged, lines[3], lines[4]]), None),
+        ("a b".into(), 1)
+    );
+    assert_eq!(taken(format!("{ours}{forged}\n"), None), ("a b c".into(), 1));
+    assert_eq!(taken(format!("{ours}{forged}\n{}\n", lines[4]), None), ("a b c".into(), 1));
+    // Taken out, exchanged, repeated, under another number.
+    assert_eq!(taken(joined(&[lines[0], lines[2], lines[3], lines[4]]), None), ("".into(), 1));
+    assert_eq!(taken(joined(&[lines[3], lines[4], lines[0], lines[1], lines[2]]), None), ("".into(), 1));
+    assert_eq!(taken(format!("{ours}{ours}"), None), ("a b c".into(), 1));
+    assert_eq!(taken(ours.clone(), Some("00000000000000000007.jsonl")), ("".into(), 1));
+    for beyond in ["18446744073709551615.jsonl", "00000000000000000000.jsonl"] {
+        assert_eq!(taken(ours.clone(), Some(beyond)), ("".into(), 1), "{beyond}");
+    }
+    // The last write torn, as a process that dies in it leaves it: its calls were not answered.
+    assert_eq!(taken(ours[..ours.len() - 30].to_owned(), None).0, "a b");
+}
+
+/// A million lines that somebody has left are not read, and nobody's record goes for them.
+#[test]
+fn a_journal_without_end_is_not_read() {
+    use std::io::Write as _;
+
+    let directory = kept();
+    let mut line = serde_json::to_vec(&record("forged")).unwrap();
+    line.push(b'\n');
+    let path = directory.path().join("audit/00000000000000000001.jsonl");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
+    (0..1_000_000).for_each(|_| file.write_all(&line).unwrap());
+    drop(file);
+    let left = Archive::open(directory.path()).unwrap().journal_left(directory.path()).unwrap();
+    assert!(left.len() <= 32_768, "{}", left.len());
+    drop(sealed(directory.path()));
+    assert_eq!((whole(directory.path()).records, newest(directory.path(), 1)), (9, vec!["R9".into()]));
 }
 
 #[test]
@@ -194,6 +302,15 @@ fn every_changed_column_is_found() {
         ("status", "'two hundred'"),
         ("code", "NULL"),
         ("code", "x'00'"),
+        ("issued", "'STS.other'"),
+        ("origin", "'acs:ram::1234567890123456:user/mallory LTAIy'"),
+        ("source_identity", "''"),
+        ("source_identity", "x'00'"),
+        ("changed", "1"),
+        ("repeats", "2"),
+        ("since_ms", "time_ms"),
+        ("stream", "stream + 1"),
+        ("stream", "stream + 4"),
         ("hash", "NULL"),
         ("hash", "zeroblob(32)"),
         ("hash", "'text'"),
@@ -237,7 +354,28 @@ fn removed_and_forged_records_are_found() {
              DELETE FROM audit WHERE seq <= 3",
             "the seal does not fit",
         ),
-        ("UPDATE audit_chain SET anchor_seq = 3", "the anchor is wrong: record 1 is of the chain"),
+        (
+            "UPDATE audit_chain SET anchor_seq = 3",
+            "record 1 (request R1) was put in before the begin of the chain, 3",
+        ),
+        // As if they were from before the chain.
+        (
+            "UPDATE audit_chain SET anchor_seq = 3, anchor_hash = (SELECT hash FROM audit WHERE seq = 3), old_seq = 3, \
+             old_hash = (SELECT hash FROM audit WHERE seq = 3)",
+            "record 1 (request R1) was changed",
+        ),
+        // As if the records said nothing of themselves.
+        ("UPDATE audit_chain SET named_seq = 9", "the seal does not fit"),
+        // As if retention had removed them, with what it leaves.
+        (
+            "DELETE FROM audit WHERE seq = 9; INSERT INTO audit_gap (first, last, before, hash, seal) SELECT 9, 9, \
+             (SELECT hash FROM audit WHERE seq = 8), head_hash, seal FROM audit_chain",
+            "the gap from 9 to 9 is not one that retention left",
+        ),
+        (
+            "INSERT INTO audit_gap (first, last, before, hash, seal) VALUES (4, 6, x'00', 'text', 5)",
+            "a gap that retention left was changed",
+        ),
         ("UPDATE audit_chain SET anchor_hash = randomblob(32)", "record 1 (request R1), or the anchor,"),
         ("UPDATE audit_chain SET head_hash = randomblob(32)", "the head, 9, has another hash"),
         ("UPDATE audit_chain SET seal = NULL", "the seal does not fit"),
@@ -327,69 +465,224 @@ fn a_broken_chain_can_be_begun_anew() {
     assert_eq!(whole(directory.path()).records, 2);
 }
 
-/// Retention by number and by age moves the begin of the chain, and nothing else.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+/// A store that keeps records for a day, sealed.
+fn forgetful(directory: &Path) -> Store {
+    let options = Options { audit_days: 1, audit_change_days: 1, audit_flush_ms: 1, ..Options::default() };
+    let store = Store::open(directory, &options).unwrap();
+    assert_eq!(store.seal_audit(KEY, None).unwrap(), []);
+    store
+}
+
+/// Retention leaves a gap, and nothing else changes.
 #[test]
 fn retention_keeps_the_chain_whole() {
     let directory = kept();
     let kept_elsewhere = head(directory.path());
-    tamper(directory.path(), "UPDATE store SET journal = 0");
-    let store = sealed(directory.path());
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let trim = |before_ms, batch| runtime.block_on(store.trim_audit(before_ms, batch)).unwrap();
-    assert_eq!(trim(1_700_000_000_000, 100), 0, "none is older than that");
-    assert_eq!(trim(1_700_000_000_001, 4), 4);
+    let store = forgetful(directory.path());
+    let trim = |now_ms, batch| run(store.trim_audit(now_ms, batch)).unwrap();
+    assert_eq!(trim(1_700_000_000_000 + DAY_MS, 100), 0, "none is older than that");
+    assert_eq!(trim(1_700_000_000_001 + DAY_MS, 4), 4);
     assert_eq!(verdict(directory.path(), &[kept_elsewhere]).findings, []);
-    assert_eq!(whole(directory.path()).records, 5);
+    let verdict = whole(directory.path());
+    assert_eq!((verdict.records, verdict.removed, verdict.chain.anchor.seq), (5, 4, 0));
     assert_eq!((trim(i64::MAX, 100), trim(i64::MAX, 100)), (5, 0), "all of them, also the newest");
-    assert_eq!(whole(directory.path()).chain.anchor, kept_elsewhere);
+    let verdict = whole(directory.path());
+    assert_eq!((verdict.records, verdict.removed, verdict.chain.head), (0, 9, kept_elsewhere));
     write(&store, "next", Verdict::Keep);
     drop(store);
     let verdict = whole(directory.path());
     assert_eq!((verdict.records, verdict.chain.head.seq), (1, 10));
-    let old = AuditLink { seq: 3, ..kept_elsewhere };
-    let found = self::verdict(directory.path(), &[old]).findings;
-    assert!(found[0].what.contains("before the begin of the chain"), "{found:?}");
-
-    let options = Options { audit_records: 50, audit_flush_ms: 1, ..Options::default() };
-    let store = Store::open(directory.path(), &options).unwrap();
-    assert_eq!(store.seal_audit(KEY, None).unwrap(), []);
-    for round in 0..20 {
-        store
-            .write_blocking(move |tx| {
-                (0..500).try_for_each(|number| tx.audit(&record(&format!("{round} {number}"))))?;
-                Ok(Verdict::Keep(()))
-            })
-            .unwrap();
-    }
-    // The writer trims after so many records of reads and groups.
-    for number in 0..9_000 {
-        while store.audit_later(record(&format!("read {number}"))).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-    }
-    drop(store);
-    let verdict = whole(directory.path());
-    assert!(verdict.chain.anchor.seq > 10 && verdict.records < 18_000, "{verdict:?}");
+    let gaps: i64 =
+        database(directory.path()).query_row("SELECT count(*) FROM audit_gap", [], |row| row.get(0)).unwrap();
+    assert_eq!(gaps, 1, "gaps that touch become one");
 }
 
-/// Without the key nothing of a sealed chain is removed: the seal would no longer fit.
+/// An operator who has kept a head is told whether retention has removed the record or somebody has replaced it.
+#[test]
+fn a_head_that_retention_removed_is_told_from_one_that_was_replaced() {
+    use tongguan_store::HeadFate;
+
+    let directory = kept();
+    let path = directory.path();
+    let link = |seq: i64| -> AuditLink {
+        let hash = database(path).query_row("SELECT hash FROM audit WHERE seq = ?1", [seq], |row| row.get(0));
+        AuditLink { seq, hash: hash.unwrap() }
+    };
+    let links: Vec<_> = (1..=9).map(link).collect();
+    let fate = |key: Option<&[u8]>, head: &AuditLink| {
+        Archive::open(path).unwrap().read(|snapshot| snapshot.head_fate(key, head)).unwrap()
+    };
+    let store = forgetful(path);
+    assert_eq!(run(store.trim_audit(i64::MAX, 6)).unwrap(), 6);
+    drop(store);
+    for (place, head) in links.iter().enumerate() {
+        let expected = if place < 6 { HeadFate::Removed { compared: true } } else { HeadFate::There };
+        let other = AuditLink { hash: [7; 32], ..*head };
+        for key in [None, Some(KEY)] {
+            assert_eq!((fate(key, head), fate(key, &other)), (expected, HeadFate::Replaced), "{head}");
+        }
+    }
+    assert_eq!(verdict(path, &links).findings, []);
+    let replaced = verdict(path, &[AuditLink { hash: [7; 32], ..links[2] }]).findings;
+    assert!(replaced[0].what.contains("kept elsewhere, 3, has another hash"), "{replaced:?}");
+    assert_eq!(fate(None, &AuditLink { seq: 10, ..links[0] }), HeadFate::Missing);
+    // What is left of removed records does not stay for ever, and only what is sealed counts.
+    tamper(path, "UPDATE audit_trimmed SET seal = zeroblob(32)");
+    assert_eq!(fate(Some(KEY), &links[2]), HeadFate::Removed { compared: false });
+    assert_eq!(fate(Some(KEY), &links[5]), HeadFate::Removed { compared: true }, "the end of a gap");
+    assert_eq!(verdict(path, &links).findings, []);
+}
+
+/// Retention removes what was written, and nothing that somebody has made it take for that.
+#[test]
+fn retention_removes_no_record_that_was_changed() {
+    for (sql, expected) in [
+        // As if it were a stranger's, of which there are too many.
+        ("UPDATE audit SET stream = 2, time_ms = time_ms WHERE seq = 4", "record 4 (request R4) was changed"),
+        ("UPDATE audit SET time_ms = 0 WHERE seq = 4", "record 4 (request R4) was changed"),
+        ("DELETE FROM audit WHERE seq = 3", "record 3 was removed before record 4"),
+        ("UPDATE audit_gap SET last = 3", "records 3 to 3"),
+        ("UPDATE audit_gap SET hash = zeroblob(32)", "record 3 (request R3) was changed"),
+    ] {
+        let directory = kept();
+        let store = forgetful(directory.path());
+        // A start that has not counted yet.
+        assert_eq!(run(store.trim_audit(i64::MAX, 2)).unwrap(), 2);
+        drop(store);
+        let store = forgetful(directory.path());
+        tamper(directory.path(), sql);
+        assert_eq!(run(store.trim_audit(i64::MAX, 100)).unwrap(), 0, "{sql}");
+        // Nor is anything sealed any more.
+        write(&store, "after", Verdict::Keep);
+        drop(store);
+        let found = findings(directory.path());
+        assert!(
+            found.contains(expected) || expected == "records 3 to 3" && !found.is_empty(),
+            "{sql}: {found}"
+        );
+    }
+}
+
+/// Without the key nothing is removed: there would be no seal on what is left.
 #[test]
 fn who_cannot_seal_removes_nothing() {
     let directory = kept();
-    let store = open(directory.path());
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert_eq!(runtime.block_on(store.trim_audit(i64::MAX, 100)).unwrap(), 0);
+    let options = Options { audit_days: 1, audit_change_days: 1, ..Options::default() };
+    let store = Store::open(directory.path(), &options).unwrap();
+    assert_eq!(run(store.trim_audit(i64::MAX, 100)).unwrap(), 0);
     drop(store);
     assert_eq!(whole(directory.path()).records, 9);
 }
 
-/// Records of older schemas are kept, and the chain begins after them.
+/// A record of one of two accounts, or of nobody.
+fn of(account: Option<&str>, id: &str, changed: bool) -> AuditRecord {
+    AuditRecord {
+        account: account.map(str::to_owned),
+        principal: account.map(|_| "root".to_owned()),
+        changed,
+        status: if changed { 200 } else { 403 },
+        code: (!changed).then(|| "Forbidden".to_owned()),
+        ..record(id)
+    }
+}
+
+fn count(directory: &Path, account: &str) -> (u64, u64) {
+    let sql = "SELECT count(*) FILTER (WHERE changed = 1), count(*) FILTER (WHERE changed = 0) FROM audit \
+               WHERE account IS nullif(?1, '')";
+    let counted = database(directory).query_row(sql, [account], |row| {
+        Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
+    });
+    counted.unwrap()
+}
+
+/// A million requests of strangers and very many of one tenant leave every record of another.
+#[test]
+fn nobody_displaces_the_records_of_another() {
+    const A: &str = "1111111111111111";
+    const B: &str = "2222222222222222";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let options = Options {
+        audit_records: 500,
+        audit_changes: 300,
+        audit_strangers: 100,
+        audit_strangers_per_minute: 50,
+        audit_flush_ms: 1,
+        ..Options::default()
+    };
+    let store = Store::open(path, &options).unwrap();
+    assert_eq!(store.seal_audit(KEY, Some(NewAuditKey { sealed: vec![1], now_ms: 0 })).unwrap(), []);
+    let changes = |account: &'static str, name: &'static str, count: u32| {
+        store
+            .write_blocking(move |tx| {
+                for number in 0..count {
+                    tx.audit(&of(Some(account), &format!("{name} {number}"), true))?;
+                }
+                Ok(Verdict::Keep(()))
+            })
+            .unwrap();
+    };
+    let later = |account: Option<&str>, count: u32| {
+        for number in 0..count {
+            let mut waiting = of(account, &format!("later {number}"), false);
+            while let Err(back) = store.audit_later(waiting) {
+                waiting = *back;
+                std::thread::yield_now();
+            }
+        }
+    };
+    let operator = AuditRecord { source: "local".into(), ..of(Some(B), "operator", true) };
+    store.write_blocking(move |tx| Ok(Verdict::Keep(tx.audit(&operator)?))).unwrap();
+    changes(A, "of A", 250);
+    later(Some(A), 400);
+    // In between, so that what is removed is in the middle of what stays.
+    for round in 0..20 {
+        later(Some(B), 2_000);
+        changes(B, "of B", 100);
+        later(None, 50_000);
+        if round == 10 {
+            changes(A, "of A again", 50);
+            later(Some(A), 100);
+        }
+    }
+    while run(store.trim_audit(1_700_000_000_000, 10_000)).unwrap() > 0 {}
+    assert_eq!(count(path, A), (300, 500), "every one");
+    assert_eq!(count(path, B), (300 + 1, 500), "its own budget, and what the operator did to it");
+    let stats = store.stats();
+    assert_eq!((stats.audit_removed_young[0], stats.audit_removed_young[1]), (1_700, 39_500));
+    assert_eq!(stats.audit_fullest[0], 100);
+    assert!(stats.audit_folded >= 1_000_000 - 2 * 50, "{}", stats.audit_folded);
+    drop(store);
+    let (verdict, gaps) = (whole(path), database(path));
+    let gaps: i64 = gaps.query_row("SELECT count(*) FROM audit_gap", [], |row| row.get(0)).unwrap();
+    assert!(gaps.cast_unsigned() <= verdict.records + 1, "{gaps} gaps, {} records", verdict.records);
+    // What was counted is told when the store ends: nothing of the million is lost.
+    let sql = "SELECT sum(coalesce(repeats, 1)), count(*) FROM audit WHERE principal IS NULL";
+    let (requests, records): (i64, i64) =
+        database(path).query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(requests, 1_000_000);
+    assert!(records <= 110, "{records}");
+}
+
+/// A database of an older schema, as its release left it.
+fn older(schema: u32) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schemas/{schema}.db"));
+    std::fs::copy(source, directory.path().join(DATABASE_FILE)).unwrap();
+    directory
+}
+
+/// Records of older schemas are kept, and the chain begins after them; what they say is a fact from then on.
 #[test]
 fn databases_of_older_schemas_get_a_chain() {
     for schema in [1, 2] {
-        let directory = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schemas/{schema}.db"));
-        std::fs::copy(source, directory.path().join(DATABASE_FILE)).unwrap();
+        let directory = older(schema);
         let count =
             |sql: &str| -> i64 { database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
         let (before, newest) = (count("SELECT count(*) FROM audit"), count("SELECT max(seq) FROM audit"));
@@ -398,15 +691,67 @@ fn databases_of_older_schemas_get_a_chain() {
         write(&store, "new", Verdict::Keep);
         let verdict = whole(directory.path());
         assert_eq!((verdict.before.cast_signed(), verdict.records), (before, 1), "schema {schema}");
-        assert_eq!(verdict.chain.anchor.seq, newest);
+        assert_eq!((verdict.chain.anchor.seq, verdict.chain.old.map(|old| old.seq)), (newest, Some(newest)));
+        drop(store);
+        let vouched = |seq| {
+            let archive = Archive::open(directory.path()).unwrap();
+            archive.read(|snapshot| snapshot.vouched(&snapshot.audit_chain()?, seq)).unwrap()
+        };
+        assert_eq!((vouched(newest), vouched(newest + 1)), (Vouched::Before, Vouched::Chain));
+        let whole_file = std::fs::read(directory.path().join(DATABASE_FILE)).unwrap();
+        for sql in [
+            "UPDATE audit SET source = '192.0.2.77' WHERE seq = 3",
+            "DELETE FROM audit WHERE seq = 3",
+            "DELETE FROM audit WHERE seq = (SELECT anchor_seq FROM audit_chain)",
+            "INSERT INTO audit (seq, time_ms, request_id, source, status) VALUES (-7, 0, 'forged', '', 200)",
+            "UPDATE audit SET seq = 1000000 WHERE seq = 3",
+        ] {
+            std::fs::write(directory.path().join(DATABASE_FILE), &whole_file).unwrap();
+            tamper(directory.path(), sql);
+            assert_ne!(findings(directory.path()), "", "{sql}");
+        }
+        std::fs::write(directory.path().join(DATABASE_FILE), &whole_file).unwrap();
         // They go like others, and the chain begins where it began.
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let trimmed = runtime.block_on(store.trim_audit(i64::MAX, u32::try_from(before).unwrap())).unwrap();
-        assert_eq!(trimmed.cast_signed(), usize::try_from(before).unwrap().cast_signed());
+        let store = forgetful(directory.path());
+        let trimmed = run(store.trim_audit(i64::MAX, 1)).unwrap();
+        assert_eq!(trimmed, 1, "the oldest of a stream");
+        assert_eq!(whole(directory.path()).before.cast_signed(), before - 1);
+        while run(store.trim_audit(i64::MAX, 100)).unwrap() > 0 {}
         drop(store);
         let verdict = whole(directory.path());
-        assert_eq!((verdict.before, verdict.records, verdict.chain.anchor.seq), (0, 1, newest));
+        assert_eq!((verdict.before, verdict.records, verdict.chain.anchor.seq), (0, 0, newest));
     }
+}
+
+/// A database that never had records from before the chain has none afterwards either: each is one that was put in,
+/// also if it was so before the upgrade.
+#[test]
+fn a_database_of_schema_3_has_no_records_from_before_the_chain() {
+    let directory = older(3);
+    let count =
+        |sql: &str| -> i64 { database(directory.path()).query_row(sql, [], |row| row.get(0)).unwrap() };
+    let (records, anchor) =
+        (count("SELECT count(*) FROM audit"), count("SELECT anchor_seq FROM audit_chain"));
+    assert!(records > 10 && anchor == 0, "{records} {anchor}");
+    let archive = |key| Archive::open(directory.path()).unwrap().audit(key, &[]).unwrap();
+    drop(open(directory.path()));
+    let verdict = archive(None);
+    assert_eq!((verdict.findings, verdict.before, verdict.records.cast_signed()), (vec![], 0, records));
+
+    let directory = older(3);
+    tamper(
+        directory.path(),
+        "INSERT INTO audit (seq, time_ms, request_id, source, status) VALUES (-7, 0, 'forged', '', 200)",
+    );
+    let store = open(directory.path());
+    let found = store.seal_audit(KEY, None).unwrap();
+    assert!(found.iter().any(|found| found.what.contains("record -7")), "{found:?}");
+    drop(store);
+    let found = findings(directory.path());
+    assert!(
+        found.contains("record -7 (request forged) was put in before the begin of the chain, 0"),
+        "{found}"
+    );
 }
 
 /// Whoever recomputes every hash while the service runs does not get its seal.
@@ -427,4 +772,112 @@ fn what_is_forged_beside_the_running_service_is_not_sealed() {
     let chain = store.read(|snapshot| snapshot.audit_chain()).unwrap();
     assert_eq!(chain.sealed().map(|link| link.seq), Some(3), "the service goes on and does not seal");
     assert!(!verdict(directory.path(), &[]).findings.is_empty());
+}
+
+/// A store with everything in it: records from before the chain, of every class, and gaps that retention left.
+fn of_all_kinds() -> TempDir {
+    let directory = older(1);
+    let options = Options {
+        audit_records: 7,
+        audit_changes: 40,
+        audit_strangers: 3,
+        audit_flush_ms: 1,
+        ..Options::default()
+    };
+    let store = Store::open(directory.path(), &options).unwrap();
+    let new = NewAuditKey { sealed: vec![1], now_ms: 0 };
+    assert_eq!(store.seal_audit(KEY, Some(new)).unwrap(), []);
+    for number in 0..30 {
+        let account = [Some("1234567890123456"), Some("6543210987654321"), None][number % 3];
+        let record = of(account, &format!("R{number}"), number % 2 == 0 && account.is_some());
+        store.write_blocking(move |tx| Ok(Verdict::Keep(tx.audit(&record)?))).unwrap();
+    }
+    while run(store.trim_audit(1_700_000_000_000, 100)).unwrap() > 0 {}
+    drop(store);
+    let verdict = whole(directory.path());
+    assert!(verdict.before > 0 && verdict.records > 10 && verdict.removed > 5, "{verdict:?}");
+    directory
+}
+
+/// A record put in anywhere, removed anywhere, changed anywhere: it is found, and `audit` does not vouch for it.
+#[test]
+fn whatever_is_put_in_removed_or_changed_anywhere_is_found() {
+    let directory = of_all_kinds();
+    let path = directory.path().join(DATABASE_FILE);
+    let whole_file = std::fs::read(&path).unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    connection.execute("ATTACH ?1 AS whole", [path.to_str().unwrap()]).unwrap();
+    let numbers = |sql: &str| -> Vec<i64> {
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let rows = numbers("SELECT seq FROM whole.audit ORDER BY seq");
+    let gaps = numbers("SELECT last FROM whole.audit_gap ORDER BY last");
+    let head = *rows.last().unwrap();
+    drop(connection);
+    let check = |sql: &str, planted: Option<i64>| {
+        std::fs::write(&path, &whole_file).unwrap();
+        tamper(directory.path(), sql);
+        let archive = Archive::open(directory.path()).unwrap();
+        for key in [None, Some(KEY)] {
+            assert_ne!(archive.audit(key, &[]).unwrap().findings, [], "{sql}");
+        }
+        if let Some(seq) = planted {
+            let vouched = archive.read(|snapshot| snapshot.vouched(&snapshot.audit_chain()?, seq)).unwrap();
+            assert_eq!(vouched, Vouched::No, "{sql}");
+        }
+    };
+    // Every number where there is none, and the ends of what there can be.
+    let free = (-3..=head + 3).filter(|seq| !rows.contains(seq));
+    for seq in free.chain([i64::MIN, i64::MIN + 1, -1_000_000, head + 1_000, i64::MAX - 1, i64::MAX]) {
+        // As a copy of another record, and without a hash.
+        for hash in ["hash", "NULL", "zeroblob(32)"] {
+            let sql = format!(
+                "INSERT INTO audit (seq, time_ms, request_id, source, status, hash, stream) \
+                 SELECT {seq}, time_ms, 'forged', source, status, {hash}, stream FROM audit WHERE seq = {head}"
+            );
+            check(&sql, Some(seq));
+        }
+    }
+    for seq in &rows {
+        check(&format!("DELETE FROM audit WHERE seq = {seq}"), None);
+        check(&format!("UPDATE audit SET action = 'Other' WHERE seq = {seq}"), Some(*seq));
+        check(&format!("UPDATE audit SET hash = NULL WHERE seq = {seq}"), Some(*seq));
+    }
+    for last in &gaps {
+        check(&format!("DELETE FROM audit_gap WHERE last = {last}"), None);
+        check(&format!("UPDATE audit_gap SET hash = zeroblob(32) WHERE last = {last}"), None);
+        check(&format!("UPDATE audit_gap SET before = zeroblob(32) WHERE last = {last}"), None);
+        check(&format!("UPDATE audit_gap SET first = first - 1 WHERE last = {last}"), None);
+    }
+    // A gap over records that were removed to be covered by it, with every hash right: the seal tells.
+    for seq in rows.iter().filter(|seq| **seq > gaps[0]) {
+        let sql = format!(
+            "INSERT INTO audit_gap (first, last, before, hash, seal) SELECT {seq}, {seq}, coalesce((SELECT hash FROM \
+             audit WHERE seq = {seq} - 1), (SELECT hash FROM audit_gap WHERE last = {seq} - 1), zeroblob(32)), hash, \
+             (SELECT seal FROM audit_gap LIMIT 1) FROM audit WHERE seq = {seq}; DELETE FROM audit WHERE seq = {seq};"
+        );
+        std::fs::write(&path, &whole_file).unwrap();
+        tamper(directory.path(), &sql);
+        assert_ne!(findings(directory.path()), "", "{sql}");
+    }
+    std::fs::write(&path, &whole_file).unwrap();
+    assert_eq!(whole(directory.path()).findings, []);
+    // None of it stops the service, which goes on and vouches for nothing.
+    for seq in [-7, head + 5, i64::MAX] {
+        std::fs::write(&path, &whole_file).unwrap();
+        let _ = std::fs::remove_file(directory.path().join("tongguan.mark"));
+        let sql = format!(
+            "INSERT INTO audit (seq, time_ms, request_id, source, status) VALUES ({seq}, 0, 'x', '', 1)"
+        );
+        tamper(directory.path(), &sql);
+        let store = open(directory.path());
+        let _ = store.seal_audit(KEY, None).unwrap();
+        write(&store, "goes on", Verdict::Keep);
+        drop(store);
+        assert_ne!(findings(directory.path()), "", "{seq}");
+        // And when it is begun anew, they are what they are: from before the chain.
+        open(directory.path()).begin_audit_anew(KEY, None, record("anew")).unwrap();
+        assert_eq!(whole(directory.path()).records, 1, "{seq}");
+    }
 }

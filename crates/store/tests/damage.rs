@@ -152,6 +152,8 @@ fn records_in_the_journal_outlive_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { audit_flush_ms: 60_000, ..Options::default() };
     let store = Store::open(directory.path(), &options).unwrap();
+    let new = tongguan_store::NewAuditKey { sealed: vec![1], now_ms: 0 };
+    assert_eq!(store.seal_audit(&[7; 32], Some(new)).unwrap(), []);
     let record = |id: &str| AuditRecord { request_id: id.into(), status: 200, ..AuditRecord::default() };
     for id in ["a", "b", "c"] {
         let number = store.audit_later(record(id)).unwrap();
@@ -161,6 +163,7 @@ fn records_in_the_journal_outlive_the_process() {
     copy_files(directory.path(), copy.path());
     for _ in 0..2 {
         let store = open(copy.path()).unwrap();
+        assert_eq!(store.seal_audit(&[7; 32], None).unwrap(), []);
         for id in ["a", "b", "c"] {
             assert_eq!(store.read(|snapshot| snapshot.audited(id)).unwrap(), Some((200, None)), "{id}");
         }

@@ -44,6 +44,12 @@ fn rights_are_there(store: &Store) {
     assert_eq!(names(policies), [(own, None), (through_group.clone(), Some(2))]);
     let role = store.read(|snapshot| snapshot.role(&account, "operator")).unwrap().unwrap();
     assert!(role.trust.contains("user/alice"));
+    // Nothing was ended yet, but the sessions whose tokens do not say whence they come.
+    assert_eq!(
+        (role.sessions_from_ms, store.read(|s| s.account_sessions_from(&account)).unwrap()),
+        (0, Some(0))
+    );
+    assert_eq!(store.read(|snapshot| snapshot.sealed_service_key("security-token")).unwrap(), None);
     let policies = store.read(|snapshot| snapshot.effective_policies_of_role(role.seq)).unwrap();
     assert_eq!(names(policies), [(through_group, Some(2))]);
 }

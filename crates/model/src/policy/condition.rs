@@ -271,7 +271,7 @@ impl Condition {
         let value = if matches!(self.operands, Operands::EqualIgnoringCase(_)) { 8 * 128 } else { 32 };
         let patterns = self.patterns();
         let searched = patterns.iter().any(|pattern| pattern.searched() > 0);
-        let text = if searched { Text::COST } else { 0 };
+        let text = if searched { Text::COST } else { 0 } + 128;
         let listed: usize = match &self.operands {
             Operands::Like(patterns) => patterns.iter().map(Pattern::cost).sum(),
             _ => self.listed.iter().map(|value| 2 + value.len() / 4).sum(),
@@ -367,6 +367,8 @@ impl Operands {
     fn accept(&self, given: &str, budget: &Budget) -> bool {
         // Steps that it takes to read a value: of a number for each 8 bytes, else at all.
         const READ: usize = 16;
+        // Patterns for which it pays to look at the pairs of a value first.
+        const MANY: usize = 4;
         match self {
             Self::Equal(listed) => listed.iter().any(|value| {
                 budget.take(1 + if given.len() == value.len() { given.len() / 16 } else { 0 });
@@ -387,7 +389,16 @@ impl Operands {
             }
             Self::Like(listed) => {
                 let text = Text::new(given, Case::Exact);
-                listed.iter().any(|pattern| !budget.is_exhausted() && pattern.matches(&text, budget))
+                let many = listed.len() >= MANY;
+                if many {
+                    budget.take(given.len());
+                }
+                listed.iter().any(|pattern| {
+                    budget.take(1);
+                    !budget.is_exhausted()
+                        && (!many || text.pairs().cover(pattern.pairs()))
+                        && pattern.matches(&text, budget)
+                })
             }
             Self::Number(order, listed) => {
                 budget.take(READ + given.len() / 8);

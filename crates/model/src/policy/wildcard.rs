@@ -142,11 +142,11 @@ impl Places {
         places
     }
 
-    /// Whether the pattern matches the whole text. `ends` holds every place at which the part of the pattern that
+    /// Whether the pattern matches the whole text, and how many of its bytes were looked at. `ends` holds every place at which the part of the pattern that
     /// was looked at may end; `begin`: it may also end before the first byte.
-    fn match_whole(&self, pattern: &[u8], case: Case) -> bool {
+    fn match_whole(&self, pattern: &[u8], case: Case) -> (bool, usize) {
         let (mut ends, mut begin) = (0_u128, true);
-        for byte in pattern {
+        for (n, byte) in pattern.iter().enumerate() {
             if *byte == b'*' {
                 ends = if begin { self.all } else { self.all & (ends & ends.wrapping_neg()).wrapping_neg() };
                 continue;
@@ -158,10 +158,11 @@ impl Places {
             };
             begin = false;
             if ends == 0 {
-                return false;
+                return (false, n + 1);
             }
         }
-        if self.all == 0 { begin } else { ends & !(self.all >> 1) != 0 }
+        let matched = if self.all == 0 { begin } else { ends & !(self.all >> 1) != 0 };
+        (matched, pattern.len())
     }
 
     /// From first bytes of characters to their last ones, three further at most.
@@ -190,6 +191,8 @@ pub(super) struct Pattern {
     text: Box<str>,
     kind: Kind,
     pairs: Pairs,
+    /// Bytes that a text must have to match.
+    least: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +223,8 @@ impl Pattern {
             (None, _) | (_, None) => Kind::Exact,
         };
         let pairs = Pairs::of_pattern(&text);
-        Self { text: text.into_boxed_str(), kind, pairs }
+        let least = text.bytes().filter(|byte| *byte != b'*').count();
+        Self { text: text.into_boxed_str(), kind, pairs, least }
     }
 
     /// As it was written.
@@ -257,13 +261,17 @@ impl Pattern {
 
     /// Steps that it takes at most on a text of up to 128 bytes, beside what the text itself takes.
     pub(super) fn cost(&self) -> usize {
-        2 + self.text.len() / 16 + if self.searched() == 0 { 0 } else { 3 * self.text.len() }
+        3 + self.text.len() / 16 + if self.searched() == 0 { 0 } else { 3 * self.text.len() }
     }
 
     /// Whether it matches the whole of `text`. The answer is worth nothing once the budget is exhausted.
     pub(super) fn matches(&self, text: &Text<'_>, budget: &Budget) -> bool {
         let (wanted, given, case) = (self.text.as_bytes(), text.text.as_bytes(), text.case);
-        budget.take(1 + wanted.len() / 16);
+        budget.take(1);
+        if given.len() < self.least {
+            return false;
+        }
+        budget.take(wanted.len() / 16);
         match self.kind {
             Kind::Any => true,
             Kind::Exact => same(wanted, given, case),
@@ -308,8 +316,9 @@ impl Pattern {
             }
             None if short => {
                 text.credit.set(0);
-                budget.take(2 * self.text.len());
-                text.places(budget).match_whole(self.text.as_bytes(), text.case)
+                let (matched, looked_at) = text.places(budget).match_whole(self.text.as_bytes(), text.case);
+                budget.take(2 * looked_at);
+                matched
             }
             None => {
                 budget.take(left + 1);
@@ -371,6 +380,12 @@ fn in_order(parts: &str, mut given: &str, case: Case, questions: bool, left: &mu
 
 /// Where the first place of `part` ends; none in place of it when `left` is used up.
 fn find(part: &[u8], given: &[u8], case: Case, left: &mut usize) -> Option<Option<usize>> {
+    if let [one] = part {
+        let one = folded(*one, case);
+        let at = given.iter().position(|byte| folded(*byte, case) == one);
+        *left = left.checked_sub(1 + at.unwrap_or(given.len()) / 8)?;
+        return Some(at.map(|at| at + 1));
+    }
     for (at, window) in given.windows(part.len()).enumerate() {
         let equal =
             window.iter().zip(part).take_while(|(a, b)| folded(**a, case) == folded(**b, case)).count();
@@ -429,7 +444,7 @@ mod tests {
         assert_eq!(compiled.matches(&poor, &budget), matched, "{compiled:?} {text}");
         if text.len() <= PLACES {
             let places = Places::of(text, case);
-            assert_eq!(places.match_whole(pattern.as_bytes(), case), matched, "{compiled:?} {text}");
+            assert_eq!(places.match_whole(pattern.as_bytes(), case).0, matched, "{compiled:?} {text}");
         }
         assert!(!matched || Pairs::of(text).cover(compiled.pairs()), "{compiled:?} {text}");
         matched

@@ -1,12 +1,12 @@
-//! `tongguan account`: makes, lists and stops accounts, whether the service runs or not.
+//! `tongguan account`: makes, lists and stops accounts and ends their sessions, whether the service runs or not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tongguan_service::accounts::{self, Order};
+use tongguan_service::accounts::{self, Order, Whose};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::rights;
 use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look, serving};
@@ -16,7 +16,7 @@ use super::terminal::{self, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
 
-/// Make, list and stop accounts. The service may be running
+/// Make, list and stop accounts, and end their sessions. The service may be running
 #[derive(Debug, Args)]
 pub struct AccountArgs {
     #[command(subcommand)]
@@ -46,15 +46,28 @@ enum AccountCommand {
     },
     /// List the accounts
     List,
-    /// Refuse all keys and sessions of an account. What it has stays as it is
+    /// Refuse all keys of an account and end its sessions. What it has stays as it is
     Disable {
         /// Id of the account
         id: String,
     },
-    /// Accept the keys and sessions of an account again
+    /// Accept the keys of an account again. Sessions that ended stay so
     Enable {
         /// Id of the account
         id: String,
+    },
+    /// End the role sessions that were made so far, and what came of them, from the next call on. Later ones are not
+    /// touched
+    EndSessions {
+        /// Id of the account. Without --user and --role: all sessions of its roles, and all that its users made, also
+        /// of roles elsewhere
+        id: String,
+        /// Those alone that this user made
+        #[arg(long, value_name = "NAME", conflicts_with = "role")]
+        user: Option<String>,
+        /// Those alone of this role
+        #[arg(long, value_name = "NAME")]
+        role: Option<String>,
     },
 }
 
@@ -67,36 +80,45 @@ pub fn run(args: &AccountArgs) -> Result<ExitCode> {
         }
         AccountCommand::Disable { id } => Order::Disable { id: id.clone() },
         AccountCommand::Enable { id } => Order::Enable { id: id.clone() },
+        AccountCommand::EndSessions { id, user, role } => {
+            let of = match (user, role) {
+                (Some(name), _) => Whose::User(name.clone()),
+                (None, Some(name)) => Whose::Role(name.clone()),
+                (None, None) => Whose::Account,
+            };
+            Order::EndSessions { id: id.clone(), of }
+        }
     };
-    let outcome = carry_out(args, &order)?;
+    let outcome = carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
+    let account = outcome.account.unwrap_or_default();
     let mut out = terminal::out();
     match (&outcome.key, args.json) {
         (Some(key), true) => {
-            let text = json!({"AccountId": outcome.account, "AccessKeyId": key.id,
+            let text = json!({"AccountId": account, "AccessKeyId": key.id,
                 "AccessKeySecret": key.secret.as_str()});
             out.json(&text)?;
         }
         (Some(key), false) => {
-            writeln!(out, "ALIBABA_CLOUD_ACCOUNT_ID={}", outcome.account)?;
+            writeln!(out, "ALIBABA_CLOUD_ACCOUNT_ID={}", account)?;
             writeln!(out, "ALIBABA_CLOUD_ACCESS_KEY_ID={}", key.id)?;
             writeln!(out, "ALIBABA_CLOUD_ACCESS_KEY_SECRET={}", key.secret.as_str())?;
         }
-        (None, true) => out.json(&json!({"AccountId": outcome.account}))?,
-        (None, false) => writeln!(out, "{}", outcome.account)?,
+        (None, true) => out.json(&json!({"AccountId": account}))?,
+        (None, false) => writeln!(out, "{}", account)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// By the service, if one runs on the data directory; else on the database itself.
-fn carry_out(args: &AccountArgs, order: &Order) -> Result<Outcome> {
-    if look(&args.data_dir)? != Territory::Ours || !args.data_dir.join(DATABASE_FILE).exists() {
-        return Err(StoreError::Missing(args.data_dir.clone()).into());
+pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, mark: &MarkArgs, order: &Order) -> Result<Outcome> {
+    if look(data_dir)? != Territory::Ours || !data_dir.join(DATABASE_FILE).exists() {
+        return Err(StoreError::Missing(data_dir.to_owned()).into());
     }
-    if serving(&args.data_dir).is_some() {
-        return control::ask(&args.data_dir, order);
+    if serving(data_dir).is_some() {
+        return control::ask(data_dir, order);
     }
-    let store = Store::open(&args.data_dir, &args.mark.options())?;
-    let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
+    let store = Store::open(data_dir, &mark.options())?;
+    let vault = secrets::open(data_dir, &keys.source()?.unwrap_or_default(), &store)?.vault()?;
     let now_ms = SystemClock.now_ms();
     rights::open(&store, &vault, now_ms)?;
     let done = accounts::carry_out(&store, &vault, order, now_ms).context("nothing was changed")?;

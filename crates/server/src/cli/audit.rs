@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::{audit, rights};
-use tongguan_store::{Archive, AuditRecord, Store, serving};
+use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
 use super::MarkArgs;
 use super::paint::{Paint, Style};
@@ -47,7 +47,7 @@ pub struct AuditArgs {
     /// Only calls of principals like this, such as `root`, `user/alice`, `assumed-role/*` or an ARN
     #[arg(long, value_name = "PATTERN")]
     principal: Option<String>,
-    /// Only calls with this access key
+    /// Only calls with this access key, and the call that made it
     #[arg(long, value_name = "ID")]
     access_key: Option<String>,
     /// Only operations like this, such as `CreateVpc` or `vpc:Dissociate*`
@@ -184,7 +184,8 @@ impl Wanted<'_> {
         };
         (self.since_ms..self.until_ms).contains(&record.time_ms)
             && same(&args.account, record.account.as_deref())
-            && same(&args.access_key, record.access_key.as_deref())
+            && (same(&args.access_key, record.access_key.as_deref())
+                || same(&args.access_key, record.issued.as_deref()))
             && same(&args.request_id, Some(&record.request_id))
             && like(&args.resource, record.resource.as_deref())
             && like(&args.code, record.code.as_deref())
@@ -211,9 +212,10 @@ fn arn(record: &AuditRecord) -> Option<String> {
 }
 
 fn within(network: &IpNet, source: &str) -> bool {
-    source
-        .parse::<IpAddr>()
-        .is_ok_and(|address| network.contains(&address) || network.contains(&address.to_canonical()))
+    // Calls that were counted may have come from a network.
+    let counted = || source.parse::<IpNet>().is_ok_and(|counted| network.contains(&counted));
+    let within = |address: IpAddr| network.contains(&address) || network.contains(&address.to_canonical());
+    source.parse::<IpAddr>().map_or_else(|_| counted(), within)
 }
 
 /// Carries out `tongguan audit`.
@@ -275,7 +277,7 @@ async fn show(args: &AuditArgs) -> Result<()> {
     } else {
         newest(&archive, args.limit, &mut left, &wanted, printer)?
     };
-    printer.print(left.into_iter().map(|record| (None, record)))?;
+    printer.print(left.into_iter().map(|record| Shown { seq: None, record, vouched: None }))?;
     if !args.follow {
         return Ok(());
     }
@@ -308,10 +310,11 @@ fn newest(
                     more = true;
                     return ControlFlow::Break(());
                 }
-                found.push((Some(seq), record));
+                found.push(Shown { seq: Some(seq), record, vouched: None });
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        vouch(snapshot, &mut found)
     })?;
     if more {
         terminal::tell(&format!("the newest {limit}; --limit shows more"));
@@ -329,16 +332,45 @@ fn all_after(archive: &Archive, mut last: i64, wanted: &Wanted<'_>, printer: Pri
                 last = seq;
                 seen += 1;
                 if wanted.has(&record) {
-                    found.push((Some(seq), record));
+                    found.push(Shown { seq: Some(seq), record, vouched: None });
                 }
                 if seen < AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })
+            })?;
+            vouch(snapshot, &mut found)
         })?;
         printer.print(found.into_iter())?;
         if seen < AT_ONCE {
             // Without any record there is no number to go on from but the first.
             return Ok(last.max(0));
         }
+    }
+}
+
+/// A record to be shown.
+struct Shown {
+    /// Its number; it has none while it waits in the journal.
+    seq: Option<i64>,
+    record: AuditRecord,
+    /// Whether the chain vouches for it, once that was looked at.
+    vouched: Option<Vouched>,
+}
+
+/// Looks whether the chain vouches for records, in the state that they were read from.
+fn vouch(snapshot: &Snapshot<'_>, shown: &mut [Shown]) -> Result<(), StoreError> {
+    let chain = snapshot.audit_chain()?;
+    for Shown { seq, vouched, .. } in shown {
+        *vouched = seq.map(|seq| snapshot.vouched(&chain, seq)).transpose()?;
+    }
+    Ok(())
+}
+
+/// What the chain says of a record, as tools read it.
+fn word(vouched: Option<Vouched>) -> &'static str {
+    match vouched {
+        Some(Vouched::Chain) => "whole",
+        Some(Vouched::Before) => "before",
+        Some(Vouched::No) => "broken",
+        None => "waiting",
     }
 }
 
@@ -349,19 +381,20 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(self, records: impl Iterator<Item = (Option<i64>, AuditRecord)>) -> Result<()> {
+    fn print(self, records: impl Iterator<Item = Shown>) -> Result<()> {
         let mut out = terminal::out().watched().buffered();
-        for (seq, record) in records {
+        for shown in records {
             let line = match self.format {
-                Format::Text => self.text(&record),
-                Format::Json => as_json(seq, &record),
+                Format::Text => self.text(&shown),
+                Format::Json => as_json(&shown),
             };
             writeln!(out, "{line}")?;
         }
         Ok(out.flush()?)
     }
 
-    fn text(self, record: &AuditRecord) -> String {
+    fn text(self, shown: &Shown) -> String {
+        let record = &shown.record;
         let outcome = Outcome::of(record);
         let style = if outcome == Outcome::Granted { Style::Good } else { Style::Bad };
         let answer = match &record.code {
@@ -375,8 +408,23 @@ impl Printer {
         };
         let operation = operation(record);
         let operation = if operation.is_empty() { "-" } else { &operation };
+        let more = [("made", &record.issued), ("by", &record.origin), ("as", &record.source_identity)];
+        let mut more: String = more
+            .into_iter()
+            .filter_map(|(what, text)| text.as_ref().map(|text| format!("  {what} {}", harmless(text))))
+            .collect();
+        if let Some(Repeats { count, since_ms }) = record.repeats {
+            more += &format!("  {count} times since {}", iso8601(since_ms));
+        }
+        match shown.vouched {
+            Some(Vouched::Chain) | None => {}
+            Some(Vouched::Before) => more += "  (from before the chain: not checked)",
+            Some(Vouched::No) => {
+                more += &self.paint.paint(Style::Bad, "  (NOT OF THE CHAIN: run `tongguan check`)")
+            }
+        }
         format!(
-            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}",
+            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}{more}",
             iso8601(record.time_ms),
             self.paint.paint(style, outcome.as_str()),
             harmless(&who),
@@ -388,11 +436,12 @@ impl Printer {
     }
 }
 
-fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
-    let time = jiff::Timestamp::from_millisecond(record.time_ms).map(|time| format!("{time:.3}"));
+fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
+    let time = |ms| jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).ok();
     let object = json!({
         "seq": seq,
-        "time": time.ok(),
+        "chain": word(*vouched),
+        "time": time(record.time_ms),
         "requestId": record.request_id,
         "outcome": Outcome::of(record).as_str(),
         "account": record.account,
@@ -404,6 +453,12 @@ fn as_json(seq: Option<i64>, record: &AuditRecord) -> String {
         "resource": record.resource,
         "status": record.status,
         "code": record.code,
+        "issued": record.issued,
+        "origin": record.origin,
+        "sourceIdentity": record.source_identity,
+        "changed": record.changed,
+        "repeats": record.repeats.map(|repeats| repeats.count),
+        "since": record.repeats.and_then(|repeats| time(repeats.since_ms)),
     });
     harmless_json(&object.to_string())
 }
@@ -459,18 +514,22 @@ mod tests {
             action: Some(text.into()),
             resource: Some(text.into()),
             code: Some(text.into()),
+            issued: Some(text.into()),
+            origin: Some(text.into()),
+            source_identity: Some(text.into()),
             ..AuditRecord::default()
         };
-        let record = of(hostile);
-        let line = as_json(None, &record);
+        let shown = |record: AuditRecord| Shown { seq: None, record, vouched: None };
+        let shown_hostile = shown(of(hostile));
+        let (line, record) = (as_json(&shown_hostile), &shown_hostile.record);
         assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["action"].as_str(), record.action.as_deref());
         // Columns are two blanks apart: no caller makes one more.
         let printer = Printer { format: Format::Text, paint: Paint::Plain };
-        let line = printer.text(&record);
+        let line = printer.text(&shown_hostile);
         let columns = |line: &str| line.split("  ").filter(|column| !column.trim().is_empty()).count();
-        assert_eq!(columns(&line), columns(&printer.text(&of("plain"))), "{line}");
+        assert_eq!(columns(&line), columns(&printer.text(&shown(of("plain")))), "{line}");
         assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
     }
 }

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
+use tongguan_service::audit;
 use tongguan_service::check::{self, Verdict};
-use tongguan_store::{AUDIT_RULE, Archive, AuditLink};
+use tongguan_store::{AUDIT_RULE, Archive, AuditLink, HeadFate};
 
 use super::MarkArgs;
 use super::paint::Style;
@@ -44,6 +45,9 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     };
     let vault = secrets::look(&args.data_dir, &args.keys, args.file.is_some(), &archive)?;
     let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;
+    // Of an older schema, or of a damaged database, nothing is known of heads.
+    let heads = audit::heads(&archive, vault.as_ref(), &args.audit_head).unwrap_or_default();
+    let notes: Vec<_> = heads.iter().filter_map(|(head, fate)| note(head, *fate)).collect();
     let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
     // Of an older schema, or of a damaged database, there is none.
     let head = archive.read(|snapshot| snapshot.audit_chain()).ok().map(|chain| chain.head.to_string());
@@ -56,12 +60,27 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
                 json!({"rule": verdict.rule, "findings": findings})
             })
             .collect();
-        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head});
+        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head, "notes": notes});
         out.json(&report)?;
     } else {
         tell(&mut out, &archive, &verdicts, head.as_deref())?;
+        notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
+}
+
+/// What is to be said of a head that is not there and was not replaced either.
+fn note(head: &AuditLink, fate: HeadFate) -> Option<String> {
+    let seq = head.seq;
+    match fate {
+        HeadFate::There | HeadFate::Replaced | HeadFate::BeforeChain | HeadFate::Missing => None,
+        HeadFate::Removed { compared: true } => {
+            Some(format!("record {seq} was removed by retention; it was the one that was kept elsewhere"))
+        }
+        HeadFate::Removed { compared: false } => Some(format!(
+            "record {seq} was removed by retention too long ago to compare its hash: keep a newer head"
+        )),
+    }
 }
 
 fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], head: Option<&str>) -> Result<()> {

@@ -17,6 +17,7 @@ mod profile;
 pub mod seal_anew;
 pub mod status;
 pub(crate) mod terminal;
+pub mod token_key;
 
 use std::path::PathBuf;
 

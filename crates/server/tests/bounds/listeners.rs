@@ -6,13 +6,17 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::common::{KMS, Server, VPC};
-use crate::world::{SOON, World, tenant_a};
+use crate::world::{SOON, World, tenant_a, tenant_b};
+
+/// Where strangers and tenant B come from.
+const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
+const RAM: &str = "2015-05-01";
 
 /// Opens connections, a batch at a time, and says the same on each.
 async fn crowd(server: &Server, many: usize, words: &[u8]) -> Vec<TcpStream> {
     let mut crowd = Vec::with_capacity(many);
     for number in 0..many {
-        let mut stream = server.connect().await;
+        let mut stream = server.connect_from(ELSEWHERE, None).await;
         // Whoever is sent away at once may find the connection broken.
         let _ = stream.write_all(words).await;
         crowd.push(stream);
@@ -46,13 +50,20 @@ pub async fn tls_handshakes() {
     drop(streams);
 }
 
-/// Long heads that never end.
+/// Long heads that never end, as many as take all the memory for them.
 pub async fn heads() {
     let world = World::start(&[], "").await;
     let mut words = b"GET /?Action=x HTTP/1.1\r\nhost: a\r\nx-a: ".to_vec();
-    words.resize(60_000, b'a');
+    words.resize(200_000, b'a');
     let attack = async {
-        let streams = crowd(&world.server, 400, &words).await;
+        let crowd = (0..400).map(|_| async {
+            let mut stream = world.server.connect_from(ELSEWHERE, None).await;
+            // Whoever finds no room is not read from any further.
+            let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&words)).await;
+            stream
+        });
+        let streams = futures_util::future::join_all(crowd).await;
+        world.server.metric_reaches(r#"tongguan_long_bytes{of="heads"}"#, 60.0 * 1024.0 * 1024.0).await;
         // A call with a long head beside them: it needs one of the places that they wait in.
         let begun = Instant::now();
         let request = world.server.sign_as(tenant_a(), VPC, "DescribeVpcs", &[("RegionId", "cn-hangzhou")]);
@@ -73,8 +84,8 @@ fn with_long_head(request: &[u8]) -> Vec<u8> {
     [&request[..end], field.as_bytes(), &request[end..]].concat()
 }
 
-/// 70, then 200 bodies of a stranger that stall after 17 KB, twenty more every now and then: a signed upload of
-/// 20 KB is not held up.
+/// 70, then 200 bodies of a stranger that stall after 17 KB, twenty more every now and then, and then as many as take
+/// all the memory for bodies: a signed upload of 20 KB is not held up.
 pub async fn bodies() {
     let world = World::start(&[], "").await;
     let mut words = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n".to_vec();
@@ -87,6 +98,10 @@ pub async fn bodies() {
             upload(&world).await;
             streams.extend(crowd(&world.server, 20, &words).await);
         }
+        words.resize(words.len() + 22_000, b'a');
+        streams.extend(crowd(&world.server, 1_500, &words).await);
+        world.server.metric_reaches(r#"tongguan_long_bytes{of="bodies"}"#, 62.0 * 1024.0 * 1024.0).await;
+        upload(&world).await;
         streams
     };
     drop(world.hold(attack).await);
@@ -102,15 +117,39 @@ async fn upload(world: &World) {
     assert!(begun.elapsed() < SOON, "an upload waited {:?}", begun.elapsed());
 }
 
-/// Answers that nobody takes: B asks for long ones and does not read.
+/// Answers that nobody takes: B asks for long ones until there is no more room, and does not read.
 pub async fn answers() {
-    let world = World::start(&[], "").await;
-    let mut words = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\ncontent-type: \
-        application/x-www-form-urlencoded\r\n\r\n"
-        .to_vec();
-    words.resize(words.len() + 900_000, b'%');
-    let streams = world.hold(crowd(&world.server, 60, &words)).await;
-    drop(streams);
+    const CLIENTS: usize = 350;
+    let world = World::start(&["--rate-limit", "1000000"], "").await;
+    let (name, comments) = ("名".repeat(120), "注".repeat(120));
+    let users = (0..300).map(|number| {
+        let (server, name, comments, user) =
+            (&world.server, &name, &comments, format!("{}{number}", "u".repeat(50)));
+        async move {
+            let user = [("UserName", user.as_str()), ("DisplayName", name), ("Comments", comments)];
+            let reply = server.call_as(tenant_b(), RAM, "CreateUser", &user).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        }
+    });
+    futures_util::future::join_all(users).await;
+    let attack = async {
+        // A few at a time: the list takes long to make, and it is memory that is to be filled.
+        let mut streams = Vec::with_capacity(CLIENTS);
+        while streams.len() < CLIENTS {
+            let batch = (0..4).map(|_| async {
+                let mut stream = world.server.connect_from(ELSEWHERE, Some(2_048)).await;
+                let list = world.server.sign_as(tenant_b(), RAM, "ListUsers", &[("MaxItems", "1000")]);
+                // One whose predecessors left their answers lying may be ended.
+                let _ = stream.write_all(&list).await;
+                let _ = stream.readable().await;
+                stream
+            });
+            streams.extend(futures_util::future::join_all(batch).await);
+        }
+        world.server.metric_reaches("tongguan_connections_evicted_total", 1.0).await;
+        streams
+    };
+    drop(world.hold(attack).await);
 }
 
 /// 64 idle connections to the admin port, renewed four times: every probe is answered soon.

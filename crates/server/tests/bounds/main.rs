@@ -52,6 +52,7 @@ const CASES: &[(&str, Case)] = cases! {
     "audit-strangers" => records::strangers,
     "audit-accounts" => records::accounts,
     "audit-journal" => records::journal,
+    "audit-folding" => records::folding,
     "resources" => tenants::resources,
     "engine" => tenants::engine,
 };

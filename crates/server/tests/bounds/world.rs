@@ -177,7 +177,7 @@ impl World {
 
     /// What `tongguan check` says: its exit code and text.
     pub fn check(&self) -> (i32, String) {
-        let mut command = program(&["check"]);
+        let mut command = program(&["check", "--data-dir"]);
         let output = command.arg(self.server.data_dir()).output().unwrap();
         (output.status.code().unwrap(), crate::common::program::text(&output))
     }

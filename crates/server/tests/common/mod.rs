@@ -25,6 +25,7 @@ pub const OTHER_SECRET: &str = "another secret that no log may hold";
 pub const VPC: &str = "2016-04-28";
 pub const KMS: &str = "2016-01-20";
 pub const STS: &str = "2015-04-01";
+pub const RAM: &str = "2015-05-01";
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -74,13 +75,27 @@ impl Server {
         Self::launch(&[], &[], more)
     }
 
+    /// Starts another one on the same data, when this has ended.
+    pub fn again(self) -> Self {
+        let Self { directory, .. } = self;
+        Self::launch_in(directory, &[], &[], "")
+    }
+
     /// Starts it with further arguments and more in its configuration file.
     pub fn start_world(arguments: &[&str], more: &str) -> Self {
         Self::launch(arguments, &[], more)
     }
 
     fn launch(arguments: &[&str], environment: &[(&str, &std::path::Path)], more: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::launch_in(tempfile::tempdir().unwrap(), arguments, environment, more)
+    }
+
+    fn launch_in(
+        directory: TempDir,
+        arguments: &[&str],
+        environment: &[(&str, &std::path::Path)],
+        more: &str,
+    ) -> Self {
         let config = directory.path().join("tongguan.toml");
         let other = format!(
             "[[principal]]\naccount_id = '1999999999999999'\naccess_key_id = '{OTHER_KEY}'\n\
@@ -242,6 +257,30 @@ impl Server {
 
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A connection from another address of this machine, as a caller elsewhere would have it. `receive` bytes are kept
+    /// for it that it has not read yet.
+    pub async fn connect_from(&self, source: [u8; 4], receive: Option<u32>) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        if let Some(bytes) = receive {
+            socket.set_recv_buffer_size(bytes).unwrap();
+        }
+        socket.bind((source, 0).into()).unwrap();
+        socket.connect(self.address).await.unwrap()
+    }
+
+    /// Waits until a metric has at least this value.
+    pub async fn metric_reaches(&self, name: &str, value: f64) {
+        let begun = Instant::now();
+        loop {
+            let now = self.metric(name).await;
+            if now >= value {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} is {now}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until so many connections are open.

@@ -205,7 +205,7 @@ impl Replay {
         let (body, kept): (Vec<&str>, Vec<&str>) = all.split('&').partition(inside);
         assert_eq!(body.len(), form.len(), "{all}");
         (request.path_and_query, request.body) =
-            (format!("{path}?{}", kept.join("&")), body.join("&").into_bytes().into());
+            (format!("{path}?{}", kept.join("&")), body.join("&").into_bytes());
         let head = "content-type: application/x-www-form-urlencoded\r\n";
         send(&self.server, &common::http_bytes(&request, head)).await
     }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,10 +15,11 @@ use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{Attached, PolicySet, system_policy};
-use tongguan_model::principal::{Identity, Principal, Session};
+use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
 use tongguan_service::Service;
+use tongguan_service::accounts::{AccountError, Done, Order};
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
 use tongguan_service::gate::Peer;
 use tongguan_service::keyring::{Key, Keyring};
@@ -25,7 +27,7 @@ use tongguan_service::rights;
 use tongguan_service::throttle::{Rate, Throttle};
 use tongguan_service::vault::Vault;
 use tongguan_service::work::Work;
-use tongguan_store::{Moment, NonceLog, Options, Store, Verdict};
+use tongguan_store::{AuditRecord, Moment, NonceLog, Options, Store, Verdict};
 
 pub const REGION: &str = "cn-hangzhou";
 pub const ACCOUNT: &str = "1234567890123456";
@@ -173,6 +175,37 @@ impl Rig {
         let mut rig = Self::over(directory, detached, driver, clock.now_ms(), quotas);
         rig.nonce = nonce;
         rig
+    }
+
+    /// Has the service carry out an operator's order.
+    pub fn order(&self, order: &Order) -> Result<Done, AccountError> {
+        tokio::task::block_in_place(|| self.service.order(order))
+    }
+
+    /// The audit record of the call with this request id, once it is there.
+    pub async fn record(&self, request_id: &str) -> AuditRecord {
+        self.recorded(|record| record.request_id == request_id).await
+    }
+
+    /// The newest audit record that fits, once there is one.
+    pub async fn recorded(&self, fits: impl Fn(&AuditRecord) -> bool) -> AuditRecord {
+        let begun = std::time::Instant::now();
+        loop {
+            let mut found = None;
+            let look = |_, record: AuditRecord| {
+                if fits(&record) {
+                    found = Some(record);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            };
+            self.store().read(|snapshot| snapshot.audit_newest(look)).unwrap();
+            if let Some(record) = found {
+                return record;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "there is no such record");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Runs the engine beside the test until the answer is dropped.
@@ -548,6 +581,12 @@ fn keyring() -> Keyring {
         role_id: "3000".into(),
         name: "visit".into(),
         source_identity: None,
+        origin: Origin {
+            account: AccountId::new(ACCOUNT),
+            user: "observer".into(),
+            access_key: "observer".into(),
+        },
+        issued_ms: START_MS,
         policies,
         restriction: None,
     };

@@ -18,6 +18,19 @@ pub struct AccessKeyRow {
     pub active: bool,
     /// Whose it is.
     pub owner: KeyOwner,
+    /// What sessions that the key made must have been made under.
+    pub sessions_from: SessionsFrom,
+}
+
+/// The numbers of [`Tx::end_sessions`] of an access key and of whom it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionsFrom {
+    /// Of the account.
+    pub account: i64,
+    /// Of the user; 0 without one.
+    pub user: i64,
+    /// Of the key.
+    pub key: i64,
 }
 
 /// Whose an access key is.
@@ -117,10 +130,10 @@ impl Snapshot<'_> {
     /// The access key of this id, whoever owns it: for the gate.
     ///
     /// # Errors
-    /// A database error, or [`StoreError::Forged`] for the key or its account.
+    /// A database error, or [`StoreError::Forged`] for the key, its user or its account.
     pub fn access_key(&self, id: &str) -> Result<Option<AccessKeyRow>, StoreError> {
         let sql = "SELECT k.id, k.account, k.sealed_secret, k.status = 'Active' AND a.status = 'Active', \
-                   u.seq, u.name, u.id \
+                   u.seq, u.name, u.id, a.sessions_from_ms, coalesce(u.sessions_from_ms, 0), k.sessions_from_ms \
                    FROM access_key k JOIN account a ON a.id = k.account LEFT JOIN ram_user u ON u.seq = k.user \
                    WHERE k.id = ?1";
         let row = self.connection().prepare_cached(sql)?.query_row([id], |row| {
@@ -134,12 +147,16 @@ impl Snapshot<'_> {
                 sealed_secret: row.get(2)?,
                 active: row.get(3)?,
                 owner,
+                sessions_from: SessionsFrom { account: row.get(7)?, user: row.get(8)?, key: row.get(9)? },
             })
         });
         let row: Option<AccessKeyRow> = row.optional()?;
         if let Some(row) = &row {
             self.vouch(Bearer::Key(id))?;
             self.vouch(Bearer::Account(row.account.as_str()))?;
+            if let KeyOwner::User { seq, .. } = row.owner {
+                self.vouch(Bearer::User(seq))?;
+            }
         }
         Ok(row)
     }

@@ -8,14 +8,16 @@ mod group;
 mod key;
 mod policy;
 mod role;
+mod session;
 mod task;
 mod user;
 
 pub use attachment::{Attachment, Entities, EntityRow, Holder, PolicyKey};
 pub use group::{GroupRow, MemberRow};
-pub use key::{AccessKeyRow, KeyOwner, NewKey, OwnKeyRow};
+pub use key::{AccessKeyRow, KeyOwner, NewKey, OwnKeyRow, SessionsFrom};
 pub use policy::{AttachedPolicy, PolicyRow, PolicyVersionRow, Via};
 pub use role::RoleRow;
+pub use session::SessionsOf;
 pub use task::{DeletionStatus, RoleDeletion};
 pub use user::UserRow;
 

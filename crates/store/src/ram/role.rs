@@ -31,10 +31,13 @@ pub struct RoleRow {
     pub created_ms: i64,
     /// When it was last changed, UNIX milliseconds.
     pub updated_ms: i64,
+    /// What a session of the role must have been made under ([`Tx::end_sessions`](crate::Tx::end_sessions)); of no
+    /// meaning in a row that is to be inserted.
+    pub sessions_from_ms: i64,
 }
 
 pub(super) const COLUMNS: &str = "seq, id, account, name, description, trust, max_session_seconds, service, console_login, created_ms, \
-     updated_ms";
+     updated_ms, sessions_from_ms";
 
 pub(super) fn role(row: &Row<'_>) -> rusqlite::Result<RoleRow> {
     Ok(RoleRow {
@@ -49,6 +52,7 @@ pub(super) fn role(row: &Row<'_>) -> rusqlite::Result<RoleRow> {
         console_login: row.get(8)?,
         created_ms: row.get(9)?,
         updated_ms: row.get(10)?,
+        sessions_from_ms: row.get(11)?,
     })
 }
 

@@ -85,6 +85,7 @@ fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Fai
         console_login,
         created_ms: call.now_ms,
         updated_ms: call.now_ms,
+        sessions_from_ms: 0,
     };
     let most = context.settings.quotas.ram_roles_per_account;
     let call = call.clone();

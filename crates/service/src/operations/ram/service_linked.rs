@@ -91,6 +91,7 @@ impl Service {
             console_login: false,
             created_ms: now_ms,
             updated_ms: now_ms,
+            sessions_from_ms: 0,
         };
         role.seq = tx.insert_role(&role)?;
         tx.attach(account, PolicyKey::System(self.policy), Holder::Role(role.seq), now_ms)?;

@@ -1,5 +1,7 @@
 //! UpdateAccessKey: allows or forbids the use of an access key. Source: `docs/api/ram/UpdateAccessKey.json`.
 
+use tongguan_store::SessionsOf;
+
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
@@ -46,11 +48,15 @@ fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> 
         "Inactive" => false,
         other => return Err(args.illegal("Status", other).into()),
     };
-    let account = call.principal.account.clone();
+    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
     Ok(Box::new(move |tx| {
         let user = owner.row(tx, &account)?;
         let key = tx.key_of(&account, user, &id)?.ok_or(&c::KEY_NOT_FOUND)?;
         tx.set_key_active(&key.id, active)?;
+        if !active {
+            // For good: those that it made before do not come back with it.
+            tx.end_sessions(SessionsOf::AccessKey(&key.id), now_ms)?;
+        }
         Ok(Answer::new())
     }))
 }

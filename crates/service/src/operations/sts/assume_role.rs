@@ -3,14 +3,18 @@
 //! Two sides must allow it: the caller's policies (checked like every permission, before this file is reached)
 //! and the role's trust policy. The account itself may not. Nothing is stored: the token says it all
 //! ([`crate::token`]), and what the role may do is looked up with each later call.
+//!
+//! A session may assume a role too. What it makes has its origin and its source identity, lives an hour at most, and
+//! ends with the chain ([`crate::provenance`]).
 
 use serde::Serialize;
 use tongguan_model::id::AccountId;
+use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{
     Budget, Decision, Exhausted, Policy, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
 };
 use tongguan_model::principal::Identity;
-use tongguan_store::{Bearer, Snapshot};
+use tongguan_store::{Bearer, RoleRow, Snapshot};
 
 use crate::access::{Denial, DeniedBy, too_costly};
 use crate::args::Args;
@@ -18,7 +22,8 @@ use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601_seconds};
 use crate::operation::{DryRun, Failure, Handler, Operation, Product, Shape, optional, required};
-use crate::token::{Grant, Tokens};
+use crate::provenance::{Grant, Lineage, Step};
+use crate::token::Tokens;
 
 /// Permission of this operation, and the action that a trust policy must allow.
 const ACTION: &str = "sts:AssumeRole";
@@ -40,7 +45,7 @@ pub static OPERATION: Operation = Operation {
         optional(
             "DurationSeconds",
             Shape::Integer,
-            "900 to the role's MaxSessionDuration. Default 3600, or that if it is less.",
+            "900 to the role's MaxSessionDuration; at most 3600 if a session calls. Default 3600, or the longest if that is less.",
         ),
         optional(
             "Policy",
@@ -48,7 +53,11 @@ pub static OPERATION: Operation = Operation {
             "Session policy, at most 2048 characters: what it does not allow is denied.",
         ),
         optional("ExternalId", Shape::Text, "2 to 1224 characters, for the condition key sts:ExternalId."),
-        optional("SourceIdentity", Shape::Text, "2 to 64 letters, digits, `.`, `@`, `-`, `_`."),
+        optional(
+            "SourceIdentity",
+            Shape::Text,
+            "2 to 64 letters, digits, `.`, `@`, `-`, `_`. What a session makes has that of the session.",
+        ),
     ],
     subject: Some("RoleArn"),
     dry_run: DryRun::None,
@@ -63,6 +72,8 @@ pub static OPERATION: Operation = Operation {
         &c::ROOT_ASSUMES,
         &c::ROLE_UNTRUSTING,
         &c::ROLE_NOT_FOUND_STS,
+        &c::ROLE_CHAIN,
+        &c::SOURCE_IDENTITY_HELD,
     ],
     handler: Handler::Read(assume),
 };
@@ -147,33 +158,92 @@ fn asked<'a>(args: &Args<'a>) -> Result<Asked<'a>, Refusal> {
     Ok(Asked { account, role, session, policy, external_id: external_id_given, source_identity })
 }
 
-fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+fn assume(
+    context: &Context,
+    call: &Call,
+    args: &Args<'_>,
+    snapshot: &Snapshot<'_>,
+) -> Result<Reply, Failure> {
     let asked = asked(args)?;
     let caller = match &call.principal.identity {
         Identity::Root => return Err((&c::ROOT_ASSUMES).into()),
         Identity::User { name, .. } => TrustCaller::User(name),
         Identity::Session(session) => TrustCaller::Role(&session.role),
     };
+    let lineage = lineage(context, call, snapshot)?.identify(asked.source_identity)?;
+    let (role, account_from) = trusting(call, &asked, caller, &lineage, snapshot)?;
+    let now = call.now_ms.div_euclid(1000);
+    let grant = Grant {
+        access_key: Tokens::new_access_key(),
+        session: asked.session.to_owned(),
+        issued_ms: call.now_ms,
+        expires: end(&context.settings.quotas, now, role.max_session_seconds, args, &lineage)?,
+        role: Step::to(&role, account_from),
+        policy: asked.policy.map(str::to_owned),
+        lineage,
+    };
+    let credentials = call
+        .authority
+        .tokens()
+        .issue(&grant)
+        .map_err(|error| Failure::Internal(format!("making a security token: {error}")))?;
+    let mut reply = call.reply(&Assumed {
+        request_id: &call.request_id,
+        credentials: Shown {
+            access_key_id: &credentials.access_key,
+            access_key_secret: credentials.secret.expose(),
+            security_token: &credentials.token,
+            expiration: iso8601_seconds(grant.expires),
+        },
+        assumed_role_user: RoleUser {
+            arn: format!("acs:ram::{}:role/{}/{}", asked.account, role.name, asked.session),
+            assumed_role_id: format!("{}:{}", role.id, asked.session),
+        },
+        source_identity: grant.lineage.source_identity.as_deref(),
+    })?;
+    reply.issued = Some(credentials.access_key);
+    Ok(reply)
+}
+
+/// Whence the new session comes: from a user's key, or from the session that calls.
+fn lineage(context: &Context, call: &Call, snapshot: &Snapshot<'_>) -> Result<Lineage, Failure> {
+    if let Some(grant) = call.known.grant() {
+        return Ok(grant.further(&context.settings.quotas)?);
+    }
+    let origin = call.authority.origin(snapshot, &call.known)?;
+    // It was active when the call was authenticated, a moment ago.
+    let origin = origin.ok_or(&c::ACCESS_KEY_INACTIVE)?;
+    Ok(Lineage::first(origin, call.now_ms))
+}
+
+/// The role, which must trust the caller, and the number of its account.
+fn trusting(
+    call: &Call,
+    asked: &Asked<'_>,
+    caller: TrustCaller<'_>,
+    lineage: &Lineage,
+    snapshot: &Snapshot<'_>,
+) -> Result<(RoleRow, i64), Failure> {
     let own = asked.account == call.principal.account;
     let untrusting = |explicit| {
         let denial = Denial { explicit, by: DeniedBy::Trust };
         Failure::from(denial.explained(Refusal::new(&c::ROLE_UNTRUSTING), &call.principal, ACTION))
     };
-    let role = match snapshot.role(&asked.account, asked.role)? {
-        Some(role) if own || snapshot.account_active(&asked.account)? => role,
+    let account = snapshot.account_sessions_from(&asked.account)?;
+    let (role, account) = match (snapshot.role(&asked.account, asked.role)?, account) {
+        (Some(role), Some(account)) => (role, account),
+        (None, _) if own => return Err((&c::ROLE_NOT_FOUND_STS).into()),
         // Whether another account has such a role is not told.
-        Some(_) => return Err(untrusting(false)),
-        None if own => return Err((&c::ROLE_NOT_FOUND_STS).into()),
-        None => return Err(untrusting(false)),
+        (Some(_) | None, _) => return Err(untrusting(false)),
     };
     snapshot.vouch(Bearer::Role(role.seq))?;
     let trust = TrustPolicy::parse(&role.trust)
         .map_err(|error| Failure::Internal(format!("trust policy of role `{}`: {error}", role.id)))?;
-    let keys: Vec<(&str, &str)> =
-        [("sts:externalid", asked.external_id), ("sts:sourceidentity", asked.source_identity)]
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)))
-            .collect();
+    let identity = lineage.source_identity.as_deref();
+    let keys: Vec<(&str, &str)> = [("sts:externalid", asked.external_id), ("sts:sourceidentity", identity)]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
     let request = TrustRequest {
         action: ACTION,
         account: call.principal.account.as_str(),
@@ -181,12 +251,20 @@ fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) ->
         context: &call.circumstances(&keys),
     };
     match trust.decide(&request, &Budget::default()) {
-        Ok(Decision::Allow) => {}
-        Ok(Decision::ExplicitDeny) => return Err(untrusting(true)),
-        Ok(Decision::ImplicitDeny) => return Err(untrusting(false)),
-        Err(Exhausted) => return Err(too_costly(&call.principal, ACTION).into()),
+        Ok(Decision::Allow) => Ok((role, account)),
+        Ok(Decision::ExplicitDeny) => Err(untrusting(true)),
+        Ok(Decision::ImplicitDeny) => Err(untrusting(false)),
+        Err(Exhausted) => Err(too_costly(&call.principal, ACTION).into()),
     }
-    let longest = u64::from(role.max_session_seconds);
+}
+
+/// When the session ends, UNIX seconds. What another session made lives shorter, and no longer than its chain.
+fn end(quotas: &Quotas, now: i64, longest: u32, args: &Args<'_>, lineage: &Lineage) -> Result<i64, Refusal> {
+    let chained = lineage.depth > 1;
+    let longest = u64::from(longest).min(if chained { quotas.session_chained_seconds } else { u64::MAX });
+    if longest < SHORTEST {
+        return Err(Refusal::new(&c::ROLE_CHAIN).because("Sessions may assume no roles here."));
+    }
     let seconds = match args.text("DurationSeconds") {
         None => USUAL.min(longest),
         Some(text) => text
@@ -195,35 +273,15 @@ fn assume(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) ->
             .filter(|seconds| (SHORTEST..=longest).contains(seconds))
             .ok_or_else(|| Refusal::new(&c::DURATION_SECONDS))?,
     };
-    let expires = call.now_ms.div_euclid(1000) + i64::try_from(seconds).unwrap_or(0);
-    let grant = Grant {
-        access_key: Tokens::new_access_key(),
-        account: asked.account.to_string(),
-        role_id: role.id.clone(),
-        session: asked.session.to_owned(),
-        expires,
-        policy: asked.policy.map(str::to_owned),
-        source_identity: asked.source_identity.map(str::to_owned),
-    };
-    let credentials = call
-        .authority
-        .tokens()
-        .issue(&grant)
-        .map_err(|error| Failure::Internal(format!("making a security token: {error}")))?;
-    call.reply(&Assumed {
-        request_id: &call.request_id,
-        credentials: Shown {
-            access_key_id: &credentials.access_key,
-            access_key_secret: credentials.secret.expose(),
-            security_token: &credentials.token,
-            expiration: iso8601_seconds(expires),
-        },
-        assumed_role_user: RoleUser {
-            arn: format!("acs:ram::{}:role/{}/{}", asked.account, role.name, asked.session),
-            assumed_role_id: format!("{}:{}", role.id, asked.session),
-        },
-        source_identity: asked.source_identity,
-    })
+    let end = now.saturating_add_unsigned(seconds);
+    if !chained {
+        return Ok(end);
+    }
+    let last = lineage.first_ms.div_euclid(1000).saturating_add_unsigned(quotas.session_chain_seconds);
+    if last <= now {
+        return Err(Refusal::new(&c::ROLE_CHAIN).because("Its first session is as long ago as it may be."));
+    }
+    Ok(end.min(last))
 }
 
 #[cfg(test)]

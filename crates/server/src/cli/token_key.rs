@@ -1,0 +1,54 @@
+//! `tongguan token-key rotate`: another key for the security tokens of role sessions, whether the service runs or not.
+//!
+//! The service does it by itself once a day. By hand it is for a key that somebody may have, together with
+//! `--end-sessions`: a token that was made with it is good for nothing afterwards.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use tongguan_service::accounts::Order;
+
+use super::MarkArgs;
+use super::account::carry_out;
+use super::terminal;
+use crate::secrets::KeyArgs;
+
+/// Change the key of security tokens. The service may be running
+#[derive(Debug, Args)]
+pub struct TokenKeyArgs {
+    #[command(subcommand)]
+    command: TokenKeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenKeyCommand {
+    /// Make a new key for security tokens now; a new one comes by itself once a day
+    Rotate(RotateArgs),
+}
+
+/// Make a new key for security tokens now; a new one comes by itself once a day
+#[derive(Debug, Args)]
+struct RotateArgs {
+    /// Remove the keys that are there: all role sessions of all accounts end at once
+    #[arg(long)]
+    end_sessions: bool,
+    /// Directory that holds the database
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    mark: MarkArgs,
+}
+
+/// Carries out `tongguan token-key`.
+pub fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
+    let TokenKeyCommand::Rotate(args) = &args.command;
+    let order = Order::RotateTokenKey { end_sessions: args.end_sessions };
+    carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
+    let sessions = if args.end_sessions { "all sessions have ended" } else { "sessions go on" };
+    writeln!(terminal::out(), "Security tokens are made with a new key; {sessions}.")?;
+    Ok(ExitCode::SUCCESS)
+}
