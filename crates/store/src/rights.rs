@@ -114,6 +114,8 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("applied", "what the data plane has"),
     ("audit", "has a chain of its own"),
     ("audit_chain", "has a seal of its own"),
+    ("audit_gap", "of the audit record, which has a chain of its own"),
+    ("audit_trimmed", "of the audit record, which has a chain of its own"),
     ("binding", "what a tenant has, not what it may do"),
     ("client_token", "answers that were given"),
     ("fault", "for operators to read"),

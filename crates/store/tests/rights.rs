@@ -12,7 +12,7 @@ use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPur
 use tongguan_model::id::{AccountId, CertificateId, RegionId};
 use tongguan_store::{
     Archive, Bearer, DATABASE_FILE, GroupRow, Holder, MARK_FILE, NewKey, Options, PolicyKey, PolicyRow,
-    RightsKey, RoleRow, Store, StoreError, Tx, UserRow, Verdict,
+    RightsKey, RoleRow, SessionsOf, Store, StoreError, Tx, UserRow, Verdict,
 };
 
 const ACCOUNT: &str = "1000000000000001";
@@ -136,6 +136,7 @@ fn fill(store: &Store) {
             max_session_seconds: 3_600,
             service: None,
             console_login: true,
+            sessions_from_ms: 0,
             created_ms: 1,
             updated_ms: 1,
         };
@@ -261,6 +262,14 @@ fn what_the_service_writes_fits_its_seals() {
         tx.set_key_active("eve", false)?;
         tx.put_access_key("root", &account, b"another", 1)?;
         tx.set_account_active(&account, false)?;
+        for of in [
+            SessionsOf::Account(&account),
+            SessionsOf::User(1),
+            SessionsOf::Role(1),
+            SessionsOf::AccessKey("eve"),
+        ] {
+            assert!(tx.end_sessions(of, 7)?);
+        }
         tx.update_user(&UserRow { seq: 1, name: "eva".into(), ..user("eve") })?;
         tx.set_default_version(&policy, 1, 3)?;
         tx.delete_policy_version(&policy, 2, 3)?;
