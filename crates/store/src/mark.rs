@@ -125,7 +125,12 @@ impl Mark {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
+        // Who may read a mark that is there may read the new one.
+        let there = std::fs::symlink_metadata(&self.path).ok().filter(std::fs::Metadata::is_file);
         let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        if let Some(there) = there {
+            new.set_permissions(there.permissions())?;
+        }
         new.write_all(text(groups, key).as_bytes())?;
         new.sync_all()?;
         std::fs::rename(&part, &self.path)?;

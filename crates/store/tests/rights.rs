@@ -610,8 +610,8 @@ fn a_mark_that_is_missing_or_changed_is_refused() {
 #[test]
 fn a_first_start_that_is_cut_short_goes_on() {
     for plain in [true, false] {
-        let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().join("place");
+        let (directory, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = kept.path().join("place");
         std::fs::create_dir(&place).unwrap();
         let options = Options { mark_file: Some(place.join("mark")), ..Options::default() };
         let store = Store::open(directory.path(), &options).unwrap();

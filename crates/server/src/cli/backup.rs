@@ -114,7 +114,8 @@ pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
         Err(what) => return damaged(&what),
     };
     let archive = Archive::open_file(&args.backup)?;
-    let vault = secrets::look(&args.data_dir, &args.keys, true, &archive)?;
+    // One that was put into the new directory before counts as given.
+    let vault = secrets::look(&args.data_dir, &args.keys, false, &archive)?;
     let verdicts = check::everything(&archive, vault.as_ref())?;
     let findings = || verdicts.iter().flat_map(|verdict| &verdict.findings);
     // A doubtful audit record is no reason to be without a service, and stays doubtful in the copy.

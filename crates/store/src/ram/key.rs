@@ -130,7 +130,7 @@ impl Snapshot<'_> {
     /// The access key of this id, whoever owns it: for the gate.
     ///
     /// # Errors
-    /// A database error, or [`StoreError::Forged`] for the key or its account.
+    /// A database error, or [`StoreError::Forged`] for the key, its user or its account.
     pub fn access_key(&self, id: &str) -> Result<Option<AccessKeyRow>, StoreError> {
         let sql = "SELECT k.id, k.account, k.sealed_secret, k.status = 'Active' AND a.status = 'Active', \
                    u.seq, u.name, u.id, a.sessions_from_ms, coalesce(u.sessions_from_ms, 0), k.sessions_from_ms \
