@@ -139,7 +139,6 @@ fn fill(store: &Store) {
             sessions_from_ms: 0,
             created_ms: 1,
             updated_ms: 1,
-            sessions_from_ms: 0,
         };
         let role = tx.insert_role(&role)?;
         for holder in [Holder::User(eve), Holder::Group(group), Holder::Role(role)] {
