@@ -146,6 +146,14 @@ fn extensions(value: &Any) -> x509_cert::der::Result<Vec<Extension>> {
     Vec::<Extension>::from_der(&value.to_der()?)
 }
 
+/// Checks DNS names as [`create_csr`] does, before there is a key.
+///
+/// # Errors
+/// [`PkiError::DnsName`] for more than [`MAX_DNS_NAMES`], or one that is not a host name.
+pub fn check_dns_names(dns_names: &[String]) -> Result<(), PkiError> {
+    alternative_names(dns_names).map(|_| ())
+}
+
 /// Host names of RFC 1123 with underscores, a leading "*." allowed; internationalised names must come
 /// in their ASCII form (RFC 5280, 7.2).
 fn check_dns_name(dns_name: &str) -> Result<(), PkiError> {

@@ -52,7 +52,7 @@ mod subject;
 pub use ca::{Ca, Usage};
 pub use certificate::{Certificate, MAX_CERTIFICATE_BYTES, MAX_CHAIN};
 pub use chain::{matches, self_signature_uses_empty_id, verify_chain, verify_issued_by};
-pub use csr::{Csr, MAX_DNS_NAMES, create_csr, parse_csr};
+pub use csr::{Csr, MAX_DNS_NAMES, check_dns_names, create_csr, parse_csr};
 pub use error::PkiError;
 pub use key::{DEFAULT_USER_ID, KeySpec, PrivateKey, PublicKey};
 pub use pem::MAX_PEM_BYTES;

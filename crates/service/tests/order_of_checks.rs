@@ -146,9 +146,18 @@ async fn quotas_are_checked_before_the_work() {
     let quotas = Quotas { certificates_per_account: 1, ..Quotas::default() };
     let rig = Rig::with_quotas("0", quotas);
     let pending = rig.pending_certificate("EC_P256").await;
-    // Neither is the key's kind read, which comes with the work, nor a key made.
-    let parameters = [("KeySpec", "no such kind"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
+    let parameters = [("KeySpec", "RSA_2048"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
     assert_eq!(rig.kms("CreateCertificate", &parameters).await.code(), "Rejected.LimitExceeded");
+    // The form of parameters comes first.
+    let names = ("SubjectAlternativeNames", r#"["a..b"]"#);
+    for wrong in [
+        vec![("KeySpec", "no such kind"), parameters[1]],
+        vec![parameters[0], ("Subject", "CN=a")],
+        vec![parameters[0], parameters[1], names],
+        vec![parameters[0], parameters[1], ("ExportablePrivateKey", "perhaps")],
+    ] {
+        assert_eq!(rig.kms("CreateCertificate", &wrong).await.code(), "InvalidParameter", "{wrong:?}");
+    }
     let nonce = rig.next_nonce();
     let weak = RawCall {
         key: "observer",
@@ -157,13 +166,13 @@ async fn quotas_are_checked_before_the_work() {
         ..RawCall::new("CreateCertificate", &parameters)
     };
     expect(&rig, &weak, "Forbidden.NoPermission").await;
-    // Nor is a certificate read for which nobody waits.
+    // To read a certificate is to look at its form, which comes before what it is for.
     let upload = |id| [("CertificateId", id), ("Certificate", "no certificate")];
-    assert_eq!(rig.kms("UploadCertificate", &upload("unknown")).await.code(), "Certificate.NotFound");
+    assert_eq!(rig.kms("UploadCertificate", &upload("unknown")).await.code(), "InvalidParameter");
     assert_eq!(rig.kms("UploadCertificate", &upload(&pending)).await.code(), "InvalidParameter");
     rig.kms("DeleteCertificate", &[("CertificateId", &pending)]).await.ok();
     let issued = rig.certificate("EC_P256").await;
-    assert_eq!(rig.kms("UploadCertificate", &upload(&issued)).await.code(), "Rejected.StateModifiedFailed");
+    assert_eq!(rig.kms("UploadCertificate", &upload(&issued)).await.code(), "InvalidParameter");
 }
 
 /// Who cannot sign cannot burn a nonce that somebody else is about to use.

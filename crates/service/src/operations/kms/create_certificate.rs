@@ -5,7 +5,8 @@
 
 use tongguan_model::certificate::{Certificate, CertificateStatus};
 use tongguan_model::id::{CertificateId, RegionId};
-use tongguan_pki::{KeySpec, PrivateKey, Subject, create_csr};
+use tongguan_model::region::Region;
+use tongguan_pki::{KeySpec, PrivateKey, Subject, check_dns_names, create_csr};
 
 use crate::args::Args;
 use crate::call::Call;
@@ -47,7 +48,32 @@ pub static OPERATION: Operation = Operation {
 
 const DNS_NAMES: usize = 10;
 
-fn look(context: &Context, call: &Call, _: &Args<'_>) -> Result<(), Failure> {
+/// What is asked for.
+struct Wanted {
+    spec: KeySpec,
+    subject: Subject,
+    dns_names: Vec<String>,
+    exportable: bool,
+    region: &'static Region,
+}
+
+impl Wanted {
+    fn read(context: &Context, args: &Args<'_>) -> Result<Self, Failure> {
+        let invalid = |detail: String| Refusal::new(&c::INVALID_PARAMETER).because(detail);
+        let spec = args.required("KeySpec").parse().map_err(|_| args.illegal("KeySpec", ""))?;
+        let subject = Subject::parse(args.required("Subject"))
+            .map_err(|error| invalid(format!("Subject: {error}.")))?;
+        let dns_names = dns_names(args)?;
+        check_dns_names(&dns_names).map_err(|error| invalid(format!("SubjectAlternativeNames: {error}.")))?;
+        let exportable = args.flag("ExportablePrivateKey")?.unwrap_or(true);
+        let region = args.region()?.unwrap_or(context.settings.default_region);
+        Ok(Self { spec, subject, dns_names, exportable, region })
+    }
+}
+
+/// The form of the parameters, then the quota.
+fn look(context: &Context, call: &Call, args: &Args<'_>) -> Result<(), Failure> {
+    Wanted::read(context, args)?;
     let account = &call.principal.account;
     let held = context.store.read(|snapshot| snapshot.tally_everywhere("certificate", account))?;
     if held >= context.settings.quotas.certificates_per_account {
@@ -57,20 +83,13 @@ fn look(context: &Context, call: &Call, _: &Args<'_>) -> Result<(), Failure> {
 }
 
 fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
-    let invalid = |detail: String| Refusal::new(&c::INVALID_PARAMETER).because(detail);
-    let spec: KeySpec = args.required("KeySpec").parse().map_err(|_| args.illegal("KeySpec", ""))?;
-    let subject =
-        Subject::parse(args.required("Subject")).map_err(|error| invalid(format!("Subject: {error}.")))?;
-    let dns_names = dns_names(args)?;
-    let exportable = args.flag("ExportablePrivateKey")?.unwrap_or(true);
+    let Wanted { spec, subject, dns_names, exportable, region } = Wanted::read(context, args)?;
     let bug = |error: &dyn std::fmt::Display| Failure::Internal(format!("making a key: {error}"));
     let key = PrivateKey::generate(spec).map_err(|error| bug(&error))?;
-    let csr = create_csr(&key, &subject, &dns_names)
-        .map_err(|error| invalid(format!("SubjectAlternativeNames: {error}.")))?;
+    let csr = create_csr(&key, &subject, &dns_names).map_err(|error| bug(&error))?;
     let id = uuid::Uuid::new_v4().hyphenated().to_string();
     let document = key.to_pkcs8_der().map_err(|error| bug(&error))?;
     let sealed = context.vault.seal(&super::key_purpose(&id), &document).map_err(|error| bug(&error))?;
-    let region = args.region()?.unwrap_or(context.settings.default_region);
     let certificate = Certificate {
         id: CertificateId::new(id),
         account: call.principal.account.clone(),
