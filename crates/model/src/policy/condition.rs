@@ -246,12 +246,12 @@ impl Condition {
     }
 
     /// The key in lower case.
-    pub(super) fn key(&self) -> &str {
+    pub(super) fn folded_key(&self) -> &str {
         &self.folded_key
     }
 
     /// The key as it was written.
-    pub(super) fn written_key(&self) -> &str {
+    pub(super) fn key(&self) -> &str {
         &self.key
     }
 

@@ -185,9 +185,9 @@ fn kind(key: &str) -> Option<Kind> {
 /// Refuses conditions that are the same for all requests that have the key.
 fn conditions(conditions: &[Condition], at: &str) -> Result<(), PolicyError> {
     for condition in conditions {
-        let Some(kind) = kind(condition.key()) else { continue };
+        let Some(kind) = kind(condition.folded_key()) else { continue };
         let operator = condition.operator();
-        let at = || format!("{at}.Condition.{}.{}", operator.name(), shorten(condition.written_key()));
+        let at = || format!("{at}.Condition.{}.{}", operator.name(), shorten(condition.key()));
         if let Some(why) = unfit(kind, operator) {
             return Err(never(&at(), &condition.listed()[0], why));
         }
@@ -238,10 +238,10 @@ fn unlike(kind: Kind, test: TextTest, listed: &str) -> Option<&'static str> {
 fn warn_of_conditions(warnings: &mut Vec<Warning>, at: &str, conditions: &[Condition]) {
     for condition in conditions {
         let at = format!("{at}.Condition.{}", condition.operator().name());
-        let key = shorten(condition.written_key());
-        let unknown = if ABSENT.contains(&condition.key()) {
+        let key = shorten(condition.key());
+        let unknown = if ABSENT.contains(&condition.folded_key()) {
             Some(format!("no request has the condition key {key} here"))
-        } else if kind(condition.key()).is_none() {
+        } else if kind(condition.folded_key()).is_none() {
             Some(format!("the condition key {key} is not known: it is absent from every request"))
         } else {
             None

@@ -69,7 +69,7 @@ impl PolicySet {
         let statements = attached.iter().flat_map(|attached| &attached.policy.statements);
         let conditions = statements.flat_map(|statement| &statement.conditions);
         let resource_keys = conditions.filter(|condition| condition.is_of_resource());
-        let resource_keys = resource_keys.map(|condition| condition.key().to_owned()).collect();
+        let resource_keys = resource_keys.map(|condition| condition.folded_key().to_owned()).collect();
         Self { attached, deny, allow, resource_keys }
     }
 
