@@ -1,4 +1,4 @@
-//! The words of a recorded life, and how it is replayed.
+//! The words of a life, and how it is replayed.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signe
 
 use crate::common::{self, KEY, PATIENCE, Reply, SECRET, Server};
 
-/// A recorded life.
+/// A life, put together from the provider's source.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Life {
