@@ -136,7 +136,7 @@ impl<'a> Args<'a> {
     /// A refusal if it is no number or outside.
     pub fn number(&self, name: &'static str, range: std::ops::RangeInclusive<u64>) -> Read<Option<u64>> {
         let Some(value) = self.text(name) else { return Ok(None) };
-        let number = value.parse().ok().filter(|number| range.contains(number));
+        let number = digits(value).filter(|number| range.contains(number));
         number.map(Some).ok_or_else(|| self.illegal(name, value))
     }
 
@@ -146,7 +146,7 @@ impl<'a> Args<'a> {
     /// A refusal if it is none of them.
     pub fn one_of(&self, name: &'static str, values: &[u64]) -> Read<Option<u64>> {
         let Some(value) = self.text(name) else { return Ok(None) };
-        let number = value.parse().ok().filter(|number| values.contains(number));
+        let number = digits(value).filter(|number| values.contains(number));
         number.map(Some).ok_or_else(|| self.illegal(name, value))
     }
 
@@ -303,6 +303,11 @@ impl<'a> Args<'a> {
     }
 }
 
+/// The number that decimal digits write, and nothing but digits: no sign. Leading zeros change nothing.
+pub(crate) fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 /// Refuses a tag key that is given twice. Condition keys are compared without case and tags are asked about by them, so
 /// keys that differ in the case of ASCII letters alone are one.
 ///
@@ -331,5 +336,33 @@ impl Paging {
     #[must_use]
     pub fn offset(&self) -> u64 {
         (self.number - 1).saturating_mul(self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_digits_and_nothing_else() {
+        for (text, number) in [("0", 0), ("900", 900), ("0900", 900), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(digits(text), Some(number), "{text}");
+        }
+        let wrong = [
+            "",
+            "+900",
+            "-0",
+            "-900",
+            " 900",
+            "900 ",
+            "9e2",
+            "0x9",
+            "9_00",
+            "\u{ff19}",
+            "18446744073709551616",
+        ];
+        for text in wrong {
+            assert_eq!(digits(text), None, "{text}");
+        }
     }
 }

@@ -20,6 +20,7 @@ pub mod context;
 pub mod engine;
 pub mod gate;
 pub mod keyring;
+pub mod marker;
 pub mod master;
 pub mod operation;
 pub mod operations;

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer, Turned};
 use crate::keyring::{Keyring, KeyringError};
+use crate::marker;
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Long, Operation, Product};
 use crate::operations::ram::policies;
 use crate::throttle::{Failures, Throttle};
@@ -89,6 +90,7 @@ impl Service {
     /// The store fails, or what is sealed in it does not open under the vault's master key.
     pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Result<Self, KeyringError> {
         let engine = Engine::new(context.clone());
+        marker::prepare(&context.store, &context.vault, context.clock.now_ms())?;
         let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
         let authority = Arc::new(Authority::new(keyring, tokens));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));

@@ -190,9 +190,13 @@ async fn values_that_break_a_rule_are_told_by_name() {
     for action in ["ListUsers", "ListGroups", "ListUsersForGroup"] {
         let operation = operation::find(Product::Ram, action).unwrap();
         let mut given = if operation.takes("GroupName") { vec![team] } else { vec![] };
-        for (parameter, value) in
-            [("MaxItems", "0"), ("MaxItems", "1001"), ("MaxItems", "ten"), ("Marker", "EXAMPLE")]
-        {
+        for (parameter, value) in [
+            ("MaxItems", "0"),
+            ("MaxItems", "1001"),
+            ("MaxItems", "ten"),
+            ("MaxItems", "+1"),
+            ("Marker", "EXAMPLE"),
+        ] {
             given.push((parameter, value));
             let reply = ram(&rig, action, &given).await;
             refused(&reply, 400, &format!("InvalidParameter.{parameter}"));

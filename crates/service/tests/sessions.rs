@@ -229,6 +229,7 @@ async fn both_sides_must_allow_an_assumption() {
         ("DurationSeconds", "899", "InvalidParameter.DurationSeconds"),
         ("DurationSeconds", "3601", "InvalidParameter.DurationSeconds"),
         ("DurationSeconds", "soon", "InvalidParameter.DurationSeconds"),
+        ("DurationSeconds", "+900", "InvalidParameter.DurationSeconds"),
         ("SourceIdentity", "a b", "InvalidParameter.SourceIdentity"),
     ] {
         // Who may do anything with roles is told what is wrong with the call.

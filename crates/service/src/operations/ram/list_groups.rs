@@ -26,11 +26,11 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Read(list),
 };
 
-fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let page = Page::wanted(args, OPERATION.action)?;
+fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+    let page = Page::wanted(context, call, args, snapshot)?;
     let mut groups = snapshot.groups(&call.principal.account, page.after, page.fetch())?;
     let mut answer = Answer::new();
-    page.cut(&mut groups, |group| group.seq, &mut answer);
+    page.cut(&mut groups, |group| group.seq, &mut answer)?;
     let shown: Vec<_> = groups.iter().map(whole_group).collect();
     answer.insert("Groups".into(), json!({ "Group": shown }));
     call.answer(answer)

@@ -39,10 +39,10 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Read(list),
 };
 
-fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let account = &call.principal.account;
     let kind = args.word("PolicyType", PolicyType::parse)?;
-    let page = paging::Page::wanted(args, OPERATION.action)?;
+    let page = paging::Page::wanted(context, call, args, snapshot)?;
     let tags = tag_json::filter(args)?;
     let mut rows: Vec<(i64, Found)> = Vec::new();
     if kind != Some(PolicyType::Custom) && tags.is_empty() {
@@ -54,7 +54,7 @@ fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> R
         rows.extend(custom.map(|policy| (policy.seq, Found::Custom(policy))));
     }
     let mut answer = Answer::new();
-    page.cut(&mut rows, |(place, _)| *place, &mut answer);
+    page.cut(&mut rows, |(place, _)| *place, &mut answer)?;
     let mut shown: Vec<Value> = Vec::with_capacity(rows.len());
     for (_, policy) in &rows {
         let mut row = policy.shown(snapshot, account)?;

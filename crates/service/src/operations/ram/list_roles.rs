@@ -33,12 +33,12 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Read(list),
 };
 
-fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let page = paging::Page::wanted(args, OPERATION.action)?;
+fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+    let page = paging::Page::wanted(context, call, args, snapshot)?;
     let tags = tag_json::filter(args)?;
     let mut rows = snapshot.roles(&call.principal.account, &tags, page.after, page.fetch())?;
     let mut answer = Answer::new();
-    page.cut(&mut rows, |role| role.seq, &mut answer);
+    page.cut(&mut rows, |role| role.seq, &mut answer)?;
     let shown: Vec<Value> = rows
         .iter()
         .map(|role| Ok(roles::shown_in_list(snapshot, role)?.into()))

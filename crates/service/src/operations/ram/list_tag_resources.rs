@@ -2,8 +2,6 @@
 //!
 //! Names of what does not exist are passed over. Without names and filter the tags of all roles, or policies, are listed.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tongguan_store::{Snapshot, StoreError, TagRow};
 
@@ -11,6 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
+use crate::marker::Markers;
 use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product, Shape, optional};
 
 use super::tag_json;
@@ -49,9 +48,10 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
     let names = kind.names(args, context.settings.quotas.tagged_resources_per_call)?;
     let filter = tag_json::filter(args)?;
     let size = args.number("PageSize", 1..=100)?.unwrap_or(100);
+    let markers = Markers::of(context, call, args, snapshot)?;
     let after = match args.text("NextToken") {
         None => None,
-        Some(token) => Some(place(token).ok_or_else(|| args.illegal("NextToken", token))?),
+        Some(token) => Some(markers.tag(token).ok_or_else(|| args.illegal("NextToken", token))?),
     };
     let after = after.as_ref().map(|(resource, key)| (resource.as_str(), key.as_str()));
     let known = names.iter().map(|name| kind.tagged(snapshot, account, name));
@@ -65,7 +65,7 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
     tags.truncate(usize::try_from(size).unwrap_or(usize::MAX));
     let mut answer = Answer::new();
     if let Some(last) = tags.last().filter(|_| more) {
-        answer.insert("NextToken".into(), token(last).into());
+        answer.insert("NextToken".into(), markers.of_tag(&last.resource, &last.key)?.into());
     }
     answer.insert("TagResources".into(), shown(kind, snapshot, &tags)?.into());
     call.answer(answer)
@@ -87,27 +87,4 @@ fn shown(kind: Taggable, snapshot: &Snapshot<'_>, tags: &[TagRow]) -> Result<Vec
         }));
     }
     Ok(shown)
-}
-
-/// A page token: what the last tag on the page stands on, and its key. Opaque to callers.
-fn token(last: &TagRow) -> String {
-    URL_SAFE_NO_PAD.encode(format!("r:{}\n{}", last.resource, last.key))
-}
-
-fn place(token: &str) -> Option<(String, String)> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let (resource, key) = text.strip_prefix("r:")?.split_once('\n')?;
-    Some((resource.to_owned(), key.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_come_back_as_places() {
-        let last = TagRow { resource: "ram-policy-1".into(), key: "a\nb".into(), value: String::new() };
-        assert_eq!(place(&token(&last)), Some(("ram-policy-1".into(), "a\nb".into())));
-        assert_eq!(place("caeba0bbb2be"), None);
-    }
 }

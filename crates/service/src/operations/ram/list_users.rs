@@ -26,11 +26,11 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Read(list),
 };
 
-fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let page = Page::wanted(args, OPERATION.action)?;
+fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+    let page = Page::wanted(context, call, args, snapshot)?;
     let mut users = snapshot.users(&call.principal.account, page.after, page.fetch())?;
     let mut answer = Answer::new();
-    page.cut(&mut users, |user| user.seq, &mut answer);
+    page.cut(&mut users, |user| user.seq, &mut answer)?;
     let shown: Vec<_> = users.iter().map(whole_user).collect();
     answer.insert("Users".into(), json!({ "User": shown }));
     call.answer(answer)

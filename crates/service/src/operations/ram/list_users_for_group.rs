@@ -29,13 +29,13 @@ pub static OPERATION: Operation = Operation {
     handler: Handler::Read(list),
 };
 
-fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
+fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let name = group_name(args)?;
-    let page = Page::wanted(args, OPERATION.action)?;
+    let page = Page::wanted(context, call, args, snapshot)?;
     let group = find_group(snapshot, &call.principal.account, name)?;
     let mut members = snapshot.members(group.seq, page.after, page.fetch())?;
     let mut answer = Answer::new();
-    page.cut(&mut members, |member| member.user, &mut answer);
+    page.cut(&mut members, |member| member.user, &mut answer)?;
     let shown = members.iter().map(|member| {
         json!({
             "UserName": member.name,

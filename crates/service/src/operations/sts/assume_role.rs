@@ -17,7 +17,7 @@ use tongguan_model::principal::Identity;
 use tongguan_store::{Bearer, RoleRow, Snapshot};
 
 use crate::access::{Denial, DeniedBy, too_costly};
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601_seconds};
@@ -267,9 +267,7 @@ fn end(quotas: &Quotas, now: i64, longest: u32, args: &Args<'_>, lineage: &Linea
     }
     let seconds = match args.text("DurationSeconds") {
         None => USUAL.min(longest),
-        Some(text) => text
-            .parse()
-            .ok()
+        Some(text) => args::digits(text)
             .filter(|seconds| (SHORTEST..=longest).contains(seconds))
             .ok_or_else(|| Refusal::new(&c::DURATION_SECONDS))?,
     };

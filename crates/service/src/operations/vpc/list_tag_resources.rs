@@ -1,14 +1,13 @@
 //! ListTagResources: lists the tags of resources. Source: `docs/api/vpc/ListTagResources.json`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
-use tongguan_store::{Snapshot, TagRow};
+use tongguan_store::Snapshot;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
+use crate::marker::Markers;
 use crate::operation::{
     DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS, optional, required,
 };
@@ -77,16 +76,18 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
         return Err((&c::TAG_FILTER).into());
     }
     let size = args.number("MaxResults", 1..=50)?.unwrap_or(50);
+    let markers = Markers::of(context, call, args, snapshot)?;
     let after = match args.text("NextToken") {
         None => None,
-        Some(token) => Some(place(token).ok_or_else(|| args.illegal("NextToken", token))?),
+        Some(token) => Some(markers.tag(token).ok_or_else(|| args.illegal("NextToken", token))?),
     };
     let after = after.as_ref().map(|(resource, key)| (resource.as_str(), key.as_str()));
     let account = &call.principal.account;
     let mut tags = snapshot.tags(account, region.id, kind.as_str(), &ids, &filter, after, size + 1)?;
     let more = tags.len() as u64 > size;
     tags.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-    let next_token = tags.last().filter(|_| more).map(token).unwrap_or_default();
+    let next_token = tags.last().filter(|_| more).map(|last| markers.of_tag(&last.resource, &last.key));
+    let next_token = next_token.transpose()?.unwrap_or_default();
     let tag_resource = tags.into_iter().map(|tag| TagResource {
         resource_id: tag.resource,
         resource_type: kind.as_str(),
@@ -98,27 +99,4 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
         next_token,
         tag_resources: TagResources { tag_resource: tag_resource.collect() },
     })
-}
-
-/// A page token: resource and key of the last tag on the page. Opaque to callers.
-fn token(last: &TagRow) -> String {
-    URL_SAFE_NO_PAD.encode(format!("t:{}\n{}", last.resource, last.key))
-}
-
-fn place(token: &str) -> Option<(String, String)> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-    let (resource, key) = text.strip_prefix("t:")?.split_once('\n')?;
-    Some((resource.to_owned(), key.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_come_back_as_places() {
-        let last = TagRow { resource: "vpn-1".into(), key: "a\nb".into(), value: String::new() };
-        assert_eq!(place(&token(&last)), Some(("vpn-1".into(), "a\nb".into())));
-        assert_eq!(place("caeba0bbb2be"), None);
-    }
 }

@@ -3,8 +3,6 @@
 //! Source: `docs/api/vpc/ListVpnCertificateAssociations.json`. The array stands directly under
 //! `VpnCertificateRelations`. A binding is listed from the moment it is in force until it is removed.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use tongguan_model::gateway::Role;
 use tongguan_store::{BindingFilter, BindingRow, Snapshot};
@@ -13,6 +11,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601};
+use crate::marker::Markers;
 use crate::operation::{DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional};
 
 /// The operation.
@@ -72,14 +71,15 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
         },
     };
     let size = args.number("MaxResults", 1..=20)?.unwrap_or(10);
+    let markers = Markers::of(context, call, args, snapshot)?;
     let before = match args.text("NextToken") {
         None => None,
-        Some(token) => Some(place(token).ok_or_else(|| args.illegal("NextToken", token))?),
+        Some(token) => Some(markers.row(token).ok_or_else(|| args.illegal("NextToken", token))?),
     };
     let mut page = snapshot.bindings(&call.principal.account, region.id, &filter, before, size + 1)?;
     let more = page.items.len() as u64 > size;
     page.items.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-    let next_token = page.items.last().filter(|_| more).map(|last| token(last.seq));
+    let next_token = page.items.last().filter(|_| more).map(|last| markers.of_row(last.seq)).transpose()?;
     call.reply(&Listing {
         request_id: &call.request_id,
         vpn_certificate_relations: page.items.into_iter().map(|row| relation(row, region.id)).collect(),
@@ -96,28 +96,5 @@ fn relation(row: BindingRow, region_id: &'static str) -> Relation {
         certificate_type: row.binding.role.as_str(),
         association_time: iso8601(row.binding.associated_ms),
         region_id,
-    }
-}
-
-/// A page token: the place of the last binding on the page. Opaque to callers.
-fn token(seq: i64) -> String {
-    URL_SAFE_NO_PAD.encode(format!("b:{seq}"))
-}
-
-fn place(token: &str) -> Option<i64> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    std::str::from_utf8(&bytes).ok()?.strip_prefix("b:")?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_come_back_as_places() {
-        assert_eq!(place(&token(42)), Some(42));
-        for wrong in ["", "x", "caeba0bbb2be", "YjotMQ="] {
-            assert_eq!(place(wrong), None, "{wrong}");
-        }
     }
 }

@@ -1,0 +1,277 @@
+//! Markers of pages: what a list answers for the caller to send with the call for the next page (`Marker`, `NextToken`).
+//!
+//! A marker holds the place after which the page begins, and tells nothing of it: places are row numbers that count over
+//! all accounts. It is sealed (AES-256-GCM) under a key of its own, which is derived (HKDF-SHA256) from the *marker key* of
+//! the service, the list, the account, and 16 random bytes that stand at the marker's beginning. So a marker of another
+//! list or account is as good as one that was made up, and nothing is kept of the markers that were made.
+//!
+//! The marker key is made once and kept in the database, sealed under the master key: markers outlive restarts and a change
+//! of the master key.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tongguan_model::id::AccountId;
+use tongguan_store::{SealedKind, Snapshot, Store, Verdict};
+use zeroize::Zeroizing;
+
+use crate::args::Args;
+use crate::call::Call;
+use crate::context::{Context, random};
+use crate::keyring::KeyringError;
+use crate::master;
+use crate::operation::{Failure, Operation};
+use crate::vault::{SealError, Vault};
+
+/// Name of the marker key among the service's own.
+const NAME: &str = "page-markers";
+/// Bytes of the marker key.
+const KEY_BYTES: usize = 32;
+/// Bytes from which the key of one marker is derived.
+const SALT_BYTES: usize = 16;
+/// Characters of a marker at most; that of the longest tag has some 800.
+const CHARS_MAX: usize = 2_048;
+/// What the key of one marker is derived for.
+const SEALS: &[u8] = b"seal of one marker";
+
+/// Makes the marker key if there is none.
+///
+/// # Errors
+/// The store fails, or the key does not open under the master key.
+pub fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), KeyringError> {
+    let failed = |source| KeyringError::Sealed { id: NAME.into(), source };
+    if let Some(kept) = store.read(|snapshot| snapshot.sealed_service_key(NAME))? {
+        return opened(vault, &kept).map(|_| ()).map_err(failed);
+    }
+    let key = Zeroizing::new(random::<KEY_BYTES>());
+    let sealed = vault.seal(&purpose(), key.as_slice()).map_err(failed)?;
+    store.write_blocking(move |tx| {
+        tx.put_sealed_service_key(NAME, &sealed, now_ms)?;
+        Ok(Verdict::Keep(()))
+    })?;
+    Ok(())
+}
+
+fn purpose() -> String {
+    master::purpose(SealedKind::ServiceKey, NAME)
+}
+
+fn opened(vault: &Vault, kept: &[u8]) -> Result<Prk, SealError> {
+    let key = vault.open(&purpose(), kept)?;
+    if key.len() != KEY_BYTES {
+        return Err(SealError);
+    }
+    Ok(extracted(&key))
+}
+
+fn extracted(key: &[u8]) -> Prk {
+    Salt::new(HKDF_SHA256, b"tongguan page markers").extract(key)
+}
+
+/// Makes and reads the markers of one list of one account.
+#[derive(Debug)]
+pub struct Markers {
+    prk: Prk,
+    operation: &'static Operation,
+    account: AccountId,
+}
+
+impl Markers {
+    /// Those of the list that the call asks for.
+    ///
+    /// # Errors
+    /// The store fails, or there is no marker key that opens.
+    pub fn of(
+        context: &Context,
+        call: &Call,
+        args: &Args<'_>,
+        snapshot: &Snapshot<'_>,
+    ) -> Result<Self, Failure> {
+        let kept = snapshot.sealed_service_key(NAME)?;
+        let prk = kept.and_then(|kept| opened(&context.vault, &kept).ok());
+        let prk = prk.ok_or_else(|| Failure::Internal(format!("service key `{NAME}` does not open")))?;
+        Ok(Self { prk, operation: args.operation(), account: call.principal.account.clone() })
+    }
+
+    /// Those of a list of an account, under this marker key.
+    #[cfg(test)]
+    pub(crate) fn under(key: &[u8; KEY_BYTES], operation: &'static Operation, account: &str) -> Self {
+        Self { prk: extracted(key), operation, account: AccountId::new(account) }
+    }
+
+    /// A marker of this place: letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// The cipher fails.
+    pub fn make(&self, place: &[u8]) -> Result<String, Failure> {
+        let salt = random::<SALT_BYTES>();
+        let mut marker = salt.to_vec();
+        let seal = || {
+            let mut text = place.to_vec();
+            self.key(&salt)?.seal_in_place_append_tag(only_nonce(), Aad::empty(), &mut text)?;
+            Ok(text)
+        };
+        let sealed = seal().map_err(|Unspecified| Failure::Internal("a marker cannot be sealed".into()))?;
+        marker.extend_from_slice(&sealed);
+        Ok(URL_SAFE_NO_PAD.encode(marker))
+    }
+
+    /// The place of a marker; none if it was not made for this list and account.
+    #[must_use]
+    pub fn read(&self, marker: &str) -> Option<Vec<u8>> {
+        if marker.len() > CHARS_MAX {
+            return None;
+        }
+        let marker = URL_SAFE_NO_PAD.decode(marker).ok()?;
+        let (salt, sealed) = marker.split_first_chunk::<SALT_BYTES>()?;
+        let mut text = sealed.to_vec();
+        let key = self.key(salt).ok()?;
+        let length = key.open_in_place(only_nonce(), Aad::empty(), &mut text).ok()?.len();
+        text.truncate(length);
+        Some(text)
+    }
+
+    /// A marker of a row's number.
+    ///
+    /// # Errors
+    /// As [`Markers::make`].
+    pub fn of_row(&self, row: i64) -> Result<String, Failure> {
+        self.make(&row.to_be_bytes())
+    }
+
+    /// The row's number of a marker; none as in [`Markers::read`].
+    #[must_use]
+    pub fn row(&self, marker: &str) -> Option<i64> {
+        self.read(marker)?.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    /// A marker of a tag: what it stands on, and its key.
+    ///
+    /// # Errors
+    /// As [`Markers::make`].
+    pub fn of_tag(&self, resource: &str, key: &str) -> Result<String, Failure> {
+        self.make(format!("{resource}\n{key}").as_bytes())
+    }
+
+    /// What the tag of a marker stands on, and its key; none as in [`Markers::read`].
+    #[must_use]
+    pub fn tag(&self, marker: &str) -> Option<(String, String)> {
+        let text = String::from_utf8(self.read(marker)?).ok()?;
+        let (resource, key) = text.split_once('\n')?;
+        Some((resource.to_owned(), key.to_owned()))
+    }
+
+    /// The key of the marker that begins so. It seals no other.
+    fn key(&self, salt: &[u8; SALT_BYTES]) -> Result<LessSafeKey, Unspecified> {
+        let (version, action) = (self.operation.product.version(), self.operation.action);
+        let list = format!("\0{version} {action}\0{}\0", self.account);
+        let info = [SEALS, list.as_bytes(), salt];
+        let key: UnboundKey = self.prk.expand(&info, &AES_256_GCM)?.into();
+        Ok(LessSafeKey::new(key))
+    }
+}
+
+/// Each key seals one marker, so there is one nonce.
+fn only_nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+#[cfg(test)]
+mod tests {
+    use tongguan_store::Options;
+
+    use super::*;
+    use crate::operations::{ram, vpc};
+
+    const ONE: &str = "1234567890123456";
+
+    fn markers(key: u8, operation: &'static Operation, account: &str) -> Markers {
+        Markers::under(&[key; KEY_BYTES], operation, account)
+    }
+
+    #[test]
+    fn a_marker_is_read_back_by_its_own_list_and_account_alone() {
+        let (users, groups) = (&ram::list_users::OPERATION, &ram::list_groups::OPERATION);
+        let own = markers(7, users, ONE);
+        let others = [
+            markers(7, groups, ONE),
+            markers(7, users, "9999567890123456"),
+            markers(7, users, "123456789012345"),
+            markers(8, users, ONE),
+        ];
+        for at in [i64::MIN, -1, 0, 1, i64::MAX] {
+            let marker = own.of_row(at).unwrap();
+            assert_eq!(own.row(&marker), Some(at));
+            assert_eq!(own.tag(&marker), None);
+            assert!(others.iter().all(|other| other.row(&marker).is_none()), "{at}");
+            // Fifty-four characters, whatever the number.
+            assert_eq!(marker.len(), 54);
+            assert!(marker.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{marker}");
+        }
+    }
+
+    /// Lists of the same name, of two products, do not share their markers.
+    #[test]
+    fn markers_of_tags_come_back_as_tags() {
+        let own = markers(7, &vpc::list_tag_resources::OPERATION, ONE);
+        let other = markers(7, &ram::list_tag_resources::OPERATION, ONE);
+        let longest = "\u{10ffff}".repeat(128);
+        for key in ["a\nb", "", &longest] {
+            let marker = own.of_tag("vpn-1", key).unwrap();
+            assert_eq!(own.tag(&marker), Some(("vpn-1".into(), key.to_owned())));
+            assert_eq!(other.tag(&marker), None);
+        }
+    }
+
+    #[test]
+    fn what_was_made_up_or_altered_is_no_marker() {
+        let own = markers(7, &ram::list_users::OPERATION, ONE);
+        let marker = own.of_row(8).unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(&marker).unwrap();
+        for at in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[at] ^= 1;
+            assert_eq!(own.row(&URL_SAFE_NO_PAD.encode(&altered)), None, "{at}");
+            assert_eq!(own.row(&URL_SAFE_NO_PAD.encode(&bytes[..at])), None, "{at}");
+        }
+        // The last two are of release 0.1.0.
+        let long = "A".repeat(CHARS_MAX + 1);
+        let padded = format!("{marker}=");
+        for wrong in
+            ["", "x", "EXAMPLE", "caeba0bbb2be", "\u{fffd}", &long, &padded, "TGlzdFVzZXJzOjE", "YjoxMg"]
+        {
+            assert_eq!(own.read(wrong), None, "{wrong}");
+        }
+    }
+
+    /// The same place looks different each time, so that nothing is told by comparing either.
+    #[test]
+    fn no_two_markers_are_alike() {
+        let own = markers(7, &ram::list_users::OPERATION, ONE);
+        let made: std::collections::BTreeSet<_> = (0..1_000).map(|_| own.of_row(8).unwrap()).collect();
+        assert_eq!(made.len(), 1_000);
+    }
+
+    #[test]
+    fn the_marker_key_is_made_once_and_outlives_the_master_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        let vault = |byte| Vault::new(&[byte; 32]).unwrap();
+        let key = |byte| {
+            let kept = store.read(|snapshot| snapshot.sealed_service_key(NAME)).unwrap().unwrap();
+            opened(&vault(byte), &kept)
+        };
+        let with = |prk| Markers { prk, ..markers(0, &ram::list_users::OPERATION, ONE) };
+        prepare(&store, &vault(1), 1).unwrap();
+        let marker = with(key(1).unwrap()).of_row(8).unwrap();
+        prepare(&store, &vault(1), 2).unwrap();
+        assert_eq!(with(key(1).unwrap()).row(&marker), Some(8));
+        master::reseal(&store, vault(1), vault(2), 3).unwrap();
+        assert!(key(1).is_err());
+        assert!(prepare(&store, &vault(1), 4).is_err());
+        prepare(&store, &vault(2), 4).unwrap();
+        assert_eq!(with(key(2).unwrap()).row(&marker), Some(8));
+    }
+}
