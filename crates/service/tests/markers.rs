@@ -207,8 +207,7 @@ async fn markers_tell_nothing_and_serve_their_own_list_and_account_alone() {
     }
     // Every list refuses the markers of every other one, also of the same account.
     for (own, walk) in walks.iter().enumerate() {
-        for (other, marker) in firsts.iter().enumerate().filter(|(other, _)| *other != own) {
-            assert_ne!(own, other);
+        for (_, marker) in firsts.iter().enumerate().filter(|(other, _)| *other != own) {
             walk.refuses(&rig, "root", marker).await;
         }
     }
