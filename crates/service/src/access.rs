@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Map, Value};
 use tongguan_model::policy::{
@@ -22,6 +21,7 @@ use crate::catalogue::{self, Refusal};
 use crate::context::{Context, iso8601};
 use crate::operation::{Failure, Operation, Product};
 use crate::operations::ram::service_linked;
+use crate::seldom::Seldom;
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -282,20 +282,14 @@ impl NotPermitted {
 
 /// The refusal for policies that need more steps than a decision may take. Metrics count it by its code.
 pub(crate) fn too_costly(principal: &Principal, action: &str) -> Refusal {
-    if once_a_second() {
+    static COSTLY: Seldom = Seldom::new();
+    if COSTLY.now() {
         tracing::warn!(
             account = %principal.account, principal = principal.label(), action,
             "a call is refused: its policies need more than {} steps", Budget::STEPS
         );
     }
     Refusal::new(&catalogue::RIGHTS_TOO_COSTLY)
-}
-
-/// Whether nobody has asked in this second: who calls decides how often, not how much is written.
-fn once_a_second() -> bool {
-    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
-    let now = jiff::Timestamp::now().as_second();
-    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 impl Denial {
