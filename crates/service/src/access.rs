@@ -32,7 +32,8 @@ pub struct Peer {
     pub secure: bool,
 }
 
-/// Resources of one call whose tags are asked about: more are refused by the operations.
+/// Resources of one call whose tags are asked about, or as many as a call may tag, if that is more: further ones are
+/// refused by the operations.
 const NAMED: usize = 100;
 /// Bytes of a condition value that comes from a parameter: those of the longest ExternalId.
 const LONGEST_VALUE: usize = 1_224;
@@ -353,7 +354,8 @@ pub(crate) fn authorise(
     // Only Vpc names its resources by ids: a role may be called like a gateway and has not its tags.
     let subject = operation.subject.filter(|_| operation.product == Product::Vpc);
     let mut named = subject.map(|subject| args.named(subject)).unwrap_or_default();
-    named.truncate(NAMED);
+    let tagged = context.settings.quotas.tagged_resources_per_call;
+    named.truncate(usize::try_from(tagged).unwrap_or(usize::MAX).max(NAMED));
     let resources = Resources { context, principal, named, kinds: OnceCell::new(), unread: Cell::new(false) };
     let written = Written::default();
     let circumstances = Circumstances { principal, peer, now_ms, keys: &keys, tags: &tags, written };
