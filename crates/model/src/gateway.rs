@@ -252,8 +252,8 @@ impl VpnGateway {
     /// Checks a bind of `certificate` in `role` at `now_ms`, given the gateway's present bindings.
     ///
     /// # Errors
-    /// In this order: not settled, not an SM gateway, certificate not bindable, not for this role by its keyUsage,
-    /// certificate in the other role, role taken.
+    /// In this order: not settled, not an SM gateway, certificate not bindable, certificate in the other role, role
+    /// taken, not for this role by its keyUsage.
     pub fn bind(
         &self,
         bindings: &[Binding],
@@ -270,14 +270,14 @@ impl VpnGateway {
         if !facts.bindable(now_ms.div_euclid(1000)) {
             return Err(Refusal::CertificateNotBindable);
         }
-        if !facts.purposes.serve(role) {
-            return Err(Refusal::CertificateUsage);
-        }
         if bindings.iter().any(|held| held.certificate == *certificate) {
             return Err(Refusal::CertificateDuplicated);
         }
         if bindings.iter().any(|held| held.role == role) {
             return Err(Refusal::RoleOccupied);
+        }
+        if !facts.purposes.serve(role) {
+            return Err(Refusal::CertificateUsage);
         }
         Ok(Bind::New(Binding {
             gateway: self.id.clone(),

@@ -101,7 +101,7 @@ quotas! {
     audit_records = 500_000,
         "Audit records of reads and refusals kept of one account; its own oldest go first.";
     audit_changes = 500_000,
-        "Audit records of changes kept of one account; its own oldest go first.";
+        "Audit records of changes kept of one account, and as many of temporary keys that it issued; its own oldest go first.";
     audit_strangers = 50_000,
         "Audit records of refused requests without a valid signature kept, of all together; the oldest go first.";
     audit_strangers_per_minute = 60,
@@ -109,7 +109,7 @@ quotas! {
     audit_days = 0,
         "Days that audit records are kept at most; 0: as long as their number allows.";
     audit_change_days = 180,
-        "Days that records of changes are kept, whatever `audit_days` says; a warning if their number does not allow it.";
+        "Days that records of changes and issued keys are kept, whatever `audit_days` says; a warning if their number does not allow it.";
     nonces = 16_000_000,
         "Signature nonces remembered at one time (37 bytes of memory and 40 on disk each), in shares by account and principal.";
 }

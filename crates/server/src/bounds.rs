@@ -138,7 +138,7 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("one thread fewer than cores; {} wait, {} of an account", work::ALL, work::ACCOUNT),
         filler: Filler::User,
         suffers: "all callers",
-        share: "a queue for each account, served in turn; a user has half of it; quotas are looked at first",
+        share: "a queue for each account, served in turn; a user has half of it, an eighth is the root key's; quotas are looked at first",
         over: "400 `Throttling.User`",
         metric: "tongguan_long_work_refused_total",
     },
@@ -242,11 +242,13 @@ pub const BOUNDS: &[Bound] = &[
         resource: "audit records of an account",
         most: |quotas| {
             let (calls, changes) = (quotas.audit_records, quotas.audit_changes);
-            format!("{calls} reads and refusals (quota `audit_records`), {changes} changes (`audit_changes`)")
+            format!(
+                "{calls} reads and refusals (quota `audit_records`), {changes} changes and as many issued keys (`audit_changes`)"
+            )
         },
         filler: Filler::User,
         suffers: "whoever reads the record",
-        share: "by account; changes apart from reads and refusals",
+        share: "by account; changes, issued keys, and reads and refusals each apart",
         over: "its own oldest go; a warning if they are young",
         metric: "tongguan_audit_removed_young_total",
     },

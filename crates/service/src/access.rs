@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Map, Value};
 use tongguan_model::policy::{
@@ -22,6 +21,7 @@ use crate::catalogue::{self, Refusal};
 use crate::context::{Context, iso8601};
 use crate::operation::{Failure, Operation, Product};
 use crate::operations::ram::service_linked;
+use crate::seldom::Seldom;
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,8 @@ pub struct Peer {
     pub secure: bool,
 }
 
-/// Resources of one call whose tags are asked about: more are refused by the operations.
+/// Resources of one call whose tags are asked about, or as many as a call may tag, if that is more: further ones are
+/// refused by the operations.
 const NAMED: usize = 100;
 /// Bytes of a condition value that comes from a parameter: those of the longest ExternalId.
 const LONGEST_VALUE: usize = 1_224;
@@ -282,20 +283,14 @@ impl NotPermitted {
 
 /// The refusal for policies that need more steps than a decision may take. Metrics count it by its code.
 pub(crate) fn too_costly(principal: &Principal, action: &str) -> Refusal {
-    if once_a_second() {
+    static COSTLY: Seldom = Seldom::new();
+    if COSTLY.now() {
         tracing::warn!(
             account = %principal.account, principal = principal.label(), action,
             "a call is refused: its policies need more than {} steps", Budget::STEPS
         );
     }
     Refusal::new(&catalogue::RIGHTS_TOO_COSTLY)
-}
-
-/// Whether nobody has asked in this second: who calls decides how often, not how much is written.
-fn once_a_second() -> bool {
-    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
-    let now = jiff::Timestamp::now().as_second();
-    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 impl Denial {
@@ -359,7 +354,8 @@ pub(crate) fn authorise(
     // Only Vpc names its resources by ids: a role may be called like a gateway and has not its tags.
     let subject = operation.subject.filter(|_| operation.product == Product::Vpc);
     let mut named = subject.map(|subject| args.named(subject)).unwrap_or_default();
-    named.truncate(NAMED);
+    let tagged = context.settings.quotas.tagged_resources_per_call;
+    named.truncate(usize::try_from(tagged).unwrap_or(usize::MAX).max(NAMED));
     let resources = Resources { context, principal, named, kinds: OnceCell::new(), unread: Cell::new(false) };
     let written = Written::default();
     let circumstances = Circumstances { principal, peer, now_ms, keys: &keys, tags: &tags, written };

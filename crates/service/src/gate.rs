@@ -22,6 +22,7 @@ use crate::authority::{Authority, Known};
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::operation::{self, Failure, Operation, Product};
+use crate::seldom::Seldom;
 use crate::throttle::{Failures, Throttle, WEIGHED_BYTES};
 use crate::token::{TEMPORARY, Unread};
 
@@ -91,7 +92,8 @@ impl Gate {
         if !self.failures.note(peer.address, key, bytes, steady_ms) {
             return refusal.into();
         }
-        if crate::service::once_a_second() {
+        static UNSIGNED: Seldom = Seldom::new();
+        if UNSIGNED.now() {
             let source = peer.address;
             warn!(%source, access_key = key.map(crate::service::cut), "a source sends many requests that nobody signed");
         }

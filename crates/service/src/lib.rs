@@ -26,6 +26,7 @@ pub mod operation;
 pub mod operations;
 pub mod provenance;
 pub mod rights;
+mod seldom;
 mod service;
 mod share;
 pub mod throttle;

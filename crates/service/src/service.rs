@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use fail::fail_point;
 use tongguan_model::principal::{Identity, Principal};
@@ -23,6 +22,7 @@ use crate::keyring::{Keyring, KeyringError};
 use crate::marker;
 use crate::operation::{Answer, Change, DryRun, Failure, Handler, Long, Operation, Product};
 use crate::operations::ram::policies;
+use crate::seldom::Seldom;
 use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
 use crate::work::Work;
@@ -484,6 +484,8 @@ impl Failure {
 
     /// Says in the log what the caller is not told, and gives the code for the caller.
     fn unexpected(&self, request_id: &str) -> &'static Code {
+        static BUSY: Seldom = Seldom::new();
+        static FORGED: Seldom = Seldom::new();
         let code = self.code();
         match self {
             Self::Refused(_) => {}
@@ -497,11 +499,11 @@ impl Failure {
                 debug!(%error, request_id, "a call could not be taken");
             }
             // A full disk meets every call: one line a second says it as well, and fills the disk less.
-            Self::Unavailable(reason) if once_a_second() => {
+            Self::Unavailable(reason) if BUSY.now() => {
                 warn!(reason, request_id, "calls cannot be taken");
             }
             Self::Unavailable(reason) => debug!(reason, request_id, "a call could not be taken"),
-            Self::Store(error @ StoreError::Forged { .. }) if !once_a_second() => {
+            Self::Store(error @ StoreError::Forged { .. }) if !FORGED.now() => {
                 debug!(%error, request_id, "a call was refused");
             }
             Self::Store(error @ StoreError::Forged { .. }) => {
@@ -658,13 +660,6 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         operation: trail.operation,
         warnings: Vec::new(),
     }
-}
-
-/// Whether nobody has asked in this second.
-pub(crate) fn once_a_second() -> bool {
-    static LAST: AtomicI64 = AtomicI64::new(i64::MIN);
-    let now = jiff::Timestamp::now().as_second();
-    LAST.swap(now, Ordering::Relaxed) != now
 }
 
 /// The id of the access key that a change made.

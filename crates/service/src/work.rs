@@ -3,7 +3,8 @@
 //! A few threads do it, one fewer than there are cores. Each account has a queue, and the queues are served in
 //! turn, so that whoever has asked for a hundred keys waits for his own keys only. A queue is bounded, and so are
 //! all together: an account may have as much waiting as there is room left for others, and a principal in it as
-//! much as is left for the others of the account. Work whose caller has gone is not begun.
+//! much as is left for the others of the account; the last eighth is the root key's. Work whose caller has gone is
+//! not begun.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -72,9 +73,11 @@ impl State {
         if self.waiting >= ALL {
             return Err(Failure::Unavailable("all places for long work are taken".into()));
         }
-        let of_account = ACCOUNT.min((ALL - self.waiting) / 2).max(1).saturating_sub(held);
+        let places = ACCOUNT.min((ALL - self.waiting) / 2).max(1);
+        let of_account = places.saturating_sub(held);
+        let of_users = of_account.saturating_sub(places / 8);
         let own = queue.map_or(0, |queue| queue.iter().filter(|(of, _)| *of == owner).count());
-        if of_account == 0 || (owner.in_account().is_some() && own >= of_account) {
+        if of_account == 0 || (owner.in_account().is_some() && own >= of_users) {
             return Err(Refusal::new(&catalogue::THROTTLING_USER).into());
         }
         match place {
@@ -234,9 +237,16 @@ mod tests {
         };
         let weak = Owner::principal("a", "user", "weak");
         let filled = (0..).take_while(|_| put(&mut state, weak, &told).is_ok()).count();
-        assert_eq!(filled, ACCOUNT / 2);
+        assert_eq!(filled, (ACCOUNT - ACCOUNT / 8) / 2);
         assert!(refused(put(&mut state, weak, &told)));
-        for _ in filled..ACCOUNT {
+        // However many of its users fill it, the root key finds its part.
+        let mut users = filled;
+        for number in 0..50 {
+            let user = Owner::principal("a", "user", &number.to_string());
+            users += (0..).take_while(|_| put(&mut state, user, &told).is_ok()).count();
+        }
+        assert_eq!(users, ACCOUNT - ACCOUNT / 8);
+        for _ in users..ACCOUNT {
             put(&mut state, Owner::root("a"), &told).unwrap();
         }
         assert!(refused(put(&mut state, Owner::root("a"), &told)));

@@ -10,6 +10,7 @@ use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is}
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::{Value, json};
 use tongguan_model::id::AccountId;
+use tongguan_model::limits::Quotas;
 use tongguan_rpc::{
     ClientCall, Format, HttpRequest, OutgoingRequest, Placement, Secret, SignatureMethod, Signer,
 };
@@ -614,6 +615,34 @@ async fn a_deny_on_tags_does_not_hide_from_lists() {
     let deny = json!({"Effect": "Deny", "Action": "vpc:DescribeVpnGateways", "Resource": "*"});
     let bob = rig.user("bob", &json!([allow("*"), deny])).await;
     is(&rig.by(&bob, VPC, "DescribeVpnGateways", &[REGION]).await, 403, "Forbidden");
+}
+
+/// However many resources the operator lets a call tag, the tags of each are asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_many_resources_is_asked_about_too() {
+    const MANY: usize = 150;
+    let quotas = Quotas { tagged_resources_per_call: MANY as u64, ..Quotas::default() };
+    let rig = Rig::with_quotas("0", quotas);
+    let gateway = rig.gateway("NationalStandard").await;
+    let tagging =
+        |value| [REGION, ("ResourceType", "VPNGATEWAY"), ("Tag.1.Key", "env"), ("Tag.1.Value", value)];
+    let one: Vec<_> = tagging("prod").into_iter().chain([("ResourceId.1", gateway.as_str())]).collect();
+    rig.call("TagResources", &one).await.ok();
+    let deny = json!({"Effect": "Deny", "Action": "*", "Resource": "*",
+        "Condition": {"StringEquals": {"acs:ResourceTag/env": "prod"}}});
+    let alice = rig.user("alice", &json!([allow("*"), deny])).await;
+    let names: Vec<String> = (1..=MANY).map(|number| format!("ResourceId.{number}")).collect();
+    let call = |with_it: bool| {
+        let ids = names.iter().enumerate().map(|(place, name)| {
+            let id = if with_it && place + 1 == MANY { gateway.as_str() } else { "vpn-none" };
+            (name.as_str(), id)
+        });
+        tagging("test").into_iter().chain(ids).collect::<Vec<_>>()
+    };
+    is(&rig.by(&alice, VPC, "TagResources", &call(true)).await, 403, "Forbidden");
+    // Without it the call may be made, and is refused for what it names.
+    let refused = rig.by(&alice, VPC, "TagResources", &call(false)).await;
+    is(&refused, 404, "InvalidVpnGatewayInstanceId.NotFound");
 }
 
 /// What is asked about is what is acted on: every item of a list, and nothing that the operation does not read.

@@ -244,7 +244,8 @@ pub struct Options {
     pub audit_backlog: usize,
     /// Audit records of reads and refusals kept of each account; its older ones are removed.
     pub audit_records: u64,
-    /// Audit records of changes kept of each account; its older ones are removed.
+    /// Audit records of changes kept of each account, and as many of temporary keys that it issued; its older ones are
+    /// removed.
     pub audit_changes: u64,
     /// Audit records of refusals kept of all those together who have proved nothing; older ones are removed.
     pub audit_strangers: u64,

@@ -29,7 +29,7 @@ const GAP: &[u8] = b"tongguan audit gap 1\0";
 /// Begins what the seal over what is left of removed records is over.
 const TRIMMED: &[u8] = b"tongguan audit trimmed 1\0";
 /// Batches of removed records of which numbers and hashes are kept, by class.
-const TRIMMED_BATCHES: [u32; AuditClass::ALL.len()] = [1_024, 1_024, 64];
+const TRIMMED_BATCHES: [u32; AuditClass::ALL.len()] = [1_024, 1_024, 64, 1_024];
 /// Bytes of a removed record's hash that are kept.
 const PRINT_BYTES: usize = 8;
 
@@ -42,11 +42,14 @@ pub enum AuditClass {
     Call,
     /// A refusal of one who has not.
     Stranger,
+    /// A temporary access key was made, and nothing was changed: apart from changes, which whoever may assume a role
+    /// would displace, and from calls, which would displace it.
+    Key,
 }
 
 impl AuditClass {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Change, Self::Call, Self::Stranger];
+    pub const ALL: [Self; 4] = [Self::Change, Self::Call, Self::Stranger, Self::Key];
 
     /// Name, as metrics and messages have it.
     #[must_use]
@@ -55,6 +58,7 @@ impl AuditClass {
             Self::Change => "change",
             Self::Call => "call",
             Self::Stranger => "stranger",
+            Self::Key => "key",
         }
     }
 
@@ -64,6 +68,7 @@ impl AuditClass {
             Self::Change => 0,
             Self::Call => 1,
             Self::Stranger => 2,
+            Self::Key => 3,
         }
     }
 
@@ -76,6 +81,8 @@ impl AuditClass {
             Self::Stranger
         } else if record.changed || named && record.code.is_none() && !reads(record.action.as_deref()) {
             Self::Change
+        } else if record.issued.is_some() {
+            Self::Key
         } else {
             Self::Call
         }
@@ -134,7 +141,7 @@ impl Budget {
     fn of(class: AuditClass, options: &Options) -> Self {
         let days = (options.audit_days > 0).then_some(options.audit_days);
         match class {
-            AuditClass::Change => Self {
+            AuditClass::Change | AuditClass::Key => Self {
                 records: options.audit_changes,
                 days: days.map(|days| days.max(options.audit_change_days)),
                 young_days: options.audit_change_days,

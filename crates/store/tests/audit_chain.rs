@@ -670,6 +670,48 @@ fn nobody_displaces_the_records_of_another() {
     assert!(records <= 110, "{records}");
 }
 
+/// Whoever may do nothing but assume a role displaces no change, and whoever calls displaces nothing that says who made
+/// a key.
+#[test]
+fn issued_keys_have_a_share_of_their_own() {
+    const A: &str = "1111111111111111";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let options = Options { audit_records: 50, audit_changes: 30, ..Options::default() };
+    let store = Store::open(path, &options).unwrap();
+    assert_eq!(store.seal_audit(KEY, Some(NewAuditKey { sealed: vec![1], now_ms: 0 })).unwrap(), []);
+    let issued = |number: u32| AuditRecord {
+        status: 200,
+        code: None,
+        issued: Some(format!("STS.{number}")),
+        ..of(Some(A), &format!("key {number}"), false)
+    };
+    store
+        .write_blocking(move |tx| {
+            for number in 0..30 {
+                tx.audit(&of(Some(A), &format!("change {number}"), true))?;
+            }
+            for number in 10..50 {
+                tx.audit(&issued(number))?;
+            }
+            for number in 0..100 {
+                tx.audit(&of(Some(A), &format!("call {number}"), false))?;
+            }
+            Ok(Verdict::Keep(()))
+        })
+        .unwrap();
+    while run(store.trim_audit(1_700_000_000_000, 10_000)).unwrap() > 0 {}
+    assert_eq!(store.stats().audit_removed, [0, 50, 0, 10]);
+    drop(store);
+    let kept = "SELECT count(*), min(issued), max(issued) FROM audit WHERE issued IS NOT NULL";
+    let kept = database(path).query_row(kept, [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+    });
+    assert_eq!(kept.unwrap(), (30, "STS.20".to_owned(), "STS.49".to_owned()));
+    assert_eq!(count(path, A), (30, 30 + 50));
+    whole(path);
+}
+
 /// A database of an older schema, as its release left it.
 fn older(schema: u32) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
