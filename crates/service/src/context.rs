@@ -1,7 +1,7 @@
 //! What operations share: the store, the data plane, limits and sources of time and randomness.
 
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
 use ipnet::Ipv4Net;
@@ -11,6 +11,7 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_store::Store;
 
+use crate::marker::MarkerKey;
 use crate::vault::Vault;
 
 /// Where the present moment comes from.
@@ -67,7 +68,14 @@ const ADDRESS_POOL: Ipv4Net = Ipv4Net::new_assert(std::net::Ipv4Addr::new(198, 1
 
 /// What operations share. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Context(Arc<Shared>);
+pub struct Context(Arc<Whole>);
+
+#[derive(Debug)]
+struct Whole {
+    shared: Shared,
+    /// Set when the service is put together.
+    markers: OnceLock<MarkerKey>,
+}
 
 /// See [`Context`].
 #[derive(Debug)]
@@ -88,7 +96,18 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(shared))
+        Self(Arc::new(Whole { shared, markers: OnceLock::new() }))
+    }
+
+    /// Keeps what markers of pages are made with, for the life of the process.
+    pub(crate) fn keep_marker_key(&self, key: MarkerKey) {
+        // The first one counts: there is one in the database.
+        let _ = self.0.markers.set(key);
+    }
+
+    /// What markers of pages are made with.
+    pub(crate) fn marker_key(&self) -> Option<&MarkerKey> {
+        self.0.markers.get()
     }
 }
 
@@ -96,7 +115,7 @@ impl Deref for Context {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        &self.0
+        &self.0.shared
     }
 }
 

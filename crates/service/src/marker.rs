@@ -14,7 +14,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tongguan_model::id::AccountId;
-use tongguan_store::{SealedKind, Snapshot, Store, Verdict};
+use tongguan_store::{SealedKind, Store, Verdict};
 use zeroize::Zeroizing;
 
 use crate::args::Args;
@@ -36,14 +36,18 @@ const CHARS_MAX: usize = 2_048;
 /// What the key of one marker is derived for.
 const SEALS: &[u8] = b"seal of one marker";
 
-/// Makes the marker key if there is none.
+/// What markers are made with.
+#[derive(Debug)]
+pub struct MarkerKey(Prk);
+
+/// The marker key; makes it if there is none.
 ///
 /// # Errors
 /// The store fails, or the key does not open under the master key.
-pub fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), KeyringError> {
+pub fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<MarkerKey, KeyringError> {
     let failed = |source| KeyringError::Sealed { id: NAME.into(), source };
     if let Some(kept) = store.read(|snapshot| snapshot.sealed_service_key(NAME))? {
-        return opened(vault, &kept).map(|_| ()).map_err(failed);
+        return opened(vault, &kept).map(MarkerKey).map_err(failed);
     }
     let key = Zeroizing::new(random::<KEY_BYTES>());
     let sealed = vault.seal(&purpose(), key.as_slice()).map_err(failed)?;
@@ -51,7 +55,7 @@ pub fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), KeyringE
         tx.put_sealed_service_key(NAME, &sealed, now_ms)?;
         Ok(Verdict::Keep(()))
     })?;
-    Ok(())
+    Ok(MarkerKey(extracted(key.as_slice())))
 }
 
 fn purpose() -> String {
@@ -82,16 +86,11 @@ impl Markers {
     /// Those of the list that the call asks for.
     ///
     /// # Errors
-    /// The store fails, or there is no marker key that opens.
-    pub fn of(
-        context: &Context,
-        call: &Call,
-        args: &Args<'_>,
-        snapshot: &Snapshot<'_>,
-    ) -> Result<Self, Failure> {
-        let kept = snapshot.sealed_service_key(NAME)?;
-        let prk = kept.and_then(|kept| opened(&context.vault, &kept).ok());
-        let prk = prk.ok_or_else(|| Failure::Internal(format!("service key `{NAME}` does not open")))?;
+    /// [`Failure::Internal`] if the context was never given to a service.
+    pub fn of(context: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
+        let key = context.marker_key();
+        let MarkerKey(prk) = key.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))?;
+        let prk = prk.clone();
         Ok(Self { prk, operation: args.operation(), account: call.principal.account.clone() })
     }
 

@@ -90,7 +90,7 @@ impl Service {
     /// The store fails, or what is sealed in it does not open under the vault's master key.
     pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Result<Self, KeyringError> {
         let engine = Engine::new(context.clone());
-        marker::prepare(&context.store, &context.vault, context.clock.now_ms())?;
+        context.keep_marker_key(marker::prepare(&context.store, &context.vault, context.clock.now_ms())?);
         let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
         let authority = Arc::new(Authority::new(keyring, tokens));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));

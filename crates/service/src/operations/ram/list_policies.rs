@@ -42,7 +42,7 @@ pub static OPERATION: Operation = Operation {
 fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let account = &call.principal.account;
     let kind = args.word("PolicyType", PolicyType::parse)?;
-    let page = paging::Page::wanted(context, call, args, snapshot)?;
+    let page = paging::Page::wanted(context, call, args)?;
     let tags = tag_json::filter(args)?;
     let mut rows: Vec<(i64, Found)> = Vec::new();
     if kind != Some(PolicyType::Custom) && tags.is_empty() {

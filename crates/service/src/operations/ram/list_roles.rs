@@ -34,7 +34,7 @@ pub static OPERATION: Operation = Operation {
 };
 
 fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let page = paging::Page::wanted(context, call, args, snapshot)?;
+    let page = paging::Page::wanted(context, call, args)?;
     let tags = tag_json::filter(args)?;
     let mut rows = snapshot.roles(&call.principal.account, &tags, page.after, page.fetch())?;
     let mut answer = Answer::new();

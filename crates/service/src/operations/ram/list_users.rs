@@ -27,7 +27,7 @@ pub static OPERATION: Operation = Operation {
 };
 
 fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let page = Page::wanted(context, call, args, snapshot)?;
+    let page = Page::wanted(context, call, args)?;
     let mut users = snapshot.users(&call.principal.account, page.after, page.fetch())?;
     let mut answer = Answer::new();
     page.cut(&mut users, |user| user.seq, &mut answer)?;

@@ -31,7 +31,7 @@ pub static OPERATION: Operation = Operation {
 
 fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let name = group_name(args)?;
-    let page = Page::wanted(context, call, args, snapshot)?;
+    let page = Page::wanted(context, call, args)?;
     let group = find_group(snapshot, &call.principal.account, name)?;
     let mut members = snapshot.members(group.seq, page.after, page.fetch())?;
     let mut answer = Answer::new();

@@ -3,8 +3,6 @@
 //! A marker says after which row the next page begins, not how many came before: what is made or removed between two
 //! pages neither repeats nor hides another row. It is sealed for its list and account ([`crate::marker`]).
 
-use tongguan_store::Snapshot;
-
 use crate::args::Args;
 use crate::call::Call;
 use crate::context::Context;
@@ -41,14 +39,9 @@ impl Page {
     /// # Errors
     /// `InvalidParameter.MaxItems`, or `InvalidParameter.Marker` if the marker is not one that this list has given to this
     /// account; else as [`Markers::of`].
-    pub fn wanted(
-        context: &Context,
-        call: &Call,
-        args: &Args<'_>,
-        snapshot: &Snapshot<'_>,
-    ) -> Result<Self, Failure> {
+    pub fn wanted(context: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
         let size = args.number("MaxItems", 1..=MOST)?.unwrap_or(DEFAULT) as usize;
-        let markers = Markers::of(context, call, args, snapshot)?;
+        let markers = Markers::of(context, call, args)?;
         let after = match args.text("Marker") {
             None => i64::MIN,
             Some(marker) => markers.row(marker).ok_or_else(|| args.illegal("Marker", marker))?,
