@@ -26,10 +26,13 @@ fn databases_of_every_released_schema_open() {
             if schema >= 3 {
                 rights_are_there(&store);
             }
+            if schema >= 4 {
+                assert!(store.read(|snapshot| snapshot.rights_sealed()).unwrap());
+            }
         }
         seen += 1;
     }
-    assert!(seen >= 3, "a database is missing");
+    assert!(seen >= 4, "a database is missing");
 }
 
 fn rights_are_there(store: &Store) {
