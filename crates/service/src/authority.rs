@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use subtle::ConstantTimeEq as _;
 use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicyError, PolicySet, system_policy};
@@ -106,14 +106,34 @@ impl Weighter<String, Arc<Known>> for ByBytes {
     }
 }
 
+/// Tells the shares what the cache has let go.
+#[derive(Debug, Clone)]
+struct Displaced(Arc<Shares>);
+
+impl Lifecycle<String, Arc<Known>> for Displaced {
+    type RequestState = Vec<(String, Arc<Known>)>;
+
+    fn begin_request(&self) -> Self::RequestState {
+        Vec::new()
+    }
+
+    fn on_evict(&self, gone: &mut Self::RequestState, id: String, known: Arc<Known>) {
+        gone.push((id, known));
+    }
+
+    fn end_request(&self, gone: Self::RequestState) {
+        gone.iter().for_each(|(id, known)| self.0.forget(&known.key.principal.account, id));
+    }
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Authority {
     /// Keys of the configuration: they are not in the store.
     fixed: Keyring,
-    known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder>,
+    known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder, Displaced>,
     /// What of `known` is whose.
-    shares: Shares,
+    shares: Arc<Shares>,
     epochs: RwLock<HashMap<AccountId, Arc<AtomicU64>>>,
     tokens: Tokens,
 }
@@ -126,14 +146,15 @@ struct Loaded {
 
 impl Authority {
     pub(crate) fn new(fixed: Keyring, tokens: Tokens) -> Self {
+        let shares = Arc::new(Shares::new(SHARE_BYTES));
         let known = Cache::with(
             EXPECTED_KEYS,
             KEPT_BYTES,
             ByBytes,
             DefaultHashBuilder::default(),
-            quick_cache::sync::DefaultLifecycle::default(),
+            Displaced(Arc::clone(&shares)),
         );
-        Self { fixed, known, shares: Shares::new(SHARE_BYTES), epochs: RwLock::default(), tokens }
+        Self { fixed, known, shares, epochs: RwLock::default(), tokens }
     }
 
     /// To be called after a change of an account's users, keys, groups, roles or policies was committed and
@@ -170,7 +191,9 @@ impl Authority {
             }
             None => self.stored_key(context, id)?,
         };
-        let used = self.fixed.get(id).is_none().then(AtomicI64::default);
+        // What was noted of an entry that is read again stays noted.
+        let noted = self.known.get(id).and_then(|known| Some(known.used.as_ref()?.load(Ordering::Relaxed)));
+        let used = self.fixed.get(id).is_none().then(|| AtomicI64::new(noted.unwrap_or_default()));
         let bytes = ENTRY_BYTES + loaded.bytes;
         let epochs = Epochs(Box::new([(current, epoch)]));
         let known = Arc::new(Known { key: loaded.key, session: None, epochs, bytes, used });
@@ -180,6 +203,7 @@ impl Authority {
 
     /// Keeps a key under its id; what its account has beyond its share goes, the oldest first.
     fn keep(&self, id: &str, known: &Arc<Known>) {
+        // In this order: what the insertion displaces is forgotten, an older entry of the same id too.
         self.known.insert(id.to_owned(), Arc::clone(known));
         for gone in self.shares.note(&known.key.principal.account, id, known.bytes) {
             self.known.remove(&gone);
@@ -399,4 +423,38 @@ pub fn policies_of_user(snapshot: &Snapshot<'_>, user: i64) -> Result<PolicySet,
 /// As [`policies_of_user`].
 pub fn policies_of_role(snapshot: &Snapshot<'_>, role: i64) -> Result<PolicySet, Failure> {
     Ok(compile(&snapshot.effective_policies_of_role(role)?)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Accounts that make keys and sessions without end leave no more behind than the cache holds.
+    #[test]
+    fn what_the_cache_lets_go_is_noted_no_more() {
+        const ENTRIES: u64 = 64;
+        let shares = Arc::new(Shares::new(SHARE_BYTES));
+        let known = Cache::with(
+            ENTRIES as usize,
+            ENTRIES * ENTRY_BYTES as u64,
+            ByBytes,
+            DefaultHashBuilder::default(),
+            Displaced(Arc::clone(&shares)),
+        );
+        for number in 0..20_000 {
+            let account = AccountId::new((number % 500).to_string());
+            let id = format!("key-{number}");
+            let principal = Arc::new(Principal { account: account.clone(), identity: Identity::Root });
+            let credential = Credential::Secret(Secret::from("secret"));
+            let key = Key { id: id.clone(), credential, principal, active: true };
+            let one =
+                Known { key, session: None, epochs: Epochs(Box::new([])), bytes: ENTRY_BYTES, used: None };
+            known.insert(id.clone(), Arc::new(one));
+            let gone = shares.note(&account, &id, ENTRY_BYTES);
+            assert!(gone.is_empty(), "no account is over its share");
+        }
+        assert!(known.len() > 0 && known.len() as u64 <= ENTRIES, "{}", known.len());
+        // One that was displaced as it came is noted all the same.
+        assert!(shares.entries() <= 2 * ENTRIES as usize, "{} of {}", shares.entries(), known.len());
+    }
 }

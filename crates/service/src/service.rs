@@ -221,7 +221,11 @@ impl Service {
     /// Answers a request that cannot be read at all: too large, or cut off.
     pub async fn refuse(&self, host: &str, peer: Peer, code: &'static Code) -> Response {
         let trail = self.trail(host, peer);
-        let failure = self.gate.unproven(&self.context, peer, None, 0, code.into());
+        // What is our own fault, or want of room, is no act of the source.
+        let failure = match code.status {
+            500.. => code.into(),
+            _ => self.gate.unproven(&self.context, peer, None, 0, code.into()),
+        };
         self.finish(trail, Err(failure)).await
     }
 

@@ -58,6 +58,25 @@ impl Shares {
         }
         gone
     }
+
+    /// Entries that are noted, of all accounts.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.values().map(|share| share.entries.len()).sum()
+    }
+
+    /// Notes that an account's entry is no longer there: what is noted is bounded by what the store holds.
+    pub(crate) fn forget(&self, account: &AccountId, id: &str) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(share) = accounts.get_mut(account) else { return };
+        if let Some((bytes, _)) = share.entries.remove(id) {
+            share.bytes -= bytes;
+        }
+        if share.entries.is_empty() {
+            accounts.remove(account);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +100,22 @@ mod tests {
         // One beyond the share stays alone.
         assert_eq!(shares.note(&a, "a4", 1_000), ["a1", "a3"]);
         assert_eq!(shares.note(&a, "a5", 10), ["a4"]);
+    }
+
+    #[test]
+    fn an_account_without_entries_is_not_remembered() {
+        let shares = Shares::new(100);
+        for number in 0..1_000 {
+            let account = AccountId::new(number.to_string());
+            assert!(shares.note(&account, "a", 60).is_empty());
+            assert!(shares.note(&account, "b", 30).is_empty());
+            shares.forget(&account, "a");
+            shares.forget(&account, "unknown");
+            assert!(shares.note(&account, "c", 70).is_empty());
+            shares.forget(&account, "b");
+            shares.forget(&account, "c");
+        }
+        assert!(shares.accounts.lock().unwrap().is_empty());
     }
 
     #[test]

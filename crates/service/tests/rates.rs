@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use common::{Caller, RawCall, Rig, VPC, refused as is};
 use serde_json::json;
 use tongguan_model::limits::Quotas;
+use tongguan_service::catalogue;
+use tongguan_service::gate::Peer;
 use tongguan_service::throttle::FAILURES_BURST;
 use tongguan_service::work::Work;
 
@@ -123,6 +125,10 @@ async fn wrong_signatures_count_against_their_source() {
     // Who names no key, or one that nobody has, is one source's doing as well.
     is(&rig.bytes_from("Action=DescribeRegions", here).await, 400, "Throttling");
     assert_eq!(rig.bytes_from("Action=DescribeRegions", there).await.code(), "MissingAccessKeyId");
+    // Want of room, and faults of ours, are no act of the source, and are told as what they are.
+    let from_here = Peer { address: here, secure: false };
+    let room = rig.service.refuse("", from_here, &catalogue::UNAVAILABLE).await;
+    assert_eq!((room.status, room.code.as_deref()), (503, Some("ServiceUnavailable")));
     let failures = rig.service.failures();
     assert_eq!((failures.counted(), failures.cut_short()), (u64::from(FAILURES_BURST) + 5, 3));
     rig.advance(60_000);
