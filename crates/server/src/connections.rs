@@ -17,7 +17,7 @@
 //! |---|---|
 //! | a connection: task, buffers, head and body up to [`FREE_BYTES`] each, their fields | 128 KiB |
 //! | heads longer than that: [`HEADS_BYTES`] | 64 MiB |
-//! | bodies longer than that: [`BODIES_BYTES`] | 64 MiB |
+//! | bodies longer than that: [`BODIES_BYTES`], 48 MiB, and what the allocator keeps while they grow | 64 MiB |
 //! | answers longer than that, until the client has taken them: [`ANSWERS_BYTES`] | 64 MiB |
 //!
 //! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can make;
@@ -69,7 +69,7 @@ pub const FREE_BYTES: usize = 16 * 1024;
 /// Bytes of heads above [`FREE_BYTES`].
 pub const HEADS_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of bodies above [`FREE_BYTES`].
-pub const BODIES_BYTES: usize = 64 * 1024 * 1024;
+pub const BODIES_BYTES: usize = 48 * 1024 * 1024;
 /// Bytes of answers above [`FREE_BYTES`] that clients have not taken, before new work waits for them.
 pub const ANSWERS_BYTES: usize = 64 * 1024 * 1024;
 /// TLS handshakes at once.

@@ -325,12 +325,12 @@ async fn stalled_bodies_hold_nobody_up() {
     }
     println!("beside 200, renewed: {slowest:?}");
 
-    // As many as fill the memory for bodies: each holds 48 KiB of 64 MiB. The last part is for one at a time.
+    // As many as fill the memory for bodies: each holds 48 KiB of 48 MiB. The last part is for one at a time.
     stalled.extend(stalled_bodies(&server, 1_500, 40_000).await);
-    server.metric_reaches(BODIES, 62.0 * 1024.0 * 1024.0).await;
+    server.metric_reaches(BODIES, 46.0 * 1024.0 * 1024.0).await;
     slowest = slowest.max(uploads(&server, here, &ca).await).max(uploads(&server, ELSEWHERE, &ca).await);
     println!("beside 1,700 that hold all memory for bodies: {slowest:?}");
-    assert!(server.metric(BODIES).await <= 64.0 * 1024.0 * 1024.0);
+    assert!(server.metric(BODIES).await <= 48.0 * 1024.0 * 1024.0);
     let most = report("stalled bodies", &server, before, slowest);
     assert!(most < ITSELF_KIB + stalled.len() as u64 * CONNECTION_KIB + LONG_KIB / 3, "{most} KiB");
     assert!(slowest < PROMPT, "{slowest:?}");
