@@ -100,7 +100,7 @@ pub async fn bodies() {
         }
         words.resize(words.len() + 22_000, b'a');
         streams.extend(crowd(&world.server, 1_500, &words).await);
-        world.server.metric_reaches(r#"tongguan_long_bytes{of="bodies"}"#, 62.0 * 1024.0 * 1024.0).await;
+        world.server.metric_reaches(r#"tongguan_long_bytes{of="bodies"}"#, 46.0 * 1024.0 * 1024.0).await;
         upload(&world).await;
         streams
     };
