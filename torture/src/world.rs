@@ -54,7 +54,8 @@ pub async fn make(address: SocketAddr, gateways: usize, damage: Damage) -> Resul
     let now = jiff::Timestamp::now().as_second();
     let subject = Subject::parse("CN=torture root,OU=torture,O=tongguan,C=CN")?;
     let ca = Ca::new(KeySpec::EcSm2, &subject, now - DAY, now + 30 * DAY)?;
-    for usage in [Usage::Encryption, Usage::Signature, Usage::Encryption, Usage::Signature] {
+    // Callers bind any of them in any role.
+    for usage in [Usage::Both; 4] {
         world.certificates.push(certificate(&mut lane, &ca, usage, now).await?);
     }
     let described = Call::vpc("DescribeVSwitchAttributes", &[("VSwitchId", &world.vswitch)]);
