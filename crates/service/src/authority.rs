@@ -453,7 +453,7 @@ mod tests {
             let gone = shares.note(&account, &id, ENTRY_BYTES);
             assert!(gone.is_empty(), "no account is over its share");
         }
-        assert!(known.len() > 0 && known.len() as u64 <= ENTRIES, "{}", known.len());
+        assert!(!known.is_empty() && known.len() as u64 <= ENTRIES, "{}", known.len());
         // One that was displaced as it came is noted all the same.
         assert!(shares.entries() <= 2 * ENTRIES as usize, "{} of {}", shares.entries(), known.len());
     }
