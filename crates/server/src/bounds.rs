@@ -134,11 +134,11 @@ pub const BOUNDS: &[Bound] = &[
     },
     Bound {
         name: "long-work",
-        resource: "work of milliseconds: making keys",
+        resource: "work of milliseconds: making keys, reading certificate chains",
         most: |_| format!("one thread fewer than cores; {} wait, {} of an account", work::ALL, work::ACCOUNT),
         filler: Filler::User,
         suffers: "all callers",
-        share: "a queue for each account, served in turn; a user has half of it, an eighth is the root key's; quotas are looked at first",
+        share: "a queue for each account, served in turn; a user has half of it, an eighth is the root key's; the quota of keys is looked at first",
         over: "400 `Throttling.User`",
         metric: "tongguan_long_work_refused_total",
     },
