@@ -286,6 +286,11 @@ impl Scrape {
     /// What the store has written and removed.
     fn encode_store(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
+        to.counter(
+            "tongguan_store_groups_again",
+            "Groups run a second time because a change of them had to be undone.",
+            self.store.groups_again,
+        )?;
         to.counter("tongguan_store_changes", "Changes committed.", self.store.changes)?;
         to.counter(
             "tongguan_store_audit_records",

@@ -38,6 +38,8 @@ pub enum Verdict<T> {
 pub struct WriterStats {
     /// Groups committed.
     pub groups: u64,
+    /// Groups that were run a second time, with a savepoint for each change, because one had to be undone.
+    pub groups_again: u64,
     /// Changes committed in them.
     pub changes: u64,
     /// Audit records of reads and refusals written.
@@ -87,6 +89,11 @@ const CHECKPOINT_HARD_PAGES: u64 = 40_000;
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 /// Pages written after a checkpoint that was held up before the next one is tried.
 const CHECKPOINT_AGAIN_PAGES: u64 = 10_000;
+
+/// After a change had to be undone, so many groups give each change a savepoint of its own. Without one a group is
+/// cheaper, and is run again from its beginning if a change of it must be undone: so that costs others little, however
+/// often somebody makes it happen.
+const SAVEPOINT_GROUPS: u32 = 64;
 
 trait Job: Send {
     fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError>;
@@ -211,6 +218,7 @@ pub(crate) struct Parts {
 #[derive(Default)]
 struct Counters {
     groups: AtomicU64,
+    again: AtomicU64,
     changes: AtomicU64,
     audit_records: AtomicU64,
     audit_folded: AtomicU64,
@@ -270,6 +278,7 @@ impl Writer {
             forged: false,
             rights: Arc::clone(&rights),
             keeper: Keeper::default(),
+            savepoints: 0,
         };
         let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
@@ -406,6 +415,7 @@ impl Writer {
             audit_removed_young: by_class(&self.counters.audit_removed_young),
             audit_fullest: by_class(&self.counters.audit_fullest),
             groups: self.counters.groups.load(Ordering::Relaxed),
+            groups_again: self.counters.again.load(Ordering::Relaxed),
             changes: self.counters.changes.load(Ordering::Relaxed),
             audit_records: self.counters.audit_records.load(Ordering::Relaxed),
             log_pages: self.log_pages.load(Ordering::Relaxed),
@@ -475,6 +485,26 @@ struct Loop {
     forged: bool,
     rights: Arc<Rights>,
     keeper: Keeper,
+    /// Groups to come in which each change has a savepoint.
+    savepoints: u32,
+}
+
+/// How a group is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// Each change can be undone by itself.
+    Savepoints,
+    /// None can.
+    Nothing,
+}
+
+/// What the changes of a group come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worked {
+    /// Whether any is kept.
+    Kept(bool),
+    /// One must be undone that cannot be: the group is to be run again.
+    Again,
 }
 
 impl Loop {
@@ -611,6 +641,22 @@ impl Loop {
     }
 
     fn transact(&mut self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<(), StoreError> {
+        let undo = if self.savepoints > 0 { Undo::Savepoints } else { Undo::Nothing };
+        self.savepoints = self.savepoints.saturating_sub(1);
+        if self.attempt(jobs, audits, undo)? == Worked::Again {
+            self.savepoints = SAVEPOINT_GROUPS;
+            self.counters.again.fetch_add(1, Ordering::Relaxed);
+            self.attempt(jobs, audits, Undo::Savepoints)?;
+        }
+        Ok(())
+    }
+
+    fn attempt(
+        &mut self,
+        jobs: &mut [Box<dyn Job>],
+        audits: &Audits,
+        undo: Undo,
+    ) -> Result<Worked, StoreError> {
         self.condition.usable()?;
         let full = !jobs.is_empty();
         self.set_sync(full)?;
@@ -620,7 +666,8 @@ impl Loop {
         fail_point!("store::begun");
         let looked = self.look_at_ends().and_then(|()| self.keeper.look(&self.connection, &self.rights));
         let (mut ends, mut root) = (self.ends, None);
-        let result = looked.and_then(|()| self.work(jobs, audits)).and_then(|kept| {
+        let result = looked.and_then(|()| self.work(jobs, audits, undo)).and_then(|worked| {
+            let Worked::Kept(kept) = worked else { return Ok(None) };
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
             if kept || !audits.records.is_empty() {
@@ -633,20 +680,21 @@ impl Loop {
             fail_point!("store::changed");
             self.connection.prepare_cached("COMMIT")?.execute([])?;
             fail_point!("store::committed");
-            Ok(groups)
+            Ok(Some(groups))
         });
-        if result.is_err() && !self.connection.is_autocommit() {
+        if !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
-        let groups = result?;
+        let Some(groups) = result? else { return Ok(Worked::Again) };
         self.ends = ends;
-        if groups > self.groups || !audits.records.is_empty() {
+        let kept = groups > self.groups;
+        if kept || !audits.records.is_empty() {
             // Something was written: what was in the way is over.
             self.condition.sound();
         }
         self.counters.groups.fetch_add(1, Ordering::Relaxed);
         self.counters.audit_records.fetch_add(audits.records.len() as u64, Ordering::Relaxed);
-        if groups > self.groups {
+        if kept {
             self.groups = groups;
             self.keeper.left(root);
             self.counters.timed(begun.elapsed());
@@ -656,23 +704,31 @@ impl Loop {
             }
             fail_point!("store::marked");
         }
-        Ok(())
+        Ok(Worked::Kept(kept))
     }
 
-    /// Runs the changes and writes the records; answers whether any change is kept.
-    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits) -> Result<bool, StoreError> {
+    /// Runs the changes and writes the records.
+    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits, undo: Undo) -> Result<Worked, StoreError> {
         let tx = Tx::vouching(&self.connection, &self.rights);
         let mut kept = false;
         for job in jobs {
-            self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
+            let before = self.connection.total_changes();
+            if undo == Undo::Savepoints {
+                self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
+            }
             // A bug in one change must not end the writer for all.
             let run = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(&tx)));
             let keep = run.map_err(|_| StoreError::Panicked)??;
             kept |= keep;
-            if !keep {
-                self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
+            let wrote = self.connection.total_changes() > before;
+            if undo == Undo::Savepoints {
+                if !keep {
+                    self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
+                }
+                self.connection.prepare_cached("RELEASE change")?.execute([])?;
+            } else if !keep && wrote {
+                return Ok(Worked::Again);
             }
-            self.connection.prepare_cached("RELEASE change")?.execute([])?;
         }
         tx.audit_all(&audits.records)?;
         if let Some(Some(key)) = self.sealing.get()
@@ -681,7 +737,7 @@ impl Loop {
         {
             tx.seal_audit(key)?;
         }
-        Ok(kept)
+        Ok(Worked::Kept(kept))
     }
 
     /// Anchor and head of the chain, if this process seals it.

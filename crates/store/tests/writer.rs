@@ -1,6 +1,7 @@
 //! The writer's promises: nothing half done, one bad change harms no other, one process per directory.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
+use std::future::Future as _;
 use std::task::{Context, Poll, Waker};
 
 use tongguan_model::id::AccountId;
@@ -67,6 +68,66 @@ fn a_change_that_fails_or_panics_harms_no_other() {
     for number in 0..64 {
         assert_eq!(known(100 + number), number % 4 > 1, "account {}", 100 + number);
     }
+}
+
+/// A change that is undone after it wrote makes its group run again, and then savepoints are taken for a while: each
+/// change runs as if it were alone, and nobody makes the writer do everything twice.
+#[test]
+fn changes_that_are_undone_harm_no_other_and_make_few_groups_run_again() {
+    const CHANGES: u32 = 640;
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut context = Context::from_waker(Waker::noop());
+    // Whatever is handed over meanwhile waits, and becomes groups of many.
+    let mut waited = false;
+    let mut held = Box::pin(store.write(move |_| {
+        // It may stand in a group that is run again.
+        if !std::mem::replace(&mut waited, true) {
+            receiver.recv().unwrap();
+        }
+        Ok(Verdict::Keep(()))
+    }));
+    assert!(held.as_mut().poll(&mut context).is_pending());
+    let mut waiting = Vec::new();
+    for number in 0..CHANGES {
+        let id = AccountId::new(format!("{number:03}"));
+        let mut change = Box::pin(store.write(move |tx| {
+            tx.ensure_account(&id, 1)?;
+            let keep = number % 3 > 0;
+            Ok(if keep { Verdict::Keep(number) } else { Verdict::Discard(number) })
+        }));
+        assert!(change.as_mut().poll(&mut context).is_pending());
+        waiting.push(change);
+    }
+    sender.send(()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(held).unwrap();
+    for (number, change) in (0_u32..).zip(waiting) {
+        assert_eq!(runtime.block_on(change).unwrap(), number);
+    }
+    let stats = store.stats();
+    assert_eq!(
+        stats.groups_again, 1,
+        "the first group with a change to undo, and no other of {}",
+        stats.groups
+    );
+    let there = store.read(|snapshot| snapshot.accounts()).unwrap();
+    let there: Vec<_> = there.iter().map(|row| row.id.as_str().to_owned()).collect();
+    let kept: Vec<_> = (0..CHANGES).filter(|number| number % 3 > 0).map(|id| format!("{id:03}")).collect();
+    assert_eq!(there, kept);
+    // One after the other, each a group of its own.
+    for number in 0..CHANGES {
+        ensure(&store, &format!("{}", 1_000 + number), Verdict::Discard).unwrap();
+    }
+    assert!(store.stats().groups_again <= 1 + u64::from(CHANGES) / 64, "{:?}", store.stats());
+    // What wrote nothing has nothing to undo.
+    let before = store.stats().groups_again;
+    for _ in 0..CHANGES {
+        store.write_blocking(|tx| Ok(Verdict::Discard(tx.first_account()?))).unwrap();
+    }
+    assert_eq!(store.stats().groups_again, before);
+    assert_eq!(store.read(|snapshot| snapshot.accounts()).unwrap().len(), kept.len());
 }
 
 #[test]
