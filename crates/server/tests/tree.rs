@@ -29,9 +29,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tongguan-service",
         ],
     ),
-    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", "tongguan-testkit"]),
     (
-        "tongguan-fuzz",
+        "tongguan-testkit",
         &[
             "tongguan-rpc",
             "tongguan-pki",
@@ -41,7 +41,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tongguan-service",
         ],
     ),
-    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
+    (
+        "tongguan-fuzz",
+        &[
+            "tongguan-rpc",
+            "tongguan-pki",
+            "tongguan-model",
+            "tongguan-service",
+            "tongguan-store",
+            "tongguan-testkit",
+        ],
+    ),
+    ("tongguan-torture", &["tongguan-testkit"]),
 ];
 
 /// What a pure crate must not depend on.
