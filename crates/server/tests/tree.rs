@@ -52,7 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tongguan-testkit",
         ],
     ),
-    ("tongguan-torture", &["tongguan-testkit"]),
+    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki", "tongguan-testkit"]),
 ];
 
 /// What a pure crate must not depend on.
