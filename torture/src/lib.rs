@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
-pub mod connection;
 pub mod crash;
 pub mod damage;
 pub mod database;
