@@ -25,7 +25,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::{Finding, Snapshot, StoreError, Tx, schema};
+use crate::sqlite::schema;
+use crate::{Finding, Snapshot, StoreError, Tx};
 
 /// What [`Finding`]s of the seals are called.
 pub const RIGHTS_RULE: &str =

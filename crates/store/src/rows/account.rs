@@ -38,6 +38,17 @@ fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
 }
 
 impl Snapshot<'_> {
+    /// The account that was made first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn first_account(&self) -> Result<Option<AccountId>, StoreError> {
+        let sql = "SELECT id FROM account ORDER BY created_ms, id LIMIT 1";
+        let id: Option<String> =
+            self.connection().prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+        Ok(id.map(AccountId::new))
+    }
+
     /// Every account, the oldest first.
     ///
     /// # Errors
@@ -72,6 +83,17 @@ impl Snapshot<'_> {
 }
 
 impl Tx<'_> {
+    /// Makes sure that the account has a row.
+    ///
+    /// # Errors
+    /// A database error, as for every change below.
+    pub fn ensure_account(&self, account: &AccountId, now_ms: i64) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO account (id, created_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            params![account.as_str(), now_ms],
+        )
+    }
+
     /// Stores a new account.
     ///
     /// # Errors

@@ -9,8 +9,10 @@
 use aws_lc_rs::hmac;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use crate::chain::{AuditChain, AuditLink, Encoded, HASH_BYTES, Hash, RECORD_COLUMNS};
-use crate::retention::{GAP_COLUMNS, Gap, was};
+use super::chain::AuditChain;
+use super::link::{AuditLink, Encoded, HASH_BYTES, Hash};
+use super::record::RECORD_COLUMNS;
+use super::retention::{GAP_COLUMNS, Gap, was};
 use crate::{Finding, Snapshot, StoreError};
 
 /// What [`Finding`]s of the chain are called.

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
 use super::folded;
+use crate::rows::Relation;
 use crate::{Snapshot, StoreError, Tx};
 
 /// Something that policies are attached to, by its place.
@@ -109,6 +110,15 @@ fn entity(row: &Row<'_>) -> rusqlite::Result<EntityRow> {
         attached_ms: row.get(4)?,
     })
 }
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "a policy and what it is attached to are of one account",
+    "SELECT a.seq FROM ram_attachment a LEFT JOIN ram_policy p ON p.seq = a.policy \
+         LEFT JOIN ram_user u ON u.seq = a.user LEFT JOIN ram_group g ON g.seq = a.ram_group \
+         LEFT JOIN ram_role r ON r.seq = a.role WHERE a.account <> coalesce(p.account, a.account) \
+         OR a.account IS NOT coalesce(u.account, g.account, r.account)",
+)];
 
 impl Snapshot<'_> {
     /// The account's user, group or role of this name, as `kind` makes it from its place.

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
 use super::folded;
+use crate::rows::Relation;
 use crate::{Snapshot, StoreError, Tx};
 
 /// A group as it is stored.
@@ -51,6 +52,13 @@ pub(super) fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
         updated_ms: row.get(6)?,
     })
 }
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "a member and its group are of one account",
+    "SELECT u.name || ' ' || g.name FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
+         JOIN ram_group g ON g.seq = m.ram_group WHERE u.account <> g.account",
+)];
 
 impl Snapshot<'_> {
     /// The account's group of this name.

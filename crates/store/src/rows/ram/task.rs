@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::{AccountId, VpnGatewayId};
 use tongguan_model::wire_enum;
 
+use crate::rows::Relation;
 use crate::{Snapshot, StoreError, Tx};
 
 wire_enum! {
@@ -44,11 +45,17 @@ fn deletion(row: &Row<'_>) -> rusqlite::Result<RoleDeletion> {
         id: row.get(0)?,
         account: AccountId::new(row.get::<_, String>(1)?),
         role: row.get(2)?,
-        status: crate::query::word(row, 3, DeletionStatus::parse)?,
+        status: crate::rows::word(row, 3, DeletionStatus::parse)?,
         reason: row.get(4)?,
         created_ms: row.get(5)?,
     })
 }
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "the deletion of a role that is not decided has an intent",
+    "SELECT id FROM ram_role_deletion WHERE status = 'IN_PROGRESS' AND id NOT IN (SELECT resource FROM intent)",
+)];
 
 impl Snapshot<'_> {
     /// The deletion of this id, whoever asked for it: for the engine.

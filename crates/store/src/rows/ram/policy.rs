@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
 
 use super::{folded, page_of};
+use crate::rows::Relation;
 use crate::{Bearer, Snapshot, StoreError, TagFilter, Tx};
 
 /// A custom policy as it is stored.
@@ -100,6 +101,14 @@ fn attached(row: &Row<'_>) -> rusqlite::Result<AttachedPolicy> {
     };
     Ok(AttachedPolicy { name: row.get(0)?, custom, via: group.map_or(Via::Own, Via::Group) })
 }
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "a policy has the version that is in force, and none of a number still to come",
+    "SELECT p.account || ' ' || p.name FROM ram_policy p WHERE NOT EXISTS (SELECT 1 FROM ram_policy_version v \
+         WHERE v.policy = p.seq AND v.version = p.default_version) OR EXISTS (SELECT 1 FROM ram_policy_version v \
+         WHERE v.policy = p.seq AND v.version >= p.next_version)",
+)];
 
 impl Snapshot<'_> {
     /// The account's custom policy of this name.

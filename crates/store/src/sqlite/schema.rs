@@ -4,7 +4,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::{StoreError, chain};
+use crate::StoreError;
+use crate::audit::append;
 
 /// Each step brings the database from its index to the next version.
 const STEPS: &[&str] = &[
@@ -18,9 +19,6 @@ const STEPS: &[&str] = &[
 pub(crate) const NEWEST: u32 = 4;
 const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
-/// First schema with the table `store`.
-const WITH_STORE: u32 = 2;
-
 /// Brings the database up to the newest schema.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -29,7 +27,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         tx.execute_batch(step)?;
     }
     if found < 4 {
-        chain::bring_up(&tx)?;
+        append::bring_up(&tx)?;
     }
     if found < NEWEST {
         tx.pragma_update(None, "user_version", NEWEST)?;
@@ -42,21 +40,4 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 pub(crate) fn known(connection: &Connection) -> Result<u32, StoreError> {
     let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > NEWEST { Err(StoreError::NewerSchema { found, known: NEWEST }) } else { Ok(found) }
-}
-
-/// Groups of changes that the database holds.
-pub(crate) fn groups(connection: &Connection) -> Result<u64, StoreError> {
-    of_store(connection, "SELECT groups FROM store")
-}
-
-/// Number of the last audit record that was moved from the journal.
-pub(crate) fn journalled(connection: &Connection) -> Result<u64, StoreError> {
-    of_store(connection, "SELECT journal FROM store")
-}
-
-fn of_store(connection: &Connection, question: &str) -> Result<u64, StoreError> {
-    if known(connection)? < WITH_STORE {
-        return Ok(0);
-    }
-    Ok(connection.query_row(question, [], |row| row.get::<_, i64>(0))?.max(0).cast_unsigned())
 }

@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn every_sealed_column_of_the_schema_is_in_the_list() {
         let mut connection = Connection::open_in_memory().unwrap();
-        crate::schema::migrate(&mut connection).unwrap();
+        crate::sqlite::schema::migrate(&mut connection).unwrap();
         // What is sealed in `audit_chain` is a hash, in the sense of closed: no secret.
         let sql = "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c \
                    WHERE t.type = 'table' AND c.name LIKE '%sealed%' AND t.name <> 'audit_chain'";
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn every_value_is_seen_and_replaced_once() {
         let mut connection = Connection::open_in_memory().unwrap();
-        crate::schema::migrate(&mut connection).unwrap();
+        crate::sqlite::schema::migrate(&mut connection).unwrap();
         let tx = Tx::new(&connection);
         let many = 3 * BATCH;
         for number in 0..many {

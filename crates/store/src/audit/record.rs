@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{RECORD_COLUMNS, record};
 use crate::{Snapshot, StoreError};
 
 /// One call, granted or refused.
@@ -60,7 +60,51 @@ pub struct Repeats {
     pub since_ms: i64,
 }
 
+/// The columns of a record, in the order of [`record`].
+pub(crate) const RECORD_COLUMNS: &str = "seq, time_ms, request_id, account, principal, access_key, source, product, \
+     action, resource, status, code, issued, origin, source_identity, changed, repeats, since_ms";
+/// How many they are.
+pub(super) const COLUMNS: usize = 18;
+
+/// Number and record of a row of [`RECORD_COLUMNS`].
+pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<(i64, AuditRecord)> {
+    let product: Option<String> = row.get(7)?;
+    let repeats = match (row.get::<_, Option<i64>>(16)?, row.get(17)?) {
+        (Some(count), Some(since_ms)) => Some(Repeats { count: count.cast_unsigned(), since_ms }),
+        (None, None) => None,
+        _ => return Err(rusqlite::Error::InvalidQuery),
+    };
+    let record = AuditRecord {
+        time_ms: row.get(1)?,
+        request_id: row.get(2)?,
+        account: row.get(3)?,
+        principal: row.get(4)?,
+        access_key: row.get(5)?,
+        source: row.get(6)?,
+        product: product.map(Into::into),
+        action: row.get(8)?,
+        resource: row.get(9)?,
+        status: row.get(10)?,
+        code: row.get(11)?,
+        issued: row.get(12)?,
+        origin: row.get(13)?,
+        source_identity: row.get(14)?,
+        changed: row.get(15)?,
+        repeats,
+    };
+    Ok((row.get(0)?, record))
+}
+
 impl Snapshot<'_> {
+    /// Result of the call with this request id in the audit record: HTTP status and error code.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn audited(&self, request_id: &str) -> Result<Option<(u16, Option<String>)>, StoreError> {
+        let sql = "SELECT status, code FROM audit WHERE request_id = ?1";
+        self.one(sql, request_id, |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// Shows the records from the newest to the oldest, with their numbers, until `look` has seen enough.
     ///
     /// # Errors

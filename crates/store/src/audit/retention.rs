@@ -15,7 +15,9 @@ use std::collections::HashMap;
 use aws_lc_rs::{digest, hmac};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::chain::{AuditChain, AuditLink, Encoded, HASH_BYTES, Hash, RECORD_COLUMNS};
+use super::chain::AuditChain;
+use super::link::{AuditLink, Encoded, HASH_BYTES, Hash};
+use super::record::RECORD_COLUMNS;
 use crate::{AuditRecord, Options, StoreError, Tx};
 
 /// Source of what the operator and the service itself did: no address is written like this.

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::open::connect;
 use crate::rights::Rights;
-use crate::{Snapshot, StoreError, connect};
+use crate::{Snapshot, StoreError};
 
 /// A snapshot is kept this long at most: audit records of reads are not counted as changes.
 const KEPT: Duration = Duration::from_millis(20);

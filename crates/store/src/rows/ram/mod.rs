@@ -3,13 +3,13 @@
 //!
 //! Questions are methods of [`Snapshot`](crate::Snapshot), changes of [`Tx`](crate::Tx), one file per thing.
 
-mod attachment;
-mod group;
-mod key;
-mod policy;
+pub(crate) mod attachment;
+pub(crate) mod group;
+pub(crate) mod key;
+pub(crate) mod policy;
 mod role;
 mod session;
-mod task;
+pub(crate) mod task;
 mod user;
 
 pub use attachment::{Attachment, Entities, EntityRow, Holder, PolicyKey};
@@ -27,7 +27,8 @@ use rusqlite::types::Value;
 use tongguan_model::id::AccountId;
 
 use crate::TagFilter;
-use crate::inspect::Reader;
+use crate::rows::Relation;
+use crate::sqlite::archive::Reader;
 
 /// Tables whose rows are read whole, with their columns and what reads them.
 pub(crate) const READ: [(&str, &str, Reader); 4] = [
@@ -60,3 +61,11 @@ fn page_of(account: &AccountId, after: i64, tags: &[TagFilter], tagged: &str) ->
     }
     (clause, values)
 }
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "a name is looked up in lower case",
+    "SELECT account || ' ' || name FROM (SELECT account, name, folded FROM ram_user UNION ALL \
+         SELECT account, name, folded FROM ram_group UNION ALL SELECT account, name, folded FROM ram_role UNION ALL \
+         SELECT account, name, folded FROM ram_policy) WHERE folded <> lower(name)",
+)];

@@ -185,7 +185,7 @@ impl NonceLog {
             let path = directory.to_path_buf();
             move |source| StoreError::File { what, path, source }
         };
-        crate::make_folder(directory).map_err(failed("cannot make nonce directory"))?;
+        super::open::make_folder(directory).map_err(failed("cannot make nonce directory"))?;
         let before = Mark::read(directory);
         let mut loaded = Loaded::new(before.forgotten, limit);
         let mut closed = Vec::new();
@@ -217,7 +217,7 @@ impl NonceLog {
     /// # Errors
     /// File errors.
     pub fn forget(directory: &Path) -> Result<(), StoreError> {
-        let forgotten = crate::make_folder(directory).and_then(|()| {
+        let forgotten = super::open::make_folder(directory).and_then(|()| {
             Mark { boot: "restored".into(), state: "open".into(), forgotten: i64::MIN }.write(directory)
         });
         forgotten.map_err(|source| StoreError::File {

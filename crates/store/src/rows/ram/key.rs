@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
+use crate::rows::Relation;
 use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// An access key with all that its use depends on.
@@ -91,7 +92,21 @@ fn own(row: &Row<'_>) -> rusqlite::Result<OwnKeyRow> {
     })
 }
 
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "an access key and its user are of one account",
+    "SELECT k.id FROM access_key k JOIN ram_user u ON u.seq = k.user WHERE u.account <> k.account",
+)];
+
 impl Snapshot<'_> {
+    /// Whether there is any access key.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn has_access_keys(&self) -> Result<bool, StoreError> {
+        Ok(self.number("SELECT EXISTS (SELECT 1 FROM access_key)", [])? > 0)
+    }
+
     /// The access keys of a user, or without one the account's own, in the order of creation.
     ///
     /// # Errors
@@ -173,6 +188,24 @@ impl Snapshot<'_> {
 }
 
 impl Tx<'_> {
+    /// Stores an access key, replacing the secret of one that exists.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn put_access_key(
+        &self,
+        id: &str,
+        account: &AccountId,
+        sealed_secret: &[u8],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO access_key (id, account, sealed_secret, created_ms) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (id) DO UPDATE SET sealed_secret = excluded.sealed_secret, account = excluded.account",
+            params![id, account.as_str(), sealed_secret, now_ms],
+        )
+    }
+
     /// Notes when an access key last signed a call, and of which product.
     ///
     /// # Errors
