@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use crate::{DATABASE_FILE, Trouble};
+use crate::{DATABASE_FILE, DatabaseError, Trouble};
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite refused.
+    /// The database refused.
     #[error("database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(#[from] DatabaseError),
     /// A file could not be made, read or locked.
     #[error("{what} `{path}`: {source}")]
     File {
@@ -130,20 +130,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether SQLite says that what it reads is no sound database.
+    /// Whether the database engine says that what it reads is no sound database.
     #[must_use]
     pub fn malformed(&self) -> bool {
-        use rusqlite::ErrorCode;
-        matches!(self, Self::Sqlite(error)
-            if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)))
+        matches!(self, Self::Database(error) if error.malformed())
     }
 
-    /// Whether SQLite says that it may not write.
+    /// Whether it says that it may not write.
     #[must_use]
     pub fn read_only(&self) -> bool {
-        use rusqlite::ErrorCode;
-        matches!(self, Self::Sqlite(error)
-            if matches!(error.sqlite_error_code(), Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied)))
+        matches!(self, Self::Database(error) if error.read_only())
     }
 }
 

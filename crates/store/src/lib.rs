@@ -11,11 +11,15 @@
 //! No SQL text stands outside this crate.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod session;
+#[macro_use]
+mod rows;
+
 mod audit;
 mod error;
 mod options;
 mod rights;
-mod rows;
 mod sqlite;
 
 pub use audit::chain::{AuditChain, NewAuditKey};
@@ -45,6 +49,7 @@ pub use rows::token::{NewToken, StoredToken};
 pub use rows::vpc::{NetworkFilter, VpcRow};
 pub use rows::vswitch::VSwitchRow;
 pub use rows::{Snapshot, Tx};
+pub use session::DatabaseError;
 pub use sqlite::archive::{Archive, BackupError};
 pub use sqlite::health::Trouble;
 pub use sqlite::lock::{LOCK_FILE, serving};

@@ -16,11 +16,11 @@
 //! of itself. Against the second helps a head that is kept elsewhere.
 
 use aws_lc_rs::hmac;
-use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::link::{AuditLink, HASH_BYTES, Hash};
 use crate::rows::Relation;
-use crate::{Snapshot, StoreError, Tx};
+use crate::session::{Cells, FromRow, Session};
+use crate::{DatabaseError, Snapshot, StoreError, Tx};
 
 /// Begins what is sealed.
 const SEAL: &[u8] = b"tongguan audit seal 2\0";
@@ -42,7 +42,41 @@ pub struct AuditChain {
     seal: Option<(AuditLink, Vec<u8>)>,
 }
 
+impl FromRow for AuditLink {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (seq, hash) = cells.next()?;
+        Ok(Self { seq, hash })
+    }
+}
+
+/// A place whose number is missing is none.
+impl FromRow for Option<AuditLink> {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        if cells.is_null()? {
+            cells.skip(2);
+            return Ok(None);
+        }
+        cells.next().map(Some)
+    }
+}
+
+impl FromRow for AuditChain {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (anchor, head, old) = cells.next()?;
+        let (named_seq, seal): (_, Option<Vec<u8>>) = cells.next()?;
+        let seal = match seal {
+            None => None,
+            Some(seal) => Some((cells.next()?, seal)),
+        };
+        Ok(Self { anchor, head, old, named_seq, seal })
+    }
+}
+
 impl AuditChain {
+    /// In the order in which they are read.
+    const COLUMNS: &str = "anchor_seq, anchor_hash, head_seq, head_hash, old_seq, old_hash, named_seq, seal, sealed_seq, \
+                           sealed_hash";
+
     /// The newest record that is sealed.
     #[must_use]
     pub fn sealed(&self) -> Option<AuditLink> {
@@ -55,29 +89,13 @@ impl AuditChain {
         self.old.is_some_and(|old| seq <= old.seq)
     }
 
-    pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
-        let sql = "SELECT anchor_seq, anchor_hash, head_seq, head_hash, sealed_seq, sealed_hash, seal, old_seq, \
-                   old_hash, named_seq FROM audit_chain";
-        let ends = connection.prepare_cached(sql)?.query_row([], |row| {
-            let seal = match row.get::<_, Option<Vec<u8>>>(6)? {
-                None => None,
-                Some(seal) => Some((AuditLink { seq: row.get(4)?, hash: row.get(5)? }, seal)),
-            };
-            let old = match row.get::<_, Option<i64>>(7)? {
-                None => None,
-                Some(seq) => Some(AuditLink { seq, hash: row.get(8)? }),
-            };
-            Ok(Self {
-                anchor: AuditLink { seq: row.get(0)?, hash: row.get(1)? },
-                head: AuditLink { seq: row.get(2)?, hash: row.get(3)? },
-                old,
-                named_seq: row.get(9)?,
-                seal,
-            })
-        });
-        ends.map_err(|error| match error {
-            error @ rusqlite::Error::SqliteFailure(..) => error.into(),
-            error => StoreError::Damaged(format!("the ends of the audit chain cannot be read: {error}")),
+    pub(crate) fn read(session: Session<'_>) -> Result<Self, StoreError> {
+        let sql = sql!("SELECT ", AuditChain::COLUMNS, " FROM audit_chain");
+        session.only(sql, &[]).map_err(|error| match error {
+            StoreError::Database(error) if error.is_of_a_row() => {
+                StoreError::Damaged(format!("the ends of the audit chain cannot be read: {error}"))
+            }
+            error => error,
         })
     }
 
@@ -117,20 +135,22 @@ impl AuditChain {
     }
 
     /// The hash that a record follows; none if what comes before it is missing.
-    pub(crate) fn before(&self, connection: &Connection, seq: i64) -> Result<Option<Hash>, StoreError> {
+    pub(crate) fn before(&self, session: Session<'_>, seq: i64) -> Result<Option<Hash>, StoreError> {
         let old = self.is_old(seq);
         if !old && seq == self.anchor.seq.saturating_add(1) {
             return Ok(Some(self.anchor.hash));
         }
         let row = "SELECT seq, hash FROM audit WHERE seq < ?1 ORDER BY seq DESC LIMIT 1";
         let gap = "SELECT last, hash FROM audit_gap WHERE last < ?1 ORDER BY last DESC LIMIT 1";
-        let nearest = |sql| {
-            connection
-                .prepare_cached(sql)?
-                .query_row([seq], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Hash>(1).ok())))
-                .optional()
+        // A hash that cannot be read is none.
+        let nearest = |sql| -> Result<Option<(i64, Option<Hash>)>, StoreError> {
+            let mut statement = session.prepare(sql)?;
+            let mut rows = statement.query(&binds![seq])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let mut cells = row.cells();
+            Ok(Some((cells.next()?, cells.next().ok())))
         };
-        let (row, gap): (Option<_>, Option<_>) = (nearest(row)?, nearest(gap)?);
+        let (row, gap) = (nearest(row)?, nearest(gap)?);
         // What a gap covers is not its record.
         let before = match (row, gap) {
             (Some(row), Some(gap)) if gap.0 >= row.0 => Some(gap),
@@ -161,7 +181,7 @@ pub(crate) const RELATIONS: &[Relation] =
 impl Tx<'_> {
     /// Seals the chain as it is now, unless it is sealed already.
     pub(crate) fn seal_audit(&self, key: &hmac::Key) -> Result<(), StoreError> {
-        let chain = AuditChain::read(self.connection())?;
+        let chain = AuditChain::read(self.session())?;
         let text = chain.seal_text(&chain.head);
         if let Some((sealed, seal)) = &chain.seal
             && *sealed == chain.head
@@ -170,10 +190,10 @@ impl Tx<'_> {
             return Ok(());
         }
         let seal = hmac::sign(key, &text);
-        self.connection()
-            .prepare_cached("UPDATE audit_chain SET sealed_seq = ?1, sealed_hash = ?2, seal = ?3")?
-            .execute(params![chain.head.seq, chain.head.hash, seal.as_ref()])?;
-        Ok(())
+        self.execute(
+            "UPDATE audit_chain SET sealed_seq = ?1, sealed_hash = ?2, seal = ?3",
+            &binds![chain.head.seq, chain.head.hash, seal.as_ref()],
+        )
     }
 
     /// Keeps the key of the seal, sealed itself.
@@ -181,12 +201,7 @@ impl Tx<'_> {
         &self,
         NewAuditKey { sealed, now_ms }: &NewAuditKey,
     ) -> Result<(), StoreError> {
-        self.connection()
-            .prepare_cached(
-                "REPLACE INTO service_key (name, sealed_key, created_ms) VALUES ('audit-chain', ?1, ?2)",
-            )?
-            .execute(params![sealed, now_ms])?;
-        Ok(())
+        self.put_sealed_service_key("audit-chain", sealed, *now_ms)
     }
 }
 
@@ -196,7 +211,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn audit_chain(&self) -> Result<AuditChain, StoreError> {
-        AuditChain::read(self.connection())
+        AuditChain::read(self.session())
     }
 
     /// The key of the seal as it was kept ([`NewAuditKey::sealed`]).
@@ -204,7 +219,6 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn audit_key(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT sealed_key FROM service_key WHERE name = 'audit-chain'";
-        Ok(self.connection().prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?)
+        self.sealed_service_key("audit-chain")
     }
 }

@@ -3,13 +3,12 @@
 use std::str::FromStr;
 
 use aws_lc_rs::digest;
-use rusqlite::Row;
-use rusqlite::types::ValueRef;
 
 use super::chain::AuditChain;
-use super::record::{COLUMNS, record};
+use super::record::COLUMNS;
 use super::retention::stream_of;
-use crate::{AuditRecord, Repeats};
+use crate::session::{Row, Value};
+use crate::{AuditRecord, DatabaseError, Repeats};
 
 /// Begins what is hashed of a record that has nothing that those of schema 3 did not have: they were hashed like this.
 const RECORD: &[u8] = b"tongguan audit record 1\0";
@@ -123,14 +122,15 @@ fn has_later(record: &AuditRecord) -> bool {
 }
 
 /// The values of a record from before the chain, whatever they are: each with its kind and length before it.
-fn encode_old(row: &Row<'_>, into: &mut Vec<u8>) -> rusqlite::Result<()> {
-    for column in 0..COLUMNS {
-        let (kind, bytes): (u8, &[u8]) = match row.get_ref(column)? {
-            ValueRef::Null => (0, &[]),
-            ValueRef::Integer(number) => (1, &number.to_be_bytes()),
-            ValueRef::Real(number) => (2, &number.to_bits().to_be_bytes()),
-            ValueRef::Text(text) => (3, text),
-            ValueRef::Blob(blob) => (4, blob),
+fn encode_old(row: Row<'_>, into: &mut Vec<u8>) -> Result<(), DatabaseError> {
+    let mut cells = row.cells();
+    for _ in 0..COLUMNS {
+        let (kind, bytes): (u8, &[u8]) = match cells.value()? {
+            Value::Null => (0, &[]),
+            Value::Integer(number) => (1, &number.to_be_bytes()),
+            Value::Real(number) => (2, &number.to_bits().to_be_bytes()),
+            Value::Text(text) => (3, text),
+            Value::Blob(blob) => (4, blob),
         };
         into.push(kind);
         into.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
@@ -147,23 +147,22 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// A row of [`RECORD_COLUMNS`].
-    pub(crate) fn of(row: &Row<'_>, chain: &AuditChain) -> rusqlite::Result<Self> {
-        let seq = row.get(0)?;
+    /// A row of [`NUMBERED`](super::record::NUMBERED).
+    pub(crate) fn of(row: Row<'_>, chain: &AuditChain) -> Result<Self, DatabaseError> {
+        let seq = row.read()?;
         if chain.is_old(seq) {
             return Self::of_old(row);
         }
-        let (_, record) = record(row)?;
+        let (_, record): (i64, AuditRecord) = row.read()?;
         Ok(Self::of_new(&record, seq, seq <= chain.named_seq))
     }
 
-    /// A row of [`RECORD_COLUMNS`] that is from before the chain.
-    pub(super) fn of_old(row: &Row<'_>) -> rusqlite::Result<Self> {
+    /// A row of [`NUMBERED`](super::record::NUMBERED) that is from before the chain.
+    pub(super) fn of_old(row: Row<'_>) -> Result<Self, DatabaseError> {
         let mut body = Vec::with_capacity(512);
         encode_old(row, &mut body)?;
         // One that cannot be read is nobody's.
-        let unread = AuditRecord::default();
-        let record = record(row).map_or(unread, |(_, record)| record);
+        let record = row.read::<(i64, AuditRecord)>().map(|(_, record)| record).unwrap_or_default();
         Ok(Self { begin: OLD, body, stream: stream_of(&record, true) })
     }
 

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::{Snapshot, StoreError};
+use super::link::Hash;
+use crate::rows::Columns as _;
+use crate::rows::table::count;
+use crate::session::{Cells, FromRow, Row};
+use crate::{DatabaseError, Snapshot, StoreError};
 
 /// One call, granted or refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,39 +63,50 @@ pub struct Repeats {
     pub since_ms: i64,
 }
 
-/// The columns of a record, in the order of [`record`].
-pub(crate) const RECORD_COLUMNS: &str = "seq, time_ms, request_id, account, principal, access_key, source, product, \
-     action, resource, status, code, issued, origin, source_identity, changed, repeats, since_ms";
-/// How many they are.
-pub(super) const COLUMNS: usize = 18;
+columns! { Repeats { count = "repeats", since_ms } }
 
-/// Number and record of a row of [`RECORD_COLUMNS`].
-pub(crate) fn record(row: &Row<'_>) -> rusqlite::Result<(i64, AuditRecord)> {
-    let product: Option<String> = row.get(7)?;
-    let repeats = match (row.get::<_, Option<i64>>(16)?, row.get(17)?) {
-        (Some(count), Some(since_ms)) => Some(Repeats { count: count.cast_unsigned(), since_ms }),
-        (None, None) => None,
-        _ => return Err(rusqlite::Error::InvalidQuery),
-    };
-    let record = AuditRecord {
-        time_ms: row.get(1)?,
-        request_id: row.get(2)?,
-        account: row.get(3)?,
-        principal: row.get(4)?,
-        access_key: row.get(5)?,
-        source: row.get(6)?,
-        product: product.map(Into::into),
-        action: row.get(8)?,
-        resource: row.get(9)?,
-        status: row.get(10)?,
-        code: row.get(11)?,
-        issued: row.get(12)?,
-        origin: row.get(13)?,
-        source_identity: row.get(14)?,
-        changed: row.get(15)?,
-        repeats,
-    };
-    Ok((row.get(0)?, record))
+/// Both or none.
+impl FromRow for Option<Repeats> {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        if cells.is_null()? {
+            let (None, None): (Option<i64>, Option<i64>) = cells.next()? else {
+                return Err(DatabaseError::unreadable("a record has no number of calls and a begin".into()));
+            };
+            return Ok(None);
+        }
+        cells.next().map(Some)
+    }
+}
+
+table! {
+    AuditRecord as record in "audit" {
+        both {
+            time_ms, request_id, account, principal, access_key, source, product, action, resource, status, code, issued,
+            origin, source_identity, changed,
+        }
+        read { repeats = Repeats::COLUMNS }
+        write(seq: i64, hash: &Hash, stream: i64) {
+            repeats = record.repeats.map(|repeats| repeats.count),
+            since_ms = record.repeats.map(|repeats| repeats.since_ms),
+            seq = seq,
+            hash = hash,
+            stream = stream,
+        }
+    }
+}
+
+/// Number and record: what the hash of a record from before the chain is over, in this order.
+pub(super) const NUMBERED: &str = sql!("seq, ", AuditRecord::COLUMNS);
+/// How many columns they are.
+pub(super) const COLUMNS: usize = count(NUMBERED);
+/// Number and record, and what stands in the row beside them.
+pub(super) const WHOLE: &str = sql!(NUMBERED, ", hash, stream");
+
+/// Hash and stream of a row of [`WHOLE`], as far as they can be read.
+pub(super) fn beside(row: Row<'_>) -> (Option<Hash>, Option<i64>) {
+    let mut cells = row.cells();
+    cells.skip(COLUMNS);
+    (cells.next().ok(), cells.next().ok())
 }
 
 impl Snapshot<'_> {
@@ -101,8 +115,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn audited(&self, request_id: &str) -> Result<Option<(u16, Option<String>)>, StoreError> {
-        let sql = "SELECT status, code FROM audit WHERE request_id = ?1";
-        self.one(sql, request_id, |row| Ok((row.get(0)?, row.get(1)?)))
+        self.session().one("SELECT status, code FROM audit WHERE request_id = ?1", &binds![request_id])
     }
 
     /// Shows the records from the newest to the oldest, with their numbers, until `look` has seen enough.
@@ -114,7 +127,7 @@ impl Snapshot<'_> {
         look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.audit_walk(
-            &format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq DESC"),
+            sql!("SELECT ", NUMBERED, " FROM audit WHERE seq > ?1 ORDER BY seq DESC"),
             i64::MIN,
             look,
         )
@@ -129,11 +142,7 @@ impl Snapshot<'_> {
         after: i64,
         look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        self.audit_walk(
-            &format!("SELECT {RECORD_COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq"),
-            after,
-            look,
-        )
+        self.audit_walk(sql!("SELECT ", NUMBERED, " FROM audit WHERE seq > ?1 ORDER BY seq"), after, look)
     }
 
     fn audit_walk(
@@ -142,10 +151,10 @@ impl Snapshot<'_> {
         after: i64,
         mut look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let mut rows = statement.query([after])?;
+        let mut statement = self.session().prepare(sql)?;
+        let mut rows = statement.query(&binds![after])?;
         while let Some(row) = rows.next()? {
-            let (seq, record) = record(row)?;
+            let (seq, record) = row.read()?;
             if look(seq, record).is_break() {
                 break;
             }

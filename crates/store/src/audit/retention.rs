@@ -13,12 +13,13 @@
 use std::collections::HashMap;
 
 use aws_lc_rs::{digest, hmac};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::chain::AuditChain;
 use super::link::{AuditLink, Encoded, HASH_BYTES, Hash};
-use super::record::RECORD_COLUMNS;
-use crate::{AuditRecord, Options, StoreError, Tx};
+use super::record::{WHOLE, beside};
+use crate::rows::Table as _;
+use crate::session::{Session, Value};
+use crate::{AuditRecord, DatabaseError, Options, StoreError, Tx};
 
 /// Source of what the operator and the service itself did: no address is written like this.
 const LOCAL: &str = "local";
@@ -169,29 +170,27 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Counts all that is there.
-    pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
-        let upto = AuditChain::read(connection)?.head.seq;
+    pub(crate) fn read(session: Session<'_>) -> Result<Self, StoreError> {
+        let upto = AuditChain::read(session)?.head.seq;
         let mut tally = Self { upto, ..Self::default() };
-        tally.add(connection, "SELECT stream, count(*) FROM audit WHERE seq <= ?1 GROUP BY stream", upto)?;
+        tally.add(session, "SELECT stream, count(*) FROM audit WHERE seq <= ?1 GROUP BY stream", upto)?;
         Ok(tally)
     }
 
     /// Counts what was added since.
-    pub(crate) fn catch_up(&mut self, connection: &Connection, head: i64) -> Result<(), StoreError> {
+    pub(crate) fn catch_up(&mut self, session: Session<'_>, head: i64) -> Result<(), StoreError> {
         // Along the rows: the index would be read from end to end.
         let sql = "SELECT stream, count(*) FROM audit NOT INDEXED WHERE seq > ?1 GROUP BY stream";
         let upto = self.upto;
-        self.add(connection, sql, upto)?;
+        self.add(session, sql, upto)?;
         self.upto = self.upto.max(head);
         Ok(())
     }
 
-    fn add(&mut self, connection: &Connection, sql: &str, upto: i64) -> Result<(), StoreError> {
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([upto])?;
-        while let Some(row) = rows.next()? {
-            let count = row.get::<_, i64>(1)?.max(0).cast_unsigned();
-            *self.streams.entry(row.get(0)?).or_default() += count;
+    fn add(&mut self, session: Session<'_>, sql: &str, upto: i64) -> Result<(), StoreError> {
+        let rows: Vec<(i64, i64)> = session.all(sql, &binds![upto])?;
+        for (stream, count) in rows {
+            *self.streams.entry(stream).or_default() += count.max(0).cast_unsigned();
         }
         Ok(())
     }
@@ -267,8 +266,8 @@ pub(crate) enum TrimError {
     Forged(String),
 }
 
-impl From<rusqlite::Error> for TrimError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<DatabaseError> for TrimError {
+    fn from(error: DatabaseError) -> Self {
         Self::Store(error.into())
     }
 }
@@ -285,20 +284,13 @@ pub(crate) struct Gap {
     pub(crate) seal: Vec<u8>,
 }
 
-/// The columns of a gap, in the order of [`Gap::read`].
-pub(crate) const GAP_COLUMNS: &str = "first, last, before, hash, seal";
+table! {
+    Gap as gap in "audit_gap" {
+        both { first, last, before, hash, seal }
+    }
+}
 
 impl Gap {
-    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            first: row.get(0)?,
-            last: row.get(1)?,
-            before: row.get(2)?,
-            hash: row.get(3)?,
-            seal: row.get(4)?,
-        })
-    }
-
     fn text(&self) -> Vec<u8> {
         let mut text = GAP.to_vec();
         text.extend_from_slice(&self.first.to_be_bytes());
@@ -314,29 +306,26 @@ impl Gap {
     }
 
     /// The gap that has a number, if any.
-    pub(crate) fn around(connection: &Connection, seq: i64) -> Result<Option<Self>, StoreError> {
-        let sql = format!("SELECT {GAP_COLUMNS} FROM audit_gap WHERE last >= ?1 ORDER BY last LIMIT 1");
-        let gap = connection.prepare_cached(&sql)?.query_row([seq], Self::read).optional()?;
+    pub(crate) fn around(session: Session<'_>, seq: i64) -> Result<Option<Self>, StoreError> {
+        let sql = sql!(Gap::SELECT, " WHERE last >= ?1 ORDER BY last LIMIT 1");
+        let gap: Option<Self> = session.one(sql, &binds![seq])?;
         Ok(gap.filter(|gap| gap.first <= seq))
     }
 
-    fn keep(mut self, connection: &Connection, key: &hmac::Key) -> Result<(), StoreError> {
+    fn keep(mut self, session: Session<'_>, key: &hmac::Key) -> Result<(), StoreError> {
         self.seal = hmac::sign(key, &self.text()).as_ref().to_vec();
-        let sql = "INSERT INTO audit_gap (first, last, before, hash, seal) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![self.first, self.last, self.before, self.hash, self.seal];
-        connection.prepare_cached(sql)?.execute(values)?;
-        Ok(())
+        insert(&mut session.prepare(INSERT)?, &self)
     }
 
     /// Takes itself out of the table, to become part of a larger one.
-    fn taken(self, connection: &Connection, key: &hmac::Key) -> Result<Self, TrimError> {
+    fn taken(self, session: Session<'_>, key: &hmac::Key) -> Result<Self, TrimError> {
         if !self.fits(key) {
             let (first, last) = (self.first, self.last);
             return Err(TrimError::Forged(format!(
                 "the seal of the gap from {first} to {last} does not fit"
             )));
         }
-        connection.prepare_cached("DELETE FROM audit_gap WHERE last = ?1")?.execute([self.last])?;
+        session.execute("DELETE FROM audit_gap WHERE last = ?1", &binds![self.last])?;
         Ok(self)
     }
 }
@@ -352,7 +341,7 @@ impl Tx<'_> {
     /// Removes the oldest records of a stream, at most `batch` of them, and leaves gaps. An error must undo the
     /// transaction.
     pub(crate) fn trim_stream(&self, plan: &Plan, batch: u32, key: &hmac::Key) -> Result<Removed, TrimError> {
-        let chain = AuditChain::read(self.connection())?;
+        let chain = AuditChain::read(self.session())?;
         let (going, removed) = self.going(plan, batch, &chain)?;
         for run in going.chunk_by(|one, next| {
             // A gap is on one side of the chain's begin.
@@ -368,23 +357,26 @@ impl Tx<'_> {
     fn going(&self, plan: &Plan, batch: u32, chain: &AuditChain) -> Result<(Vec<Going>, Removed), TrimError> {
         let mut removed = Removed::default();
         let mut going = Vec::new();
-        let sql = format!("SELECT {RECORD_COLUMNS}, hash FROM audit WHERE stream = ?1 ORDER BY seq LIMIT ?2");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let mut rows = statement.query(params![plan.stream, batch])?;
+        let sql = sql!("SELECT ", WHOLE, " FROM audit WHERE stream = ?1 ORDER BY seq LIMIT ?2");
+        let mut statement = self.session().prepare(sql)?;
+        let mut rows = statement.query(&binds![plan.stream, batch])?;
         while let Some(row) = rows.next()? {
-            let seq: i64 = row.get(0)?;
-            let changed = |_| TrimError::Forged(format!("record {seq} was changed"));
-            let time_ms: i64 = row.get(1).map_err(changed)?;
+            let seq: i64 = row.read()?;
+            let changed = || TrimError::Forged(format!("record {seq} was changed"));
+            let mut cells = row.cells();
+            cells.skip(1);
+            let time_ms: i64 = cells.next().map_err(|_| changed())?;
             if going.len() as u64 >= plan.excess && time_ms >= plan.before_ms {
                 break;
             }
             removed.count += 1;
             removed.young += usize::from(time_ms > plan.young_ms);
             if removed.account.is_none() {
-                removed.account = row.get(3).map_err(changed)?;
+                cells.skip(1);
+                removed.account = cells.next().map_err(|_| changed())?;
             }
-            let encoded = Encoded::of(row, chain).map_err(changed)?;
-            going.push(Going { seq, encoded, hash: row.get("hash").map_err(changed)? });
+            let encoded = Encoded::of(row, chain).map_err(|_| changed())?;
+            going.push(Going { seq, encoded, hash: beside(row).0.ok_or_else(changed)? });
         }
         Ok((going, removed))
     }
@@ -397,10 +389,10 @@ impl Tx<'_> {
         stream: i64,
         key: &hmac::Key,
     ) -> Result<(), TrimError> {
-        let connection = self.connection();
+        let session = self.session();
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
         let before = chain
-            .before(connection, first.seq)?
+            .before(session, first.seq)?
             .ok_or_else(|| TrimError::Forged(format!("the record before record {} is missing", first.seq)))?;
         let mut previous = before;
         for going in run {
@@ -409,27 +401,25 @@ impl Tx<'_> {
             }
             previous = going.hash;
         }
-        connection
-            .prepare_cached("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2")?
-            .execute([first.seq, last.seq])?;
+        self.execute("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2", &binds![first.seq, last.seq])?;
         let mut gap = Gap { first: first.seq, last: last.seq, before, hash: previous, seal: Vec::new() };
         let same_side = |seq| chain.is_old(seq) == chain.is_old(first.seq);
         if let Some(left) =
-            Gap::around(connection, first.seq.saturating_sub(1))?.filter(|left| same_side(left.last))
+            Gap::around(session, first.seq.saturating_sub(1))?.filter(|left| same_side(left.last))
         {
-            let left = left.taken(connection, key)?;
+            let left = left.taken(session, key)?;
             (gap.first, gap.before) = (left.first, left.before);
         }
         if let Some(right) =
-            Gap::around(connection, last.seq.saturating_add(1))?.filter(|right| same_side(right.first))
+            Gap::around(session, last.seq.saturating_add(1))?.filter(|right| same_side(right.first))
         {
-            let right = right.taken(connection, key)?;
+            let right = right.taken(session, key)?;
             if right.before != gap.hash {
                 return Err(TrimError::Forged(format!("record {} was changed", last.seq)));
             }
             (gap.last, gap.hash) = (right.last, right.hash);
         }
-        Ok(gap.keep(connection, key)?)
+        Ok(gap.keep(session, key)?)
     }
 
     /// Keeps numbers and the begins of hashes of what was removed, for a while.
@@ -442,30 +432,31 @@ impl Tx<'_> {
         }
         let seal = hmac::sign(key, &[TRIMMED, &links].concat());
         let place = i64::try_from(class.place()).unwrap_or(0);
-        self.connection()
-            .prepare_cached("INSERT INTO audit_trimmed (class, links, seal) VALUES (?1, ?2, ?3)")?
-            .execute(params![place, links, seal.as_ref()])?;
+        insert!(self.session(), "audit_trimmed" { class: place, links: links, seal: seal.as_ref() })?;
         let sql = "DELETE FROM audit_trimmed WHERE class = ?1 AND id <= (SELECT id FROM audit_trimmed WHERE class = ?1 \
                    ORDER BY id DESC LIMIT 1 OFFSET ?2)";
-        self.connection().prepare_cached(sql)?.execute(params![place, TRIMMED_BATCHES[class.place()]])?;
-        Ok(())
+        self.execute(sql, &binds![place, TRIMMED_BATCHES[class.place()]])
     }
 }
 
 /// What is left of a removed record: whether its hash was this one; none if nothing is left. With a key only what
 /// is under its seal counts.
 pub(crate) fn was(
-    connection: &Connection,
+    session: Session<'_>,
     link: &AuditLink,
     key: Option<&hmac::Key>,
 ) -> Result<Option<bool>, StoreError> {
-    let mut statement = connection.prepare("SELECT links, seal FROM audit_trimmed ORDER BY id DESC")?;
-    let mut rows = statement.query([])?;
+    let mut statement = session.prepare("SELECT links, seal FROM audit_trimmed ORDER BY id DESC")?;
+    let mut rows = statement.query(&[])?;
     while let Some(row) = rows.next()? {
-        let links = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        let mut cells = row.cells();
+        let (Value::Blob(links), Value::Blob(seal)) = (cells.value()?, cells.value()?) else {
+            return Err(
+                DatabaseError::unreadable("what is left of removed records cannot be read".into()).into()
+            );
+        };
         let (entries, _) = links.as_chunks::<{ 8 + PRINT_BYTES }>();
         let Some(entry) = entries.iter().find(|entry| entry[..8] == link.seq.to_be_bytes()) else { continue };
-        let seal = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
         if key.is_none_or(|key| hmac::verify(key, &[TRIMMED, links].concat(), seal).is_ok()) {
             return Ok(Some(entry[8..] == link.hash[..PRINT_BYTES]));
         }

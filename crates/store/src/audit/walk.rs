@@ -7,12 +7,13 @@
 //! is sealed.
 
 use aws_lc_rs::hmac;
-use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::chain::AuditChain;
 use super::link::{AuditLink, Encoded, HASH_BYTES, Hash};
-use super::record::RECORD_COLUMNS;
-use super::retention::{GAP_COLUMNS, Gap, was};
+use super::record::{WHOLE, beside};
+use super::retention::{Gap, was};
+use crate::rows::Table as _;
+use crate::session::{Row, Rows, Session};
 use crate::{Finding, Snapshot, StoreError};
 
 /// What [`Finding`]s of the chain are called.
@@ -72,17 +73,17 @@ pub enum Vouched {
 /// Looks at every record, one at a time; `key` is that of the seals, `heads` are earlier heads that were kept
 /// elsewhere.
 pub(crate) fn verify(
-    connection: &Connection,
+    session: Session<'_>,
     key: Option<&[u8]>,
     heads: &[AuditLink],
 ) -> Result<AuditVerdict, StoreError> {
-    let chain = AuditChain::read(connection)?;
+    let chain = AuditChain::read(session)?;
     let key = key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key));
     let mut walk = Walk::new(&chain, key.as_ref());
-    walk.old(connection)?;
-    walk.records(connection, chain.anchor.seq, Some(chain.anchor.hash))?;
+    walk.old(session)?;
+    walk.records(session, chain.anchor.seq, Some(chain.anchor.hash))?;
     for head in heads {
-        let (seq, fate) = (head.seq, head_fate(connection, &chain, key.as_ref(), head)?);
+        let (seq, fate) = (head.seq, head_fate(session, &chain, key.as_ref(), head)?);
         match fate {
             HeadFate::There | HeadFate::Removed { .. } => {}
             HeadFate::Replaced => walk.found(format!(
@@ -108,12 +109,11 @@ pub(crate) fn verify(
 
 /// What became of a head that was kept elsewhere. Says nothing about the other records: that is [`verify`]'s.
 fn head_fate(
-    connection: &Connection,
+    session: Session<'_>,
     chain: &AuditChain,
     key: Option<&hmac::Key>,
     head: &AuditLink,
 ) -> Result<HeadFate, StoreError> {
-    let sql = "SELECT hash FROM audit WHERE seq = ?1";
     let fits = |same| if same { HeadFate::There } else { HeadFate::Replaced };
     if head.seq > chain.head.seq {
         return Ok(HeadFate::Missing);
@@ -124,15 +124,17 @@ fn head_fate(
     if head.seq < chain.anchor.seq {
         return Ok(HeadFate::BeforeChain);
     }
-    let Some(gap) = Gap::around(connection, head.seq)? else {
-        let row = connection.prepare(sql)?.query_row([head.seq], |row| Ok(row.get::<_, Hash>(0).ok()));
-        return Ok(fits(row.optional()?.flatten() == Some(head.hash)));
+    let Some(gap) = Gap::around(session, head.seq)? else {
+        let mut statement = session.prepare("SELECT hash FROM audit WHERE seq = ?1")?;
+        let mut rows = statement.query(&binds![head.seq])?;
+        let hash = rows.next()?.and_then(|row| row.read::<Hash>().ok());
+        return Ok(fits(hash == Some(head.hash)));
     };
     if gap.last == head.seq {
         let same = gap.hash == head.hash;
         return Ok(if same { HeadFate::Removed { compared: true } } else { HeadFate::Replaced });
     }
-    Ok(match was(connection, head, key)? {
+    Ok(match was(session, head, key)? {
         Some(true) => HeadFate::Removed { compared: true },
         Some(false) => HeadFate::Replaced,
         None => HeadFate::Removed { compared: false },
@@ -193,13 +195,13 @@ impl<'a> Walk<'a> {
     }
 
     /// The records from before the chain. They may have holes in their numbers.
-    fn old(&mut self, connection: &Connection) -> Result<(), StoreError> {
+    fn old(&mut self, session: Session<'_>) -> Result<(), StoreError> {
         let Some(old) = self.chain.old else {
             self.last = i64::MIN;
             return Ok(());
         };
         (self.last, self.previous) = (i64::MIN, Some([0; HASH_BYTES]));
-        self.along(connection, "seq <= ?1", "first <= ?1", old.seq)?;
+        self.along(session, "seq <= ?1", "first <= ?1", old.seq)?;
         if (self.last, self.previous) != (old.seq, Some(old.hash)) {
             self.found("the records from before the chain do not end as they did when it began".into());
         }
@@ -209,55 +211,56 @@ impl<'a> Walk<'a> {
     }
 
     /// The newest `many` records.
-    fn recent(&mut self, connection: &Connection, many: i64) -> Result<(), StoreError> {
+    fn recent(&mut self, session: Session<'_>, many: i64) -> Result<(), StoreError> {
         let AuditLink { seq, hash } = self.chain.anchor;
         let begin = self.chain.head.seq.saturating_sub(many);
         if begin <= seq {
-            return self.records(connection, seq, Some(hash));
+            return self.records(session, seq, Some(hash));
         }
         // Whatever is wrong with what is before is found by a look at all.
-        let begin = Gap::around(connection, begin)?.map_or(begin, |gap| gap.last);
-        let previous = self.chain.before(connection, begin.saturating_add(1))?;
+        let begin = Gap::around(session, begin)?.map_or(begin, |gap| gap.last);
+        let previous = self.chain.before(session, begin.saturating_add(1))?;
         self.meet.retain(|(link, _)| link.seq > begin);
-        self.along_after(connection, begin, previous)
+        self.along_after(session, begin, previous)
     }
 
     /// Every record of the chain, which begins after number `after` with hash `previous`; and those that are before it
     /// and must not be.
     fn records(
         &mut self,
-        connection: &Connection,
+        session: Session<'_>,
         after: i64,
         previous: Option<Hash>,
     ) -> Result<(), StoreError> {
         let sql = "SELECT seq, request_id FROM audit WHERE seq <= ?1 AND seq > ?2 ORDER BY seq";
         let old = self.chain.old.map(|old| old.seq);
-        let mut statement = connection.prepare(if old.is_some() {
+        let mut statement = session.prepare(if old.is_some() {
             sql
         } else {
             // Also the least number that there is.
             "SELECT seq, request_id FROM audit WHERE seq <= ?1 AND ?2 IS NOT NULL ORDER BY seq"
         })?;
-        let mut rows = statement.query([after, old.unwrap_or(0)])?;
+        let mut rows = statement.query(&binds![after, old.unwrap_or(0)])?;
         while let Some(row) = rows.next()? {
-            let seq: i64 = row.get(0)?;
-            let named = row.get::<_, String>(1).map(|id| format!(" (request {id})")).unwrap_or_default();
+            let mut cells = row.cells();
+            let seq: i64 = cells.next()?;
+            let named = cells.next::<String>().map(|id| format!(" (request {id})")).unwrap_or_default();
             self.found(format!("record {seq}{named} was put in before the begin of the chain, {after}"));
         }
         if let Some(hash) = previous {
             self.meet_at(after, &hash);
         }
-        self.along_after(connection, after, previous)
+        self.along_after(session, after, previous)
     }
 
     fn along_after(
         &mut self,
-        connection: &Connection,
+        session: Session<'_>,
         after: i64,
         previous: Option<Hash>,
     ) -> Result<(), StoreError> {
         (self.last, self.previous) = (after, previous);
-        self.along(connection, "seq > ?1", "last > ?1", after)?;
+        self.along(session, "seq > ?1", "last > ?1", after)?;
         if self.last < self.chain.head.seq {
             self.found(format!("{} removed: the newest", were(self.last, self.chain.head.seq)));
         }
@@ -276,22 +279,16 @@ impl<'a> Walk<'a> {
     }
 
     /// Rows and gaps in the order of their numbers.
-    fn along(
-        &mut self,
-        connection: &Connection,
-        rows: &str,
-        gaps: &str,
-        bound: i64,
-    ) -> Result<(), StoreError> {
-        let sql = format!("SELECT {RECORD_COLUMNS}, hash, stream FROM audit WHERE {rows} ORDER BY seq");
-        let mut statement = connection.prepare(&sql)?;
-        let mut rows = statement.query([bound])?;
-        let sql = format!("SELECT {GAP_COLUMNS} FROM audit_gap WHERE {gaps} ORDER BY last");
-        let mut statement = connection.prepare(&sql)?;
-        let mut gaps = statement.query([bound])?;
+    fn along(&mut self, session: Session<'_>, rows: &str, gaps: &str, bound: i64) -> Result<(), StoreError> {
+        let sql = format!("SELECT {WHOLE} FROM audit WHERE {rows} ORDER BY seq");
+        let mut statement = session.prepare(&sql)?;
+        let mut rows = statement.query(&binds![bound])?;
+        let sql = format!("{} WHERE {gaps} ORDER BY last", Gap::SELECT);
+        let mut statement = session.prepare(&sql)?;
+        let mut gaps = statement.query(&binds![bound])?;
         let mut gap = next_gap(&mut gaps)?;
         while let Some(row) = rows.next()? {
-            let seq: i64 = row.get(0)?;
+            let seq: i64 = row.read()?;
             while let Some(passed) = gap.take_if(|gap| gap.first() <= seq) {
                 self.gap(passed);
                 gap = next_gap(&mut gaps)?;
@@ -305,7 +302,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn row(&mut self, seq: i64, row: &Row<'_>) {
+    fn row(&mut self, seq: i64, row: Row<'_>) {
         let old = self.chain.is_old(seq);
         self.count += 1;
         if !old && seq > self.chain.head.seq {
@@ -328,12 +325,12 @@ impl<'a> Walk<'a> {
             self.previous = None;
         }
         self.last = seq;
-        let stored = row.get::<_, Hash>("hash").ok();
+        let (stored, stream) = beside(row);
         let right = match (Encoded::of(row, self.chain), &stored, &self.previous) {
             (Ok(encoded), Some(stored), Some(previous)) => {
-                encoded.link(previous) == *stored && in_stream(row, &encoded)
+                encoded.link(previous) == *stored && stream == Some(encoded.stream)
             }
-            (Ok(encoded), Some(_), None) => in_stream(row, &encoded),
+            (Ok(encoded), Some(_), None) => stream == Some(encoded.stream),
             _ => false,
         };
         if !right {
@@ -406,18 +403,14 @@ impl FoundGap {
     }
 }
 
-fn next_gap(gaps: &mut rusqlite::Rows<'_>) -> Result<Option<FoundGap>, StoreError> {
+fn next_gap(gaps: &mut Rows<'_>) -> Result<Option<FoundGap>, StoreError> {
     let Some(row) = gaps.next()? else { return Ok(None) };
-    let read = Gap::read(row).map_or_else(
-        |_| FoundGap::Unreadable(row.get(0).or_else(|_| row.get(1)).unwrap_or(i64::MIN)),
+    let mut ends = row.cells();
+    let read = row.read().map_or_else(
+        |_| FoundGap::Unreadable(ends.next().or_else(|_| ends.next()).unwrap_or(i64::MIN)),
         FoundGap::Read,
     );
     Ok(Some(read))
-}
-
-/// Whether a row stands in the stream that its record belongs to.
-fn in_stream(row: &Row<'_>, encoded: &Encoded) -> bool {
-    row.get::<_, i64>("stream").is_ok_and(|stream| stream == encoded.stream)
 }
 
 /// "records 3 to 5 were", of those after `last` up to `to`.
@@ -427,18 +420,19 @@ fn were(last: i64, to: i64) -> String {
 }
 
 /// The request of a record, if it can be read.
-fn named(row: &Row<'_>) -> String {
-    row.get::<_, String>(2).map(|id| format!(" (request {id})")).unwrap_or_default()
+fn named(row: Row<'_>) -> String {
+    let mut cells = row.cells();
+    cells.skip(2);
+    cells.next::<String>().map(|id| format!(" (request {id})")).unwrap_or_default()
 }
 
 impl Snapshot<'_> {
     /// The newest records of the chain, and the seal: what a start looks at. `new`: there was no key before.
     pub(crate) fn recent_audit(&self, key: &hmac::Key, new: bool) -> Result<Vec<Finding>, StoreError> {
-        let chain = AuditChain::read(self.connection())?;
+        let chain = AuditChain::read(self.session())?;
         let mut walk = Walk::new(&chain, Some(key));
-        walk.recent(self.connection(), RECENT)?;
-        let first: Option<i64> =
-            self.connection().query_row("SELECT min(seq) FROM audit", [], |row| row.get(0))?;
+        walk.recent(self.session(), RECENT)?;
+        let first: Option<i64> = self.session().only("SELECT min(seq) FROM audit", &[])?;
         if let Some(first) = first.filter(|first| chain.old.is_none() && *first <= chain.anchor.seq) {
             let put_in =
                 format!("record {first} was put in before the begin of the chain, {}", chain.anchor.seq);
@@ -459,22 +453,22 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn vouched(&self, chain: &AuditChain, seq: i64) -> Result<Vouched, StoreError> {
-        let connection = self.connection();
+        let session = self.session();
         let old = chain.is_old(seq);
         // The chain may have grown since its ends were read: what is newer than this snapshot cannot be shown.
         let out = !old && seq <= chain.anchor.seq;
-        if out || Gap::around(connection, seq)?.is_some() {
+        if out || Gap::around(session, seq)?.is_some() {
             return Ok(Vouched::No);
         }
-        let Some(before) = chain.before(connection, seq)? else { return Ok(Vouched::No) };
-        let sql = format!("SELECT {RECORD_COLUMNS}, hash, stream FROM audit WHERE seq = ?1");
-        let whole = connection.prepare_cached(&sql)?.query_row([seq], |row| {
-            let stored = row.get::<_, Hash>("hash").ok();
-            let encoded = Encoded::of(row, chain).ok();
-            Ok(encoded
-                .is_some_and(|encoded| in_stream(row, &encoded) && Some(encoded.link(&before)) == stored))
+        let Some(before) = chain.before(session, seq)? else { return Ok(Vouched::No) };
+        let mut statement = session.prepare(sql!("SELECT ", WHOLE, " FROM audit WHERE seq = ?1"))?;
+        let mut rows = statement.query(&binds![seq])?;
+        let whole = rows.next()?.is_some_and(|row| {
+            let (stored, stream) = beside(row);
+            Encoded::of(row, chain)
+                .is_ok_and(|encoded| stream == Some(encoded.stream) && Some(encoded.link(&before)) == stored)
         });
-        Ok(match (whole.optional()?.unwrap_or(false), old) {
+        Ok(match (whole, old) {
             (false, _) => Vouched::No,
             (true, true) => Vouched::Before,
             (true, false) if seq > chain.head.seq => Vouched::No,
@@ -488,7 +482,7 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn head_fate(&self, key: Option<&[u8]>, head: &AuditLink) -> Result<HeadFate, StoreError> {
         let key = key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key));
-        let chain = AuditChain::read(self.connection())?;
-        head_fate(self.connection(), &chain, key.as_ref(), head)
+        let chain = AuditChain::read(self.session())?;
+        head_fate(self.session(), &chain, key.as_ref(), head)
     }
 }

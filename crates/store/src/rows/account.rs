@@ -1,8 +1,8 @@
 //! Accounts: who owns everything else.
 
-use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
+use super::table::Columns as _;
 use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// An account as it is stored.
@@ -22,19 +22,12 @@ pub struct AccountRow {
     pub gateways: u64,
 }
 
-const ACCOUNT: &str = "SELECT id, name, status = 'Active', created_ms, \
-    (SELECT count(*) FROM ram_user WHERE account = account.id), \
-    (SELECT count(*) FROM vpn_gateway WHERE account = account.id) FROM account";
-
-fn account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
-    Ok(AccountRow {
-        id: AccountId::new(row.get::<_, String>(0)?),
-        name: row.get(1)?,
-        active: row.get(2)?,
-        created_ms: row.get(3)?,
-        users: row.get::<_, i64>(4)?.max(0).cast_unsigned(),
-        gateways: row.get::<_, i64>(5)?.max(0).cast_unsigned(),
-    })
+columns! {
+    AccountRow {
+        id, name, active = "status = 'Active'", created_ms,
+        users = "(SELECT count(*) FROM ram_user WHERE account = account.id)",
+        gateways = "(SELECT count(*) FROM vpn_gateway WHERE account = account.id)",
+    }
 }
 
 impl Snapshot<'_> {
@@ -43,10 +36,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn first_account(&self) -> Result<Option<AccountId>, StoreError> {
-        let sql = "SELECT id FROM account ORDER BY created_ms, id LIMIT 1";
-        let id: Option<String> =
-            self.connection().prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-        Ok(id.map(AccountId::new))
+        self.session.one("SELECT id FROM account ORDER BY created_ms, id LIMIT 1", &[])
     }
 
     /// Every account, the oldest first.
@@ -54,10 +44,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, as for every question below.
     pub fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
-        let sql = format!("{ACCOUNT} ORDER BY created_ms, id");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map([], account)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.session.all(sql!("SELECT ", AccountRow::COLUMNS, " FROM account ORDER BY created_ms, id"), &[])
     }
 
     /// The account of this id.
@@ -65,8 +52,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn account(&self, id: &AccountId) -> Result<Option<AccountRow>, StoreError> {
-        let sql = format!("{ACCOUNT} WHERE id = ?1");
-        Ok(self.connection().prepare_cached(&sql)?.query_row([id.as_str()], account).optional()?)
+        self.session.one(sql!("SELECT ", AccountRow::COLUMNS, " FROM account WHERE id = ?1"), &binds![id])
     }
 
     /// Whether the account may be used.
@@ -75,8 +61,7 @@ impl Snapshot<'_> {
     /// A database error, or [`StoreError::Forged`].
     pub fn account_active(&self, id: &AccountId) -> Result<bool, StoreError> {
         let sql = "SELECT status = 'Active' FROM account WHERE id = ?1";
-        let active = self.connection().prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0));
-        let Some(active) = active.optional()? else { return Ok(false) };
+        let Some(active) = self.session.one(sql, &binds![id])? else { return Ok(false) };
         self.vouch(Bearer::Account(id.as_str()))?;
         Ok(active)
     }
@@ -88,10 +73,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, as for every change below.
     pub fn ensure_account(&self, account: &AccountId, now_ms: i64) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO account (id, created_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-            params![account.as_str(), now_ms],
-        )
+        insert!(self.session, "account" { id: account, created_ms: now_ms } "ON CONFLICT DO NOTHING")?;
+        Ok(())
     }
 
     /// Stores a new account.
@@ -99,9 +82,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_account(&self, id: &AccountId, name: &str, now_ms: i64) -> Result<(), StoreError> {
-        self.connection()
-            .prepare_cached("INSERT INTO account (id, name, created_ms) VALUES (?1, ?2, ?3)")?
-            .execute(params![id.as_str(), name, now_ms])?;
+        insert!(self.session, "account" { id: id, name: name, created_ms: now_ms })?;
         Ok(())
     }
 
@@ -111,10 +92,6 @@ impl Tx<'_> {
     /// A database error.
     pub fn set_account_active(&self, id: &AccountId, active: bool) -> Result<bool, StoreError> {
         let status = if active { "Active" } else { "Disabled" };
-        let changed = self
-            .connection()
-            .prepare_cached("UPDATE account SET status = ?2 WHERE id = ?1")?
-            .execute(params![id.as_str(), status])?;
-        Ok(changed > 0)
+        Ok(update!(self.session, "account" { status: status } where { id: id })? > 0)
     }
 }

@@ -1,6 +1,5 @@
 //! Addresses in use, so that no two gateways get the same one.
 
-use rusqlite::params;
 use tongguan_model::id::VpnGatewayId;
 
 use super::{Answer, Done, Relation};
@@ -19,7 +18,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn address_in_use(&self, ip: &str) -> Answer<bool> {
-        Ok(self.number("SELECT count(*) FROM address WHERE ip = ?1", params![ip])? > 0)
+        Ok(self.number("SELECT count(*) FROM address WHERE ip = ?1", &binds![ip])? > 0)
     }
 }
 
@@ -29,6 +28,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the address is taken.
     pub fn reserve_address(&self, ip: &str, gateway: &VpnGatewayId) -> Done {
-        self.execute("INSERT INTO address (ip, gateway) VALUES (?1, ?2)", params![ip, gateway.as_str()])
+        insert!(self.session, "address" { ip: ip, gateway: gateway })?;
+        Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! What the data plane has.
 
-use rusqlite::params;
-
 use super::{Answer, Done, Relation};
 use crate::{Snapshot, Tx};
 
@@ -30,9 +28,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn applied(&self, resource: &str) -> Answer<Option<(u64, String)>> {
-        self.one("SELECT generation, document FROM applied WHERE resource = ?1", resource, |row| {
-            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
-        })
+        self.session.one("SELECT generation, document FROM applied WHERE resource = ?1", &binds![resource])
     }
 }
 
@@ -42,11 +38,11 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn put_applied(&self, resource: &str, generation: u64, document: &str, now_ms: i64) -> Done {
-        self.execute(
-            "INSERT INTO applied (resource, generation, document, applied_ms) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (resource) DO UPDATE SET generation = excluded.generation, document = excluded.document, \
-             applied_ms = excluded.applied_ms",
-            params![resource, generation.cast_signed(), document, now_ms],
-        )
+        upsert!(self.session, "applied" { resource: resource } set {
+            generation: generation,
+            document: document,
+            applied_ms: now_ms,
+        })?;
+        Ok(())
     }
 }

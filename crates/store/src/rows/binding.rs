@@ -1,15 +1,11 @@
 //! Which certificates are on which gateways.
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params, params_from_iter};
 use tongguan_model::gateway::{Binding, BindingState, Role, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
 
 use super::search::{Page, Search};
-use super::{Answer, Done, Relation, word};
+use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::{Snapshot, Tx};
-
-pub(crate) const BINDING_COLUMNS: &str = columns!(BINDING);
 
 /// Which bindings a list asks for: AND between the members, OR inside a list.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +26,15 @@ pub struct BindingRow {
     /// The binding.
     pub binding: Binding,
 }
+
+table! {
+    Binding as binding in "binding" {
+        both { gateway, role, certificate, state, associated_ms }
+        write(owner: &VpnGateway) { account = owner.account, region = owner.region }
+    }
+}
+
+columns! { BindingRow { seq, binding = Binding::COLUMNS } }
 
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[
@@ -60,11 +65,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn bindings_of(&self, gateway: &VpnGatewayId) -> Answer<Vec<Binding>> {
-        self.all(
-            concat_columns!("SELECT ", BINDING, " FROM binding WHERE gateway = ?1 ORDER BY seq"),
-            params![gateway.as_str()],
-            |row| Ok(binding(row)?.binding),
-        )
+        self.session.all(sql!(Binding::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
     /// The gateways on which a certificate is bound.
@@ -72,11 +73,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn gateways_with(&self, certificate: &CertificateId) -> Answer<Vec<VpnGatewayId>> {
-        self.all(
-            "SELECT gateway FROM binding WHERE certificate = ?1 ORDER BY seq",
-            params![certificate.as_str()],
-            |row| Ok(VpnGatewayId::new(row.get::<_, String>(0)?)),
-        )
+        self.session
+            .all("SELECT gateway FROM binding WHERE certificate = ?1 ORDER BY seq", &binds![certificate])
     }
 
     /// A page of the bindings in force in a region, newest first, after place `before` if given.
@@ -94,22 +92,21 @@ impl Snapshot<'_> {
         let mut search = Search::of(account, Some(region));
         search.any("gateway", &filter.gateways);
         search.any("certificate", &filter.certificates);
-        search.equal("role", filter.role.map(Role::as_str));
+        search.equal("role", filter.role.as_ref());
         let narrowed = search.narrowed;
         search.raw("state <> 'associating'");
         let all = search.clause();
         let first = before.is_none();
-        if let Some(before) = before {
-            search.values.push(Value::Integer(before));
-            let place = search.values.len();
+        if let Some(before) = &before {
+            let place = search.value(before);
             search.raw(&format!("seq < ?{place}"));
         }
         let clause = search.clause();
         let sql = format!(
             "SELECT {} FROM binding WHERE {clause} ORDER BY seq DESC LIMIT {limit}",
-            columns!(BINDING)
+            BindingRow::COLUMNS
         );
-        let items = self.all(&sql, params_from_iter(&search.values), binding)?;
+        let items = self.session.all(&sql, &search.values)?;
         let total = match (first && (items.len() as u64) < limit, narrowed) {
             (true, _) => items.len() as u64,
             (false, false) => self.tally("binding", account, region)?,
@@ -128,19 +125,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_binding(&self, gateway: &VpnGateway, binding: &Binding) -> Done {
-        self.execute(
-            "INSERT INTO binding (gateway, role, certificate, account, region, state, associated_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                gateway.id.as_str(),
-                binding.role.as_str(),
-                binding.certificate.as_str(),
-                gateway.account.as_str(),
-                gateway.region.as_str(),
-                binding.state.as_str(),
-                binding.associated_ms
-            ],
-        )?;
+        insert(&mut self.session.prepare(INSERT)?, binding, gateway)?;
         self.count_binding(gateway, binding.state, 1)
     }
 
@@ -149,10 +134,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn set_binding_state(&self, gateway: &VpnGateway, binding: &Binding, state: BindingState) -> Done {
-        self.execute(
-            "UPDATE binding SET state = ?3 WHERE gateway = ?1 AND role = ?2",
-            params![gateway.id.as_str(), binding.role.as_str(), state.as_str()],
-        )?;
+        update!(self.session, "binding" { state: state } where { gateway: gateway.id, role: binding.role })?;
         let listed = |state| state != BindingState::Associating;
         match (listed(binding.state), listed(state)) {
             (false, true) => self.count_binding(gateway, state, 1),
@@ -168,7 +150,7 @@ impl Tx<'_> {
     pub fn delete_binding(&self, gateway: &VpnGateway, binding: &Binding) -> Done {
         self.execute(
             "DELETE FROM binding WHERE gateway = ?1 AND role = ?2",
-            params![gateway.id.as_str(), binding.role.as_str()],
+            &binds![gateway.id, binding.role],
         )?;
         self.count_binding(gateway, binding.state, -1)
     }
@@ -182,17 +164,4 @@ impl Tx<'_> {
             }
         }
     }
-}
-
-pub(crate) fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRow> {
-    Ok(BindingRow {
-        seq: row.get(0)?,
-        binding: Binding {
-            gateway: VpnGatewayId::new(row.get::<_, String>(1)?),
-            role: word(row, 2, Role::parse)?,
-            certificate: CertificateId::new(row.get::<_, String>(3)?),
-            state: word(row, 4, BindingState::parse)?,
-            associated_ms: row.get(5)?,
-        },
-    })
 }

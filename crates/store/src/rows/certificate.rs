@@ -1,14 +1,40 @@
 //! Certificates with their private keys, which are sealed.
 
-use rusqlite::OptionalExtension as _;
-use rusqlite::{Row, params};
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
-use tongguan_model::id::{AccountId, CertificateId, RegionId};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
+use tongguan_model::id::{AccountId, CertificateId};
 
-use super::{Answer, Done, word};
-use crate::{Bearer, Snapshot, Tx};
+use super::table::count;
+use super::{Answer, Columns as _, Done};
+use crate::session::{Cells, FromRow};
+use crate::{Bearer, DatabaseError, Snapshot, Tx};
 
-pub(crate) const CERTIFICATE_COLUMNS: &str = columns!(CERTIFICATE);
+columns! {
+    Issued {
+        certificate, chain, sm, issuer, subject = "issued_subject", serial, signature_algorithm, subject_key_identifier,
+        not_before, not_after, purposes = "key_purposes",
+    }
+}
+
+/// What was uploaded is there if the certificate is.
+impl FromRow for Option<Issued> {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        if cells.is_null()? {
+            cells.skip(count(Issued::COLUMNS));
+            return Ok(None);
+        }
+        cells.next().map(Some)
+    }
+}
+
+table! {
+    Certificate as certificate in "certificate" {
+        both {
+            id, account, region, key_spec, status, exportable, subject, dns_names, csr, public_key, created_ms, updated_ms,
+        }
+        read { issued = Issued::COLUMNS }
+        write(sealed: &[u8]) { sealed_private_key = sealed }
+    }
+}
 
 /// A certificate's private key, sealed.
 #[derive(Debug, Clone)]
@@ -23,8 +49,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn certificate(&self, account: &AccountId, id: &str) -> Answer<Option<Certificate>> {
-        let sql = concat_columns!("SELECT ", CERTIFICATE, " FROM certificate WHERE id = ?1 AND account = ?2");
-        self.own(sql, account, id, certificate)
+        self.session.one(owned!(Certificate), &binds![id, account])
     }
 
     /// Private key of the account's certificate of this id, sealed.
@@ -32,11 +57,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, or [`StoreError::Forged`].
     pub fn certificate_key(&self, account: &AccountId, id: &str) -> Answer<Option<CertificateKey>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT sealed_private_key FROM certificate WHERE account = ?1 AND id = ?2")?;
-        let sealed = statement.query_row(params![account.as_str(), id], |row| row.get(0)).optional()?;
-        let Some(sealed) = sealed else { return Ok(None) };
+        let sql = "SELECT sealed_private_key FROM certificate WHERE account = ?1 AND id = ?2";
+        let Some(sealed) = self.session.one(sql, &binds![account, id])? else { return Ok(None) };
         self.vouch(Bearer::Certificate(id))?;
         Ok(Some(CertificateKey { sealed }))
     }
@@ -48,26 +70,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_certificate(&self, certificate: &Certificate, sealed_private_key: &[u8]) -> Done {
-        self.execute(
-            "INSERT INTO certificate (id, account, region, key_spec, status, exportable, subject, dns_names, csr, \
-             public_key, sealed_private_key, created_ms, updated_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            params![
-                certificate.id.as_str(),
-                certificate.account.as_str(),
-                certificate.region.as_str(),
-                certificate.key_spec,
-                certificate.status.as_str(),
-                certificate.exportable,
-                certificate.subject,
-                certificate.dns_names.join("\n"),
-                certificate.csr,
-                certificate.public_key,
-                sealed_private_key,
-                certificate.created_ms,
-                certificate.updated_ms
-            ],
-        )?;
+        insert(&mut self.session.prepare(INSERT)?, certificate, sealed_private_key)?;
         self.count("certificate", &certificate.account, certificate.region.as_str(), 1)
     }
 
@@ -76,26 +79,22 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn certificate_issued(&self, id: &CertificateId, issued: &Issued, now_ms: i64) -> Done {
-        self.execute(
-            "UPDATE certificate SET status = 'ACTIVE', updated_ms = ?2, certificate = ?3, chain = ?4, sm = ?5, \
-             issuer = ?6, issued_subject = ?7, serial = ?8, signature_algorithm = ?9, subject_key_identifier = ?10, \
-             not_before = ?11, not_after = ?12, key_purposes = ?13 WHERE id = ?1",
-            params![
-                id.as_str(),
-                now_ms,
-                issued.certificate,
-                issued.chain,
-                issued.sm,
-                issued.issuer,
-                issued.subject,
-                issued.serial,
-                issued.signature_algorithm,
-                issued.subject_key_identifier,
-                issued.not_before,
-                issued.not_after,
-                issued.purposes.map(KeyPurposes::bits)
-            ],
-        )
+        update!(self.session, "certificate" {
+            status: CertificateStatus::Active,
+            updated_ms: now_ms,
+            certificate: issued.certificate,
+            chain: issued.chain,
+            sm: issued.sm,
+            issuer: issued.issuer,
+            issued_subject: issued.subject,
+            serial: issued.serial,
+            signature_algorithm: issued.signature_algorithm,
+            subject_key_identifier: issued.subject_key_identifier,
+            not_before: issued.not_before,
+            not_after: issued.not_after,
+            key_purposes: issued.purposes,
+        } where { id: id })?;
+        Ok(())
     }
 
     /// Stores a certificate's state.
@@ -103,10 +102,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn set_certificate_status(&self, id: &CertificateId, status: CertificateStatus, now_ms: i64) -> Done {
-        self.execute(
-            "UPDATE certificate SET status = ?2, updated_ms = ?3 WHERE id = ?1",
-            params![id.as_str(), status.as_str(), now_ms],
-        )
+        update!(self.session, "certificate" { status: status, updated_ms: now_ms } where { id: id })?;
+        Ok(())
     }
 
     /// Removes a certificate with its key.
@@ -114,43 +111,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it is bound.
     pub fn delete_certificate(&self, certificate: &Certificate) -> Done {
-        self.execute("DELETE FROM certificate WHERE id = ?1", params![certificate.id.as_str()])?;
+        self.execute("DELETE FROM certificate WHERE id = ?1", &binds![certificate.id])?;
         self.count("certificate", &certificate.account, certificate.region.as_str(), -1)
     }
-}
-
-pub(crate) fn certificate(row: &Row<'_>) -> rusqlite::Result<Certificate> {
-    let pem: Option<String> = row.get(12)?;
-    let issued = match pem {
-        None => None,
-        Some(certificate) => Some(Issued {
-            certificate,
-            chain: row.get(13)?,
-            sm: row.get(14)?,
-            issuer: row.get(15)?,
-            subject: row.get(16)?,
-            serial: row.get(17)?,
-            signature_algorithm: row.get(18)?,
-            subject_key_identifier: row.get(19)?,
-            not_before: row.get(20)?,
-            not_after: row.get(21)?,
-            purposes: row.get::<_, Option<u8>>(22)?.map(KeyPurposes::from_bits),
-        }),
-    };
-    let names: String = row.get(7)?;
-    Ok(Certificate {
-        id: CertificateId::new(row.get::<_, String>(0)?),
-        account: AccountId::new(row.get::<_, String>(1)?),
-        region: RegionId::new(row.get::<_, String>(2)?),
-        key_spec: row.get(3)?,
-        status: word(row, 4, CertificateStatus::parse)?,
-        exportable: row.get(5)?,
-        subject: row.get(6)?,
-        dns_names: names.split('\n').filter(|name| !name.is_empty()).map(Into::into).collect(),
-        csr: row.get(8)?,
-        public_key: row.get(9)?,
-        created_ms: row.get(10)?,
-        updated_ms: row.get(11)?,
-        issued,
-    })
 }

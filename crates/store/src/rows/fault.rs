@@ -1,10 +1,9 @@
 //! Changes that the data plane did not take.
 
-use rusqlite::{Row, params};
 use tongguan_model::wire_enum;
 
 use super::intent::IntentKind;
-use super::{Answer, Done, word};
+use super::{Answer, Columns as _, Done};
 use crate::{Snapshot, Tx};
 
 /// Faults remembered: those of resources that are gone stay until newer ones push them out.
@@ -45,18 +44,16 @@ pub struct Fault {
     pub outcome: FaultOutcome,
 }
 
+columns! { Fault { resource, kind, change, reason, attempts, since_ms, failed_ms, outcome } }
+
 impl Snapshot<'_> {
     /// Changes that could not be applied, newest first, at most `limit`.
     ///
     /// # Errors
     /// A database error.
     pub fn faults(&self, limit: u32) -> Answer<Vec<Fault>> {
-        self.all(
-            "SELECT resource, kind, change, reason, attempts, since_ms, failed_ms, outcome FROM fault \
-             ORDER BY failed_ms DESC, resource LIMIT ?1",
-            params![limit],
-            fault,
-        )
+        let sql = sql!("SELECT ", Fault::COLUMNS, " FROM fault ORDER BY failed_ms DESC, resource LIMIT ?1");
+        self.session.all(sql, &binds![limit])
     }
 
     /// The change of this resource that could not be applied last.
@@ -64,9 +61,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn fault(&self, resource: &str) -> Answer<Option<Fault>> {
-        let sql = "SELECT resource, kind, change, reason, attempts, since_ms, failed_ms, outcome FROM fault \
-                   WHERE resource = ?1";
-        self.one(sql, resource, fault)
+        self.session
+            .one(sql!("SELECT ", Fault::COLUMNS, " FROM fault WHERE resource = ?1"), &binds![resource])
     }
 }
 
@@ -76,25 +72,18 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn put_fault(&self, fault: &Fault) -> Done {
-        self.execute(
-            "INSERT INTO fault (resource, kind, change, reason, attempts, since_ms, failed_ms, outcome) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (resource) DO UPDATE SET kind = excluded.kind, \
-             change = excluded.change, reason = excluded.reason, attempts = excluded.attempts, \
-             since_ms = excluded.since_ms, failed_ms = excluded.failed_ms, outcome = excluded.outcome",
-            params![
-                fault.resource,
-                fault.kind.as_str(),
-                fault.change,
-                fault.reason,
-                fault.attempts,
-                fault.since_ms,
-                fault.failed_ms,
-                fault.outcome.as_str()
-            ],
-        )?;
+        upsert!(self.session, "fault" { resource: fault.resource } set {
+            kind: fault.kind,
+            change: fault.change,
+            reason: fault.reason,
+            attempts: fault.attempts,
+            since_ms: fault.since_ms,
+            failed_ms: fault.failed_ms,
+            outcome: fault.outcome,
+        })?;
         self.execute(
             "DELETE FROM fault WHERE resource IN (SELECT resource FROM fault ORDER BY failed_ms DESC LIMIT -1 OFFSET ?1)",
-            params![FAULTS_KEPT],
+            &binds![FAULTS_KEPT],
         )
     }
 
@@ -103,7 +92,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn set_fault_outcome(&self, resource: &str, outcome: FaultOutcome) -> Done {
-        self.execute("UPDATE fault SET outcome = ?2 WHERE resource = ?1", params![resource, outcome.as_str()])
+        update!(self.session, "fault" { outcome: outcome } where { resource: resource })?;
+        Ok(())
     }
 
     /// Forgets a resource's fault: a later change was applied.
@@ -111,19 +101,6 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_fault(&self, resource: &str) -> Done {
-        self.execute("DELETE FROM fault WHERE resource = ?1", params![resource])
+        self.execute("DELETE FROM fault WHERE resource = ?1", &binds![resource])
     }
-}
-
-fn fault(row: &Row<'_>) -> rusqlite::Result<Fault> {
-    Ok(Fault {
-        resource: row.get(0)?,
-        kind: word(row, 1, IntentKind::parse)?,
-        change: row.get(2)?,
-        reason: row.get(3)?,
-        attempts: row.get(4)?,
-        since_ms: row.get(5)?,
-        failed_ms: row.get(6)?,
-        outcome: word(row, 7, FaultOutcome::parse)?,
-    })
 }

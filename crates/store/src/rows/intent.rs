@@ -1,9 +1,8 @@
 //! Changes that are wanted and not applied yet.
 
-use rusqlite::{Row, params};
 use tongguan_model::wire_enum;
 
-use super::{Answer, Done, Relation, word};
+use super::{Answer, Columns as _, Done, Relation};
 use crate::{Snapshot, Tx};
 
 wire_enum! {
@@ -41,6 +40,8 @@ pub struct Intent {
     pub last_error: Option<String>,
 }
 
+columns! { Intent { resource, kind, generation, change, since_ms, due_ms, attempts, last_error } }
+
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[(
     "an intent is of a resource that exists",
@@ -57,11 +58,9 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn intents_due(&self, now_ms: i64, limit: u32) -> Answer<Vec<Intent>> {
-        self.all(
-            concat_columns!("SELECT ", INTENT, " FROM intent WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2"),
-            params![now_ms, limit],
-            intent,
-        )
+        let sql =
+            sql!("SELECT ", Intent::COLUMNS, " FROM intent WHERE due_ms <= ?1 ORDER BY due_ms LIMIT ?2");
+        self.session.all(sql, &binds![now_ms, limit])
     }
 
     /// When the next change is due, UNIX milliseconds.
@@ -69,10 +68,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn next_intent(&self) -> Answer<Option<i64>> {
-        Ok(self
-            .connection
-            .prepare_cached("SELECT min(due_ms) FROM intent")?
-            .query_row([], |row| row.get(0))?)
+        self.session.only("SELECT min(due_ms) FROM intent", &[])
     }
 
     /// The change under way on a resource.
@@ -80,7 +76,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn intent(&self, resource: &str) -> Answer<Option<Intent>> {
-        self.one(concat_columns!("SELECT ", INTENT, " FROM intent WHERE resource = ?1"), resource, intent)
+        self.session
+            .one(sql!("SELECT ", Intent::COLUMNS, " FROM intent WHERE resource = ?1"), &binds![resource])
     }
 
     /// Every change under way, longest waiting first, at most `limit`.
@@ -88,11 +85,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn intents(&self, limit: u32) -> Answer<Vec<Intent>> {
-        self.all(
-            concat_columns!("SELECT ", INTENT, " FROM intent ORDER BY since_ms, resource LIMIT ?1"),
-            params![limit],
-            intent,
-        )
+        let sql = sql!("SELECT ", Intent::COLUMNS, " FROM intent ORDER BY since_ms, resource LIMIT ?1");
+        self.session.all(sql, &binds![limit])
     }
 }
 
@@ -110,11 +104,16 @@ impl Tx<'_> {
         now_ms: i64,
         due_ms: i64,
     ) -> Done {
-        self.execute(
-            "INSERT INTO intent (resource, kind, generation, change, since_ms, due_ms, attempts) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)",
-            params![resource, kind.as_str(), generation.cast_signed(), change, now_ms, due_ms],
-        )
+        insert!(self.session, "intent" {
+            resource: resource,
+            kind: kind,
+            generation: generation,
+            change: change,
+            since_ms: now_ms,
+            due_ms: due_ms,
+            attempts: 0_u32,
+        })?;
+        Ok(())
     }
 
     /// Puts a change off: it goes on, or its try failed for this reason.
@@ -125,7 +124,7 @@ impl Tx<'_> {
         self.execute(
             "UPDATE intent SET due_ms = ?3, attempts = attempts + (?4 IS NOT NULL), \
              last_error = coalesce(?4, last_error) WHERE resource = ?1 AND generation = ?2",
-            params![intent.resource, intent.generation.cast_signed(), due_ms, failure],
+            &binds![intent.resource, intent.generation, due_ms, failure],
         )
     }
 
@@ -136,7 +135,7 @@ impl Tx<'_> {
     pub fn hurry_intents(&self, now_ms: i64, parked: i64) -> Done {
         self.execute(
             "UPDATE intent SET due_ms = ?1 WHERE due_ms > ?1 AND due_ms <> ?2",
-            params![now_ms, parked],
+            &binds![now_ms, parked],
         )
     }
 
@@ -145,19 +144,6 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_intent(&self, resource: &str) -> Done {
-        self.execute("DELETE FROM intent WHERE resource = ?1", params![resource])
+        self.execute("DELETE FROM intent WHERE resource = ?1", &binds![resource])
     }
-}
-
-fn intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
-    Ok(Intent {
-        resource: row.get(0)?,
-        kind: word(row, 1, IntentKind::parse)?,
-        generation: row.get::<_, i64>(2)?.cast_unsigned(),
-        change: row.get(3)?,
-        since_ms: row.get(4)?,
-        due_ms: row.get(5)?,
-        attempts: row.get(6)?,
-        last_error: row.get(7)?,
-    })
 }

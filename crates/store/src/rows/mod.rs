@@ -5,44 +5,18 @@
 
 use std::ops::Deref;
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Params, Row, params, params_from_iter};
 use tongguan_model::id::{AccountId, RegionId};
 
-use crate::StoreError;
 use crate::rights::Rights;
+use crate::session::{Bind, Cells, Session};
+use crate::{DatabaseError, StoreError};
+use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
+pub(crate) use table::{Columns, Table};
+use tongguan_model::gateway::{Binding, VpnGateway};
+use tongguan_model::network::{VSwitch, Vpc};
 
-/// The columns of a row, in the order in which its reader takes them.
-macro_rules! columns {
-    (GATEWAY) => {
-        "id, account, region, name, description, vpc, vswitch, dr_vswitch, bandwidth, network_type, vpn_type, ipsec, \
-         ssl, ssl_connections, charge_type, auto_propagate, resource_group, internet_ip, dr_ip, order_id, created_ms, \
-         end_ms, business_status, phase, intended, applied, certificate_alert"
-    };
-    (BINDING) => {
-        "seq, gateway, role, certificate, state, associated_ms"
-    };
-    (VPC) => {
-        "id, account, region, name, description, cidr, user_cidrs, dns_hostname, vrouter, route_table, resource_group, \
-         created_ms, ready"
-    };
-    (VSWITCH) => {
-        "id, account, region, vpc, zone, name, description, cidr, resource_group, created_ms, ready"
-    };
-    (CERTIFICATE) => {
-        "id, account, region, key_spec, status, exportable, subject, dns_names, csr, public_key, created_ms, \
-         updated_ms, certificate, chain, sm, issuer, issued_subject, serial, signature_algorithm, \
-         subject_key_identifier, not_before, not_after, key_purposes"
-    };
-    (INTENT) => {
-        "resource, kind, generation, change, since_ms, due_ms, attempts, last_error"
-    };
-}
-macro_rules! concat_columns {
-    ($before:literal, $columns:ident, $after:literal) => {
-        concat!($before, columns!($columns), $after)
-    };
-}
+#[macro_use]
+pub(crate) mod table;
 
 pub(crate) mod account;
 mod address;
@@ -83,9 +57,24 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     tally::RELATIONS,
 ];
 
+/// A table, the question for its rows, each with what names it before it, and what reads one.
+pub(crate) type Readable = (&'static str, &'static str, fn(&mut Cells<'_>) -> Result<(), DatabaseError>);
+
+/// Tables whose rows are read whole by whoever looks at a database.
+pub(crate) const READ: &[Readable] = &[
+    readable!(VpnGateway, "id"),
+    readable!(Vpc, "id"),
+    readable!(VSwitch, "id"),
+    readable!(Binding, "seq"),
+    readable!(UserRow, "seq"),
+    readable!(GroupRow, "seq"),
+    readable!(RoleRow, "seq"),
+    readable!(PolicyRow, "seq"),
+];
+
 /// One consistent state of the database.
 pub struct Snapshot<'c> {
-    connection: &'c Connection,
+    session: Session<'c>,
     rights: Option<&'c Rights>,
 }
 
@@ -114,21 +103,17 @@ impl<'c> Deref for Tx<'c> {
 pub(crate) type Done = Result<(), StoreError>;
 
 impl<'c> Snapshot<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection, rights: None }
+    pub(crate) fn new(session: Session<'c>) -> Self {
+        Self { session, rights: None }
     }
 
     /// One that can vouch for rows that confer rights.
-    pub(crate) fn vouching(connection: &'c Connection, rights: &'c Rights) -> Self {
-        Self { connection, rights: Some(rights) }
+    pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
+        Self { session, rights: Some(rights) }
     }
 
     pub(crate) fn rights(&self) -> Option<&'c Rights> {
         self.rights
-    }
-
-    pub(crate) fn connection(&self) -> &'c Connection {
-        self.connection
     }
 
     /// The region of the account's gateway, VPC, vSwitch or certificate of this id.
@@ -143,81 +128,42 @@ impl<'c> Snapshot<'c> {
             _ => "certificate",
         };
         let sql = format!("SELECT region FROM {table} WHERE id = ?1 AND account = ?2");
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let region = statement.query_row(params![id, account.as_str()], |row| row.get::<_, String>(0));
-        Ok(region.optional()?.map(RegionId::new))
+        self.session.one(&sql, &binds![id, account])
     }
 
-    /// The account's row of this id. A foreign one is left out by the question, not after it was read: it takes the
-    /// time of an unknown one.
-    pub(crate) fn own<T>(
-        &self,
-        sql: &str,
-        account: &AccountId,
-        id: &str,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Answer<Option<T>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([id, account.as_str()], read).optional()?)
+    pub(crate) fn session(&self) -> Session<'c> {
+        self.session
     }
 
-    pub(crate) fn one<T>(
-        &self,
-        sql: &str,
-        id: &str,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Answer<Option<T>> {
-        Ok(self.connection.prepare_cached(sql)?.query_row([id], read).optional()?)
-    }
-
-    pub(crate) fn all<T, P: rusqlite::Params>(
-        &self,
-        sql: &str,
-        values: P,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Answer<Vec<T>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(values, read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    pub(crate) fn number<P: rusqlite::Params>(&self, sql: &str, values: P) -> Answer<u64> {
-        let number: i64 = self.connection.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
+    /// A number that is not below zero.
+    fn number(&self, sql: &str, values: &[Bind<'_>]) -> Answer<u64> {
+        let number: i64 = self.session.only(sql, values)?;
         Ok(number.max(0).cast_unsigned())
     }
 
-    pub(crate) fn count_where(&self, table: &str, clause: &str, values: &[Value]) -> Answer<u64> {
-        self.number(&format!("SELECT count(*) FROM {table} WHERE {clause}"), params_from_iter(values))
+    fn count_where(&self, table: &str, clause: &str, values: &[Bind<'_>]) -> Answer<u64> {
+        self.number(&format!("SELECT count(*) FROM {table} WHERE {clause}"), values)
     }
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { snapshot: Snapshot::new(connection) }
+    pub(crate) fn new(session: Session<'c>) -> Self {
+        Self { snapshot: Snapshot::new(session) }
     }
 
-    pub(crate) fn vouching(connection: &'c Connection, rights: &'c Rights) -> Self {
-        Self { snapshot: Snapshot::vouching(connection, rights) }
+    pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
+        Self { snapshot: Snapshot::vouching(session, rights) }
     }
 
     /// Removes what hangs on a resource's id: tags, intent, applied state.
     pub(crate) fn forget(&self, resource: &str) -> Done {
         self.delete_tags(resource, None)?;
         self.delete_intent(resource)?;
-        self.execute("DELETE FROM applied WHERE resource = ?1", params![resource])
+        self.execute("DELETE FROM applied WHERE resource = ?1", &binds![resource])
     }
 
-    pub(crate) fn execute(&self, sql: &str, values: impl Params) -> Done {
-        self.connection().prepare_cached(sql)?.execute(values)?;
+    pub(crate) fn execute(&self, sql: &str, values: &[Bind<'_>]) -> Done {
+        self.session.execute(sql, values)?;
         Ok(())
     }
-}
-
-/// Reads a column that holds one of an enum's words.
-pub(crate) fn word<T>(row: &Row<'_>, column: usize, parse: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
-    let text = row.get_ref(column)?.as_str()?;
-    parse(text).ok_or_else(|| {
-        let damaged = StoreError::Damaged(format!("unknown word `{text}` in column {column}"));
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(damaged))
-    })
 }

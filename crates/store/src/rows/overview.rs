@@ -3,8 +3,7 @@
 //! Five counts over whole tables. With 100,000 gateways they take some ten milliseconds
 //! (`overview_is_quick` measures it), so who asks often should keep the answer for a while.
 
-use rusqlite::Row;
-
+use super::table::Columns as _;
 use crate::{Snapshot, StoreError};
 
 /// Days to expiry by which certificates are told apart; each counts those that no earlier one does.
@@ -66,88 +65,62 @@ pub struct CertificateCounts {
     pub later: u64,
 }
 
+columns! {
+    GatewayCounts {
+        init = "count(*) FILTER (WHERE phase = 'unpaid')",
+        provisioning = "count(*) FILTER (WHERE phase = 'live' AND applied = 0)",
+        updating = "count(*) FILTER (WHERE phase = 'live' AND applied > 0 AND applied < intended)",
+        active = "count(*) FILTER (WHERE phase = 'live' AND applied > 0 AND applied = intended)",
+        deleting = "count(*) FILTER (WHERE phase = 'deleting')",
+    }
+}
+
+columns! {
+    FaultCounts {
+        retrying = "count(*) FILTER (WHERE outcome = 'retrying')",
+        withdrawing = "count(*) FILTER (WHERE outcome = 'withdrawing')",
+        withdrawn = "count(*) FILTER (WHERE outcome = 'withdrawn')",
+        diverged = "count(*) FILTER (WHERE outcome = 'diverged')",
+    }
+}
+
 impl Snapshot<'_> {
     /// The state of the whole store at `now_ms`, UNIX milliseconds.
     ///
     /// # Errors
     /// A database error.
     pub fn overview(&self, now_ms: i64) -> Result<Overview, StoreError> {
-        let (intents, oldest_intent_ms, intents_failing) = self
-            .connection()
-            .prepare_cached(
-                "SELECT count(*), coalesce(max(0, ?1 - min(since_ms)), 0), \
+        let (intents, oldest_intent_ms, intents_failing) = self.session.only(
+            "SELECT count(*), coalesce(max(0, ?1 - min(since_ms)), 0), \
              count(*) FILTER (WHERE last_error IS NOT NULL) FROM intent",
-            )?
-            .query_row([now_ms], |row| Ok((number(row, 0)?, number(row, 1)?, number(row, 2)?)))?;
-        let gateways = self
-            .connection()
-            .prepare_cached(
-                "SELECT count(*) FILTER (WHERE phase = 'unpaid'), \
-             count(*) FILTER (WHERE phase = 'live' AND applied = 0), \
-             count(*) FILTER (WHERE phase = 'live' AND applied > 0 AND applied < intended), \
-             count(*) FILTER (WHERE phase = 'live' AND applied > 0 AND applied = intended), \
-             count(*) FILTER (WHERE phase = 'deleting') FROM vpn_gateway",
-            )?
-            .query_row([], |row| {
-                Ok(GatewayCounts {
-                    init: number(row, 0)?,
-                    provisioning: number(row, 1)?,
-                    updating: number(row, 2)?,
-                    active: number(row, 3)?,
-                    deleting: number(row, 4)?,
-                })
-            })?;
-        let certificates = self.certificates_by_expiry(now_ms.div_euclid(1000))?;
-        let faults = self.faults_by_outcome()?;
-        Ok(Overview { gateways, intents, oldest_intent_ms, intents_failing, faults, certificates })
-    }
-
-    fn faults_by_outcome(&self) -> Result<FaultCounts, StoreError> {
-        let counts = self
-            .connection()
-            .prepare_cached(
-                "SELECT count(*) FILTER (WHERE outcome = 'retrying'), \
-                 count(*) FILTER (WHERE outcome = 'withdrawing'), count(*) FILTER (WHERE outcome = 'withdrawn'), \
-                 count(*) FILTER (WHERE outcome = 'diverged') FROM fault",
-            )?
-            .query_row([], |row| {
-                Ok(FaultCounts {
-                    retrying: number(row, 0)?,
-                    withdrawing: number(row, 1)?,
-                    withdrawn: number(row, 2)?,
-                    diverged: number(row, 3)?,
-                })
-            })?;
-        Ok(counts)
+            &binds![now_ms],
+        )?;
+        let gateways = sql!("SELECT ", GatewayCounts::COLUMNS, " FROM vpn_gateway");
+        let faults = sql!("SELECT ", FaultCounts::COLUMNS, " FROM fault");
+        Ok(Overview {
+            gateways: self.session.only(gateways, &[])?,
+            intents,
+            oldest_intent_ms,
+            intents_failing,
+            faults: self.session.only(faults, &[])?,
+            certificates: self.certificates_by_expiry(now_ms.div_euclid(1000))?,
+        })
     }
 
     fn certificates_by_expiry(&self, now: i64) -> Result<CertificateCounts, StoreError> {
         const DAY: i64 = 86_400;
         let [one, two, three, four] = EXPIRY_DAYS.map(|days| now.saturating_add(days * DAY));
         // `not_after` is the last second of validity.
-        let counts = self
-            .connection()
-            .prepare_cached(
-                "SELECT count(*) FILTER (WHERE not_after < ?1), \
-             count(*) FILTER (WHERE not_after >= ?1 AND not_after < ?2), \
-             count(*) FILTER (WHERE not_after >= ?2 AND not_after < ?3), \
-             count(*) FILTER (WHERE not_after >= ?3 AND not_after < ?4), \
-             count(*) FILTER (WHERE not_after >= ?4 AND not_after < ?5), \
-             count(*) FILTER (WHERE not_after >= ?5) FROM certificate",
-            )?
-            .query_row([now, one, two, three, four], |row| {
-                Ok(CertificateCounts {
-                    expired: number(row, 0)?,
-                    within: [number(row, 1)?, number(row, 2)?, number(row, 3)?, number(row, 4)?],
-                    later: number(row, 5)?,
-                })
-            })?;
-        Ok(counts)
+        let sql = "SELECT count(*) FILTER (WHERE not_after < ?1), \
+                   count(*) FILTER (WHERE not_after >= ?1 AND not_after < ?2), \
+                   count(*) FILTER (WHERE not_after >= ?2 AND not_after < ?3), \
+                   count(*) FILTER (WHERE not_after >= ?3 AND not_after < ?4), \
+                   count(*) FILTER (WHERE not_after >= ?4 AND not_after < ?5), \
+                   count(*) FILTER (WHERE not_after >= ?5) FROM certificate";
+        let (expired, one_day, week, month, quarter, later) =
+            self.session.only(sql, &binds![now, one, two, three, four])?;
+        Ok(CertificateCounts { expired, within: [one_day, week, month, quarter], later })
     }
-}
-
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(column)?.max(0).cast_unsigned())
 }
 
 #[cfg(test)]

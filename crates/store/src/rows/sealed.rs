@@ -42,9 +42,7 @@ impl Place {
     fn batch(&self, snapshot: &Snapshot<'_>, after: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let Self { table, id, column, .. } = self;
         let sql = format!("SELECT {id}, {column} FROM {table} WHERE {id} > ?1 ORDER BY {id} LIMIT {BATCH}");
-        let mut statement = snapshot.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        snapshot.session.all(&sql, &binds![after])
     }
 
     /// Gives every value to `look`, a batch at a time, until it answers `false`.
@@ -88,10 +86,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn sealed_service_key(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        use rusqlite::OptionalExtension as _;
-        let mut statement =
-            self.connection().prepare_cached("SELECT sealed_key FROM service_key WHERE name = ?1")?;
-        Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+        self.session.one("SELECT sealed_key FROM service_key WHERE name = ?1", &binds![name])
     }
 
     /// The service's own keys whose names begin with `prefix`, sealed: name, key, and when it was stored, UNIX
@@ -102,9 +97,7 @@ impl Snapshot<'_> {
     pub fn sealed_service_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
         let sql = "SELECT name, sealed_key, created_ms FROM service_key \
                    WHERE substr(name, 1, length(?1)) = ?1 ORDER BY created_ms, name";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let rows = statement.query_map([prefix], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.session.all(sql, &binds![prefix])
     }
 }
 
@@ -114,7 +107,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn drop_service_key(&self, name: &str) -> Result<(), StoreError> {
-        self.execute("DELETE FROM service_key WHERE name = ?1", [name])
+        self.execute("DELETE FROM service_key WHERE name = ?1", &binds![name])
     }
 
     /// Replaces every sealed value by what `seal` makes of it; answers how many there were.
@@ -134,7 +127,7 @@ impl Tx<'_> {
                 match seal(place.kind, row, sealed) {
                     Ok(anew) => {
                         count += 1;
-                        self.execute(&sql, rusqlite::params![row, anew])?;
+                        self.execute(&sql, &binds![row, anew])?;
                     }
                     Err(error) => refused = Some(error),
                 }
@@ -152,11 +145,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn put_sealed_service_key(&self, name: &str, sealed: &[u8], now_ms: i64) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO service_key (name, sealed_key, created_ms) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (name) DO UPDATE SET sealed_key = excluded.sealed_key, created_ms = excluded.created_ms",
-            rusqlite::params![name, sealed, now_ms],
-        )
+        upsert!(self.session, "service_key" { name: name } set { sealed_key: sealed, created_ms: now_ms })?;
+        Ok(())
     }
 }
 
@@ -167,6 +157,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::session::Session;
 
     #[test]
     fn every_sealed_column_of_the_schema_is_in_the_list() {
@@ -189,7 +180,7 @@ mod tests {
     fn every_value_is_seen_and_replaced_once() {
         let mut connection = Connection::open_in_memory().unwrap();
         crate::sqlite::schema::migrate(&mut connection).unwrap();
-        let tx = Tx::new(&connection);
+        let tx = Tx::new(Session::new(&connection));
         let many = 3 * BATCH;
         for number in 0..many {
             tx.put_sealed_service_key(&format!("key-{number}"), &number.to_be_bytes(), 1).unwrap();

@@ -1,11 +1,9 @@
 //! Tags, on whatever carries them.
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
 
 use super::search::Search;
-use super::{Answer, Done, Relation};
+use super::{Answer, Columns as _, Done, Relation};
 use crate::{Snapshot, Tx};
 
 /// One tag with what it stands on.
@@ -18,6 +16,8 @@ pub struct TagRow {
     /// Value; may be empty.
     pub value: String,
 }
+
+columns! { TagRow { resource, key, value } }
 
 /// One tag to look for: the key, and the value if it matters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,9 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn tags_of(&self, resource: &str) -> Answer<Vec<TagRow>> {
-        self.all(
-            "SELECT resource, key, value FROM tag WHERE resource = ?1 ORDER BY key",
-            params![resource],
-            tag,
+        self.session.all(
+            sql!("SELECT ", TagRow::COLUMNS, " FROM tag WHERE resource = ?1 ORDER BY key"),
+            &binds![resource],
         )
     }
 
@@ -70,16 +69,15 @@ impl Snapshot<'_> {
         search.any("resource", resources);
         search.tags("resource", filter);
         if let Some((resource, key)) = after {
-            search.values.push(Value::Text(resource.into()));
-            search.values.push(Value::Text(key.into()));
-            let place = search.values.len();
-            search.raw(&format!("(resource, key) > (?{}, ?{place})", place - 1));
+            let (resource, key) = (search.value(resource), search.value(key));
+            search.raw(&format!("(resource, key) > (?{resource}, ?{key})"));
         }
         let sql = format!(
-            "SELECT resource, key, value FROM tag WHERE {} ORDER BY resource, key LIMIT {limit}",
+            "SELECT {} FROM tag WHERE {} ORDER BY resource, key LIMIT {limit}",
+            TagRow::COLUMNS,
             search.clause()
         );
-        self.all(&sql, params_from_iter(&search.values), tag)
+        self.session.all(&sql, &search.values)
     }
 }
 
@@ -97,11 +95,12 @@ impl Tx<'_> {
         key: &str,
         value: &str,
     ) -> Done {
-        self.execute(
-            "INSERT INTO tag (resource, key, value, kind, account, region) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (resource, key) DO UPDATE SET value = excluded.value",
-            params![resource, key, value, kind, account.as_str(), region],
-        )
+        insert!(
+            self.session,
+            "tag" { resource: resource, key: key, value: value, kind: kind, account: account, region: region }
+            "ON CONFLICT (resource, key) DO UPDATE SET value = excluded.value"
+        )?;
+        Ok(())
     }
 
     /// Removes a tag, or all of a resource's tags.
@@ -111,11 +110,7 @@ impl Tx<'_> {
     pub fn delete_tags(&self, resource: &str, key: Option<&str>) -> Done {
         self.execute(
             "DELETE FROM tag WHERE resource = ?1 AND (?2 IS NULL OR key = ?2)",
-            params![resource, key],
+            &binds![resource, key],
         )
     }
-}
-
-fn tag(row: &Row<'_>) -> rusqlite::Result<TagRow> {
-    Ok(TagRow { resource: row.get(0)?, key: row.get(1)?, value: row.get(2)? })
 }

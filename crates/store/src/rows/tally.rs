@@ -1,7 +1,5 @@
 //! How many there are of a kind, so that totals and quotas cost the same however many there are.
 
-use rusqlite::OptionalExtension as _;
-use rusqlite::params;
 use tongguan_model::id::AccountId;
 
 use super::{Answer, Done, Relation};
@@ -33,11 +31,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn tally(&self, kind: &str, account: &AccountId, region: &str) -> Answer<u64> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT value FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3")?;
-        let value: Option<i64> =
-            statement.query_row(params![kind, account.as_str(), region], |row| row.get(0)).optional()?;
+        let sql = "SELECT value FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3";
+        let value: Option<i64> = self.session.one(sql, &binds![kind, account, region])?;
         Ok(value.unwrap_or(0).max(0).cast_unsigned())
     }
 
@@ -47,16 +42,17 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn tally_everywhere(&self, kind: &str, account: &AccountId) -> Answer<u64> {
         let sql = "SELECT coalesce(sum(value), 0) FROM tally WHERE kind = ?1 AND account = ?2";
-        self.number(sql, params![kind, account.as_str()])
+        self.number(sql, &binds![kind, account])
     }
 }
 
 impl Tx<'_> {
     pub(crate) fn count(&self, kind: &str, account: &AccountId, region: &str, by: i64) -> Done {
-        self.execute(
-            "INSERT INTO tally (kind, account, region, value) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (kind, account, region) DO UPDATE SET value = value + excluded.value",
-            params![kind, account.as_str(), region, by],
-        )
+        insert!(
+            self.session,
+            "tally" { kind: kind, account: account, region: region, value: by }
+            "ON CONFLICT (kind, account, region) DO UPDATE SET value = value + excluded.value"
+        )?;
+        Ok(())
     }
 }

@@ -1,17 +1,23 @@
 //! VPCs.
 
-use rusqlite::{Row, params};
-use tongguan_model::id::{AccountId, RegionId, VpcId};
+use tongguan_model::id::{AccountId, VpcId};
 use tongguan_model::network::Vpc;
 
 use super::search::{Page, Search};
 use super::{Answer, Done, Relation};
 use crate::{Snapshot, TagFilter, Tx};
 
-pub(crate) const VPC_COLUMNS: &str = columns!(VPC);
-
 /// A VPC as it is stored.
 pub type VpcRow = Vpc;
+
+table! {
+    Vpc as vpc in "vpc" {
+        both {
+            id, account, region, name, description, cidr, user_cidrs, dns_hostname, vrouter, route_table, resource_group,
+            created_ms, ready,
+        }
+    }
+}
 
 /// Which VPCs or vSwitches a list asks for; everything given must hold.
 #[derive(Debug, Clone, Default)]
@@ -49,8 +55,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn vpc(&self, account: &AccountId, id: &str) -> Answer<Option<Vpc>> {
-        let sql = concat_columns!("SELECT ", VPC, " FROM vpc WHERE id = ?1 AND account = ?2");
-        self.own(sql, account, id, vpc)
+        self.session.one(owned!(Vpc), &binds![id, account])
     }
 
     /// A page of the account's VPCs, newest first.
@@ -66,12 +71,12 @@ impl Snapshot<'_> {
     ) -> Answer<Page<Vpc>> {
         let mut search = Search::of(account, filter.region.as_deref());
         search.any("id", &filter.ids);
-        search.equal("name", filter.name.as_deref());
-        search.equal("resource_group", filter.resource_group.as_deref());
-        search.equal("route_table", filter.route_table.as_deref());
-        search.equal("vrouter", filter.router.as_deref());
+        search.equal("name", filter.name.as_ref());
+        search.equal("resource_group", filter.resource_group.as_ref());
+        search.equal("route_table", filter.route_table.as_ref());
+        search.equal("vrouter", filter.router.as_ref());
         search.tags("id", &filter.tags);
-        self.page("vpc", columns!(VPC), &search, offset, limit, vpc)
+        self.page(&search, offset, limit)
     }
 }
 
@@ -81,26 +86,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_vpc(&self, vpc: &Vpc) -> Done {
-        self.execute(
-            "INSERT INTO vpc (id, account, region, name, description, cidr, user_cidrs, dns_hostname, vrouter, \
-             route_table, resource_group, created_ms, ready) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-            params![
-                vpc.id.as_str(),
-                vpc.account.as_str(),
-                vpc.region.as_str(),
-                vpc.name,
-                vpc.description,
-                vpc.cidr,
-                vpc.user_cidrs,
-                vpc.dns_hostname,
-                vpc.vrouter,
-                vpc.route_table,
-                vpc.resource_group,
-                vpc.created_ms,
-                vpc.ready
-            ],
-        )?;
+        insert(&mut self.session.prepare(INSERT)?, vpc)?;
         self.count("vpc", &vpc.account, vpc.region.as_str(), 1)
     }
 
@@ -110,7 +96,7 @@ impl Tx<'_> {
     /// A database error.
     pub fn delete_vpc(&self, vpc: &Vpc) -> Done {
         self.forget(vpc.id.as_str())?;
-        self.execute("DELETE FROM vpc WHERE id = ?1", params![vpc.id.as_str()])?;
+        self.execute("DELETE FROM vpc WHERE id = ?1", &binds![vpc.id])?;
         self.count("vpc", &vpc.account, vpc.region.as_str(), -1)
     }
 
@@ -119,7 +105,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn vpc_ready(&self, id: &VpcId) -> Done {
-        self.execute("UPDATE vpc SET ready = 1 WHERE id = ?1", params![id.as_str()])
+        update!(self.session, "vpc" { ready: true } where { id: id })?;
+        Ok(())
     }
 
     /// Stores what may change on a VPC: name, description, block, DNS host names.
@@ -127,10 +114,13 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn update_vpc(&self, vpc: &Vpc) -> Done {
-        self.execute(
-            "UPDATE vpc SET name = ?2, description = ?3, cidr = ?4, dns_hostname = ?5 WHERE id = ?1",
-            params![vpc.id.as_str(), vpc.name, vpc.description, vpc.cidr, vpc.dns_hostname],
-        )
+        update!(self.session, "vpc" {
+            name: vpc.name,
+            description: vpc.description,
+            cidr: vpc.cidr,
+            dns_hostname: vpc.dns_hostname,
+        } where { id: vpc.id })?;
+        Ok(())
     }
 
     /// Moves a VPC and its vSwitches to a resource group.
@@ -138,25 +128,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn move_vpc(&self, id: &VpcId, group: &str) -> Done {
-        self.execute("UPDATE vpc SET resource_group = ?2 WHERE id = ?1", params![id.as_str(), group])?;
-        self.execute("UPDATE vswitch SET resource_group = ?2 WHERE vpc = ?1", params![id.as_str(), group])
+        update!(self.session, "vpc" { resource_group: group } where { id: id })?;
+        update!(self.session, "vswitch" { resource_group: group } where { vpc: id })?;
+        Ok(())
     }
-}
-
-pub(crate) fn vpc(row: &Row<'_>) -> rusqlite::Result<Vpc> {
-    Ok(Vpc {
-        id: VpcId::new(row.get::<_, String>(0)?),
-        account: AccountId::new(row.get::<_, String>(1)?),
-        region: RegionId::new(row.get::<_, String>(2)?),
-        name: row.get(3)?,
-        description: row.get(4)?,
-        cidr: row.get(5)?,
-        user_cidrs: row.get(6)?,
-        dns_hostname: row.get(7)?,
-        vrouter: row.get(8)?,
-        route_table: row.get(9)?,
-        resource_group: row.get(10)?,
-        created_ms: row.get(11)?,
-        ready: row.get(12)?,
-    })
 }

@@ -19,7 +19,8 @@ use super::structure::{classified, foreign_keys, offenders, pages, schema_object
 use super::{schema, state};
 use crate::audit::{chain, walk};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
-use crate::rows::{RELATIONS, binding, certificate, gateway, ram, vpc, vswitch};
+use crate::rows::{Columns as _, READ, RELATIONS};
+use crate::session::Session;
 use crate::{AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapshot, StoreError, look};
 
 /// Why there is no backup.
@@ -40,9 +41,6 @@ pub enum BackupError {
         source: std::io::Error,
     },
 }
-
-/// Reads a row as the service would, and answers whether that can be done.
-pub(crate) type Reader = fn(&rusqlite::Row<'_>) -> rusqlite::Result<()>;
 
 /// A database opened for looking.
 #[derive(Debug)]
@@ -75,7 +73,7 @@ impl Archive {
         let found_mark = mark.read().unwrap_or(Found::Other);
         let answered = found_mark.groups().unwrap_or(0);
         let archive = Self::open_file(&path)?;
-        let found = state::groups(&archive.connection)?;
+        let found = state::groups(archive.session())?;
         let mark = mark.path().to_path_buf();
         if found < answered {
             return Err(StoreError::Lost { directory: directory.to_path_buf(), mark, found, answered });
@@ -92,11 +90,15 @@ impl Archive {
             return Err(StoreError::File { what: "cannot read", path: path.to_path_buf(), source });
         }
         let opened = connect_read_only(path).and_then(|connection| {
-            let schema = schema::known(&connection)?;
-            connection.execute_batch("BEGIN")?;
+            let schema = schema::known(Session::new(&connection))?;
+            Session::new(&connection).script("BEGIN")?;
             Ok(Self { connection, schema, mark: None })
         });
         opened.map_err(classified)
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session::new(&self.connection)
     }
 
     /// Schema of the database.
@@ -119,7 +121,7 @@ impl Archive {
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        question(&Snapshot::new(&self.connection)).map_err(classified)
+        question(&Snapshot::new(self.session())).map_err(classified)
     }
 
     /// Every page, index and constraint, as SQLite checks them, and the schema object by object.
@@ -127,10 +129,10 @@ impl Archive {
     /// # Errors
     /// The database cannot be read.
     pub fn structure(&self) -> Result<Vec<Finding>, StoreError> {
-        let structure = pages(&self.connection, "integrity_check").and_then(|mut findings| {
-            findings.extend(foreign_keys(&self.connection)?);
+        let structure = pages(self.session(), "integrity_check").and_then(|mut findings| {
+            findings.extend(foreign_keys(self.session())?);
             if self.current() {
-                findings.extend(schema_objects(&self.connection)?);
+                findings.extend(schema_objects(self.session())?);
             }
             Ok(findings)
         });
@@ -148,7 +150,7 @@ impl Archive {
             .chain(&engine)
             .copied()
             .flatten()
-            .map(|(rule, question)| Ok((*rule, offenders(&self.connection, rule, question)?)))
+            .map(|(rule, question)| Ok((*rule, offenders(self.session(), rule, question)?)))
             .collect::<Result<_, _>>()
             .map_err(classified)
     }
@@ -158,9 +160,9 @@ impl Archive {
     /// # Errors
     /// The database cannot be read.
     pub fn rights(&self, key: &RightsKey) -> Result<Vec<Finding>, StoreError> {
-        let mut findings = key.verify(&self.connection).map_err(classified)?;
+        let mut findings = key.verify(self.session()).map_err(classified)?;
         if let Some((path, found)) = &self.mark
-            && rights::mark_sealed(&self.connection)?
+            && rights::mark_sealed(self.session())?
             && let Some(what) = found.fault(key)
         {
             let what = format!("the mark `{}` {what}", path.display());
@@ -191,7 +193,7 @@ impl Archive {
             path: mark.path().to_path_buf(),
             source,
         };
-        mark.begin(state::groups(&self.connection)?, Some(key)).map_err(failed)
+        mark.begin(state::groups(self.session())?, Some(key)).map_err(failed)
     }
 
     /// Looks at every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
@@ -199,7 +201,7 @@ impl Archive {
     /// # Errors
     /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
     pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
-        walk::verify(&self.connection, key, heads).map_err(classified)
+        walk::verify(self.session(), key, heads).map_err(classified)
     }
 
     /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
@@ -208,7 +210,7 @@ impl Archive {
     /// # Errors
     /// The journal or the database cannot be read.
     pub fn journal_left(&self, directory: &Path) -> Result<Vec<AuditRecord>, StoreError> {
-        let moved = state::journalled(&self.connection)?;
+        let moved = state::journalled(self.session())?;
         let left = Left::read(directory, moved).map_err(|source| StoreError::File {
             what: "cannot read the audit journal in",
             path: directory.to_path_buf(),
@@ -226,9 +228,9 @@ impl Archive {
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // A transaction takes its state with its first question.
-        self.connection.execute_batch("COMMIT; BEGIN")?;
+        self.session().script("COMMIT; BEGIN")?;
         let answer = self.read(question);
-        self.connection.execute_batch("COMMIT; BEGIN")?;
+        self.session().script("COMMIT; BEGIN")?;
         answer
     }
 
@@ -243,40 +245,30 @@ impl Archive {
     ) -> Result<Vec<Finding>, StoreError> {
         const RULE: &str = "every row can be read";
         let mut findings = Vec::new();
-        let tables: [(&str, &str, Reader); 4] = [
-            ("vpn_gateway", gateway::GATEWAY_COLUMNS, |row| gateway::gateway(row).map(drop)),
-            ("vpc", vpc::VPC_COLUMNS, |row| vpc::vpc(row).map(drop)),
-            ("vswitch", vswitch::VSWITCH_COLUMNS, |row| vswitch::vswitch(row).map(drop)),
-            ("binding", binding::BINDING_COLUMNS, |row| binding::binding(row).map(drop)),
-        ];
-        for (table, columns, read) in tables.into_iter().chain(ram::READ) {
-            let mut statement =
-                self.connection.prepare(&format!("SELECT {columns} FROM {table} ORDER BY seq"))?;
-            let mut rows = statement.query([])?;
+        for (table, sql, read) in READ {
+            let mut statement = self.session().prepare(sql)?;
+            let mut rows = statement.query(&[])?;
             while let Some(row) = rows.next()? {
-                if let Err(error) = read(row) {
-                    findings.push(Finding {
-                        rule: RULE,
-                        what: format!("{table} {:?}: {error}", row.get_ref(0)?),
-                    });
+                let mut cells = row.cells();
+                let name = cells.value()?;
+                if let Err(error) = read(&mut cells) {
+                    findings.push(Finding { rule: RULE, what: format!("{table} {name}: {error}") });
                 }
             }
         }
-        let columns = certificate::CERTIFICATE_COLUMNS;
-        let question = format!("SELECT {columns}, sealed_private_key FROM certificate ORDER BY seq");
-        let mut statement = self.connection.prepare(&question)?;
-        let sealed = statement.column_count() - 1;
-        let mut rows = statement.query([])?;
+        let sql =
+            sql!("SELECT id, ", Certificate::COLUMNS, ", sealed_private_key FROM certificate ORDER BY seq");
+        let mut statement = self.session().prepare(sql)?;
+        let mut rows = statement.query(&[])?;
         while let Some(row) = rows.next()? {
-            let wrong = match (certificate::certificate(row), row.get::<_, Vec<u8>>(sealed)) {
-                (Ok(certificate), Ok(key)) => look(&certificate, &key),
-                (Err(error), _) | (_, Err(error)) => Some(error.to_string()),
+            let mut cells = row.cells();
+            let name = cells.value()?;
+            let wrong = match cells.next::<(Certificate, Vec<u8>)>() {
+                Ok((certificate, key)) => look(&certificate, &key),
+                Err(error) => Some(error.to_string()),
             };
             if let Some(wrong) = wrong {
-                findings.push(Finding {
-                    rule: RULE,
-                    what: format!("certificate {:?}: {wrong}", row.get_ref(0)?),
-                });
+                findings.push(Finding { rule: RULE, what: format!("certificate {name}: {wrong}") });
             }
         }
         Ok(findings)
@@ -316,9 +308,9 @@ impl Archive {
     fn copy_into(&self, part: &Path) -> Result<(), BackupError> {
         // VACUUM cannot run inside the transaction that holds the state; it takes one of its own.
         let run = || -> Result<(), StoreError> {
-            self.connection.execute_batch("COMMIT")?;
-            self.connection.execute("VACUUM INTO ?1", [part.to_string_lossy()])?;
-            self.connection.execute_batch("BEGIN")?;
+            self.session().script("COMMIT")?;
+            self.session().execute("VACUUM INTO ?1", &binds![part.to_string_lossy()])?;
+            self.session().script("BEGIN")?;
             Ok(())
         };
         run().map_err(classified)?;

@@ -18,12 +18,14 @@ use super::health::{Condition, Trouble};
 use super::journal;
 use super::mark::Mark;
 use super::readers::Readers;
+use super::seals::Keeper;
 use super::trim::TRIMMED;
 use super::writer::{AUDIT_PER_GROUP, Backlog, Counters, Job, Message, Sealing, Trim};
 use crate::audit::chain::AuditChain;
 use crate::audit::link::AuditLink;
 use crate::audit::retention::Tally;
-use crate::rights::{Keeper, Rights};
+use crate::rights::Rights;
+use crate::session::Session;
 use crate::{AuditRecord, Options, StoreError, Tx};
 
 /// After so many changes and records it is looked whether some have to go.
@@ -92,6 +94,10 @@ enum Worked {
 }
 
 impl Loop {
+    fn session(&self) -> Session<'_> {
+        Session::new(&self.connection)
+    }
+
     pub(super) fn run(mut self, receiver: &Receiver<Message>) {
         let pause = Duration::from_millis(self.options.audit_flush_ms);
         let mut last_flush = Instant::now();
@@ -246,28 +252,29 @@ impl Loop {
         self.set_sync(full)?;
         self.keeper.attend(&self.connection, &self.rights)?;
         let begun = Instant::now();
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.session().execute("BEGIN IMMEDIATE", &[])?;
         fail_point!("store::begun");
-        let looked = self.look_at_ends().and_then(|()| self.keeper.look(&self.connection, &self.rights));
+        let looked =
+            self.look_at_ends().and_then(|()| self.keeper.look(Session::new(&self.connection), &self.rights));
         let (mut ends, mut root) = (self.ends, None);
         let result = looked.and_then(|()| self.work(jobs, audits, undo)).and_then(|worked| {
             let Worked::Kept(kept) = worked else { return Ok(None) };
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
             if kept || !audits.records.is_empty() {
-                Tx::new(&self.connection).count_group(groups, audits.last)?;
+                Tx::new(self.session()).count_group(groups, audits.last)?;
                 ends = self.ends_now()?;
             }
             if kept {
-                root = self.keeper.seal(&self.connection, &self.rights, groups)?;
+                root = self.keeper.seal(self.session(), &self.rights, groups)?;
             }
             fail_point!("store::changed");
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            self.session().execute("COMMIT", &[])?;
             fail_point!("store::committed");
             Ok(Some(groups))
         });
         if !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
+            self.session().script("ROLLBACK")?;
         }
         let Some(groups) = result? else { return Ok(Worked::Again) };
         self.ends = ends;
@@ -293,12 +300,12 @@ impl Loop {
 
     /// Runs the changes and writes the records.
     fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits, undo: Undo) -> Result<Worked, StoreError> {
-        let tx = Tx::vouching(&self.connection, &self.rights);
+        let tx = Tx::vouching(self.session(), &self.rights);
         let mut kept = false;
         for job in jobs {
             let before = self.connection.total_changes();
             if undo == Undo::Savepoints {
-                self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
+                self.session().execute("SAVEPOINT change", &[])?;
             }
             // A bug in one change must not end the writer for all.
             let run = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(&tx)));
@@ -307,9 +314,9 @@ impl Loop {
             let wrote = self.connection.total_changes() > before;
             if undo == Undo::Savepoints {
                 if !keep {
-                    self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
+                    self.session().execute("ROLLBACK TO change", &[])?;
                 }
-                self.connection.prepare_cached("RELEASE change")?.execute([])?;
+                self.session().execute("RELEASE change", &[])?;
             } else if !keep && wrote {
                 return Ok(Worked::Again);
             }
@@ -328,7 +335,7 @@ impl Loop {
     fn ends_now(&self) -> Result<Option<(AuditLink, AuditLink)>, StoreError> {
         match self.sealing.get() {
             Some(Some(_)) => {
-                let chain = AuditChain::read(&self.connection)?;
+                let chain = AuditChain::read(self.session())?;
                 Ok(Some((chain.anchor, chain.head)))
             }
             _ => Ok(None),
@@ -350,7 +357,7 @@ impl Loop {
     pub(super) fn set_sync(&mut self, full: bool) -> Result<(), StoreError> {
         if self.full_sync != full {
             let mode = if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            self.connection.execute_batch(mode)?;
+            self.session().script(mode)?;
             self.full_sync = full;
         }
         Ok(())

@@ -25,7 +25,7 @@ impl Trouble {
     /// The trouble behind an error; none if the error is a change's own.
     pub(crate) fn of(error: &StoreError) -> Option<Self> {
         match error {
-            StoreError::Sqlite(error) => match error.sqlite_error_code()? {
+            StoreError::Database(error) => match error.code()? {
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                     Some(Self::Damaged(error.to_string()))
                 }

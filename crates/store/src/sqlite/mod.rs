@@ -16,6 +16,7 @@ pub(crate) mod nonce;
 mod open;
 mod readers;
 pub(crate) mod schema;
+pub(crate) mod seals;
 mod state;
 pub(crate) mod store;
 mod structure;

@@ -10,6 +10,7 @@ use super::journal::{Journal, Left};
 use super::mark::{Found, Mark};
 use super::{BUSY_TIME, schema, state, territory};
 use crate::StoreError;
+use crate::session::{Session, failed};
 
 /// Makes a folder, and those that it is in, for their owner alone; one that is there is left as it is.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
@@ -47,8 +48,9 @@ pub(super) fn look_before_opening(
         return if had_one { Err(missing()) } else { Ok(found_mark) };
     }
     let connection = connect_read_only(path)?;
-    schema::known(&connection)?;
-    let found = state::groups(&connection)?;
+    let session = Session::new(&connection);
+    schema::known(session)?;
+    let found = state::groups(session)?;
     if found < answered && !take_as_it_is {
         let mark = mark.path().to_path_buf();
         return Err(StoreError::Lost { directory: directory.to_path_buf(), mark, found, answered });
@@ -57,13 +59,13 @@ pub(super) fn look_before_opening(
 }
 
 /// What an earlier process left in the audit journal, and the journal for the records to come.
-pub(super) fn open_journal(directory: &Path, connection: &Connection) -> Result<(Left, Journal), StoreError> {
+pub(super) fn open_journal(directory: &Path, session: Session<'_>) -> Result<(Left, Journal), StoreError> {
     let failed = |source| StoreError::File {
         what: "cannot take up the audit journal in",
         path: directory.to_path_buf(),
         source,
     };
-    let mut left = Left::read(directory, state::journalled(connection)?).map_err(failed)?;
+    let mut left = Left::read(directory, state::journalled(session)?).map_err(failed)?;
     left.tidy().map_err(failed)?;
     let journal = Journal::begin(directory, left.last).map_err(failed)?;
     Ok((left, journal))
@@ -71,7 +73,7 @@ pub(super) fn open_journal(directory: &Path, connection: &Connection) -> Result<
 
 /// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a connection of its
 /// own do.
-fn run_nothing_of_the_database(connection: &Connection) -> Result<(), StoreError> {
+fn run_nothing_of_the_database(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     Ok(())
@@ -79,31 +81,37 @@ fn run_nothing_of_the_database(connection: &Connection) -> Result<(), StoreError
 
 /// A connection that cannot write, for looking at a database that is, or may be, in use.
 pub(super) fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.busy_timeout(BUSY_TIME)?;
-    run_nothing_of_the_database(&connection)?;
-    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
-    Ok(connection)
+    let open = || {
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(BUSY_TIME)?;
+        run_nothing_of_the_database(&connection)?;
+        connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
+        Ok(connection)
+    };
+    Ok(open().map_err(failed)?)
 }
 
 pub(super) fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(128);
-    // Without this every new value bound to a statement may plan it anew, which costs more than it saves.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(BUSY_TIME)?;
-    run_nothing_of_the_database(&connection)?;
-    connection.execute_batch(&format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        // Without this every new value bound to a statement may plan it anew, which costs more than it saves.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.busy_timeout(BUSY_TIME)?;
+        run_nothing_of_the_database(&connection)?;
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; \
          PRAGMA trusted_schema = OFF;"
-    ))?;
-    Ok(connection)
+        ))?;
+        Ok(connection)
+    };
+    Ok(open().map_err(failed)?)
 }

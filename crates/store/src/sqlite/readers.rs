@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 use super::open::connect;
 use crate::rights::Rights;
+use crate::session::Session;
 use crate::{Snapshot, StoreError};
 
 /// A snapshot is kept this long at most: audit records of reads are not counted as changes.
@@ -61,7 +62,7 @@ impl Readers {
         };
         reader.freshen(commits)?;
         // After an error the connection is closed, which ends its snapshot.
-        let answer = question(&Snapshot::vouching(&reader.connection, &self.rights))?;
+        let answer = question(&Snapshot::vouching(Session::new(&reader.connection), &self.rights))?;
         let mut idle = self.idle();
         if !idle.keep {
             reader.end()?;
@@ -110,14 +111,14 @@ impl Reader {
             Some(_) => self.end()?,
             None => {}
         }
-        self.connection.prepare_cached("BEGIN")?.execute([])?;
+        Session::new(&self.connection).execute("BEGIN", &[])?;
         self.open = Some((commits, now));
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), StoreError> {
         if self.open.take().is_some() {
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
+            Session::new(&self.connection).execute("COMMIT", &[])?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::StoreError;
 use crate::audit::append;
+use crate::session::{Session, failed};
 
 /// Each step brings the database from its index to the next version.
 const STEPS: &[&str] = &[
@@ -21,23 +22,30 @@ const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
 /// Brings the database up to the newest schema.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = known(&tx)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let session = Session::new(&tx);
+    let found = known(session)?;
     for step in STEPS.iter().skip(found as usize) {
-        tx.execute_batch(step)?;
+        session.script(step)?;
     }
     if found < 4 {
-        append::bring_up(&tx)?;
+        append::bring_up(session)?;
     }
     if found < NEWEST {
-        tx.pragma_update(None, "user_version", NEWEST)?;
+        tx.pragma_update(None, "user_version", NEWEST).map_err(failed)?;
     }
-    tx.commit()?;
-    Ok(())
+    Ok(tx.commit().map_err(failed)?)
 }
 
 /// The database's schema, if this release knows it.
-pub(crate) fn known(connection: &Connection) -> Result<u32, StoreError> {
-    let found = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+pub(crate) fn known(session: Session<'_>) -> Result<u32, StoreError> {
+    let found = session.only("PRAGMA user_version", &[])?;
     if found > NEWEST { Err(StoreError::NewerSchema { found, known: NEWEST }) } else { Ok(found) }
+}
+
+/// An empty database of the newest schema, in memory.
+pub(crate) fn fresh() -> Result<Connection, StoreError> {
+    let mut fresh = Connection::open_in_memory().map_err(failed)?;
+    migrate(&mut fresh)?;
+    Ok(fresh)
 }

@@ -15,6 +15,7 @@ use super::structure;
 use super::writer::{self, Verdict, Writer, WriterStats};
 use super::{lock, schema, state};
 use crate::rights::{self, Rights};
+use crate::session::Session;
 use crate::{
     AUDIT_FOLDER, AuditRecord, DATABASE_FILE, Finding, NewAuditKey, Options, RightsKey, Snapshot, StoreError,
     Trouble, Tx, look,
@@ -82,16 +83,17 @@ impl Store {
         let found = look_before_opening(directory, &path, &mark, options.take_as_it_is)?;
         make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
-        let unproven = schema::known(&connection)? < WITH_PROOFS;
+        let unproven = schema::known(Session::new(&connection))? < WITH_PROOFS;
         schema::migrate(&mut connection)?;
+        let session = Session::new(&connection);
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        if let Some(finding) = structure::at_start(&connection, bytes <= CHECKED_AT_START)? {
+        if let Some(finding) = structure::at_start(session, bytes <= CHECKED_AT_START)? {
             return Err(StoreError::Unsound(finding));
         }
-        let groups = state::groups(&connection)?;
-        let (left, journal) = open_journal(directory, &connection)?;
+        let groups = state::groups(session)?;
+        let (left, journal) = open_journal(directory, session)?;
         // Of a sealed database it is left alone until the key is known.
-        if !rights::sealed(&connection)? && !matches!(found, Found::Sealed(..)) {
+        if !rights::sealed(session)? && !matches!(found, Found::Sealed(..)) {
             mark.begin(groups, None).map_err(mark_failed(&mark, "cannot write the mark"))?;
         }
         let checkpointer = connect(&path, 64)?;
@@ -219,12 +221,12 @@ impl Store {
     /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was changed then.
     pub fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
         let (groups, marked) = self.read(|snapshot| {
-            let connection = snapshot.connection();
-            if let Some(finding) = key.at_start(connection)? {
+            let session = snapshot.session();
+            if let Some(finding) = key.at_start(session)? {
                 return Err(StoreError::Unsound(finding));
             }
-            self.inner.rights.found_sound(connection)?;
-            Ok((state::groups(connection)?, rights::mark_sealed(connection)?))
+            self.inner.rights.found_sound(session)?;
+            Ok((state::groups(session)?, rights::mark_sealed(session)?))
         })?;
         // A process that was killed when it had just sealed the rows has not sealed the mark.
         let sealed = marked || self.mark_is_sealed();
@@ -255,7 +257,7 @@ impl Store {
             Ok(Verdict::Keep(Ok(())))
         });
         sealed??;
-        let groups = self.read(|snapshot| state::groups(snapshot.connection()))?;
+        let groups = self.read(|snapshot| state::groups(snapshot.session()))?;
         Ok(self.rely_on_mark(key, groups, false)?)
     }
 
@@ -363,7 +365,8 @@ impl Store {
         drop(readers);
         let connection = connect(&path, 4_096)?;
         // Freed pages are overwritten as well, should the file not be cut at its end.
-        connection.execute_batch("PRAGMA secure_delete = ON; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+        Session::new(&connection)
+            .script("PRAGMA secure_delete = ON; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
         drop(connection);
         drop(lock);
         Ok(())

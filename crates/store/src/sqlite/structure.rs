@@ -1,6 +1,6 @@
 //! Whether the database is sound as SQLite sees it, and has the objects of this release's schema.
 
-use rusqlite::Connection;
+use crate::session::Session;
 
 use super::schema;
 use crate::audit::chain::AuditChain;
@@ -13,18 +13,18 @@ const TOLD: usize = 10;
 
 /// What is checked at each start: the schema object by object, and every page of a database that is small
 /// enough for that to be quick.
-pub(super) fn at_start(connection: &Connection, whole: bool) -> Result<Option<Finding>, StoreError> {
-    let mut findings = schema_objects(connection)?;
+pub(super) fn at_start(session: Session<'_>, whole: bool) -> Result<Option<Finding>, StoreError> {
+    let mut findings = schema_objects(session)?;
     // An index or a view that an operator has added does no harm.
     findings.retain(|finding| !finding.what.ends_with(UNKNOWN));
     if findings.is_empty()
-        && let Err(error) = AuditChain::read(connection)
+        && let Err(error) = AuditChain::read(session)
     {
         let StoreError::Damaged(what) = error else { return Err(error) };
         findings.push(Finding { rule: AUDIT_RULE, what });
     }
     if findings.is_empty() && whole {
-        findings = pages(connection, "quick_check")?;
+        findings = pages(session, "quick_check")?;
     }
     Ok(findings.into_iter().next())
 }
@@ -37,36 +37,34 @@ pub(super) fn classified(error: StoreError) -> StoreError {
     }
 }
 
-pub(super) fn pages(connection: &Connection, check: &str) -> Result<Vec<Finding>, StoreError> {
-    let mut statement = connection.prepare(&format!("PRAGMA {check}({TOLD})"))?;
-    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+pub(super) fn pages(session: Session<'_>, check: &str) -> Result<Vec<Finding>, StoreError> {
+    let lines: Vec<String> = session.all(&format!("PRAGMA {check}({TOLD})"), &[])?;
+    let rule = "every page, index and constraint is whole";
+    Ok(lines.into_iter().filter(|line| line != "ok").map(|what| Finding { rule, what }).collect())
+}
+
+pub(super) fn foreign_keys(session: Session<'_>) -> Result<Vec<Finding>, StoreError> {
+    let mut statement = session.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query(&[])?;
     let mut findings = Vec::new();
-    for line in lines {
-        let what = line?;
-        if what != "ok" {
-            findings.push(Finding { rule: "every page, index and constraint is whole", what });
+    while let Some(row) = rows.next()? {
+        let mut cells = row.cells();
+        let table: String = cells.next()?;
+        cells.skip(1);
+        let parent: String = cells.next()?;
+        let what = format!("a row of {table} names a {parent} that is not there");
+        findings.push(Finding { rule: "what a row refers to exists", what });
+        if findings.len() == TOLD {
+            break;
         }
     }
     Ok(findings)
 }
 
-pub(super) fn foreign_keys(connection: &Connection) -> Result<Vec<Finding>, StoreError> {
-    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
-    let lines = statement.query_map([], |row| {
-        Ok(format!(
-            "a row of {} names a {} that is not there",
-            row.get::<_, String>(0)?,
-            row.get::<_, String>(2)?
-        ))
-    })?;
-    lines.take(TOLD).map(|what| Ok(Finding { rule: "what a row refers to exists", what: what? })).collect()
-}
-
 /// The objects of the schema, against those of a new database.
-pub(super) fn schema_objects(connection: &Connection) -> Result<Vec<Finding>, StoreError> {
-    let mut fresh = Connection::open_in_memory()?;
-    schema::migrate(&mut fresh)?;
-    let (found, expected) = (objects(connection)?, objects(&fresh)?);
+pub(super) fn schema_objects(session: Session<'_>) -> Result<Vec<Finding>, StoreError> {
+    let fresh = schema::fresh()?;
+    let (found, expected) = (objects(session)?, objects(Session::new(&fresh))?);
     let rule = "the schema is that of this release";
     let missing = expected.iter().filter(|object| !found.contains(object));
     let unknown = found.iter().filter(|object| !expected.contains(object));
@@ -75,22 +73,27 @@ pub(super) fn schema_objects(connection: &Connection) -> Result<Vec<Finding>, St
     Ok(missing.chain(unknown).collect())
 }
 
-fn objects(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+fn objects(session: Session<'_>) -> Result<Vec<(String, String)>, StoreError> {
     // SQLite's own tables hold statistics, which anybody may have asked for.
-    let mut statement = connection.prepare(
+    session.all(
         "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_stat%' ESCAPE '\\'",
-    )?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        &[],
+    )
 }
 
 pub(super) fn offenders(
-    connection: &Connection,
+    session: Session<'_>,
     rule: &'static str,
     question: &str,
 ) -> Result<Vec<Finding>, StoreError> {
-    let mut statement = connection.prepare(question)?;
-    let rows =
-        statement.query_map([], |row| Ok(format!("{:?}", row.get::<_, rusqlite::types::Value>(0)?)))?;
-    rows.take(TOLD).map(|what| Ok(Finding { rule, what: what? })).collect()
+    let mut statement = session.prepare(question)?;
+    let mut rows = statement.query(&[])?;
+    let mut findings = Vec::new();
+    while let Some(row) = rows.next()? {
+        findings.push(Finding { rule, what: row.cells().value()?.to_string() });
+        if findings.len() == TOLD {
+            break;
+        }
+    }
+    Ok(findings)
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use rusqlite::TransactionBehavior;
 use tracing::{error, warn};
 
 use super::group::Loop;
 use crate::audit::chain::AuditChain;
 use crate::audit::retention::{self, Plan, Removed, Tally, TrimError};
+use crate::session::{Session, failed};
 use crate::{AuditClass, StoreError, Tx};
 
 /// Audit records removed in one transaction: changes wait as long as that takes.
@@ -51,20 +52,22 @@ impl Loop {
     fn trim_once(&mut self, now_ms: Option<i64>, most: u32, key: &hmac::Key) -> Result<usize, TrimError> {
         // Who removes nothing durably removes it again.
         self.set_sync(false)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let chain = AuditChain::read(&transaction)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let session = Session::new(&transaction);
+        let chain = AuditChain::read(session)?;
         if self.ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
             // The next group says so.
             return Ok(0);
         }
         let tally = match &mut self.tally {
             Some(tally) => tally,
-            none => none.insert(Tally::read(&transaction)?),
+            none => none.insert(Tally::read(session)?),
         };
-        tally.catch_up(&transaction, chain.head.seq)?;
+        tally.catch_up(session, chain.head.seq)?;
         let now_ms = match now_ms {
             Some(now_ms) => now_ms,
-            None => newest_ms(&transaction)?,
+            None => newest_ms(session)?,
         };
         let mut done: Vec<(Plan, Removed)> = Vec::new();
         let mut left = most;
@@ -72,14 +75,14 @@ impl Loop {
             if left == 0 {
                 break;
             }
-            let removed = Tx::new(&transaction).trim_stream(&plan, left, key)?;
+            let removed = Tx::new(session).trim_stream(&plan, left, key)?;
             left = left.saturating_sub(u32::try_from(removed.count).unwrap_or(u32::MAX));
             done.push((plan, removed));
         }
         if left == most {
-            transaction.rollback()?;
+            transaction.rollback().map_err(failed)?;
         } else {
-            transaction.commit()?;
+            transaction.commit().map_err(failed)?;
         }
         self.trimmed(done);
         Ok((most - left) as usize)
@@ -113,7 +116,6 @@ impl Loop {
 }
 
 /// When the newest record was answered, UNIX milliseconds: how old the others are is measured by it.
-fn newest_ms(connection: &Connection) -> Result<i64, StoreError> {
-    let sql = "SELECT time_ms FROM audit ORDER BY seq DESC LIMIT 1";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0))
+fn newest_ms(session: Session<'_>) -> Result<i64, StoreError> {
+    Ok(session.one("SELECT time_ms FROM audit ORDER BY seq DESC LIMIT 1", &[])?.unwrap_or(0))
 }

@@ -18,8 +18,10 @@ use super::health::{Condition, Trouble};
 use super::journal::{self, Journal};
 use super::mark::Mark;
 use super::readers::Readers;
+use super::seals::Keeper;
 use crate::audit::fold::Folder;
-use crate::rights::{Keeper, Rights};
+use crate::rights::Rights;
+use crate::session::failed;
 use crate::{AuditClass, AuditRecord, Options, StoreError, Tx};
 
 /// What a change leaves behind.
@@ -233,10 +235,12 @@ impl Writer {
         let backlog_limit = options.audit_backlog;
         let log_pages = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&log_pages);
-        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
-            seen.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
-            Ok(())
-        }))?;
+        connection
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+                seen.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(failed)?;
         let sealing = Arc::new(Sealing::new());
         let state = Loop {
             connection,

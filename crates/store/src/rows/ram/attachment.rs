@@ -1,11 +1,11 @@
 //! Which policies are attached to which users, groups and roles.
 
-use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
 use super::folded;
 use crate::rows::Relation;
-use crate::{Snapshot, StoreError, Tx};
+use crate::session::{AsBind, Bind, Cells, FromRow};
+use crate::{DatabaseError, Snapshot, StoreError, Tx};
 
 /// Something that policies are attached to, by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,15 @@ pub enum PolicyKey<'a> {
     Custom(i64),
     /// A system policy.
     System(&'a str),
+}
+
+impl AsBind for PolicyKey<'_> {
+    fn bind(&self) -> Bind<'_> {
+        match self {
+            Self::Custom(seq) => Bind::Integer(*seq),
+            Self::System(name) => Bind::Text(name),
+        }
+    }
 }
 
 /// A policy as it is attached to somebody.
@@ -92,23 +101,27 @@ impl<'a> PolicyKey<'a> {
             Self::System(_) => "a.account = ?1 AND a.system = ?2",
         }
     }
+}
 
-    fn value(self) -> rusqlite::types::Value {
-        match self {
-            Self::Custom(seq) => seq.into(),
-            Self::System(name) => name.to_owned().into(),
-        }
+impl FromRow for EntityRow {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (id, name, text, service, attached_ms) = cells.next()?;
+        Ok(Self { id, name, text, service, attached_ms })
     }
 }
 
-fn entity(row: &Row<'_>) -> rusqlite::Result<EntityRow> {
-    Ok(EntityRow {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        text: row.get(2)?,
-        service: row.get(3)?,
-        attached_ms: row.get(4)?,
-    })
+impl FromRow for Attachment {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (name, description): (_, Option<String>) = cells.next()?;
+        let custom = match description {
+            Some(description) => Some((description, cells.next()?)),
+            None => {
+                cells.skip(1);
+                None
+            }
+        };
+        Ok(Self { name, custom, attached_ms: cells.next()? })
+    }
 }
 
 /// What must hold between these rows and others.
@@ -136,9 +149,7 @@ impl Snapshot<'_> {
             Holder::Group(_) => "SELECT seq FROM ram_group WHERE account = ?1 AND folded = ?2",
             Holder::Role(_) => "SELECT seq FROM ram_role WHERE account = ?1 AND folded = ?2",
         };
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let seq = statement.query_row(params![account.as_str(), folded(name)], |row| row.get(0));
-        Ok(seq.optional()?.map(kind))
+        Ok(self.session.one(sql, &binds![account, folded(name)])?.map(kind))
     }
 
     /// The policies attached to somebody, in the order of attachment.
@@ -151,15 +162,7 @@ impl Snapshot<'_> {
             "SELECT coalesce(p.name, a.system), p.description, p.default_version, a.attached_ms \
              FROM ram_attachment a LEFT JOIN ram_policy p ON p.seq = a.policy WHERE a.{column} = ?1 ORDER BY a.seq"
         );
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map([seq], |row| {
-            let custom = match row.get::<_, Option<String>>(1)? {
-                None => None,
-                Some(description) => Some((description, row.get(2)?)),
-            };
-            Ok(Attachment { name: row.get(0)?, custom, attached_ms: row.get(3)? })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.session.all(&sql, &binds![seq])
     }
 
     /// Whether a policy is attached to somebody.
@@ -170,10 +173,10 @@ impl Snapshot<'_> {
         let (column, seq) = holder.column();
         let (custom, system) = policy.columns();
         let sql = format!(
-            "SELECT 1 FROM ram_attachment WHERE {column} = ?1 AND coalesce(policy, 0) = coalesce(?2, 0) \
-             AND coalesce(system, '') = coalesce(?3, '')"
+            "SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE {column} = ?1 \
+             AND coalesce(policy, 0) = coalesce(?2, 0) AND coalesce(system, '') = coalesce(?3, ''))"
         );
-        Ok(self.connection().prepare_cached(&sql)?.exists(params![seq, custom, system])?)
+        self.session.only(&sql, &binds![seq, custom, system])
     }
 
     /// To how many users, groups and roles of the account a policy is attached.
@@ -182,9 +185,7 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn attachment_count(&self, account: &AccountId, policy: PolicyKey<'_>) -> Result<u64, StoreError> {
         let sql = format!("SELECT count(*) FROM ram_attachment a WHERE {}", policy.condition());
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let count: i64 = statement.query_row(params![account.as_str(), policy.value()], |row| row.get(0))?;
-        Ok(count.max(0).cast_unsigned())
+        self.number(&sql, &binds![account, policy])
     }
 
     /// The users, groups and roles of the account to which a policy is attached.
@@ -197,9 +198,7 @@ impl Snapshot<'_> {
                 "SELECT {columns}, a.attached_ms FROM ram_attachment a JOIN {join} WHERE {} ORDER BY a.seq",
                 policy.condition()
             );
-            let mut statement = self.connection().prepare_cached(&sql)?;
-            let rows = statement.query_map(params![account.as_str(), policy.value()], entity)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            self.session.all(&sql, &binds![account, policy])
         };
         Ok(Entities {
             users: list("e.id, e.name, e.display_name, NULL", "ram_user e ON e.seq = a.user")?,
@@ -228,7 +227,7 @@ impl Tx<'_> {
                 "INSERT INTO ram_attachment (account, policy, system, {column}, attached_ms) \
                  VALUES (?1, ?2, ?3, ?4, ?5)"
             ),
-            params![account.as_str(), custom, system, seq, now_ms],
+            &binds![account, custom, system, seq, now_ms],
         )
     }
 
@@ -244,7 +243,7 @@ impl Tx<'_> {
                 "DELETE FROM ram_attachment WHERE {column} = ?1 AND coalesce(policy, 0) = coalesce(?2, 0) \
                  AND coalesce(system, '') = coalesce(?3, '')"
             ),
-            params![seq, custom, system],
+            &binds![seq, custom, system],
         )
     }
 
@@ -254,6 +253,6 @@ impl Tx<'_> {
     /// A database error.
     pub fn detach_all(&self, holder: Holder) -> Result<(), StoreError> {
         let (column, seq) = holder.column();
-        self.execute(&format!("DELETE FROM ram_attachment WHERE {column} = ?1"), params![seq])
+        self.execute(&format!("DELETE FROM ram_attachment WHERE {column} = ?1"), &binds![seq])
     }
 }

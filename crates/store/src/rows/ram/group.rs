@@ -1,10 +1,9 @@
 //! Groups, and who is in them.
 
-use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
 use super::folded;
-use crate::rows::Relation;
+use crate::rows::{Columns as _, Relation, Table as _};
 use crate::{Snapshot, StoreError, Tx};
 
 /// A group as it is stored.
@@ -39,19 +38,15 @@ pub struct MemberRow {
     pub joined_ms: i64,
 }
 
-pub(super) const COLUMNS: &str = "seq, id, account, name, comments, created_ms, updated_ms";
-
-pub(super) fn group(row: &Row<'_>) -> rusqlite::Result<GroupRow> {
-    Ok(GroupRow {
-        seq: row.get(0)?,
-        id: row.get(1)?,
-        account: AccountId::new(row.get::<_, String>(2)?),
-        name: row.get(3)?,
-        comments: row.get(4)?,
-        created_ms: row.get(5)?,
-        updated_ms: row.get(6)?,
-    })
+table! {
+    GroupRow as group in "ram_group" {
+        both { id, account, name, comments, created_ms, updated_ms }
+        read { seq }
+        write { folded = folded(&group.name) }
+    }
 }
+
+columns! { MemberRow { user = "u.seq", name = "u.name", display_name = "u.display_name", joined_ms = "m.joined_ms" } }
 
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[(
@@ -66,9 +61,10 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn group(&self, account: &AccountId, name: &str) -> Result<Option<GroupRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_group WHERE account = ?1 AND folded = ?2");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        Ok(statement.query_row(params![account.as_str(), folded(name)], group).optional()?)
+        self.session.one(
+            sql!(GroupRow::SELECT, " WHERE account = ?1 AND folded = ?2"),
+            &binds![account, folded(name)],
+        )
     }
 
     /// The account's groups after this place in the order of creation, at most `most` of them.
@@ -76,11 +72,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn groups(&self, account: &AccountId, after: i64, most: u64) -> Result<Vec<GroupRow>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM ram_group WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map(params![account.as_str(), after, most.cast_signed()], group)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let sql = sql!(GroupRow::SELECT, " WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
+        self.session.all(sql, &binds![account, after, most])
     }
 
     /// The groups that a user is in, in the order of their creation, each with when it joined (UNIX milliseconds).
@@ -88,13 +81,13 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn groups_of_user(&self, user: i64) -> Result<Vec<(GroupRow, i64)>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS}, joined_ms FROM ram_membership JOIN ram_group ON seq = ram_group \
+        let sql = sql!(
+            "SELECT ",
+            GroupRow::COLUMNS,
+            ", joined_ms FROM ram_membership JOIN ram_group ON seq = ram_group \
              WHERE user = ?1 ORDER BY ram_group"
         );
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map([user], |row| Ok((group(row)?, row.get(7)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.session.all(sql, &binds![user])
     }
 
     /// In how many groups a user is.
@@ -102,9 +95,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn group_count_of_user(&self, user: i64) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM ram_membership WHERE user = ?1";
-        let count: i64 = self.connection().prepare_cached(sql)?.query_row([user], |row| row.get(0))?;
-        Ok(count.cast_unsigned())
+        self.number("SELECT count(*) FROM ram_membership WHERE user = ?1", &binds![user])
     }
 
     /// Whether a user is in a group.
@@ -113,7 +104,7 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn is_member(&self, user: i64, group: i64) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM ram_membership WHERE user = ?1 AND ram_group = ?2)";
-        Ok(self.connection().prepare_cached(sql)?.query_row([user, group], |row| row.get(0))?)
+        self.session.only(sql, &binds![user, group])
     }
 
     /// The members of a group after this user in the order of the users' creation, at most `most` of them.
@@ -121,19 +112,13 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn members(&self, group: i64, after: i64, most: u64) -> Result<Vec<MemberRow>, StoreError> {
-        let sql = "SELECT u.seq, u.name, u.display_name, m.joined_ms \
-                   FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
-                   WHERE m.ram_group = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let rows = statement.query_map(params![group, after, most.cast_signed()], |row| {
-            Ok(MemberRow {
-                user: row.get(0)?,
-                name: row.get(1)?,
-                display_name: row.get(2)?,
-                joined_ms: row.get(3)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let sql = sql!(
+            "SELECT ",
+            MemberRow::COLUMNS,
+            " FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
+             WHERE m.ram_group = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3"
+        );
+        self.session.all(sql, &binds![group, after, most])
     }
 
     /// Whether anybody is in the group.
@@ -141,8 +126,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn group_has_members(&self, group: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM ram_membership WHERE ram_group = ?1)";
-        Ok(self.connection().prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
+        self.session.only("SELECT EXISTS (SELECT 1 FROM ram_membership WHERE ram_group = ?1)", &binds![group])
     }
 
     /// Whether a policy is attached to the group.
@@ -150,8 +134,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn group_has_policies(&self, group: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE ram_group = ?1)";
-        Ok(self.connection().prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
+        self.session.only("SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE ram_group = ?1)", &binds![group])
     }
 }
 
@@ -161,19 +144,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has a group of the name.
     pub fn insert_group(&self, group: &GroupRow) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO ram_group (id, account, name, folded, comments, created_ms, updated_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                group.id,
-                group.account.as_str(),
-                group.name,
-                folded(&group.name),
-                group.comments,
-                group.created_ms,
-                group.updated_ms
-            ],
-        )?;
+        insert(&mut self.session.prepare(INSERT)?, group)?;
         self.count("ram_group", &group.account, "", 1)
     }
 
@@ -182,7 +153,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it has members or policies.
     pub fn delete_group(&self, group: &GroupRow) -> Result<(), StoreError> {
-        self.execute("DELETE FROM ram_group WHERE seq = ?1", [group.seq])?;
+        self.execute("DELETE FROM ram_group WHERE seq = ?1", &binds![group.seq])?;
         self.count("ram_group", &group.account, "", -1)
     }
 
@@ -191,10 +162,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it is in it.
     pub fn insert_member(&self, user: i64, group: i64, now_ms: i64) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO ram_membership (user, ram_group, joined_ms) VALUES (?1, ?2, ?3)",
-            params![user, group, now_ms],
-        )
+        insert!(self.session, "ram_membership" { user: user, ram_group: group, joined_ms: now_ms })?;
+        Ok(())
     }
 
     /// Takes a user out of a group.
@@ -202,6 +171,6 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_member(&self, user: i64, group: i64) -> Result<(), StoreError> {
-        self.execute("DELETE FROM ram_membership WHERE user = ?1 AND ram_group = ?2", [user, group])
+        self.execute("DELETE FROM ram_membership WHERE user = ?1 AND ram_group = ?2", &binds![user, group])
     }
 }

@@ -1,10 +1,10 @@
 //! Access keys.
 
-use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
-use crate::rows::Relation;
-use crate::{Bearer, Snapshot, StoreError, Tx};
+use crate::rows::{Columns as _, Relation};
+use crate::session::{Cells, FromRow};
+use crate::{Bearer, DatabaseError, Snapshot, StoreError, Tx};
 
 /// An access key with all that its use depends on.
 #[derive(Debug, Clone)]
@@ -78,18 +78,43 @@ pub struct NewKey<'a> {
     pub created_ms: i64,
 }
 
-const OWN: &str = "SELECT id, status = 'Active', created_ms, used_ms, used_for FROM access_key \
-     WHERE account = ?1 AND user IS ?2";
+/// Columns of [`OwnKeyRow`].
+const OWN: &str = "id, status = 'Active', created_ms, used_ms, used_for";
+/// Keys of one owner.
+const OWNED: &str = sql!("SELECT ", OWN, " FROM access_key WHERE account = ?1 AND user IS ?2");
 
-fn own(row: &Row<'_>) -> rusqlite::Result<OwnKeyRow> {
-    let used_ms: Option<i64> = row.get(3)?;
-    let used_for: Option<String> = row.get(4)?;
-    Ok(OwnKeyRow {
-        id: row.get(0)?,
-        active: row.get(1)?,
-        created_ms: row.get(2)?,
-        used: used_ms.map(|ms| (ms, used_for.unwrap_or_default())),
-    })
+impl FromRow for OwnKeyRow {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (id, active, created_ms) = cells.next()?;
+        let (used_ms, used_for): (Option<i64>, Option<String>) = cells.next()?;
+        Ok(Self { id, active, created_ms, used: used_ms.map(|ms| (ms, used_for.unwrap_or_default())) })
+    }
+}
+
+columns! {
+    SessionsFrom {
+        account = "a.sessions_from_ms", user = "coalesce(u.sessions_from_ms, 0)", key = "k.sessions_from_ms",
+    }
+}
+
+/// A key without a user is the account's own.
+impl FromRow for KeyOwner {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        if cells.is_null()? {
+            cells.skip(3);
+            return Ok(Self::Root);
+        }
+        let (seq, name, id) = cells.next()?;
+        Ok(Self::User { seq, name, id })
+    }
+}
+
+columns! {
+    AccessKeyRow {
+        id = "k.id", account = "k.account", sealed_secret = "k.sealed_secret",
+        active = "k.status = 'Active' AND a.status = 'Active'", owner = "u.seq, u.name, u.id",
+        sessions_from = SessionsFrom::COLUMNS,
+    }
 }
 
 /// What must hold between these rows and others.
@@ -104,7 +129,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn has_access_keys(&self) -> Result<bool, StoreError> {
-        Ok(self.number("SELECT EXISTS (SELECT 1 FROM access_key)", [])? > 0)
+        Ok(self.number("SELECT EXISTS (SELECT 1 FROM access_key)", &[])? > 0)
     }
 
     /// The access keys of a user, or without one the account's own, in the order of creation.
@@ -112,9 +137,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn keys_of(&self, account: &AccountId, user: Option<i64>) -> Result<Vec<OwnKeyRow>, StoreError> {
-        let mut statement = self.connection().prepare_cached(&format!("{OWN} ORDER BY created_ms, id"))?;
-        let rows = statement.query_map(params![account.as_str(), user], own)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.session.all(sql!(OWNED, " ORDER BY created_ms, id"), &binds![account, user])
     }
 
     /// How many access keys a user, or without one the account itself, has.
@@ -123,9 +146,7 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn key_count(&self, account: &AccountId, user: Option<i64>) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM access_key WHERE account = ?1 AND user IS ?2";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let count: i64 = statement.query_row(params![account.as_str(), user], |row| row.get(0))?;
-        Ok(count.cast_unsigned())
+        self.number(sql, &binds![account, user])
     }
 
     /// The access key of this id if it is the user's, or without one the account's own.
@@ -138,8 +159,7 @@ impl Snapshot<'_> {
         user: Option<i64>,
         id: &str,
     ) -> Result<Option<OwnKeyRow>, StoreError> {
-        let mut statement = self.connection().prepare_cached(&format!("{OWN} AND id = ?3"))?;
-        Ok(statement.query_row(params![account.as_str(), user, id], own).optional()?)
+        self.session.one(sql!(OWNED, " AND id = ?3"), &binds![account, user, id])
     }
 
     /// The access key of this id, whoever owns it: for the gate.
@@ -147,25 +167,13 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, or [`StoreError::Forged`] for the key, its user or its account.
     pub fn access_key(&self, id: &str) -> Result<Option<AccessKeyRow>, StoreError> {
-        let sql = "SELECT k.id, k.account, k.sealed_secret, k.status = 'Active' AND a.status = 'Active', \
-                   u.seq, u.name, u.id, a.sessions_from_ms, coalesce(u.sessions_from_ms, 0), k.sessions_from_ms \
-                   FROM access_key k JOIN account a ON a.id = k.account LEFT JOIN ram_user u ON u.seq = k.user \
-                   WHERE k.id = ?1";
-        let row = self.connection().prepare_cached(sql)?.query_row([id], |row| {
-            let owner = match row.get(4)? {
-                None => KeyOwner::Root,
-                Some(seq) => KeyOwner::User { seq, name: row.get(5)?, id: row.get(6)? },
-            };
-            Ok(AccessKeyRow {
-                id: row.get(0)?,
-                account: AccountId::new(row.get::<_, String>(1)?),
-                sealed_secret: row.get(2)?,
-                active: row.get(3)?,
-                owner,
-                sessions_from: SessionsFrom { account: row.get(7)?, user: row.get(8)?, key: row.get(9)? },
-            })
-        });
-        let row: Option<AccessKeyRow> = row.optional()?;
+        let sql = sql!(
+            "SELECT ",
+            AccessKeyRow::COLUMNS,
+            " FROM access_key k JOIN account a ON a.id = k.account \
+             LEFT JOIN ram_user u ON u.seq = k.user WHERE k.id = ?1"
+        );
+        let row: Option<AccessKeyRow> = self.session.one(sql, &binds![id])?;
         if let Some(row) = &row {
             self.vouch(Bearer::Key(id))?;
             self.vouch(Bearer::Account(row.account.as_str()))?;
@@ -181,9 +189,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn account_of_access_key(&self, id: &str) -> Result<Option<AccountId>, StoreError> {
-        let sql = "SELECT account FROM access_key WHERE id = ?1";
-        let account = self.connection().prepare_cached(sql)?.query_row([id], |row| row.get::<_, String>(0));
-        Ok(account.optional()?.map(AccountId::new))
+        self.session.one("SELECT account FROM access_key WHERE id = ?1", &binds![id])
     }
 }
 
@@ -199,11 +205,12 @@ impl Tx<'_> {
         sealed_secret: &[u8],
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO access_key (id, account, sealed_secret, created_ms) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (id) DO UPDATE SET sealed_secret = excluded.sealed_secret, account = excluded.account",
-            params![id, account.as_str(), sealed_secret, now_ms],
-        )
+        insert!(
+            self.session,
+            "access_key" { id: id, account: account, sealed_secret: sealed_secret, created_ms: now_ms }
+            "ON CONFLICT (id) DO UPDATE SET sealed_secret = excluded.sealed_secret, account = excluded.account"
+        )?;
+        Ok(())
     }
 
     /// Notes when an access key last signed a call, and of which product.
@@ -211,12 +218,10 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn access_key_used(&self, id: &str, used_ms: i64, used_for: &str) -> Result<(), StoreError> {
-        self.connection()
-            .prepare_cached(
-                "UPDATE access_key SET used_ms = ?2, used_for = ?3 WHERE id = ?1 AND coalesce(used_ms, 0) < ?2",
-            )?
-            .execute(params![id, used_ms, used_for])?;
-        Ok(())
+        self.execute(
+            "UPDATE access_key SET used_ms = ?2, used_for = ?3 WHERE id = ?1 AND coalesce(used_ms, 0) < ?2",
+            &binds![id, used_ms, used_for],
+        )
     }
 
     /// Stores a new access key, active.
@@ -224,10 +229,14 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if there is a key of the id.
     pub fn insert_key(&self, key: &NewKey<'_>) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO access_key (id, account, user, sealed_secret, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![key.id, key.account.as_str(), key.user, key.sealed_secret, key.created_ms],
-        )
+        insert!(self.session, "access_key" {
+            id: key.id,
+            account: key.account,
+            user: key.user,
+            sealed_secret: key.sealed_secret,
+            created_ms: key.created_ms,
+        })?;
+        Ok(())
     }
 
     /// Allows or forbids the use of an access key.
@@ -236,7 +245,8 @@ impl Tx<'_> {
     /// A database error.
     pub fn set_key_active(&self, id: &str, active: bool) -> Result<(), StoreError> {
         let status = if active { "Active" } else { "Inactive" };
-        self.execute("UPDATE access_key SET status = ?2 WHERE id = ?1", params![id, status])
+        update!(self.session, "access_key" { status: status } where { id: id })?;
+        Ok(())
     }
 
     /// Removes an access key with its secret.
@@ -244,6 +254,6 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_key(&self, id: &str) -> Result<(), StoreError> {
-        self.execute("DELETE FROM access_key WHERE id = ?1", [id])
+        self.execute("DELETE FROM access_key WHERE id = ?1", &binds![id])
     }
 }

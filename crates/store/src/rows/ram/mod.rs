@@ -23,49 +23,48 @@ pub use user::UserRow;
 
 use std::fmt::Write as _;
 
-use rusqlite::types::Value;
 use tongguan_model::id::AccountId;
 
-use crate::TagFilter;
-use crate::rows::Relation;
-use crate::sqlite::archive::Reader;
-
-/// Tables whose rows are read whole, with their columns and what reads them.
-pub(crate) const READ: [(&str, &str, Reader); 4] = [
-    ("ram_user", user::COLUMNS, |row| user::user(row).map(drop)),
-    ("ram_group", group::COLUMNS, |row| group::group(row).map(drop)),
-    ("ram_role", role::COLUMNS, |row| role::role(row).map(drop)),
-    ("ram_policy", policy::COLUMNS, |row| policy::policy(row).map(drop)),
-];
+use crate::rows::{Relation, Table};
+use crate::session::{AsBind as _, Bind};
+use crate::{Snapshot, StoreError, TagFilter};
 
 /// A name as it is looked up. Names are ASCII, so this is the whole of it.
 fn folded(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-/// The WHERE clause of a page of an account's things, and its values: those after place `after` whose tags, which
-/// stand on `tagged`, include every one of `tags`.
-fn page_of(account: &AccountId, after: i64, tags: &[TagFilter], tagged: &str) -> (String, Vec<Value>) {
-    let mut clause = String::from("account = ?1 AND seq > ?2");
-    let mut values = vec![Value::Text(account.as_str().to_owned()), Value::Integer(after)];
-    for tag in tags {
-        values.push(Value::Text(tag.key.clone()));
-        let key = values.len();
-        values.push(tag.value.clone().map_or(Value::Null, Value::Text));
-        let _ = write!(
-            clause,
-            " AND EXISTS (SELECT 1 FROM tag WHERE resource = {tagged} AND key = ?{key} \
-             AND value = coalesce(?{}, value))",
-            key + 1
-        );
-    }
-    (clause, values)
-}
-
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[(
     "a name is looked up in lower case",
     "SELECT account || ' ' || name FROM (SELECT account, name, folded FROM ram_user UNION ALL \
-         SELECT account, name, folded FROM ram_group UNION ALL SELECT account, name, folded FROM ram_role UNION ALL \
-         SELECT account, name, folded FROM ram_policy) WHERE folded <> lower(name)",
+     SELECT account, name, folded FROM ram_group UNION ALL SELECT account, name, folded FROM ram_role UNION ALL \
+     SELECT account, name, folded FROM ram_policy) WHERE folded <> lower(name)",
 )];
+
+impl Snapshot<'_> {
+    /// The account's rows after place `after` whose tags, which stand on `tagged`, include every one of `tags`, in the
+    /// order of their creation: at most `limit`.
+    fn page_by_tags<T: Table>(
+        &self,
+        account: &AccountId,
+        tags: &[TagFilter],
+        tagged: &str,
+        after: i64,
+        limit: u64,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut sql = format!("{} WHERE account = ?1 AND seq > ?2", T::SELECT);
+        let mut values = vec![account.bind(), Bind::Integer(after)];
+        for tag in tags {
+            values.extend([tag.key.bind(), tag.value.bind()]);
+            let (key, value) = (values.len() - 1, values.len());
+            let _ = write!(
+                sql,
+                " AND EXISTS (SELECT 1 FROM tag WHERE resource = {tagged} AND key = ?{key} \
+                 AND value = coalesce(?{value}, value))"
+            );
+        }
+        let _ = write!(sql, " ORDER BY seq LIMIT {limit}");
+        self.session.all(&sql, &values)
+    }
+}

@@ -1,11 +1,11 @@
 //! Policies, and to whom they are attached.
 
-use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
 
-use super::{folded, page_of};
-use crate::rows::Relation;
-use crate::{Bearer, Snapshot, StoreError, TagFilter, Tx};
+use super::folded;
+use crate::rows::{Columns as _, Relation, Table as _};
+use crate::session::{Cells, FromRow};
+use crate::{Bearer, DatabaseError, Snapshot, StoreError, TagFilter, Tx};
 
 /// A custom policy as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,19 @@ pub struct PolicyVersionRow {
     pub created_ms: i64,
 }
 
-pub(super) const COLUMNS: &str =
-    "seq, account, name, description, default_version, next_version, created_ms, updated_ms";
+table! {
+    PolicyRow as policy in "ram_policy" {
+        both { account, name, description, default_version, next_version, created_ms, updated_ms }
+        read { seq }
+        write { folded = folded(&policy.name) }
+    }
+}
+
+columns! { PolicyVersionRow { version, document, created_ms } }
+
+/// Versions of one policy.
+const VERSIONS: &str =
+    sql!("SELECT ", PolicyVersionRow::COLUMNS, " FROM ram_policy_version WHERE policy = ?1");
 
 impl PolicyRow {
     /// What its tags stand on.
@@ -48,23 +59,6 @@ impl PolicyRow {
     pub fn tagged(&self) -> String {
         format!("ram-policy-{}", self.seq)
     }
-}
-
-pub(super) fn policy(row: &Row<'_>) -> rusqlite::Result<PolicyRow> {
-    Ok(PolicyRow {
-        seq: row.get(0)?,
-        account: AccountId::new(row.get::<_, String>(1)?),
-        name: row.get(2)?,
-        description: row.get(3)?,
-        default_version: row.get(4)?,
-        next_version: row.get(5)?,
-        created_ms: row.get(6)?,
-        updated_ms: row.get(7)?,
-    })
-}
-
-fn version(row: &Row<'_>) -> rusqlite::Result<PolicyVersionRow> {
-    Ok(PolicyVersionRow { version: row.get(0)?, document: row.get(1)?, created_ms: row.get(2)? })
 }
 
 /// A policy as a principal comes by it.
@@ -92,14 +86,19 @@ const ATTACHED: &str = "SELECT coalesce(p.name, a.system), v.version, v.document
      LEFT JOIN ram_policy_version v ON v.policy = p.seq AND v.version = p.default_version \
      LEFT JOIN ram_group g ON g.seq = a.ram_group ";
 
-fn attached(row: &Row<'_>) -> rusqlite::Result<AttachedPolicy> {
-    let version: Option<u32> = row.get(1)?;
-    let group: Option<String> = row.get(3)?;
-    let custom = match version {
-        Some(version) => Some((version, row.get(2)?)),
-        None => None,
-    };
-    Ok(AttachedPolicy { name: row.get(0)?, custom, via: group.map_or(Via::Own, Via::Group) })
+impl FromRow for AttachedPolicy {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (name, version): (_, Option<u32>) = cells.next()?;
+        let custom = match version {
+            Some(version) => Some((version, cells.next()?)),
+            None => {
+                cells.skip(1);
+                None
+            }
+        };
+        let group: Option<String> = cells.next()?;
+        Ok(Self { name, custom, via: group.map_or(Via::Own, Via::Group) })
+    }
 }
 
 /// What must hold between these rows and others.
@@ -116,9 +115,10 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn policy(&self, account: &AccountId, name: &str) -> Result<Option<PolicyRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_policy WHERE account = ?1 AND folded = ?2");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        Ok(statement.query_row(params![account.as_str(), folded(name)], policy).optional()?)
+        self.session.one(
+            sql!(PolicyRow::SELECT, " WHERE account = ?1 AND folded = ?2"),
+            &binds![account, folded(name)],
+        )
     }
 
     /// The policy that tags stand on, by what [`PolicyRow::tagged`] says.
@@ -127,8 +127,7 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn tagged_policy(&self, tagged: &str) -> Result<Option<PolicyRow>, StoreError> {
         let seq: Option<i64> = tagged.strip_prefix("ram-policy-").and_then(|seq| seq.parse().ok());
-        let sql = format!("SELECT {COLUMNS} FROM ram_policy WHERE seq = ?1");
-        Ok(self.connection().prepare_cached(&sql)?.query_row([seq], policy).optional()?)
+        self.session.one(sql!(PolicyRow::SELECT, " WHERE seq = ?1"), &binds![seq])
     }
 
     /// The account's custom policies that carry every tag of `tags`, in the order of their creation, after place
@@ -143,11 +142,7 @@ impl Snapshot<'_> {
         after: i64,
         limit: u64,
     ) -> Result<Vec<PolicyRow>, StoreError> {
-        let (clause, values) = page_of(account, after, tags, "'ram-policy-' || seq");
-        let sql = format!("SELECT {COLUMNS} FROM ram_policy WHERE {clause} ORDER BY seq LIMIT {limit}");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), policy)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.page_by_tags(account, tags, "'ram-policy-' || seq", after, limit)
     }
 
     /// A version of a policy.
@@ -155,10 +150,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn policy_version(&self, policy: i64, number: u32) -> Result<Option<PolicyVersionRow>, StoreError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT version, document, created_ms FROM ram_policy_version WHERE policy = ?1 AND version = ?2",
-        )?;
-        Ok(statement.query_row(params![policy, number], version).optional()?)
+        self.session.one(sql!(VERSIONS, " AND version = ?2"), &binds![policy, number])
     }
 
     /// Every version of a policy, oldest first.
@@ -166,11 +158,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn policy_versions(&self, policy: i64) -> Result<Vec<PolicyVersionRow>, StoreError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT version, document, created_ms FROM ram_policy_version WHERE policy = ?1 ORDER BY version",
-        )?;
-        let rows = statement.query_map([policy], version)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.session.all(sql!(VERSIONS, " ORDER BY version"), &binds![policy])
     }
 
     /// The policies of a user, those of its groups included.
@@ -178,9 +166,11 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, or [`StoreError::Forged`] for the user, a group or a policy of it.
     pub fn effective_policies_of_user(&self, user: i64) -> Result<Vec<AttachedPolicy>, StoreError> {
-        let sql = format!(
-            "{ATTACHED} WHERE a.user = ?1 UNION ALL {ATTACHED} \
-             WHERE a.ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)"
+        let sql = sql!(
+            ATTACHED,
+            " WHERE a.user = ?1 UNION ALL ",
+            ATTACHED,
+            " WHERE a.ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)"
         );
         self.vouch(Bearer::User(user))?;
         let groups = "SELECT ram_group FROM ram_membership WHERE user = ?1";
@@ -189,7 +179,7 @@ impl Snapshot<'_> {
              SELECT policy FROM ram_attachment WHERE policy IS NOT NULL \
              AND ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)";
         self.vouch_for_each(Bearer::Policy, policies, user)?;
-        self.attached(&sql, user)
+        self.session.all(sql, &binds![user])
     }
 
     /// The policies of a role.
@@ -200,7 +190,7 @@ impl Snapshot<'_> {
         self.vouch(Bearer::Role(role))?;
         let policies = "SELECT policy FROM ram_attachment WHERE role = ?1 AND policy IS NOT NULL";
         self.vouch_for_each(Bearer::Policy, policies, role)?;
-        self.attached(&format!("{ATTACHED} WHERE a.role = ?1"), role)
+        self.session.all(sql!(ATTACHED, " WHERE a.role = ?1"), &binds![role])
     }
 
     /// Vouches for each of those that a question names by their places.
@@ -213,18 +203,12 @@ impl Snapshot<'_> {
         if self.rights().is_none_or(|rights| rights.key().is_none()) {
             return Ok(());
         }
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let mut rows = statement.query([principal])?;
+        let mut statement = self.session.prepare(sql)?;
+        let mut rows = statement.query(&binds![principal])?;
         while let Some(row) = rows.next()? {
-            self.vouch(bearer(row.get(0)?))?;
+            self.vouch(bearer(row.read()?))?;
         }
         Ok(())
-    }
-
-    fn attached(&self, sql: &str, principal: i64) -> Result<Vec<AttachedPolicy>, StoreError> {
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let rows = statement.query_map([principal], attached)?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 
@@ -234,21 +218,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_policy(&self, policy: &PolicyRow, document: &str) -> Result<i64, StoreError> {
-        self.execute(
-            "INSERT INTO ram_policy (account, name, folded, description, default_version, next_version, created_ms, \
-             updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                policy.account.as_str(),
-                policy.name,
-                folded(&policy.name),
-                policy.description,
-                policy.default_version,
-                policy.next_version,
-                policy.created_ms,
-                policy.updated_ms
-            ],
-        )?;
-        let seq = self.connection().last_insert_rowid();
+        insert(&mut self.session.prepare(INSERT)?, policy)?;
+        let seq = self.session.inserted();
         self.put_policy_version(seq, policy.default_version, document, policy.created_ms)?;
         self.count("ram_policy", &policy.account, "", 1)?;
         Ok(seq)
@@ -269,7 +240,7 @@ impl Tx<'_> {
         self.execute(
             "UPDATE ram_policy SET next_version = next_version + 1, updated_ms = ?2, \
              default_version = iif(?3, ?4, default_version) WHERE seq = ?1",
-            params![policy.seq, now_ms, default, policy.next_version],
+            &binds![policy.seq, now_ms, default, policy.next_version],
         )
     }
 
@@ -283,10 +254,8 @@ impl Tx<'_> {
         version: u32,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE ram_policy SET default_version = ?2, updated_ms = ?3 WHERE seq = ?1",
-            params![policy.seq, version, now_ms],
-        )
+        update!(self.session, "ram_policy" { default_version: version, updated_ms: now_ms } where { seq: policy.seq })?;
+        Ok(())
     }
 
     /// Removes a version of a policy.
@@ -301,9 +270,10 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.execute(
             "DELETE FROM ram_policy_version WHERE policy = ?1 AND version = ?2",
-            params![policy.seq, version],
+            &binds![policy.seq, version],
         )?;
-        self.execute("UPDATE ram_policy SET updated_ms = ?2 WHERE seq = ?1", params![policy.seq, now_ms])
+        update!(self.session, "ram_policy" { updated_ms: now_ms } where { seq: policy.seq })?;
+        Ok(())
     }
 
     /// Stores the description of a policy.
@@ -316,10 +286,8 @@ impl Tx<'_> {
         description: &str,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE ram_policy SET description = ?2, updated_ms = ?3 WHERE seq = ?1",
-            params![policy.seq, description, now_ms],
-        )
+        update!(self.session, "ram_policy" { description: description, updated_ms: now_ms } where { seq: policy.seq })?;
+        Ok(())
     }
 
     /// Removes a policy with its versions and tags.
@@ -328,8 +296,8 @@ impl Tx<'_> {
     /// A database error, also if it is attached to anybody.
     pub fn delete_policy(&self, policy: &PolicyRow) -> Result<(), StoreError> {
         self.delete_tags(&policy.tagged(), None)?;
-        self.execute("DELETE FROM ram_policy_version WHERE policy = ?1", params![policy.seq])?;
-        self.execute("DELETE FROM ram_policy WHERE seq = ?1", params![policy.seq])?;
+        self.execute("DELETE FROM ram_policy_version WHERE policy = ?1", &binds![policy.seq])?;
+        self.execute("DELETE FROM ram_policy WHERE seq = ?1", &binds![policy.seq])?;
         self.count("ram_policy", &policy.account, "", -1)
     }
 
@@ -340,9 +308,12 @@ impl Tx<'_> {
         document: &str,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO ram_policy_version (policy, version, document, created_ms) VALUES (?1, ?2, ?3, ?4)",
-            params![policy, version, document, now_ms],
-        )
+        insert!(self.session, "ram_policy_version" {
+            policy: policy,
+            version: version,
+            document: document,
+            created_ms: now_ms,
+        })?;
+        Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! Roles.
 
-use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
 
-use super::{folded, page_of};
+use super::folded;
+use crate::rows::Table as _;
 use crate::{Bearer, Snapshot, StoreError, TagFilter, Tx};
 
 /// A role as it is stored.
@@ -36,24 +36,14 @@ pub struct RoleRow {
     pub sessions_from_ms: i64,
 }
 
-pub(super) const COLUMNS: &str = "seq, id, account, name, description, trust, max_session_seconds, service, console_login, created_ms, \
-     updated_ms, sessions_from_ms";
-
-pub(super) fn role(row: &Row<'_>) -> rusqlite::Result<RoleRow> {
-    Ok(RoleRow {
-        seq: row.get(0)?,
-        id: row.get(1)?,
-        account: AccountId::new(row.get::<_, String>(2)?),
-        name: row.get(3)?,
-        description: row.get(4)?,
-        trust: row.get(5)?,
-        max_session_seconds: row.get(6)?,
-        service: row.get(7)?,
-        console_login: row.get(8)?,
-        created_ms: row.get(9)?,
-        updated_ms: row.get(10)?,
-        sessions_from_ms: row.get(11)?,
-    })
+table! {
+    RoleRow as role in "ram_role" {
+        both {
+            id, account, name, description, trust, max_session_seconds, service, console_login, created_ms, updated_ms,
+        }
+        read { seq, sessions_from_ms }
+        write { folded = folded(&role.name) }
+    }
 }
 
 impl Snapshot<'_> {
@@ -62,9 +52,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn role(&self, account: &AccountId, name: &str) -> Result<Option<RoleRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_role WHERE account = ?1 AND folded = ?2");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        Ok(statement.query_row(params![account.as_str(), folded(name)], role).optional()?)
+        self.session
+            .one(sql!(RoleRow::SELECT, " WHERE account = ?1 AND folded = ?2"), &binds![account, folded(name)])
     }
 
     /// The account's roles that carry every tag of `tags`, in the order of their creation, after place
@@ -79,11 +68,7 @@ impl Snapshot<'_> {
         after: i64,
         limit: u64,
     ) -> Result<Vec<RoleRow>, StoreError> {
-        let (clause, values) = page_of(account, after, tags, "id");
-        let sql = format!("SELECT {COLUMNS} FROM ram_role WHERE {clause} ORDER BY seq LIMIT {limit}");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), role)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.page_by_tags(account, tags, "id", after, limit)
     }
 
     /// The role of this id, for use.
@@ -91,8 +76,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, or [`StoreError::Forged`].
     pub fn role_by_id(&self, id: &str) -> Result<Option<RoleRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_role WHERE id = ?1");
-        let role = self.connection().prepare_cached(&sql)?.query_row([id], role).optional()?;
+        let role: Option<RoleRow> = self.session.one(sql!(RoleRow::SELECT, " WHERE id = ?1"), &binds![id])?;
         role.iter().try_for_each(|role| self.vouch(Bearer::Role(role.seq)))?;
         Ok(role)
     }
@@ -104,24 +88,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_role(&self, role: &RoleRow) -> Result<i64, StoreError> {
-        self.execute(
-            "INSERT INTO ram_role (id, account, name, folded, description, trust, max_session_seconds, service, \
-             console_login, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            params![
-                role.id,
-                role.account.as_str(),
-                role.name,
-                folded(&role.name),
-                role.description,
-                role.trust,
-                role.max_session_seconds,
-                role.service,
-                role.console_login,
-                role.created_ms,
-                role.updated_ms
-            ],
-        )?;
-        let seq = self.connection().last_insert_rowid();
+        insert(&mut self.session.prepare(INSERT)?, role)?;
+        let seq = self.session.inserted();
         self.count("ram_role", &role.account, "", 1)?;
         Ok(seq)
     }
@@ -131,18 +99,14 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn update_role(&self, role: &RoleRow) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE ram_role SET description = ?2, trust = ?3, max_session_seconds = ?4, console_login = ?5, \
-             updated_ms = ?6 WHERE seq = ?1",
-            params![
-                role.seq,
-                role.description,
-                role.trust,
-                role.max_session_seconds,
-                role.console_login,
-                role.updated_ms
-            ],
-        )
+        update!(self.session, "ram_role" {
+            description: role.description,
+            trust: role.trust,
+            max_session_seconds: role.max_session_seconds,
+            console_login: role.console_login,
+            updated_ms: role.updated_ms,
+        } where { seq: role.seq })?;
+        Ok(())
     }
 
     /// Removes a role with its tags.
@@ -151,7 +115,7 @@ impl Tx<'_> {
     /// A database error, also if a policy is attached to it.
     pub fn delete_role(&self, role: &RoleRow) -> Result<(), StoreError> {
         self.delete_tags(&role.id, None)?;
-        self.execute("DELETE FROM ram_role WHERE seq = ?1", params![role.seq])?;
+        self.execute("DELETE FROM ram_role WHERE seq = ?1", &binds![role.seq])?;
         self.count("ram_role", &role.account, "", -1)
     }
 }

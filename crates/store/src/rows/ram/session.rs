@@ -1,9 +1,9 @@
 //! What ends role sessions. Sessions are not stored: each carries, sealed in its token, the number `sessions_from_ms`
 //! of every row that it stands on, and is over when one of these has another number.
 
-use rusqlite::{OptionalExtension as _, params};
 use tongguan_model::id::AccountId;
 
+use crate::session::AsBind as _;
 use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// Whose sessions are ended.
@@ -27,8 +27,7 @@ impl Snapshot<'_> {
     /// A database error, or [`StoreError::Forged`].
     pub fn account_sessions_from(&self, account: &AccountId) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT sessions_from_ms FROM account WHERE id = ?1 AND status = 'Active'";
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let from = statement.query_row([account.as_str()], |row| row.get(0)).optional()?;
+        let from = self.session.one(sql, &binds![account])?;
         if from.is_some() {
             self.vouch(Bearer::Account(account.as_str()))?;
         }
@@ -43,15 +42,13 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn end_sessions(&self, of: SessionsOf<'_>, now_ms: i64) -> Result<bool, StoreError> {
-        let set = "SET sessions_from_ms = max(sessions_from_ms + 1, ?2) WHERE";
-        let run = |sql: &str, id: &dyn rusqlite::ToSql| -> Result<bool, StoreError> {
-            Ok(self.connection().prepare_cached(sql)?.execute(params![id, now_ms])? > 0)
+        const SET: &str = "SET sessions_from_ms = max(sessions_from_ms + 1, ?2) WHERE";
+        let (sql, id) = match &of {
+            SessionsOf::Account(account) => (sql!("UPDATE account ", SET, " id = ?1"), account.bind()),
+            SessionsOf::User(seq) => (sql!("UPDATE ram_user ", SET, " seq = ?1"), seq.bind()),
+            SessionsOf::Role(seq) => (sql!("UPDATE ram_role ", SET, " seq = ?1"), seq.bind()),
+            SessionsOf::AccessKey(id) => (sql!("UPDATE access_key ", SET, " id = ?1"), id.bind()),
         };
-        match of {
-            SessionsOf::Account(account) => run(&format!("UPDATE account {set} id = ?1"), &account.as_str()),
-            SessionsOf::User(seq) => run(&format!("UPDATE ram_user {set} seq = ?1"), &seq),
-            SessionsOf::Role(seq) => run(&format!("UPDATE ram_role {set} seq = ?1"), &seq),
-            SessionsOf::AccessKey(id) => run(&format!("UPDATE access_key {set} id = ?1"), &id),
-        }
+        Ok(self.session.execute(sql, &binds![id, now_ms])? > 0)
     }
 }

@@ -1,10 +1,9 @@
 //! Deletions of service-linked roles, as the tasks that they are answered as.
 
-use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::{AccountId, VpnGatewayId};
 use tongguan_model::wire_enum;
 
-use crate::rows::Relation;
+use crate::rows::{Relation, Table as _};
 use crate::{Snapshot, StoreError, Tx};
 
 wire_enum! {
@@ -38,17 +37,10 @@ pub struct RoleDeletion {
     pub created_ms: i64,
 }
 
-const COLUMNS: &str = "id, account, role, status, reason, created_ms";
-
-fn deletion(row: &Row<'_>) -> rusqlite::Result<RoleDeletion> {
-    Ok(RoleDeletion {
-        id: row.get(0)?,
-        account: AccountId::new(row.get::<_, String>(1)?),
-        role: row.get(2)?,
-        status: crate::rows::word(row, 3, DeletionStatus::parse)?,
-        reason: row.get(4)?,
-        created_ms: row.get(5)?,
-    })
+table! {
+    RoleDeletion as deletion in "ram_role_deletion" {
+        both { id, account, role, status, reason, created_ms }
+    }
 }
 
 /// What must hold between these rows and others.
@@ -63,8 +55,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn role_deletion_of_any_account(&self, id: &str) -> Result<Option<RoleDeletion>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_role_deletion WHERE id = ?1");
-        Ok(self.connection().prepare_cached(&sql)?.query_row([id], deletion).optional()?)
+        self.session.one(sql!(RoleDeletion::SELECT, " WHERE id = ?1"), &binds![id])
     }
 
     /// The account's deletion of this id.
@@ -84,12 +75,11 @@ impl Snapshot<'_> {
         account: &AccountId,
         role: &str,
     ) -> Result<Option<RoleDeletion>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM ram_role_deletion WHERE account = ?1 AND role = ?2 \
-             ORDER BY created_ms DESC, status = 'IN_PROGRESS' DESC, id LIMIT 1"
+        let sql = sql!(
+            RoleDeletion::SELECT,
+            " WHERE account = ?1 AND role = ?2 ORDER BY created_ms DESC, status = 'IN_PROGRESS' DESC, id LIMIT 1"
         );
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        Ok(statement.query_row(params![account.as_str(), role], deletion).optional()?)
+        self.session.one(sql, &binds![account, role])
     }
 
     /// The account's gateways that hold a certificate, whatever its state, each with its region: at most
@@ -102,13 +92,8 @@ impl Snapshot<'_> {
         account: &AccountId,
         limit: u32,
     ) -> Result<Vec<(String, VpnGatewayId)>, StoreError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT DISTINCT region, gateway FROM binding WHERE account = ?1 ORDER BY region, gateway LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![account.as_str(), limit], |row| {
-            Ok((row.get(0)?, VpnGatewayId::new(row.get::<_, String>(1)?)))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let sql = "SELECT DISTINCT region, gateway FROM binding WHERE account = ?1 ORDER BY region, gateway LIMIT ?2";
+        self.session.all(sql, &binds![account, limit])
     }
 }
 
@@ -118,18 +103,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_role_deletion(&self, deletion: &RoleDeletion) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO ram_role_deletion (id, account, role, status, reason, created_ms) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                deletion.id,
-                deletion.account.as_str(),
-                deletion.role,
-                deletion.status.as_str(),
-                deletion.reason,
-                deletion.created_ms
-            ],
-        )
+        insert(&mut self.session.prepare(INSERT)?, deletion)
     }
 
     /// Forgets the oldest ended deletions of a role: `keep` stay.
@@ -141,7 +115,7 @@ impl Tx<'_> {
             "DELETE FROM ram_role_deletion WHERE id IN (SELECT id FROM ram_role_deletion \
              WHERE account = ?1 AND role = ?2 AND status <> 'IN_PROGRESS' \
              ORDER BY created_ms DESC, id LIMIT -1 OFFSET ?3)",
-            params![account.as_str(), role, keep],
+            &binds![account, role, keep],
         )
     }
 
@@ -155,10 +129,8 @@ impl Tx<'_> {
         status: DeletionStatus,
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE ram_role_deletion SET status = ?2, reason = ?3 WHERE id = ?1",
-            params![id, status.as_str(), reason],
-        )
+        update!(self.session, "ram_role_deletion" { status: status, reason: reason } where { id: id })?;
+        Ok(())
     }
 
     /// Forgets deletions that were asked for before `before_ms` and have ended, at most `batch` of them. Answers how
@@ -167,10 +139,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn expire_role_deletions(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
-        let mut statement = self.connection().prepare_cached(
-            "DELETE FROM ram_role_deletion WHERE id IN (SELECT id FROM ram_role_deletion \
-             WHERE created_ms < ?1 AND status <> 'IN_PROGRESS' ORDER BY created_ms LIMIT ?2)",
-        )?;
-        Ok(statement.execute(params![before_ms, batch])?)
+        let sql = "DELETE FROM ram_role_deletion WHERE id IN (SELECT id FROM ram_role_deletion \
+                   WHERE created_ms < ?1 AND status <> 'IN_PROGRESS' ORDER BY created_ms LIMIT ?2)";
+        self.session.execute(sql, &binds![before_ms, batch])
     }
 }

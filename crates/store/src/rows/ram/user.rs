@@ -1,9 +1,9 @@
 //! RAM users.
 
-use rusqlite::{OptionalExtension as _, Row, params};
 use tongguan_model::id::AccountId;
 
 use super::folded;
+use crate::rows::Table as _;
 use crate::{Snapshot, StoreError, Tx};
 
 /// A RAM user as it is stored.
@@ -31,22 +31,12 @@ pub struct UserRow {
     pub updated_ms: i64,
 }
 
-pub(super) const COLUMNS: &str =
-    "seq, id, account, name, display_name, mobile_phone, email, comments, created_ms, updated_ms";
-
-pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
-    Ok(UserRow {
-        seq: row.get(0)?,
-        id: row.get(1)?,
-        account: AccountId::new(row.get::<_, String>(2)?),
-        name: row.get(3)?,
-        display_name: row.get(4)?,
-        mobile_phone: row.get(5)?,
-        email: row.get(6)?,
-        comments: row.get(7)?,
-        created_ms: row.get(8)?,
-        updated_ms: row.get(9)?,
-    })
+table! {
+    UserRow as user in "ram_user" {
+        both { id, account, name, display_name, mobile_phone, email, comments, created_ms, updated_ms }
+        read { seq }
+        write { folded = folded(&user.name) }
+    }
 }
 
 impl Snapshot<'_> {
@@ -55,9 +45,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, as for every question of this folder.
     pub fn user(&self, account: &AccountId, name: &str) -> Result<Option<UserRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_user WHERE account = ?1 AND folded = ?2");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        Ok(statement.query_row(params![account.as_str(), folded(name)], user).optional()?)
+        self.session
+            .one(sql!(UserRow::SELECT, " WHERE account = ?1 AND folded = ?2"), &binds![account, folded(name)])
     }
 
     /// The account's user of this id.
@@ -65,9 +54,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn user_by_id(&self, account: &AccountId, id: &str) -> Result<Option<UserRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM ram_user WHERE account = ?1 AND id = ?2");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        Ok(statement.query_row(params![account.as_str(), id], user).optional()?)
+        self.session.one(sql!(UserRow::SELECT, " WHERE account = ?1 AND id = ?2"), &binds![account, id])
     }
 
     /// The account's users after this place in the order of creation, at most `most` of them.
@@ -75,11 +62,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn users(&self, account: &AccountId, after: i64, most: u64) -> Result<Vec<UserRow>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM ram_user WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let rows = statement.query_map(params![account.as_str(), after, most.cast_signed()], user)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let sql = sql!(UserRow::SELECT, " WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3");
+        self.session.all(sql, &binds![account, after, most])
     }
 
     /// Whether a policy is attached to the user.
@@ -87,8 +71,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn user_has_policies(&self, user: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE user = ?1)";
-        Ok(self.connection().prepare_cached(sql)?.query_row([user], |row| row.get(0))?)
+        self.session.only("SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE user = ?1)", &binds![user])
     }
 }
 
@@ -98,22 +81,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has a user of the name.
     pub fn insert_user(&self, user: &UserRow) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO ram_user (id, account, name, folded, display_name, mobile_phone, email, comments, \
-             created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            params![
-                user.id,
-                user.account.as_str(),
-                user.name,
-                folded(&user.name),
-                user.display_name,
-                user.mobile_phone,
-                user.email,
-                user.comments,
-                user.created_ms,
-                user.updated_ms
-            ],
-        )?;
+        insert(&mut self.session.prepare(INSERT)?, user)?;
         self.count("ram_user", &user.account, "", 1)
     }
 
@@ -122,20 +90,16 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has another user of the name.
     pub fn update_user(&self, user: &UserRow) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE ram_user SET name = ?2, folded = ?3, display_name = ?4, mobile_phone = ?5, email = ?6, \
-             comments = ?7, updated_ms = ?8 WHERE seq = ?1",
-            params![
-                user.seq,
-                user.name,
-                folded(&user.name),
-                user.display_name,
-                user.mobile_phone,
-                user.email,
-                user.comments,
-                user.updated_ms
-            ],
-        )
+        update!(self.session, "ram_user" {
+            name: user.name,
+            folded: folded(&user.name),
+            display_name: user.display_name,
+            mobile_phone: user.mobile_phone,
+            email: user.email,
+            comments: user.comments,
+            updated_ms: user.updated_ms,
+        } where { seq: user.seq })?;
+        Ok(())
     }
 
     /// Removes a user.
@@ -143,7 +107,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it has keys, groups or policies.
     pub fn delete_user(&self, user: &UserRow) -> Result<(), StoreError> {
-        self.execute("DELETE FROM ram_user WHERE seq = ?1", [user.seq])?;
+        self.execute("DELETE FROM ram_user WHERE seq = ?1", &binds![user.seq])?;
         self.count("ram_user", &user.account, "", -1)
     }
 }
