@@ -93,6 +93,7 @@ pub(crate) enum Bind<'v> {
 }
 
 impl rusqlite::ToSql for Bind<'_> {
+    #[inline]
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,
@@ -116,12 +117,14 @@ macro_rules! binds {
 }
 
 impl<T: AsBind + ?Sized> AsBind for &T {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         (**self).bind()
     }
 }
 
 impl<T: AsBind> AsBind for Option<T> {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         self.as_ref().map_or(Bind::Null, AsBind::bind)
     }
@@ -131,12 +134,14 @@ impl<T: AsBind> AsBind for Option<T> {
 macro_rules! integers {
     ($($kind:ty),+) => {$(
         impl AsBind for $kind {
+            #[inline]
             fn bind(&self) -> Bind<'_> {
                 Bind::Integer(i64::from(*self))
             }
         }
 
         impl FromColumn for $kind {
+            #[inline]
             fn read(value: Value<'_>) -> Result<Self, Unreadable> {
                 match value {
                     Value::Integer(number) => number.try_into().map_err(|_| Unreadable::Kind),
@@ -149,6 +154,7 @@ macro_rules! integers {
 integers!(i64, u32, u16, u8);
 
 impl AsBind for bool {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Integer(i64::from(*self))
     }
@@ -156,54 +162,63 @@ impl AsBind for bool {
 
 /// The bits of a signed number: what is counted up from 0 never gets there.
 impl AsBind for u64 {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Integer(self.cast_signed())
     }
 }
 
 impl AsBind for str {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Text(self)
     }
 }
 
 impl AsBind for String {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Text(self)
     }
 }
 
 impl AsBind for Cow<'_, str> {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Text(self)
     }
 }
 
 impl AsBind for [u8] {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Blob(self)
     }
 }
 
 impl AsBind for Vec<u8> {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Blob(self)
     }
 }
 
 impl<const N: usize> AsBind for [u8; N] {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Blob(self)
     }
 }
 
 impl AsBind for Vec<String> {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Lines(self)
     }
 }
 
 impl AsBind for Bind<'_> {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         *self
     }
@@ -220,6 +235,7 @@ pub(crate) enum Value<'r> {
 }
 
 impl<'r> From<ValueRef<'r>> for Value<'r> {
+    #[inline]
     fn from(value: ValueRef<'r>) -> Self {
         match value {
             ValueRef::Null => Self::Null,
@@ -268,6 +284,7 @@ impl<'r> Value<'r> {
     }
 
     /// The text, if it is one.
+    #[inline]
     pub(crate) fn text(self) -> Option<&'r str> {
         match self {
             Self::Text(text) => std::str::from_utf8(text).ok(),
@@ -286,6 +303,7 @@ impl<'r> Value<'r> {
 
 /// A value that was read, to be looked for.
 impl AsBind for Value<'_> {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         (*self).into_bind()
     }
@@ -306,30 +324,35 @@ pub(crate) trait FromColumn: Sized {
 }
 
 impl<T: FromColumn> FromColumn for Option<T> {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         if value == Value::Null { Ok(None) } else { T::read(value).map(Some) }
     }
 }
 
 impl FromColumn for bool {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         i64::read(value).map(|number| number != 0)
     }
 }
 
 impl FromColumn for u64 {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         i64::read(value).map(i64::cast_unsigned)
     }
 }
 
 impl FromColumn for String {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         value.text().map(Into::into).ok_or(Unreadable::Kind)
     }
 }
 
 impl FromColumn for Cow<'static, str> {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         String::read(value).map(Cow::Owned)
     }
@@ -337,6 +360,7 @@ impl FromColumn for Cow<'static, str> {
 
 /// Lines; empty ones are left out.
 impl FromColumn for Vec<String> {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         let text = value.text().ok_or(Unreadable::Kind)?;
         Ok(text.split('\n').filter(|line| !line.is_empty()).map(Into::into).collect())
@@ -344,6 +368,7 @@ impl FromColumn for Vec<String> {
 }
 
 impl FromColumn for Vec<u8> {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         match value {
             Value::Blob(bytes) => Ok(bytes.to_vec()),
@@ -353,6 +378,7 @@ impl FromColumn for Vec<u8> {
 }
 
 impl<const N: usize> FromColumn for [u8; N] {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         match value {
             Value::Blob(bytes) => bytes.try_into().map_err(|_| Unreadable::Kind),
@@ -367,6 +393,7 @@ pub(crate) trait FromRow: Sized {
 }
 
 impl<T: FromColumn> FromRow for T {
+    #[inline]
     fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
         let at = cells.at;
         T::read(cells.value()?).map_err(|why| cells.unreadable(at, &why))
@@ -376,6 +403,7 @@ impl<T: FromColumn> FromRow for T {
 macro_rules! tuples {
     ($($($part:ident)+;)+) => {$(
         impl<$($part: FromRow),+> FromRow for ($($part,)+) {
+            #[inline]
             fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
                 Ok(($($part::from_row(cells)?,)+))
             }
@@ -414,11 +442,13 @@ pub(crate) struct Cells<'r> {
 
 impl<'r> Cells<'r> {
     /// Reads what comes next.
+    #[inline]
     pub(crate) fn next<T: FromRow>(&mut self) -> Result<T, DatabaseError> {
         T::from_row(self)
     }
 
     /// The next column as it is stored.
+    #[inline]
     pub(crate) fn value(&mut self) -> Result<Value<'r>, DatabaseError> {
         let value = self.row.get_ref(self.at).map_err(failed)?;
         self.at += 1;

@@ -1,8 +1,11 @@
 //! VPN gateways.
 
+use std::collections::BTreeMap;
+
 use tongguan_model::gateway::{BusinessStatus, Status, VpnGateway};
 use tongguan_model::id::{AccountId, VSwitchId, VpcId, VpnGatewayId};
 
+use super::batch::of_all;
 use super::search::{Page, Search};
 use super::{Answer, Done, Relation, Table as _};
 use crate::{Snapshot, TagFilter, Tx};
@@ -111,6 +114,25 @@ impl Snapshot<'_> {
              + (SELECT count(*) FROM vpn_gateway WHERE dr_vswitch = ?1)",
             &binds![vswitch],
         )
+    }
+
+    /// How many gateways stand in each of many vSwitches, in two questions. vSwitches without any are left out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_in_all(&self, vswitches: &[&VSwitchId]) -> Answer<BTreeMap<VSwitchId, u64>> {
+        let first = ("SELECT vswitch, count(*) FROM vpn_gateway WHERE vswitch IN", "GROUP BY vswitch");
+        let second =
+            ("SELECT dr_vswitch, count(*) FROM vpn_gateway WHERE dr_vswitch IN", "GROUP BY dr_vswitch");
+        let mut counts = BTreeMap::new();
+        for sql in [first, second] {
+            for (vswitch, count) in
+                of_all::<(VSwitchId, u64)>(self.session, sql, &[], vswitches.iter().map(|id| id.as_str()))?
+            {
+                *counts.entry(vswitch).or_default() += count;
+            }
+        }
+        Ok(counts)
     }
 }
 

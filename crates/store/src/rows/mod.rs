@@ -21,6 +21,7 @@ pub(crate) mod table;
 pub(crate) mod account;
 mod address;
 mod applied;
+mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
 pub(crate) mod fault;

@@ -99,6 +99,7 @@ macro_rules! columns {
         }
 
         impl $crate::session::FromRow for $row {
+            #[inline]
             fn from_row(cells: &mut $crate::session::Cells<'_>) -> Result<Self, $crate::DatabaseError> {
                 Ok(Self { $first: cells.next()? $(, $field: cells.next()?)* })
             }
@@ -236,12 +237,14 @@ macro_rules! update {
 macro_rules! ids {
     ($($id:ident),+) => {$(
         impl AsBind for $id {
+            #[inline]
             fn bind(&self) -> Bind<'_> {
                 Bind::Text(self.as_str())
             }
         }
 
         impl FromColumn for $id {
+            #[inline]
             fn read(value: Value<'_>) -> Result<Self, Unreadable> {
                 value.text().map($id::new).ok_or(Unreadable::Kind)
             }
@@ -254,12 +257,14 @@ ids!(AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId);
 macro_rules! words {
     ($($word:ident),+) => {$(
         impl AsBind for $word {
+            #[inline]
             fn bind(&self) -> Bind<'_> {
                 Bind::Text(self.as_str())
             }
         }
 
         impl FromColumn for $word {
+            #[inline]
             fn read(value: Value<'_>) -> Result<Self, Unreadable> {
                 let text = value.text().ok_or(Unreadable::Kind)?;
                 $word::parse(text).ok_or_else(|| Unreadable::Word(text.to_owned()))
@@ -282,12 +287,14 @@ words!(
 );
 
 impl AsBind for KeyPurposes {
+    #[inline]
     fn bind(&self) -> Bind<'_> {
         Bind::Integer(self.bits().into())
     }
 }
 
 impl FromColumn for KeyPurposes {
+    #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         u8::read(value).map(Self::from_bits)
     }

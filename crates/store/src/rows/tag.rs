@@ -1,7 +1,10 @@
 //! Tags, on whatever carries them.
 
+use std::collections::BTreeMap;
+
 use tongguan_model::id::AccountId;
 
+use super::batch::{by_owner, of_all};
 use super::search::Search;
 use super::{Answer, Columns as _, Done, Relation};
 use crate::{Snapshot, Tx};
@@ -46,6 +49,17 @@ impl Snapshot<'_> {
             sql!("SELECT ", TagRow::COLUMNS, " FROM tag WHERE resource = ?1 ORDER BY key"),
             &binds![resource],
         )
+    }
+
+    /// The tags of many resources, in one question: those of each by key. Resources without any are left out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tags_of_all(&self, resources: &[&str]) -> Answer<BTreeMap<String, Vec<TagRow>>> {
+        let before = sql!("SELECT ", TagRow::COLUMNS, " FROM tag WHERE resource IN");
+        let rows: Vec<TagRow> =
+            of_all(self.session, (before, "ORDER BY resource, key"), &[], resources.iter().copied())?;
+        Ok(by_owner(rows.into_iter().map(|tag| (tag.resource.clone(), tag))))
     }
 
     /// Tags on resources of one kind, by resource and key, from (resource, key) `after` on: those on

@@ -1,8 +1,11 @@
 //! VPCs.
 
+use std::collections::BTreeMap;
+
 use tongguan_model::id::{AccountId, VpcId};
 use tongguan_model::network::Vpc;
 
+use super::batch::of_all;
 use super::search::{Page, Search};
 use super::{Answer, Done, Relation};
 use crate::{Snapshot, TagFilter, Tx};
@@ -56,6 +59,21 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn vpc(&self, account: &AccountId, id: &str) -> Answer<Option<Vpc>> {
         self.session.one(owned!(Vpc), &binds![id, account])
+    }
+
+    /// The system route tables of many VPCs of the account, in one question.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn route_tables_of_all(
+        &self,
+        account: &AccountId,
+        vpcs: &[&VpcId],
+    ) -> Answer<BTreeMap<VpcId, String>> {
+        let sql = ("SELECT id, route_table FROM vpc WHERE +account = ?1 AND id IN", "");
+        let rows: Vec<(VpcId, String)> =
+            of_all(self.session, sql, &binds![account], vpcs.iter().map(|id| id.as_str()))?;
+        Ok(rows.into_iter().collect())
     }
 
     /// A page of the account's VPCs, newest first.

@@ -1,8 +1,11 @@
 //! vSwitches.
 
+use std::collections::BTreeMap;
+
 use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_model::network::VSwitch;
 
+use super::batch::{by_owner, of_all};
 use super::search::{Page, Search};
 use super::vpc::NetworkFilter;
 use super::{Answer, Done, Table as _};
@@ -57,6 +60,15 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn vswitches_in(&self, vpc: &VpcId) -> Answer<Vec<VSwitch>> {
         self.session.all(sql!(VSwitch::SELECT, " WHERE vpc = ?1 ORDER BY seq"), &binds![vpc])
+    }
+
+    /// The ids of the vSwitches of many VPCs, in one question: those of each oldest first. VPCs without any are left out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vswitches_of_all(&self, vpcs: &[&VpcId]) -> Answer<BTreeMap<VpcId, Vec<VSwitchId>>> {
+        let sql = ("SELECT vpc, id FROM vswitch WHERE vpc IN", "ORDER BY vpc, seq");
+        Ok(by_owner(of_all::<(VpcId, VSwitchId)>(self.session, sql, &[], vpcs.iter().map(|id| id.as_str()))?))
     }
 }
 
