@@ -11,6 +11,8 @@ use crate::mask::Mask;
 
 /// A longer answer is written once in a file; where it is given again stands its print.
 const LONG: usize = 160;
+/// One letter so often, or more, is written as a number and the letter.
+const RUN: usize = 40;
 /// Differences of one file that are shown.
 const SHOWN: usize = 4;
 
@@ -166,7 +168,19 @@ fn around(text: &str, place: usize) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace('\n', "␊").replace('\r', "␍")
+    let text = text.replace('\n', "␊").replace('\r', "␍");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(letter) = rest.chars().next() {
+        let run = rest.len() - rest.trim_start_matches(letter).len();
+        if run >= RUN * letter.len_utf8() {
+            let _ = write!(out, "<{}*{letter}>", run / letter.len_utf8());
+        } else {
+            out.push_str(&rest[..run]);
+        }
+        rest = &rest[run..];
+    }
+    out
 }
 
 /// Code and message of an error whose body has the usual form to the last byte: what else stands in it follows from

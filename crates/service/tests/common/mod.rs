@@ -58,6 +58,13 @@ pub struct Rig {
     directory: TempDir,
 }
 
+/// What a service that has ended leaves: data on which nothing runs.
+pub struct Closed {
+    directory: TempDir,
+    now_ms: i64,
+    nonce: u64,
+}
+
 pub struct Reply {
     pub status: u16,
     pub body: Value,
@@ -174,6 +181,36 @@ impl Rig {
         drop((service, dataplane));
         let mut rig = Self::over(directory, detached, driver, clock.now_ms(), quotas);
         rig.nonce = nonce;
+        rig
+    }
+
+    /// Ends the service.
+    pub fn closed(self) -> Closed {
+        let Self { service, clock, dataplane, nonce, directory } = self;
+        drop((service, dataplane));
+        // Nobody else holds the store any more when it can be opened once more.
+        drop(open_store(directory.path()));
+        Closed { directory, now_ms: clock.now_ms(), nonce: nonce.into_inner() }
+    }
+
+    /// A service on a copy of the data of one that has ended.
+    pub fn on_copy(of: &Closed) -> Self {
+        fn copy(from: &Path, to: &Path) {
+            std::fs::create_dir_all(to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap() {
+                let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+                if from.is_dir() {
+                    copy(&from, &to);
+                } else {
+                    std::fs::copy(&from, &to).unwrap();
+                }
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        copy(of.directory.path(), directory.path());
+        let detached = Arc::new(Detached::remembering("0".parse().unwrap()));
+        let rig = Self::over(directory, detached, None, of.now_ms, Quotas::default());
+        rig.nonce.store(of.nonce, Ordering::SeqCst);
         rig
     }
 
