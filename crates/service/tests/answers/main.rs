@@ -6,6 +6,7 @@ mod common;
 mod exchange;
 mod mask;
 mod operations;
+mod pages;
 mod scenario;
 mod tape;
 #[path = "../common/world.rs"]

@@ -20,7 +20,7 @@ use crate::tape::{CALL, Tape, folder, recording};
 use crate::world::{Names, Sample, World, in_place};
 use crate::wrong::{self, Parameters};
 
-/// Before a call on a world in which nothing was changed yet.
+/// Before a call on a new copy of the world.
 const FRESH: &str = "~";
 /// Operations that are played at one time.
 const AT_ONCE: usize = 4;
@@ -89,21 +89,21 @@ struct Run {
     template: Arc<Template>,
     stage: Stage,
     tape: Tape,
-    /// A call has changed the world.
-    changed: bool,
+    /// How many calls have changed the world.
+    changes: usize,
 }
 
 impl Run {
     fn new(template: Arc<Template>, recording: &str) -> Self {
         let stage = template.copy();
         let tape = Tape::new(recording, Mask::with(&template.names));
-        Self { template, stage, tape, changed: false }
+        Self { template, stage, tape, changes: 0 }
     }
 
     fn refresh(&mut self) {
         self.tape.say(FRESH);
         self.stage = self.template.copy();
-        self.changed = false;
+        self.changes = 0;
     }
 
     /// Makes a call in the world as it is.
@@ -118,13 +118,13 @@ impl Run {
         self.tape.note(&asked.line(), &answer);
         self.stage.names.insert("last".into(), answer.tree.clone());
         let write = operation::find(*product, action).is_some_and(|known| known.kind() == Kind::Write);
-        self.changed |= answer.status == 200 && write;
+        self.changes += usize::from(answer.status == 200 && write);
         answer
     }
 
-    /// Makes a call in a world in which nothing was changed yet.
+    /// Makes a call in a world in which it can still succeed.
     async fn ask(&mut self, asked: &Asked) -> Answer {
-        if self.changed {
+        if self.changes >= borne(&asked.call) {
             self.refresh();
         }
         self.follow(asked).await
@@ -371,6 +371,22 @@ impl Author {
         for asked in calls {
             self.run.ask(&asked).await;
         }
+    }
+}
+
+/// How many successes of an operation a world bears before another one is refused for them. (A new world takes its time.)
+fn borne(call: &str) -> usize {
+    match call {
+        "Vpc.CreateVpc" => 5,
+        "Vpc.CreateVpnGateway" => 10,
+        "Kms.CreateCertificate" | "Ram.UpdateRole" | "Ram.UpdatePolicyDescription" => usize::MAX,
+        _ if ["Vpc.Modify", "Vpc.Move", "Vpc.Tag", "Vpc.UnTag", "Ram.Tag", "Ram.Untag"]
+            .iter()
+            .any(|start| call.starts_with(start)) =>
+        {
+            usize::MAX
+        }
+        _ => 1,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A recording: calls and their answers, a line each, in a file that people can compare.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub struct Tape {
     /// Path of the file below `recorded/`.
     name: String,
     lines: Vec<String>,
-    long: HashMap<String, String>,
+    long: HashSet<String>,
     pub mask: Mask,
     pub calls: usize,
 }
@@ -40,7 +40,7 @@ pub fn folder() -> PathBuf {
 
 impl Tape {
     pub fn new(name: &str, mask: Mask) -> Self {
-        Self { name: name.to_owned(), lines: Vec::new(), long: HashMap::new(), mask, calls: 0 }
+        Self { name: name.to_owned(), lines: Vec::new(), long: HashSet::new(), mask, calls: 0 }
     }
 
     /// A line between calls.
@@ -69,7 +69,7 @@ impl Tape {
             let _ = write!(line, " {body}");
         } else {
             let print = print(&body);
-            let known = self.long.insert(print.clone(), body.clone()).is_some();
+            let known = !self.long.insert(print.clone());
             let _ = if known { write!(line, " #{print}") } else { write!(line, " #{print} {body}") };
         }
         self.lines.push(line);
@@ -89,34 +89,20 @@ impl Tape {
     }
 
     fn differences(&self, kept: &str) -> String {
-        let kept: Vec<&str> = kept.lines().collect();
         let mut report = format!("recorded/{}:\n", self.name);
         if kept.is_empty() {
             report.push_str("  there is no recording\n");
             return report;
         }
-        let written = |print: &str| {
-            let long =
-                kept.iter().find_map(|line| line.split_once(&format!("#{print} ")).map(|(_, long)| long));
-            long.unwrap_or(print).to_owned()
-        };
-        let full = |line: &str, find: &dyn Fn(&str) -> String| match line.split_once(" #") {
-            Some((status, print)) if print.len() == PRINT => format!("{status} {}", find(print)),
-            Some((status, rest)) if !rest[..PRINT.min(rest.len())].contains(' ') => {
-                format!("{status} {}", rest.split_once(' ').map_or(rest, |(_, long)| long))
-            }
-            _ => line.to_owned(),
-        };
+        let (kept, lines) = (full_lines(kept), full_lines(&self.lines.join("\n")));
         let mut shown = 0;
         let mut call = "";
-        for place in 0..kept.len().max(self.lines.len()) {
-            let before = kept.get(place).copied().unwrap_or("(nothing)");
-            let now = self.lines.get(place).map_or("(nothing)", String::as_str);
+        for place in 0..kept.len().max(lines.len()) {
+            let before = kept.get(place).map_or("(nothing)", String::as_str);
+            let now = lines.get(place).map_or("(nothing)", String::as_str);
             if now.starts_with(CALL) {
                 call = now;
             }
-            let own = |print: &str| self.long.get(print).cloned().unwrap_or_else(|| print.to_owned());
-            let (before, now) = (full(before, &written), full(now, &own));
             if before == now {
                 continue;
             }
@@ -131,8 +117,8 @@ impl Tape {
                 report,
                 "  line {}: {call}\n    recorded: {}\n    answered: {}\n",
                 place + 1,
-                around(&before, same),
-                around(&now, same)
+                around(before, same),
+                around(now, same)
             );
             if before.starts_with(CALL) != now.starts_with(CALL) {
                 report.push_str("  (other calls: what follows is not compared)\n");
@@ -141,6 +127,25 @@ impl Tape {
         }
         report
     }
+}
+
+/// The lines of a recording, with every long answer in full.
+pub fn full_lines(text: &str) -> Vec<String> {
+    let mut long = HashMap::new();
+    let line = |line: &str| {
+        let marked =
+            line.split_once(" #").filter(|(status, _)| !line.starts_with('#') && status.len() < LONG);
+        let Some((status, rest)) = marked else { return line.to_owned() };
+        let (print, body) = rest.split_once(' ').unwrap_or((rest, ""));
+        if print.len() != PRINT {
+            return line.to_owned();
+        }
+        if !body.is_empty() {
+            long.insert(print.to_owned(), body.to_owned());
+        }
+        format!("{status} {}", long.get(print).map_or("", String::as_str))
+    };
+    text.lines().map(line).collect()
 }
 
 /// Characters of a print.
