@@ -5,8 +5,13 @@
 mod common;
 mod exchange;
 mod mask;
+mod operations;
+mod pages;
 mod scenario;
 mod tape;
+#[path = "../common/world.rs"]
+mod world;
+mod wrong;
 
 use std::path::Path;
 
@@ -48,4 +53,9 @@ async fn scenarios_in_json() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scenarios_in_xml() {
     play_all(Format::Xml, "xml").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations() {
+    judge(operations::play_all().await);
 }

@@ -64,6 +64,13 @@ pub struct Rig {
     place: Place,
 }
 
+/// What a service that has ended leaves: data on which nothing runs.
+pub struct Closed {
+    place: Place,
+    now_ms: i64,
+    nonce: u64,
+}
+
 /// Where a service keeps its data, and how.
 struct Place {
     directory: TempDir,
@@ -169,6 +176,39 @@ impl Rig {
     #[must_use]
     pub fn restart_driven(self, driver: Arc<dyn DataPlane>, quotas: Quotas) -> Self {
         self.restart_with(unused(), Some(driver), quotas)
+    }
+
+    /// Ends the service.
+    #[must_use]
+    pub fn closed(self) -> Closed {
+        let Self { service, clock, dataplane, nonce, place } = self;
+        drop((service, dataplane));
+        // Nobody else holds the store any more when it can be opened once more.
+        drop(open(place.directory.path(), &place.options));
+        Closed { place, now_ms: clock.now_ms(), nonce: nonce.into_inner() }
+    }
+
+    /// A service on a copy of the data of one that has ended.
+    #[must_use]
+    pub fn on_copy(of: &Closed) -> Self {
+        fn copy(from: &Path, to: &Path) {
+            std::fs::create_dir_all(to).unwrap();
+            for entry in std::fs::read_dir(from).unwrap() {
+                let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+                if from.is_dir() {
+                    copy(&from, &to);
+                } else {
+                    std::fs::copy(&from, &to).unwrap();
+                }
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        copy(of.place.directory.path(), directory.path());
+        let detached = Arc::new(Detached::remembering("0".parse().unwrap()));
+        let place = Place { directory, options: of.place.options.clone() };
+        let rig = Self::over(place, detached, None, of.now_ms, Quotas::default());
+        rig.nonce.store(of.nonce, Ordering::SeqCst);
+        rig
     }
 
     fn restart_with(
