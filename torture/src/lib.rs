@@ -9,6 +9,7 @@ pub mod crash;
 pub mod damage;
 pub mod database;
 pub mod faults;
+pub mod first_start;
 pub mod generator;
 pub mod histories;
 pub mod lane;

@@ -25,7 +25,7 @@ const CONNECTIONS: usize = 32;
 /// Crash points between the commit of a change and its answer.
 const AFTER_COMMIT: [&str; 4] = ["store::committed", "store::marked", "call::written", "call::answering"];
 /// Passages of a crash point before it must have been reached.
-const PASSAGES: usize = 6;
+const PASSAGES: usize = 24;
 
 /// A server with one gateway.
 struct Stage {

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_rpc::{HttpRequest, OutgoingRequest, Placement, SignatureMethod};
+use tongguan_service::access::Peer;
 use tongguan_service::context::iso8601;
-use tongguan_service::gate::Peer;
 use tongguan_store::{PolicyRow, Verdict};
 
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");

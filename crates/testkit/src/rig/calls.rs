@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 use tongguan_rpc::OutgoingRequest;
 use tongguan_service::Response;
-use tongguan_service::gate::Peer;
+use tongguan_service::access::Peer;
 
 use super::Rig;
 use crate::api::{KMS, RAM, VPC};
