@@ -65,6 +65,7 @@ pub struct Rig {
 }
 
 /// What a service that has ended leaves: data on which nothing runs.
+#[derive(Debug)]
 pub struct Closed {
     place: Place,
     now_ms: i64,
@@ -72,6 +73,7 @@ pub struct Closed {
 }
 
 /// Where a service keeps its data, and how.
+#[derive(Debug)]
 struct Place {
     directory: TempDir,
     options: Options,
@@ -178,39 +180,6 @@ impl Rig {
         self.restart_with(unused(), Some(driver), quotas)
     }
 
-    /// Ends the service.
-    #[must_use]
-    pub fn closed(self) -> Closed {
-        let Self { service, clock, dataplane, nonce, place } = self;
-        drop((service, dataplane));
-        // Nobody else holds the store any more when it can be opened once more.
-        drop(open(place.directory.path(), &place.options));
-        Closed { place, now_ms: clock.now_ms(), nonce: nonce.into_inner() }
-    }
-
-    /// A service on a copy of the data of one that has ended.
-    #[must_use]
-    pub fn on_copy(of: &Closed) -> Self {
-        fn copy(from: &Path, to: &Path) {
-            std::fs::create_dir_all(to).unwrap();
-            for entry in std::fs::read_dir(from).unwrap() {
-                let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-                if from.is_dir() {
-                    copy(&from, &to);
-                } else {
-                    std::fs::copy(&from, &to).unwrap();
-                }
-            }
-        }
-        let directory = tempfile::tempdir().unwrap();
-        copy(of.place.directory.path(), directory.path());
-        let detached = Arc::new(Detached::remembering("0".parse().unwrap()));
-        let place = Place { directory, options: of.place.options.clone() };
-        let rig = Self::over(place, detached, None, of.now_ms, Quotas::default());
-        rig.nonce.store(of.nonce, Ordering::SeqCst);
-        rig
-    }
-
     fn restart_with(
         self,
         detached: Arc<Detached>,
@@ -220,6 +189,24 @@ impl Rig {
         let Self { service, clock, dataplane, nonce, place } = self;
         drop((service, dataplane));
         Self { nonce, ..Self::over(place, detached, driver, clock.now_ms(), quotas) }
+    }
+
+    /// Ends the service.
+    pub fn closed(self) -> Closed {
+        let Self { service, clock, dataplane, nonce, place } = self;
+        drop((service, dataplane));
+        // Nobody else holds the store any more when it can be opened once more.
+        drop(open(place.directory.path(), &place.options));
+        Closed { place, now_ms: clock.now_ms(), nonce: nonce.into_inner() }
+    }
+
+    /// A service on a copy of the data of one that has ended.
+    pub fn on_copy(of: &Closed) -> Self {
+        let place = Place::new();
+        copy(of.place.directory.path(), place.directory.path());
+        let rig = Self::over(place, remembering("0"), None, of.now_ms, Quotas::default());
+        rig.nonce.store(of.nonce, Ordering::SeqCst);
+        rig
     }
 
     /// Has the service carry out an operator's order.
@@ -350,6 +337,19 @@ impl Place {
     fn new() -> Self {
         let options = Options { audit_flush_ms: 1, ..Options::default() };
         Self { directory: tempfile::tempdir().unwrap(), options }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
