@@ -234,19 +234,6 @@ pub(crate) enum Value<'r> {
     Blob(&'r [u8]),
 }
 
-impl<'r> From<ValueRef<'r>> for Value<'r> {
-    #[inline]
-    fn from(value: ValueRef<'r>) -> Self {
-        match value {
-            ValueRef::Null => Self::Null,
-            ValueRef::Integer(number) => Self::Integer(number),
-            ValueRef::Real(number) => Self::Real(number),
-            ValueRef::Text(text) => Self::Text(text),
-            ValueRef::Blob(bytes) => Self::Blob(bytes),
-        }
-    }
-}
-
 /// As people who look for a row read it.
 impl std::fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -261,6 +248,18 @@ impl std::fmt::Display for Value<'_> {
 }
 
 impl<'r> Value<'r> {
+    /// One of SQLite's.
+    #[inline]
+    pub(crate) fn of(value: ValueRef<'r>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(text) => Self::Text(text),
+            ValueRef::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
+
     fn kind(self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -452,7 +451,7 @@ impl<'r> Cells<'r> {
     pub(crate) fn value(&mut self) -> Result<Value<'r>, DatabaseError> {
         let value = self.row.get_ref(self.at).map_err(failed)?;
         self.at += 1;
-        Ok(value.into())
+        Ok(Value::of(value))
     }
 
     /// Passes so many columns.
@@ -473,7 +472,7 @@ impl<'r> Cells<'r> {
                 format!("the database is damaged: unknown word `{word}` in column `{name}`")
             }
             Unreadable::Kind => {
-                let kind = self.row.get_ref(at).map_or("?", |value| Value::from(value).kind());
+                let kind = self.row.get_ref(at).map_or("?", |value| Value::of(value).kind());
                 format!("the database is damaged: column `{name}` holds {kind}, which cannot be read")
             }
         })
