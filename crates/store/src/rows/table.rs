@@ -326,3 +326,63 @@ impl FromColumn for KeyPurposes {
         u8::read(value).map(Self::from_bits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tongguan_model::certificate::{Certificate, Issued};
+    use tongguan_model::gateway::{Binding, VpnGateway};
+    use tongguan_model::network::{VSwitch, Vpc};
+
+    use super::*;
+    use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
+    use crate::session::Session;
+    use crate::sqlite::schema;
+    use crate::{AccountRow, AuditRecord, Fault, Intent, TagRow};
+
+    /// Every list of columns is one that the schema has.
+    #[test]
+    fn every_table_can_be_selected() {
+        let fresh = schema::fresh().unwrap();
+        let session = Session::new(&fresh);
+        for select in [
+            VpnGateway::SELECT,
+            Vpc::SELECT,
+            VSwitch::SELECT,
+            Binding::SELECT,
+            Certificate::SELECT,
+            UserRow::SELECT,
+            GroupRow::SELECT,
+            RoleRow::SELECT,
+            PolicyRow::SELECT,
+            RoleDeletion::SELECT,
+            AuditRecord::SELECT,
+        ] {
+            session.prepare(select).unwrap_or_else(|error| panic!("{select}: {error}"));
+        }
+        for (columns, table) in [
+            (AccountRow::COLUMNS, "account"),
+            (Fault::COLUMNS, "fault"),
+            (Intent::COLUMNS, "intent"),
+            (TagRow::COLUMNS, "tag"),
+        ] {
+            session.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn statements_are_made_of_the_fields() {
+        assert_eq!(TagRow::COLUMNS, "resource, key, value");
+        assert_eq!(count(Issued::COLUMNS), 11);
+        assert!(Issued::SET.starts_with("certificate = ?, chain = ?, sm = ?"), "{}", Issued::SET);
+        assert_eq!(
+            super::super::binding::INSERT,
+            "INSERT INTO binding (gateway, role, certificate, state, associated_ms, account, region) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)"
+        );
+        assert_eq!(owned!(Vpc), [Vpc::SELECT, " WHERE id = ?1 AND account = ?2"].concat());
+        assert!(
+            Vpc::SELECT.starts_with("SELECT id, account, region, ")
+                && Vpc::SELECT.ends_with(", ready FROM vpc")
+        );
+    }
+}
