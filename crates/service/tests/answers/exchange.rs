@@ -7,7 +7,9 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::{Map, Value};
 use tongguan_rpc::{ClientCall, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::Response;
 use tongguan_service::access::Peer;
+use tongguan_service::catalogue::Code;
 use tongguan_service::context::{Clock as _, iso8601};
 use tongguan_service::operation::Kind;
 
@@ -83,6 +85,17 @@ impl Stage {
         let request = HttpRequest { method, path: "/", query, headers, body };
         let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
         let response = self.rig.service.answer(request, peer).await;
+        self.answered(response).await
+    }
+
+    /// The answer to what cannot be read.
+    pub async fn refuse(&self, code: &'static Code) -> Answer {
+        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+        let response = self.rig.service.refuse("vpc.test", peer, code).await;
+        self.answered(response).await
+    }
+
+    async fn answered(&self, response: Response) -> Answer {
         let changed = response.operation.is_some_and(|known| known.kind() == Kind::Write);
         if changed && response.status == 200 {
             // Things that were made at one moment are listed by their random ids.
