@@ -8,7 +8,7 @@ use tongguan_store::{Snapshot, StoreError, Tx};
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{Code, Refusal};
+use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 
 pub use crate::operations::ALL;
@@ -571,6 +571,34 @@ impl Operation {
     #[must_use]
     pub fn xml_root(&self) -> String {
         if self.product == Product::Kms { "KMS".into() } else { format!("{}Response", self.action) }
+    }
+
+    /// The refusal for an absent parameter, in the product's words.
+    #[must_use]
+    pub fn missing(&self, parameter: &'static str) -> Refusal {
+        let code = match self.product {
+            Product::Kms => &catalogue::MISSING_PARAMETER,
+            Product::Ram => &catalogue::RAM_MISSING,
+            Product::Vpc | Product::Sts | Product::Location | Product::ResourceManager => &catalogue::MISSING,
+        };
+        Refusal::new(code).parameter(parameter)
+    }
+
+    /// The refusal for a bad value, in the product's words.
+    #[must_use]
+    pub fn illegal(&self, parameter: &'static str, value: &str) -> Refusal {
+        match self.product {
+            Product::Kms => {
+                let which = format!("The parameter is \"{parameter}\".");
+                Refusal::new(&catalogue::INVALID_PARAMETER).because(which)
+            }
+            Product::Vpc | Product::Location => {
+                Refusal::new(&catalogue::ILLEGAL).parameter(parameter).value(value)
+            }
+            Product::Sts | Product::Ram | Product::ResourceManager => {
+                Refusal::new(&catalogue::INCORRECT).parameter(parameter)
+            }
+        }
     }
 
     /// Whether it takes this parameter.
