@@ -17,6 +17,7 @@ pub mod describe_vswitch_attributes;
 pub mod describe_vswitches;
 pub mod describe_zones;
 pub mod dissociate_vpn_gateway_with_certificate;
+pub(crate) mod language;
 pub mod list_tag_resources;
 pub mod list_vpn_certificate_associations;
 pub mod modify_vpc_attribute;
@@ -85,11 +86,6 @@ fn shown<R, I>(
 ) -> Result<(Vec<I>, i64), StoreError> {
     let items = page.items.into_iter().map(show).collect::<Result<_, _>>()?;
     Ok((items, page.total.cast_signed()))
-}
-
-/// The resource group that a resource moves to.
-fn new_resource_group(args: &Args<'_>) -> Result<String, Refusal> {
-    known_group(args.required("NewResourceGroupId"))
 }
 
 /// Groups are not kept here: every well-formed id counts as one, and stands on the resource as it was given.
