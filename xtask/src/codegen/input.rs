@@ -215,10 +215,19 @@ impl Parameter {
             Rule::Region { code: Some(code) } => {
                 self.maybe("&'static Region", &format!("args.region_or(&c::{code})?"))
             }
-            Rule::List { most } => kept("Vec<String>", format!("args.list({name:?}, {most})?")),
+            Rule::List { most: Some(most), quota: None } => {
+                kept("Vec<String>", format!("args.list({name:?}, {most})?"))
+            }
+            Rule::List { most: None, quota: Some(quota) } => {
+                kept("Vec<String>", format!("args.list({name:?}, args.quotas().{quota})?"))
+            }
+            Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
             Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
-            Rule::Custom { with, r#type: kind } => kept(kind, format!("{with}(args, {name:?})?")),
+            Rule::Custom { with, r#type: kind, given } => {
+                let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
+                kept(kind, format!("{with}(args, {name:?}{given})?"))
+            }
             Rule::Refused { code } => Field {
                 kind: None,
                 read: format!("if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code})); }}"),

@@ -196,14 +196,20 @@ pub(crate) enum Rule {
     Number { min: Option<u64>, max: Option<u64>, one_of: Option<Vec<u64>>, default: Option<u64> },
     /// A region's id.
     Region { code: Option<String> },
-    /// At most so many texts.
-    List { most: u64 },
+    /// At most so many texts, or as many as a quota of the service says.
+    List { most: Option<u64>, quota: Option<String> },
     /// Tags to write.
     Tags,
     /// Tags to look for.
     TagFilter,
-    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`.
-    Custom { with: String, r#type: String },
+    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was read of
+    /// the parameters `given` follows by reference.
+    Custom {
+        with: String,
+        r#type: String,
+        #[serde(default)]
+        given: Vec<String>,
+    },
     /// Not offered: refused if it is sent.
     Refused { code: String },
     /// Without effect, whatever it is. `form`: it must be a flag or a number all the same.
