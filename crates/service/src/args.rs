@@ -1,11 +1,13 @@
 //! Reads an operation's parameters into types, with the product's own refusal for a bad value.
 
+use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
 use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
+use crate::context::Context;
 use crate::operation::{Empty, Operation, Parameter, Product, Shape};
 use crate::operations::ram::tag_json;
 
@@ -17,6 +19,8 @@ const TAGS: usize = 20;
 pub struct Args<'a> {
     operation: &'static Operation,
     params: &'a Params<'a>,
+    context: &'a Context,
+    caller: &'a Principal,
 }
 
 /// A tag as it is written.
@@ -31,8 +35,23 @@ pub struct Tag {
 type Read<T> = Result<T, Refusal>;
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(operation: &'static Operation, params: &'a Params<'a>) -> Self {
-        Self { operation, params }
+    pub(crate) fn new(
+        operation: &'static Operation,
+        params: &'a Params<'a>,
+        context: &'a Context,
+        caller: &'a Principal,
+    ) -> Self {
+        Self { operation, params, context, caller }
+    }
+
+    /// What operations share: limits that parameters keep, and what markers are read with.
+    pub(crate) fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// Who calls, and whom a parameter that is absent may mean.
+    pub(crate) fn caller(&self) -> &'a Principal {
+        self.caller
     }
 
     pub(crate) fn operation(&self) -> &'static Operation {
