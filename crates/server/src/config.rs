@@ -74,7 +74,8 @@ pub struct ServeArgs {
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
-    /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default: 127.0.0.1:8081]
+    /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default:
+    /// 127.0.0.1:8081]
     #[arg(long, env = "TONGGUAN_ADMIN_LISTEN", value_name = "HOST:PORT|off")]
     admin_listen: Option<String>,
     /// Requests per second of each account, or `off` [default: off on a loopback address, else 1000]

@@ -453,8 +453,8 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Lets go what has had its time, at the start and once a minute, a few at a time: ClientTokens, audit records, deletions of roles,
-/// rates.
+/// Lets go what has had its time, at the start and once a minute, a few at a time: ClientTokens, audit
+/// records, deletions of roles, rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     let context = service.context().clone();

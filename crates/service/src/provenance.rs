@@ -1,10 +1,11 @@
 //! Where a session's right to act comes from, and whether all of it still stands.
 //!
-//! A session is made by an access key of a user, or by another session. What it may do hangs on more rows than those
-//! of its role: on the key that made the first session of the chain, on that key's user and account, and on every role
-//! that the chain has come through. A [`Grant`] names them all, each with the number that its row had
-//! ([`Tx::end_sessions`](tongguan_store::Tx::end_sessions)). The session is over as soon as one of them is gone, may not
-//! be used, or has another number. A chain inherits these numbers: what ends a session ends all that came of it.
+//! A session is made by an access key of a user, or by another session. What it may do hangs on more rows
+//! than those of its role: on the key that made the first session of the chain, on that key's user and
+//! account, and on every role that the chain has come through. A [`Grant`] names them all, each with the
+//! number that its row had ([`Tx::end_sessions`](tongguan_store::Tx::end_sessions)). The session is over as
+//! soon as one of them is gone, may not be used, or has another number. A chain inherits these numbers: what
+//! ends a session ends all that came of it.
 
 use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;

@@ -30,8 +30,8 @@ const NEVER: &str = "the rows are not sealed: no service of this release has ser
 /// Takes up the seals, or makes them in a database from before there were any.
 ///
 /// # Errors
-/// [`StoreError::Unsound`] or [`StoreError::Mark`] if the seals, their sums or the mark are not as the service left them;
-/// else the store or the vault fails. Nothing was changed then.
+/// [`StoreError::Unsound`] or [`StoreError::Mark`] if the seals, their sums or the mark are not as the
+/// service left them; else the store or the vault fails. Nothing was changed then.
 pub fn open(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealError> {
     let (sealed, kept, evidence, accounts) = store.read(|snapshot| {
         let evidence = newer(snapshot)?;

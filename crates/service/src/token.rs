@@ -1,8 +1,8 @@
 //! Security tokens of role sessions: self-contained, sealed and authenticated, so that nothing is stored for them.
 //!
-//! A token holds all that a later call needs, a [`Grant`]. Tokens are made with *token keys* of the service's own, which
-//! are kept in the store, sealed under the master key: tokens outlive restarts and a change of the master key. From a
-//! token key two things are derived, each under a label of its own (HKDF-SHA256):
+//! A token holds all that a later call needs, a [`Grant`]. Tokens are made with *token keys* of the service's
+//! own, which are kept in the store, sealed under the master key: tokens outlive restarts and a change of the
+//! master key. From a token key two things are derived, each under a label of its own (HKDF-SHA256):
 //!
 //! - the key that seals a token (AES-256-GCM), from 32 random bytes which stand at the token's beginning: each such
 //!   key seals one token, so that the number of tokens is not bounded by the cipher;

@@ -3,8 +3,11 @@
 //! A check reads the tree and returns its faults, each a line that says where. `make lint` runs them, and so does the
 //! test below, so that `cargo test` fails as well.
 
+mod documents;
+mod figures;
 mod layers;
 mod licences;
+mod modules;
 mod sources;
 
 use anyhow::{Context, Result, ensure};
@@ -21,6 +24,14 @@ const CHECKS: &[(&str, fn(&Tree) -> Result<Faults>)] = &[
     ("SQL stands in the store alone", sources::sql),
     ("functions fit a screen", sources::lengths),
     ("every crash point is listed", sources::crash_points),
+    ("pure crates do no I/O and know no time", sources::purity),
+    ("no circle of modules", modules::circles),
+    ("links lead somewhere", documents::links),
+    ("the map shows what is there", documents::map),
+    ("comments fit a window", documents::comment_width),
+    ("what stands twice agrees", figures::agree),
+    ("documents know the newest schema", figures::schema),
+    ("each version has an entry", figures::version),
 ];
 
 /// `cargo xtask tidy` takes no arguments.

@@ -1,9 +1,9 @@
 //! `tongguan backup` and `tongguan restore`: a consistent copy of a running service's database, and a
 //! data directory made from one.
 //!
-//! A backup is one SQLite file, readable with the database's own shell, and beside it its SHA-256 in the
-//! form that `sha256sum --check` reads, with a seal: whoever changes both is found when it is restored. The master key is
-//! not in it: whoever finds a backup must not be able to open the secrets in it.
+//! A backup is one SQLite file, readable with the database's own shell, and beside it its SHA-256 in the form
+//! that `sha256sum --check` reads, with a seal: whoever changes both is found when it is restored. The master
+//! key is not in it: whoever finds a backup must not be able to open the secrets in it.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -1,7 +1,7 @@
 //! `tongguan seal-anew`: takes a database as it is, after somebody has looked at what `tongguan check` found.
 //!
-//! The rows that confer rights, and the mark, are sealed as they are. It is the way back after a repair by hand, and into
-//! a database that lacks answered changes. Whoever has no master key cannot go it.
+//! The rows that confer rights, and the mark, are sealed as they are. It is the way back after a repair by
+//! hand, and into a database that lacks answered changes. Whoever has no master key cannot go it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

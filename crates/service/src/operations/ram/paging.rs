@@ -37,8 +37,8 @@ impl Page {
     /// The page that the call asks for.
     ///
     /// # Errors
-    /// `InvalidParameter.MaxItems`, or `InvalidParameter.Marker` if the marker is not one that this list has given to this
-    /// account; else as [`Markers::of`].
+    /// `InvalidParameter.MaxItems`, or `InvalidParameter.Marker` if the marker is not one that this list has
+    /// given to this account; else as [`Markers::of`].
     pub fn wanted(context: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
         let size = args.number("MaxItems", 1..=MOST)?.unwrap_or(DEFAULT) as usize;
         let markers = Markers::of(context, call, args)?;
