@@ -5,13 +5,14 @@
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tongguan_service::catalogue::{self, Code};
+use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
 use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
@@ -43,7 +44,8 @@ const BOUNDS_NS: [u64; 15] = [
 pub struct Metrics {
     /// One for each operation of the table, and a last one for requests that name none of them.
     operations: Box<[Counts]>,
-    started: SystemTime,
+    /// UNIX milliseconds.
+    started_ms: i64,
 }
 
 /// What is counted of one operation. On cache lines of its own, so that operations do not slow each other.
@@ -78,7 +80,7 @@ impl Metrics {
             sum_ns: AtomicU64::new(0),
         };
         let operations = (0..=operation::ALL.len()).map(|_| counts()).collect();
-        Self { operations, started: SystemTime::now() }
+        Self { operations, started_ms: SystemClock.now_ms() }
     }
 
     /// Counts an answer that took this long to make.
@@ -178,7 +180,6 @@ pub fn render(
             operation.map_or(("unknown", "unknown"), |known| (known.product.as_str(), known.action));
         Series { product, operation: action, codes: counts.by_code(), times: counts.times() }
     });
-    let started = metrics.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let scrape = Scrape {
         requests: series.filter(|series| !series.codes.is_empty()).collect(),
         connections: connections.open() as u64,
@@ -194,7 +195,7 @@ pub fn render(
         store: service.context().store.stats(),
         overview,
         process: Process::read(),
-        started: started.as_secs_f64(),
+        started: Duration::from_millis(u64::try_from(metrics.started_ms).unwrap_or_default()).as_secs_f64(),
     };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::context::{Clock as _, SystemClock};
+
 /// One for each thing that is said, so that what somebody makes happen all the time does not keep another back.
 #[derive(Debug)]
 pub(crate) struct Seldom(AtomicI64);
@@ -14,7 +16,7 @@ impl Seldom {
 
     /// Whether it is to be said now: it was not said in this second.
     pub(crate) fn now(&self) -> bool {
-        self.at(jiff::Timestamp::now().as_second())
+        self.at(SystemClock.steady_ms() / 1000)
     }
 
     fn at(&self, second: i64) -> bool {

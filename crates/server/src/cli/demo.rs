@@ -15,6 +15,7 @@ use http::Method;
 use serde_json::Value;
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::context::{Clock as _, SystemClock};
 
 use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, random_hex};
 use super::paint::{Paint, Style};
@@ -153,7 +154,7 @@ async fn gateway(stage: &mut Stage, vpc: &str, vswitch: &str) -> Result<String> 
 
 /// Both certificates: made in the service, certified by a CA outside, uploaded. Their ids.
 async fn certificates(stage: &mut Stage) -> Result<[String; 2]> {
-    let now = jiff::Timestamp::now().as_second();
+    let now = SystemClock.now_ms() / 1000;
     let ca = Ca::new(KeySpec::EcSm2, &Subject::parse(CA_SUBJECT)?, now - DAY, now + 365 * DAY)?;
     let chain = ca.certificate().to_pem();
     let certify = |answer: &Value, usage| -> Result<String> {

@@ -3,6 +3,7 @@
 //!
 //! Where a secret stands by intention is named here: [`DOCUMENTED`] files of the data directory, and answers
 //! that are given to [`Run::answers_a_secret`] (an operation that makes a key says its secret once).
+#![allow(clippy::disallowed_methods, reason = "whoever calls from outside goes by the time of day")]
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 #[path = "../common/mod.rs"]
