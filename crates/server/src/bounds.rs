@@ -18,7 +18,7 @@ use crate::{admin, connections, http};
 
 /// Who can fill a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filler {
+pub(crate) enum Filler {
     /// Anybody on the network, without a key.
     Stranger,
     /// A user or session of an account, also one without any right.
@@ -30,7 +30,7 @@ pub enum Filler {
 impl Filler {
     /// As the table says it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Stranger => "nobody",
             Self::User => "user",
@@ -41,7 +41,7 @@ impl Filler {
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Name, as tests and the table have it.
     pub name: &'static str,
     /// What is bounded.
@@ -61,7 +61,7 @@ pub struct Bound {
 }
 
 /// The table.
-pub const BOUNDS: &[Bound] = &[
+pub(crate) const BOUNDS: &[Bound] = &[
     Bound {
         name: "connections",
         resource: "connections of the API listener",
@@ -320,7 +320,7 @@ fn cells(bound: &Bound, quotas: &Quotas) -> [String; 8] {
 
 /// The table as a page shows it.
 #[must_use]
-pub fn markdown(quotas: &Quotas) -> String {
+pub(crate) fn markdown(quotas: &Quotas) -> String {
     let mut page = format!("| {} |\n|{}\n", HEADINGS.join(" | "), "---|".repeat(HEADINGS.len()));
     for bound in BOUNDS {
         let _ = writeln!(page, "| {} |", cells(bound, quotas).join(" | "));
@@ -330,7 +330,7 @@ pub fn markdown(quotas: &Quotas) -> String {
 
 /// The table as a terminal shows it: a paragraph for each entry.
 #[must_use]
-pub fn text(quotas: &Quotas) -> String {
+pub(crate) fn text(quotas: &Quotas) -> String {
     let mut text = String::new();
     for bound in BOUNDS {
         let [name, resource, most, filler, suffers, share, over, metric] = cells(bound, quotas);
@@ -353,7 +353,7 @@ pub fn text(quotas: &Quotas) -> String {
 
 /// The table, an object for each entry.
 #[must_use]
-pub fn as_json(quotas: &Quotas) -> Value {
+pub(crate) fn as_json(quotas: &Quotas) -> Value {
     let one = |bound: &Bound| {
         json!({
             "name": bound.name,

@@ -36,7 +36,7 @@ wherever it stands; docs/operations.md lists the codes.";
 /// Serve the API on the embedded store.
 #[derive(Debug, Default, Args)]
 #[command(after_help = AFTER_HELP)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Configuration file (TOML); its keys are named like these options, with underscores.
     #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -150,7 +150,7 @@ impl From<CommandLine> for Vec<String> {
 
 /// A secret of the configuration file: not printed, and not quoted in an error if it is not a text.
 #[derive(Debug, Clone)]
-pub struct GivenSecret(pub Secret);
+pub(crate) struct GivenSecret(pub Secret);
 
 impl<'de> Deserialize<'de> for GivenSecret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -163,7 +163,7 @@ impl<'de> Deserialize<'de> for GivenSecret {
 
 /// Where the admin listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminListen {
+pub(crate) enum AdminListen {
     /// Nowhere.
     Off,
     /// At its usual place, or on a free port if that is taken.
@@ -175,7 +175,7 @@ pub enum AdminListen {
 /// A principal of the configuration file: an access key and what its owner may do.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PrincipalEntry {
+pub(crate) struct PrincipalEntry {
     /// Account of the principal.
     pub account_id: String,
     /// RAM user; absent: the account itself.
@@ -204,7 +204,7 @@ impl PrincipalEntry {
     ///
     /// # Errors
     /// A name is no system policy's; a file cannot be read, or is no policy.
-    pub fn policies(&self) -> anyhow::Result<PolicySet> {
+    pub(crate) fn policies(&self) -> anyhow::Result<PolicySet> {
         let mut attached = Vec::new();
         for name in &self.policies {
             let policy =
@@ -235,7 +235,7 @@ fn active() -> String {
 
 /// What `serve` runs with.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Address and port to listen on.
     pub listen: String,
     /// Directory that holds the database and the keys.
@@ -301,7 +301,7 @@ impl Default for Config {
 
 impl Config {
     /// Merges command line, environment, file and defaults.
-    pub fn load(args: ServeArgs) -> anyhow::Result<Self> {
+    pub(crate) fn load(args: ServeArgs) -> anyhow::Result<Self> {
         let file = args.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let defaults = Self::default();
         let mut quotas = Quotas::default();
@@ -374,7 +374,7 @@ impl Config {
     }
 
     /// The apply delay, read.
-    pub fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
+    pub(crate) fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
         let text = &self.apply_delay;
         text.parse().map_err(|_| {
             anyhow!(
@@ -385,7 +385,7 @@ impl Config {
     }
 
     /// The default region, found.
-    pub fn region(&self) -> anyhow::Result<&'static Region> {
+    pub(crate) fn region(&self) -> anyhow::Result<&'static Region> {
         region::find(&self.region).with_context(|| {
             let known: Vec<&str> = region::regions().iter().map(|region| region.id).collect();
             format!("{} `{}` is none of {}", named("region"), self.region, known.join(", "))
@@ -393,7 +393,7 @@ impl Config {
     }
 
     /// The address pool, read.
-    pub fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
+    pub(crate) fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
         let read = |pool: &str| {
             let wrong =
                 || anyhow!("{} `{pool}` is no IPv4 CIDR block such as 198.18.0.0/15", named("address_pool"));
@@ -496,7 +496,7 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
 ///
 /// # Errors
 /// The file cannot be read or understood, or holds secrets and is open to others.
-pub fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<PrincipalEntry>)> {
+pub(crate) fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<PrincipalEntry>)> {
     let file = read_file(path)?;
     Ok((file.data_dir, file.principal))
 }

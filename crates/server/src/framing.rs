@@ -9,7 +9,7 @@ use hyper::{Request, Version};
 use tongguan_service::catalogue::{self, Code};
 
 /// The code with which a head is to be refused, if it is.
-pub fn fault<B>(request: &Request<B>) -> Option<&'static Code> {
+pub(crate) fn fault<B>(request: &Request<B>) -> Option<&'static Code> {
     if !host_fits(request.version(), request.headers()) {
         return Some(&catalogue::HOST_INVALID);
     }

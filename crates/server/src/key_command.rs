@@ -23,7 +23,7 @@ const OUTPUT: usize = 256;
 const SECRET_VARIABLES: [&str; 2] = [crate::secrets::VARIABLE, "TONGGUAN_ACCESS_KEY_SECRET"];
 
 /// Runs a command and reads the key that it prints.
-pub fn run(command: &[String]) -> Result<MasterKey> {
+pub(crate) fn run(command: &[String]) -> Result<MasterKey> {
     run_for(command, TIME)
 }
 

@@ -41,7 +41,7 @@ const BOUNDS_NS: [u64; 15] = [
 
 /// What the listener counts.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// One for each operation of the table, and a last one for requests that name none of them.
     operations: Box<[Counts]>,
     /// UNIX milliseconds.
@@ -61,7 +61,7 @@ struct Counts {
 
 /// Counts of a histogram: (upper bound in seconds, observations up to it and above the one before).
 #[derive(Debug, Clone)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     /// Sum of all observations, seconds.
     pub sum: f64,
     /// Each bucket by itself; the last bound is [`f64::INFINITY`].
@@ -71,7 +71,7 @@ pub struct Buckets {
 impl Metrics {
     /// Everything at zero.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         let counts = || Counts {
             granted: AtomicU64::new(0),
@@ -84,7 +84,7 @@ impl Metrics {
     }
 
     /// Counts an answer that took this long to make.
-    pub fn answered(&self, answer: &Response, took: Duration) {
+    pub(crate) fn answered(&self, answer: &Response, took: Duration) {
         let place = answer.operation.and_then(place).unwrap_or(operation::ALL.len());
         let Some(counts) = self.operations.get(place) else { return };
         match answer
@@ -168,7 +168,7 @@ struct Scrape {
 ///
 /// # Errors
 /// Never in practice: a text can always be written to memory.
-pub fn render(
+pub(crate) fn render(
     metrics: &Metrics,
     service: &Service,
     connections: &Connections,

@@ -28,7 +28,7 @@ const TOO_MUCH_FOR_FILE: u32 = 0o037;
 
 /// A file with a secret can be reached by others.
 #[derive(Debug, thiserror::Error)]
-pub enum Exposed {
+pub(crate) enum Exposed {
     /// By its mode.
     #[error("`{path}` holds a secret and is open to others (mode {mode:03o}): chmod 600 '{path}'")]
     Mode {
@@ -55,7 +55,7 @@ pub enum Exposed {
 ///
 /// # Errors
 /// [`Exposed`], with the command that mends it; or the file cannot be opened.
-pub fn open_secret(path: &Path) -> Result<File> {
+pub(crate) fn open_secret(path: &Path) -> Result<File> {
     let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     judge_opened(path, &file)?;
     Ok(file)
@@ -65,7 +65,7 @@ pub fn open_secret(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open_secret`], and if it is not UTF-8.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let read = open_secret(path)?.read_to_string(&mut text);
     read.with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -76,7 +76,7 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
 ///
 /// # Errors
 /// [`Exposed`], with the command that mends it.
-pub fn judge_opened(path: &Path, file: &File) -> Result<()> {
+pub(crate) fn judge_opened(path: &Path, file: &File) -> Result<()> {
     let metadata = file.metadata().with_context(|| format!("cannot read `{}`", path.display()))?;
     let user = rustix::process::geteuid().as_raw();
     Ok(judge(&path.display().to_string(), metadata.uid(), metadata.mode() & 0o7777, user)?)
@@ -97,7 +97,7 @@ fn judge(path: &str, owner: u32, mode: u32, user: u32) -> Result<(), Exposed> {
 ///
 /// # Errors
 /// The directory is not ours; something is open to others and cannot be changed.
-pub fn tighten(data_dir: &Path) -> Result<()> {
+pub(crate) fn tighten(data_dir: &Path) -> Result<()> {
     if look(data_dir)? == Territory::Absent {
         return Ok(());
     }

@@ -67,7 +67,7 @@ enum Ending {
 
 /// A service that runs.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Where it listens, as a URL.
     pub endpoint: String,
     /// Where the admin listener is, as a URL.
@@ -86,7 +86,7 @@ pub struct Running {
 
 impl Running {
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop_unless(std::future::pending()).await.map(|_| ())
     }
 
@@ -130,7 +130,7 @@ impl Running {
 }
 
 /// Runs `tongguan serve` until SIGINT or SIGTERM.
-pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let threads = Arc::new(AtomicUsize::new(0));
     let workers = workers(&threads)?;
     let front =
@@ -206,7 +206,7 @@ fn say_where(running: &Running) {
 }
 
 /// Starts the service, all of it on this runtime.
-pub async fn start(config: Config) -> anyhow::Result<Running> {
+pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     start_on(config, &Handle::current()).await
 }
 
@@ -274,7 +274,7 @@ struct Parts {
 
 /// The root key that the first start has made, and the file that keeps it.
 #[derive(Debug)]
-pub struct Welcome {
+pub(crate) struct Welcome {
     key: RootKey,
     path: PathBuf,
 }

@@ -17,7 +17,10 @@ use crate::tree::Tree;
 /// The faults that a check has found.
 type Faults = Vec<String>;
 
-const CHECKS: &[(&str, fn(&Tree) -> Result<Faults>)] = &[
+type Check = fn(&Tree) -> Result<Faults>;
+
+/// Each promise, and what looks whether it is kept.
+const CHECKS: &[(&str, Check)] = &[
     ("dependencies point one way", layers::check),
     ("every dependency has a licence that fits", licences::check),
     ("modules say what they are for", sources::purposes),

@@ -18,7 +18,7 @@ use crate::secrets::{self, KeyArgs};
 
 /// Make, list and stop accounts, and end their sessions. The service may be running
 #[derive(Debug, Args)]
-pub struct AccountArgs {
+pub(crate) struct AccountArgs {
     #[command(subcommand)]
     command: AccountCommand,
     /// Directory that holds the database
@@ -72,7 +72,7 @@ enum AccountCommand {
 }
 
 /// Carries out `tongguan account`.
-pub fn run(args: &AccountArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &AccountArgs) -> Result<ExitCode> {
     let order = match &args.command {
         AccountCommand::List => return list(args),
         AccountCommand::Create { name, account_id } => {

@@ -37,7 +37,7 @@ const AT_ONCE: usize = 1_000;
     Exit codes: 0 done (also if nothing matches), 2 wrong usage, 65 the database is damaged or missing, \
     74 a file cannot be read, 75 (--begin-anew) a service is running."
 )]
-pub struct AuditArgs {
+pub(crate) struct AuditArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -219,7 +219,7 @@ fn within(network: &IpNet, source: &str) -> bool {
 }
 
 /// Carries out `tongguan audit`.
-pub async fn run(args: AuditArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
     if args.begin_anew {
         return tokio::task::block_in_place(|| begin_anew(&args));
     }

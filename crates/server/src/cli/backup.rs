@@ -27,7 +27,7 @@ const SEAL: &str = "# tongguan seal ";
 
 /// Copy the database while the service goes on, and check the copy
 #[derive(Debug, Args)]
-pub struct BackupArgs {
+pub(crate) struct BackupArgs {
     /// File to write; it must not exist
     target: PathBuf,
     /// Directory that holds the database
@@ -45,7 +45,7 @@ pub struct BackupArgs {
 
 /// Make a data directory from a backup
 #[derive(Debug, Args)]
-pub struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// The backup
     backup: PathBuf,
     /// Directory to make; if there is one, nothing may be in it but a master.key
@@ -62,7 +62,7 @@ pub struct RestoreArgs {
 }
 
 /// Carries out `tongguan backup`.
-pub fn backup(args: &BackupArgs) -> Result<ExitCode> {
+pub(crate) fn backup(args: &BackupArgs) -> Result<ExitCode> {
     let archive = Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?;
     let key = if args.unsealed { None } else { key_of_seals(args, &archive)? };
     archive.copy_to(&args.target)?;
@@ -104,7 +104,7 @@ fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey
 }
 
 /// Carries out `tongguan restore`.
-pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
+pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     vacant(&args.data_dir)?;
     if let Some(mark) = args.mark.mark_file.as_deref().filter(|mark| mark.exists()) {
         bail!("`{}` is there: nothing is overwritten, move it away first", mark.display());

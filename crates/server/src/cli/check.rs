@@ -18,7 +18,7 @@ use crate::secrets::{self, KeyArgs};
 
 /// Check a database: structure, relations, values, keys. The service may be running
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Directory that holds the database and the keys
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -38,7 +38,7 @@ pub struct CheckArgs {
 }
 
 /// Checks and tells; the exit code is 0 if all is well and 65 if not.
-pub fn run(args: &CheckArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let archive = match &args.file {
         Some(file) => Archive::open_file(file)?,
         None => Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?,

@@ -14,7 +14,7 @@ use super::terminal;
     zsh:   tongguan completions zsh > \"${fpath[1]}/_tongguan\"\n\
     fish:  tongguan completions fish > ~/.config/fish/completions/tongguan.fish\n\
     `make install` puts them where the shells look.")]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// Which shell
     #[arg(value_enum)]
     shell: Which,
@@ -28,7 +28,7 @@ enum Which {
 }
 
 /// Prints the script for one shell, made from the command line itself.
-pub fn run(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode> {
+pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode> {
     let shell = match args.shell {
         Which::Bash => Shell::Bash,
         Which::Zsh => Shell::Zsh,

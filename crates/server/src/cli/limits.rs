@@ -9,7 +9,7 @@ use crate::bounds;
 
 /// Show what is bounded, who can fill it, and the share of each
 #[derive(Debug, Args)]
-pub struct LimitsArgs {
+pub(crate) struct LimitsArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -26,7 +26,7 @@ enum Form {
 }
 
 /// Prints the table with the default quotas.
-pub fn run(args: &LimitsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &LimitsArgs) -> anyhow::Result<ExitCode> {
     let quotas = Quotas::default();
     let text = match args.format {
         Form::Text => bounds::text(&quotas),

@@ -22,7 +22,7 @@ use crate::{exit, permissions};
 
 /// Work on the master key, which seals secrets at rest
 #[derive(Debug, Args)]
-pub struct MasterKeyArgs {
+pub(crate) struct MasterKeyArgs {
     #[command(subcommand)]
     command: MasterKeyCommand,
 }
@@ -49,7 +49,7 @@ struct RotateArgs {
 }
 
 /// Carries out `tongguan master-key`.
-pub fn run(args: &MasterKeyArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &MasterKeyArgs) -> Result<ExitCode> {
     let MasterKeyCommand::Rotate(args) = &args.command;
     rotate(args)
 }

@@ -21,7 +21,7 @@ use crate::config::{PrincipalEntry, principals_of};
 
 /// Look into policies
 #[derive(Debug, Args)]
-pub struct PolicyArgs {
+pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     command: PolicyCommand,
 }
@@ -88,7 +88,7 @@ struct ExplainArgs {
 }
 
 /// Carries out `tongguan policy`.
-pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &PolicyArgs) -> Result<ExitCode> {
     match &args.command {
         PolicyCommand::Explain(args) => explain(args),
         PolicyCommand::Check { files, trust } => check(files, *trust),

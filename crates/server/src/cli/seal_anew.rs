@@ -18,7 +18,7 @@ use crate::secrets::{self, KeyArgs};
 
 /// Take a database as it is: seal anew the rows that confer rights, and the mark; the service must be stopped
 #[derive(Debug, Args)]
-pub struct SealAnewArgs {
+pub(crate) struct SealAnewArgs {
     /// Directory that holds the database and the keys
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -29,7 +29,7 @@ pub struct SealAnewArgs {
 }
 
 /// Carries out `tongguan seal-anew`; says what was taken as it is.
-pub fn run(args: &SealAnewArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &SealAnewArgs) -> Result<ExitCode> {
     let database = args.data_dir.join(DATABASE_FILE);
     if !database.exists() {
         return Err(StoreError::Missing(args.data_dir.clone()).into());

@@ -18,7 +18,7 @@ const SHOWN: u32 = 20;
 
 /// Show what is under way, what failed and why, and what expires
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -39,7 +39,7 @@ struct Seen {
 }
 
 /// Carries out `tongguan status`.
-pub fn run(args: &StatusArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode> {
     let archive = Archive::open(&args.data_dir)?;
     if !archive.current() {
         bail!("the database is of schema {}: a start of the service brings it up", archive.schema());

@@ -17,7 +17,7 @@ use crate::secrets::KeyArgs;
 
 /// Change the key of security tokens. The service may be running
 #[derive(Debug, Args)]
-pub struct TokenKeyArgs {
+pub(crate) struct TokenKeyArgs {
     #[command(subcommand)]
     command: TokenKeyCommand,
 }
@@ -44,7 +44,7 @@ struct RotateArgs {
 }
 
 /// Carries out `tongguan token-key`.
-pub fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
     let TokenKeyCommand::Rotate(args) = &args.command;
     let order = Order::RotateTokenKey { end_sessions: args.end_sessions };
     carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;

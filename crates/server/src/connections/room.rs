@@ -100,7 +100,7 @@ struct Hold {
 
 /// A part of a room, given back when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     room: Arc<Room>,
     hold: Arc<Hold>,
 }

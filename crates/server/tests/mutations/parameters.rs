@@ -13,7 +13,7 @@ use crate::recorded::Recorded;
 use crate::server::{KEY, Server};
 
 /// Ids of what there is, by the parameters that take them.
-pub type Ids = Vec<(&'static str, String)>;
+pub(crate) type Ids = Vec<(&'static str, String)>;
 
 /// Values that are seldom right.
 const VALUES: [&str; 33] = [
@@ -55,7 +55,7 @@ const VALUES: [&str; 33] = [
 static NONCE: AtomicU64 = AtomicU64::new(0);
 
 /// Makes one resource of each kind.
-pub fn furnish(server: &Server) -> Ids {
+pub(crate) fn furnish(server: &Server) -> Ids {
     const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
     const VPC: &str = "2016-04-28";
     let text = |answer: serde_json::Value, name: &str| answer[name].as_str().unwrap().to_owned();
@@ -87,13 +87,13 @@ fn wait(server: &Server, action: &str, id: (&str, &str), status: &str) {
 }
 
 /// An ordinary call as bytes.
-pub fn plain(action: &str, version: &str, values: Vec<(String, String)>) -> Vec<u8> {
+pub(crate) fn plain(action: &str, version: &str, values: Vec<(String, String)>) -> Vec<u8> {
     let manner = (SignatureMethod::HmacSha1, Placement::Query, Format::Json);
     written(&signed(action, version, &values, Method::POST, manner))
 }
 
 /// A recorded call with changed parameters, signed anew.
-pub fn signed_anew(recorded: &[Recorded], ids: &Ids, random: &mut Random) -> Vec<u8> {
+pub(crate) fn signed_anew(recorded: &[Recorded], ids: &Ids, random: &mut Random) -> Vec<u8> {
     let call = random.pick(recorded);
     let (mut action, mut version) = (call.action.clone(), call.version.clone());
     let mut values: BTreeMap<String, String> = call.parameters.iter().cloned().collect();
@@ -206,7 +206,7 @@ fn signed(
 }
 
 /// A request as it goes over the wire.
-pub fn written(request: &OutgoingRequest) -> Vec<u8> {
+pub(crate) fn written(request: &OutgoingRequest) -> Vec<u8> {
     let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.path_and_query);
     for (name, value) in &request.headers {
         bytes.push_str(&format!("{name}: {value}\r\n"));
@@ -221,7 +221,7 @@ pub fn written(request: &OutgoingRequest) -> Vec<u8> {
 }
 
 /// A recorded call as it was made, but signed now.
-pub fn as_recorded(call: &Recorded, random: &mut Random) -> Vec<u8> {
+pub(crate) fn as_recorded(call: &Recorded, random: &mut Random) -> Vec<u8> {
     let method = if random.once_in(2) { SignatureMethod::HmacSha1 } else { SignatureMethod::Acs3HmacSha256 };
     let placement = if random.once_in(2) { Placement::Form } else { Placement::Query };
     let manner = (method, placement, Format::Json);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tongguan_rpc::{HttpRequest, Limits};
 
 /// A recorded request: as bytes, and as the call that it makes.
-pub struct Recorded {
+pub(crate) struct Recorded {
     pub bytes: Vec<u8>,
     pub action: String,
     pub version: String,
@@ -15,7 +15,7 @@ pub struct Recorded {
 }
 
 /// All recorded requests.
-pub fn all() -> Vec<Recorded> {
+pub(crate) fn all() -> Vec<Recorded> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rpc/tests/golden");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));

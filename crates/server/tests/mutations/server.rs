@@ -11,16 +11,16 @@ use crate::exchange::{Client, Outcome};
 use crate::parameters;
 
 /// The key that the recorded requests were signed with.
-pub const KEY: (&str, &str) = ("testid", "testsecret");
+pub(crate) const KEY: (&str, &str) = ("testid", "testsecret");
 
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub address: String,
     directory: TempDir,
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = File::create(directory.path().join("log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_tongguan"))
@@ -41,14 +41,14 @@ impl Server {
     }
 
     /// Resident memory.
-    pub fn memory_kib(&self) -> u64 {
+    pub(crate) fn memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Makes a call that must succeed, and gives its answer.
-    pub fn call(&self, action: &str, version: &str, values: &[(&str, &str)]) -> Value {
+    pub(crate) fn call(&self, action: &str, version: &str, values: &[(&str, &str)]) -> Value {
         let owned = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let message = parameters::plain(action, version, owned);
         let mut client = Client::new(&self.address);
@@ -58,13 +58,13 @@ impl Server {
     }
 
     /// An ordinary call is answered as ever.
-    pub fn still_works(&self) {
+    pub(crate) fn still_works(&self) {
         let answer = self.call("GetCallerIdentity", "2015-04-01", &[]);
         assert_eq!(answer["AccountId"], "1234567890123456");
     }
 
     /// Stops the server in order; its log tells of no bug.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(told.success());
         assert!(self.child.wait().unwrap().success(), "the server did not stop in order");

@@ -1,5 +1,5 @@
 //! A service in hand: a store in a temporary directory, a clock that the test sets, signed requests.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
