@@ -4,6 +4,7 @@
 //! [`chores`].
 #![forbid(unsafe_code)]
 
+mod codegen;
 mod tidy;
 mod tree;
 
@@ -26,6 +27,8 @@ macro_rules! chores {
 }
 
 chores! {
+    /// Write the Rust of every operation from its page under docs/api
+    Codegen = codegen,
     /// Check what no compiler checks: layers, licences, documents, figures, banned calls
     Tidy = tidy,
 }

@@ -5,7 +5,7 @@ use tongguan_model::text;
 use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
-use crate::catalogue::{self, Refusal};
+use crate::catalogue::{self, Code, Refusal};
 use crate::operation::{Empty, Operation, Parameter, Product, Shape};
 use crate::operations::ram::tag_json;
 
@@ -161,6 +161,47 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// One of an enum's words; anything else is refused with `code` and the value.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn word_or<T>(
+        &self,
+        name: &'static str,
+        parse: fn(&str) -> Option<T>,
+        code: &'static Code,
+    ) -> Read<Option<T>> {
+        let read = |value| parse(value).ok_or_else(|| Refusal::new(code).value(value));
+        self.text(name).map(read).transpose()
+    }
+
+    /// One of some texts.
+    ///
+    /// # Errors
+    /// A refusal if it is none of them.
+    pub fn one_of_words(&self, name: &'static str, words: &[&str]) -> Read<Option<&'a str>> {
+        match self.text(name) {
+            Some(value) if !words.contains(&value) => Err(self.illegal(name, value)),
+            value => Ok(value),
+        }
+    }
+
+    /// A text that is empty or fits; any other is refused with `code`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn fitting(
+        &self,
+        text: Option<&'a str>,
+        fits: fn(&str) -> bool,
+        code: &'static Code,
+    ) -> Read<Option<&'a str>> {
+        match text {
+            Some(text) if !text.is_empty() && !fits(text) => Err(Refusal::new(code)),
+            text => Ok(text),
+        }
+    }
+
     /// A list `Name.1`, `Name.2`, ... of at most `most` values.
     ///
     /// # Errors
@@ -190,10 +231,16 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal if there is no such region.
     pub fn region(&self) -> Read<Option<&'static Region>> {
-        match self.raw("RegionId").filter(|id| !id.is_empty()) {
-            None => Ok(None),
-            Some(id) => region::find(id).map(Some).ok_or_else(|| Refusal::new(&catalogue::REGION_NOT_FOUND)),
-        }
+        self.region_or(&catalogue::REGION_NOT_FOUND)
+    }
+
+    /// The region named by the call, if any; one that there is not is refused with `code`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn region_or(&self, code: &'static Code) -> Read<Option<&'static Region>> {
+        let named = self.raw("RegionId").filter(|id| !id.is_empty());
+        named.map(|id| region::find(id).ok_or_else(|| Refusal::new(code))).transpose()
     }
 
     /// `Tag.N` as tags to write.

@@ -13,14 +13,14 @@ use crate::access;
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
 use crate::args::Args;
 use crate::authority::Authority;
-use crate::call::{Call, Reply};
+use crate::call::{Call, Parts, Reply};
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::engine::Engine;
 use crate::gate::{self, Gate, Peer, Turned};
 use crate::keyring::{Keyring, KeyringError};
 use crate::marker;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Long, Operation, Product};
+use crate::operation::{Answer, Answered, Change, DryRun, Failure, Handler, Long, Operation, Product};
 use crate::operations::ram::policies;
 use crate::seldom::Seldom;
 use crate::throttle::{Failures, Throttle};
@@ -280,7 +280,8 @@ impl Service {
         access::authorise(&self.context, operation, &args, &principal, trail.peer, trail.now_ms)
             .inspect_err(|_| self.gate.throttle.charge_refused(owner, steady_ms))?;
         fail_point!("call::authorised");
-        let call = Call {
+        let call = Call::new(Parts {
+            context: self.context.clone(),
             request_id: trail.request_id.clone(),
             operation,
             principal,
@@ -290,18 +291,23 @@ impl Service {
             peer: trail.peer,
             authority: Arc::clone(&self.gate.authority),
             format: trail.format,
-        };
+        });
         args.require_all()?;
         trail.warnings = policies::warnings(&args);
         match &operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
             Handler::Read(read) => self.read(*read, &call, &args).await,
             Handler::Write(prepare) => {
-                let change = prepare(&self.context, &call, &args)?;
+                let change = prepare(&call, &args)?;
+                self.write(call, &args, change, trail).await
+            }
+            Handler::UntypedWrite(prepare) => {
+                let mut change = prepare(&self.context, &call, &args)?;
+                let change: Change = Box::new(move |tx| Ok(Box::new(change(tx)?)));
                 self.write(call, &args, change, trail).await
             }
             Handler::LongWrite(long) => {
-                (long.look)(&self.context, &call, &args)?;
+                (long.look)(&call, &args)?;
                 self.gate.throttle.charge(owner, long.cost, steady_ms);
                 let change = self.long(long, owner, &call, verified.parameters().owned()).await?;
                 self.write(call, &args, change, trail).await
@@ -317,11 +323,11 @@ impl Service {
         call: &Call,
         parameters: Params<'static>,
     ) -> Result<Change, Failure> {
-        let (context, call) = (self.context.clone(), call.clone());
+        let call = call.clone();
         let work = move || {
             let args = Args::new(call.operation, &parameters);
-            (long.look)(&context, &call, &args)?;
-            (long.prepare)(&context, &call, &args)
+            (long.look)(&call, &args)?;
+            (long.prepare)(&call, &args)
         };
         self.work.run(owner, work).await
     }
@@ -359,9 +365,8 @@ impl Service {
         let hours = i64::try_from(quotas.client_token_hours).unwrap_or(i64::MAX);
         let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
         let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
-        let call = Arc::new(call);
         let mut record = AuditRecord { changed: true, ..trail.record(200, None) };
-        let (inner, inner_call) = (Arc::clone(&call), Arc::clone(&call));
+        let (inner, inner_call) = (call.clone(), call.clone());
         let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
         // A task of its own: a caller that goes away does not leave an accepted change unattended.
@@ -374,7 +379,7 @@ impl Service {
                 match outcome {
                     Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
                     Ok(Done::Changed(answer)) => {
-                        record.issued = issued(&answer);
+                        record.issued = answer.issued();
                         tx.audit(&record)?;
                         Ok(Verdict::Keep(Ok(Done::Changed(answer))))
                     }
@@ -404,7 +409,7 @@ impl Service {
         match (dry, call.operation.dry_run) {
             (true, DryRun::Refuses) => Err((&catalogue::DRY_RUN).into()),
             (true, DryRun::Succeeds | DryRun::None) => call.answer(Answer::new()),
-            (false, _) => call.answer(answer),
+            (false, _) => answer.reply(&call),
         }
     }
 
@@ -561,9 +566,9 @@ impl Trail<'_> {
 
 enum Done {
     /// The change was made now.
-    Changed(Answer),
+    Changed(Box<dyn Answered>),
     /// Nothing was changed: the answer of an earlier call under the same token, or of a dry run.
-    Repeated(Answer),
+    Repeated(Box<dyn Answered>),
 }
 
 /// Which tokens are remembered.
@@ -617,8 +622,9 @@ fn transact(
                 if stored.fingerprint != fingerprint {
                     return Err((&catalogue::TOKEN_MISMATCH).into());
                 }
-                let answer = serde_json::from_str(&stored.answer);
-                return answer.map(Done::Repeated).map_err(|error| Failure::Internal(error.to_string()));
+                let answer: Answer = serde_json::from_str(&stored.answer)
+                    .map_err(|error| Failure::Internal(error.to_string()))?;
+                return Ok(Done::Repeated(Box::new(answer)));
             }
             // An old one is replaced: the table does not grow.
             Some(_) => {}
@@ -627,7 +633,7 @@ fn transact(
     }
     let answer = change(tx)?;
     if let Some((token, fingerprint)) = token {
-        let text = serde_json::to_string(&answer).map_err(|error| Failure::Internal(error.to_string()))?;
+        let text = answer.remembered()?;
         tx.put_token(&NewToken {
             account,
             principal: &token_owner(call),
@@ -664,11 +670,6 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
         operation: trail.operation,
         warnings: Vec::new(),
     }
-}
-
-/// The id of the access key that a change made.
-fn issued(answer: &Answer) -> Option<String> {
-    answer.get("AccessKey")?.get("AccessKeyId")?.as_str().map(str::to_owned)
 }
 
 /// What a caller names is kept in the record, not mirrored at any length.

@@ -10,12 +10,13 @@ pub mod resourcemanager;
 pub mod sts;
 pub mod vpc;
 
+use crate::api;
 use crate::operation::Operation;
 
 /// The table of operations.
 pub static ALL: &[&Operation] = &[
-    &vpc::dissociate_vpn_gateway_with_certificate::OPERATION,
-    &vpc::associate_vpn_gateway_with_certificate::OPERATION,
+    &api::vpc::DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE,
+    &api::vpc::ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE,
     &vpc::list_vpn_certificate_associations::OPERATION,
     &vpc::create_vpn_gateway::OPERATION,
     &vpc::describe_vpn_gateway::OPERATION,
@@ -40,12 +41,12 @@ pub static ALL: &[&Operation] = &[
     &vpc::modify_vswitch_attribute::OPERATION,
     &vpc::move_resource_group::OPERATION,
     &vpc::move_vpn_resource_group::OPERATION,
-    &kms::create_certificate::OPERATION,
-    &kms::upload_certificate::OPERATION,
-    &kms::get_certificate::OPERATION,
-    &kms::describe_certificate::OPERATION,
-    &kms::update_certificate_status::OPERATION,
-    &kms::delete_certificate::OPERATION,
+    &api::kms::CREATE_CERTIFICATE,
+    &api::kms::UPLOAD_CERTIFICATE,
+    &api::kms::GET_CERTIFICATE,
+    &api::kms::DESCRIBE_CERTIFICATE,
+    &api::kms::UPDATE_CERTIFICATE_STATUS,
+    &api::kms::DELETE_CERTIFICATE,
     &sts::get_caller_identity::OPERATION,
     &sts::assume_role::OPERATION,
     &location::describe_endpoints::OPERATION,

@@ -11,7 +11,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::marker::Markers;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, optional};
 
 use super::tag_json;
 use super::taggable::{RESOURCE_NAMES_OPTIONAL, RESOURCE_TYPE, Taggable};
@@ -23,6 +23,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the tags of roles or custom policies.",
     permission: Some("ram:ListTagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         RESOURCE_TYPE,
         RESOURCE_NAMES_OPTIONAL,

@@ -21,8 +21,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id, random};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional,
-    required,
+    Answer, CLIENT_TOKEN, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange,
+    optional, required,
 };
 
 use super::{region_or_default, resource_group, to_be_applied};
@@ -34,6 +34,14 @@ pub static OPERATION: Operation = Operation {
     summary: "Order a VPN gateway in a VPC.",
     permission: Some("vpc:CreateVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("VpcId", Shape::Text, "Id of the VPC."),
@@ -83,7 +91,7 @@ pub static OPERATION: Operation = Operation {
         &c::GATEWAY_QUOTA,
         &c::ADDRESS_POOL_EMPTY,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
 const BANDWIDTHS: &[u64] = &[5, 10, 20, 50, 100, 200, 500, 1000];
@@ -114,7 +122,7 @@ struct Order {
     resource_group: String,
 }
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = region_or_default(context, args)?;
     let account = call.principal.account.clone();
     let order = read_order(args, &account)?;

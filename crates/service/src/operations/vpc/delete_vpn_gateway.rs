@@ -10,7 +10,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, required,
+    Answer, CLIENT_TOKEN, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange,
+    required,
 };
 
 use super::{gateway_in, intend};
@@ -22,6 +23,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Release a VPN gateway.",
     permission: Some("vpc:DeleteVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/"),
+        Part::Parameter("VpnGatewayId"),
+    ]],
+    conditions: &[],
     parameters: &[REGION, required("VpnGatewayId", Shape::Text, "Id of the gateway."), CLIENT_TOKEN],
     subject: Some("VpnGatewayId"),
     dry_run: DryRun::None,
@@ -34,10 +44,10 @@ pub static OPERATION: Operation = Operation {
         &c::GATEWAY_CONFIGURING,
         &c::GATEWAY_PAID_TERM,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let gateway_id = args.required("VpnGatewayId").to_owned();
     let (context, account, now_ms) = (context.clone(), call.principal.account.clone(), call.now_ms);

@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, optional};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -18,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the regions of the service.",
     permission: Some("vpc:DescribeRegions"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         optional("AcceptLanguage", Shape::Text, "zh-CN (default) or en-US."),
         optional("ProductType", Shape::Text, "Product whose regions are wanted; all have the same here."),

@@ -10,7 +10,9 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required};
+use crate::operation::{
+    DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, optional, required,
+};
 
 use super::gateway_in;
 use super::shapes::ShownGateway;
@@ -22,6 +24,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Read one VPN gateway.",
     permission: Some("vpc:DescribeVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/"),
+        Part::Parameter("VpnGatewayId"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("VpnGatewayId", Shape::Text, "Id of the gateway."),

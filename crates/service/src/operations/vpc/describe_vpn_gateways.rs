@@ -12,7 +12,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION, Shape, TAGS, optional,
+    DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Part, Product, REGION, Shape, TAGS, optional,
 };
 
 use super::region_or_default;
@@ -25,6 +25,14 @@ pub static OPERATION: Operation = Operation {
     summary: "List VPN gateways of a region, by page.",
     permission: Some("vpc:DescribeVpnGateways"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         optional("VpnGatewayId", Shape::Text, "Only this gateway."),

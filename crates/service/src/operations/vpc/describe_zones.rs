@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, optional};
 
 use super::describe_regions::english;
 
@@ -18,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the zones of a region.",
     permission: Some("vpc:DescribeZones"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         optional("AcceptLanguage", Shape::Text, "zh-cn (default) or en-us."),

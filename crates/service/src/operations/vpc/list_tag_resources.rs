@@ -9,7 +9,7 @@ use crate::catalogue as c;
 use crate::context::Context;
 use crate::marker::Markers;
 use crate::operation::{
-    DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS, optional, required,
+    DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, TAGS, optional, required,
 };
 
 use super::region_or_default;
@@ -22,6 +22,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the tags of resources.",
     permission: Some("vpc:ListTagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("ResourceType", Shape::Text, "VPC, VSWITCH or VPNGATEWAY, in any case."),

@@ -12,7 +12,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601};
 use crate::marker::Markers;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, optional};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -21,6 +21,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List which certificates are bound to which VPN gateways in a region.",
     permission: Some("vpc:ListVpnCertificateAssociations"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         optional("VpnGatewayId", Shape::List, "At most 20 gateway ids."),

@@ -12,8 +12,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional,
-    required,
+    Answer, CLIENT_TOKEN, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange,
+    optional, required,
 };
 
 use super::{gateway_in, intend, new_text};
@@ -25,6 +25,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Change name, description or route propagation of a VPN gateway.",
     permission: Some("vpc:ModifyVpnGatewayAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/"),
+        Part::Parameter("VpnGatewayId"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("VpnGatewayId", Shape::Text, "Id of the gateway."),
@@ -47,10 +56,10 @@ pub static OPERATION: Operation = Operation {
         &c::GATEWAY_NOT_FOUND,
         &c::GATEWAY_CONFIGURING,
     ],
-    handler: Handler::Write(modify),
+    handler: Handler::UntypedWrite(modify),
 };
 
-fn modify(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn modify(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let gateway_id = args.required("VpnGatewayId").to_owned();
     let name = args.text("Name").map(ToOwned::to_owned);

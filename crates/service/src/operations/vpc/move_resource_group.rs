@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange, required,
 };
 
 use super::{in_region, new_resource_group};
@@ -20,6 +20,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Move a VPC with its vSwitches to another resource group.",
     permission: Some("vpc:MoveResourceGroup"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("ResourceType", Shape::Text, "VPC, in any case."),
@@ -35,10 +37,10 @@ pub static OPERATION: Operation = Operation {
         &c::INVALID_RESOURCE_GROUP,
         &c::VPC_NOT_FOUND,
     ],
-    handler: Handler::Write(relocate),
+    handler: Handler::UntypedWrite(relocate),
 };
 
-fn relocate(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn relocate(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let kind = args.required("ResourceType");
     if !kind.eq_ignore_ascii_case("VPC") {

@@ -8,7 +8,7 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange, required,
 };
 
 use super::{gateway_in, new_resource_group};
@@ -20,6 +20,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Move a VPN gateway to another resource group.",
     permission: Some("vpc:MoveVpnResourceGroup"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("InstanceId", Shape::Text, "Id of the gateway."),
@@ -35,10 +37,10 @@ pub static OPERATION: Operation = Operation {
         &c::INVALID_RESOURCE_GROUP,
         &c::GATEWAY_NOT_FOUND,
     ],
-    handler: Handler::Write(relocate),
+    handler: Handler::UntypedWrite(relocate),
 };
 
-fn relocate(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn relocate(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let kind = args.required("ResourceType");
     if !kind.eq_ignore_ascii_case("VpnGateway") {

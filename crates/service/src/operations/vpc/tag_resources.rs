@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange, required,
 };
 
 use super::region_or_default;
@@ -20,6 +20,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Put tags on resources.",
     permission: Some("vpc:TagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("ResourceType", Shape::Text, "VPC, VSWITCH or VPNGATEWAY, in any case."),
@@ -40,10 +42,10 @@ pub static OPERATION: Operation = Operation {
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
     ],
-    handler: Handler::Write(put),
+    handler: Handler::UntypedWrite(put),
 };
 
-fn put(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn put(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = region_or_default(context, args)?;
     let kind = Taggable::of(args)?;
     let ids = args.list("ResourceId", context.settings.quotas.tagged_resources_per_call)?;

@@ -7,7 +7,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, UntypedChange, optional,
+    required,
 };
 
 use super::region_or_default;
@@ -20,6 +21,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Remove tags from resources.",
     permission: Some("vpc:UnTagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("ResourceType", Shape::Text, "VPC, VSWITCH or VPNGATEWAY, in any case."),
@@ -38,12 +41,12 @@ pub static OPERATION: Operation = Operation {
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
     ],
-    handler: Handler::Write(remove),
+    handler: Handler::UntypedWrite(remove),
 };
 
 const KEYS: u64 = 20;
 
-fn remove(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn remove(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = region_or_default(context, args)?;
     let kind = Taggable::of(args)?;
     let ids = args.list("ResourceId", context.settings.quotas.tagged_resources_per_call)?;
