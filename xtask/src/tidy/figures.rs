@@ -81,8 +81,10 @@ pub(super) fn schema(tree: &Tree) -> Result<Faults> {
     let newest =
         steps.iter().filter_map(|path| number(path)).max().context("the store has no schema")?.to_string();
     let mut faults = Vec::new();
-    let places =
-        [("ARCHITECTURE.md", "the schema is number ", ")"), ("docs/operations.md", "newest is schema ", ":")];
+    let places = [
+        ("ARCHITECTURE.md", "the schema is number ", ")"),
+        ("docs/operations.md", "first start with schema ", ":"),
+    ];
     for (path, before, after) in places {
         let stated = between(&unwrapped(&tree.read(path)?), before, after);
         if stated.as_ref() != Some(&newest) {
