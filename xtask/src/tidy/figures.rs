@@ -83,7 +83,7 @@ pub(super) fn schema(tree: &Tree) -> Result<Faults> {
     let mut faults = Vec::new();
     let places = [
         ("ARCHITECTURE.md", "the schema is number ", ")"),
-        ("docs/operations.md", "first start with schema ", ":"),
+        ("docs/operations.md", "first start with schema ", ","),
     ];
     for (path, before, after) in places {
         let stated = between(&unwrapped(&tree.read(path)?), before, after);
