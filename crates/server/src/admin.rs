@@ -37,9 +37,9 @@ pub(crate) const CONNECTIONS: u32 = 64;
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For a connection, from its beginning to its end: each has one request.
 const TIME: Duration = Duration::from_secs(10);
-/// For the store to answer when it is asked whether it is there.
+/// Time for the store to answer a health check.
 const CHECK_TIME: Duration = Duration::from_secs(2);
-/// The engine looks at the store every five seconds; after this long it is taken for dead.
+/// The engine reads the store every five seconds; after this long it is considered dead.
 const ENGINE_TIME: Duration = Duration::from_secs(15);
 /// The workers show that they turn every half a second; after this long none of them is free to serve.
 const WORKERS_TIME: Duration = Duration::from_secs(5);

@@ -1,15 +1,14 @@
-//! The connections of a listener: how many may be open, which one makes room for another, what they may
-//! keep in memory, and how they end.
+//! The connections of a listener: how many may be open, which one is evicted for another, how much memory they may
+//! use, and how they end.
 //!
 //! # Places
 //!
 //! At most [`PLACES`] connections are open, fewer if the process may not open as many files. When all
-//! places are taken a new connection is served all the same: one that waits for its client (nothing asked
-//! yet, a request that is not whole, an answer that the client has left lying) is ended, of the source with
-//! the most connections among a sample the one that has waited longest. A connection whose request was read
-//! to its end is never ended for that. Ten thousand idle or slow connections therefore keep nobody out, and
-//! whoever opens thousands loses his own and not those of others. A source is an IPv4 address or an IPv6
-//! network of 64 bits.
+//! places are taken, a new connection is accepted all the same, and one that waits for its client (no request
+//! yet, an incomplete request, an answer that the client does not read) is closed: in a sample, of the source
+//! with the most connections the one that has waited longest. A connection whose request was read completely is
+//! never closed for that. Ten thousand idle or slow connections therefore keep nobody out, and a source that opens
+//! thousands loses its own and nobody else's. A source is an IPv4 address or an IPv6 /64.
 //!
 //! # Memory
 //!
@@ -18,17 +17,17 @@
 //! | a connection: task, buffers, head and body up to [`FREE_BYTES`] each, their fields | 128 KiB |
 //! | heads longer than that: [`HEADS_BYTES`] | 64 MiB |
 //! | bodies longer than that: [`BODIES_BYTES`], 48 MiB, and what the allocator keeps while they grow | 64 MiB |
-//! | answers longer than that, until the client has taken them: [`ANSWERS_BYTES`] | 64 MiB |
+//! | answers longer than that, until the client has read them: [`ANSWERS_BYTES`] | 64 MiB |
 //!
-//! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can make;
+//! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can cause;
 //! parsing a long body takes a few times its length for as long as one thread works on it, and answers are
-//! counted when they are made. What an idle connection takes is measured by `tests/overload.rs`: 23 KiB.
+//! counted when they are complete. `tests/overload.rs` measures what an idle connection takes: 23 KiB.
 //!
-//! What the kernel keeps beside that, 512 KiB for a connection at most, is set in [`crate::http::bind`].
+//! What the kernel buffers in addition, at most 512 KiB per connection, is set in [`crate::http::bind`].
 //!
-//! Heads and bodies take what they need in steps, as their bytes arrive: what was only announced costs nothing.
-//! Who comes first and who gives way when there is no more stands in [`room`]. Who waits for a part does so within
-//! the time that heads and bodies have anyway and is then answered 503 `ServiceUnavailable`.
+//! Heads and bodies take memory in steps as their bytes arrive: an announced length costs nothing. [`room`] decides
+//! who is served first and who loses a part when there is none left. A request waits for a part no longer than the
+//! time that heads and bodies have anyway, and is then answered 503 `ServiceUnavailable`.
 
 mod room;
 mod slot;
@@ -64,7 +63,7 @@ const OTHER_FILES: usize = 512;
 pub(crate) const HEAD_BYTES: usize = 256 * 1024;
 /// Bytes of a request's body.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
-/// Heads, bodies and answers up to this size need nobody's leave.
+/// Heads, bodies and answers up to this size are not counted against the shared budget.
 pub(crate) const FREE_BYTES: usize = 16 * 1024;
 /// Bytes of heads above [`FREE_BYTES`].
 pub(crate) const HEADS_BYTES: usize = 64 * 1024 * 1024;
@@ -80,7 +79,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(30);
 const LEFT_MS: u64 = 1_000;
 /// Bytes read at once. More would let every connection's buffer grow and stay large.
 const READ_BYTES: usize = 8 * 1024;
-/// Connections looked at to find one that has waited long.
+/// Connections sampled to find one that has waited long.
 const SAMPLE: usize = 64;
 /// A connection that is to make room has this long, then another one is ended as well.
 const ROOM_TIME: Duration = Duration::from_millis(20);
@@ -386,12 +385,12 @@ impl Reporter {
         self.slot.unread.store(true, Ordering::SeqCst);
     }
 
-    /// A request is there to its end.
+    /// A request was read completely.
     pub(crate) fn works(&self) {
         self.slot.begin_work();
     }
 
-    /// The answer is there. Whether the connection is to end with it.
+    /// The answer is complete. Returns whether the connection is to be closed after it.
     #[must_use]
     pub(crate) fn answers(&self) -> bool {
         self.slot.begin(ANSWERING);
@@ -523,7 +522,7 @@ impl<S: Socket> Watched<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether bytes to be written are nobody's answer: no request is being answered, so they are the library's
+    /// Whether bytes to be written belong to no answer: no request is being answered, so they are the library's
     /// refusal of what it could not read.
     fn keeps_back(&mut self, bytes: &[u8]) -> bool {
         if self.refusal.is_none() && self.slot.kind() == IDLE {
@@ -533,7 +532,7 @@ impl<S: Socket> Watched<S> {
         self.refusal.is_some()
     }
 
-    /// While we stop: is there anything in the socket that no event has told us of yet?
+    /// While stopping: is there anything in the socket that no readiness event has reported yet?
     fn look(&self) {
         if self.all.stopping() {
             let mut byte = [0; 1];
@@ -666,8 +665,8 @@ mod tests {
         Source::of([192, 0, 2, last].into())
     }
 
-    /// Whoever fills all places with idle connections loses his own; others keep what they had before, however long
-    /// it has been idle.
+    /// A source that fills all places with idle connections loses its own; others keep what they had before,
+    /// however long it has been idle.
     #[tokio::test]
     async fn a_crowd_of_one_source_makes_room_itself() {
         const TOTAL: usize = 60;

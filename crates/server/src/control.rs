@@ -1,7 +1,7 @@
-//! The operator's way into a running service: a socket in the data directory that only its owner can open.
+//! The operator's access to a running service: a socket in the data directory that only its owner can open.
 //!
-//! One request a connection: a line of JSON, answered by a line of JSON. It carries secrets (the key of a new
-//! account), so it never leaves the machine: who may read the data directory's files may use it, nobody else.
+//! One request per connection: a line of JSON, answered by a line of JSON. It carries secrets (the key of a new
+//! account), so it never leaves the machine; the socket's file mode is the only access control.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;

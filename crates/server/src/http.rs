@@ -1,14 +1,14 @@
 //! The listener: HTTP/1.1 and TLS, with a limit on everything a stranger can send.
 //!
-//! No rule of the API stands here: a request's bytes go to the service, its answer's bytes go out.
-//! How many connections there may be and what they may keep in memory stands in [`crate::connections`].
-//! What cannot be read as a request is refused with a body as everything else is: clients show its code.
+//! It contains no rule of the API: a request's bytes go to the service, its answer's bytes go out.
+//! [`crate::connections`] decides how many connections there may be and how much memory they may use.
+//! A request that cannot be parsed is refused with a body like any other: clients show its code.
 //!
 //! # Stop
 //!
-//! The listener is closed; connections that its queue still holds are taken. A request whose head was
-//! read, or whose bytes had come before that, is answered; connections without one end at once. After
-//! [`STOP_TIME`] the rest ends too. [`Stop::Now`] ends all at once.
+//! The listener is closed; connections that are still in its queue are accepted. A request whose head was
+//! read, or whose bytes had arrived before that, is answered; connections without one are closed at once. After
+//! [`STOP_TIME`] the rest is closed too. [`Stop::Now`] closes all at once.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;

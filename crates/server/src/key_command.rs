@@ -1,7 +1,7 @@
 //! The master key from a command, such as the client of a key management service.
 //!
-//! The command runs without a shell and without what our environment holds in secrets. Its standard output is the key
-//! and is never shown, neither in errors; its standard error is not read, since it may repeat the key.
+//! The command runs without a shell and without the secrets in our environment. Its standard output is the key and
+//! is never shown, not even in errors; its standard error is not read, since it may repeat the key.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;

@@ -1,7 +1,7 @@
-//! What is counted, and how it is told to Prometheus. `docs/metrics.md` lists every metric.
+//! Metrics, and how they are exported to Prometheus. `docs/metrics.md` lists every metric.
 //!
-//! Counting a request costs a handful of relaxed additions to places that were made beforehand: one for
-//! each operation of the table and code of the catalogue. Nothing that a caller sends becomes a label.
+//! Counting a request takes a handful of relaxed additions to counters that were allocated beforehand: one for each
+//! operation of the table and code of the catalogue. Nothing that a caller sends becomes a label.
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,7 +111,7 @@ fn place(operation: &'static Operation) -> Option<usize> {
 }
 
 impl Counts {
-    /// Every answer with its code; codes that stand in the catalogue twice are counted together.
+    /// Every answer with its code; codes that are in the catalogue twice are counted together.
     fn by_code(&self) -> Vec<(&'static str, u64)> {
         let mut counts: Vec<(&'static str, u64)> = vec![("OK", self.granted.load(Ordering::Relaxed))];
         for (code, count) in catalogue::ALL.iter().zip(&self.refused) {
@@ -235,12 +235,12 @@ impl Scrape {
         to.gauge("tongguan_connections", "Connections open on the API listener.", self.connections)?;
         to.counter(
             "tongguan_connections_evicted",
-            "Connections ended to make room: they waited for their client, and all places were taken.",
+            "Connections closed to make room: they waited for their client, and all places were taken.",
             self.evicted,
         )?;
         to.gauges(
             "tongguan_long_bytes",
-            "Memory of long heads and bodies that arrive and of long answers that clients have not taken.",
+            "Memory of long heads and bodies that are arriving, and of long answers that clients have not read.",
             "of",
             &[
                 ("heads", self.held.heads as u64),
@@ -248,10 +248,10 @@ impl Scrape {
                 ("answers", self.held.answers as u64),
             ],
         )?;
-        to.gauge("tongguan_handshakes", "TLS handshakes going on.", self.held.handshakes as u64)?;
+        to.gauge("tongguan_handshakes", "TLS handshakes in progress.", self.held.handshakes as u64)?;
         let mut silent = to.0.encode_descriptor(
             "tongguan_workers_silent_seconds",
-            "How long none of the workers that serve the API has been free.",
+            "How long no worker of the API has been free.",
             None,
             MetricType::Gauge,
         )?;
@@ -262,23 +262,23 @@ impl Scrape {
     fn encode_admission(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter(
             "tongguan_throttled",
-            "Requests refused because of the rate of their account or of their principal in it.",
+            "Requests refused by the rate limit of their account or of their principal within it.",
             self.throttled,
         )?;
         to.counter(
             "tongguan_unproven",
-            "Requests refused before it was known who sent them: not signed, or wrongly.",
+            "Requests refused before the sender was known: unsigned, or wrongly signed.",
             self.unproven,
         )?;
         to.counter(
             "tongguan_unproven_cut_short",
-            "Those of them whose source had sent too many, and was told no more than that.",
+            "Those of them that were answered without details, because their source had sent too many.",
             self.cut_short,
         )?;
-        to.gauge("tongguan_long_work", "Pieces of long work that wait.", self.long_work)?;
+        to.gauge("tongguan_long_work", "Queued tasks of long work.", self.long_work)?;
         to.counter(
             "tongguan_long_work_refused",
-            "Calls refused because there was no place for their long work.",
+            "Calls refused because the queue for long work was full.",
             self.long_work_refused,
         )?;
         to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)
@@ -286,10 +286,10 @@ impl Scrape {
 
     /// What the store has written and removed.
     fn encode_store(&self, to: &mut Writer<'_>) -> Result<(), Error> {
-        to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
+        to.counter("tongguan_store_groups", "Batches of changes committed.", self.store.groups)?;
         to.counter(
             "tongguan_store_groups_again",
-            "Groups run a second time because a change of them had to be undone.",
+            "Batches run again because one of their changes had to be undone.",
             self.store.groups_again,
         )?;
         to.counter("tongguan_store_changes", "Changes committed.", self.store.changes)?;
@@ -305,13 +305,13 @@ impl Scrape {
         )?;
         to.counters(
             "tongguan_audit_removed",
-            "Audit records that retention removed.",
+            "Audit records purged by retention.",
             "class",
             &by_class(self.store.audit_removed),
         )?;
         to.counters(
             "tongguan_audit_removed_young",
-            "Those of them that were younger than they should have been: their account had filled its share.",
+            "Those of them that were younger than they should have been: their account had used up its share.",
             "class",
             &by_class(self.store.audit_removed_young),
         )?;
@@ -323,12 +323,12 @@ impl Scrape {
         )?;
         to.counter(
             "tongguan_store_forged",
-            "Times that a row that confers rights did not fit its seal.",
+            "How often a row that confers rights did not match its seal.",
             self.store.forged,
         )?;
         to.histogram(
             "tongguan_store_commit_seconds",
-            "Groups of changes, from the first statement to the end of the sync.",
+            "Duration of a batch, from the first statement to the end of the sync.",
             &commits(&self.store),
         )?;
         to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)
@@ -378,16 +378,16 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
             ("deleting", gateways.deleting),
         ],
     )?;
-    to.gauge("tongguan_intents", "Changes accepted and not applied yet.", overview.intents)?;
+    to.gauge("tongguan_intents", "Changes accepted and not yet applied.", overview.intents)?;
     to.gauge(
         "tongguan_intents_failing",
-        "Those of them of which a try has failed.",
+        "Those of them that have failed at least once.",
         overview.intents_failing,
     )?;
     let faults = &overview.faults;
     to.gauges(
         "tongguan_faults",
-        "Changes that could not be applied, by what became of them; `tongguan status` names them.",
+        "Changes that could not be applied, by outcome; `tongguan status` names them.",
         "outcome",
         &[
             ("retrying", faults.retrying),
@@ -398,7 +398,7 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
     )?;
     let mut oldest = to.0.encode_descriptor(
         "tongguan_oldest_intent_age_seconds",
-        "How long the oldest of them has waited; 0 if there is none.",
+        "Age of the oldest change not yet applied; 0 if there is none.",
         None,
         MetricType::Gauge,
     )?;
@@ -410,7 +410,7 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
     counts.push(("later", certificates.later));
     to.gauges(
         "tongguan_certificates_expiring",
-        "Issued certificates by time to their expiry; each is counted once, in the nearest class.",
+        "Issued certificates by time to expiry; each is counted once, in the first class that fits.",
         "within",
         &counts,
     )

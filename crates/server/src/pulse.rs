@@ -1,5 +1,5 @@
-//! Whether the workers that serve the API take up new tasks: one of them beats now and then, and others see when
-//! it last did.
+//! Whether the workers that serve the API take up new tasks: one of them records a heartbeat now and then, and
+//! others see how long ago the last one was.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

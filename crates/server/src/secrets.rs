@@ -1,11 +1,11 @@
-//! The master key: where it comes from, how a file of it is made, kept and replaced; and the root key as it is shown
-//! once.
+//! The master key: where it comes from, and how its file is created, kept and replaced; and the root key, which is
+//! shown once.
 //!
 //! # Replacing the key file
 //!
-//! `tongguan master-key rotate` writes the new key to [`NEXT_KEY_FILE`], seals every value anew in one transaction, and
-//! renames the file over [`MASTER_KEY_FILE`]. Whenever the process dies, the database opens under exactly one of the
-//! files that are there; [`open`] finds out which, and ends or drops what was begun.
+//! `tongguan master-key rotate` writes the new key to [`NEXT_KEY_FILE`], encrypts every value again in one
+//! transaction, and renames the file over [`MASTER_KEY_FILE`]. Whenever the process dies, the database opens with
+//! exactly one of the files that exist; [`open`] finds out which, and completes or drops the rotation.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -53,7 +53,7 @@ impl MasterKey {
         Ok(Self(Arc::new(key)))
     }
 
-    /// Reads 64 hex digits; blanks around them do not matter. `source` is for the message.
+    /// Reads 64 hex digits, ignoring white space around them. `source` is for the message.
     pub(crate) fn parse(text: &str, source: &str) -> Result<Self> {
         let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
         // The error would quote a character.
@@ -107,10 +107,10 @@ pub(crate) enum KeySource {
 /// Where the master key comes from, on the command line.
 #[derive(Debug, Default, Clone, Args)]
 pub(crate) struct KeyArgs {
-    /// File with the master key that seals secrets at rest [default: master.key in the data directory]
+    /// File with the master key that encrypts secrets at rest [default: master.key in the data directory]
     #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
-    /// Command whose standard output is the master key; split at blanks, run without a shell. The key itself can be in
+    /// Command whose standard output is the master key; split at spaces, run without a shell. The key itself can be in
     /// TONGGUAN_MASTER_KEY
     #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND")]
     pub master_key_command: Option<String>,
@@ -266,7 +266,7 @@ pub(crate) fn replace(data_dir: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename `{}` to `{}`", next.display(), own.display()))
 }
 
-/// The vault of a database that is only looked at, if there is a master key for it. With `only_given` the data
+/// The vault of a database that is only read, if there is a master key for it. With `only_given` the data
 /// directory is not looked into. No file is changed.
 pub(crate) fn look(
     data_dir: &Path,

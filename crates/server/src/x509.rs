@@ -1,4 +1,5 @@
-//! The few facts of a TLS certificate that `serve` warns of and `call` needs for one that was given to it by name.
+//! The few properties of a TLS certificate that `serve` warns about, and that `call` needs for one that it was
+//! given.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 
-/// What is looked at.
+/// The properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// Its basicConstraints say CA:TRUE, as those of `openssl req -x509` do.
     pub is_ca: bool,
-    /// It has a subjectAltName: clients of today look at nothing else for the host.
+    /// It has a subjectAltName: today's clients use nothing else for the host.
     pub has_names: bool,
     /// From when to when it is valid.
     valid: (Duration, Duration),

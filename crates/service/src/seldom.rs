@@ -1,5 +1,5 @@
-//! What is said in the log once a second at most, however often there is reason to: who calls decides how often, not
-//! how much is written.
+//! Log lines that are written once a second at most, however often there is reason to: callers can determine how
+//! often something happens, but not how much is logged.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};

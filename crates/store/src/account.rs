@@ -41,7 +41,7 @@ impl Snapshot<'_> {
     /// Every account, the oldest first.
     ///
     /// # Errors
-    /// A database error, as for every question below.
+    /// A database error, as for every query below.
     pub fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
         let sql = format!("{ACCOUNT} ORDER BY created_ms, id");
         let mut statement = self.connection().prepare_cached(&sql)?;

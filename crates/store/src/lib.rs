@@ -1,9 +1,9 @@
-//! What is durable: schema, migrations and transactions on the embedded SQLite database.
+//! The durable state: schema, migrations and transactions on the embedded SQLite database.
 //!
 //! * **One writer.** A thread owns the only connection that writes. Callers hand it closures over a
 //!   [`Tx`]; it runs those that wait together in one transaction, so that durability costs one sync per
-//!   *group*, and answers each caller after the commit. A closure whose verdict is
-//!   [`Verdict::Discard`] leaves nothing behind.
+//!   *batch*, and answers each caller after the commit. A closure whose verdict is
+//!   [`Verdict::Discard`] leaves no trace.
 //! * **Readers beside it.** [`Store::read`] runs a closure over a [`Snapshot`] on the caller's thread;
 //!   readers never wait for the writer (write-ahead log), and see every change that was answered.
 //! * **No rules.** Business rules live in `tongguan-model` and `tongguan-service`; this crate knows rows.
@@ -118,7 +118,7 @@ pub enum StoreError {
     },
     /// The database lacks changes that were answered.
     #[error(
-        "the database in `{}` holds {found} groups of changes, but {answered} were answered, as the mark `{}` says: its \
+        "the database in `{}` holds {found} batches of changes, but {answered} were answered, as the mark `{}` says: its \
          write-ahead log `{DATABASE_FILE}-wal` is missing or cut short, or the database is an older copy. Nothing was \
          changed. Put the right files back or restore a backup; to go on without the lost changes, `tongguan seal-anew`",
         .directory.display(), .mark.display()
@@ -238,9 +238,9 @@ impl StoreError {
 /// How the store is tuned. Every limit has a name.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Operations committed in one group at most.
+    /// Operations committed in one batch at most.
     pub group: usize,
-    /// Audit records of reads and refusals that may wait in memory for the next group.
+    /// Audit records of reads and refusals that may wait in memory for the next batch.
     pub audit_backlog: usize,
     /// Audit records of reads and refusals kept of each account; its older ones are removed.
     pub audit_records: u64,
@@ -376,7 +376,7 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Runs `question` over one consistent state of the database, on this thread.
+    /// Runs a query on one consistent state of the database, on this thread.
     ///
     /// # Errors
     /// What the question gives, or a database error.
@@ -396,9 +396,9 @@ impl Store {
         self.inner.condition.get()
     }
 
-    /// Runs `change` in the next group and answers once it is durable.
+    /// Runs `change` in the next batch and returns once it is durable.
     ///
-    /// `change` may be called more than once: if the group's transaction fails, each of its members is
+    /// `change` may be called more than once: if the batch's transaction fails, each of its members is
     /// tried again alone. It must therefore not have effects outside the transaction.
     ///
     /// # Errors
@@ -447,7 +447,7 @@ impl Store {
     /// Takes the audit record of a call that changed nothing, and gives it a number for
     /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who
     /// has proved nothing, of which there were too many in this minute. It is in the database with the next
-    /// group, at the latest after [`Options::audit_flush_ms`]. Gives the record back if too many wait: then
+    /// batch, at the latest after [`Options::audit_flush_ms`]. Returns the record if too many wait: then
     /// write it with [`Store::write`], which makes its caller wait.
     ///
     /// # Errors
@@ -465,7 +465,7 @@ impl Store {
         self.inner.writer.audit_written(number)
     }
 
-    /// Whether a sealed mark stands beside the database: then its rows that confer rights were sealed.
+    /// Whether there is a sealed mark beside the database: then its rows that confer rights were sealed.
     #[must_use]
     pub fn mark_is_sealed(&self) -> bool {
         matches!(self.inner.found, Found::Sealed(..))
@@ -531,7 +531,7 @@ impl Store {
         self.write_blocking(|tx| Ok(Verdict::Keep(tx.rely_on_mark()?)))
     }
 
-    /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
+    /// Seals the chain of audit records with every batch from now on, under a key that is not in the clear in
     /// the database; keeps it if it is `new`. Looks at the newest records and at the last seal first; if something
     /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it. Takes up
     /// what an earlier process left in its journal.
@@ -637,7 +637,7 @@ impl Store {
     }
 }
 
-/// Makes a folder, and those that it is in, for their owner alone; one that is there is left as it is.
+/// Creates a folder, and its parents, for their owner alone; an existing one is left as it is.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -1,4 +1,4 @@
-//! Questions: what a consistent state of the database says. Every one is answered from an index.
+//! Queries on a consistent state of the database. Every one is answered from an index.
 
 use std::fmt::Write as _;
 
@@ -97,7 +97,7 @@ pub struct Intent {
 wire_enum! {
     /// What became of a change that could not be applied.
     pub enum FaultOutcome {
-        /// It is tried again, without end: other resources may stand on this one.
+        /// It is retried indefinitely, because other resources may depend on this one.
         Retrying = "retrying",
         /// What was applied before is being brought back.
         Withdrawing = "withdrawing",
@@ -156,7 +156,7 @@ pub struct CertificateKey {
     pub sealed: Vec<u8>,
 }
 
-/// One tag with what it stands on.
+/// One tag with its resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRow {
     /// Id of the resource.
@@ -271,7 +271,7 @@ impl<'c> Snapshot<'c> {
     /// The account's gateway of this id.
     ///
     /// # Errors
-    /// A database error, as for every question below.
+    /// A database error, as for every query below.
     pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
         let sql = concat_columns!("SELECT ", GATEWAY, " FROM vpn_gateway WHERE id = ?1 AND account = ?2");
         self.own(sql, account, id, gateway)
@@ -727,7 +727,7 @@ impl<'c> Snapshot<'c> {
         self.one(sql, request_id, |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    /// The account's row of this id. A foreign one is left out by the question, not after it was read: it takes the
+    /// The account's row of this id. A foreign one is left out by the query, not after it was read: it takes the
     /// time of an unknown one.
     fn own<T>(
         &self,

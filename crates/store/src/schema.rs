@@ -44,7 +44,7 @@ pub(crate) fn known(connection: &Connection) -> Result<u32, StoreError> {
     if found > NEWEST { Err(StoreError::NewerSchema { found, known: NEWEST }) } else { Ok(found) }
 }
 
-/// Groups of changes that the database holds.
+/// Batches that the database contains.
 pub(crate) fn groups(connection: &Connection) -> Result<u64, StoreError> {
     of_store(connection, "SELECT groups FROM store")
 }

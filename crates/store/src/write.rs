@@ -15,7 +15,7 @@ use crate::{Fault, FaultOutcome, Intent, IntentKind, Snapshot, StoreError};
 /// Faults remembered: those of resources that are gone stay until newer ones push them out.
 const FAULTS_KEPT: u32 = 1_000;
 
-/// A transaction of the writer: every question of [`Snapshot`], and changes.
+/// A transaction of the writer: every query of [`Snapshot`], and changes.
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
@@ -502,7 +502,7 @@ impl<'c> Tx<'c> {
         )
     }
 
-    /// Puts a change off: it goes on, or its try failed for this reason.
+    /// Postpones a change: it is still in progress, or its try failed for this reason.
     ///
     /// # Errors
     /// A database error.
@@ -574,7 +574,7 @@ impl<'c> Tx<'c> {
         self.execute(sql, params![number.cast_signed()])
     }
 
-    /// Counts a group of the writer, and the audit records moved with it, up to number `journal`.
+    /// Counts a batch of the writer, and the audit records moved with it, up to number `journal`.
     pub(crate) fn count_group(&self, groups: u64, journal: u64) -> Done {
         self.execute(
             "UPDATE store SET groups = ?1, journal = max(journal, ?2)",

@@ -1,4 +1,4 @@
-//! The writer thread: runs the changes that wait together in one transaction and syncs once for all.
+//! The writer thread: runs the changes that wait together in one transaction, a *batch*, and syncs once for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -54,7 +54,7 @@ pub struct WriterStats {
     pub audit_fullest: [u64; AuditClass::ALL.len()],
     /// Pages in the write-ahead log.
     pub log_pages: u64,
-    /// How long groups with changes took, from the first statement to the end of the sync: commits that
+    /// How long batches with changes took, from the first statement to the end of the sync: commits that
     /// took at most so many microseconds as [`COMMIT_BOUNDS_US`] says, in its order, then all longer ones.
     pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
     /// Sum of those times, microseconds.
@@ -73,13 +73,13 @@ pub const QUEUE: usize = 65_536;
 const OWN: usize = 4_096;
 /// Changes of one account that may wait, while there is as much room left for others.
 pub const QUEUE_SHARE: usize = 4_096;
-/// Audit records written with one group.
+/// Audit records written with one batch.
 const AUDIT_PER_GROUP: usize = 1_024;
 /// Audit records removed in one transaction: changes wait as long as that takes.
 const TRIMMED: u32 = 1_024;
-/// After so many changes and records it is looked whether some have to go.
+/// After so many changes and records, retention checks whether some have to be purged.
 const TRIM_AFTER: u64 = 1_024;
-/// How often it is told that an account loses records that are young.
+/// How often a warning says that an account loses young records.
 const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
 /// WAL pages after which the checkpointer is woken.
 const CHECKPOINT_PAGES: u64 = 2_000;
@@ -90,7 +90,7 @@ const CHECKPOINT_WAIT: Duration = Duration::from_millis(100);
 /// Pages written after a checkpoint that was held up before the next one is tried.
 const CHECKPOINT_AGAIN_PAGES: u64 = 10_000;
 
-/// After a change had to be undone, so many groups give each change a savepoint of its own. Without one a group is
+/// After a change had to be undone, so many batches give each change a savepoint of its own. Without one a batch is
 /// cheaper, and is run again from its beginning if a change of it must be undone: so that costs others little, however
 /// often somebody makes it happen.
 const SAVEPOINT_GROUPS: u32 = 64;
@@ -376,7 +376,7 @@ impl Writer {
         }
     }
 
-    /// Seals the audit records of every group from now on; if the chain is not `whole`, it is known that they are
+    /// Seals the audit records of every batch from now on; if the chain is not `whole`, it is known that they are
     /// not sealed. What is journalled is proven with the key in any case.
     pub(crate) fn seal_with(&self, key: &hmac::Key, whole: bool) {
         // The first word counts.
@@ -489,7 +489,7 @@ struct Loop {
     savepoints: u32,
 }
 
-/// How a group is run.
+/// How a batch is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Undo {
     /// Each change can be undone by itself.
@@ -498,12 +498,12 @@ enum Undo {
     Nothing,
 }
 
-/// What the changes of a group come to.
+/// The outcome of a batch's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Worked {
     /// Whether any is kept.
     Kept(bool),
-    /// One must be undone that cannot be: the group is to be run again.
+    /// One must be undone that cannot be: the batch is to be run again.
     Again,
 }
 
@@ -582,7 +582,7 @@ impl Loop {
         Audits { records: backlog.waiting.drain(..taken).collect(), last }
     }
 
-    /// Commits a group; if a change is at fault, tries each member alone, so that it harms no other.
+    /// Commits a batch; if a change is at fault, tries each member alone, so that it affects no other.
     /// Answers whether everything went well.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>, audits: Audits) -> bool {
         let error = match self.transact(&mut jobs, &audits) {
@@ -607,7 +607,7 @@ impl Loop {
             }
             return false;
         }
-        warn!(%error, changes = jobs.len(), "a group was not stored; trying its members alone");
+        warn!(%error, changes = jobs.len(), "a batch was not committed; trying its members alone");
         for job in jobs {
             self.commit(vec![job], Audits::default());
         }
@@ -762,7 +762,7 @@ impl Loop {
         Ok(())
     }
 
-    /// A group without changes (audit of reads and refusals alone) need not wait for the disk.
+    /// A batch without changes (audit of reads and refusals alone) need not wait for the disk.
     fn set_sync(&mut self, full: bool) -> Result<(), StoreError> {
         if self.full_sync != full {
             let mode = if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };

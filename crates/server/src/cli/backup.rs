@@ -25,7 +25,7 @@ use crate::secrets::{self, KeyArgs};
 /// Begins the line with the seal; to `sha256sum` it is a remark.
 const SEAL: &str = "# tongguan seal ";
 
-/// Copy the database while the service goes on, and check the copy
+/// Copy the database while the service runs, and verify the copy
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
     /// File to write; it must not exist
@@ -38,17 +38,17 @@ pub(crate) struct BackupArgs {
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
-    /// Do without the master key: the backup is not sealed, and is restored only with --unverified
+    /// Do without the master key: the backup is not sealed, and can be restored only with --unverified
     #[arg(long)]
     unsealed: bool,
 }
 
-/// Make a data directory from a backup
+/// Create a data directory from a backup
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The backup
     backup: PathBuf,
-    /// Directory to make; if there is one, nothing may be in it but a master.key
+    /// Directory to create; if it exists, it may contain nothing but a master.key
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     // That of the service that was backed up: it is tried on every secret, and a file is copied.
@@ -184,7 +184,8 @@ fn put_in_place(args: &RestoreArgs, archive: &Archive, key: Option<&RightsKey>) 
     copy_owner_only(&args.backup, &args.data_dir.join(DATABASE_FILE))
 }
 
-/// What stands beside a backup, in the form that `sha256sum --check` reads: its sum, and in a remark the seal of that.
+/// The file beside a backup, in the form that `sha256sum --check` reads: its checksum, and in a comment the
+/// seal of that.
 #[derive(Default)]
 struct Manifest {
     sum: Option<String>,

@@ -1,4 +1,4 @@
-//! `tongguan check`: whether a database, or a backup, is sound.
+//! `tongguan check`: whether a database, or a backup, is consistent.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ pub(crate) struct CheckArgs {
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
-    /// Check that the audit record still holds this record, as `tongguan audit --head` printed it
+    /// Check that the audit record still contains this record, as `tongguan audit --head` printed it
     #[arg(long, value_name = "NUMBER:HASH")]
     audit_head: Vec<AuditLink>,
     /// Print one JSON object

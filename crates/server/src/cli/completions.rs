@@ -1,4 +1,4 @@
-//! `tongguan completions`: what a shell needs to complete this command line.
+//! `tongguan completions`: completions of this command line for a shell.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap_complete::{Shell, generate};
 
 use super::terminal;
 
-/// Print what a shell needs to complete commands and options
+/// Print completions of commands and options for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "bash:  source <(tongguan completions bash)\n\
     zsh:   tongguan completions zsh > \"${fpath[1]}/_tongguan\"\n\

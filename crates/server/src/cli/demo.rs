@@ -1,9 +1,8 @@
-//! `tongguan demo`: the life of an SM VPN gateway and its two certificates, shown request by request.
+//! `tongguan demo`: the lifecycle of an SM VPN gateway and its two certificates, shown request by request.
 //!
-//! Server and client are one process, but between them is what is between any server and client: HTTP
-//! on a loopback port and signed requests. The store is a temporary directory, gone at the end. Every
-//! line that is shown has been compared with what should be there, so a demonstration that ends well is
-//! also a test that passed.
+//! Server and client are one process, but they talk like any server and client: HTTP on a loopback port with signed
+//! requests. The store is a temporary directory, deleted at the end. Every line that is shown has been compared
+//! with what is expected, so a demonstration that ends well is also a test that passed.
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;

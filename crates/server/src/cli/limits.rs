@@ -1,4 +1,4 @@
-//! `tongguan limits`: what is bounded, who can fill it, and the share of each.
+//! `tongguan limits`: every bound, who can fill it, and whose share is what.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use tongguan_model::limits::Quotas;
 
 use crate::bounds;
 
-/// Show what is bounded, who can fill it, and the share of each
+/// Show every bound, who can fill it, and whose share is what
 #[derive(Debug, Args)]
 pub(crate) struct LimitsArgs {
     /// How to print it

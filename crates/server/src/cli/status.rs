@@ -1,5 +1,5 @@
-//! `tongguan status`: what an operator wants to see first, read from the database itself, whether the
-//! service runs or not.
+//! `tongguan status`: what an operator wants to see first, read directly from the database, whether the service
+//! runs or not.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use super::terminal::{self, Screen, harmless};
 /// Changes under way, and faults, that are shown.
 const SHOWN: u32 = 20;
 
-/// Show what is under way, what failed and why, and what expires
+/// Show changes in progress, failures with their reasons, and what expires soon
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Directory that holds the database

@@ -1,7 +1,8 @@
-//! `tongguan token-key rotate`: another key for the security tokens of role sessions, whether the service runs or not.
+//! `tongguan token-key rotate`: another key for the security tokens of role sessions, whether the service runs or
+//! not.
 //!
-//! The service does it by itself once a day. By hand it is for a key that somebody may have, together with
-//! `--end-sessions`: a token that was made with it is good for nothing afterwards.
+//! The service does it by itself once a day. The command is for a key that may have leaked, together with
+//! `--end-sessions`: tokens made with it are worthless afterwards.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,14 +25,14 @@ pub(crate) struct TokenKeyArgs {
 
 #[derive(Debug, Subcommand)]
 enum TokenKeyCommand {
-    /// Make a new key for security tokens now; a new one comes by itself once a day
+    /// Create a new key for security tokens now; otherwise there is a new one once a day
     Rotate(RotateArgs),
 }
 
-/// Make a new key for security tokens now; a new one comes by itself once a day
+/// Create a new key for security tokens now; otherwise there is a new one once a day
 #[derive(Debug, Args)]
 struct RotateArgs {
-    /// Remove the keys that are there: all role sessions of all accounts end at once
+    /// Delete the existing keys: all role sessions of all accounts end at once
     #[arg(long)]
     end_sessions: bool,
     /// Directory that holds the database

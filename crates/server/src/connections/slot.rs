@@ -1,5 +1,5 @@
-//! One connection as the others see it: whose it is, what it waits for and since when, and whether it was
-//! chosen to make room.
+//! One connection as the others see it: its source, what it waits for and since when, and whether it was chosen to
+//! be evicted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

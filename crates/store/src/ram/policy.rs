@@ -1,4 +1,4 @@
-//! Policies, and to whom they are attached.
+//! Policies, and what they are attached to.
 
 use rusqlite::{OptionalExtension as _, Row, params, params_from_iter};
 use tongguan_model::id::AccountId;
@@ -42,7 +42,7 @@ pub(super) const COLUMNS: &str =
     "seq, account, name, description, default_version, next_version, created_ms, updated_ms";
 
 impl PolicyRow {
-    /// What its tags stand on.
+    /// The resource of its tags.
     #[must_use]
     pub fn tagged(&self) -> String {
         format!("ram-policy-{}", self.seq)
@@ -112,7 +112,7 @@ impl Snapshot<'_> {
         Ok(statement.query_row(params![account.as_str(), folded(name)], policy).optional()?)
     }
 
-    /// The policy that tags stand on, by what [`PolicyRow::tagged`] says.
+    /// The policy that has tags, by what [`PolicyRow::tagged`] says.
     ///
     /// # Errors
     /// A database error.
@@ -194,7 +194,7 @@ impl Snapshot<'_> {
         self.attached(&format!("{ATTACHED} WHERE a.role = ?1"), role)
     }
 
-    /// Vouches for each of those that a question names by their places.
+    /// Vouches for each of those that a query names by their row numbers.
     fn vouch_for_each(
         &self,
         bearer: fn(i64) -> Bearer<'static>,

@@ -53,7 +53,7 @@ impl Snapshot<'_> {
     /// The account's user of this name.
     ///
     /// # Errors
-    /// A database error, as for every question of this folder.
+    /// A database error, as for every query of this folder.
     pub fn user(&self, account: &AccountId, name: &str) -> Result<Option<UserRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM ram_user WHERE account = ?1 AND folded = ?2");
         let mut statement = self.connection().prepare_cached(&sql)?;
