@@ -33,7 +33,6 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "crates/service/src/authority.rs",
     "crates/service/src/call.rs",
     "crates/service/src/context.rs",
-    "crates/service/src/gate.rs",
     "crates/service/src/keyring.rs",
     "crates/service/src/marker.rs",
     "crates/service/src/master.rs",
@@ -41,13 +40,11 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "crates/service/src/operations/mod.rs",
     "crates/service/src/operations/ram/service_linked.rs",
     "crates/service/src/operations/ram/tag_json.rs",
+    "crates/service/src/accounts.rs",
+    "crates/service/src/pipeline/record.rs",
     "crates/service/src/provenance.rs",
     "crates/service/src/service.rs",
     "crates/service/src/token.rs",
-    "crates/store/src/chain.rs",
-    "crates/store/src/inspect.rs",
-    "crates/store/src/ram/mod.rs",
-    "crates/store/src/retention.rs",
 ];
 
 /// No file stands in a circle but those of [`STILL_IN_CIRCLES`], and each of those does.

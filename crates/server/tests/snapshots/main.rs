@@ -179,6 +179,9 @@ async fn explanations_are_known() {
     }
 }
 
+/// Name of the snapshot, version, operation, parameters.
+type Call<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn error_bodies_are_known() {
     let directory = tempfile::tempdir().unwrap();
@@ -187,7 +190,7 @@ async fn error_bodies_are_known() {
     let server = Server::start_configured(&OBSERVER.replace("near.json", &near));
     let region = ("RegionId", "cn-hangzhou");
     let xml = ("Format", "XML");
-    let calls: [(&str, &str, &str, &[(&str, &str)]); 10] = [
+    let calls: [Call<'_>; 10] = [
         ("vpc-missing-parameter", VPC, "DescribeVpnGateway", &[region]),
         ("vpc-missing-parameter-xml", VPC, "DescribeVpnGateway", &[region, xml]),
         ("vpc-not-found", VPC, "DescribeVpnGateway", &[region, ("VpnGatewayId", "vpn-bp1none")]),
