@@ -23,11 +23,10 @@ const DENY_ALL: &str = r#"{"Version":"1","Statement":[{"Effect":"Deny","Action":
 /// line, and one or two documents.
 ///
 /// # Panics
-/// If a deny does not win, the order of policies matters, the explanation says otherwise than the
-/// decision, a document means something else when it is written with other blanks, or parsing takes
-/// memory out of proportion; if a decision takes more steps than its set is estimated to cost, or another one is made with
-/// fewer steps. Documents are read as trust policies too, for a user of the name of the
-/// resource.
+/// If a deny does not win, the order of policies matters, the explanation says otherwise than the decision, a
+/// document means something else when it is written with other blanks, or parsing takes memory out of
+/// proportion; if a decision takes more steps than its set is estimated to cost, or another one is made with
+/// fewer steps. Documents are read as trust policies too, for a user of the name of the resource.
 pub fn policy(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Some((head, documents)) = text.split_once("\n\n") else { return };
@@ -77,8 +76,8 @@ fn evaluate<'a>(
     decision
 }
 
-/// Holds a decision to its budget: with less it is made the same or not at all, and what it takes beyond a budget is what
-/// the values of one condition take.
+/// Holds a decision to its budget: with less it is made the same or not at all, and what it takes beyond a
+/// budget is what the values of one condition take.
 fn bounded(set: &PolicySet, request: &AccessRequest<'_>, decision: Decision, spent: u64) {
     for steps in [0, spent / 2, spent] {
         let budget = Budget::new(u32::try_from(steps).unwrap_or(u32::MAX));

@@ -8,6 +8,8 @@ mod codegen;
 mod tidy;
 mod tree;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// Makes a subcommand of each module in the list.
@@ -39,6 +41,12 @@ struct CommandLine {
     chore: Chore,
 }
 
-fn main() -> anyhow::Result<()> {
-    CommandLine::parse().chore.run(&tree::Tree::of_this_repository())
+fn main() -> ExitCode {
+    match CommandLine::parse().chore.run(&tree::Tree::of_this_repository()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

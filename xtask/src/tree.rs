@@ -29,6 +29,11 @@ impl Tree {
         &self.root
     }
 
+    /// Is there such a file or folder?
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.root.join(path).exists()
+    }
+
     /// The text of a file.
     ///
     /// # Errors

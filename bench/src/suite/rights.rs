@@ -137,8 +137,8 @@ impl Suite {
     }
 }
 
-/// Makes a user with as many policies as limits allow, of its own and of its groups, each as costly as a new one may be:
-/// together they need more steps than a decision may take.
+/// Makes a user with as many policies as limits allow, of its own and of its groups, each as costly as a new
+/// one may be: together they need more steps than a decision may take.
 async fn worst_set(client: &mut Client<'_>) -> Result<Caller> {
     let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| {
         settled(client, &api::ram(action, parameters)).await

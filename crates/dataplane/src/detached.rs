@@ -1,7 +1,7 @@
-//! A data plane with no gateway behind it: changes come into force after a delay and are remembered.
+//! A data plane without a gateway: changes take effect after a delay and are remembered.
 //!
-//! This is what a platform engineer tests automation against: the real asynchrony, at a pace that the
-//! test sets, without a network.
+//! This is what a platform engineer tests automation against: real asynchrony, at a pace that the test sets,
+//! without a network.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -64,9 +64,9 @@ pub struct Detached {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is in force, for tests to look at. Bounded by what exists: entries leave with their resource.
+    /// What is in effect, for tests. Bounded by what exists: entries are removed with their resource.
     applied: HashMap<String, Value>,
-    /// How often each unsettled resource was looked at.
+    /// How often each unsettled resource was described.
     looks: HashMap<String, u32>,
     /// Whether `applied` is kept: only for drivers made by tests.
     remember: bool,

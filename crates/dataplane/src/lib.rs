@@ -1,8 +1,8 @@
-//! What stands behind the API: a driver makes intended state true on a gateway.
+//! The data plane: a driver applies the intended state to a gateway.
 //!
-//! The engine hands a driver the *whole* desired state of one resource and asks it to apply it. A
-//! driver may be asked again for the same generation, after a crash or from another process: applying
-//! twice must come to the same as applying once. A driver does not know the store.
+//! The engine hands a driver the *whole* desired state of one resource and asks it to apply it. A driver may be
+//! asked again for the same generation, after a crash or from another process: applying twice must have the same
+//! result as applying once. A driver does not know the store.
 #![forbid(unsafe_code)]
 
 mod detached;
@@ -114,7 +114,7 @@ pub trait DataPlane: Send + Sync + Debug {
         now_ms
     }
 
-    /// Somebody has looked at a resource that is not settled. Answers whether the engine should try now.
+    /// An unsettled resource was described. Returns whether the engine should try now.
     fn looked_at(&self, _resource: &str) -> bool {
         false
     }

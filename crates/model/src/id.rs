@@ -12,7 +12,7 @@ macro_rules! ids {
                 Self(text.into())
             }
 
-            /// The id as it stands on the wire.
+            /// The id as it is spelled on the wire.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -1,7 +1,7 @@
-//! VPCs and vSwitches: the ground that a gateway stands on.
+//! VPCs and vSwitches: the networks that a gateway is in.
 //!
-//! Only what the VPN Gateway API needs of them is kept (`states.md`, section 7): both are made
-//! `Pending` and become `Available`; neither can be deleted while something stands in it.
+//! Only what the VPN Gateway API needs is modelled (`states.md`, section 7): both are created `Pending` and become
+//! `Available`; neither can be deleted while it contains something.
 
 use crate::id::{AccountId, RegionId, VSwitchId, VpcId};
 use crate::wire_enum;

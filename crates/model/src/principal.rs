@@ -64,7 +64,7 @@ pub struct Origin {
     pub access_key: String,
 }
 
-/// As it stands in the audit record: `ACCOUNT:user/NAME:ACCESS-KEY-ID`.
+/// As the audit record has it: `ACCOUNT:user/NAME:ACCESS-KEY-ID`.
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:user/{}:{}", self.account, self.user, self.access_key)

@@ -1,4 +1,4 @@
-//! A small CA for demonstrations and tests. It keeps no records: no revocation, no serial file.
+//! A small CA for demonstrations and tests. It keeps no records: no revocation, no file of serial numbers.
 
 use aws_lc_rs::rand;
 use x509_cert::certificate::Version;

@@ -72,7 +72,7 @@ impl Certificate {
     /// Reads DER, nothing may follow it.
     ///
     /// # Errors
-    /// [`PkiError::Malformed`]. Algorithms are not looked at yet.
+    /// [`PkiError::Malformed`]. Algorithms are not checked yet.
     pub fn from_der(der: &[u8]) -> Result<Self, PkiError> {
         let malformed = |e| PkiError::malformed("certificate", e);
         if der.len() > MAX_CERTIFICATE_BYTES {

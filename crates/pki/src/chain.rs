@@ -41,8 +41,8 @@ pub fn matches(certificate: &Certificate, key: &PublicKey) -> bool {
 ///
 /// # Errors
 /// [`PkiError::EmptyUserId`] if an SM2 signature verifies only with the empty user id, else
-/// [`PkiError::BadSm2Signature`]; [`PkiError::BadSignature`]; [`PkiError::AlgorithmMismatch`]; [`PkiError::UnsupportedAlgorithm`];
-/// [`PkiError::Malformed`] for a bad issuer key.
+/// [`PkiError::BadSm2Signature`]; [`PkiError::BadSignature`]; [`PkiError::AlgorithmMismatch`];
+/// [`PkiError::UnsupportedAlgorithm`]; [`PkiError::Malformed`] for a bad issuer key.
 pub fn verify_issued_by(certificate: &Certificate, issuer: &Certificate) -> Result<(), PkiError> {
     let (scheme, message, signature) = certificate.signature()?;
     scheme.diagnose(&issuer.material()?, message, signature)

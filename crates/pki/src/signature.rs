@@ -32,7 +32,7 @@ impl Scheme {
         }
     }
 
-    /// Parameters are not looked at: absent and NULL are both seen in the field for every scheme.
+    /// Parameters are ignored: absent and NULL are both seen in the field for every scheme.
     pub(crate) fn from_identifier(identifier: &AlgorithmIdentifierOwned) -> Result<Self, PkiError> {
         match identifier.oid {
             asn1::SM2_SM3 => Ok(Self::Sm2Sm3),

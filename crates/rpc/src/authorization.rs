@@ -36,9 +36,9 @@ pub(crate) struct Complete<'a> {
 pub struct Scope<'a> {
     /// The day, `YYYYMMDD`; verification compares it with `x-acs-date`.
     pub date: &'a str,
-    /// The region id, for example `cn-hangzhou`. Whoever routes the call decides whether it fits.
+    /// The region id, for example `cn-hangzhou`. The router of the call decides whether it fits.
     pub region: &'a str,
-    /// The product code as the client spells it, for example `Kms`. Whoever routes the call decides whether it fits.
+    /// The product code as the client spells it, for example `Kms`. The router of the call decides whether it fits.
     pub product: &'a str,
 }
 

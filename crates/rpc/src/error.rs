@@ -56,7 +56,7 @@ pub enum WireError {
     /// The time is not `YYYY-MM-DDThh:mm:ssZ`, or no such moment exists.
     #[error("the time stamp is not of the form YYYY-MM-DDThh:mm:ssZ")]
     TimestampFormat,
-    /// A signature is there, but not well formed, or it leaves out what must be signed.
+    /// There is a signature, but it is not well-formed, or it leaves out what must be signed.
     #[error("the signature is not well formed: {0}")]
     IncompleteSignature(String),
     /// The signature is well formed and wrong.

@@ -226,7 +226,7 @@ impl<'a> Incoming<'a> {
         self.claim(Common::SecurityToken, SECURITY_TOKEN)
     }
 
-    /// Checks that everything a signed request must carry is there, in the documented order:
+    /// Checks that a signed request has everything that it must have, in the documented order:
     /// key, signature, method, version, nonce, time. A bearer request needs its token only; one
     /// without any signature is checked like V1.
     ///
@@ -717,7 +717,7 @@ fn incomplete(detail: &str) -> WireError {
     WireError::IncompleteSignature(detail.to_owned())
 }
 
-/// A long text is told by its begin, its length and its hash, so that no wrong signature makes a long answer.
+/// A long text is shown by its beginning, length and hash, so that a wrong signature cannot cause a long answer.
 fn mismatch(mut text: Vec<u8>) -> WireError {
     if text.len() <= TOLD {
         return WireError::SignatureMismatch { string_to_sign: ascii(text) };

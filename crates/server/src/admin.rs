@@ -32,14 +32,14 @@ use crate::metrics;
 /// Where the admin listener is unless somebody says otherwise.
 const DEFAULT: &str = "127.0.0.1:8081";
 /// Connections open at once; a further one takes the place of the one that has waited longest.
-pub const CONNECTIONS: u32 = 64;
+pub(crate) const CONNECTIONS: u32 = 64;
 /// For a request's head to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For a connection, from its beginning to its end: each has one request.
 const TIME: Duration = Duration::from_secs(10);
-/// For the store to answer when it is asked whether it is there.
+/// Time for the store to answer a health check.
 const CHECK_TIME: Duration = Duration::from_secs(2);
-/// The engine looks at the store every five seconds; after this long it is taken for dead.
+/// The engine reads the store every five seconds; after this long it is considered dead.
 const ENGINE_TIME: Duration = Duration::from_secs(15);
 /// The workers show that they turn every half a second; after this long none of them is free to serve.
 const WORKERS_TIME: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ const INDEX: &str = "tongguan: admin\n\n\
 ///
 /// # Errors
 /// The address was given and cannot be had.
-pub async fn bind(listen: &AdminListen) -> anyhow::Result<Option<TcpListener>> {
+pub(crate) async fn bind(listen: &AdminListen) -> anyhow::Result<Option<TcpListener>> {
     let (address, fallback) = match listen {
         AdminListen::Off => return Ok(None),
         AdminListen::Default => (DEFAULT, true),
@@ -90,7 +90,7 @@ struct Admin {
 }
 
 /// Answers until the task is dropped.
-pub async fn listen(listener: TcpListener, server: Arc<Server>) {
+pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>) {
     let admin = Arc::new(Admin { server, overview: Mutex::new(None) });
     let places = Arc::new(Connections::with_places(CONNECTIONS));
     // Dropping the set, when this task is ended, ends the connections.

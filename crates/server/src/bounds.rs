@@ -18,7 +18,7 @@ use crate::{admin, connections, http};
 
 /// Who can fill a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filler {
+pub(crate) enum Filler {
     /// Anybody on the network, without a key.
     Stranger,
     /// A user or session of an account, also one without any right.
@@ -30,7 +30,7 @@ pub enum Filler {
 impl Filler {
     /// As the table says it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Stranger => "nobody",
             Self::User => "user",
@@ -41,7 +41,7 @@ impl Filler {
 
 /// One bounded resource.
 #[derive(Debug, Clone, Copy)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// Name, as tests and the table have it.
     pub name: &'static str,
     /// What is bounded.
@@ -61,25 +61,25 @@ pub struct Bound {
 }
 
 /// The table.
-pub const BOUNDS: &[Bound] = &[
+pub(crate) const BOUNDS: &[Bound] = &[
     Bound {
         name: "connections",
         resource: "connections of the API listener",
         most: |_| format!("{}", connections::PLACES),
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "the source with the most gives way first: an IPv4 address, an IPv6 network of 64 bits",
-        over: "its connection that has waited longest is ended",
+        share: "of the source with the most, an IPv4 address or an IPv6 /64, one is closed first",
+        over: "its connection that has waited longest is closed",
         metric: "tongguan_connections_evicted_total",
     },
     Bound {
         name: "tls-handshakes",
-        resource: "TLS handshakes under way",
+        resource: "TLS handshakes in progress",
         most: |_| format!("{}, {} s each", connections::HANDSHAKES, http::HANDSHAKE_TIME.as_secs()),
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "by source: the whole by the number of sources, half at most; who stands still gives way",
-        over: "ended",
+        share: "by source: the total divided by the number of sources, at most half; stalled ones are closed first",
+        over: "closed",
         metric: "tongguan_handshakes",
     },
     Bound {
@@ -88,8 +88,8 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("{} MiB", connections::HEADS_BYTES / 1024 / 1024),
         filler: Filler::Stranger,
         suffers: "callers with long heads",
-        share: "by bytes received, and by source as handshakes; who stands still gives way",
-        over: "its connection is ended",
+        share: "by bytes received, and by source like handshakes; stalled ones are closed first",
+        over: "its connection is closed",
         metric: "tongguan_long_bytes",
     },
     Bound {
@@ -98,18 +98,18 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("{} MiB", connections::BODIES_BYTES / 1024 / 1024),
         filler: Filler::Stranger,
         suffers: "callers with long bodies",
-        share: "by bytes received, and by source as handshakes; strangers and who stands still give way",
-        over: "its connection is ended",
+        share: "by bytes received, and by source like handshakes; strangers and stalled ones are closed first",
+        over: "its connection is closed",
         metric: "tongguan_long_bytes",
     },
     Bound {
         name: "answers",
-        resource: "memory for answers that clients have not taken",
+        resource: "memory for answers that clients have not read",
         most: |_| format!("{} MiB", connections::ANSWERS_BYTES / 1024 / 1024),
         filler: Filler::User,
         suffers: "all callers",
-        share: "by source: the one that has most gives way first, its slowest reader",
-        over: "its connection is ended",
+        share: "by source: of the one that has most, the slowest reader is closed first",
+        over: "its connection is closed",
         metric: "tongguan_long_bytes",
     },
     Bound {
@@ -118,51 +118,51 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("{}", admin::CONNECTIONS),
         filler: Filler::Stranger,
         suffers: "probes and scrapes",
-        share: "the one that has waited longest gives way",
-        over: "ended",
+        share: "the one that has waited longest is closed first",
+        over: "closed",
         metric: "",
     },
     Bound {
         name: "worker-threads",
         resource: "threads that answer calls",
-        most: |_| "one for each core".to_owned(),
+        most: |_| "one per core".to_owned(),
         filler: Filler::Tenant,
-        suffers: "all callers, probes, the stop",
-        share: "no call holds one for long; probes, signals and the stop have a thread of their own",
+        suffers: "all callers, probes, shutdown",
+        share: "no call occupies one for long; probes, signals and shutdown have a thread of their own",
         over: "longer work goes to the pool of `long-work`",
         metric: "tongguan_workers_silent_seconds",
     },
     Bound {
         name: "long-work",
-        resource: "work of milliseconds: making keys, reading certificate chains",
-        most: |_| format!("one thread fewer than cores; {} wait, {} of an account", work::ALL, work::ACCOUNT),
+        resource: "work of milliseconds: generating keys, verifying certificate chains",
+        most: |_| format!("one thread fewer than cores; {} queued, {} per account", work::ALL, work::ACCOUNT),
         filler: Filler::User,
         suffers: "all callers",
-        share: "a queue for each account, served in turn; a user has half of it, an eighth is the root key's; the quota of keys is looked at first",
+        share: "a queue per account, served in turn; a user has half of it, the root key an eighth; the quota of keys is checked first",
         over: "400 `Throttling.User`",
         metric: "tongguan_long_work_refused_total",
     },
     Bound {
         name: "request-rate",
         resource: "calls",
-        most: |_| "`--rate-limit` a second and account".to_owned(),
+        most: |_| "`--rate-limit` per second and account".to_owned(),
         filler: Filler::User,
         suffers: "the account",
-        share: "users have 7/8 of the account's rate, one of them 3/4; what no policy allows counts ten times of its caller",
+        share: "users have 7/8 of the account's rate, a single one 3/4; a call that no policy allows counts ten times against its caller",
         over: "400 `Throttling.User`",
         metric: "tongguan_throttled_total",
     },
     Bound {
         name: "failed-signatures",
-        resource: "work for requests that nobody signed",
+        resource: "work for requests without a valid signature",
         most: |_| {
             let (rate, burst) = (throttle::FAILURES_PER_SECOND, throttle::FAILURES_BURST);
-            format!("{rate} a second and source, {burst} at once, of {} sources", throttle::SOURCES)
+            format!("{rate} per second and source, bursts of {burst}, {} sources", throttle::SOURCES)
         },
         filler: Filler::Stranger,
         suffers: "all callers",
-        share: "by source address, and by source and key id; whoever signs rightly is served from there too",
-        over: "400 `Throttling`, without reasons",
+        share: "by source address, and by source and key id; correctly signed requests from there are still served",
+        over: "400 `Throttling`, without details",
         metric: "tongguan_unproven_cut_short_total",
     },
     Bound {
@@ -171,7 +171,7 @@ pub const BOUNDS: &[Bound] = &[
         most: |quotas| format!("{} (quota `nonces`)", quotas.nonces),
         filler: Filler::User,
         suffers: "all accounts",
-        share: "a quarter is set aside in floors; of the rest each account has 4 times what is free, its users likewise",
+        share: "a quarter is reserved as floors; of the rest each account may hold 4 times what is free, its users likewise",
         over: "400 `Throttling.User`",
         metric: "tongguan_nonces",
     },
@@ -187,8 +187,8 @@ pub const BOUNDS: &[Bound] = &[
     },
     Bound {
         name: "rights-decision",
-        resource: "steps of a decision on rights",
-        most: |_| format!("{} a call", Budget::STEPS),
+        resource: "steps of an authorisation decision",
+        most: |_| format!("{} per call", Budget::STEPS),
         filler: Filler::User,
         suffers: "all callers",
         share: "each call has a budget; what is the same for all its resources is decided once",
@@ -197,44 +197,44 @@ pub const BOUNDS: &[Bound] = &[
     },
     Bound {
         name: "authority-cache",
-        resource: "keys, sessions and policies kept in memory",
+        resource: "keys, sessions and policies cached in memory",
         most: |_| format!("{} MiB", authority::KEPT_BYTES / 1024 / 1024),
         filler: Filler::Tenant,
-        suffers: "all accounts: their calls ask the database",
-        share: "an eighth for each account",
-        over: "its own oldest entries go",
+        suffers: "all accounts: their calls query the database",
+        share: "an eighth per account",
+        over: "its own oldest entries are evicted",
         metric: "",
     },
     Bound {
         name: "client-tokens",
         resource: "ClientTokens remembered",
         most: |quotas| {
-            format!("{} an account (quota `client_tokens_per_account`)", quotas.client_tokens_per_account)
+            format!("{} per account (quota `client_tokens_per_account`)", quotas.client_tokens_per_account)
         },
         filler: Filler::User,
         suffers: "the account",
-        share: "a user has 4 times what is left to others; an eighth is the root key's",
+        share: "a user may hold 4 times what is left to others; an eighth is reserved for the root key",
         over: "400 `Throttling.User`",
         metric: "",
     },
     Bound {
         name: "writer-queue",
         resource: "changes that wait for the writer",
-        most: |_| format!("{QUEUE}, {QUEUE_SHARE} of an account"),
+        most: |_| format!("{QUEUE}, {QUEUE_SHARE} per account"),
         filler: Filler::Tenant,
         suffers: "all accounts",
-        share: "by account: its share, or as much as is left to others if that is less",
+        share: "by account: its share, or what is left to others if that is less",
         over: "400 `Throttling.User`",
         metric: "tongguan_store_changes_total",
     },
     Bound {
         name: "audit-strangers",
-        resource: "audit records of calls that nobody signed",
+        resource: "audit records of calls without a valid signature",
         most: |quotas| format!("{} (quota `audit_strangers`)", quotas.audit_strangers),
         filler: Filler::Stranger,
         suffers: "whoever reads the record",
         share: "a ring of their own",
-        over: "its own oldest go",
+        over: "its own oldest are purged",
         metric: "tongguan_audit_removed_total",
     },
     Bound {
@@ -248,8 +248,8 @@ pub const BOUNDS: &[Bound] = &[
         },
         filler: Filler::User,
         suffers: "whoever reads the record",
-        share: "by account; changes, issued keys, and reads and refusals each apart",
-        over: "its own oldest go; a warning if they are young",
+        share: "by account; separate for changes, for issued keys, and for reads and refusals",
+        over: "its own oldest are purged; a warning if they are young",
         metric: "tongguan_audit_removed_young_total",
     },
     Bound {
@@ -258,7 +258,7 @@ pub const BOUNDS: &[Bound] = &[
         most: |_| format!("{} records and a file of 4 MiB", Options::default().audit_backlog),
         filler: Filler::User,
         suffers: "all callers",
-        share: "strangers' are folded before they are written; the rate of each account for the others",
+        share: "strangers' are folded before they are written; the others are bounded by the rate of their account",
         over: "the call waits until the writer has taken its record",
         metric: "tongguan_store_audit_records_total",
     },
@@ -268,20 +268,20 @@ pub const BOUNDS: &[Bound] = &[
         most: |quotas| {
             let each = quotas.audit_strangers_per_minute;
             format!(
-                "{each} a minute of one source (quota `audit_strangers_per_minute`), {} of all",
+                "{each} per minute and source (quota `audit_strangers_per_minute`), {} in total",
                 each.saturating_mul(8)
             )
         },
         filler: Filler::Stranger,
-        suffers: "the disk, and whoever changes something",
-        share: "by source, 256 sources and codes apart, the rest in a pot for each code",
-        over: "counted: one record a minute for source and code",
+        suffers: "the disk, and callers that change something",
+        share: "by source: 256 pairs of source and code apart, the rest together for each code",
+        over: "counted: one record per minute, source and code",
         metric: "tongguan_audit_folded_total",
     },
     Bound {
         name: "resources",
         resource: "gateways, networks, certificates, users, keys, roles, policies, tags",
-        most: |_| "the quotas below `[quota]`".to_owned(),
+        most: |_| "the quotas under `[quota]`".to_owned(),
         filler: Filler::User,
         suffers: "the account",
         share: "by account",
@@ -294,7 +294,7 @@ pub const BOUNDS: &[Bound] = &[
         most: |quotas| format!("{} s and {} tries each", quotas.apply_seconds, quotas.apply_attempts),
         filler: Filler::Tenant,
         suffers: "gateways of all accounts",
-        share: "one change a gateway; each has a lease, failed tries wait longer and longer",
+        share: "one change per gateway; each has a lease, failed tries back off",
         over: "withdrawn",
         metric: "tongguan_intents",
     },
@@ -320,7 +320,7 @@ fn cells(bound: &Bound, quotas: &Quotas) -> [String; 8] {
 
 /// The table as a page shows it.
 #[must_use]
-pub fn markdown(quotas: &Quotas) -> String {
+pub(crate) fn markdown(quotas: &Quotas) -> String {
     let mut page = format!("| {} |\n|{}\n", HEADINGS.join(" | "), "---|".repeat(HEADINGS.len()));
     for bound in BOUNDS {
         let _ = writeln!(page, "| {} |", cells(bound, quotas).join(" | "));
@@ -330,7 +330,7 @@ pub fn markdown(quotas: &Quotas) -> String {
 
 /// The table as a terminal shows it: a paragraph for each entry.
 #[must_use]
-pub fn text(quotas: &Quotas) -> String {
+pub(crate) fn text(quotas: &Quotas) -> String {
     let mut text = String::new();
     for bound in BOUNDS {
         let [name, resource, most, filler, suffers, share, over, metric] = cells(bound, quotas);
@@ -353,7 +353,7 @@ pub fn text(quotas: &Quotas) -> String {
 
 /// The table, an object for each entry.
 #[must_use]
-pub fn as_json(quotas: &Quotas) -> Value {
+pub(crate) fn as_json(quotas: &Quotas) -> Value {
     let one = |bound: &Bound| {
         json!({
             "name": bound.name,

@@ -4,7 +4,7 @@
 //! well; printed one after the other they would say everything twice.
 
 /// The text of an error with its causes, without those that were said already.
-pub fn causes(error: &anyhow::Error) -> String {
+pub(crate) fn causes(error: &anyhow::Error) -> String {
     let mut said: Vec<String> = Vec::new();
     for cause in error.chain().map(ToString::to_string) {
         match said.last() {

@@ -24,29 +24,30 @@ use crate::permissions;
 use crate::secrets::{self, KeyArgs, KeySource};
 
 const AFTER_HELP: &str = "\
-Variables that are no options, since secrets do not belong on a command line:
-  TONGGUAN_ACCESS_KEY_ID, TONGGUAN_ACCESS_KEY_SECRET  root key; without them the first start makes one
+Variables without an option, since secrets do not belong on a command line:
+  TONGGUAN_ACCESS_KEY_ID, TONGGUAN_ACCESS_KEY_SECRET  root key; without them the first start creates one
   TONGGUAN_ACCOUNT_ID                                 its account, 16 digits
   TONGGUAN_MASTER_KEY                                 the master key itself, 64 hex digits
   TONGGUAN_LOG                                        how much is logged, such as info or debug
 
-A command line wins over a variable, a variable over the configuration file. A wrong value ends with exit code 78
+The command line wins over variables, variables over the configuration file. An invalid value ends with exit code 78
 wherever it stands; docs/operations.md lists the codes.";
 
 /// Serve the API on the embedded store.
 #[derive(Debug, Default, Args)]
 #[command(after_help = AFTER_HELP)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Configuration file (TOML); its keys are named like these options, with underscores.
     #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    /// Address and port to listen on; port 0 selects a free one [default: 127.0.0.1:8080]
     #[arg(long, env = "TONGGUAN_LISTEN", value_name = "HOST:PORT")]
     listen: Option<String>,
     /// Directory that holds the database and the keys [default: data]
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// When a change comes into force: 0 (at once), a time (250ms, 1s), or polls:N (after N describes) [default: 1s]
+    /// When a change takes effect: 0 (at once), a duration (250ms, 1s), or polls:N (after N Describe calls)
+    /// [default: 1s]
     #[arg(long, env = "TONGGUAN_APPLY_DELAY", value_name = "WHEN")]
     apply_delay: Option<String>,
     /// Certificate chain of the listener, PEM; with --tls-key the service speaks HTTPS.
@@ -55,16 +56,16 @@ pub struct ServeArgs {
     /// Private key of the listener, PEM, readable by its owner alone.
     #[arg(long, env = "TONGGUAN_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// A limit, such as vpn_gateways_per_account=100000; may be repeated.
+    /// A quota, such as vpn_gateways_per_account=100000; may be repeated.
     #[arg(long = "quota", env = "TONGGUAN_QUOTA", value_name = "NAME=VALUE", value_delimiter = ',')]
     quota: Vec<String>,
-    /// Region of calls that name none [default: cn-hangzhou]
+    /// Region of calls that do not name one [default: cn-hangzhou]
     #[arg(long, env = "TONGGUAN_REGION", value_name = "REGION")]
     region: Option<String>,
-    /// Host and port that endpoint look-ups answer [default: the host that the call was sent to]
+    /// Host and port returned by DescribeEndpoints [default: the host that the call was sent to]
     #[arg(long, env = "TONGGUAN_ENDPOINT", value_name = "HOST:PORT")]
     endpoint: Option<String>,
-    /// Addresses that public gateways get [default: 198.18.0.0/15]
+    /// Address pool of public gateways [default: 198.18.0.0/15]
     #[arg(long, env = "TONGGUAN_ADDRESS_POOL", value_name = "CIDR")]
     address_pool: Option<String>,
     #[command(flatten)]
@@ -74,13 +75,14 @@ pub struct ServeArgs {
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
-    /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default: 127.0.0.1:8081]
+    /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default:
+    /// 127.0.0.1:8081]
     #[arg(long, env = "TONGGUAN_ADMIN_LISTEN", value_name = "HOST:PORT|off")]
     admin_listen: Option<String>,
-    /// Requests per second of each account, or `off` [default: off on a loopback address, else 1000]
+    /// Requests per second for each account, or `off` [default: off on a loopback address, else 1000]
     #[arg(long, env = "TONGGUAN_RATE_LIMIT", value_name = "N|off")]
     rate_limit: Option<String>,
-    /// Requests of an account at once after a rest [default: twice the rate limit]
+    /// Burst of requests that an account may send after a pause [default: twice the rate limit]
     #[arg(long, env = "TONGGUAN_RATE_BURST", value_name = "N")]
     rate_burst: Option<NonZeroU32>,
 }
@@ -130,7 +132,7 @@ impl From<TextOrNumber> for String {
     }
 }
 
-/// A command: a list of program and arguments, or a text that is split at blanks.
+/// A command: a list of program and arguments, or a string that is split at spaces.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum CommandLine {
@@ -149,7 +151,7 @@ impl From<CommandLine> for Vec<String> {
 
 /// A secret of the configuration file: not printed, and not quoted in an error if it is not a text.
 #[derive(Debug, Clone)]
-pub struct GivenSecret(pub Secret);
+pub(crate) struct GivenSecret(pub Secret);
 
 impl<'de> Deserialize<'de> for GivenSecret {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -162,7 +164,7 @@ impl<'de> Deserialize<'de> for GivenSecret {
 
 /// Where the admin listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminListen {
+pub(crate) enum AdminListen {
     /// Nowhere.
     Off,
     /// At its usual place, or on a free port if that is taken.
@@ -174,7 +176,7 @@ pub enum AdminListen {
 /// A principal of the configuration file: an access key and what its owner may do.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PrincipalEntry {
+pub(crate) struct PrincipalEntry {
     /// Account of the principal.
     pub account_id: String,
     /// RAM user; absent: the account itself.
@@ -203,7 +205,7 @@ impl PrincipalEntry {
     ///
     /// # Errors
     /// A name is no system policy's; a file cannot be read, or is no policy.
-    pub fn policies(&self) -> anyhow::Result<PolicySet> {
+    pub(crate) fn policies(&self) -> anyhow::Result<PolicySet> {
         let mut attached = Vec::new();
         for name in &self.policies {
             let policy =
@@ -234,7 +236,7 @@ fn active() -> String {
 
 /// What `serve` runs with.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Address and port to listen on.
     pub listen: String,
     /// Directory that holds the database and the keys.
@@ -245,11 +247,11 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Limits.
     pub quotas: Quotas,
-    /// Region of calls that name none.
+    /// Region of calls that do not name one.
     pub region: String,
-    /// Host and port that endpoint look-ups answer.
+    /// Host and port returned by DescribeEndpoints.
     pub endpoint: Option<String>,
-    /// Addresses that public gateways get.
+    /// Address pool of public gateways.
     pub address_pool: Option<String>,
     /// Where the master key comes from.
     pub master_key: KeySource,
@@ -300,7 +302,7 @@ impl Default for Config {
 
 impl Config {
     /// Merges command line, environment, file and defaults.
-    pub fn load(args: ServeArgs) -> anyhow::Result<Self> {
+    pub(crate) fn load(args: ServeArgs) -> anyhow::Result<Self> {
         let file = args.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let defaults = Self::default();
         let mut quotas = Quotas::default();
@@ -373,7 +375,7 @@ impl Config {
     }
 
     /// The apply delay, read.
-    pub fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
+    pub(crate) fn apply_delay(&self) -> anyhow::Result<ApplyDelay> {
         let text = &self.apply_delay;
         text.parse().map_err(|_| {
             anyhow!(
@@ -384,7 +386,7 @@ impl Config {
     }
 
     /// The default region, found.
-    pub fn region(&self) -> anyhow::Result<&'static Region> {
+    pub(crate) fn region(&self) -> anyhow::Result<&'static Region> {
         region::find(&self.region).with_context(|| {
             let known: Vec<&str> = region::regions().iter().map(|region| region.id).collect();
             format!("{} `{}` is none of {}", named("region"), self.region, known.join(", "))
@@ -392,7 +394,7 @@ impl Config {
     }
 
     /// The address pool, read.
-    pub fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
+    pub(crate) fn address_pool(&self) -> anyhow::Result<Option<Ipv4Net>> {
         let read = |pool: &str| {
             let wrong =
                 || anyhow!("{} `{pool}` is no IPv4 CIDR block such as 198.18.0.0/15", named("address_pool"));
@@ -431,7 +433,7 @@ fn admin_listen(text: Option<String>) -> AdminListen {
     }
 }
 
-/// The rate of each account. Whoever listens for others than itself has one unless it says `off`.
+/// The rate limit of each account. A service that others can reach has one unless it is set to `off`.
 fn rate(listen: &str, limit: Option<&str>, burst: Option<NonZeroU32>) -> anyhow::Result<Option<Rate>> {
     const ELSEWHERE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
     let per_second = match limit {
@@ -495,7 +497,7 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
 ///
 /// # Errors
 /// The file cannot be read or understood, or holds secrets and is open to others.
-pub fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<PrincipalEntry>)> {
+pub(crate) fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<PrincipalEntry>)> {
     let file = read_file(path)?;
     Ok((file.data_dir, file.principal))
 }

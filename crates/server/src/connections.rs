@@ -1,15 +1,14 @@
-//! The connections of a listener: how many may be open, which one makes room for another, what they may
-//! keep in memory, and how they end.
+//! The connections of a listener: how many may be open, which one is evicted for another, how much memory they may
+//! use, and how they end.
 //!
 //! # Places
 //!
 //! At most [`PLACES`] connections are open, fewer if the process may not open as many files. When all
-//! places are taken a new connection is served all the same: one that waits for its client (nothing asked
-//! yet, a request that is not whole, an answer that the client has left lying) is ended, of the source with
-//! the most connections among a sample the one that has waited longest. A connection whose request was read
-//! to its end is never ended for that. Ten thousand idle or slow connections therefore keep nobody out, and
-//! whoever opens thousands loses his own and not those of others. A source is an IPv4 address or an IPv6
-//! network of 64 bits.
+//! places are taken, a new connection is accepted all the same, and one that waits for its client (no request
+//! yet, an incomplete request, an answer that the client does not read) is closed: in a sample, of the source
+//! with the most connections the one that has waited longest. A connection whose request was read completely is
+//! never closed for that. Ten thousand idle or slow connections therefore keep nobody out, and a source that opens
+//! thousands loses its own and nobody else's. A source is an IPv4 address or an IPv6 /64.
 //!
 //! # Memory
 //!
@@ -18,17 +17,17 @@
 //! | a connection: task, buffers, head and body up to [`FREE_BYTES`] each, their fields | 128 KiB |
 //! | heads longer than that: [`HEADS_BYTES`] | 64 MiB |
 //! | bodies longer than that: [`BODIES_BYTES`], 48 MiB, and what the allocator keeps while they grow | 64 MiB |
-//! | answers longer than that, until the client has taken them: [`ANSWERS_BYTES`] | 64 MiB |
+//! | answers longer than that, until the client has read them: [`ANSWERS_BYTES`] | 64 MiB |
 //!
-//! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can make;
+//! With all 10,000 places that is 1.22 GiB + 192 MiB = 1.41 GiB in the worst case that anybody can cause;
 //! parsing a long body takes a few times its length for as long as one thread works on it, and answers are
-//! counted when they are made. What an idle connection takes is measured by `tests/overload.rs`: 23 KiB.
+//! counted when they are complete. `tests/overload.rs` measures what an idle connection takes: 23 KiB.
 //!
-//! What the kernel keeps beside that, 512 KiB for a connection at most, is set in [`crate::http::bind`].
+//! What the kernel buffers in addition, at most 512 KiB per connection, is set in [`crate::http::bind`].
 //!
-//! Heads and bodies take what they need in steps, as their bytes arrive: what was only announced costs nothing.
-//! Who comes first and who gives way when there is no more stands in [`room`]. Who waits for a part does so within
-//! the time that heads and bodies have anyway and is then answered 503 `ServiceUnavailable`.
+//! Heads and bodies take memory in steps as their bytes arrive: an announced length costs nothing. [`room`] decides
+//! who is served first and who loses a part when there is none left. A request waits for a part no longer than the
+//! time that heads and bodies have anyway, and is then answered 503 `ServiceUnavailable`.
 
 mod room;
 mod slot;
@@ -50,37 +49,37 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
-pub use room::Place;
-pub use slot::Source;
+pub(crate) use room::Place;
+pub(crate) use slot::Source;
 
 use room::{Ask, Room};
 use slot::{ANSWERING, BODY, Common, EVICTED, IDLE, Shares, Slot};
 
 /// Connections open at once, if the process may open as many files.
-pub const PLACES: usize = 10_000;
+pub(crate) const PLACES: usize = 10_000;
 /// Files that are left for everything but connections: database, logs, the admin listener.
 const OTHER_FILES: usize = 512;
 /// Bytes of a request's head: certificates can make the query long.
-pub const HEAD_BYTES: usize = 256 * 1024;
+pub(crate) const HEAD_BYTES: usize = 256 * 1024;
 /// Bytes of a request's body.
-pub const BODY_BYTES: usize = 1024 * 1024;
-/// Heads, bodies and answers up to this size need nobody's leave.
-pub const FREE_BYTES: usize = 16 * 1024;
+pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+/// Heads, bodies and answers up to this size are not counted against the shared budget.
+pub(crate) const FREE_BYTES: usize = 16 * 1024;
 /// Bytes of heads above [`FREE_BYTES`].
-pub const HEADS_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const HEADS_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of bodies above [`FREE_BYTES`].
-pub const BODIES_BYTES: usize = 48 * 1024 * 1024;
+pub(crate) const BODIES_BYTES: usize = 48 * 1024 * 1024;
 /// Bytes of answers above [`FREE_BYTES`] that clients have not taken, before new work waits for them.
-pub const ANSWERS_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const ANSWERS_BYTES: usize = 64 * 1024 * 1024;
 /// TLS handshakes at once.
-pub const HANDSHAKES: usize = 1_024;
+pub(crate) const HANDSHAKES: usize = 1_024;
 /// For a client to take an answer that does not fit into the socket.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// A client that has left its answer lying for this long waits, as one without a request does.
 const LEFT_MS: u64 = 1_000;
 /// Bytes read at once. More would let every connection's buffer grow and stay large.
 const READ_BYTES: usize = 8 * 1024;
-/// Connections looked at to find one that has waited long.
+/// Connections sampled to find one that has waited long.
 const SAMPLE: usize = 64;
 /// A connection that is to make room has this long, then another one is ended as well.
 const ROOM_TIME: Duration = Duration::from_millis(20);
@@ -88,7 +87,7 @@ const ROOM_TIME: Duration = Duration::from_millis(20);
 /// How far the stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// Not at all.
     No,
     /// What was accepted is answered.
@@ -101,7 +100,7 @@ pub enum Stop {
 
 /// All connections of one listener.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct Connections {
     common: Arc<Common>,
     total: u32,
     places: Arc<Semaphore>,
@@ -122,7 +121,7 @@ struct Open {
 
 /// What is held of the bounds, in bytes; the last in numbers.
 #[derive(Debug, Clone, Copy)]
-pub struct Held {
+pub(crate) struct Held {
     /// Of [`HEADS_BYTES`].
     pub heads: usize,
     /// Of [`BODIES_BYTES`].
@@ -135,7 +134,7 @@ pub struct Held {
 
 /// An open connection: its place is given back when this is dropped.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     all: Arc<Connections>,
     slot: Arc<Slot>,
     _place: OwnedSemaphorePermit,
@@ -143,7 +142,7 @@ pub struct Connection {
 
 /// How a connection came to its end.
 #[derive(Debug)]
-pub enum End<T> {
+pub(crate) enum End<T> {
     /// By itself.
     Done(T),
     /// It was told to.
@@ -153,7 +152,7 @@ pub enum End<T> {
 impl Connections {
     /// Room for as many connections as the limit of open files allows, which is raised if it can be.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let files = raise_file_limit();
         let total = files.saturating_sub(OTHER_FILES).clamp(16, PLACES);
         if total < PLACES {
@@ -164,7 +163,7 @@ impl Connections {
 
     /// Room for so many connections.
     #[must_use]
-    pub fn with_places(total: u32) -> Self {
+    pub(crate) fn with_places(total: u32) -> Self {
         let common = Arc::new(Common::new());
         Self {
             total,
@@ -181,19 +180,19 @@ impl Connections {
 
     /// Connections that are open.
     #[must_use]
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.list().slots.len()
     }
 
     /// Connections ended to make room.
     #[must_use]
-    pub fn evicted(&self) -> u64 {
+    pub(crate) fn evicted(&self) -> u64 {
         self.common.evicted()
     }
 
     /// What is held of the bounds.
     #[must_use]
-    pub fn held(&self) -> Held {
+    pub(crate) fn held(&self) -> Held {
         Held {
             heads: self.heads.used(),
             bodies: self.bodies.used(),
@@ -203,7 +202,7 @@ impl Connections {
     }
 
     /// A place for a new connection; somebody who waits is sent away for it if need be.
-    pub async fn enter(self: &Arc<Self>, source: Source) -> Connection {
+    pub(crate) async fn enter(self: &Arc<Self>, source: Source) -> Connection {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 return self.register(place, source);
@@ -216,13 +215,13 @@ impl Connections {
     }
 
     /// Waits until every connection has ended.
-    pub async fn all_ended(&self) {
+    pub(crate) async fn all_ended(&self) {
         // It is never closed.
         let _ = self.places.acquire_many(self.total).await;
     }
 
     /// Tells every connection how it is to end.
-    pub fn stop(&self, stop: Stop) {
+    pub(crate) fn stop(&self, stop: Stop) {
         self.stop.store(stop as u8, Ordering::SeqCst);
         for slot in &self.list().slots {
             slot.told.notify_one();
@@ -271,12 +270,12 @@ impl Connections {
 impl Connection {
     /// What the requests on this connection say of it.
     #[must_use]
-    pub fn reporter(&self) -> Reporter {
+    pub(crate) fn reporter(&self) -> Reporter {
         Reporter { all: Arc::clone(&self.all), slot: Arc::clone(&self.slot) }
     }
 
     /// Drives `work` until it is done or the connection is told to end.
-    pub async fn drive<F: Future + Unpin>(&self, work: &mut F) -> End<F::Output> {
+    pub(crate) async fn drive<F: Future + Unpin>(&self, work: &mut F) -> End<F::Output> {
         let mut told = std::pin::pin!(self.slot.told.notified());
         std::future::poll_fn(|context| {
             loop {
@@ -294,13 +293,13 @@ impl Connection {
     }
 
     /// A place among the handshakes, waited for if need be.
-    pub async fn handshake_place(&self) -> Option<Place> {
+    pub(crate) async fn handshake_place(&self) -> Option<Place> {
         let slot = Arc::clone(&self.slot);
         self.all.handshakes.take(Ask { slot, stranger: true, begun: false, units: 1 }).await
     }
 
     /// [`Connection::drive`] of a TLS handshake.
-    pub async fn shake<F: Future + Unpin>(&self, handshake: &mut F) -> End<F::Output> {
+    pub(crate) async fn shake<F: Future + Unpin>(&self, handshake: &mut F) -> End<F::Output> {
         self.slot.shaking.store(true, Ordering::SeqCst);
         let end = self.drive(handshake).await;
         self.slot.shaking.store(false, Ordering::SeqCst);
@@ -309,13 +308,13 @@ impl Connection {
 
     /// Whether the client's head was refused a place, or waited for one until its time was over.
     #[must_use]
-    pub fn head_got_no_place(&self) -> bool {
+    pub(crate) fn head_got_no_place(&self) -> bool {
         self.slot.waits.load(Ordering::SeqCst) || self.slot.refused.load(Ordering::SeqCst)
     }
 
     /// Whether the last answer was given before its request had been read to its end.
     #[must_use]
-    pub fn leaves_unread(&self) -> bool {
+    pub(crate) fn leaves_unread(&self) -> bool {
         self.slot.unread.load(Ordering::SeqCst)
     }
 
@@ -353,58 +352,58 @@ impl Drop for Connection {
 
 /// Notes how far a connection's request has come.
 #[derive(Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     all: Arc<Connections>,
     slot: Arc<Slot>,
 }
 
 impl Reporter {
     /// A request's head has been read.
-    pub fn head_read(&self) {
+    pub(crate) fn head_read(&self) {
         self.slot.heads.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The rest of a request's body is waited for.
-    pub fn reads_body(&self) {
+    pub(crate) fn reads_body(&self) {
         self.slot.begin(BODY);
     }
 
     /// As much of the body has come as shows that the client is getting on.
-    pub fn body_gets_on(&self) {
+    pub(crate) fn body_gets_on(&self) {
         self.slot.pass(BODY, BODY);
     }
 
     /// A place for further bytes of a body. `stranger`: the request names no key that can sign. `begun`: the
     /// body has a place already. None if too many wait.
-    pub async fn body_place(&self, bytes: usize, stranger: bool, begun: bool) -> Option<Place> {
+    pub(crate) async fn body_place(&self, bytes: usize, stranger: bool, begun: bool) -> Option<Place> {
         let slot = Arc::clone(&self.slot);
         self.all.bodies.take(Ask { slot, stranger, begun, units: bytes }).await
     }
 
     /// The answer was given before the request had been read to its end.
-    pub fn leaves_unread(&self) {
+    pub(crate) fn leaves_unread(&self) {
         self.slot.unread.store(true, Ordering::SeqCst);
     }
 
-    /// A request is there to its end.
-    pub fn works(&self) {
+    /// A request was read completely.
+    pub(crate) fn works(&self) {
         self.slot.begin_work();
     }
 
-    /// The answer is there. Whether the connection is to end with it.
+    /// The answer is complete. Returns whether the connection is to be closed after it.
     #[must_use]
-    pub fn answers(&self) -> bool {
+    pub(crate) fn answers(&self) -> bool {
         self.slot.begin(ANSWERING);
         self.slot.large.load(Ordering::SeqCst) || self.all.stopping()
     }
 
     /// The client has taken its answer.
-    pub fn answered(&self) {
+    pub(crate) fn answered(&self) {
         self.slot.pass(ANSWERING, IDLE);
     }
 
     /// Waits while too many answers have not been taken by their clients, and ends the slowest of these.
-    pub async fn room_for_answers(&self) {
+    pub(crate) async fn room_for_answers(&self) {
         const PAUSE: Duration = Duration::from_millis(10);
         while self.all.answers.overfull() {
             self.all.answers.press();
@@ -413,7 +412,7 @@ impl Reporter {
     }
 
     /// An answer's bytes; long ones are counted until they have been sent.
-    pub fn answer(&self, body: Vec<u8>) -> Bytes {
+    pub(crate) fn answer(&self, body: Vec<u8>) -> Bytes {
         if body.len() <= FREE_BYTES {
             return Bytes::from(body);
         }
@@ -435,7 +434,7 @@ impl AsRef<[u8]> for Untaken {
 }
 
 /// A stream over a TCP socket.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// The socket.
     fn tcp(&self) -> &TcpStream;
 }
@@ -456,7 +455,7 @@ type Waiting = Pin<Box<dyn Future<Output = Option<Place>> + Send>>;
 
 /// A stream that counts what it reads before a head is whole, knows when an answer has been taken, and keeps back
 /// what the HTTP library says of its own accord.
-pub struct Watched<S> {
+pub(crate) struct Watched<S> {
     stream: S,
     all: Arc<Connections>,
     slot: Arc<Slot>,
@@ -475,7 +474,7 @@ pub struct Watched<S> {
 
 impl<S: Socket> Watched<S> {
     /// Watches `stream` on behalf of its connection.
-    pub fn new(stream: S, connection: &Connection) -> Self {
+    pub(crate) fn new(stream: S, connection: &Connection) -> Self {
         Self {
             stream,
             all: Arc::clone(&connection.all),
@@ -491,13 +490,13 @@ impl<S: Socket> Watched<S> {
     }
 
     /// The stream itself.
-    pub fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 
     /// The status with which the HTTP library would have refused what it could not read. Its answer has no body, so
     /// it was kept back, and the stream is still open for a better one.
-    pub fn refusal(&self) -> Option<u16> {
+    pub(crate) fn refusal(&self) -> Option<u16> {
         self.refusal
     }
 
@@ -523,7 +522,7 @@ impl<S: Socket> Watched<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether bytes to be written are nobody's answer: no request is being answered, so they are the library's
+    /// Whether bytes to be written belong to no answer: no request is being answered, so they are the library's
     /// refusal of what it could not read.
     fn keeps_back(&mut self, bytes: &[u8]) -> bool {
         if self.refusal.is_none() && self.slot.kind() == IDLE {
@@ -533,7 +532,7 @@ impl<S: Socket> Watched<S> {
         self.refusal.is_some()
     }
 
-    /// While we stop: is there anything in the socket that no event has told us of yet?
+    /// While stopping: is there anything in the socket that no readiness event has reported yet?
     fn look(&self) {
         if self.all.stopping() {
             let mut byte = [0; 1];
@@ -666,8 +665,8 @@ mod tests {
         Source::of([192, 0, 2, last].into())
     }
 
-    /// Whoever fills all places with idle connections loses his own; others keep what they had before, however long
-    /// it has been idle.
+    /// A source that fills all places with idle connections loses its own; others keep what they had before,
+    /// however long it has been idle.
     #[tokio::test]
     async fn a_crowd_of_one_source_makes_room_itself() {
         const TOTAL: usize = 60;

@@ -1,7 +1,7 @@
-//! The operator's way into a running service: a socket in the data directory that only its owner can open.
+//! The operator's access to a running service: a socket in the data directory that only its owner can open.
 //!
-//! One request a connection: a line of JSON, answered by a line of JSON. It carries secrets (the key of a new
-//! account), so it never leaves the machine: who may read the data directory's files may use it, nobody else.
+//! One request per connection: a line of JSON, answered by a line of JSON. It carries secrets (the key of a new
+//! account), so it never leaves the machine; the socket's file mode is the only access control.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::causes::causes;
 
 /// Name of the socket inside a data directory.
-pub const SOCKET: &str = "control.sock";
+pub(crate) const SOCKET: &str = "control.sock";
 /// Bytes of a request at most.
 const REQUEST_BYTES: u64 = 16 * 1024;
 /// How long a request may take.
@@ -30,7 +30,7 @@ const TIME: Duration = Duration::from_secs(30);
 
 /// What was done, as it goes over the socket.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The account that the order was about.
     pub account: Option<String>,
     /// The key of a new account.
@@ -39,7 +39,7 @@ pub struct Outcome {
 
 /// An access key with its secret.
 #[derive(Serialize, Deserialize)]
-pub struct KeyPair {
+pub(crate) struct KeyPair {
     /// Access key id.
     pub id: String,
     /// Its secret.
@@ -79,7 +79,7 @@ fn address(data_dir: &Path) -> Result<Address> {
 }
 
 /// Opens the socket. The caller holds the lock of the data directory: what stands there is left over.
-pub fn bind(data_dir: &Path) -> Result<UnixListener> {
+pub(crate) fn bind(data_dir: &Path) -> Result<UnixListener> {
     let address = address(data_dir)?;
     let failed = || format!("cannot make the control socket in `{}`", data_dir.display());
     match std::fs::remove_file(&address.path) {
@@ -93,7 +93,7 @@ pub fn bind(data_dir: &Path) -> Result<UnixListener> {
 }
 
 /// Answers until the task is dropped.
-pub async fn listen(listener: UnixListener, service: Arc<Service>) {
+pub(crate) async fn listen(listener: UnixListener, service: Arc<Service>) {
     // Dropping the set, when this task is ended, ends the connections.
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -140,7 +140,7 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be reached, or refuses.
-pub fn ask(data_dir: &Path, order: &Order) -> Result<Outcome> {
+pub(crate) fn ask(data_dir: &Path, order: &Order) -> Result<Outcome> {
     let address = address(data_dir)?;
     let mut stream = std::os::unix::net::UnixStream::connect(&address.path)
         .with_context(|| format!("cannot reach the service that runs on `{}`", data_dir.display()))?;

@@ -1,4 +1,4 @@
-//! Points at which a test ends the process, as if its power had gone. Only with the feature `failpoints`.
+//! Points at which a test kills the process, as if its power had failed. Only with the feature `failpoints`.
 //!
 //! `TONGGUAN_CRASH_AT=call::written:3 tongguan serve` aborts when the point `call::written` is passed
 //! for the third time. `FAILPOINTS` (of the crate `fail`) makes points fail, wait or pause instead, such

@@ -28,25 +28,25 @@ use tongguan_store::{BackupError, StoreError, Trouble};
 use crate::permissions::Exposed;
 
 /// Wrong usage of the command line.
-pub const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 /// The database is damaged, incomplete or missing.
-pub const DATA: u8 = 65;
+pub(crate) const DATA: u8 = 65;
 /// A request did not end when the process had to.
-pub const STUCK: u8 = 70;
+pub(crate) const STUCK: u8 = 70;
 /// A file cannot be read or written.
-pub const IO: u8 = 74;
+pub(crate) const IO: u8 = 74;
 /// Another process serves the data directory.
-pub const IN_USE: u8 = 75;
+pub(crate) const IN_USE: u8 = 75;
 /// The database is of a newer release.
-pub const NEWER: u8 = 76;
+pub(crate) const NEWER: u8 = 76;
 /// No permission.
-pub const PERMISSION: u8 = 77;
+pub(crate) const PERMISSION: u8 = 77;
 /// The configuration is wrong.
-pub const CONFIGURATION: u8 = 78;
+pub(crate) const CONFIGURATION: u8 = 78;
 
 /// An error of the configuration.
 #[derive(Debug)]
-pub struct Configuration;
+pub(crate) struct Configuration;
 
 impl std::fmt::Display for Configuration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,7 +57,7 @@ impl std::fmt::Display for Configuration {
 impl std::error::Error for Configuration {}
 
 /// The code of an error: that of the first cause that has one.
-pub fn code(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.is::<Exposed>()) {
         return ExitCode::from(PERMISSION);
     }

@@ -1,15 +1,15 @@
-//! What HTTP/1.1 demands of a request's head and the HTTP library leaves to us: one valid `Host`, and no
+//! What HTTP/1.1 requires of a request's head and the HTTP library does not check: exactly one valid `Host`, and no
 //! transfer coding but `chunked`.
 //!
-//! A message that two programs in a row could read differently is refused, for one of them may decide on
-//! what the other does (RFC 9112, 3.2, 6.1 and 11.2).
+//! A message that two programs in a row could parse differently is refused, since one of them may make decisions
+//! about what the other does (RFC 9112, 3.2, 6.1 and 11.2).
 
 use hyper::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Request, Version};
 use tongguan_service::catalogue::{self, Code};
 
 /// The code with which a head is to be refused, if it is.
-pub fn fault<B>(request: &Request<B>) -> Option<&'static Code> {
+pub(crate) fn fault<B>(request: &Request<B>) -> Option<&'static Code> {
     if !host_fits(request.version(), request.headers()) {
         return Some(&catalogue::HOST_INVALID);
     }

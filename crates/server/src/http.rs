@@ -1,14 +1,14 @@
 //! The listener: HTTP/1.1 and TLS, with a limit on everything a stranger can send.
 //!
-//! No rule of the API stands here: a request's bytes go to the service, its answer's bytes go out.
-//! How many connections there may be and what they may keep in memory stands in [`crate::connections`].
-//! What cannot be read as a request is refused with a body as everything else is: clients show its code.
+//! It contains no rule of the API: a request's bytes go to the service, its answer's bytes go out.
+//! [`crate::connections`] decides how many connections there may be and how much memory they may use.
+//! A request that cannot be parsed is refused with a body like any other: clients show its code.
 //!
 //! # Stop
 //!
-//! The listener is closed; connections that its queue still holds are taken. A request whose head was
-//! read, or whose bytes had come before that, is answered; connections without one end at once. After
-//! [`STOP_TIME`] the rest ends too. [`Stop::Now`] ends all at once.
+//! The listener is closed; connections that are still in its queue are accepted. A request whose head was
+//! read, or whose bytes had arrived before that, is answered; connections without one are closed at once. After
+//! [`STOP_TIME`] the rest is closed too. [`Stop::Now`] closes all at once.
 
 use std::convert::Infallible;
 use std::io::ErrorKind;
@@ -58,17 +58,17 @@ const HEAD_TIME: Duration = Duration::from_secs(75);
 /// For a request's body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 /// For a TLS handshake, the wait for a place among them included.
-pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// For a TLS handshake when the service stops.
 const STOP_HANDSHAKE_TIME: Duration = Duration::from_secs(1);
 /// For accepted requests to be answered when the service stops.
-pub const STOP_TIME: Duration = Duration::from_secs(10);
+pub(crate) const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// Reads certificate and key of a TLS listener.
 ///
 /// Versions and suites are rustls' own defaults, which `docs/security.md` names and `tests/listeners.rs` checks: TLS
 /// 1.3 and 1.2 with ephemeral keys and authenticated encryption; no renegotiation, compression or early data.
-pub fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
+pub(crate) fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read the certificate `{}`", certificate.display()))?;
@@ -119,7 +119,7 @@ const SOCKET_BYTES: u32 = 128 * 1024;
 ///
 /// # Errors
 /// The name is not known, or none of its addresses can be had.
-pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
+pub(crate) async fn bind(address: &str) -> std::io::Result<TcpListener> {
     let mut failed = None;
     for address in tokio::net::lookup_host(address).await? {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -136,7 +136,7 @@ pub async fn bind(address: &str) -> std::io::Result<TcpListener> {
 }
 
 /// What every connection of the listener serves.
-pub struct Server {
+pub(crate) struct Server {
     /// Where requests go.
     pub service: Arc<Service>,
     /// The connections.
@@ -150,7 +150,7 @@ pub struct Server {
 }
 
 /// Accepts connections until told to stop, then lets accepted requests end.
-pub async fn listen(listener: TcpListener, server: Arc<Server>, mut stop: watch::Receiver<Stop>) {
+pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>, mut stop: watch::Receiver<Stop>) {
     loop {
         let accepted = tokio::select! {
             biased;

@@ -1,7 +1,7 @@
 //! The master key from a command, such as the client of a key management service.
 //!
-//! The command runs without a shell and without what our environment holds in secrets. Its standard output is the key
-//! and is never shown, neither in errors; its standard error is not read, since it may repeat the key.
+//! The command runs without a shell and without the secrets in our environment. Its standard output is the key and
+//! is never shown, not even in errors; its standard error is not read, since it may repeat the key.
 
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
@@ -23,7 +23,7 @@ const OUTPUT: usize = 256;
 const SECRET_VARIABLES: [&str; 2] = [crate::secrets::VARIABLE, "TONGGUAN_ACCESS_KEY_SECRET"];
 
 /// Runs a command and reads the key that it prints.
-pub fn run(command: &[String]) -> Result<MasterKey> {
+pub(crate) fn run(command: &[String]) -> Result<MasterKey> {
     run_for(command, TIME)
 }
 

@@ -41,35 +41,35 @@ struct Cli {
 enum Command {
     /// Serve the API on the embedded store.
     Serve(Box<config::ServeArgs>),
-    /// Carry a certificate through its whole life, in one process, and show every request and answer.
+    /// Take a certificate through its whole lifecycle, in one process, and show every request and answer.
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
-    /// Make, list and stop accounts, and end their sessions. The service may be running.
+    /// Create, list and disable accounts, and end their sessions. The service may be running.
     Account(cli::account::AccountArgs),
     /// Explain what policies say, and check documents.
     Policy(cli::policy::PolicyArgs),
-    /// Show what is under way, what failed and why, and what expires.
+    /// Show changes in progress, failures with their reasons, and what expires soon.
     Status(cli::status::StatusArgs),
-    /// Check a database, or a backup: structure, relations, values, keys. The service may be running.
+    /// Verify a database or a backup: structure, relations, values, keys. The service may be running.
     Check(cli::check::CheckArgs),
     /// Show the audit record: every call, granted or refused. The service may be running.
     Audit(cli::audit::AuditArgs),
-    /// Copy the database while the service goes on, and check the copy.
+    /// Copy the database while the service runs, and verify the copy.
     Backup(cli::backup::BackupArgs),
-    /// Make a data directory from a backup.
+    /// Create a data directory from a backup.
     Restore(cli::backup::RestoreArgs),
-    /// Take a database as it is: seal anew the rows that confer rights, and the mark.
+    /// Accept a database as it is: seal the rows that confer rights, and the mark, again.
     SealAnew(cli::seal_anew::SealAnewArgs),
-    /// Change the master key, which seals secrets at rest.
+    /// Change the master key, which encrypts secrets at rest.
     MasterKey(cli::master_key::MasterKeyArgs),
-    /// Change the key that makes security tokens. The service may be running.
+    /// Change the key that seals security tokens. The service may be running.
     TokenKey(cli::token_key::TokenKeyArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
-    /// Print what a shell needs to complete commands and options.
+    /// Print completions of commands and options for a shell.
     Completions(cli::completions::CompletionsArgs),
-    /// Show what is bounded, who can fill it, and the share of each.
+    /// Show every bound, who can fill it, and whose share is what.
     Limits(cli::limits::LimitsArgs),
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
     #[cfg(feature = "failpoints")]

@@ -1,17 +1,18 @@
-//! What is counted, and how it is told to Prometheus. `docs/metrics.md` lists every metric.
+//! Metrics, and how they are exported to Prometheus. `docs/metrics.md` lists every metric.
 //!
-//! Counting a request costs a handful of relaxed additions to places that were made beforehand: one for
-//! each operation of the table and code of the catalogue. Nothing that a caller sends becomes a label.
+//! Counting a request takes a handful of relaxed additions to counters that were allocated beforehand: one for each
+//! operation of the table and code of the catalogue. Nothing that a caller sends becomes a label.
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use tongguan_service::catalogue::{self, Code};
+use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
 use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
@@ -40,10 +41,11 @@ const BOUNDS_NS: [u64; 15] = [
 
 /// What the listener counts.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// One for each operation of the table, and a last one for requests that name none of them.
     operations: Box<[Counts]>,
-    started: SystemTime,
+    /// UNIX milliseconds.
+    started_ms: i64,
 }
 
 /// What is counted of one operation. On cache lines of its own, so that operations do not slow each other.
@@ -59,7 +61,7 @@ struct Counts {
 
 /// Counts of a histogram: (upper bound in seconds, observations up to it and above the one before).
 #[derive(Debug, Clone)]
-pub struct Buckets {
+pub(crate) struct Buckets {
     /// Sum of all observations, seconds.
     pub sum: f64,
     /// Each bucket by itself; the last bound is [`f64::INFINITY`].
@@ -69,7 +71,7 @@ pub struct Buckets {
 impl Metrics {
     /// Everything at zero.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         let counts = || Counts {
             granted: AtomicU64::new(0),
@@ -78,11 +80,11 @@ impl Metrics {
             sum_ns: AtomicU64::new(0),
         };
         let operations = (0..=operation::ALL.len()).map(|_| counts()).collect();
-        Self { operations, started: SystemTime::now() }
+        Self { operations, started_ms: SystemClock.now_ms() }
     }
 
     /// Counts an answer that took this long to make.
-    pub fn answered(&self, answer: &Response, took: Duration) {
+    pub(crate) fn answered(&self, answer: &Response, took: Duration) {
         let place = answer.operation.and_then(place).unwrap_or(operation::ALL.len());
         let Some(counts) = self.operations.get(place) else { return };
         match answer
@@ -109,7 +111,7 @@ fn place(operation: &'static Operation) -> Option<usize> {
 }
 
 impl Counts {
-    /// Every answer with its code; codes that stand in the catalogue twice are counted together.
+    /// Every answer with its code; codes that are in the catalogue twice are counted together.
     fn by_code(&self) -> Vec<(&'static str, u64)> {
         let mut counts: Vec<(&'static str, u64)> = vec![("OK", self.granted.load(Ordering::Relaxed))];
         for (code, count) in catalogue::ALL.iter().zip(&self.refused) {
@@ -166,7 +168,7 @@ struct Scrape {
 ///
 /// # Errors
 /// Never in practice: a text can always be written to memory.
-pub fn render(
+pub(crate) fn render(
     metrics: &Metrics,
     service: &Service,
     connections: &Connections,
@@ -178,7 +180,6 @@ pub fn render(
             operation.map_or(("unknown", "unknown"), |known| (known.product.as_str(), known.action));
         Series { product, operation: action, codes: counts.by_code(), times: counts.times() }
     });
-    let started = metrics.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let scrape = Scrape {
         requests: series.filter(|series| !series.codes.is_empty()).collect(),
         connections: connections.open() as u64,
@@ -194,7 +195,7 @@ pub fn render(
         store: service.context().store.stats(),
         overview,
         process: Process::read(),
-        started: started.as_secs_f64(),
+        started: Duration::from_millis(u64::try_from(metrics.started_ms).unwrap_or_default()).as_secs_f64(),
     };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
@@ -234,12 +235,12 @@ impl Scrape {
         to.gauge("tongguan_connections", "Connections open on the API listener.", self.connections)?;
         to.counter(
             "tongguan_connections_evicted",
-            "Connections ended to make room: they waited for their client, and all places were taken.",
+            "Connections closed to make room: they waited for their client, and all places were taken.",
             self.evicted,
         )?;
         to.gauges(
             "tongguan_long_bytes",
-            "Memory of long heads and bodies that arrive and of long answers that clients have not taken.",
+            "Memory of long heads and bodies that are arriving, and of long answers that clients have not read.",
             "of",
             &[
                 ("heads", self.held.heads as u64),
@@ -247,10 +248,10 @@ impl Scrape {
                 ("answers", self.held.answers as u64),
             ],
         )?;
-        to.gauge("tongguan_handshakes", "TLS handshakes going on.", self.held.handshakes as u64)?;
+        to.gauge("tongguan_handshakes", "TLS handshakes in progress.", self.held.handshakes as u64)?;
         let mut silent = to.0.encode_descriptor(
             "tongguan_workers_silent_seconds",
-            "How long none of the workers that serve the API has been free.",
+            "How long no worker of the API has been free.",
             None,
             MetricType::Gauge,
         )?;
@@ -261,23 +262,23 @@ impl Scrape {
     fn encode_admission(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         to.counter(
             "tongguan_throttled",
-            "Requests refused because of the rate of their account or of their principal in it.",
+            "Requests refused by the rate limit of their account or of their principal within it.",
             self.throttled,
         )?;
         to.counter(
             "tongguan_unproven",
-            "Requests refused before it was known who sent them: not signed, or wrongly.",
+            "Requests refused before the sender was known: unsigned, or wrongly signed.",
             self.unproven,
         )?;
         to.counter(
             "tongguan_unproven_cut_short",
-            "Those of them whose source had sent too many, and was told no more than that.",
+            "Those of them that were answered without details, because their source had sent too many.",
             self.cut_short,
         )?;
-        to.gauge("tongguan_long_work", "Pieces of long work that wait.", self.long_work)?;
+        to.gauge("tongguan_long_work", "Queued tasks of long work.", self.long_work)?;
         to.counter(
             "tongguan_long_work_refused",
-            "Calls refused because there was no place for their long work.",
+            "Calls refused because the queue for long work was full.",
             self.long_work_refused,
         )?;
         to.gauge("tongguan_nonces", "Signature nonces remembered.", self.nonces)
@@ -285,10 +286,10 @@ impl Scrape {
 
     /// What the store has written and removed.
     fn encode_store(&self, to: &mut Writer<'_>) -> Result<(), Error> {
-        to.counter("tongguan_store_groups", "Groups of changes committed.", self.store.groups)?;
+        to.counter("tongguan_store_groups", "Batches of changes committed.", self.store.groups)?;
         to.counter(
             "tongguan_store_groups_again",
-            "Groups run a second time because a change of them had to be undone.",
+            "Batches run again because one of their changes had to be undone.",
             self.store.groups_again,
         )?;
         to.counter("tongguan_store_changes", "Changes committed.", self.store.changes)?;
@@ -304,13 +305,13 @@ impl Scrape {
         )?;
         to.counters(
             "tongguan_audit_removed",
-            "Audit records that retention removed.",
+            "Audit records purged by retention.",
             "class",
             &by_class(self.store.audit_removed),
         )?;
         to.counters(
             "tongguan_audit_removed_young",
-            "Those of them that were younger than they should have been: their account had filled its share.",
+            "Those of them that were younger than they should have been: their account had used up its share.",
             "class",
             &by_class(self.store.audit_removed_young),
         )?;
@@ -322,12 +323,12 @@ impl Scrape {
         )?;
         to.counter(
             "tongguan_store_forged",
-            "Times that a row that confers rights did not fit its seal.",
+            "How often a row that confers rights did not match its seal.",
             self.store.forged,
         )?;
         to.histogram(
             "tongguan_store_commit_seconds",
-            "Groups of changes, from the first statement to the end of the sync.",
+            "Duration of a batch, from the first statement to the end of the sync.",
             &commits(&self.store),
         )?;
         to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)
@@ -377,16 +378,16 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
             ("deleting", gateways.deleting),
         ],
     )?;
-    to.gauge("tongguan_intents", "Changes accepted and not applied yet.", overview.intents)?;
+    to.gauge("tongguan_intents", "Changes accepted and not yet applied.", overview.intents)?;
     to.gauge(
         "tongguan_intents_failing",
-        "Those of them of which a try has failed.",
+        "Those of them that have failed at least once.",
         overview.intents_failing,
     )?;
     let faults = &overview.faults;
     to.gauges(
         "tongguan_faults",
-        "Changes that could not be applied, by what became of them; `tongguan status` names them.",
+        "Changes that could not be applied, by outcome; `tongguan status` names them.",
         "outcome",
         &[
             ("retrying", faults.retrying),
@@ -397,7 +398,7 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
     )?;
     let mut oldest = to.0.encode_descriptor(
         "tongguan_oldest_intent_age_seconds",
-        "How long the oldest of them has waited; 0 if there is none.",
+        "Age of the oldest change not yet applied; 0 if there is none.",
         None,
         MetricType::Gauge,
     )?;
@@ -409,7 +410,7 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
     counts.push(("later", certificates.later));
     to.gauges(
         "tongguan_certificates_expiring",
-        "Issued certificates by time to their expiry; each is counted once, in the nearest class.",
+        "Issued certificates by time to expiry; each is counted once, in the first class that fits.",
         "within",
         &counts,
     )

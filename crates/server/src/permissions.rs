@@ -1,13 +1,13 @@
-//! Who may read the files: what holds a secret is for its owner alone, and the service does not start otherwise.
+//! File modes: a file with a secret is for its owner alone, and the service does not start otherwise.
 //!
-//! * **Secrets** (master key, root key, the listener's private key, a configuration with secrets in it, files with
-//!   secrets that it names) are *refused* if their group or others may do anything with them, as OpenSSH does: how
-//!   long they have been open to whom is for their owner to think about. A file of root's may be readable by a group
-//!   that the service is in, as PostgreSQL has it: that is how service managers hand files over.
-//!   What is judged is what is read: a file is opened once, and asked through what was opened.
-//! * **The data directory** and what the service itself keeps there is *tightened* with a warning: to 0750 and 0640 at
-//!   most, so that a group that an operator has chosen may read for a backup, and nobody else. Nothing in these
-//!   files is a secret in the clear. A directory that is not ours is refused before that, and of one that is ours
+//! * **Secrets** (master key, root key, the listener's private key, a configuration that contains secrets, files
+//!   with secrets that it names) are *refused* if their group or others have any access, as OpenSSH does: the
+//!   secret may already have leaked, and only its owner can judge that. A file that belongs to root may be readable
+//!   by a group that the service is in, as in PostgreSQL: that is how service managers pass files on. What is
+//!   checked is what is read: a file is opened once, and its mode is that of the open file.
+//! * **The data directory** and what the service itself keeps there is *tightened* with a warning: to 0750 and 0640
+//!   at most, so that a group that an operator has chosen may read it for a backup, and nobody else. None of these
+//!   files contains a secret in the clear. A directory that is not ours is refused before that, and in one that is,
 //!   only what `tongguan_store::own_entries` names is touched, and nothing through a link.
 
 use std::fs::{File, OpenOptions, Permissions};
@@ -28,7 +28,7 @@ const TOO_MUCH_FOR_FILE: u32 = 0o037;
 
 /// A file with a secret can be reached by others.
 #[derive(Debug, thiserror::Error)]
-pub enum Exposed {
+pub(crate) enum Exposed {
     /// By its mode.
     #[error("`{path}` holds a secret and is open to others (mode {mode:03o}): chmod 600 '{path}'")]
     Mode {
@@ -55,7 +55,7 @@ pub enum Exposed {
 ///
 /// # Errors
 /// [`Exposed`], with the command that mends it; or the file cannot be opened.
-pub fn open_secret(path: &Path) -> Result<File> {
+pub(crate) fn open_secret(path: &Path) -> Result<File> {
     let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     judge_opened(path, &file)?;
     Ok(file)
@@ -65,7 +65,7 @@ pub fn open_secret(path: &Path) -> Result<File> {
 ///
 /// # Errors
 /// As [`open_secret`], and if it is not UTF-8.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let read = open_secret(path)?.read_to_string(&mut text);
     read.with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -76,7 +76,7 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
 ///
 /// # Errors
 /// [`Exposed`], with the command that mends it.
-pub fn judge_opened(path: &Path, file: &File) -> Result<()> {
+pub(crate) fn judge_opened(path: &Path, file: &File) -> Result<()> {
     let metadata = file.metadata().with_context(|| format!("cannot read `{}`", path.display()))?;
     let user = rustix::process::geteuid().as_raw();
     Ok(judge(&path.display().to_string(), metadata.uid(), metadata.mode() & 0o7777, user)?)
@@ -97,7 +97,7 @@ fn judge(path: &str, owner: u32, mode: u32, user: u32) -> Result<(), Exposed> {
 ///
 /// # Errors
 /// The directory is not ours; something is open to others and cannot be changed.
-pub fn tighten(data_dir: &Path) -> Result<()> {
+pub(crate) fn tighten(data_dir: &Path) -> Result<()> {
     if look(data_dir)? == Territory::Absent {
         return Ok(());
     }
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!((mode(&data), mode(&target)), (0o777, 0o777));
     }
 
-    /// Whoever exchanges the file between a look and a reading gets nothing read that is open to others.
+    /// Exchanging the file between check and read does not make us read one that others can read.
     #[test]
     fn what_is_judged_is_what_is_read() {
         const TRIES: usize = 20_000;

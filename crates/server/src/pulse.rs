@@ -1,5 +1,5 @@
-//! Whether the workers that serve the API take up new tasks: one of them beats now and then, and others see when
-//! it last did.
+//! Whether the workers that serve the API take up new tasks: one of them records a heartbeat now and then, and
+//! others see how long ago the last one was.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// When a worker was last free.
 #[derive(Debug)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     started: Instant,
     beaten_ms: AtomicU64,
 }
@@ -17,12 +17,12 @@ pub struct Pulse {
 impl Pulse {
     /// As if it had just beaten.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { started: Instant::now(), beaten_ms: AtomicU64::new(0) }
     }
 
     /// Beats, as long as the runtime that this runs on turns.
-    pub async fn beat(&self) {
+    pub(crate) async fn beat(&self) {
         loop {
             self.beaten_ms.store(self.now_ms(), Ordering::Relaxed);
             tokio::time::sleep(PAUSE).await;
@@ -31,7 +31,7 @@ impl Pulse {
 
     /// How long no worker has been free; less than some half a second says nothing.
     #[must_use]
-    pub fn silent_for(&self) -> Duration {
+    pub(crate) fn silent_for(&self) -> Duration {
         Duration::from_millis(self.now_ms().saturating_sub(self.beaten_ms.load(Ordering::Relaxed)))
     }
 

@@ -1,11 +1,11 @@
-//! The master key: where it comes from, how a file of it is made, kept and replaced; and the root key as it is shown
-//! once.
+//! The master key: where it comes from, and how its file is created, kept and replaced; and the root key, which is
+//! shown once.
 //!
 //! # Replacing the key file
 //!
-//! `tongguan master-key rotate` writes the new key to [`NEXT_KEY_FILE`], seals every value anew in one transaction, and
-//! renames the file over [`MASTER_KEY_FILE`]. Whenever the process dies, the database opens under exactly one of the
-//! files that are there; [`open`] finds out which, and ends or drops what was begun.
+//! `tongguan master-key rotate` writes the new key to [`NEXT_KEY_FILE`], encrypts every value again in one
+//! transaction, and renames the file over [`MASTER_KEY_FILE`]. Whenever the process dies, the database opens with
+//! exactly one of the files that exist; [`open`] finds out which, and completes or drops the rotation.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -25,19 +25,19 @@ use zeroize::Zeroizing;
 use crate::{exit, key_command, permissions};
 
 /// Master key inside a data directory.
-pub const MASTER_KEY_FILE: &str = "master.key";
+pub(crate) const MASTER_KEY_FILE: &str = "master.key";
 /// The one that takes its place, while it does.
-pub const NEXT_KEY_FILE: &str = "master.key.next";
+pub(crate) const NEXT_KEY_FILE: &str = "master.key.next";
 /// Root key inside a data directory, in a form that a shell can source.
-pub const ROOT_KEY_FILE: &str = "root-access-key.env";
+pub(crate) const ROOT_KEY_FILE: &str = "root-access-key.env";
 /// Variable that holds the master key itself.
-pub const VARIABLE: &str = "TONGGUAN_MASTER_KEY";
+pub(crate) const VARIABLE: &str = "TONGGUAN_MASTER_KEY";
 /// Owner only.
 const OWNER_ONLY: u32 = 0o600;
 
 /// A master key. Wiped when dropped, never printed.
 #[derive(Clone)]
-pub struct MasterKey(Arc<Zeroizing<[u8; MASTER_KEY_BYTES]>>);
+pub(crate) struct MasterKey(Arc<Zeroizing<[u8; MASTER_KEY_BYTES]>>);
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,14 +47,14 @@ impl std::fmt::Debug for MasterKey {
 
 impl MasterKey {
     /// A new one.
-    pub fn generate() -> Result<Self> {
+    pub(crate) fn generate() -> Result<Self> {
         let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
         getrandom::fill(&mut key[..]).map_err(|error| anyhow!("no randomness: {error}"))?;
         Ok(Self(Arc::new(key)))
     }
 
-    /// Reads 64 hex digits; blanks around them do not matter. `source` is for the message.
-    pub fn parse(text: &str, source: &str) -> Result<Self> {
+    /// Reads 64 hex digits, ignoring white space around them. `source` is for the message.
+    pub(crate) fn parse(text: &str, source: &str) -> Result<Self> {
         let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
         // The error would quote a character.
         hex::decode_to_slice(text.trim(), &mut key[..])
@@ -63,18 +63,18 @@ impl MasterKey {
     }
 
     /// Reads a file that only its owner can read.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = permissions::read_secret(path)?;
         Self::parse(&text, &format!("`{}`", path.display()))
     }
 
     /// The vault under this key.
-    pub fn vault(&self) -> Result<Vault> {
+    pub(crate) fn vault(&self) -> Result<Vault> {
         Ok(Vault::new(&self.0)?)
     }
 
     /// Whether it is the same key, in constant time.
-    pub fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         aws_lc_rs::constant_time::verify_slices_are_equal(&self.0[..], &other.0[..]).is_ok()
     }
 
@@ -92,7 +92,7 @@ impl MasterKey {
 
 /// Where the master key comes from.
 #[derive(Debug, Clone, Default)]
-pub enum KeySource {
+pub(crate) enum KeySource {
     /// The file in the data directory, made at the first start.
     #[default]
     DataDirectory,
@@ -106,11 +106,11 @@ pub enum KeySource {
 
 /// Where the master key comes from, on the command line.
 #[derive(Debug, Default, Clone, Args)]
-pub struct KeyArgs {
-    /// File with the master key that seals secrets at rest [default: master.key in the data directory]
+pub(crate) struct KeyArgs {
+    /// File with the master key that encrypts secrets at rest [default: master.key in the data directory]
     #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
-    /// Command whose standard output is the master key; split at blanks, run without a shell. The key itself can be in
+    /// Command whose standard output is the master key; split at spaces, run without a shell. The key itself can be in
     /// TONGGUAN_MASTER_KEY
     #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND")]
     pub master_key_command: Option<String>,
@@ -118,7 +118,7 @@ pub struct KeyArgs {
 
 impl KeyArgs {
     /// The one source that command line and environment name, or none.
-    pub fn source(&self) -> Result<Option<KeySource>> {
+    pub(crate) fn source(&self) -> Result<Option<KeySource>> {
         let command = self.master_key_command.as_deref();
         let command = command.map(|text| text.split_whitespace().map(str::to_owned).collect());
         let given = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
@@ -130,7 +130,7 @@ impl KeyArgs {
 }
 
 /// The source, if at most one is named.
-pub fn one_source(
+pub(crate) fn one_source(
     file: Option<PathBuf>,
     command: Option<Vec<String>>,
     given: Option<MasterKey>,
@@ -147,7 +147,7 @@ pub fn one_source(
 
 impl KeySource {
     /// The file in the data directory, whether it was named or not.
-    pub fn in_data_directory(self, data_dir: &Path) -> Self {
+    pub(crate) fn in_data_directory(self, data_dir: &Path) -> Self {
         let own = data_dir.join(MASTER_KEY_FILE);
         match self {
             Self::File(path) if path == own || same_file(&path, &own) => Self::DataDirectory,
@@ -183,7 +183,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
 
 /// The master key of a store that this process holds: found, or made if nothing is sealed yet. A rotation that was cut
 /// short is ended or dropped. A key under which the database does not open is refused; nothing is overwritten.
-pub fn open(data_dir: &Path, source: &KeySource, store: &Store) -> Result<MasterKey> {
+pub(crate) fn open(data_dir: &Path, source: &KeySource, store: &Store) -> Result<MasterKey> {
     let source = source.clone().in_data_directory(data_dir);
     let fit = |key: &MasterKey| -> Result<Fit> {
         let vault = key.vault()?;
@@ -214,7 +214,7 @@ pub fn open(data_dir: &Path, source: &KeySource, store: &Store) -> Result<Master
 }
 
 /// What is said of a key that is not the database's.
-pub fn other_key(shown: &str) -> anyhow::Error {
+pub(crate) fn other_key(shown: &str) -> anyhow::Error {
     anyhow!(
         "{shown} is not the master key of this database: the secrets in it were sealed under another one. Nothing was \
          changed; give the right key, or restore a backup that belongs to this one"
@@ -248,27 +248,32 @@ fn settle(data_dir: &Path, fit: &dyn Fn(&MasterKey) -> Result<Fit>) -> Result<Op
 }
 
 /// Writes the key that is to take the place of the one in the data directory.
-pub fn prepare(data_dir: &Path, key: &MasterKey) -> Result<()> {
+pub(crate) fn prepare(data_dir: &Path, key: &MasterKey) -> Result<()> {
     write_owner_only(&data_dir.join(NEXT_KEY_FILE), &key.text())
 }
 
 /// Gives up what was prepared.
-pub fn abandon(data_dir: &Path) -> Result<()> {
+pub(crate) fn abandon(data_dir: &Path) -> Result<()> {
     let next = data_dir.join(NEXT_KEY_FILE);
     std::fs::remove_file(&next).with_context(|| format!("cannot remove `{}`", next.display()))
 }
 
 /// Puts the prepared key in the place of the other, durably.
-pub fn replace(data_dir: &Path) -> Result<()> {
+pub(crate) fn replace(data_dir: &Path) -> Result<()> {
     let (own, next) = (data_dir.join(MASTER_KEY_FILE), data_dir.join(NEXT_KEY_FILE));
     std::fs::rename(&next, &own)
         .and_then(|()| sync_directory(&own))
         .with_context(|| format!("cannot rename `{}` to `{}`", next.display(), own.display()))
 }
 
-/// The vault of a database that is only looked at, if there is a master key for it. With `only_given` the data
+/// The vault of a database that is only read, if there is a master key for it. With `only_given` the data
 /// directory is not looked into. No file is changed.
-pub fn look(data_dir: &Path, keys: &KeyArgs, only_given: bool, archive: &Archive) -> Result<Option<Vault>> {
+pub(crate) fn look(
+    data_dir: &Path,
+    keys: &KeyArgs,
+    only_given: bool,
+    archive: &Archive,
+) -> Result<Option<Vault>> {
     let source = match keys.source()? {
         None if only_given => return Ok(None),
         None => KeySource::DataDirectory,
@@ -293,7 +298,7 @@ pub fn look(data_dir: &Path, keys: &KeyArgs, only_given: bool, archive: &Archive
 }
 
 /// Writes the root key where only its owner can read it; answers where.
-pub fn write_root_key(data_dir: &Path, key: &RootKey) -> Result<PathBuf> {
+pub(crate) fn write_root_key(data_dir: &Path, key: &RootKey) -> Result<PathBuf> {
     let path = data_dir.join(ROOT_KEY_FILE);
     let text = Zeroizing::new(format!(
         "ALIBABA_CLOUD_ACCOUNT_ID={}\nALIBABA_CLOUD_ACCESS_KEY_ID={}\nALIBABA_CLOUD_ACCESS_KEY_SECRET={}\n",

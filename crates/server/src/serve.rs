@@ -1,11 +1,11 @@
-//! `tongguan serve`: puts the parts together and runs them until it is told to stop.
+//! `tongguan serve`: assembles the parts and runs them until it is told to stop.
 //!
 //! # Threads
 //!
-//! Requests, the engine and the housekeeping run on the *workers*, a runtime of as many threads as there are
-//! processors. What an operator needs whatever they do runs on the *front*, the first thread of the process with
-//! a runtime of its own: signals, the time that the stop may take, the admin listener and the control socket.
-//! A request that never lets go of its worker holds up neither.
+//! Requests, the engine and housekeeping run on the *workers*, a runtime with as many threads as there are
+//! processors. What an operator needs whatever these do runs on the *front*, the first thread of the process with a
+//! runtime of its own: signals, the shutdown timer, the admin listener and the control socket. A request that
+//! blocks its worker delays none of them.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ use crate::{admin, control, exit, http, permissions, secrets};
 /// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
 /// the 512 tasks that the systemd unit allows.
 const BLOCKING_THREADS: usize = 256;
-/// Threads of the front for what blocks: questions to the store, orders of the operator.
+/// Threads of the front for what blocks: queries to the store, commands of the operator.
 const FRONT_BLOCKING_THREADS: usize = 8;
 /// After [`http::STOP_TIME`], for the workers to see that it is over.
 const STOP_MARGIN: Duration = Duration::from_millis(250);
@@ -67,12 +67,12 @@ enum Ending {
 
 /// A service that runs.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// Where it listens, as a URL.
     pub endpoint: String,
     /// Where the admin listener is, as a URL.
     pub admin: Option<String>,
-    /// What is told at the first start: the new key.
+    /// What is printed at the first start: the new key.
     pub welcome: Option<Welcome>,
     service: Arc<Service>,
     stop: watch::Sender<Stop>,
@@ -86,7 +86,7 @@ pub struct Running {
 
 impl Running {
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop_unless(std::future::pending()).await.map(|_| ())
     }
 
@@ -130,7 +130,7 @@ impl Running {
 }
 
 /// Runs `tongguan serve` until SIGINT or SIGTERM.
-pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let threads = Arc::new(AtomicUsize::new(0));
     let workers = workers(&threads)?;
     let front =
@@ -206,7 +206,7 @@ fn say_where(running: &Running) {
 }
 
 /// Starts the service, all of it on this runtime.
-pub async fn start(config: Config) -> anyhow::Result<Running> {
+pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
     start_on(config, &Handle::current()).await
 }
 
@@ -274,7 +274,7 @@ struct Parts {
 
 /// The root key that the first start has made, and the file that keeps it.
 #[derive(Debug)]
-pub struct Welcome {
+pub(crate) struct Welcome {
     key: RootKey,
     path: PathBuf,
 }
@@ -453,8 +453,8 @@ async fn keep_running(service: Arc<Service>) {
     }
 }
 
-/// Lets go what has had its time, at the start and once a minute, a few at a time: ClientTokens, audit records, deletions of roles,
-/// rates.
+/// Purges what has expired, at startup and once a minute, in small batches: ClientTokens, audit records,
+/// deletions of roles, rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
     let context = service.context().clone();

@@ -1,4 +1,5 @@
-//! The few facts of a TLS certificate that `serve` warns of and `call` needs for one that was given to it by name.
+//! The few properties of a TLS certificate that `serve` warns about, and that `call` needs for one that it was
+//! given.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 
-/// What is looked at.
+/// The properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Its basicConstraints say CA:TRUE, as those of `openssl req -x509` do.
     pub is_ca: bool,
-    /// It has a subjectAltName: clients of today look at nothing else for the host.
+    /// It has a subjectAltName: today's clients use nothing else for the host.
     pub has_names: bool,
     /// From when to when it is valid.
     valid: (Duration, Duration),
@@ -24,7 +25,7 @@ impl Facts {
     ///
     /// # Errors
     /// It is no certificate.
-    pub fn of(der: &[u8]) -> Result<Self> {
+    pub(crate) fn of(der: &[u8]) -> Result<Self> {
         let certificate = Certificate::from_der(der).context("this is not a certificate")?;
         let fields = certificate.tbs_certificate();
         let constraints = fields.get_extension::<BasicConstraints>().context("basicConstraints")?;
@@ -38,7 +39,7 @@ impl Facts {
     }
 
     /// Whether it is valid at a moment: -1 not yet, 1 no longer.
-    pub fn at(&self, now: UnixTime) -> std::cmp::Ordering {
+    pub(crate) fn at(&self, now: UnixTime) -> std::cmp::Ordering {
         let now = Duration::from_secs(now.as_secs());
         match self.valid {
             (from, _) if now < from => std::cmp::Ordering::Less,

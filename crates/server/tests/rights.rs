@@ -202,7 +202,7 @@ fn an_older_data_directory_is_refused_if_the_mark_is_elsewhere() {
     assert!(place.run(&arguments).status.success());
     copy_folder(&older, &place.data());
     let (code, said) = refused(&place.data(), &elsewhere);
-    assert!(code == Some(65) && said.contains("groups of changes") && said.contains(mark), "{said}");
+    assert!(code == Some(65) && said.contains("batches of changes") && said.contains(mark), "{said}");
     let check = place.run(&["check", "--mark-file", mark]);
     assert_eq!(check.status.code(), Some(65), "{}", text(&check));
     // Who accepts the loss says so, with the master key.

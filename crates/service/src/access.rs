@@ -1,4 +1,4 @@
-//! Whether a principal may do something: policies put together as the RAM documentation says.
+//! Whether a principal may do something: policies combined as the RAM documentation says.
 //!
 //! The account itself may do everything. A RAM user may do what its policies and those of its groups allow; a
 //! role session what the role's policies *and* its session policy allow. A Deny anywhere wins. Source:
@@ -59,8 +59,8 @@ pub struct Circumstances<'a> {
     pub written: Written,
 }
 
-/// Values of condition keys that are made at the first question, since most policies do not ask, and kept, since
-/// others ask a thousand times.
+/// Values of condition keys that are made when they are first used, since most policies do not use them, and
+/// kept, since others ask a thousand times.
 #[derive(Debug, Clone, Default)]
 pub struct Written {
     address: OnceCell<String>,
@@ -405,7 +405,7 @@ fn arn(
     Ok(arn.into())
 }
 
-/// A value as it stands in an ARN. No name is so long; whoever sends more of it wants patterns to work hard.
+/// A value as it stands in an ARN. No name is that long; more of it would only make matching expensive.
 fn cut(value: &str) -> &str {
     const LONGEST: usize = 256;
     value.get(..LONGEST).unwrap_or(if value.len() > LONGEST { "*" } else { value })

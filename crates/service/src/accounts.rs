@@ -1,4 +1,4 @@
-//! What the operator of the service does with accounts and sessions. No API does: it comes from the command line.
+//! What the operator does with accounts and sessions. There is no API for it: it comes from the command line.
 
 use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;
@@ -25,7 +25,7 @@ pub enum Order {
         /// Its id; none: a new one.
         id: Option<String>,
     },
-    /// No key of the account is accepted any more, and all sessions end that stand on it. What it has stays.
+    /// No key of the account is accepted any more, and all sessions that depend on it end. Its resources stay.
     Disable {
         /// The account.
         id: String,

@@ -336,11 +336,11 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The tags that the call carries, if the operation takes any, as it reads them. What is wrong with them is told
-    /// later, to whom may make the call.
+    /// The tags that the call carries, if the operation takes any, as it reads them. Malformed tags are reported
+    /// later, once the caller is known to be authorised.
     ///
     /// # Errors
-    /// A refusal for a key that is given twice: which of its values a policy would be asked about is not clear.
+    /// A refusal for a key that is given twice: it would not be clear which of its values a policy should see.
     pub(crate) fn request_tags(&self) -> Read<Vec<TagFilter>> {
         let shape =
             self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);

@@ -1,6 +1,6 @@
-//! The key that the chain of audit records is sealed with: made once, kept in the database under the master key.
+//! The key that seals the chain of audit records: generated once, kept in the database under the master key.
 //!
-//! It is a key of its own and not the master key, so that it stays the same when the master key is changed.
+//! It is separate from the master key, so that it stays the same when the master key is changed.
 
 use tongguan_store::{Archive, AuditLink, AuditRecord, Finding, HeadFate, NewAuditKey, Store, StoreError};
 use tracing::warn;

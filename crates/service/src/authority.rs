@@ -1,16 +1,17 @@
-//! Whose an access key is and what its owner may do: read from the store once, kept until something changes.
+//! Who owns an access key, and what the owner may do: read from the store once, cached until something changes.
 //!
-//! What is kept for a permanent key depends on rows of its account only: account, user, groups, role, attachments,
-//! policies. Each account has a counter, its *epoch*; every change of such rows raises it after the commit and
-//! before the answer, and what was read under an older epoch is read again. So a change is in force for the
-//! next call, and a call costs no question to the store in between. The epoch is taken before the question:
-//! what a change overtakes is not kept.
+//! What is cached for a permanent key depends on rows of its account only: account, user, groups, role,
+//! attachments, policies. Each account has a counter, its *epoch*; every change of such rows increments it after
+//! the commit and before the answer, and what was read under an older epoch is read again. So a change takes effect
+//! with the next call, and calls in between cost no query. The epoch is taken before the query: what a change
+//! overtakes is not cached.
 //!
-//! A role session stands on rows of several accounts: the role's, that of the user whose key made the first session of
-//! its chain, and those of the roles between ([`crate::provenance`]). It is kept under the epochs of all of them.
+//! A role session depends on rows of several accounts: the role's, that of the user whose key created the first
+//! session of its chain, and those of the roles in between ([`crate::provenance`]). It is cached under the epochs
+//! of all of them.
 //!
-//! What is kept is bounded by bytes, for all together and for each account: one with very many keys or sessions
-//! displaces its own and leaves the others'.
+//! The cache is bounded in bytes, overall and per account: an account with very many keys or sessions displaces its
+//! own entries and nobody else's.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -67,7 +68,7 @@ struct Kept {
     grant: Grant,
 }
 
-/// Counters, each with what it was before the question.
+/// Epochs, each with its value before the query.
 #[derive(Debug)]
 struct Epochs(Box<[(Arc<AtomicU64>, u64)]>);
 
@@ -126,7 +127,7 @@ impl Lifecycle<String, Arc<Known>> for Displaced {
     }
 }
 
-/// See the module's text.
+/// The cache of keys and sessions, with the epochs of accounts.
 #[derive(Debug)]
 pub struct Authority {
     /// Keys of the configuration: they are not in the store.

@@ -47,7 +47,7 @@ pub struct Parts {
 pub struct Reply {
     /// The rendered body.
     pub body: Vec<u8>,
-    /// Resources shown in it that are not settled: a data plane that is stepped by looking is told.
+    /// Resources shown in it that are not settled: a data plane that advances with each Describe is notified.
     pub unsettled: Vec<String>,
     /// Id of the access key that the call made.
     pub issued: Option<String>,

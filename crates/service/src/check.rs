@@ -1,7 +1,7 @@
-//! `tongguan check`: whether a database holds what the service believes, down to every key.
+//! `tongguan check`: whether a database contains what the service relies on, down to every key.
 //!
-//! The store checks structure and relations; here are the values that only the service understands:
-//! every certificate is read, its key compared, and under the master key every secret opened.
+//! The store verifies structure and relations; this module verifies the values that only the service understands:
+//! every certificate is parsed and compared with its key, and with the master key every secret is decrypted.
 
 use tongguan_model::certificate::Certificate;
 use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};

@@ -1,4 +1,4 @@
-//! The access keys that sign requests, and whose they are.
+//! The access keys that sign requests, and their owners.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub struct RootKey {
 }
 
 impl RootKey {
-    /// The key as it stands in the keyring.
+    /// The key as the keyring has it.
     #[must_use]
     pub fn into_key(self) -> Key {
         let principal = Arc::new(Principal { account: self.account, identity: Identity::Root });

@@ -1,12 +1,13 @@
-//! Markers of pages: what a list answers for the caller to send with the call for the next page (`Marker`, `NextToken`).
+//! Page markers: what a list returns for the caller to request the next page with (`Marker`, `NextToken`).
 //!
-//! A marker holds the place after which the page begins, and tells nothing of it: places are row numbers that count over
-//! all accounts. It is sealed (AES-256-GCM) under a key of its own, which is derived (HKDF-SHA256) from the *marker key* of
-//! the service, the list, the account, and 16 random bytes that stand at the marker's beginning. So a marker of another
-//! list or account is as good as one that was made up, and nothing is kept of the markers that were made.
+//! A marker contains the position after which the page begins, and reveals nothing of it: positions are row numbers
+//! that count over all accounts. It is sealed (AES-256-GCM) under a key of its own, which is derived (HKDF-SHA256)
+//! from the *marker key* of the service, the list, the account, and 16 random bytes at the beginning of the marker.
+//! So a marker of another list or account is as invalid as one that was made up, and nothing is stored for the
+//! markers that were returned.
 //!
-//! The marker key is made once and kept in the database, sealed under the master key: markers outlive restarts and a change
-//! of the master key.
+//! The marker key is generated once and kept in the database, sealed under the master key: markers survive restarts
+//! and a change of the master key.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;

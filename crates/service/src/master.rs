@@ -1,8 +1,8 @@
-//! The master key against the database: whether it is the one, and how another takes its place.
+//! Whether a master key belongs to the database, and how it is replaced by another.
 //!
-//! The database holds a *check value*, a known text sealed under the master key like every other sealed value. A key
-//! that does not open it is told apart at the start, before anything is sealed under it. A database from
-//! before the check value is judged by the first value sealed in it.
+//! The database contains a *check value*, a known text sealed under the master key like every other sealed value. A
+//! key that does not open it is recognised at startup, before anything is sealed under it. A database from before
+//! the check value is tested with the first value sealed in it.
 
 use tongguan_store::{SealedKind, Snapshot, Store, StoreError, Verdict};
 

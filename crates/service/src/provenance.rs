@@ -1,10 +1,11 @@
-//! Where a session's right to act comes from, and whether all of it still stands.
+//! Where a session's permissions come from, and whether all of that is still valid.
 //!
-//! A session is made by an access key of a user, or by another session. What it may do hangs on more rows than those
-//! of its role: on the key that made the first session of the chain, on that key's user and account, and on every role
-//! that the chain has come through. A [`Grant`] names them all, each with the number that its row had
-//! ([`Tx::end_sessions`](tongguan_store::Tx::end_sessions)). The session is over as soon as one of them is gone, may not
-//! be used, or has another number. A chain inherits these numbers: what ends a session ends all that came of it.
+//! A session is created by a user's access key, or by another session. What it may do depends on more rows than
+//! those of its role: on the key that created the first session of the chain, on that key's user and account, and
+//! on every role that the chain passed through. A [`Grant`] names them all, each with the number that its row had
+//! ([`Tx::end_sessions`](tongguan_store::Tx::end_sessions)). The session is over as soon as one of them is gone,
+//! disabled, or has another number. A chain inherits these numbers: what ends a session ends everything derived
+//! from it.
 
 use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;
@@ -111,7 +112,7 @@ impl Grant {
         AccountId::new(self.role.account.as_str())
     }
 
-    /// Every account with rows that the session stands on, each once.
+    /// Every account with rows that the session depends on, each once.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountId> {
         let steps = self.lineage.steps.iter().map(|step| step.account.as_str());
@@ -124,7 +125,7 @@ impl Grant {
         accounts
     }
 
-    /// The role, if everything that the session stands on is as it was.
+    /// The role, if everything that the session depends on is unchanged.
     ///
     /// # Errors
     /// A database error.
@@ -203,7 +204,7 @@ impl Lineage {
 }
 
 impl Origin {
-    /// The user who signs with this access key, as it stands in the store or the configuration; none if key, user or
+    /// The user who signs with this access key, as the store or the configuration has it; none if key, user or
     /// account may not be used (any more).
     ///
     /// # Errors

@@ -1,10 +1,10 @@
-//! The key of the seals on the rows that confer rights: made once, kept in the database under the master key. What is
-//! sealed, and how, stands in `tongguan-store`.
+//! The key of the seals on the rows that confer rights: generated once, kept in the database under the master key.
+//! `tongguan-store` knows what is sealed, and how.
 //!
-//! Rows of a database from before there were seals are taken as they are, once, at the first start with the master key.
-//! That they were sealed is remembered where it cannot be taken back: every secret is then sealed in the newer
-//! scheme, whose name is bound into it ([`crate::vault`]). A database that claims to be from before and holds such a
-//! secret, or stands beside a sealed mark, has lost its seals.
+//! Rows of a database from before there were seals are accepted as they are, once, at the first start with the
+//! master key. That they were sealed is recorded where it cannot be undone: every secret is then sealed in the
+//! newer scheme, whose name is bound into it ([`crate::vault`]). A database that claims to be from before and
+//! contains such a secret, or that has a sealed mark beside it, has lost its seals.
 
 use tongguan_store::{
     Archive, Finding, RIGHTS_RULE, RightsKey, SealedKind, Snapshot, Store, StoreError, Tx, Verdict,
@@ -30,8 +30,8 @@ const NEVER: &str = "the rows are not sealed: no service of this release has ser
 /// Takes up the seals, or makes them in a database from before there were any.
 ///
 /// # Errors
-/// [`StoreError::Unsound`] or [`StoreError::Mark`] if the seals, their sums or the mark are not as the service left them;
-/// else the store or the vault fails. Nothing was changed then.
+/// [`StoreError::Unsound`] or [`StoreError::Mark`] if the seals, their sums or the mark are not as the
+/// service left them; else the store or the vault fails. Nothing was changed then.
 pub fn open(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealError> {
     let (sealed, kept, evidence, accounts) = store.read(|snapshot| {
         let evidence = newer(snapshot)?;
@@ -81,7 +81,7 @@ pub fn seal(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealError
     })
 }
 
-/// [`seal`], for an operator who has looked at what is there; it stands in the audit record.
+/// [`seal`], for an operator who has examined the database; the audit record says so.
 ///
 /// # Errors
 /// The store or the vault fails.

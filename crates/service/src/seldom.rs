@@ -1,7 +1,9 @@
-//! What is said in the log once a second at most, however often there is reason to: who calls decides how often, not
-//! how much is written.
+//! Log lines that are written once a second at most, however often there is reason to: callers can determine how
+//! often something happens, but not how much is logged.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 /// One for each thing that is said, so that what somebody makes happen all the time does not keep another back.
 #[derive(Debug)]
@@ -14,7 +16,8 @@ impl Seldom {
 
     /// Whether it is to be said now: it was not said in this second.
     pub(crate) fn now(&self) -> bool {
-        self.at(jiff::Timestamp::now().as_second())
+        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+        self.at(i64::try_from(BEGINNING.elapsed().as_secs()).unwrap_or(i64::MAX))
     }
 
     fn at(&self, second: i64) -> bool {

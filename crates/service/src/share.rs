@@ -1,5 +1,5 @@
-//! Shares of a common store: how much of it each account has, and what of an account's goes when it has more than its
-//! share.
+//! Shares of a common cache: how much of it each account has, and which of an account's entries are evicted when it
+//! exceeds its share.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,14 +1,15 @@
-//! How many requests an account may make in a second, and who in it.
+//! Rate limits: how many requests an account may make per second, and how that is divided within it.
 //!
-//! Counted once the signature was verified and the nonce found unused, so that nobody uses up what is another's,
-//! neither by a wrong signature nor by a replay. Time is the clock that does not jump.
+//! Requests are counted once the signature was verified and the nonce found unused, so that nobody uses up
+//! another's rate, neither by a wrong signature nor by a replay. Time is the monotonic clock.
 //!
-//! Inside an account a principal has three quarters of the rate at most, and users and sessions together seven
-//! eighths: the rest is the root key's, which its users can therefore not keep from making them inactive. Calls
-//! weigh what they cost: a long request more than a short one, a key a hundred reads; and a call that no policy
-//! allows counts as [`REFUSED`] more of its caller alone, so that a key without rights uses up little.
+//! Within an account a principal has at most three quarters of the rate, and users and sessions together seven
+//! eighths: the rest is the root key's, so that users cannot keep it from disabling them. Calls count what they
+//! cost: a long request more than a short one, generating a key as much as a hundred reads; and a call that no
+//! policy allows counts [`REFUSED`] more against its caller alone, so that a key without permissions uses up
+//! little.
 //!
-//! Sources of requests that nobody signed are held to a rate too ([`Failures`]).
+//! Sources of requests without a valid signature are rate-limited too ([`Failures`]).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -267,7 +268,7 @@ fn nanoseconds(ms: i64) -> u64 {
 }
 
 /// Requests that nobody signed, by source, and by source and the key id that they name. A key id alone is never
-/// counted: whoever knows one could keep its owner out.
+/// counted: knowing one would be enough to keep its owner out.
 ///
 /// A source is an IPv4 address or the first 64 bits of an IPv6 address. Above its rate a source is answered in
 /// short, and long requests of it that name this key are refused before they are verified; short ones are verified

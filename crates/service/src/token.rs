@@ -1,15 +1,15 @@
 //! Security tokens of role sessions: self-contained, sealed and authenticated, so that nothing is stored for them.
 //!
-//! A token holds all that a later call needs, a [`Grant`]. Tokens are made with *token keys* of the service's own, which
-//! are kept in the store, sealed under the master key: tokens outlive restarts and a change of the master key. From a
-//! token key two things are derived, each under a label of its own (HKDF-SHA256):
+//! A token contains everything that a later call needs, a [`Grant`]. Tokens are made with *token keys* of the
+//! service, which are kept in the store, sealed under the master key: tokens survive restarts and a change of the
+//! master key. Two things are derived from a token key, each under a label of its own (HKDF-SHA256):
 //!
-//! - the key that seals a token (AES-256-GCM), from 32 random bytes which stand at the token's beginning: each such
-//!   key seals one token, so that the number of tokens is not bounded by the cipher;
-//! - the secret of the temporary access key, from its id. It stands in no token: whoever holds a token without that
-//!   secret can sign nothing.
+//! - the key that seals a token (AES-256-GCM), from 32 random bytes at the beginning of the token: each such key
+//!   seals one token, so that the cipher does not bound the number of tokens;
+//! - the secret of the temporary access key, from its id. It is part of no token: a token without that secret can
+//!   sign nothing.
 //!
-//! A new token key takes over once a day, and one under which no session can live any more is removed.
+//! A new token key takes over once a day, and one under which no session can be valid any more is deleted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

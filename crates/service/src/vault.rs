@@ -1,7 +1,7 @@
 //! Secrets at rest: AES-256-GCM under the master key, which is not in the database.
 //!
-//! A sealed value is bound to what it is for (its *purpose* is authenticated along with it), so that a
-//! value copied to another row does not open there.
+//! A sealed value is bound to its *purpose*, which is authenticated along with it, so that a value copied to
+//! another row does not open there.
 
 use std::sync::Arc;
 
@@ -92,8 +92,8 @@ impl Vault {
         Ok(text)
     }
 
-    /// Whether a value claims to be sealed as this release seals: no value of a database from before rows were sealed
-    /// does, and none can be made to by who has no master key.
+    /// Whether a value claims to be sealed in the scheme of this release: no value of a database from before rows were
+    /// sealed does, and none can be made to without the master key.
     #[must_use]
     pub fn newest(sealed: &[u8]) -> bool {
         sealed.first() == Some(&SCHEME_2)

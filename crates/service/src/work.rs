@@ -1,10 +1,10 @@
-//! Long work: what takes so long that it must not be done where calls are answered, such as making an RSA key.
+//! Long work: what takes too long to be done where calls are answered, such as generating an RSA key.
 //!
 //! A few threads do it, one fewer than there are cores. Each account has a queue, and the queues are served in
-//! turn, so that whoever has asked for a hundred keys waits for his own keys only. A queue is bounded, and so are
-//! all together: an account may have as much waiting as there is room left for others, and a principal in it as
-//! much as is left for the others of the account; the last eighth is the root key's. Work whose caller has gone is
-//! not begun.
+//! turn, so that a caller who has requested a hundred keys waits for those only. A queue is bounded, and so are all
+//! together: an account may queue as much as there is room left for others, and a principal within it as much as is
+//! left for the others of the account; the last eighth is reserved for the root key. Work whose caller has gone is
+//! not started.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -25,7 +25,7 @@ pub const ALL: usize = 8_192;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// See the module's text.
+/// Threads and queues for long work.
 #[derive(Debug)]
 pub struct Work {
     shared: Arc<Shared>,
@@ -88,7 +88,7 @@ impl State {
         Ok(())
     }
 
-    /// The next work of the account whose turn it is; the turn goes on.
+    /// The next task of the account whose turn it is; the turn passes on.
     fn next(&mut self) -> Option<Job> {
         let (account, mut queue) = self.queues.pop_front()?;
         let job = queue.pop_front();

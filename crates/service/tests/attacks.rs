@@ -496,7 +496,8 @@ async fn trust_and_session_policies_have_a_budget_too() {
     );
 }
 
-/// What can never apply by its form is refused; what has no effect here is made, and its author warned beside the answer.
+/// What can never apply by its form is refused; what has no effect here is made, and its author warned beside
+/// the answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_that_never_apply_are_refused_or_warned_of() {
     let rig = Rig::new("0");

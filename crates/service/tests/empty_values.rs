@@ -1,5 +1,6 @@
-//! A parameter that is sent empty sets the empty value wherever an attribute can be empty, and is refused where it cannot.
-//! Walks the table: a text of a Modify or Update operation without a case here fails the test.
+//! A parameter that is sent empty sets the empty value wherever an attribute can be empty, and is refused
+//! where it cannot. Walks the table: a text of a Modify or Update operation without a case here fails the
+//! test.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 mod common;

@@ -1,5 +1,5 @@
-//! Markers of pages: every list of the table is walked by two accounts whose rows lie between each other's, and what they are
-//! given tells neither of the other.
+//! Markers of pages: every list of the table is walked by two accounts whose rows lie between each other's,
+//! and what they are given tells neither of the other.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 mod common;

@@ -3,12 +3,13 @@
 //!
 //! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate. What makes its
 //!   rights is its own row and the rows that belong to it, such as the policies attached to a user ([`PARTS`]).
-//! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that a
-//!   later schema may add some. The terms of a bearer's rows are summed up, and its *seal* is that sum with an HMAC over it.
-//!   A sum, so that a change of one row needs no look at the others: what somebody else changed meanwhile stays wrong.
-//! * All seals are summed up likewise, in 256 buckets and a root, so that a bearer that is missing altogether or was put
-//!   back from an older state is found; the root is sealed with the number of groups, which the mark beside the
-//!   database repeats.
+//! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so
+//!   that a later schema may add some. The terms of a bearer's rows are summed up, and its *seal* is that sum
+//!   with an HMAC over it. A sum, so that a change of one row needs no look at the others: what somebody else
+//!   changed meanwhile stays wrong.
+//! * All seals are summed up likewise, in 256 buckets and a root, so that a bearer that is missing altogether
+//!   or was put back from an older state is found; the root is sealed with the number of groups, which the
+//!   mark beside the database repeats.
 //! * Triggers keep all of that. They belong to the writer's connection and are no part of the database, so that
 //!   whatever the writer does is sealed, and nothing that others do. Triggers of the database itself do not run.
 //! * A bearer is looked at where its rights are read for use ([`Snapshot::vouch`](crate::Snapshot::vouch)), the sums at

@@ -87,7 +87,11 @@ fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
         ("PageNumber", _) => number(1, PAGES, Some(1)),
         ("PageSize", _) => number(1, 50, Some(10)),
         ("MaxItems", _) => number(1, 1_000, Some(100)),
-        ("Marker", _) => Rule::Custom { with: "crate::marker::row".into(), r#type: "Option<i64>".into(), given: Vec::new() },
+        ("Marker", _) => Rule::Custom {
+            with: "crate::marker::row".into(),
+            r#type: "Option<i64>".into(),
+            given: Vec::new(),
+        },
         (_, "Text" | "Json") => Rule::Text { fits: None, code: None, default: None },
         (_, "Boolean") => Rule::Flag { default: None, refuse_true: None },
         (_, "Tags") => Rule::Tags,
@@ -104,7 +108,8 @@ pub(crate) fn of(page: &Page, common: &Common) -> Result<String> {
     for parameter in parameters.iter().filter(|known| !READ_BY_ALL.contains(&known.name.as_str())) {
         if let Some(kind) = parameter.field()?.kind {
             let field = parameter.field_name();
-            write!(fields, "/// `{}`: {}\npub {field}: {kind},\n", parameter.name, parameter.about)?;
+            let about = names::comment(&format!("`{}`: {}", parameter.name, parameter.about));
+            write!(fields, "{about}pub {field}: {kind},\n")?;
             write!(inits, "{field}, ")?;
         }
     }

@@ -3,9 +3,12 @@
 //! A check reads the tree and returns its faults, each a line that says where. `make lint` runs them, and so does the
 //! test below, so that `cargo test` fails as well.
 
+mod documents;
+mod figures;
 mod floors;
 mod layers;
 mod licences;
+mod modules;
 mod sources;
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +18,10 @@ use crate::tree::Tree;
 /// The faults that a check has found.
 type Faults = Vec<String>;
 
-const CHECKS: &[(&str, fn(&Tree) -> Result<Faults>)] = &[
+type Check = fn(&Tree) -> Result<Faults>;
+
+/// Each promise, and what looks whether it is kept.
+const CHECKS: &[(&str, Check)] = &[
     ("dependencies point one way", layers::check),
     ("every dependency has a licence that fits", licences::check),
     ("modules say what they are for", sources::purposes),
@@ -23,6 +29,14 @@ const CHECKS: &[(&str, fn(&Tree) -> Result<Faults>)] = &[
     ("the store has floors", floors::check),
     ("functions fit a screen", sources::lengths),
     ("every crash point is listed", sources::crash_points),
+    ("pure crates do no I/O and know no time", sources::purity),
+    ("no circle of modules", modules::circles),
+    ("links lead somewhere", documents::links),
+    ("the map shows what is there", documents::map),
+    ("comments fit a window", documents::comment_width),
+    ("what stands twice agrees", figures::agree),
+    ("documents know the newest schema", figures::schema),
+    ("each version has an entry", figures::version),
 ];
 
 /// `cargo xtask tidy` takes no arguments.

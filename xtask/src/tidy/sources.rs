@@ -4,11 +4,30 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use super::Faults;
+use super::{Faults, layers};
 use crate::tree::Tree;
 
 /// Lines of a function at most, signature, comments and braces included.
 const FUNCTION_LINES: usize = 90;
+
+/// What a pure crate must not name: files, sockets, clocks, processes, threads. Types of addresses are no I/O.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "ToSocketAddrs",
+    "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+];
 
 /// Where the names of the crash points are listed.
 const CRASH_POINTS: &str = "crates/server/src/crash.rs";
@@ -52,6 +71,19 @@ pub(super) fn crash_points(tree: &Tree) -> Result<Faults> {
     let unused = listed.difference(&used).map(|name| format!("{CRASH_POINTS}: there is no point {name}"));
     let missing = used.difference(&listed).map(|name| format!("{CRASH_POINTS}: {name} is missing"));
     Ok(unused.chain(missing).collect())
+}
+
+/// No pure crate does I/O, or knows what time it is.
+pub(super) fn purity(tree: &Tree) -> Result<Faults> {
+    let pure: Vec<String> = layers::PURE.iter().map(|name| format!("crates/{name}/")).collect();
+    each(tree, |path, text| {
+        if !pure.iter().any(|folder| path.starts_with(folder)) {
+            return vec![];
+        }
+        let code = without_tests(text).lines().filter(|line| !line.trim_start().starts_with("//"));
+        let found = code.flat_map(|line| IMPURE.iter().filter(|word| line.contains(**word)));
+        found.map(|word| format!("{path} uses {word}")).collect()
+    })
 }
 
 /// A file's code before its unit tests.

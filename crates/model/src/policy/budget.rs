@@ -1,9 +1,9 @@
-//! What a decision may cost.
+//! The cost of a decision.
 //!
-//! Policies and requests are both written by callers, so that nobody but the evaluation itself can say what one with
-//! the other costs. It counts its work in *steps*: a byte compared while a pattern is searched for, a listed value
-//! compared, a statement or condition visited; one step is about a nanosecond, a few at worst. A decision that would
-//! take more steps than its [`Budget`] has is not made: [`Exhausted`] allows nothing.
+//! Callers write both policies and requests, so only the evaluation itself can tell what one costs with the other.
+//! It counts its work in *steps*: a byte compared while a pattern is searched for, a listed value compared, a
+//! statement or condition visited; one step takes about a nanosecond, a few at worst. A decision that would take
+//! more steps than its [`Budget`] has is abandoned: [`Exhausted`] allows nothing.
 
 use std::cell::Cell;
 
@@ -34,7 +34,7 @@ impl Budget {
         Self { given: steps.into(), left: Cell::new(steps.into()) }
     }
 
-    /// No bound: for questions of who owns the machine.
+    /// No bound, for the operator's own commands.
     #[must_use]
     pub fn unlimited() -> Self {
         Self { given: i64::MAX, left: Cell::new(i64::MAX) }
@@ -52,7 +52,7 @@ impl Budget {
         self.left.get() < 0
     }
 
-    /// Takes steps. Work goes on to its next look at [`Self::is_exhausted`].
+    /// Takes steps. Work continues until it next checks [`Self::is_exhausted`].
     #[inline]
     pub(super) fn take(&self, steps: usize) {
         self.left.set(self.left.get().saturating_sub(i64::try_from(steps).unwrap_or(i64::MAX)));

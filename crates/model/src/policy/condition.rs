@@ -32,7 +32,8 @@ pub trait ConditionKeys {
     fn values(&self, key: &str, each: &mut dyn FnMut(&str));
 }
 
-/// Condition keys of the resources that a call names: `acs:ResourceTag/...`, whose values may differ from one to the next.
+/// Condition keys of the resources that a call names: `acs:ResourceTag/...`, whose values may differ from one
+/// to the next.
 pub trait ResourceKeys {
     /// How many there are: at least one, even if the call names none.
     fn count(&self) -> usize;

@@ -1,7 +1,7 @@
-//! Why a request was decided as it was: for people who ask.
+//! Why a request was decided as it was, for people who ask.
 //!
-//! Statements are looked at one by one in the order of the documents, without the index of
-//! [`super::PolicySet`]; tests hold the two together.
+//! Statements are evaluated one by one in the order of the documents, without the index of [`super::PolicySet`];
+//! tests compare the two.
 
 use std::fmt;
 
@@ -192,7 +192,7 @@ fn texts(patterns: &[Pattern]) -> Vec<String> {
 
 /// Several lines: the decision, then one per statement.
 impl Explanation {
-    /// What is told, line by line: a text of the policy's author in one of them may have line ends of its own.
+    /// The explanation, line by line; text by the policy's author within a line may contain line ends.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let first = match &self.deciding {
             Some(reason) => format!("{}: {reason}", self.decision),

@@ -1,10 +1,10 @@
-//! What is asked of a new document beyond the grammar, and what its author is warned of.
+//! Requirements on a new document beyond the grammar, and what its author is warned about.
 //!
-//! A document that was stored once is read as it is ([`Policy::parse`]): a rule that came later must not take away what
-//! an account relies on. A new one is *refused* for what no request can match by its form, since a Deny that never
-//! denies is worse than an error, and for patterns that could make decisions expensive. Its author is *warned* of what
-//! is well formed and may have a meaning elsewhere, but none here: products and keys that are not known, operations
-//! that this release does not have.
+//! A document that is already stored is read as it is ([`Policy::parse`]): a later rule must not take away what an
+//! account relies on. A new one is *refused* for anything that by its form no request can match, since a Deny that
+//! never denies is worse than an error, and for patterns that could make decisions expensive. Its author is
+//! *warned* about what is well-formed and may have a meaning elsewhere, but has none here: unknown products and
+//! keys, and operations that this release does not have.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What identity and trust policies have in common as documents: the frame, members
-//! that may stand once, strings that may stand alone or in an array, actions and conditions.
+//! What identity and trust policies have in common as documents: the frame, members that may occur once, strings
+//! that may be single or in an array, actions and conditions.
 
 use super::condition::{Condition, Operator};
 use super::json::Node;
@@ -122,7 +122,7 @@ fn one_or_many(node: Node) -> impl Iterator<Item = Node> {
     .into_iter()
 }
 
-/// The members of an object that were not looked at yet, and where it stands.
+/// The members of an object that were not read yet, and its location.
 pub(super) struct Members {
     at: String,
     pub(super) members: Vec<(String, Node)>,

@@ -1,12 +1,12 @@
 //! Trust policies: who may assume a role.
 //!
-//! The same language with `Principal` in the place of `Resource`. What is said of
-//! strictness in [`super`] holds here too, and more: a principal is named in full, no
-//! wildcard stands in it, and there is no `NotAction`, which no page shows in a trust policy.
+//! The same language with `Principal` in place of `Resource`. The strictness described in [`super`] applies here
+//! too, and more: a principal is named in full, without wildcards, and there is no `NotAction`, which no page shows
+//! in a trust policy.
 //!
-//! A trust policy decides alone here. AssumeRole also asks the policies of the caller, and
-//! both must allow; that a service stays in the account of the role is the caller's to see
-//! to, since a policy does not know whose role it is attached to.
+//! A trust policy decides alone here. AssumeRole also evaluates the policies of the caller, and both must allow;
+//! that a service stays within the account of the role is for the caller of this module to check, since a policy
+//! does not know which role it is attached to.
 
 use std::fmt;
 

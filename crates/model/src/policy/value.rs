@@ -79,7 +79,7 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// Bytes that a comparison may look at.
+    /// Bytes that a comparison may read.
     pub(super) fn bytes(&self) -> usize {
         self.integer.len() + self.fraction.len()
     }

@@ -142,8 +142,9 @@ impl Places {
         places
     }
 
-    /// Whether the pattern matches the whole text, and how many of its bytes were looked at. `ends` holds every place at which the part of the pattern that
-    /// was looked at may end; `begin`: it may also end before the first byte.
+    /// Whether the pattern matches the whole text, and how many of its bytes were examined. `ends` holds
+    /// every place at which the part of the pattern that was examined may end; `begin`: it may also end
+    /// before the first byte.
     fn match_whole(&self, pattern: &[u8], case: Case) -> (bool, usize) {
         let (mut ends, mut begin) = (0_u128, true);
         for (n, byte) in pattern.iter().enumerate() {

@@ -9,7 +9,7 @@ use tongguan_model::policy::Decision;
 
 /// A call: condition keys as the caller spells them, with their values.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub(crate) struct Call {
     pub action: String,
     pub resource: String,
     pub context: BTreeMap<String, Vec<String>>,
@@ -17,7 +17,7 @@ pub struct Call {
 
 /// A caller of AssumeRole.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// `user`, `role` or `service`.
     pub kind: &'static str,
     pub account: String,
@@ -25,7 +25,7 @@ pub struct Caller {
 }
 
 /// Evaluation of one set: Deny, else Allow, else nothing.
-pub fn decide(policies: &[Value], call: &Call) -> Decision {
+pub(crate) fn decide(policies: &[Value], call: &Call) -> Decision {
     combine(policies, |statement| {
         action_covered(statement, &call.action)
             && several(&statement["Resource"]).iter().any(|r| resource_covered(r, &call.resource))
@@ -34,7 +34,7 @@ pub fn decide(policies: &[Value], call: &Call) -> Decision {
 }
 
 /// The same for a trust policy.
-pub fn decide_trust(policy: &Value, call: &Call, caller: &Caller) -> Decision {
+pub(crate) fn decide_trust(policy: &Value, call: &Call, caller: &Caller) -> Decision {
     combine(std::slice::from_ref(policy), |statement| {
         action_covered(statement, &call.action)
             && trusted(&statement["Principal"], caller)
@@ -108,7 +108,7 @@ fn several(value: &Value) -> Vec<String> {
 }
 
 /// `*` any number of characters, `?` exactly one: a table of which prefix matches which.
-pub fn like(pattern: &str, text: &str) -> bool {
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let mut table = vec![vec![false; text.len() + 1]; pattern.len() + 1];
     table[0][0] = true;

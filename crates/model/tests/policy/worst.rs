@@ -154,8 +154,8 @@ fn context() -> Context {
     ])
 }
 
-/// No decision takes more than its budget, but for the values of the condition that used it up; most of these sets are not decided at all, and
-/// none that is not decided allows.
+/// No decision takes more than its budget, but for the values of the condition that used it up; most of these
+/// sets are not decided at all, and none that is not decided allows.
 #[test]
 fn no_set_takes_more_than_the_budget() {
     let context = context();

@@ -16,9 +16,9 @@ use super::terminal::{self, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
 
-/// Make, list and stop accounts, and end their sessions. The service may be running
+/// Create, list and disable accounts, and end their sessions. The service may be running
 #[derive(Debug, Args)]
-pub struct AccountArgs {
+pub(crate) struct AccountArgs {
     #[command(subcommand)]
     command: AccountCommand,
     /// Directory that holds the database
@@ -56,23 +56,23 @@ enum AccountCommand {
         /// Id of the account
         id: String,
     },
-    /// End the role sessions that were made so far, and what came of them, from the next call on. Later ones are not
+    /// End the role sessions created so far, and those derived from them, from the next call on. Later ones are not
     /// touched
     EndSessions {
         /// Id of the account. Without --user and --role: all sessions of its roles, and all that its users made, also
         /// of roles elsewhere
         id: String,
-        /// Those alone that this user made
+        /// Only those that this user created
         #[arg(long, value_name = "NAME", conflicts_with = "role")]
         user: Option<String>,
-        /// Those alone of this role
+        /// Only those of this role
         #[arg(long, value_name = "NAME")]
         role: Option<String>,
     },
 }
 
 /// Carries out `tongguan account`.
-pub fn run(args: &AccountArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &AccountArgs) -> Result<ExitCode> {
     let order = match &args.command {
         AccountCommand::List => return list(args),
         AccountCommand::Create { name, account_id } => {

@@ -37,7 +37,7 @@ const AT_ONCE: usize = 1_000;
     Exit codes: 0 done (also if nothing matches), 2 wrong usage, 65 the database is damaged or missing, \
     74 a file cannot be read, 75 (--begin-anew) a service is running."
 )]
-pub struct AuditArgs {
+pub(crate) struct AuditArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -47,7 +47,7 @@ pub struct AuditArgs {
     /// Only calls of principals like this, such as `root`, `user/alice`, `assumed-role/*` or an ARN
     #[arg(long, value_name = "PATTERN")]
     principal: Option<String>,
-    /// Only calls with this access key, and the call that made it
+    /// Only calls with this access key, and the call that created it
     #[arg(long, value_name = "ID")]
     access_key: Option<String>,
     /// Only operations like this, such as `CreateVpc` or `vpc:Dissociate*`
@@ -74,10 +74,10 @@ pub struct AuditArgs {
     /// Only calls before then
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Moment>,
-    /// The newest so many; 0 for all
+    /// Number of newest records; 0 for all
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
-    /// Go on with new calls until interrupted
+    /// Keep printing new calls until interrupted
     #[arg(long)]
     follow: bool,
     /// How to print
@@ -86,7 +86,7 @@ pub struct AuditArgs {
     /// Print number and hash of the newest record instead, to be kept elsewhere for `check --audit-head`
     #[arg(long, conflicts_with_all = ["follow", "begin_anew"])]
     head: bool,
-    /// Begin the chain of records anew, after `check` has found it broken: the records that are there stay, and
+    /// Start a new chain of records, after `check` has found the old one broken: existing records stay, and
     /// are no longer checked. The service must be stopped
     #[arg(long, conflicts_with = "follow")]
     begin_anew: bool,
@@ -219,7 +219,7 @@ fn within(network: &IpNet, source: &str) -> bool {
 }
 
 /// Carries out `tongguan audit`.
-pub async fn run(args: AuditArgs) -> Result<ExitCode> {
+pub(crate) async fn run(args: AuditArgs) -> Result<ExitCode> {
     if args.begin_anew {
         return tokio::task::block_in_place(|| begin_anew(&args));
     }

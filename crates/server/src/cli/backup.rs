@@ -1,9 +1,9 @@
 //! `tongguan backup` and `tongguan restore`: a consistent copy of a running service's database, and a
 //! data directory made from one.
 //!
-//! A backup is one SQLite file, readable with the database's own shell, and beside it its SHA-256 in the
-//! form that `sha256sum --check` reads, with a seal: whoever changes both is found when it is restored. The master key is
-//! not in it: whoever finds a backup must not be able to open the secrets in it.
+//! A backup is one SQLite file, readable with the database's own shell, and beside it its SHA-256 in the form
+//! that `sha256sum --check` reads, with a seal: whoever changes both is found when it is restored. The master
+//! key is not in it: whoever finds a backup must not be able to open the secrets in it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -25,9 +25,9 @@ use crate::secrets::{self, KeyArgs};
 /// Begins the line with the seal; to `sha256sum` it is a remark.
 const SEAL: &str = "# tongguan seal ";
 
-/// Copy the database while the service goes on, and check the copy
+/// Copy the database while the service runs, and verify the copy
 #[derive(Debug, Args)]
-pub struct BackupArgs {
+pub(crate) struct BackupArgs {
     /// File to write; it must not exist
     target: PathBuf,
     /// Directory that holds the database
@@ -38,17 +38,17 @@ pub struct BackupArgs {
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
-    /// Do without the master key: the backup is not sealed, and is restored only with --unverified
+    /// Do without the master key: the backup is not sealed, and can be restored only with --unverified
     #[arg(long)]
     unsealed: bool,
 }
 
-/// Make a data directory from a backup
+/// Create a data directory from a backup
 #[derive(Debug, Args)]
-pub struct RestoreArgs {
+pub(crate) struct RestoreArgs {
     /// The backup
     backup: PathBuf,
-    /// Directory to make; if there is one, nothing may be in it but a master.key
+    /// Directory to create; if it exists, it may contain nothing but a master.key
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     // That of the service that was backed up: it is tried on every secret, and a file is copied.
@@ -62,7 +62,7 @@ pub struct RestoreArgs {
 }
 
 /// Carries out `tongguan backup`.
-pub fn backup(args: &BackupArgs) -> Result<ExitCode> {
+pub(crate) fn backup(args: &BackupArgs) -> Result<ExitCode> {
     let archive = Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?;
     let key = if args.unsealed { None } else { key_of_seals(args, &archive)? };
     archive.copy_to(&args.target)?;
@@ -104,7 +104,7 @@ fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey
 }
 
 /// Carries out `tongguan restore`.
-pub fn restore(args: &RestoreArgs) -> Result<ExitCode> {
+pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     vacant(&args.data_dir)?;
     if let Some(mark) = args.mark.mark_file.as_deref().filter(|mark| mark.exists()) {
         bail!("`{}` is there: nothing is overwritten, move it away first", mark.display());
@@ -184,7 +184,8 @@ fn put_in_place(args: &RestoreArgs, archive: &Archive, key: Option<&RightsKey>) 
     copy_owner_only(&args.backup, &args.data_dir.join(DATABASE_FILE))
 }
 
-/// What stands beside a backup, in the form that `sha256sum --check` reads: its sum, and in a remark the seal of that.
+/// The file beside a backup, in the form that `sha256sum --check` reads: its checksum, and in a comment the
+/// seal of that.
 #[derive(Default)]
 struct Manifest {
     sum: Option<String>,

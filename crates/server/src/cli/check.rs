@@ -1,4 +1,4 @@
-//! `tongguan check`: whether a database, or a backup, is sound.
+//! `tongguan check`: whether a database, or a backup, is consistent.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ use crate::secrets::{self, KeyArgs};
 
 /// Check a database: structure, relations, values, keys. The service may be running
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Directory that holds the database and the keys
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -29,7 +29,7 @@ pub struct CheckArgs {
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
-    /// Check that the audit record still holds this record, as `tongguan audit --head` printed it
+    /// Check that the audit record still contains this record, as `tongguan audit --head` printed it
     #[arg(long, value_name = "NUMBER:HASH")]
     audit_head: Vec<AuditLink>,
     /// Print one JSON object
@@ -38,7 +38,7 @@ pub struct CheckArgs {
 }
 
 /// Checks and tells; the exit code is 0 if all is well and 65 if not.
-pub fn run(args: &CheckArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let archive = match &args.file {
         Some(file) => Archive::open_file(file)?,
         None => Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?,

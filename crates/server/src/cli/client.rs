@@ -35,6 +35,7 @@ use tokio_rustls::rustls::{
     crypto::aws_lc_rs,
 };
 use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Signer};
+use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 
 use crate::x509::Facts;
 
@@ -219,7 +220,7 @@ impl Client {
     /// # Errors
     /// When it cannot be signed, or is too long for a GET.
     pub(crate) fn sign(&self, request: &Request<'_>) -> Result<OutgoingRequest> {
-        let timestamp = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let timestamp = iso8601(SystemClock.now_ms());
         let nonce = random_hex::<16>()?;
         let mut call = ClientCall {
             http_method: request.method.clone(),

@@ -1,4 +1,4 @@
-//! `tongguan completions`: what a shell needs to complete this command line.
+//! `tongguan completions`: completions of this command line for a shell.
 
 use std::process::ExitCode;
 
@@ -8,13 +8,13 @@ use clap_complete::{Shell, generate};
 
 use super::terminal;
 
-/// Print what a shell needs to complete commands and options
+/// Print completions of commands and options for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "bash:  source <(tongguan completions bash)\n\
     zsh:   tongguan completions zsh > \"${fpath[1]}/_tongguan\"\n\
     fish:  tongguan completions fish > ~/.config/fish/completions/tongguan.fish\n\
     `make install` puts them where the shells look.")]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// Which shell
     #[arg(value_enum)]
     shell: Which,
@@ -28,7 +28,7 @@ enum Which {
 }
 
 /// Prints the script for one shell, made from the command line itself.
-pub fn run(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode> {
+pub(crate) fn run(args: &CompletionsArgs, mut command: Command) -> Result<ExitCode> {
     let shell = match args.shell {
         Which::Bash => Shell::Bash,
         Which::Zsh => Shell::Zsh,

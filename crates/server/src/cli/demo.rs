@@ -1,9 +1,8 @@
-//! `tongguan demo`: the life of an SM VPN gateway and its two certificates, shown request by request.
+//! `tongguan demo`: the lifecycle of an SM VPN gateway and its two certificates, shown request by request.
 //!
-//! Server and client are one process, but between them is what is between any server and client: HTTP
-//! on a loopback port and signed requests. The store is a temporary directory, gone at the end. Every
-//! line that is shown has been compared with what should be there, so a demonstration that ends well is
-//! also a test that passed.
+//! Server and client are one process, but they talk like any server and client: HTTP on a loopback port with signed
+//! requests. The store is a temporary directory, deleted at the end. Every line that is shown has been compared
+//! with what is expected, so a demonstration that ends well is also a test that passed.
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
@@ -15,6 +14,7 @@ use http::Method;
 use serde_json::Value;
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::context::{Clock as _, SystemClock};
 
 use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, random_hex};
 use super::paint::{Paint, Style};
@@ -153,7 +153,7 @@ async fn gateway(stage: &mut Stage, vpc: &str, vswitch: &str) -> Result<String> 
 
 /// Both certificates: made in the service, certified by a CA outside, uploaded. Their ids.
 async fn certificates(stage: &mut Stage) -> Result<[String; 2]> {
-    let now = jiff::Timestamp::now().as_second();
+    let now = SystemClock.now_ms() / 1000;
     let ca = Ca::new(KeySpec::EcSm2, &Subject::parse(CA_SUBJECT)?, now - DAY, now + 365 * DAY)?;
     let chain = ca.certificate().to_pem();
     let certify = |answer: &Value, usage| -> Result<String> {

@@ -1,4 +1,4 @@
-//! `tongguan limits`: what is bounded, who can fill it, and the share of each.
+//! `tongguan limits`: every bound, who can fill it, and whose share is what.
 
 use std::process::ExitCode;
 
@@ -7,9 +7,9 @@ use tongguan_model::limits::Quotas;
 
 use crate::bounds;
 
-/// Show what is bounded, who can fill it, and the share of each
+/// Show every bound, who can fill it, and whose share is what
 #[derive(Debug, Args)]
-pub struct LimitsArgs {
+pub(crate) struct LimitsArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Form::Text)]
     format: Form,
@@ -26,7 +26,7 @@ enum Form {
 }
 
 /// Prints the table with the default quotas.
-pub fn run(args: &LimitsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &LimitsArgs) -> anyhow::Result<ExitCode> {
     let quotas = Quotas::default();
     let text = match args.format {
         Form::Text => bounds::text(&quotas),

@@ -1,7 +1,7 @@
-//! `tongguan master-key rotate`: another master key, and every secret sealed anew under it.
+//! `tongguan master-key rotate`: another master key, and every secret encrypted again under it.
 //!
-//! The service must be stopped: it holds the old key in memory and would go on sealing under it. The lock of the data
-//! directory sees to that. What happens when the process dies half-way stands in [`crate::secrets`].
+//! The service must be stopped: it holds the old key in memory and would go on encrypting with it. The lock of the
+//! data directory enforces that. What happens when the process dies half-way is described in [`crate::secrets`].
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -22,18 +22,18 @@ use crate::{exit, permissions};
 
 /// Work on the master key, which seals secrets at rest
 #[derive(Debug, Args)]
-pub struct MasterKeyArgs {
+pub(crate) struct MasterKeyArgs {
     #[command(subcommand)]
     command: MasterKeyCommand,
 }
 
 #[derive(Debug, Subcommand)]
 enum MasterKeyCommand {
-    /// Seal every secret anew under another master key; the service must be stopped
+    /// Encrypt every secret again under another master key; the service must be stopped
     Rotate(RotateArgs),
 }
 
-/// Seal every secret anew under another master key; the service must be stopped
+/// Encrypt every secret again under another master key; the service must be stopped
 #[derive(Debug, Args)]
 struct RotateArgs {
     /// Directory that holds the database and the keys
@@ -49,7 +49,7 @@ struct RotateArgs {
 }
 
 /// Carries out `tongguan master-key`.
-pub fn run(args: &MasterKeyArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &MasterKeyArgs) -> Result<ExitCode> {
     let MasterKeyCommand::Rotate(args) = &args.command;
     rotate(args)
 }

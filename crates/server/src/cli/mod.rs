@@ -1,23 +1,23 @@
 //! The subcommands other than `serve`.
 
-pub mod account;
-pub mod audit;
-pub mod backup;
-pub mod call;
-pub mod check;
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod backup;
+pub(crate) mod call;
+pub(crate) mod check;
 mod client;
-pub mod completions;
-pub mod demo;
-pub mod limits;
-pub mod master_key;
-pub mod operations;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod limits;
+pub(crate) mod master_key;
+pub(crate) mod operations;
 mod paint;
-pub mod policy;
+pub(crate) mod policy;
 mod profile;
-pub mod seal_anew;
-pub mod status;
+pub(crate) mod seal_anew;
+pub(crate) mod status;
 pub(crate) mod terminal;
-pub mod token_key;
+pub(crate) mod token_key;
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ use tongguan_store::Options;
 
 /// Where the mark is kept, on the command line.
 #[derive(Debug, Default, Clone, Args)]
-pub struct MarkArgs {
+pub(crate) struct MarkArgs {
     /// File with the mark, if it is not kept in the data directory [default: tongguan.mark in the data directory]
     #[arg(long, env = "TONGGUAN_MARK_FILE", value_name = "FILE", global = true)]
     pub mark_file: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub struct MarkArgs {
 
 impl MarkArgs {
     /// How a store with this mark is opened by a command.
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options { mark_file: self.mark_file.clone(), ..Options::default() }
     }
 }

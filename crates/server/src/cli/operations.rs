@@ -11,7 +11,7 @@ use tongguan_service::operation::{self, DryRun, Empty, Kind, Operation, Product,
 
 /// List every operation with its permission.
 #[derive(Debug, Args)]
-pub struct OperationsArgs {
+pub(crate) struct OperationsArgs {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Form::Table)]
     format: Form,
@@ -28,7 +28,7 @@ enum Form {
 }
 
 /// Prints the table.
-pub fn run(args: &OperationsArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &OperationsArgs) -> anyhow::Result<ExitCode> {
     let text = match args.format {
         Form::Table => table(),
         Form::Json => format!("{:#}\n", json_table()),
@@ -74,7 +74,7 @@ fn json_table() -> Value {
 }
 
 /// The reference page. `docs/reference.md` is this text; a test fails when it is stale.
-pub fn markdown() -> String {
+pub(crate) fn markdown() -> String {
     let mut page = String::from(
         "# Operations\n\n\
          <!-- Made by `tongguan operations --format markdown`; a test fails when it is stale. -->\n\n\

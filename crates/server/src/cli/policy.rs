@@ -21,7 +21,7 @@ use crate::config::{PrincipalEntry, principals_of};
 
 /// Look into policies
 #[derive(Debug, Args)]
-pub struct PolicyArgs {
+pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     command: PolicyCommand,
 }
@@ -88,7 +88,7 @@ struct ExplainArgs {
 }
 
 /// Carries out `tongguan policy`.
-pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &PolicyArgs) -> Result<ExitCode> {
     match &args.command {
         PolicyCommand::Explain(args) => explain(args),
         PolicyCommand::Check { files, trust } => check(files, *trust),
@@ -133,7 +133,7 @@ fn check(files: &[PathBuf], trust: bool) -> Result<ExitCode> {
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whom the question is about.
+/// The principal that is asked about.
 #[derive(Debug, PartialEq, Eq)]
 enum Who<'a> {
     Root,
@@ -362,7 +362,7 @@ impl Question<'_> {
     }
 }
 
-/// All parts must allow; a Deny is told before a silence.
+/// All parts must allow; an explicit Deny is reported before an implicit one.
 fn combined(who: &Who<'_>, args: &ExplainArgs, parts: &[Part]) -> Decision {
     if *who == Who::Root {
         let assumes = args.action.eq_ignore_ascii_case("sts:AssumeRole");

@@ -1,17 +1,17 @@
-//! Whose key a call is signed with.
+//! The key that a call is signed with.
 //!
 //! Secrets do not belong on command lines, where every process of the machine can read them. So they
 //! come from where the vendor's tools take them, in this order:
 //!
-//! 1. the environment: `ALIBABA_CLOUD_ACCESS_KEY_ID` and its kin, or the older `ALICLOUD_ACCESS_KEY`;
+//! 1. the environment: `ALIBABA_CLOUD_ACCESS_KEY_ID` and the like, or the older `ALICLOUD_ACCESS_KEY`;
 //! 2. the profile that the aliyun CLI keeps in `~/.aliyun/config.json`;
 //! 3. the SDKs' credentials file, `~/.alibabacloud/credentials`.
 //!
-//! A profile named on the command line goes before the environment: who names one means it. The
+//! A profile named on the command line takes precedence over the environment. The
 //! region comes along with the key, from the same profile or the environment, never from a profile
 //! that was not used.
 //!
-//! What a file holds never gets into an error, only its path and a line number.
+//! An error never quotes the contents of a file, only its path and a line number.
 
 use std::fs;
 use std::io::ErrorKind;

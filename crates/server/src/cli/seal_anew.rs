@@ -1,7 +1,7 @@
-//! `tongguan seal-anew`: takes a database as it is, after somebody has looked at what `tongguan check` found.
+//! `tongguan seal-anew`: accepts a database as it is, after somebody has examined what `tongguan check` found.
 //!
-//! The rows that confer rights, and the mark, are sealed as they are. It is the way back after a repair by hand, and into
-//! a database that lacks answered changes. Whoever has no master key cannot go it.
+//! The rows that confer rights, and the mark, are sealed as they are. This is how to continue after a repair by
+//! hand, or with a database that lacks answered changes. It needs the master key.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,9 +16,9 @@ use super::MarkArgs;
 use super::terminal::{self, harmless};
 use crate::secrets::{self, KeyArgs};
 
-/// Take a database as it is: seal anew the rows that confer rights, and the mark; the service must be stopped
+/// Accept a database as it is: seal the rows that confer rights, and the mark, again; the service must be stopped
 #[derive(Debug, Args)]
-pub struct SealAnewArgs {
+pub(crate) struct SealAnewArgs {
     /// Directory that holds the database and the keys
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -29,7 +29,7 @@ pub struct SealAnewArgs {
 }
 
 /// Carries out `tongguan seal-anew`; says what was taken as it is.
-pub fn run(args: &SealAnewArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &SealAnewArgs) -> Result<ExitCode> {
     let database = args.data_dir.join(DATABASE_FILE);
     if !database.exists() {
         return Err(StoreError::Missing(args.data_dir.clone()).into());

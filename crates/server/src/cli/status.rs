@@ -1,5 +1,5 @@
-//! `tongguan status`: what an operator wants to see first, read from the database itself, whether the
-//! service runs or not.
+//! `tongguan status`: what an operator wants to see first, read directly from the database, whether the service
+//! runs or not.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,9 +16,9 @@ use super::terminal::{self, Screen, harmless};
 /// Changes under way, and faults, that are shown.
 const SHOWN: u32 = 20;
 
-/// Show what is under way, what failed and why, and what expires
+/// Show changes in progress, failures with their reasons, and what expires soon
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Directory that holds the database
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -39,7 +39,7 @@ struct Seen {
 }
 
 /// Carries out `tongguan status`.
-pub fn run(args: &StatusArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode> {
     let archive = Archive::open(&args.data_dir)?;
     if !archive.current() {
         bail!("the database is of schema {}: a start of the service brings it up", archive.schema());

@@ -1,12 +1,12 @@
-//! The one way to print: what a caller has sent never steers a terminal, and never looks like a line of ours.
+//! The only way to print: text from a caller never controls a terminal, and never looks like a line of ours.
 //!
-//! Two fences. [`harmless`] is for every text that is not ours: it comes on one line, and whatever a terminal would
-//! obey, hide or join is written out by its number. [`Screen`] is what all commands print to, and knows nothing of
-//! texts: it lets through what a terminal shows, our colours, and one line end for each line that is written, so that
-//! a text that was not made harmless can forge no line either. A test sees to it that no command prints otherwise.
+//! There are two barriers. [`harmless`] is for every text that is not ours: it puts it on one line and escapes
+//! whatever a terminal would obey, hide or join. [`Screen`] is what all commands print to, and knows nothing of
+//! texts: it lets through what a terminal shows, our colours, and one line end for each line that is written, so
+//! that even a text that was not escaped cannot forge a line. A test makes sure that no command prints otherwise.
 //!
-//! If nobody reads any more (`tongguan status | head -1`) there is nothing to say: the command goes on to its end in
-//! silence, since its exit code may be looked at. [`Screen::watched`] is for commands that would go on for ever.
+//! If nobody reads any more (`tongguan status | head -1`), that is no error: the command runs to its end in
+//! silence, since its exit code may matter. [`Screen::watched`] is for commands that would run for ever.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
@@ -42,7 +42,7 @@ fn hidden(c: char) -> bool {
         )
 }
 
-/// A text of a caller's, on one line: what a terminal would obey or hide comes as `\u{1b}`, and so does a blank that
+/// Text from a caller, on one line: what a terminal would obey or hide is escaped as `\u{1b}`, and so is a space that
 /// would look like the end of a column: at the beginning, at the end, and after another.
 pub(crate) fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -59,7 +59,7 @@ pub(crate) fn harmless(text: &str) -> String {
     shown
 }
 
-/// A text of several lines that are the sender's own, such as PEM or a page of a stranger's: line ends and blanks stay.
+/// Text of several lines that are the sender's own, such as PEM or a foreign page: line ends and spaces stay.
 pub(crate) fn harmless_lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -88,7 +88,7 @@ pub(crate) struct Screen {
     paint: Paint,
     /// Nobody reads any more.
     gone: bool,
-    /// That is told as an error.
+    /// That is reported as an error.
     watched: bool,
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn err() -> Screen {
     Screen { paint: Paint::suiting(&stream), stream: Box::new(stream), gone: false, watched: false }
 }
 
-/// Whether standard output is a terminal, which a person looks at and nobody keeps.
+/// Whether standard output is a terminal, which a person reads and nobody records.
 pub(crate) fn is_watched_by_a_person() -> bool {
     io::stdout().is_terminal()
 }

@@ -1,7 +1,8 @@
-//! `tongguan token-key rotate`: another key for the security tokens of role sessions, whether the service runs or not.
+//! `tongguan token-key rotate`: another key for the security tokens of role sessions, whether the service runs or
+//! not.
 //!
-//! The service does it by itself once a day. By hand it is for a key that somebody may have, together with
-//! `--end-sessions`: a token that was made with it is good for nothing afterwards.
+//! The service does it by itself once a day. The command is for a key that may have leaked, together with
+//! `--end-sessions`: tokens made with it are worthless afterwards.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,21 +18,21 @@ use crate::secrets::KeyArgs;
 
 /// Change the key of security tokens. The service may be running
 #[derive(Debug, Args)]
-pub struct TokenKeyArgs {
+pub(crate) struct TokenKeyArgs {
     #[command(subcommand)]
     command: TokenKeyCommand,
 }
 
 #[derive(Debug, Subcommand)]
 enum TokenKeyCommand {
-    /// Make a new key for security tokens now; a new one comes by itself once a day
+    /// Create a new key for security tokens now; otherwise there is a new one once a day
     Rotate(RotateArgs),
 }
 
-/// Make a new key for security tokens now; a new one comes by itself once a day
+/// Create a new key for security tokens now; otherwise there is a new one once a day
 #[derive(Debug, Args)]
 struct RotateArgs {
-    /// Remove the keys that are there: all role sessions of all accounts end at once
+    /// Delete the existing keys: all role sessions of all accounts end at once
     #[arg(long)]
     end_sessions: bool,
     /// Directory that holds the database
@@ -44,7 +45,7 @@ struct RotateArgs {
 }
 
 /// Carries out `tongguan token-key`.
-pub fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
     let TokenKeyCommand::Rotate(args) = &args.command;
     let order = Order::RotateTokenKey { end_sessions: args.end_sessions };
     carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;

@@ -1,24 +1,24 @@
-//! Something bounded that many connections share: memory for what is long, or TLS handshakes.
+//! A bounded resource that many connections share: memory for long requests and answers, or TLS handshakes.
 //!
-//! Whoever fills it must not decide for others. As long as there is room, everybody is served. When there is
-//! none, the best of those who wait is served first:
+//! Whoever exhausts it must not affect others. As long as there is room, everybody is served. When there is none,
+//! waiting requests are served in this order:
 //!
-//! 1. whoever names a key that can sign comes before a stranger,
-//! 2. a source that stays within its fair share (the room by the number of sources, half of it at most)
-//!    before one that does not,
-//! 3. whoever has begun and only wants to go on before who has not, and then the order of their coming;
+//! 1. one that names a key that can sign before a stranger's,
+//! 2. one of a source within its fair share (the room divided by the number of sources, at most half of it) before
+//!    one of a source that exceeds it,
+//! 3. one that has begun before one that has not, and then in the order of arrival;
 //!
-//! and one who holds a part gives way to it, the connection being ended, if
+//! and a holder loses its part to the waiting one, and its connection is closed, if
 //!
-//! - it has not got on for [`STALLED_MS`],
-//! - or it is a stranger's, and who waits is none,
-//! - or it is one of a source that has more than its fair share, and who waits stays within its own.
+//! - it has made no progress for [`STALLED_MS`],
+//! - or it is a stranger's, and the waiting one is not,
+//! - or its source exceeds its fair share, and the waiting one's does not.
 //!
-//! Of those the strangers go first, then the source that holds most, then who got on longest ago. What was
-//! read to its end is never ended for this.
+//! Of these, strangers go first, then the source that holds most, then the one whose last progress is longest ago.
+//! A request that was read completely is never closed for this.
 //!
-//! Room is taken in steps, so that those who have begun could all wait for each other. Therefore the last
-//! part of it, as much as one needs at most, is for one at a time, who then comes to its end.
+//! Room is taken in steps, so all that have begun could be waiting for each other. Therefore the last part of it,
+//! as much as one needs at most, is granted to one at a time, which can then finish.
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,7 +30,7 @@ use tokio::time::sleep;
 
 use super::slot::{ANSWERING, Common, EVICTED, Shares, Slot};
 
-/// Whoever has not got on for this long gives way to anybody.
+/// A holder without progress for this long loses its part to anybody.
 const STALLED_MS: u64 = 1_000;
 /// An answer of a source that has more than its fair share may take this long.
 const GREEDY_MS: u64 = 100;
@@ -100,7 +100,7 @@ struct Hold {
 
 /// A part of a room, given back when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     room: Arc<Room>,
     hold: Arc<Hold>,
 }
@@ -149,7 +149,7 @@ impl Room {
         }
     }
 
-    /// A part of the room though there may be none left: it is needed for what is there already.
+    /// A part of the room even if there is none left: it is needed for what has already arrived.
     pub(super) fn take_anyway(self: &Arc<Self>, slot: &Arc<Slot>, units: usize) -> Place {
         let ask = Ask { slot: Arc::clone(slot), stranger: false, begun: false, units };
         self.hold(&mut self.lock(), &ask)

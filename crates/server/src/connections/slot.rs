@@ -1,5 +1,5 @@
-//! One connection as the others see it: whose it is, what it waits for and since when, and whether it was
-//! chosen to make room.
+//! One connection as the others see it: its source, what it waits for and since when, and whether it was chosen to
+//! be evicted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,12 +27,12 @@ pub(super) const EVICTED: u64 = 4;
 /// Who counts as one: an IPv4 address, or the network of 64 bits that an IPv6 address lies in, for one
 /// customer has all of such a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Source(u128);
+pub(crate) struct Source(u128);
 
 impl Source {
     /// The source that an address belongs to.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),
             IpAddr::V6(address) => Self(address.to_bits() & !u128::from(u64::MAX)),

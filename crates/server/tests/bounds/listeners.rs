@@ -27,7 +27,7 @@ async fn crowd(server: &Server, many: usize, words: &[u8]) -> Vec<TcpStream> {
 }
 
 /// A connection that A keeps open is not ended by a stranger's crowd.
-pub async fn connections() {
+pub(crate) async fn connections() {
     let world = World::start(&[], "").await;
     let attack = async {
         let mut all = Vec::new();
@@ -42,7 +42,7 @@ pub async fn connections() {
 }
 
 /// Begun handshakes, as far as a plain listener has any: greetings that are no HTTP.
-pub async fn tls_handshakes() {
+pub(crate) async fn tls_handshakes() {
     let world = World::start(&[], "").await;
     let hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
     let streams = world.hold(crowd(&world.server, 1_000, &hello)).await;
@@ -50,7 +50,7 @@ pub async fn tls_handshakes() {
 }
 
 /// Long heads that never end, as many as take all the memory for them.
-pub async fn heads() {
+pub(crate) async fn heads() {
     let world = World::start(&[], "").await;
     let mut words = b"GET /?Action=x HTTP/1.1\r\nhost: a\r\nx-a: ".to_vec();
     words.resize(200_000, b'a');
@@ -85,7 +85,7 @@ fn with_long_head(request: &[u8]) -> Vec<u8> {
 
 /// 70, then 200 bodies of a stranger that stall after 17 KB, twenty more every now and then, and then as many as take
 /// all the memory for bodies: a signed upload of 20 KB is not held up.
-pub async fn bodies() {
+pub(crate) async fn bodies() {
     let world = World::start(&[], "").await;
     let mut words = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n".to_vec();
     words.resize(words.len() + 18_000, b'a');
@@ -117,7 +117,7 @@ async fn upload(world: &World) {
 }
 
 /// Answers that nobody takes: B asks for long ones until there is no more room, and does not read.
-pub async fn answers() {
+pub(crate) async fn answers() {
     const CLIENTS: usize = 350;
     let world = World::start(&["--rate-limit", "1000000"], "").await;
     let (name, comments) = ("名".repeat(120), "注".repeat(120));
@@ -152,7 +152,7 @@ pub async fn answers() {
 }
 
 /// 64 idle connections to the admin port, renewed four times: every probe is answered soon.
-pub async fn admin_places() {
+pub(crate) async fn admin_places() {
     let world = World::start(&[], "").await;
     let admin = world.server.admin.unwrap();
     let attack = async {

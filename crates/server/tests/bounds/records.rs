@@ -43,7 +43,7 @@ async fn metric(world: &World, name: &str) -> u64 {
 }
 
 /// More requests of a stranger than their part of the record, or anybody's, may hold, each recorded by itself.
-pub async fn strangers() {
+pub(crate) async fn strangers() {
     let quotas = [
         "audit_records=2000",
         "audit_changes=2000",
@@ -62,7 +62,7 @@ pub async fn strangers() {
 }
 
 /// More reads of another tenant than the record of an account may hold, and refusals of a powerless user.
-pub async fn accounts() {
+pub(crate) async fn accounts() {
     let world = World::start(&["--quota", "audit_records=1500", "--quota", "audit_changes=1000"], "").await;
     let flood = || async {
         for round in 0..600 {
@@ -94,7 +94,7 @@ fn journal_bytes(world: &World) -> u64 {
 }
 
 /// What waits to be moved into the database is bounded, and nothing of it is for a stranger's requests.
-pub async fn journal() {
+pub(crate) async fn journal() {
     let world = World::start(&[], "").await;
     world.hold(strangers_requests(&world, 10_000)).await;
     let of_strangers = journal_bytes(&world);
@@ -113,7 +113,7 @@ pub async fn journal() {
 }
 
 /// A flood of refusals becomes a record for source and code, and none of it is lost.
-pub async fn folding() {
+pub(crate) async fn folding() {
     let world = World::start(&["--quota", "audit_strangers_per_minute=20"], "").await;
     world.hold(strangers_requests(&world, 20_000)).await;
     let folded = metric(&world, "tongguan_audit_folded_total").await;

@@ -92,7 +92,7 @@ async fn worst_call(world: &World, key: Key) -> Duration {
 }
 
 /// The worst policies of B at all limits at once, asked four times at once.
-pub async fn rights_decision() {
+pub(crate) async fn rights_decision() {
     let world = World::start(&[], "").await;
     let key = worst_user(&world).await;
     let attack = async {
@@ -107,7 +107,7 @@ pub async fn rights_decision() {
 }
 
 /// The same, and meanwhile probes are answered and the service stops when it is told to.
-pub async fn worker_threads() {
+pub(crate) async fn worker_threads() {
     let mut world = World::start(&[], "").await;
     let key = worst_user(&world).await;
     let probes = async {
@@ -132,7 +132,7 @@ pub async fn worker_threads() {
 
 /// B makes and uses more sessions than the cache keeps, for an account and at all: each holds five policies that are as
 /// large as policies may be, some 500 KiB by the cache's reckoning.
-pub async fn authority_cache() {
+pub(crate) async fn authority_cache() {
     let world = World::start(&[], "").await;
     let server = &world.server;
     let trust = "{\"Version\":\"1\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\

@@ -4,7 +4,7 @@ use crate::common::{Key, OTHER_KEY, VPC};
 use crate::world::{World, tenant_a, tenant_b};
 
 /// B signs far more requests than there are places for nonces, on many connections.
-pub async fn nonces() {
+pub(crate) async fn nonces() {
     let world = World::start(&["--quota", "nonces=8000"], "").await;
     let one = || async {
         let mut refused = 0;
@@ -29,7 +29,7 @@ pub async fn nonces() {
 }
 
 /// Throttled requests are not written to the log of nonces.
-pub async fn nonce_log() {
+pub(crate) async fn nonce_log() {
     let world = World::start(&["--rate-limit", "50", "--rate-burst", "100"], "").await;
     let bytes = || -> u64 {
         let entries = std::fs::read_dir(world.server.data_dir().join("nonces")).unwrap();
@@ -55,7 +55,7 @@ pub async fn nonce_log() {
 }
 
 /// Wrong signatures with a known key id: the key's owner goes on, answers stay short.
-pub async fn failed_signatures() {
+pub(crate) async fn failed_signatures() {
     let world = World::start(&[], "").await;
     let wrong = Key::of(OTHER_KEY, "not the secret");
     let long = "\u{4e00}".repeat(100_000);

@@ -4,7 +4,7 @@ use crate::common::{KMS, STS, VPC};
 use crate::world::{World, powerless, tenant_a, tenant_b};
 
 /// B asks for far more keys than it may have, many at once: quota before work, a bounded pool for the rest.
-pub async fn long_work() {
+pub(crate) async fn long_work() {
     let world = World::start(&["--quota", "certificates_per_account=2"], "").await;
     let ask = || async {
         let parameters = [
@@ -28,7 +28,7 @@ pub async fn long_work() {
 }
 
 /// A powerless user of A floods: A's own key is still served.
-pub async fn request_rate() {
+pub(crate) async fn request_rate() {
     let world = World::start(&["--rate-limit", "200", "--rate-burst", "200"], "").await;
     let attack = async {
         let flood = (0..4).map(|_| async {
@@ -54,7 +54,7 @@ pub async fn request_rate() {
 }
 
 /// B uses more ClientTokens than are remembered for an account.
-pub async fn client_tokens() {
+pub(crate) async fn client_tokens() {
     let world =
         World::start(&["--quota", "client_tokens_per_account=20", "--quota", "vpcs_per_region=1000"], "")
             .await;
@@ -78,7 +78,7 @@ pub async fn client_tokens() {
 }
 
 /// B has hundreds of changes waiting at once.
-pub async fn writer_queue() {
+pub(crate) async fn writer_queue() {
     let world = World::start(&["--quota", "vpcs_per_region=100000"], "").await;
     let attack = async {
         for _ in 0..5 {
@@ -94,7 +94,7 @@ pub async fn writer_queue() {
 }
 
 /// B makes networks until its quota says no; A's quota is its own.
-pub async fn resources() {
+pub(crate) async fn resources() {
     let world = World::start(&[], "").await;
     let attack = async {
         let mut refused = 0;
@@ -111,7 +111,7 @@ pub async fn resources() {
 }
 
 /// B has as many gateways being made as it may; A's gateway is made meanwhile.
-pub async fn engine() {
+pub(crate) async fn engine() {
     let world = World::start(&[], "").await;
     let make = async |key: crate::common::Key| {
         let server = &world.server;

@@ -11,13 +11,13 @@ use crate::common::{ACCOUNT, KEY, Key, OTHER_KEY, OTHER_SECRET, PATIENCE, Reply,
 
 /// No call of tenant A may take longer while somebody else fills a bound. Of the development build, beside the
 /// attack, on a machine that is busy with other tests.
-pub const SOON: Duration = Duration::from_secs(4);
+pub(crate) const SOON: Duration = Duration::from_secs(4);
 
 const WEAK_KEY: &str = "LTAIweak";
 const WEAK_SECRET: &str = "the secret of who may do nothing";
 
 /// See the module's text.
-pub struct World {
+pub(crate) struct World {
     pub server: Server,
     vpc: String,
     /// Request ids of A's calls that were granted.
@@ -25,23 +25,23 @@ pub struct World {
 }
 
 /// Tenant A's own key.
-pub fn tenant_a() -> Key {
+pub(crate) fn tenant_a() -> Key {
     Key::of(KEY, SECRET)
 }
 
 /// Tenant B's own key.
-pub fn tenant_b() -> Key {
+pub(crate) fn tenant_b() -> Key {
     Key::of(OTHER_KEY, OTHER_SECRET)
 }
 
 /// A user of A that no policy allows anything.
-pub fn powerless() -> Key {
+pub(crate) fn powerless() -> Key {
     Key::of(WEAK_KEY, WEAK_SECRET)
 }
 
 impl World {
     /// Starts the service with further arguments and lines of configuration, and gives A something to lose.
-    pub async fn start(arguments: &[&str], more: &str) -> Self {
+    pub(crate) async fn start(arguments: &[&str], more: &str) -> Self {
         let weak = format!(
             "[[principal]]\naccount_id = '{ACCOUNT}'\naccess_key_id = '{WEAK_KEY}'\n\
              access_key_secret = '{WEAK_SECRET}'\nuser_name = 'weak'\n{more}"
@@ -99,7 +99,7 @@ impl World {
 
     /// While `attack` goes on, and some rounds in any case, tenant A reads and changes: every call succeeds and is
     /// answered soon, what was changed is there, and each call stands in the audit record afterwards.
-    pub async fn hold<T>(&self, attack: impl Future<Output = T>) -> T {
+    pub(crate) async fn hold<T>(&self, attack: impl Future<Output = T>) -> T {
         const ROUNDS: u32 = 10;
         let mut attack = std::pin::pin!(attack);
         let mut done = None;
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Every granted call of A stands in the audit record.
-    pub fn recorded(&self) {
+    pub(crate) fn recorded(&self) {
         let begun = Instant::now();
         loop {
             let seen: BTreeSet<String> = self
@@ -163,7 +163,7 @@ impl World {
     }
 
     /// Audit records as `tongguan audit` shows them with these filters.
-    pub fn audit(&self, filters: &[&str]) -> Vec<Value> {
+    pub(crate) fn audit(&self, filters: &[&str]) -> Vec<Value> {
         let mut command = program(&["audit", "--format", "json", "--limit", "0", "--data-dir"]);
         let output = command.arg(self.server.data_dir()).args(filters).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -172,7 +172,7 @@ impl World {
     }
 
     /// What `tongguan check` says: its exit code and text.
-    pub fn check(&self) -> (i32, String) {
+    pub(crate) fn check(&self) -> (i32, String) {
         let mut command = program(&["check", "--data-dir"]);
         let output = command.arg(self.server.data_dir()).output().unwrap();
         (output.status.code().unwrap(), crate::common::program::text(&output))

@@ -1,5 +1,5 @@
 //! The real program on a loopback port, and callers that write bytes, as [`tongguan_testkit`] has them.
-#![allow(unused_imports, reason = "each test file uses its part")]
+#![allow(unused_imports, unreachable_pub, reason = "each test file uses its part")]
 
 pub mod program {
     //! The program as a process.

@@ -87,7 +87,7 @@ const CHANGES: [Change; 18] = [
 ];
 
 /// A recorded request, as it was or signed now, with one to three changes; and the kind of the last one.
-pub fn mutated(recorded: &[Recorded], random: &mut Random) -> (&'static str, Vec<u8>) {
+pub(crate) fn mutated(recorded: &[Recorded], random: &mut Random) -> (&'static str, Vec<u8>) {
     let call = random.pick(recorded);
     let mut bytes =
         if random.once_in(2) { call.bytes.clone() } else { parameters::as_recorded(call, random) };
@@ -148,7 +148,7 @@ fn chunked(bytes: &mut Vec<u8>, _: &[Recorded], random: &mut Random) {
     let shown = String::from_utf8_lossy(&body).into_owned();
     let whole = format!("{:x}\r\n{shown}\r\n0\r\n\r\n", shown.len());
     let text = match random.below(12) {
-        0 => whole.clone(),
+        0 => whole,
         1 => whole.replace("0\r\n\r\n", "0\r\nx: y\r\n\r\n"),
         2 => "zz\r\nabc\r\n0\r\n\r\n".to_owned(),
         3 => "ffffffffffffffffff\r\nabc\r\n0\r\n\r\n".to_owned(),

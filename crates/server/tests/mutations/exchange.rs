@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OF_THE_LIBRARY: [u16; 3] = [400, 414, 431];
 
 /// A connection that is used for as long as it is open.
-pub struct Client {
+pub(crate) struct Client {
     address: String,
     open: Option<TcpStream>,
     /// Body of the last answer.
@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Status and error code of each answer.
     Answered(Vec<String>),
     /// The connection ended without an answer, as the request was not complete when its sender hung up.
@@ -48,13 +48,13 @@ struct Answer {
 }
 
 impl Client {
-    pub fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         Self { address: address.to_owned(), open: None, last_body: Vec::new() }
     }
 
     /// Sends a message and checks what comes back. With `done` it says at once, by ending its half of the
     /// connection, that nothing will follow.
-    pub fn exchange(&mut self, message: &[u8], done: bool) -> Outcome {
+    pub(crate) fn exchange(&mut self, message: &[u8], done: bool) -> Outcome {
         let reused = self.open.is_some();
         let stream = self.open.take().unwrap_or_else(|| self.connect());
         let answers = match self.once(stream, message, done) {

@@ -13,7 +13,7 @@ use crate::recorded::Recorded;
 use crate::server::{Server, key};
 
 /// Ids of what there is, by the parameters that take them.
-pub type Ids = Vec<(&'static str, String)>;
+pub(crate) type Ids = Vec<(&'static str, String)>;
 
 /// Values that are seldom right.
 const VALUES: [&str; 33] = [
@@ -53,7 +53,7 @@ const VALUES: [&str; 33] = [
 ];
 
 /// Makes one resource of each kind.
-pub fn furnish(server: &Server) -> Ids {
+pub(crate) fn furnish(server: &Server) -> Ids {
     const AT: (&str, &str) = ("RegionId", REGION);
     let text = |answer: serde_json::Value, name: &str| answer[name].as_str().unwrap().to_owned();
     let vpc = text(server.call("CreateVpc", VPC, &[AT]), "VpcId");
@@ -84,13 +84,13 @@ fn wait(server: &Server, action: &str, id: (&str, &str), status: &str) {
 }
 
 /// An ordinary call as bytes.
-pub fn plain(action: &str, version: &str, values: Vec<(String, String)>) -> Vec<u8> {
+pub(crate) fn plain(action: &str, version: &str, values: Vec<(String, String)>) -> Vec<u8> {
     let manner = (SignatureMethod::HmacSha1, Placement::Query, Format::Json);
     written(&signed(action, version, &values, Method::POST, manner))
 }
 
 /// A recorded call with changed parameters, signed anew.
-pub fn signed_anew(recorded: &[Recorded], ids: &Ids, random: &mut Random) -> Vec<u8> {
+pub(crate) fn signed_anew(recorded: &[Recorded], ids: &Ids, random: &mut Random) -> Vec<u8> {
     let call = random.pick(recorded);
     let (mut action, mut version) = (call.action.clone(), call.version.clone());
     let mut values: BTreeMap<String, String> = call.parameters.iter().cloned().collect();
@@ -193,7 +193,7 @@ fn signed(
 }
 
 /// A request as it goes over the wire; one without a body does not say how long that is.
-pub fn written(request: &OutgoingRequest) -> Vec<u8> {
+pub(crate) fn written(request: &OutgoingRequest) -> Vec<u8> {
     match request.body.as_slice() {
         [] => (http::head(request, "") + "\r\n").into_bytes(),
         _ => http::bytes(request, ""),
@@ -201,7 +201,7 @@ pub fn written(request: &OutgoingRequest) -> Vec<u8> {
 }
 
 /// A recorded call as it was made, but signed now.
-pub fn as_recorded(call: &Recorded, random: &mut Random) -> Vec<u8> {
+pub(crate) fn as_recorded(call: &Recorded, random: &mut Random) -> Vec<u8> {
     let method = if random.once_in(2) { SignatureMethod::HmacSha1 } else { SignatureMethod::Acs3HmacSha256 };
     let placement = if random.once_in(2) { Placement::Form } else { Placement::Query };
     let manner = (method, placement, Format::Json);

@@ -3,7 +3,7 @@
 use tongguan_testkit::recorded;
 
 /// A recorded request: as bytes, and as the call that it makes.
-pub struct Recorded {
+pub(crate) struct Recorded {
     pub bytes: Vec<u8>,
     pub action: String,
     pub version: String,
@@ -11,7 +11,7 @@ pub struct Recorded {
 }
 
 /// All recorded requests.
-pub fn all() -> Vec<Recorded> {
+pub(crate) fn all() -> Vec<Recorded> {
     recorded::all().iter().map(one).collect()
 }
 

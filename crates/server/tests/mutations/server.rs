@@ -10,19 +10,19 @@ use tongguan_testkit::program::{self, Program, ended, memory_kib};
 use crate::exchange::{Client, Outcome};
 use crate::parameters;
 
-pub struct Server {
+pub(crate) struct Server {
     program: Program,
     pub address: String,
     directory: TempDir,
 }
 
 /// The key that the recorded requests were signed with.
-pub fn key() -> Caller {
+pub(crate) fn key() -> Caller {
     Caller::of("testid", "testsecret")
 }
 
 impl Server {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         let program = Program::start(program::serve(&program::binary(), &data, "0", &key()));
@@ -30,12 +30,12 @@ impl Server {
     }
 
     /// Resident memory.
-    pub fn memory_kib(&self) -> u64 {
+    pub(crate) fn memory_kib(&self) -> u64 {
         memory_kib(self.program.pid(), "VmRSS").unwrap()
     }
 
     /// Makes a call that must succeed, and gives its answer.
-    pub fn call(&self, action: &str, version: &str, values: &[(&str, &str)]) -> Value {
+    pub(crate) fn call(&self, action: &str, version: &str, values: &[(&str, &str)]) -> Value {
         let owned = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let message = parameters::plain(action, version, owned);
         let mut client = Client::new(&self.address);
@@ -45,13 +45,13 @@ impl Server {
     }
 
     /// An ordinary call is answered as ever.
-    pub fn still_works(&self) {
+    pub(crate) fn still_works(&self) {
         let answer = self.call("GetCallerIdentity", STS, &[]);
         assert_eq!(answer["AccountId"], ACCOUNT);
     }
 
     /// Stops the server in order; its log tells of no bug.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         let Self { mut program, directory, .. } = self;
         program.signal(Signal::TERM);
         assert!(ended(&mut program.child).success(), "the server did not stop in order");

@@ -1,5 +1,6 @@
 //! What somebody meets who has the program for the first time: whose directories it touches, what it says of a mistake
 //! and with which exit code, whether the README is true.
+#![allow(clippy::disallowed_methods, reason = "whoever calls from outside goes by the time of day")]
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 #[path = "../common/mod.rs"]

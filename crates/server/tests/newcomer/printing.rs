@@ -41,7 +41,7 @@ fn assert_fenced(what: &str, printed: &str) {
 }
 
 /// Rust sources below a directory.
-pub fn sources(root: &Path) -> Vec<PathBuf> {
+pub(crate) fn sources(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {

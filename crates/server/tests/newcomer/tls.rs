@@ -1,4 +1,5 @@
-//! Certificates as people have them: one that signed itself, one of a small CA, one that is for another host or too old.
+//! Certificates as people have them: one that signed itself, one of a small CA, one that is for another host
+//! or too old.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! No secret is anywhere but where it must be: whole runs of the real program, then everything that they left, said or
 //! answered is searched for every secret that was used.
 //!
-//! Where a secret stands by intention is named here: [`DOCUMENTED`] files of the data directory, and answers that are given to [`Run::answers_a_secret`] (an operation that makes a key says its secret
-//! once).
+//! Where a secret stands by intention is named here: [`DOCUMENTED`] files of the data directory, and answers
+//! that are given to [`Run::answers_a_secret`] (an operation that makes a key says its secret once).
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 #[path = "../common/mod.rs"]

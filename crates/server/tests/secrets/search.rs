@@ -11,7 +11,7 @@ const HEAD: usize = 8;
 
 /// The secrets to look for.
 #[derive(Default)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     needles: Vec<(String, Vec<u8>)>,
     /// Needles by their first bytes.
     heads: HashMap<[u8; HEAD], Vec<usize>>,
@@ -19,7 +19,7 @@ pub struct Secrets {
 
 impl Secrets {
     /// Adds a secret in all its forms.
-    pub fn add(&mut self, name: &str, secret: &[u8]) {
+    pub(crate) fn add(&mut self, name: &str, secret: &[u8]) {
         assert!(secret.len() >= HEAD, "{name} is too short to be told from chance");
         for (form, needle) in forms(secret) {
             let head = needle[..HEAD].try_into().unwrap();
@@ -29,7 +29,7 @@ impl Secrets {
     }
 
     /// Names and places of the secrets in `text`.
-    pub fn find(&self, text: &[u8]) -> Vec<String> {
+    pub(crate) fn find(&self, text: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         for place in 0..text.len().saturating_sub(HEAD - 1) {
             let head: [u8; HEAD] = text[place..place + HEAD].try_into().unwrap();
@@ -45,7 +45,7 @@ impl Secrets {
 }
 
 /// A secret in every form in which it could be written somewhere.
-pub fn forms(secret: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn forms(secret: &[u8]) -> Vec<(String, Vec<u8>)> {
     let list = |numbers: Vec<String>| numbers.join(", ");
     let mut forms = vec![
         ("clear".to_owned(), secret.to_vec()),

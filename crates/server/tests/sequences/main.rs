@@ -1,6 +1,6 @@
-//! Replays what the Terraform provider sends in the life of its resources (order, parameters, where they stand, polling,
-//! retries) against the real program, and asserts the answers that it needs: an empty plan is a read that answers what
-//! was written, and "gone" is an answer that it knows.
+//! Replays what the Terraform provider sends in the life of its resources (order, parameters, where they
+//! stand, polling, retries) against the real program, and asserts the answers that it needs: an empty plan is
+//! a read that answers what was written, and "gone" is an answer that it knows.
 //!
 //! Each `*.json` here is a life. It was put together by hand from the source of the provider, release 1.289, and is no
 //! recording of a run: Terraform itself is not run by these tests. Its words are explained at [`replay`].

@@ -15,7 +15,7 @@ use crate::common::{self, KEY, Key, PATIENCE, Reply, SECRET, Server};
 /// A life, put together from the provider's source.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Life {
+pub(crate) struct Life {
     #[serde(rename = "about")]
     _about: String,
     /// Further arguments of the program.
@@ -29,7 +29,7 @@ pub struct Life {
 /// One step of a life: exactly one of `call`, `do`, `set`, `at_once`, `phase`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub(crate) struct Step {
     /// `Product.Action`, with parameters in the query and in the form of the body. Values that begin with `$` are
     /// variables; `$$` begins a value with a dollar sign.
     call: Option<String>,
@@ -81,11 +81,11 @@ struct Replay {
 }
 
 impl Life {
-    pub fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("a life that cannot be read: {error}"))
     }
 
-    pub async fn replay(self) {
+    pub(crate) async fn replay(self) {
         let arguments: Vec<&str> = self.server.iter().map(String::as_str).collect();
         let replay = Replay { server: Server::start(&arguments), blocks: self.blocks };
         replay.take(self.steps, Variables::new(), "").await;

@@ -115,7 +115,8 @@ pub static CREATE_ACCESS_KEY: Operation = Operation {
 /// Input of CreateAccessKey.
 #[derive(Debug, Clone)]
 pub struct CreateAccessKey {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
 }
 
@@ -356,7 +357,8 @@ pub static DELETE_ACCESS_KEY: Operation = Operation {
 /// Input of DeleteAccessKey.
 #[derive(Debug, Clone)]
 pub struct DeleteAccessKey {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
     /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
     pub user_access_key_id: String,
@@ -599,7 +601,8 @@ pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
 /// Input of GetAccessKeyLastUsed.
 #[derive(Debug, Clone)]
 pub struct GetAccessKeyLastUsed {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
     /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
     pub user_access_key_id: String,
@@ -767,7 +770,8 @@ pub static LIST_ACCESS_KEYS: Operation = Operation {
 /// Input of ListAccessKeys.
 #[derive(Debug, Clone)]
 pub struct ListAccessKeys {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
 }
 
@@ -1271,7 +1275,8 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
 /// Input of UpdateAccessKey.
 #[derive(Debug, Clone)]
 pub struct UpdateAccessKey {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
     /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
     pub user_access_key_id: String,

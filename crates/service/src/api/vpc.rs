@@ -306,7 +306,8 @@ pub struct CreateVpnGateway {
     pub enable_ipsec: bool,
     /// `EnableSsl`: SSL-VPN on; not on SM gateways. Default false.
     pub enable_ssl: bool,
-    /// `SslConnections`: 5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.
+    /// `SslConnections`: 5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is
+    /// sent.
     pub ssl_connections: u64,
     /// `InstanceChargeType`: PREPAY or POSTPAY (default).
     pub instance_charge_type: tongguan_model::gateway::ChargeType,

@@ -1,15 +1,15 @@
-//! Brings what is applied to what is intended, one change per resource at a time.
+//! Applies what is intended, one change per resource at a time.
 //!
-//! The engine reads only the store. It may die at any instruction and be started again, or run a step
-//! twice: a step reads the whole desired state, lets the data plane apply it, and writes down that it is
-//! applied *if that generation is still the intended one* (`record.rs`).
+//! The engine reads only the store. It may die at any instruction and be started again, or run a step twice: a step
+//! reads the whole desired state, lets the data plane apply it, and records that it is applied *if that generation
+//! is still the intended one* (`record.rs`).
 //!
-//! A try that takes time runs as a task of its own, with a time limit; its intent is put off for as long,
-//! so that one gateway that hangs holds up no other. A failed try is repeated with growing waits up to a
-//! limit; then the change is withdrawn.
+//! A try that takes time runs as a task of its own, with a time limit; its intent is postponed for as long, so that
+//! one gateway that hangs delays no other. A failed try is repeated with growing delays up to a limit; then the
+//! change is withdrawn.
 //!
-//! The wall clock may jump: waits are written down as moments, so when it has jumped against a clock that
-//! does not, everything that waits for a moment is tried again at once.
+//! The wall clock may jump: delays are stored as moments, so when it has jumped against the monotonic clock,
+//! everything that waits for a moment is tried again at once.
 
 mod record;
 
@@ -33,7 +33,7 @@ use crate::context::Context;
 const ROUND: u32 = 256;
 /// Tries that take time, at once.
 const TASKS: usize = 256;
-/// Longest sleep: the store is looked at this often even if nobody wakes the engine.
+/// Longest sleep: the store is read this often even if nobody wakes the engine.
 const SLEEP_MOST: Duration = Duration::from_secs(5);
 /// A difference between two clocks that counts as a jump, milliseconds.
 const JUMP_MS: i64 = 2_000;
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// One turn: looks at the clocks, then steps what is due. Answers how long nothing else will be.
+    /// One turn: reads the clocks, then steps what is due. Returns how long nothing else will be due.
     async fn turn(&self, clocks: &mut Option<Clocks>) -> Result<Duration, StoreError> {
         let now = Clocks { wall_ms: self.context.clock.now_ms(), steady_ms: self.context.clock.steady_ms() };
         if clocks.is_none_or(|before| now.jumped_since(before)) {

@@ -1,16 +1,16 @@
-//! Writes down what came of a try, inside a transaction: applied, put off, or given up.
+//! Records the outcome of a try, inside a transaction: applied, postponed, or given up.
 //!
-//! What giving up means (`docs/operations.md` tells it to operators):
+//! What giving up means (`docs/operations.md` explains it to operators):
 //!
-//! | change | comes to |
+//! | change | result |
 //! |---|---|
-//! | making a gateway | the gateway is deleted again, as by DeleteVpnGateway |
-//! | bind, unbind, modify, delete | the gateway is brought back to what was applied before |
-//! | bringing back, or deleting again | the gateway comes to rest; the operator sees that it diverged |
+//! | creating a gateway | the gateway is deleted again, as by DeleteVpnGateway |
+//! | bind, unbind, modify, delete | the gateway is restored to what was applied before |
+//! | restoring, or deleting again | the gateway comes to rest; the operator sees that it diverged |
 //! | deleting a service-linked role | cannot fail; the task would end as `INTERNAL_ERROR` |
-//! | making a VPC or a vSwitch | it is tried on, at the longest wait: others may stand in it |
+//! | creating a VPC or a vSwitch | retried indefinitely, at the longest interval, because other resources may depend on it |
 //!
-//! Bringing back is a change like any other: a new generation, tried up to the same limit.
+//! Restoring is a change like any other: a new generation, tried up to the same limit.
 
 use serde_json::Value;
 use tongguan_dataplane::Progress;

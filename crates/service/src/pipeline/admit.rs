@@ -70,7 +70,7 @@ impl Gate {
         })
     }
 
-    /// Counts a request that nobody signed. A source with too many of them is told no more than that.
+    /// Counts a request without a valid signature. A source with too many of them gets no details.
     pub(crate) fn unproven(
         &self,
         context: &Context,

@@ -61,8 +61,8 @@ impl<'a> Trail<'a> {
             audited: false,
         }
     }
-    /// The warnings, which the log gets too.
 
+    /// The warnings, which the log gets too.
     pub(crate) fn said(&self) -> Vec<String> {
         for warning in &self.warnings {
             let account = self.principal.as_ref().map(|principal| principal.account.as_str());

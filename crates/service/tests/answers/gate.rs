@@ -1,4 +1,5 @@
-//! What is answered before an operation is reached: keys, signatures, times, nonces, versions, rates, and the forms of a
+//! What is answered before an operation is reached: keys, signatures, times, nonces, versions, rates, and the
+//! forms of a
 //! request.
 
 use http::{HeaderMap, HeaderValue, Method};

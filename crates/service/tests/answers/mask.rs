@@ -46,14 +46,14 @@ static LIKE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The random values that were seen.
 #[derive(Default)]
-pub struct Mask {
+pub(crate) struct Mask {
     known: HashMap<String, String>,
     numbers: BTreeMap<String, usize>,
 }
 
 impl Mask {
     /// A mask that calls what is random among `names` by its name.
-    pub fn with(names: &Names) -> Self {
+    pub(crate) fn with(names: &Names) -> Self {
         let mut mask = Self::default();
         for (name, value) in names {
             match value {
@@ -78,7 +78,7 @@ impl Mask {
     }
 
     /// The text with its random values replaced.
-    pub fn text(&mut self, text: &str) -> String {
+    pub(crate) fn text(&mut self, text: &str) -> String {
         let (mut out, mut done) = (String::with_capacity(text.len()), 0);
         for found in LIKE.find_iter(text.as_bytes()) {
             let kind = KINDS[found.pattern().as_usize()].0;

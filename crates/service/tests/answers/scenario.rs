@@ -1,6 +1,6 @@
 //! The interpreter of `conformance/cases/*.json` for a service in hand. The words are explained in
-//! `conformance/README.md`. Here a poll is answered at once by a state that the fixed clock and the looks at it make, so
-//! every answer on the way is recorded too.
+//! `conformance/README.md`. Here a poll is answered at once by a state that the fixed clock and the looks at
+//! it make, so every answer on the way is recorded too.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ const LOOKS: usize = 20;
 /// A file of cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     #[serde(rename = "about")]
     _about: String,
     server: Vec<String>,
@@ -96,7 +96,7 @@ struct Play {
 }
 
 /// Reads a file of cases; none if it holds something else.
-pub fn read(path: &Path) -> Option<Scenario> {
+pub(crate) fn read(path: &Path) -> Option<Scenario> {
     let text = std::fs::read_to_string(path).unwrap();
     let value: Value =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -106,7 +106,7 @@ pub fn read(path: &Path) -> Option<Scenario> {
 
 impl Scenario {
     /// Plays all of it, and compares it with the recording of this name.
-    pub async fn play(self, recording: &str, format: Format) -> Result<usize, String> {
+    pub(crate) async fn play(self, recording: &str, format: Format) -> Result<usize, String> {
         let (mut delay, mut quotas) = ("0", Quotas::default());
         for pair in self.server.chunks(2) {
             match pair {

@@ -1,7 +1,8 @@
 //! The rows, one file for each kind of thing: its columns, how a row is read, queries, changes, and what must hold
 //! between its rows and others ([`RELATIONS`]).
 //!
-//! Queries are methods of [`Snapshot`], changes of [`Tx`]. A column is named once: [`table`] makes the list of columns, the
+//! Queries are methods of [`Snapshot`], changes of [`Tx`]. A column is named once: [`table`] makes the list of
+//! columns, the
 //! reader and the INSERT of one list of fields. Nothing here knows which database answers: see
 //! [`session`](crate::session).
 

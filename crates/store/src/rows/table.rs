@@ -1,4 +1,5 @@
-//! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of one list
+//! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of
+//! one list
 //! of fields, by macros.
 
 use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
@@ -196,7 +197,8 @@ macro_rules! readable {
     };
 }
 
-/// The query for the account's row of an id. A row of another account is excluded by the query, not after it was read: it
+/// The query for the account's row of an id. A row of another account is excluded by the query, not after it was
+/// read: it
 /// takes the time of an unknown id.
 macro_rules! owned {
     ($row:ty) => {

@@ -234,8 +234,8 @@ impl Archive {
         answer
     }
 
-    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would. Certificates are
-    /// given to `look` with their sealed private key; it answers what it finds wrong.
+    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service
+    /// would. Certificates are given to `look` with their sealed private key; it answers what it finds wrong.
     ///
     /// # Errors
     /// The database cannot be read.

@@ -1,9 +1,9 @@
 //! The embedded engine: all that only a database in a file of this machine needs.
 //!
-//! [`store`] is the whole, [`open`] and [`lock`] begin it, [`writer`] runs changes in groups and [`readers`] answer beside
-//! it; [`checkpoint`] keeps the log short. [`journal`], [`mark`] and [`nonce`] are files of their own beside the database.
-//! [`territory`] stands before every opening, [`health`] says what is in the way, [`archive`] looks and copies, and
-//! [`schema`] brings older databases up.
+//! [`store`] is the whole, [`open`] and [`lock`] begin it, [`writer`] runs changes in groups and [`readers`]
+//! answer beside it; [`checkpoint`] keeps the log short. [`journal`], [`mark`] and [`nonce`] are files of
+//! their own beside the database. [`territory`] stands before every opening, [`health`] says what is in the
+//! way, [`archive`] looks and copies, and [`schema`] brings older databases up.
 
 pub(crate) mod archive;
 mod checkpoint;

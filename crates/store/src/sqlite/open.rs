@@ -71,8 +71,8 @@ pub(super) fn open_journal(directory: &Path, session: Session<'_>) -> Result<(Le
     Ok((left, journal))
 }
 
-/// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a connection of its
-/// own do.
+/// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a
+/// connection of its own do.
 fn run_nothing_of_the_database(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;

@@ -1,5 +1,5 @@
-//! Keeps the seals of rows that confer rights ([`crate::rights`]): functions and triggers of the writer's connection, which
-//! are no part of the database, and the seal of the database's state with every group.
+//! Keeps the seals of rows that confer rights ([`crate::rights`]): functions and triggers of the writer's
+//! connection, which are no part of the database, and the seal of the database's state with every group.
 
 use std::fmt::Write as _;
 

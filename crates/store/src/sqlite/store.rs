@@ -187,10 +187,10 @@ impl Store {
     }
 
     /// Takes the audit record of a call that changed nothing, and gives it a number for
-    /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who has proved
-    /// nothing, of which there were too many in this minute. It is in the database with the next group, at the latest after
-    /// [`Options::audit_flush_ms`]. Gives the record back if too many wait: then write it with
-    /// [`Store::write`], which makes its caller wait.
+    /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who
+    /// has proved nothing, of which there were too many in this minute. It is in the database with the next
+    /// group, at the latest after [`Options::audit_flush_ms`]. Gives the record back if too many wait: then
+    /// write it with [`Store::write`], which makes its caller wait.
     ///
     /// # Errors
     /// The record itself.
@@ -213,12 +213,13 @@ impl Store {
         matches!(self.inner.found, Found::Sealed(..))
     }
 
-    /// Takes up the seals of the rows that confer rights, under this key: whatever is written from now on is sealed, and
-    /// whoever's rights are read for use is looked at. Nothing can be changed in a sealed database before. The sums of the
-    /// seals, the state of the database and the mark are looked at first.
+    /// Takes up the seals of the rows that confer rights, under this key: whatever is written from now on is
+    /// sealed, and whoever's rights are read for use is looked at. Nothing can be changed in a sealed
+    /// database before. The sums of the seals, the state of the database and the mark are looked at first.
     ///
     /// # Errors
-    /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was changed then.
+    /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was
+    /// changed then.
     pub fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
         let (groups, marked) = self.read(|snapshot| {
             let session = snapshot.session();
@@ -237,8 +238,8 @@ impl Store {
         self.rely_on_mark(key, groups, marked)
     }
 
-    /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what `also` does, in
-    /// one transaction; then the mark. To be called instead of [`Store::open_rights`].
+    /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what
+    /// `also` does, in one transaction; then the mark. To be called instead of [`Store::open_rights`].
     ///
     /// # Errors
     /// A database error, or what `also` gives; nothing was changed then.

@@ -15,7 +15,7 @@ use super::policies::{Found, PolicyType, find, policy_name, policy_type, version
 use super::system;
 
 /// `ResourceGroupId`.
-pub const RESOURCE_GROUP: Parameter = optional(
+pub(super) const RESOURCE_GROUP: Parameter = optional(
     "ResourceGroupId",
     Shape::Text,
     "Not offered: refused, since the grant would reach further than was asked for.",

@@ -1,7 +1,7 @@
 //! DeleteLoginProfile: answers that the user has no login profile. Source: `docs/api/ram/DeleteLoginProfile.json`.
 //!
-//! There is no console here, hence no login profiles: clients that remove a user with all that it might have call it, and take its
-//! answer for done.
+//! There is no console here, hence no login profiles: clients that remove a user with all that it might have
+//! call it, and take its answer for done.
 
 use tongguan_store::Tx;
 

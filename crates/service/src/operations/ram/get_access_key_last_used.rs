@@ -1,4 +1,5 @@
-//! GetAccessKeyLastUsed: tells when an access key last signed a call that was taken. Source: `docs/api/ram/GetAccessKeyLastUsed.json`.
+//! GetAccessKeyLastUsed: tells when an access key last signed a call that was taken. Source:
+//! `docs/api/ram/GetAccessKeyLastUsed.json`.
 //!
 //! What is answered for a key that was never used is not published: here LastUsedDate is absent then.
 

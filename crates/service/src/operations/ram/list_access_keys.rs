@@ -1,4 +1,5 @@
-//! ListAccessKeys: lists the access keys of one owner, without their secrets. Source: `docs/api/ram/ListAccessKeys.json`.
+//! ListAccessKeys: lists the access keys of one owner, without their secrets. Source:
+//! `docs/api/ram/ListAccessKeys.json`.
 
 use tongguan_store::Snapshot;
 

@@ -1,6 +1,7 @@
 //! ListTagResources of Ram: lists the tags of roles or custom policies. Source: `docs/api/ram/ListTagResources.json`.
 //!
-//! Names of what does not exist are passed over. Without names and filter the tags of all roles, or policies, are listed.
+//! Names of what does not exist are passed over. Without names and filter the tags of all roles, or policies,
+//! are listed.
 
 use serde_json::{Value, json};
 use tongguan_store::{Snapshot, StoreError, TagRow};

@@ -18,16 +18,17 @@ use super::names;
 use super::system::{self, SystemPolicy};
 
 /// `PolicyName`.
-pub const POLICY_NAME: Parameter =
+pub(crate) const POLICY_NAME: Parameter =
     required("PolicyName", Shape::Text, "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.");
 /// `PolicyType`.
-pub const POLICY_TYPE: Parameter =
+pub(crate) const POLICY_TYPE: Parameter =
     required("PolicyType", Shape::Text, "System or Custom, exactly as written here.");
 /// `PolicyDocument`.
-pub const POLICY_DOCUMENT: Parameter =
+pub(crate) const POLICY_DOCUMENT: Parameter =
     required("PolicyDocument", Shape::Json, "The policy as JSON, 1 to 6144 characters.");
 /// `VersionId`.
-pub const VERSION_ID: Parameter = required("VersionId", Shape::Text, "v and the version's number, from 1.");
+pub(crate) const VERSION_ID: Parameter =
+    required("VersionId", Shape::Text, "v and the version's number, from 1.");
 
 wire_enum! {
     /// Whose a policy is.
@@ -50,7 +51,7 @@ pub(super) enum Found {
 
 impl Found {
     /// What attachments name it by.
-    pub fn key(&self) -> PolicyKey<'_> {
+    pub(super) fn key(&self) -> PolicyKey<'_> {
         match self {
             Self::System(policy) => PolicyKey::System(policy.name),
             Self::Custom(policy) => PolicyKey::Custom(policy.seq),
@@ -58,7 +59,7 @@ impl Found {
     }
 
     /// The policy as lists show it, to how many it is attached included.
-    pub fn shown(&self, snapshot: &Snapshot<'_>, account: &AccountId) -> Result<Answer, StoreError> {
+    pub(super) fn shown(&self, snapshot: &Snapshot<'_>, account: &AccountId) -> Result<Answer, StoreError> {
         let mut shown = Answer::new();
         let (kind, name, description) = match self {
             Self::System(policy) => (PolicyType::System, policy.name, policy.description),
@@ -82,7 +83,7 @@ impl Found {
     }
 
     /// Its versions, oldest first, each as it is shown.
-    pub fn versions(&self, snapshot: &Snapshot<'_>) -> Result<Vec<Value>, StoreError> {
+    pub(super) fn versions(&self, snapshot: &Snapshot<'_>) -> Result<Vec<Value>, StoreError> {
         match self {
             Self::System(policy) => Ok(vec![shown_system(policy)]),
             Self::Custom(policy) => {
@@ -93,7 +94,7 @@ impl Found {
     }
 
     /// One of its versions as it is shown; none: the one in force.
-    pub fn version(&self, snapshot: &Snapshot<'_>, number: Option<u32>) -> Result<Value, Failure> {
+    pub(super) fn version(&self, snapshot: &Snapshot<'_>, number: Option<u32>) -> Result<Value, Failure> {
         match self {
             Self::System(policy) if number.is_none_or(|number| number == policy.version) => {
                 Ok(shown_system(policy))

@@ -12,7 +12,7 @@ use crate::operation::{Answer, Failure, Parameter, Shape, required};
 use super::names;
 
 /// `RoleName`.
-pub const ROLE_NAME: Parameter = required(
+pub(super) const ROLE_NAME: Parameter = required(
     "RoleName",
     Shape::Text,
     "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",

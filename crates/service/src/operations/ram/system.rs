@@ -25,12 +25,12 @@ pub(super) struct SystemPolicy {
 
 impl SystemPolicy {
     /// Its document.
-    pub fn document(&self) -> &'static str {
+    pub(super) fn document(&self) -> &'static str {
         policy::system_policy_document(self.name).unwrap_or_default()
     }
 
     /// Whether it belongs to a service-linked role, so that no caller attaches it.
-    pub fn is_of_a_service(&self) -> bool {
+    pub(super) fn is_of_a_service(&self) -> bool {
         self.name.starts_with(OF_SERVICES)
     }
 }

@@ -10,10 +10,10 @@ use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Parameter, Shape, optional};
 
 /// `Tag` of an operation that makes something.
-pub const TAG: Parameter =
+pub(crate) const TAG: Parameter =
     optional("Tag", Shape::Json, "JSON array of objects with Key and Value, at most 20.");
 /// `Tag` of a list.
-pub const TAG_FILTER: Parameter = optional(
+pub(crate) const TAG_FILTER: Parameter = optional(
     "Tag",
     Shape::Json,
     "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",

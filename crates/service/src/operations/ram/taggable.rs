@@ -13,11 +13,13 @@ use crate::operation::{Failure, Parameter, Shape, optional, required};
 use super::{names, policies, roles};
 
 /// `ResourceType`.
-pub const RESOURCE_TYPE: Parameter = required("ResourceType", Shape::Text, "role or policy, in any case.");
+pub(super) const RESOURCE_TYPE: Parameter =
+    required("ResourceType", Shape::Text, "role or policy, in any case.");
 /// `ResourceNames`, required.
-pub const RESOURCE_NAMES: Parameter = required("ResourceNames", Shape::Json, RESOURCE_NAMES_RULE);
+pub(super) const RESOURCE_NAMES: Parameter = required("ResourceNames", Shape::Json, RESOURCE_NAMES_RULE);
 /// `ResourceNames` of a list, or where the page leaves it out and it is needed all the same.
-pub const RESOURCE_NAMES_OPTIONAL: Parameter = optional("ResourceNames", Shape::Json, RESOURCE_NAMES_RULE);
+pub(super) const RESOURCE_NAMES_OPTIONAL: Parameter =
+    optional("ResourceNames", Shape::Json, RESOURCE_NAMES_RULE);
 
 const RESOURCE_NAMES_RULE: &str = "JSON array of at most 50 names of roles or custom policies.";
 

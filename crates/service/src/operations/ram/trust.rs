@@ -32,7 +32,7 @@ pub(super) fn trust(args: &Args<'_>, name: &'static str) -> Result<Option<Trust>
 impl Trust {
     /// Refuses a policy that names a user or role which the account of the call does not have, users of the
     /// configuration included. Other accounts' are not looked up: the answer would tell a stranger what exists.
-    pub fn names_what_exists(&self, snapshot: &Snapshot<'_>, call: &Call) -> Result<(), Failure> {
+    pub(super) fn names_what_exists(&self, snapshot: &Snapshot<'_>, call: &Call) -> Result<(), Failure> {
         let own = &call.principal.account;
         for trusted in self.policy.principals() {
             let (owner, kind, name): (_, fn(i64) -> Holder, _) = match trusted {

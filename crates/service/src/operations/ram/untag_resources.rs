@@ -1,7 +1,7 @@
 //! UntagResources of Ram: removes tags from roles or custom policies. Source: `docs/api/ram/UntagResources.json`.
 //!
-//! Keys may come as `TagKeys`, a JSON array, or as `TagKey.N`: Terraform sends both. With keys given, `All` is ignored, as
-//! in product Vpc.
+//! Keys may come as `TagKeys`, a JSON array, or as `TagKey.N`: Terraform sends both. With keys given, `All`
+//! is ignored, as in product Vpc.
 
 use crate::args::Args;
 use crate::call::Call;

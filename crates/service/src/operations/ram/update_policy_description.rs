@@ -1,7 +1,7 @@
 //! UpdatePolicyDescription: changes the description of a custom policy.
 //!
-//! Source: `docs/api/ram/UpdatePolicyDescription.json`. No page says that it may be empty; Terraform sends it so when the
-//! description is taken away.
+//! Source: `docs/api/ram/UpdatePolicyDescription.json`. No page says that it may be empty; Terraform sends it
+//! so when the description is taken away.
 
 use serde_json::json;
 

@@ -1,7 +1,8 @@
 //! DescribeRouteTableList: lists the route tables of a region, newest first.
 //!
-//! Source: `docs/api/vpc/DescribeRouteTableList.json`. Every VPC has one table, of type `System`; custom tables, those of
-//! VBRs, and names and tags of tables do not exist here, so a filter for one of them matches nothing.
+//! Source: `docs/api/vpc/DescribeRouteTableList.json`. Every VPC has one table, of type `System`; custom
+//! tables, those of VBRs, and names and tags of tables do not exist here, so a filter for one of them matches
+//! nothing.
 
 use serde::Serialize;
 use tongguan_model::network::NetworkStatus;

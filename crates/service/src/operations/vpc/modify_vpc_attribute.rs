@@ -1,7 +1,7 @@
 //! ModifyVpcAttribute: changes name, description, block or DNS host names of a VPC.
 //!
-//! Source: `docs/api/vpc/ModifyVpcAttribute.json`. What is left out stays as it is; the change is in force with the answer.
-//! IPv6 is not offered and is refused with its documented code.
+//! Source: `docs/api/vpc/ModifyVpcAttribute.json`. What is left out stays as it is; the change is in force
+//! with the answer. IPv6 is not offered and is refused with its documented code.
 
 use ipnet::Ipv4Net;
 use tongguan_model::network::NetworkStatus;

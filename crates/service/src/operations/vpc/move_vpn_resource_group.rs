@@ -1,7 +1,7 @@
 //! MoveVpnResourceGroup: moves a VPN gateway to another resource group.
 //!
-//! Source: `docs/api/vpc/MoveVpnResourceGroup.json`. Of the kinds that the page lists only gateways exist here. The data
-//! plane knows no groups, so a gateway is moved in any state and stays in it.
+//! Source: `docs/api/vpc/MoveVpnResourceGroup.json`. Of the kinds that the page lists only gateways exist
+//! here. The data plane knows no groups, so a gateway is moved in any state and stays in it.
 
 use tongguan_store::Tx;
 

@@ -326,8 +326,8 @@ impl ShownVSwitch {
     }
 }
 
-/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has neither name nor
-/// description nor tags of its own, and is in the resource group of its VPC.
+/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has
+/// neither name nor description nor tags of its own, and is in the resource group of its VPC.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ShownRouteTable {
