@@ -204,7 +204,7 @@ fn shortened(answer: &Answer, body: &str) -> Option<String> {
         };
         let kms = format!(r#","HttpStatus":{status}}}"#);
         let end = if product == "Kms" && rest != "}" { kms.as_str() } else { "}" };
-        return (rest == end).then(|| short(product, &kms == rest, code, message, &detail));
+        return (rest == end).then(|| short(product, kms == rest, code, message, &detail));
     }
     let rest = body.strip_prefix("<?xml version='1.0' encoding='UTF-8'?>")?;
     let kms = rest.starts_with("<KMS>");
