@@ -68,9 +68,10 @@ torture-short: torture-build
 torture-build: tools
 	$(CARGO) build --locked -p tongguan -p tongguan-torture --features tongguan/failpoints
 
-## lint: formatting, clippy with warnings denied, documentation
+## lint: formatting, what no compiler checks, clippy with warnings denied, documentation
 lint: tools
 	$(CARGO) fmt --all -- --check
+	$(CARGO) xtask tidy
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 

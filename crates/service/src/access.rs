@@ -19,7 +19,7 @@ use tongguan_store::{StoreError, TagFilter};
 use crate::args::Args;
 use crate::catalogue::{self, Refusal};
 use crate::context::{Context, iso8601};
-use crate::operation::{Failure, Operation, Product};
+use crate::operation::{Condition, Failure, Operation, Part, Product};
 use crate::operations::ram::service_linked;
 use crate::seldom::Seldom;
 
@@ -37,9 +37,6 @@ pub struct Peer {
 const NAMED: usize = 100;
 /// Bytes of a condition value that comes from a parameter: those of the longest ExternalId.
 const LONGEST_VALUE: usize = 1_224;
-
-/// What stands in an ARN for the caller's account, or `system` for a system policy.
-const POLICY_OWNER: &str = "accountId}|system";
 
 /// What of tags a condition key names.
 const REQUEST_TAG: &str = "acs:requesttag/";
@@ -297,7 +294,7 @@ impl Denial {
     /// The refusal, in the words of the product that was called.
     #[must_use]
     pub fn refusal(self, product: Product, principal: &Principal, action: &str) -> Refusal {
-        self.explained(Refusal::new(code(product)), principal, action)
+        self.explained(Refusal::new(product.conventions().forbidden), principal, action)
     }
 
     /// Adds to a refusal why permission was denied, as clients read it.
@@ -325,16 +322,6 @@ impl Denial {
     }
 }
 
-/// The code of a call that its caller's policies do not allow.
-fn code(product: Product) -> &'static catalogue::Code {
-    match product {
-        Product::Vpc | Product::Location => &catalogue::FORBIDDEN,
-        Product::Kms => &catalogue::FORBIDDEN_KMS,
-        Product::Sts => &catalogue::NO_PERMISSION_STS,
-        Product::Ram | Product::ResourceManager => &catalogue::NO_PERMISSION,
-    }
-}
-
 /// Refuses what the principal's policies do not allow.
 pub(crate) fn authorise(
     context: &Context,
@@ -351,8 +338,8 @@ pub(crate) fn authorise(
     let keys = keys(operation, args);
     let tags = args.request_tags()?;
     // Tags are those of one resource: a call that names several must be allowed for each.
-    // Only Vpc names its resources by ids: a role may be called like a gateway and has not its tags.
-    let subject = operation.subject.filter(|_| operation.product == Product::Vpc);
+    // A role may be called like a gateway and has not its tags.
+    let subject = operation.subject.filter(|_| operation.product.conventions().tagged);
     let mut named = subject.map(|subject| args.named(subject)).unwrap_or_default();
     let tagged = context.settings.quotas.tagged_resources_per_call;
     named.truncate(usize::try_from(tagged).unwrap_or(usize::MAX).max(NAMED));
@@ -362,8 +349,8 @@ pub(crate) fn authorise(
     // One budget for the whole call.
     let budget = Budget::default();
     // All of them must be allowed.
-    for template in operation.resource.split(" + ") {
-        let arn = arn(context, operation, template, principal, args)?;
+    for parts in operation.arns {
+        let arn = arn(context, parts, principal, args)?;
         let permitted = circumstances.permit_all(action, &arn, &resources, &budget);
         if resources.unread.get() {
             return Err(Failure::Unavailable("tags cannot be read".to_owned()));
@@ -375,60 +362,46 @@ pub(crate) fn authorise(
 
 /// Condition keys that come from the call's own parameters.
 fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a str)> {
-    let from: &[(&str, &str)] = match operation.action {
-        "CreateServiceLinkedRole" => &[("ram:servicename", "ServiceName")],
-        "AssumeRole" => &[("sts:externalid", "ExternalId"), ("sts:sourceidentity", "SourceIdentity")],
-        "DeleteServiceLinkedRole" => {
-            let service = args.bare("RoleName").and_then(service_linked::of_role);
-            return service.map(|service| ("ram:servicename", service.name)).into_iter().collect();
+    let value = |condition: &Condition| {
+        let value = args.bare(condition.parameter)?;
+        if condition.service_of_role {
+            return service_linked::of_role(value).map(|service| service.name);
         }
-        _ => &[],
+        // Longer ones are refused by the operations, and would make matching expensive.
+        Some(value).filter(|value| value.len() <= LONGEST_VALUE)
     };
-    // Longer ones are refused by the operations, and would let patterns work hard.
-    let value = |parameter: &str| args.bare(parameter).filter(|value| value.len() <= LONGEST_VALUE);
-    from.iter().filter_map(|(key, parameter)| Some((*key, value(parameter)?))).collect()
+    operation.conditions.iter().filter_map(|known| Some((known.key, value(known)?))).collect()
 }
 
 /// An ARN that an operation's permission is checked on: slots filled from the call. What the call does not name is
 /// `*`, which only a pattern covers that covers everything there.
 fn arn(
     context: &Context,
-    operation: &Operation,
-    template: &'static str,
+    parts: &'static [Part],
     principal: &Principal,
     args: &Args<'_>,
 ) -> Result<Cow<'static, str>, StoreError> {
-    if operation.action == "AssumeRole" {
-        // The role may be another account's: the ARN is a parameter, and refused later if it is none.
-        return Ok(cut(args.bare("RoleArn").unwrap_or("*")).to_owned().into());
-    }
-    if !template.contains('{') {
-        return Ok(template.into());
+    if let [Part::Text(whole)] = parts {
+        return Ok((*whole).into());
     }
     let mut arn = String::with_capacity(96);
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        arn.push_str(before);
-        if let Some(after) = after.strip_prefix(POLICY_OWNER) {
-            let system = args.bare("PolicyType") == Some("System");
-            arn.push_str(if system { "system" } else { principal.account.as_str() });
-            rest = after;
-            continue;
-        }
-        let (slot, after) = after.split_once('}').unwrap_or((after, ""));
-        match slot {
-            "accountId" => arn.push_str(principal.account.as_str()),
-            "RegionId" => arn.push_str(region(context, after, principal, args)?),
-            parameter => arn.push_str(match (args.bare(parameter), &principal.identity) {
+    for part in parts {
+        match *part {
+            Part::Text(text) => arn.push_str(text),
+            Part::Account => arn.push_str(principal.account.as_str()),
+            Part::PolicyOwner => {
+                let system = args.bare("PolicyType") == Some("System");
+                arn.push_str(if system { "system" } else { principal.account.as_str() });
+            }
+            Part::Region { of } => arn.push_str(region(context, of, principal, args)?),
+            Part::Parameter(name) => arn.push_str(match (args.bare(name), &principal.identity) {
                 (Some(value), _) => cut(value),
                 // Calls about one's own keys name nobody.
-                (_, Identity::User { name, .. }) if parameter == "UserName" => name,
+                (_, Identity::User { name: user, .. }) if name == "UserName" => user,
                 _ => "*",
             }),
         }
-        rest = after;
     }
-    arn.push_str(rest);
     Ok(arn.into())
 }
 
@@ -442,38 +415,24 @@ fn cut(value: &str) -> &str {
 /// a Deny for one region could be passed by naming none, or another.
 fn region(
     context: &Context,
-    rest: &str,
+    of: Option<&'static str>,
     principal: &Principal,
     args: &Args<'_>,
 ) -> Result<&'static str, StoreError> {
     // What is no region is refused later; it must not stand in an ARN, where it could look like several parts.
     let named = args.bare("RegionId").and_then(region::find).map(|region| region.id);
-    let kms = args.operation().product == Product::Kms;
+    let own = args.operation().product.conventions().own_region;
     if let Some(named) = named
-        && !kms
+        && !own
     {
         return Ok(named);
     }
-    let slot = rest.split_once('{').and_then(|(_, rest)| rest.strip_prefix("accountId}"));
-    let slot = slot.and_then(|rest| rest.split_once('{')).and_then(|(_, rest)| rest.strip_suffix('}'));
-    if let Some(id) = slot.and_then(|slot| args.bare(slot)) {
+    if let Some(id) = of.and_then(|parameter| args.bare(parameter)) {
         let account = &principal.account;
         let found = context.store.read(|snapshot| snapshot.region_of(account, id))?;
         if let Some(region) = found.and_then(|region| region::find(region.as_str())) {
             return Ok(region.id);
         }
     }
-    Ok(named.unwrap_or(if kms { context.settings.default_region.id } else { "*" }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_product_has_its_code() {
-        for product in Product::ALL {
-            assert_eq!(code(*product).status, 403);
-        }
-    }
+    Ok(named.unwrap_or(if own { context.settings.default_region.id } else { "*" }))
 }

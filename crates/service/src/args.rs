@@ -1,12 +1,13 @@
 //! Reads an operation's parameters into types, with the product's own refusal for a bad value.
 
+use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
 use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
-use crate::catalogue::{self, Refusal};
-use crate::operation::{Empty, Operation, Parameter, Product, Shape};
+use crate::catalogue::{self, Code, Refusal};
+use crate::operation::{Empty, Operation, Parameter, Shape};
 use crate::operations::ram::tag_json;
 
 /// Tags that a call may carry at most.
@@ -17,6 +18,7 @@ const TAGS: usize = 20;
 pub struct Args<'a> {
     operation: &'static Operation,
     params: &'a Params<'a>,
+    quotas: &'a Quotas,
 }
 
 /// A tag as it is written.
@@ -31,12 +33,18 @@ pub struct Tag {
 type Read<T> = Result<T, Refusal>;
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(operation: &'static Operation, params: &'a Params<'a>) -> Self {
-        Self { operation, params }
+    pub(crate) fn new(operation: &'static Operation, params: &'a Params<'a>, quotas: &'a Quotas) -> Self {
+        Self { operation, params, quotas }
     }
 
     pub(crate) fn operation(&self) -> &'static Operation {
         self.operation
+    }
+
+    /// Limits of the service.
+    #[must_use]
+    pub fn quotas(&self) -> &'a Quotas {
+        self.quotas
     }
 
     /// Refuses the call if a required parameter is absent, or a parameter is empty that may not be, in the order of
@@ -74,28 +82,13 @@ impl<'a> Args<'a> {
     /// The refusal for an absent parameter, in the product's words.
     #[must_use]
     pub fn missing(&self, name: &'static str) -> Refusal {
-        let code = match self.operation.product {
-            Product::Kms => &catalogue::MISSING_PARAMETER,
-            Product::Ram => &catalogue::RAM_MISSING,
-            Product::Vpc | Product::Sts | Product::Location | Product::ResourceManager => &catalogue::MISSING,
-        };
-        Refusal::new(code).parameter(name)
+        self.operation.missing(name)
     }
 
     /// The refusal for a bad value, in the product's words.
     #[must_use]
     pub fn illegal(&self, name: &'static str, value: &str) -> Refusal {
-        match self.operation.product {
-            Product::Kms => {
-                Refusal::new(&catalogue::INVALID_PARAMETER).because(format!("The parameter is \"{name}\"."))
-            }
-            Product::Vpc | Product::Location => {
-                Refusal::new(&catalogue::ILLEGAL).parameter(name).value(value)
-            }
-            Product::Sts | Product::Ram | Product::ResourceManager => {
-                Refusal::new(&catalogue::INCORRECT).parameter(name)
-            }
-        }
+        self.operation.illegal(name, value)
     }
 
     /// A text; empty counts as absent, so it is not for what [`Empty::Sets`].
@@ -161,6 +154,47 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// One of an enum's words; anything else is refused with `code` and the value.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn word_or<T>(
+        &self,
+        name: &'static str,
+        parse: fn(&str) -> Option<T>,
+        code: &'static Code,
+    ) -> Read<Option<T>> {
+        let read = |value| parse(value).ok_or_else(|| Refusal::new(code).value(value));
+        self.text(name).map(read).transpose()
+    }
+
+    /// One of some texts.
+    ///
+    /// # Errors
+    /// A refusal if it is none of them.
+    pub fn one_of_words(&self, name: &'static str, words: &[&str]) -> Read<Option<&'a str>> {
+        match self.text(name) {
+            Some(value) if !words.contains(&value) => Err(self.illegal(name, value)),
+            value => Ok(value),
+        }
+    }
+
+    /// A text that is empty or fits; any other is refused with `code`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn fitting(
+        &self,
+        text: Option<&'a str>,
+        fits: fn(&str) -> bool,
+        code: &'static Code,
+    ) -> Read<Option<&'a str>> {
+        match text {
+            Some(text) if !text.is_empty() && !fits(text) => Err(Refusal::new(code)),
+            text => Ok(text),
+        }
+    }
+
     /// A list `Name.1`, `Name.2`, ... of at most `most` values.
     ///
     /// # Errors
@@ -190,10 +224,16 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal if there is no such region.
     pub fn region(&self) -> Read<Option<&'static Region>> {
-        match self.raw("RegionId").filter(|id| !id.is_empty()) {
-            None => Ok(None),
-            Some(id) => region::find(id).map(Some).ok_or_else(|| Refusal::new(&catalogue::REGION_NOT_FOUND)),
-        }
+        self.region_or(&catalogue::REGION_NOT_FOUND)
+    }
+
+    /// The region named by the call, if any; one that there is not is refused with `code`.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn region_or(&self, code: &'static Code) -> Read<Option<&'static Region>> {
+        let named = self.raw("RegionId").filter(|id| !id.is_empty());
+        named.map(|id| region::find(id).ok_or_else(|| Refusal::new(code))).transpose()
     }
 
     /// `Tag.N` as tags to write.

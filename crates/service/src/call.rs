@@ -1,18 +1,27 @@
 //! A verified request, and the answer to it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tongguan_model::principal::Principal;
+use tongguan_model::region::Region;
 use tongguan_rpc::Format;
 
 use crate::access::{Circumstances, Peer, Written};
 use crate::authority::{Authority, Known};
-use crate::operation::{Answer, Failure, Operation};
+use crate::context::Context;
+use crate::operation::{Answer, Failure, Identified, Operation, Output};
 
-/// A request whose signature, freshness and permission were checked.
+/// A request whose signature, freshness and permission were checked. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct Call(Arc<Parts>);
+
+/// See [`Call`].
+#[derive(Debug)]
+pub struct Parts {
+    /// What operations share.
+    pub context: Context,
     /// Id of the request, as it is answered.
     pub request_id: String,
     /// What is asked for.
@@ -44,7 +53,19 @@ pub struct Reply {
     pub issued: Option<String>,
 }
 
+impl Deref for Call {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Call {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
     /// The circumstances of the call, with further condition keys.
     #[must_use]
     pub fn circumstances<'a>(&'a self, keys: &'a [(&'a str, &'a str)]) -> Circumstances<'a> {
@@ -67,6 +88,12 @@ impl Call {
         permitted.map_err(|reason| reason.refusal(self.operation.product, &self.principal, action).into())
     }
 
+    /// The region that a call names, or the service's own where it may leave it out.
+    #[must_use]
+    pub fn region_or_default(&self, named: Option<&'static Region>) -> &'static Region {
+        named.unwrap_or(self.context.settings.default_region)
+    }
+
     /// Renders the members of an answer, with the request id.
     ///
     /// # Errors
@@ -74,6 +101,14 @@ impl Call {
     pub fn answer(&self, mut answer: Answer) -> Result<Reply, Failure> {
         answer.insert("RequestId".into(), self.request_id.as_str().into());
         self.reply(&answer)
+    }
+
+    /// Renders a typed answer in the caller's format, with the request id.
+    ///
+    /// # Errors
+    /// As [`Call::reply`].
+    pub(crate) fn render<O: Output>(&self, output: &O) -> Result<Reply, Failure> {
+        self.reply(&Identified { output, request_id: Some(&self.request_id) })
     }
 
     /// Renders an answer in the caller's format.

@@ -3,69 +3,18 @@
 //! The table drives routing, required parameters, permissions, `tongguan operations`, the reference
 //! page and the coverage tests; they cannot disagree.
 
-use tongguan_store::{Snapshot, StoreError, Tx};
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use tongguan_store::{Snapshot, Tx};
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{Code, Refusal};
 use crate::context::Context;
+use crate::product::Illegal;
 
+pub use crate::failure::Failure;
 pub use crate::operations::ALL;
-
-/// Products that share the port, told apart by their version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Product {
-    /// Virtual private cloud, VPN gateways included.
-    Vpc,
-    /// Key management: certificates.
-    Kms,
-    /// Security token service.
-    Sts,
-    /// Endpoint look-up.
-    Location,
-    /// Resource access management: users, groups, roles, policies.
-    Ram,
-    /// Resource management: service-linked roles.
-    ResourceManager,
-}
-
-impl Product {
-    /// Every product.
-    pub const ALL: &'static [Self] =
-        &[Self::Vpc, Self::Kms, Self::Sts, Self::Location, Self::Ram, Self::ResourceManager];
-
-    /// The product's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Vpc => "Vpc",
-            Self::Kms => "Kms",
-            Self::Sts => "Sts",
-            Self::Location => "Location",
-            Self::Ram => "Ram",
-            Self::ResourceManager => "ResourceManager",
-        }
-    }
-
-    /// The API version that it speaks.
-    #[must_use]
-    pub const fn version(self) -> &'static str {
-        match self {
-            Self::Vpc => "2016-04-28",
-            Self::Kms => "2016-01-20",
-            Self::Sts => "2015-04-01",
-            Self::Location => "2015-06-12",
-            Self::Ram => "2015-05-01",
-            Self::ResourceManager => "2020-03-31",
-        }
-    }
-
-    /// The product of this version.
-    #[must_use]
-    pub fn of_version(version: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|product| product.version() == version)
-    }
-}
+pub use crate::product::Product;
 
 /// What a parameter holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,49 +128,14 @@ pub enum DryRun {
     Refuses,
 }
 
-/// What went wrong in an operation.
-#[derive(Debug)]
-pub enum Failure {
-    /// The caller is told.
-    Refused(Box<Refusal>),
-    /// The store failed: the log gets the cause, and the caller a 503 if the store cannot be used, a 500
-    /// if it is a bug.
-    Store(StoreError),
-    /// Something that a call needs cannot be used now: the caller gets a 503 and the log the text.
-    Unavailable(String),
-    /// A bug: the caller gets a 500 and the log the text.
-    Internal(String),
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
-    }
-}
-
-impl From<&'static Code> for Failure {
-    fn from(code: &'static Code) -> Self {
-        Refusal::new(code).into()
-    }
-}
-
-impl From<tongguan_model::gateway::Refusal> for Failure {
-    fn from(refusal: tongguan_model::gateway::Refusal) -> Self {
-        Refusal::from(refusal).into()
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
 /// The members of a write's answer, without the request id.
 pub type Answer = serde_json::Map<String, serde_json::Value>;
 
 /// The change that a write makes inside the transaction; it may be run again from the start.
-pub type Change = Box<dyn FnMut(&Tx<'_>) -> Result<Answer, Failure> + Send>;
+pub type Change = Box<dyn FnMut(&Tx<'_>) -> Result<Box<dyn Answered>, Failure> + Send>;
+
+/// The same, answered by members without a type.
+pub type UntypedChange = Box<dyn FnMut(&Tx<'_>) -> Result<Answer, Failure> + Send>;
 
 /// How an operation is carried out.
 pub enum Handler {
@@ -230,7 +144,9 @@ pub enum Handler {
     /// Answers from a consistent state of the store.
     Read(fn(&Context, &Call, &Args<'_>, &Snapshot<'_>) -> Result<Reply, Failure>),
     /// Checks the parameters' form and gives the change to make.
-    Write(fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>),
+    Write(fn(&Call, &Args<'_>) -> Result<Change, Failure>),
+    /// The same, untyped.
+    UntypedWrite(fn(&Context, &Call, &Args<'_>) -> Result<UntypedChange, Failure>),
     /// As `Write`, and its first part is long work (making a key, checking a chain).
     LongWrite(Long),
 }
@@ -239,11 +155,275 @@ pub enum Handler {
 pub struct Long {
     /// Whether the work is worth doing: what would be refused for a quota or a state is refused before it. Asked
     /// when the call comes in and again when its turn has come.
-    pub look: fn(&Context, &Call, &Args<'_>) -> Result<(), Failure>,
+    pub look: fn(&Call, &Args<'_>) -> Result<(), Failure>,
     /// Does the work and gives the change to make, which looks again.
-    pub prepare: fn(&Context, &Call, &Args<'_>) -> Result<Change, Failure>,
+    pub prepare: fn(&Call, &Args<'_>) -> Result<Change, Failure>,
     /// As how many requests it counts in the rate.
     pub cost: u32,
+}
+
+/// The parameters of an operation, read and checked by themselves. Implementations are generated.
+pub trait Input: Sized + Send + Sync + 'static {
+    /// Reads the parameters of a call.
+    ///
+    /// # Errors
+    /// The refusal of the first that is not as its page says.
+    fn read(args: &Args<'_>) -> Result<Self, Refusal>;
+}
+
+/// An answer. Implementations are generated.
+pub trait Output: Send + 'static {
+    /// Writes the members in their order, the request's id among them if it is given.
+    ///
+    /// # Errors
+    /// The serializer's.
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error>;
+}
+
+/// An operation that answers from the call alone.
+pub trait Pure: Input {
+    /// Its answer.
+    type Output: Output;
+
+    /// Answers the call.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn answer(&self, call: &Call) -> Result<Self::Output, Failure>;
+
+    /// Id of the access key that the call made, for the audit record.
+    #[must_use]
+    fn issued(_: &Self::Output) -> Option<String> {
+        None
+    }
+}
+
+/// An operation that answers from a consistent state of the store.
+pub trait Read: Input {
+    /// Its answer.
+    type Output: Output;
+
+    /// Answers the call.
+    ///
+    /// # Errors
+    /// A refusal, or the store fails.
+    fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure>;
+
+    /// Resources that the answer shows and that are not settled: a data plane that is stepped by looking is told.
+    #[must_use]
+    fn unsettled(_: &Self::Output) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Id of the access key that the call made, for the audit record.
+    #[must_use]
+    fn issued(_: &Self::Output) -> Option<String> {
+        None
+    }
+}
+
+/// An operation that changes something.
+pub trait Write: Input {
+    /// Its answer.
+    type Output: Output;
+
+    /// What no rule of a single parameter says, before the transaction and once.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn check(&self, _: &Call) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Makes the change. It may be run again from the start.
+    ///
+    /// # Errors
+    /// A refusal, after which nothing is changed, or the store fails.
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure>;
+
+    /// Id of the access key that the call made, for the audit record.
+    #[must_use]
+    fn issued(_: &Self::Output) -> Option<String> {
+        None
+    }
+}
+
+/// A write whose first part takes long: it is done by the pool of [`crate::work`].
+pub trait LongWork: Input {
+    /// What the work gives.
+    type Prepared: Send + 'static;
+    /// Its answer.
+    type Output: Output;
+
+    /// Whether the work is worth doing: what would be refused for a quota or a state is refused before it. Asked when
+    /// the call comes in and again when its turn has come.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn look(&self, call: &Call) -> Result<(), Failure>;
+
+    /// Does the work.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn prepare(&self, call: &Call) -> Result<Self::Prepared, Failure>;
+
+    /// Makes the change, which looks again. It may be run again from the start.
+    ///
+    /// # Errors
+    /// A refusal, after which nothing is changed, or the store fails.
+    fn change(&self, prepared: &Self::Prepared, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure>;
+}
+
+/// Handler of a [`Pure`] operation.
+pub(crate) fn pure<T: Pure>(_: &Context, call: &Call, args: &Args<'_>) -> Result<Reply, Failure> {
+    let output = T::read(args)?.answer(call)?;
+    Ok(Reply { issued: T::issued(&output), ..call.render(&output)? })
+}
+
+/// Handler of a [`Read`] operation.
+pub(crate) fn read<T: Read>(
+    _: &Context,
+    call: &Call,
+    args: &Args<'_>,
+    snapshot: &Snapshot<'_>,
+) -> Result<Reply, Failure> {
+    let output = T::read(args)?.answer(call, snapshot)?;
+    let mut reply = call.render(&output)?;
+    reply.unsettled = T::unsettled(&output);
+    reply.issued = T::issued(&output);
+    Ok(reply)
+}
+
+/// Handler of a [`Write`] operation.
+pub(crate) fn write<T: Write>(call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let input = T::read(args)?;
+    input.check(call)?;
+    let call = call.clone();
+    Ok(Box::new(move |tx| {
+        let output = input.change(&call, tx)?;
+        Ok(Box::new(Typed { issued: T::issued(&output), output }))
+    }))
+}
+
+/// First look of a [`LongWork`] operation.
+pub(crate) fn look<T: LongWork>(call: &Call, args: &Args<'_>) -> Result<(), Failure> {
+    T::read(args)?.look(call)
+}
+
+/// The work of a [`LongWork`] operation.
+pub(crate) fn prepare<T: LongWork>(call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let input = T::read(args)?;
+    let prepared = input.prepare(call)?;
+    let call = call.clone();
+    Ok(Box::new(move |tx| {
+        let output = input.change(&prepared, &call, tx)?;
+        Ok(Box::new(Typed { issued: None, output }))
+    }))
+}
+
+/// What a change is answered with, whatever its type.
+pub trait Answered: Send {
+    /// The rendered answer.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] if it cannot be rendered, which is a bug.
+    fn reply(&self, call: &Call) -> Result<Reply, Failure>;
+
+    /// The members without the request id, a JSON object: what is remembered under a ClientToken.
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] if it cannot be written, which is a bug.
+    fn remembered(&self) -> Result<String, Failure>;
+
+    /// Id of the access key that the call made.
+    fn issued(&self) -> Option<String>;
+}
+
+struct Typed<O> {
+    output: O,
+    issued: Option<String>,
+}
+
+impl<O: Output> Answered for Typed<O> {
+    fn reply(&self, call: &Call) -> Result<Reply, Failure> {
+        call.render(&self.output)
+    }
+
+    fn remembered(&self) -> Result<String, Failure> {
+        let members = Identified { output: &self.output, request_id: None };
+        serde_json::to_string(&members).map_err(|error| Failure::Internal(error.to_string()))
+    }
+
+    fn issued(&self) -> Option<String> {
+        self.issued.clone()
+    }
+}
+
+impl Answered for Answer {
+    fn reply(&self, call: &Call) -> Result<Reply, Failure> {
+        call.answer(self.clone())
+    }
+
+    fn remembered(&self) -> Result<String, Failure> {
+        serde_json::to_string(self).map_err(|error| Failure::Internal(error.to_string()))
+    }
+
+    fn issued(&self) -> Option<String> {
+        self.get("AccessKey")?.get("AccessKeyId")?.as_str().map(str::to_owned)
+    }
+}
+
+/// An answer with the id of its request.
+pub(crate) struct Identified<'a, O> {
+    pub(crate) output: &'a O,
+    pub(crate) request_id: Option<&'a str>,
+}
+
+impl<O: Output> Serialize for Identified<'_, O> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.output.write(self.request_id, serializer)
+    }
+}
+
+/// A list in an object of its own, as the API writes lists: `{"Tag": [...]}`.
+pub(crate) struct Wrapped<'a, T>(pub(crate) &'static str, pub(crate) &'a Vec<T>);
+
+impl<T: Serialize> Serialize for Wrapped<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Wrapped", 1)?;
+        object.serialize_field(self.0, self.1)?;
+        object.end()
+    }
+}
+
+/// A part of an ARN that a permission is checked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Text(&'static str),
+    /// The caller's account.
+    Account,
+    /// `system` for a system policy, else the caller's account.
+    PolicyOwner,
+    /// The region; that of the resource that the parameter `of` names, where it names one.
+    Region {
+        /// The parameter.
+        of: Option<&'static str>,
+    },
+    /// A parameter.
+    Parameter(&'static str),
+}
+
+/// A condition key that comes from a call's own parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// In lower case.
+    pub key: &'static str,
+    /// The parameter.
+    pub parameter: &'static str,
+    /// The parameter names a service-linked role, and the value is its service.
+    pub service_of_role: bool,
 }
 
 impl std::fmt::Debug for Handler {
@@ -251,7 +431,7 @@ impl std::fmt::Debug for Handler {
         f.write_str(match self {
             Self::Pure(_) => "Pure",
             Self::Read(_) => "Read",
-            Self::Write(_) => "Write",
+            Self::Write(_) | Self::UntypedWrite(_) => "Write",
             Self::LongWrite(_) => "LongWrite",
         })
     }
@@ -271,6 +451,10 @@ pub struct Operation {
     /// ARN that the permission is checked on: `*`, or a template with `{RegionId}`, `{accountId}` and
     /// names of parameters.
     pub resource: &'static str,
+    /// The same in parts; several must all be allowed.
+    pub arns: &'static [&'static [Part]],
+    /// Condition keys that come from parameters.
+    pub conditions: &'static [Condition],
     /// Parameters, required ones in the order in which they are missed.
     pub parameters: &'static [Parameter],
     /// Parameter that names the resource in the audit record.
@@ -289,14 +473,30 @@ impl Operation {
     pub fn kind(&self) -> Kind {
         match self.handler {
             Handler::Pure(_) | Handler::Read(_) => Kind::Read,
-            Handler::Write(_) | Handler::LongWrite(_) => Kind::Write,
+            Handler::Write(_) | Handler::UntypedWrite(_) | Handler::LongWrite(_) => Kind::Write,
         }
     }
 
     /// Root element of its answer in XML.
     #[must_use]
     pub fn xml_root(&self) -> String {
-        if self.product == Product::Kms { "KMS".into() } else { format!("{}Response", self.action) }
+        self.product.conventions().xml_root.map_or_else(|| format!("{}Response", self.action), Into::into)
+    }
+
+    /// The refusal for an absent parameter, in the product's words.
+    #[must_use]
+    pub fn missing(&self, parameter: &'static str) -> Refusal {
+        Refusal::new(self.product.conventions().missing).parameter(parameter)
+    }
+
+    /// The refusal for a bad value, in the product's words.
+    #[must_use]
+    pub fn illegal(&self, parameter: &'static str, value: &str) -> Refusal {
+        match self.product.conventions().illegal {
+            Illegal::Named(code) => Refusal::new(code).because(format!("The parameter is \"{parameter}\".")),
+            Illegal::Value(code) => Refusal::new(code).parameter(parameter).value(value),
+            Illegal::Parameter(code) => Refusal::new(code).parameter(parameter),
+        }
     }
 
     /// Whether it takes this parameter.

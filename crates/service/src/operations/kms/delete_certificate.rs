@@ -4,40 +4,26 @@
 //! says so), so that it is not deleted from under a gateway.
 
 use tongguan_model::id::VpnGatewayId;
+use tongguan_store::Tx;
 
-use crate::args::Args;
+use crate::api::kms::{DeleteCertificate, DeleteCertificateOutput};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Failure, Write};
 
-use super::{CERTIFICATE_ID, existing};
+use super::existing;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Kms,
-    action: "DeleteCertificate",
-    summary: "Delete a certificate with its key and chain.",
-    permission: Some("kms:DeleteCertificate"),
-    resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
-    parameters: &[CERTIFICATE_ID],
-    subject: Some("CertificateId"),
-    dry_run: DryRun::None,
-    errors: &[&c::FORBIDDEN_KMS, &c::MISSING_PARAMETER, &c::CERTIFICATE_NOT_FOUND, &c::CERTIFICATE_IN_USE],
-    handler: Handler::Write(delete),
-};
+impl Write for DeleteCertificate {
+    type Output = DeleteCertificateOutput;
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
-    let id = args.required("CertificateId").to_owned();
-    let account = call.principal.account.clone();
-    Ok(Box::new(move |tx| {
-        let certificate = existing(tx.certificate(&account, &id)?)?;
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let certificate = existing(tx.certificate(&call.principal.account, &self.certificate_id)?)?;
         let gateways = tx.gateways_with(&certificate.id)?;
         if !gateways.is_empty() {
             let names: Vec<&str> = gateways.iter().map(VpnGatewayId::as_str).collect();
             return Err(Refusal::new(&c::CERTIFICATE_IN_USE).value(&names.join(", ")).into());
         }
         tx.delete_certificate(&certificate)?;
-        Ok(Answer::new())
-    }))
+        Ok(Self::Output {})
+    }
 }

@@ -10,10 +10,7 @@ pub mod upload_certificate;
 use tongguan_model::certificate::{Certificate, Issued, KeyPurposes};
 
 use crate::catalogue;
-use crate::operation::{Failure, Parameter, Shape, required};
-
-/// `CertificateId`.
-const CERTIFICATE_ID: Parameter = required("CertificateId", Shape::Text, "Id of the certificate: a GUID.");
+use crate::operation::Failure;
 
 /// The certificate, or the refusal that there is none.
 fn existing(certificate: Option<Certificate>) -> Result<Certificate, Failure> {

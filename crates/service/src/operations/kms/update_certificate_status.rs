@@ -6,63 +6,40 @@
 //! bind of the certificate is refused.
 
 use tongguan_model::certificate::CertificateStatus;
+use tongguan_store::Tx;
 use tracing::warn;
 
+use crate::api::kms::{UpdateCertificateStatus, UpdateCertificateStatusOutput};
 use crate::args::Args;
 use crate::call::Call;
-use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
+use crate::catalogue::{self as c, Refusal};
+use crate::operation::{Failure, Write};
 
-use super::{CERTIFICATE_ID, existing};
+use super::existing;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Kms,
-    action: "UpdateCertificateStatus",
-    summary: "Enable, disable or revoke a certificate.",
-    permission: Some("kms:UpdateCertificateStatus"),
-    resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
-    parameters: &[
-        CERTIFICATE_ID,
-        required(
-            "Status",
-            Shape::Text,
-            "ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED, which is final.",
-        ),
-    ],
-    subject: Some("CertificateId"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::FORBIDDEN_KMS,
-        &c::MISSING_PARAMETER,
-        &c::INVALID_PARAMETER,
-        &c::CERTIFICATE_NOT_FOUND,
-        &c::CERTIFICATE_STATE,
-    ],
-    handler: Handler::Write(update),
-};
+/// The state that is wanted: any that can be asked for.
+pub(crate) fn status(args: &Args<'_>, name: &'static str) -> Result<CertificateStatus, Refusal> {
+    let text = args.required(name);
+    let status =
+        CertificateStatus::parse_request(text).filter(|wanted| *wanted != CertificateStatus::Pending);
+    status.ok_or_else(|| args.illegal(name, text))
+}
 
-fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
-    let text = args.required("Status");
-    let wanted = CertificateStatus::parse_request(text)
-        .filter(|status| *status != CertificateStatus::Pending)
-        .ok_or_else(|| args.illegal("Status", text))?;
-    let id = args.required("CertificateId").to_owned();
-    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
-    let request_id = call.request_id.clone();
-    Ok(Box::new(move |tx| {
-        let certificate = existing(tx.certificate(&account, &id)?)?;
-        let Ok(status) = certificate.status.change_to(wanted) else {
+impl Write for UpdateCertificateStatus {
+    type Output = UpdateCertificateStatusOutput;
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let certificate = existing(tx.certificate(&call.principal.account, &self.certificate_id)?)?;
+        let Ok(status) = certificate.status.change_to(self.status) else {
             return Err((&c::CERTIFICATE_STATE).into());
         };
-        tx.set_certificate_status(&certificate.id, status, now_ms)?;
+        tx.set_certificate_status(&certificate.id, status, call.now_ms)?;
         for gateway in tx.gateways_with(&certificate.id)? {
             tx.refresh_certificate_alert(&gateway)?;
             if status != CertificateStatus::Active {
-                warn!(request_id, certificate = %certificate.id, %gateway, %status, "a bound certificate is out of service");
+                warn!(request_id = call.request_id, certificate = %certificate.id, %gateway, %status, "a bound certificate is out of service");
             }
         }
-        Ok(Answer::new())
-    }))
+        Ok(Self::Output {})
+    }
 }

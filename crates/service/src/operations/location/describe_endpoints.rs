@@ -10,7 +10,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, Shape, optional, required};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, optional, required};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -19,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Find the endpoint of a service in a region.",
     permission: None,
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         required("Id", Shape::Text, "Region id."),
         required("ServiceCode", Shape::Text, "Service, for example vpc, kms, sts."),

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::attachments::{self, RESOURCE_GROUP};
 use super::names;
@@ -17,6 +17,11 @@ pub static OPERATION: Operation = Operation {
     summary: "Attach a policy to a user.",
     permission: Some("ram:AttachPolicyToUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
     parameters: &[POLICY_TYPE, POLICY_NAME, names::USER_NAME, RESOURCE_GROUP],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -31,9 +36,9 @@ pub static OPERATION: Operation = Operation {
         &c::USER_POLICY_EXISTS,
         &c::USER_POLICY_QUOTA,
     ],
-    handler: Handler::Write(attach),
+    handler: Handler::UntypedWrite(attach),
 };
 
-fn attach(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn attach(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     attachments::attach(&attachments::USERS, context, call, args)
 }

@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Code, Refusal};
 use crate::context::{Context, iso8601};
-use crate::operation::{Answer, Change, Failure, Parameter, Shape, optional};
+use crate::operation::{Answer, Failure, Parameter, Shape, UntypedChange, optional};
 
 use super::names::{self, Rule};
 use super::policies::{Found, PolicyType, find, policy_name, policy_type, version_id};
@@ -112,7 +112,7 @@ pub(super) fn attach(
     context: &Context,
     call: &Call,
     args: &Args<'_>,
-) -> Result<Change, Failure> {
+) -> Result<UntypedChange, Failure> {
     let named = kind.named(args)?;
     let (context, call) = (context.clone(), call.clone());
     Ok(Box::new(move |tx| {
@@ -144,7 +144,7 @@ pub(super) fn attach(
 }
 
 /// Takes a policy away.
-pub(super) fn detach(kind: &'static Kind, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+pub(super) fn detach(kind: &'static Kind, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let named = kind.named(args)?;
     let call = call.clone();
     Ok(Box::new(move |tx| {

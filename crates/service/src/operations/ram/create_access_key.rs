@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
 use crate::keyring;
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::names::OWNER;
 use super::people::{Owner, one};
@@ -23,14 +23,16 @@ pub static OPERATION: Operation = Operation {
     summary: "Issue an access key; the only time its secret is shown.",
     permission: Some("ram:CreateAccessKey"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[OWNER],
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND, &c::KEY_QUOTA],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let owner = Owner::of(call, args)?;
     let (id, secret) = keyring::new_key();
     let sealed = keyring::seal(&context.vault, &id, &secret);

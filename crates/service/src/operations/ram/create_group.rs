@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::{Context, new_principal_id};
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional};
 
 use super::names::{self, GROUP_NAME};
 use super::people::{new_group, one};
@@ -18,14 +18,16 @@ pub static OPERATION: Operation = Operation {
     summary: "Make a group of RAM users.",
     permission: Some("ram:CreateGroup"),
     resource: "acs:ram:*:{accountId}:group/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/*")]],
+    conditions: &[],
     parameters: &[GROUP_NAME, optional("Comments", Shape::Text, "1 to 128 characters.")],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_EXISTS, &c::GROUP_QUOTA],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let group = GroupRow {
         seq: 0,
         id: new_principal_id(4),

@@ -7,7 +7,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
+};
 
 use super::policies::{self, PolicyType, version_id};
 use super::{names, tag_json};
@@ -19,6 +21,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Create a custom policy with its first version.",
     permission: Some("ram:CreatePolicy"),
     resource: "acs:ram:*:{accountId}:policy/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":policy/*")]],
+    conditions: &[],
     parameters: &[
         policies::POLICY_NAME,
         policies::POLICY_DOCUMENT,
@@ -39,10 +43,10 @@ pub static OPERATION: Operation = Operation {
         &c::POLICY_EXISTS,
         &c::POLICY_QUOTA,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = policies::policy_name(args)?;
     let description = names::checked(args, "Description", names::DESCRIPTION)?.unwrap_or_default();
     let document = policies::document(args)?;

@@ -9,7 +9,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
+};
 
 use super::policies;
 
@@ -20,6 +22,13 @@ pub static OPERATION: Operation = Operation {
     summary: "Add a version to a custom policy.",
     permission: Some("ram:CreatePolicyVersion"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[
         policies::POLICY_NAME,
         policies::POLICY_DOCUMENT,
@@ -42,7 +51,7 @@ pub static OPERATION: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::VERSION_QUOTA,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
 wire_enum! {
@@ -55,7 +64,7 @@ wire_enum! {
     }
 }
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = policies::policy_name(args)?.to_owned();
     let document = policies::document(args)?;
     let default = args.flag("SetAsDefault")?.unwrap_or(false);

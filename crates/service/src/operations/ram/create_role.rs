@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::{Context, new_principal_id};
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional, required,
 };
 
 use super::{names, roles, service_linked, tag_json, trust};
@@ -21,6 +21,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Create a role with its trust policy.",
     permission: Some("ram:CreateRole"),
     resource: "acs:ram:*:{accountId}:role/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
+    conditions: &[],
     parameters: &[
         roles::ROLE_NAME,
         required(
@@ -55,12 +57,12 @@ pub static OPERATION: Operation = Operation {
         &c::ROLE_EXISTS,
         &c::ROLE_QUOTA,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
 const DEFAULT_SECONDS: u32 = 3_600;
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = roles::role_name(args)?;
     if service_linked::is_reserved(name) {
         let why = "Names of this kind are kept for service-linked roles.";

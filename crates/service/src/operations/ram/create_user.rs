@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::{Context, new_principal_id};
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional};
 
 use super::names::{self, USER_NAME};
 use super::people::{new_user, one};
@@ -18,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Add a RAM user to the account.",
     permission: Some("ram:CreateUser"),
     resource: "acs:ram:*:{accountId}:user/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/*")]],
+    conditions: &[],
     parameters: &[
         USER_NAME,
         optional("DisplayName", Shape::Text, "Name for people: 1 to 128 characters."),
@@ -35,10 +37,10 @@ pub static OPERATION: Operation = Operation {
         &c::USER_EXISTS,
         &c::USER_QUOTA,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let user = UserRow {
         seq: 0,
         id: new_principal_id(2),

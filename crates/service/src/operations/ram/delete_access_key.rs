@@ -4,7 +4,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, required,
+};
 
 use super::names::OWNER;
 use super::people::Owner;
@@ -16,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Remove an access key.",
     permission: Some("ram:DeleteAccessKey"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[
         OWNER,
         required(
@@ -33,10 +37,10 @@ pub static OPERATION: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::KEY_NOT_FOUND,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let owner = Owner::of(call, args)?;
     let id = args.required("UserAccessKeyId").to_owned();
     let account = call.principal.account.clone();

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::names::{GROUP_NAME, group_name};
 use super::people::find_group;
@@ -16,6 +16,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Remove a group without members and policies.",
     permission: Some("ram:DeleteGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
     parameters: &[GROUP_NAME],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
@@ -27,10 +29,10 @@ pub static OPERATION: Operation = Operation {
         &c::GROUP_HAS_USER,
         &c::GROUP_HAS_POLICY,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = group_name(args)?.to_owned();
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {

@@ -6,7 +6,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
+};
 
 use super::policies;
 
@@ -17,6 +19,13 @@ pub static OPERATION: Operation = Operation {
     summary: "Delete a custom policy.",
     permission: Some("ram:DeletePolicy"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[
         policies::POLICY_NAME,
         optional(
@@ -38,10 +47,10 @@ pub static OPERATION: Operation = Operation {
         &c::POLICY_HAS_ROLE,
         &c::POLICY_HAS_VERSION,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = policies::policy_name(args)?.to_owned();
     let cascading = args.flag("CascadingDelete")?.unwrap_or(false);
     let account = call.principal.account.clone();

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::policies;
 
@@ -15,6 +15,13 @@ pub static OPERATION: Operation = Operation {
     summary: "Delete a version of a custom policy.",
     permission: Some("ram:DeletePolicyVersion"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[policies::POLICY_NAME, policies::VERSION_ID],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,
@@ -27,10 +34,10 @@ pub static OPERATION: Operation = Operation {
         &c::VERSION_NOT_FOUND,
         &c::VERSION_DEFAULT,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = policies::policy_name(args)?.to_owned();
     let number = policies::version_number(args)?;
     let (account, now_ms) = (call.principal.account.clone(), call.now_ms);

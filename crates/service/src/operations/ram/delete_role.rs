@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::roles;
 
@@ -19,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Delete a role.",
     permission: Some("ram:DeleteRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
     parameters: &[roles::ROLE_NAME],
     subject: Some("RoleName"),
     dry_run: DryRun::None,
@@ -30,10 +32,10 @@ pub static OPERATION: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::ROLE_HAS_POLICY,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = roles::role_name(args).map_err(as_documented)?.to_owned();
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {

@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::names::{USER_NAME, user_name};
 use super::people::find_user;
@@ -18,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Remove a RAM user that has nothing left on it.",
     permission: Some("ram:DeleteUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[USER_NAME],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -30,10 +32,10 @@ pub static OPERATION: Operation = Operation {
         &c::USER_HAS_KEY,
         &c::USER_HAS_POLICY,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = user_name(args)?.to_owned();
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {

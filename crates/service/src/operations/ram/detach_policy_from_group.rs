@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::attachments::{self, RESOURCE_GROUP};
 use super::names;
@@ -17,6 +17,11 @@ pub static OPERATION: Operation = Operation {
     summary: "Take a policy away from a group.",
     permission: Some("ram:DetachPolicyFromGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
     parameters: &[POLICY_TYPE, POLICY_NAME, names::GROUP_NAME, RESOURCE_GROUP],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
@@ -29,9 +34,9 @@ pub static OPERATION: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::GROUP_POLICY_NOT_FOUND,
     ],
-    handler: Handler::Write(detach),
+    handler: Handler::UntypedWrite(detach),
 };
 
-fn detach(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn detach(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     attachments::detach(&attachments::GROUPS, call, args)
 }

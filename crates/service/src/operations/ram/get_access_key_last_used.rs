@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, Shape, required};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, required};
 
 use super::names::OWNER;
 use super::people::{Owner, one};
@@ -21,6 +21,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Tell when an access key was last used.",
     permission: Some("ram:GetAccessKeyLastUsed"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[
         OWNER,
         required(

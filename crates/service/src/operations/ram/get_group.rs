@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::names::{GROUP_NAME, group_name};
 use super::people::{find_group, one, whole_group};
@@ -18,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Read one group.",
     permission: Some("ram:GetGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
     parameters: &[GROUP_NAME],
     subject: Some("GroupName"),
     dry_run: DryRun::None,

@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::policies;
 
@@ -19,6 +19,13 @@ pub static OPERATION: Operation = Operation {
     summary: "Read one version of a policy.",
     permission: Some("ram:GetPolicyVersion"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[policies::POLICY_TYPE, policies::POLICY_NAME, policies::VERSION_ID],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,

@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::roles;
 
@@ -17,6 +17,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Read one role with its trust policy.",
     permission: Some("ram:GetRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
     parameters: &[roles::ROLE_NAME],
     subject: Some("RoleName"),
     dry_run: DryRun::None,

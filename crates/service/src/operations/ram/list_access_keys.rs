@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
-use crate::operation::{DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::names::OWNER;
 use super::people::{Owner, one};
@@ -19,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the access keys of a RAM user.",
     permission: Some("ram:ListAccessKeys"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[OWNER],
     subject: Some("UserName"),
     dry_run: DryRun::None,

@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::{policies, roles};
 
@@ -20,6 +20,13 @@ pub static OPERATION: Operation = Operation {
     summary: "List the users, groups and roles that a policy is attached to.",
     permission: Some("ram:ListEntitiesForPolicy"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[policies::POLICY_TYPE, policies::POLICY_NAME],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,

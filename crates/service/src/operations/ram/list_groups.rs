@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::paging::{MARKER, MAX_ITEMS, Page};
 use super::people::whole_group;
@@ -19,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the groups, page by page.",
     permission: Some("ram:ListGroups"),
     resource: "acs:ram:*:{accountId}:group/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/*")]],
+    conditions: &[],
     parameters: &[MARKER, MAX_ITEMS],
     subject: None,
     dry_run: DryRun::None,

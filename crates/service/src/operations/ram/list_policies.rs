@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, optional};
 
 use super::policies::{Found, PolicyType};
 use super::{paging, system, tag_json};
@@ -21,6 +21,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List policies, system and custom.",
     permission: Some("ram:ListPolicies"),
     resource: "acs:ram:*:{accountId}:policy/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":policy/*")]],
+    conditions: &[],
     parameters: &[
         optional("PolicyType", Shape::Text, "System or Custom, exactly as written here. Absent: both."),
         paging::MARKER,

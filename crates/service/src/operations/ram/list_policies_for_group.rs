@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::{attachments, names};
 
@@ -17,6 +17,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the policies attached to a group.",
     permission: Some("ram:ListPoliciesForGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
     parameters: &[names::GROUP_NAME],
     subject: Some("GroupName"),
     dry_run: DryRun::None,

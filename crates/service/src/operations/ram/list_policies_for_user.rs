@@ -8,7 +8,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::{attachments, names};
 
@@ -19,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the policies attached to a user.",
     permission: Some("ram:ListPoliciesForUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[names::USER_NAME],
     subject: Some("UserName"),
     dry_run: DryRun::None,

@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::policies;
 
@@ -18,6 +18,13 @@ pub static OPERATION: Operation = Operation {
     summary: "List the versions of a policy.",
     permission: Some("ram:ListPolicyVersions"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[policies::POLICY_TYPE, policies::POLICY_NAME],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,

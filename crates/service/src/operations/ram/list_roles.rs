@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::{paging, roles, tag_json};
 
@@ -20,6 +20,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the roles of the account.",
     permission: Some("ram:ListRoles"),
     resource: "acs:ram:*:{accountId}:role/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
+    conditions: &[],
     parameters: &[paging::MARKER, paging::MAX_ITEMS, tag_json::TAG_FILTER],
     subject: None,
     dry_run: DryRun::None,

@@ -10,7 +10,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::marker::Markers;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, optional};
 
 use super::tag_json;
 use super::taggable::{RESOURCE_NAMES_OPTIONAL, RESOURCE_TYPE, Taggable};
@@ -22,6 +22,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the tags of roles or custom policies.",
     permission: Some("ram:ListTagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         RESOURCE_TYPE,
         RESOURCE_NAMES_OPTIONAL,
@@ -48,7 +50,7 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
     let names = kind.names(args, context.settings.quotas.tagged_resources_per_call)?;
     let filter = tag_json::filter(args)?;
     let size = args.number("PageSize", 1..=100)?.unwrap_or(100);
-    let markers = Markers::of(context, call, args)?;
+    let markers = Markers::of(call)?;
     let after = match args.text("NextToken") {
         None => None,
         Some(token) => Some(markers.tag(token).ok_or_else(|| args.illegal("NextToken", token))?),

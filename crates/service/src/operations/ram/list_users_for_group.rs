@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
 
 use super::names::{GROUP_NAME, group_name};
 use super::paging::{MARKER, MAX_ITEMS, Page};
@@ -22,6 +22,8 @@ pub static OPERATION: Operation = Operation {
     summary: "List the members of a group, page by page.",
     permission: Some("ram:ListUsersForGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
     parameters: &[GROUP_NAME, MARKER, MAX_ITEMS],
     subject: Some("GroupName"),
     dry_run: DryRun::None,

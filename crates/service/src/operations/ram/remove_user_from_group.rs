@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::names::{GROUP_NAME, USER_NAME, group_name, user_name};
 use super::people::{find_group, find_user};
@@ -16,6 +16,11 @@ pub static OPERATION: Operation = Operation {
     summary: "Take a RAM user out of a group.",
     permission: Some("ram:RemoveUserFromGroup"),
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
+    ],
+    conditions: &[],
     parameters: &[USER_NAME, GROUP_NAME],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -27,10 +32,10 @@ pub static OPERATION: Operation = Operation {
         &c::GROUP_NOT_FOUND,
         &c::MEMBER_NOT_FOUND,
     ],
-    handler: Handler::Write(remove),
+    handler: Handler::UntypedWrite(remove),
 };
 
-fn remove(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn remove(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let (user, group) = (user_name(args)?.to_owned(), group_name(args)?.to_owned());
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {

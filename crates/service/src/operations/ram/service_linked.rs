@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_principal_id};
-use crate::operation::{Answer, Change, Failure};
+use crate::operation::{Answer, Failure, UntypedChange};
 
 use super::{names, roles};
 
@@ -111,7 +111,7 @@ impl Service {
 }
 
 /// CreateServiceLinkedRole.
-pub(crate) fn create(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+pub(crate) fn create(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = args.required("ServiceName");
     let service = find(name).ok_or_else(|| args.illegal("ServiceName", name))?;
     if let Some(suffix) = args.text("CustomSuffix") {
@@ -132,7 +132,7 @@ pub(crate) fn create(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change
 }
 
 /// DeleteServiceLinkedRole.
-pub(crate) fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+pub(crate) fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = args.required("RoleName").to_owned();
     let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
     let random = uuid::Uuid::new_v4().hyphenated();

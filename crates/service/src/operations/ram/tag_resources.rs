@@ -4,7 +4,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, required,
+};
 
 use super::tag_json;
 use super::taggable::{RESOURCE_NAMES_OPTIONAL, RESOURCE_TYPE, Taggable};
@@ -16,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Put tags on roles or custom policies.",
     permission: Some("ram:TagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         RESOURCE_TYPE,
         RESOURCE_NAMES_OPTIONAL,
@@ -37,10 +41,10 @@ pub static OPERATION: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::POLICY_NOT_FOUND,
     ],
-    handler: Handler::Write(put),
+    handler: Handler::UntypedWrite(put),
 };
 
-fn put(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn put(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let quotas = &context.settings.quotas;
     let kind = Taggable::of(args)?;
     let names = kind.names(args, quotas.tagged_resources_per_call)?;

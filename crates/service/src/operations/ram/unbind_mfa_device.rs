@@ -7,7 +7,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
 
 use super::names::{USER_NAME, user_name};
 use super::people::find_user;
@@ -19,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Unbind the MFA device of a RAM user; none has one.",
     permission: Some("ram:UnbindMFADevice"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[USER_NAME],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -29,10 +31,10 @@ pub static OPERATION: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::MFA_DEVICE_NOT_FOUND,
     ],
-    handler: Handler::Write(remove),
+    handler: Handler::UntypedWrite(remove),
 };
 
-fn remove(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn remove(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = user_name(args)?.to_owned();
     let account = call.principal.account.clone();
     Ok(Box::new(move |tx| {

@@ -7,7 +7,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
+};
 
 use super::taggable::{RESOURCE_NAMES, RESOURCE_TYPE, Taggable, texts};
 
@@ -18,6 +20,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Remove tags from roles or custom policies.",
     permission: Some("ram:UntagResources"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[
         RESOURCE_TYPE,
         RESOURCE_NAMES,
@@ -37,12 +41,12 @@ pub static OPERATION: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::POLICY_NOT_FOUND,
     ],
-    handler: Handler::Write(remove),
+    handler: Handler::UntypedWrite(remove),
 };
 
 const KEYS: u64 = 20;
 
-fn remove(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn remove(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let kind = Taggable::of(args)?;
     let names = kind.names(args, context.settings.quotas.tagged_resources_per_call)?;
     if names.is_empty() {

@@ -6,7 +6,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, required,
+};
 
 use super::names::OWNER;
 use super::people::Owner;
@@ -18,6 +20,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Allow or forbid the use of an access key.",
     permission: Some("ram:UpdateAccessKey"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[
         OWNER,
         required(
@@ -37,10 +41,10 @@ pub static OPERATION: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::KEY_NOT_FOUND,
     ],
-    handler: Handler::Write(update),
+    handler: Handler::UntypedWrite(update),
 };
 
-fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let owner = Owner::of(call, args)?;
     let id = args.required("UserAccessKeyId").to_owned();
     let active = match args.required("Status") {

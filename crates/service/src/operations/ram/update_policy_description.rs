@@ -9,7 +9,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::{Context, iso8601};
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product, Shape, required};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, required};
 
 use super::names;
 use super::people::one;
@@ -22,6 +22,13 @@ pub static OPERATION: Operation = Operation {
     summary: "Change the description of a custom policy.",
     permission: Some("ram:UpdatePolicyDescription"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
     parameters: &[
         policies::POLICY_NAME,
         required("NewDescription", Shape::Text, "Up to 1024 characters.").emptied(),
@@ -35,10 +42,10 @@ pub static OPERATION: Operation = Operation {
         &c::POLICY_DESCRIPTION_LENGTH,
         &c::POLICY_NOT_FOUND,
     ],
-    handler: Handler::Write(update),
+    handler: Handler::UntypedWrite(update),
 };
 
-fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = policies::policy_name(args)?.to_owned();
     let description = args.set("NewDescription").unwrap_or_default();
     if description.chars().nth(names::DESCRIPTION.most).is_some() {

@@ -6,7 +6,9 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Answer, Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
+};
 
 use super::{names, roles, trust};
 
@@ -17,6 +19,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Change trust policy, description or session limit of a role.",
     permission: Some("ram:UpdateRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
     parameters: &[
         roles::ROLE_NAME,
         optional("NewAssumeRolePolicyDocument", Shape::Json, "Trust policy in place of the old one.")
@@ -36,10 +40,10 @@ pub static OPERATION: Operation = Operation {
         &c::ROLE_NOT_FOUND,
         &c::OF_A_SERVICE,
     ],
-    handler: Handler::Write(update),
+    handler: Handler::UntypedWrite(update),
 };
 
-fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = roles::role_name(args)?.to_owned();
     let description = names::new_text(args, "NewDescription", names::DESCRIPTION)?;
     let seconds = roles::session_seconds(args, "NewMaxSessionDuration")?;

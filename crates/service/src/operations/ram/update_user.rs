@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
-use crate::operation::{Change, DryRun, Failure, Handler, Operation, Product, Shape, optional};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional};
 
 use super::names::{self, USER_NAME};
 use super::people::{find_user, one, whole_user};
@@ -18,6 +18,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Rename a RAM user or change its data.",
     permission: Some("ram:UpdateUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
     parameters: &[
         USER_NAME,
         optional("NewUserName", Shape::Text, "Its name from now on; same rule.").never_empty(&c::RAM_LENGTH),
@@ -36,10 +38,10 @@ pub static OPERATION: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::USER_EXISTS,
     ],
-    handler: Handler::Write(update),
+    handler: Handler::UntypedWrite(update),
 };
 
-fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let owned = |value: Option<&str>| value.map(ToOwned::to_owned);
     let name = names::user_name(args)?.to_owned();
     let new_name = owned(names::checked(args, "NewUserName", names::PLAIN_NAME)?);

@@ -4,7 +4,9 @@
 //! Product Ram answers it under its own version, too.
 
 use crate::catalogue as c;
-use crate::operation::{DryRun, Handler, Operation, Parameter, Product, Shape, optional, required};
+use crate::operation::{
+    Condition, DryRun, Handler, Operation, Parameter, Part, Product, Shape, optional, required,
+};
 use crate::operations::ram::service_linked;
 
 /// The operation.
@@ -26,10 +28,12 @@ pub(crate) const fn of(product: Product) -> Operation {
         summary: "Create the role that a service assumes for itself.",
         permission: Some("ram:CreateServiceLinkedRole"),
         resource: "*",
+        arns: &[&[Part::Text("*")]],
+        conditions: &[Condition { key: "ram:servicename", parameter: "ServiceName", service_of_role: false }],
         parameters: PARAMETERS,
         subject: Some("ServiceName"),
         dry_run: DryRun::None,
         errors: &ERRORS,
-        handler: Handler::Write(service_linked::create),
+        handler: Handler::UntypedWrite(service_linked::create),
     }
 }

@@ -4,7 +4,7 @@
 //! answers the same task.
 
 use crate::catalogue as c;
-use crate::operation::{DryRun, Handler, Operation, Product, Shape, required};
+use crate::operation::{Condition, DryRun, Handler, Operation, Part, Product, Shape, required};
 use crate::operations::ram::service_linked;
 
 /// The operation.
@@ -14,9 +14,11 @@ pub static OPERATION: Operation = Operation {
     summary: "Start the removal of a service-linked role.",
     permission: Some("ram:DeleteServiceLinkedRole"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[Condition { key: "ram:servicename", parameter: "RoleName", service_of_role: true }],
     parameters: &[required("RoleName", Shape::Text, "Name of the service-linked role.")],
     subject: Some("RoleName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
-    handler: Handler::Write(service_linked::delete),
+    handler: Handler::UntypedWrite(service_linked::delete),
 };

@@ -4,7 +4,7 @@
 //! remembered for a day, and of one role the last hundred.
 
 use crate::catalogue as c;
-use crate::operation::{DryRun, Handler, Operation, Product, Shape, required};
+use crate::operation::{DryRun, Handler, Operation, Part, Product, Shape, required};
 use crate::operations::ram::service_linked;
 
 /// The operation.
@@ -14,6 +14,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Read the state of such a removal.",
     permission: Some("ram:GetServiceLinkedRoleDeletionStatus"),
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[required(
         "DeletionTaskId",
         Shape::Text,

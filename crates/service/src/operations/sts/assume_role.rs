@@ -21,7 +21,9 @@ use crate::args::{self, Args};
 use crate::call::{Call, Reply};
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601_seconds};
-use crate::operation::{DryRun, Failure, Handler, Operation, Product, Shape, optional, required};
+use crate::operation::{
+    Condition, DryRun, Failure, Handler, Operation, Part, Product, Shape, optional, required,
+};
 use crate::provenance::{Grant, Lineage, Step};
 use crate::token::Tokens;
 
@@ -39,6 +41,11 @@ pub static OPERATION: Operation = Operation {
     summary: "Exchange an identity for temporary credentials of a role.",
     permission: Some(ACTION),
     resource: "acs:ram::{accountId}:role/{roleName}",
+    arns: &[&[Part::Parameter("RoleArn")]],
+    conditions: &[
+        Condition { key: "sts:externalid", parameter: "ExternalId", service_of_role: false },
+        Condition { key: "sts:sourceidentity", parameter: "SourceIdentity", service_of_role: false },
+    ],
     parameters: &[
         required("RoleArn", Shape::Text, "acs:ram::<account>:role/<name>; may be another account's."),
         required("RoleSessionName", Shape::Text, "2 to 64 letters, digits, `.`, `@`, `-`, `_`."),

@@ -8,7 +8,7 @@ use tongguan_model::principal::Identity;
 use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Product};
+use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -17,6 +17,8 @@ pub static OPERATION: Operation = Operation {
     summary: "Tell who signed this request.",
     permission: None,
     resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
     parameters: &[],
     subject: None,
     dry_run: DryRun::None,

@@ -12,8 +12,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, TAGS,
-    optional,
+    Answer, CLIENT_TOKEN, DRY_RUN, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, TAGS,
+    UntypedChange, optional,
 };
 
 use super::{resource_group, to_be_applied};
@@ -25,6 +25,14 @@ pub static OPERATION: Operation = Operation {
     summary: "Create a VPC.",
     permission: Some("vpc:CreateVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         optional("CidrBlock", Shape::Text, "IPv4 block. Default 172.16.0.0/12."),
@@ -66,14 +74,14 @@ pub static OPERATION: Operation = Operation {
         &c::DUPLICATED_TAG_KEY,
         &c::VPC_QUOTA,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
 /// Block of a VPC that names none.
 const DEFAULT_BLOCK: &str = "172.16.0.0/12";
 const USER_BLOCKS: usize = 3;
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = region::find(args.required("RegionId")).ok_or_else(|| Refusal::new(&c::VPC_REGION))?;
     refuse_what_is_not_offered(args)?;
     let block = args.text("CidrBlock").unwrap_or(DEFAULT_BLOCK);

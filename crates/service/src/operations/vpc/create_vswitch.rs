@@ -12,8 +12,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id};
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, TAGS,
-    optional, required,
+    Answer, CLIENT_TOKEN, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape, TAGS,
+    UntypedChange, optional, required,
 };
 
 use super::{in_region, to_be_applied};
@@ -25,6 +25,14 @@ pub static OPERATION: Operation = Operation {
     summary: "Create a vSwitch in a VPC.",
     permission: Some("vpc:CreateVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION_OPTIONAL,
         required("VpcId", Shape::Text, "Id of the VPC."),
@@ -61,10 +69,10 @@ pub static OPERATION: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
-    handler: Handler::Write(create),
+    handler: Handler::UntypedWrite(create),
 };
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let wanted_region = args.region()?;
     let (name, description) =
         (args.text("VSwitchName").unwrap_or_default(), args.text("Description").unwrap_or_default());

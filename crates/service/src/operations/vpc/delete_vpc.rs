@@ -7,8 +7,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, CLIENT_TOKEN, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL,
-    Shape, optional, required,
+    Answer, CLIENT_TOKEN, DRY_RUN, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL,
+    Shape, UntypedChange, optional, required,
 };
 
 use super::in_region;
@@ -20,6 +20,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Delete a VPC.",
     permission: Some("vpc:DeleteVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION_OPTIONAL,
         required("VpcId", Shape::Text, "Id of the VPC."),
@@ -45,10 +54,10 @@ pub static OPERATION: Operation = Operation {
         &c::VPC_HAS_VSWITCH,
         &c::VPC_HAS_GATEWAY,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     args.flag("ForceDelete")?;
     let region = args.region()?;
     let id = args.required("VpcId").to_owned();

@@ -7,7 +7,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required,
+    Answer, DRY_RUN, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape,
+    UntypedChange, required,
 };
 
 use super::in_region;
@@ -19,6 +20,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Delete a vSwitch.",
     permission: Some("vpc:DeleteVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
     parameters: &[REGION_OPTIONAL, required("VSwitchId", Shape::Text, "Id of the vSwitch."), DRY_RUN],
     subject: Some("VSwitchId"),
     dry_run: DryRun::Refuses,
@@ -31,10 +41,10 @@ pub static OPERATION: Operation = Operation {
         &c::VSWITCH_STATUS,
         &c::VSWITCH_IN_USE,
     ],
-    handler: Handler::Write(delete),
+    handler: Handler::UntypedWrite(delete),
 };
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let id = args.required("VSwitchId").to_owned();
     let account = call.principal.account.clone();

@@ -13,7 +13,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION, Shape, TAGS, optional,
+    DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Part, Product, REGION, Shape, TAGS, optional,
 };
 
 use super::region_or_default;
@@ -26,6 +26,14 @@ pub static OPERATION: Operation = Operation {
     summary: "List the route tables of a region.",
     permission: Some("vpc:DescribeRouteTableList"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         optional("VpcId", Shape::Text, "Only the table of this VPC."),

@@ -9,7 +9,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION, Shape, optional, required,
+    DRY_RUN, DryRun, Failure, Handler, Operation, Part, Product, REGION, Shape, optional, required,
 };
 
 use super::in_region;
@@ -22,6 +22,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Read one VPC.",
     permission: Some("vpc:DescribeVpcAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         required("VpcId", Shape::Text, "Id of the VPC."),

@@ -12,7 +12,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION, Shape, TAGS,
+    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Part, Product, REGION, Shape, TAGS,
     optional,
 };
 
@@ -27,6 +27,14 @@ pub static OPERATION: Operation = Operation {
     summary: "List VPCs of a region.",
     permission: Some("vpc:DescribeVpcs"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION,
         optional("VpcId", Shape::Text, "Up to 20 comma-separated ids."),

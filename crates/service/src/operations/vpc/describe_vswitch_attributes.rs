@@ -11,7 +11,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DRY_RUN, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, required,
+    DRY_RUN, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape, required,
 };
 
 use super::in_region;
@@ -24,6 +24,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Read one vSwitch.",
     permission: Some("vpc:DescribeVSwitchAttributes"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
     parameters: &[REGION_OPTIONAL, required("VSwitchId", Shape::Text, "Id of the vSwitch."), DRY_RUN],
     subject: Some("VSwitchId"),
     dry_run: DryRun::Refuses,

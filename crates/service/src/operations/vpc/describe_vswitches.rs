@@ -11,8 +11,8 @@ use crate::call::{Call, Reply};
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Product, REGION_OPTIONAL, Shape,
-    TAGS, optional,
+    DRY_RUN, DryRun, Failure, Handler, Operation, PAGE_NUMBER, PAGE_SIZE, Part, Product, REGION_OPTIONAL,
+    Shape, TAGS, optional,
 };
 
 use super::shapes::ShownVSwitch;
@@ -25,6 +25,14 @@ pub static OPERATION: Operation = Operation {
     summary: "List vSwitches.",
     permission: Some("vpc:DescribeVSwitches"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/*"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION_OPTIONAL,
         optional("VpcId", Shape::Text, "Only vSwitches of this VPC."),

@@ -12,7 +12,8 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, optional, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape, UntypedChange,
+    optional, required,
 };
 
 use super::{in_region, new_text};
@@ -24,6 +25,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Change name, description, block or DNS host names of a VPC.",
     permission: Some("vpc:ModifyVpcAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION_OPTIONAL,
         required("VpcId", Shape::Text, "Id of the VPC."),
@@ -55,10 +65,10 @@ pub static OPERATION: Operation = Operation {
         &c::VPC_CIDR_MODIFY,
         &c::IPV6_UNSUPPORTED,
     ],
-    handler: Handler::Write(modify),
+    handler: Handler::UntypedWrite(modify),
 };
 
-fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let id = args.required("VpcId").to_owned();
     if args.flag("EnableIPv6")? == Some(true) || args.text("Ipv6CidrBlock").is_some() {

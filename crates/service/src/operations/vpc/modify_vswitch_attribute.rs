@@ -11,7 +11,8 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::Context;
 use crate::operation::{
-    Answer, Change, DryRun, Failure, Handler, Operation, Product, REGION_OPTIONAL, Shape, optional, required,
+    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape, UntypedChange,
+    optional, required,
 };
 
 use super::{in_region, new_text};
@@ -23,6 +24,15 @@ pub static OPERATION: Operation = Operation {
     summary: "Change name or description of a vSwitch.",
     permission: Some("vpc:ModifyVSwitchAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
     parameters: &[
         REGION_OPTIONAL,
         required("VSwitchId", Shape::Text, "Id of the vSwitch."),
@@ -55,12 +65,12 @@ pub static OPERATION: Operation = Operation {
         &c::VSWITCH_DESCRIPTION,
         &c::IPV6_UNSUPPORTED,
     ],
-    handler: Handler::Write(modify),
+    handler: Handler::UntypedWrite(modify),
 };
 
 const IPV6: [&str; 3] = ["Ipv6CidrBlock", "Ipv6CidrMask", "VpcIpv6CidrBlock"];
 
-fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let region = args.region()?;
     let id = args.required("VSwitchId").to_owned();
     if args.flag("EnableIPv6")? == Some(true) || IPV6.iter().any(|name| args.text(name).is_some()) {

@@ -1,0 +1,44 @@
+//! Chores of the repository: `cargo xtask <chore>`.
+//!
+//! A chore is a module with its `Arguments` (clap's) and a function `run`. It is added by its `mod` and its line under
+//! [`chores`].
+#![forbid(unsafe_code)]
+
+mod codegen;
+mod tidy;
+mod tree;
+
+use clap::Parser;
+
+/// Makes a subcommand of each module in the list.
+macro_rules! chores {
+    ($($(#[$meta:meta])* $name:ident = $module:ident),+ $(,)?) => {
+        #[derive(clap::Subcommand)]
+        enum Chore { $($(#[$meta])* $name($module::Arguments)),+ }
+
+        impl Chore {
+            fn run(self, tree: &tree::Tree) -> anyhow::Result<()> {
+                match self { $(Self::$name(arguments) => $module::run(&arguments, tree)),+ }
+            }
+        }
+    };
+}
+
+chores! {
+    /// Write the Rust of every operation from its page under docs/api
+    Codegen = codegen,
+    /// Check what no compiler checks: layers, licences, documents, figures, banned calls
+    Tidy = tidy,
+}
+
+/// Chores of the repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct CommandLine {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+fn main() -> anyhow::Result<()> {
+    CommandLine::parse().chore.run(&tree::Tree::of_this_repository())
+}

@@ -1,0 +1,102 @@
+//! Who may know whom (`ARCHITECTURE.md`): dependencies point one way.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::Faults;
+use crate::tree::Tree;
+
+/// Each crate with the crates of ours that it may know.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("tongguan-rpc", &[]),
+    ("tongguan-pki", &[]),
+    ("tongguan-model", &[]),
+    ("tongguan-store", &["tongguan-model"]),
+    ("tongguan-dataplane", &["tongguan-model", "tongguan-pki"]),
+    (
+        "tongguan-service",
+        &["tongguan-rpc", "tongguan-pki", "tongguan-model", "tongguan-store", "tongguan-dataplane"],
+    ),
+    ("tongguan", EVERY_LAYER),
+    ("tongguan-testkit", EVERY_LAYER),
+    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", TESTKIT]),
+    ("tongguan-fuzz", WITH_TESTKIT),
+    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki", TESTKIT]),
+    ("xtask", &[]),
+];
+
+const EVERY_LAYER: &[&str] = &[
+    "tongguan-rpc",
+    "tongguan-pki",
+    "tongguan-model",
+    "tongguan-store",
+    "tongguan-dataplane",
+    "tongguan-service",
+];
+
+/// For tests: nothing that is shipped knows it, but as a dependency of its tests.
+const TESTKIT: &str = "tongguan-testkit";
+
+const WITH_TESTKIT: &[&str] = &[
+    "tongguan-rpc",
+    "tongguan-pki",
+    "tongguan-model",
+    "tongguan-store",
+    "tongguan-dataplane",
+    "tongguan-service",
+    TESTKIT,
+];
+
+/// The crates that do no I/O.
+pub(super) const PURE: &[&str] = &["rpc", "pki", "model"];
+
+/// What they must not depend on.
+const IMPURE: &[&str] = &["tokio", "hyper", "rusqlite", "axum"];
+
+/// No crate knows one that [`MAY_USE`] does not allow.
+pub(super) fn check(tree: &Tree) -> Result<Faults> {
+    let metadata = metadata(tree.root(), &["--no-deps"])?;
+    let mut faults = Vec::new();
+    for package in packages(&metadata)? {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
+            faults.push(format!("{name} is not in the list of who may use whom"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let other = dependency["name"].as_str().unwrap_or_default();
+            if MAY_USE.iter().any(|(ours, _)| *ours == other) && !allowed.contains(&other) {
+                faults.push(format!("{name} must not know {other}"));
+            }
+            let pure = name.strip_prefix("tongguan-").is_some_and(|short| PURE.contains(&short));
+            if pure && IMPURE.contains(&other) {
+                faults.push(format!("{name} must not use {other}"));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// What cargo knows of the workspace.
+pub(super) fn metadata(root: &Path, arguments: &[&str]) -> Result<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo metadata")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Its packages.
+pub(super) fn packages(metadata: &Value) -> Result<&[Value]> {
+    metadata["packages"].as_array().map(Vec::as_slice).context("cargo metadata lists no packages")
+}
