@@ -1,7 +1,8 @@
 //! One file per operation, one line in the table.
 //!
 //! Adding an operation touches: its file (a static [`Operation`] with its parameters, errors and
-//! handler), its line in [`ALL`], and one success and one refusal case under `conformance/`.
+//! handler), its line in [`ALL`], one success and one refusal case under `conformance/`, and calls and recorded answers
+//! under `tests/`.
 
 pub mod kms;
 pub mod location;
