@@ -202,6 +202,22 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// A text that is empty or fits; any other is refused in the product's words.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn fitting_or_illegal(
+        &self,
+        name: &'static str,
+        text: Option<&'a str>,
+        fits: fn(&str) -> bool,
+    ) -> Read<Option<&'a str>> {
+        match text {
+            Some(text) if !text.is_empty() && !fits(text) => Err(self.illegal(name, text)),
+            text => Ok(text),
+        }
+    }
+
     /// A list `Name.1`, `Name.2`, ... of at most `most` values.
     ///
     /// # Errors

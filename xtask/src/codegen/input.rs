@@ -83,7 +83,7 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &BTreeMap<String, Stri
 fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
     let number = |min, max, default| Rule::Number { min: Some(min), max: Some(max), one_of: None, default };
     Ok(match (name, shape) {
-        ("RegionId", _) => Rule::Region { code: None },
+        ("RegionId", _) => Rule::Region { code: None, unless: None },
         ("PageNumber", _) => number(1, PAGES, Some(1)),
         ("PageSize", _) => number(1, 50, Some(10)),
         (_, "Text" | "Json") => Rule::Text { fits: None, code: None, default: None },
@@ -186,15 +186,15 @@ impl Parameter {
                 self.maybe(kind, &format!("args.word_or({name:?}, {kind}::parse, &c::{code})?"))
             }
             Rule::Flag { default, refuse_true } => {
-                let mut read = format!("args.flag({name:?})?");
-                if let Some(code) = refuse_true {
-                    read = format!(
-                        "{{ let flag = {read}; if flag == Some(true) {{ return Err(Refusal::new(&c::{code})); }} flag }}"
-                    );
-                }
-                match default {
-                    Some(default) => kept("bool", format!("{read}.unwrap_or({default})")),
-                    None => self.maybe("bool", &read),
+                let read = format!("args.flag({name:?})?");
+                match (default, refuse_true) {
+                    (None, Some(code)) => Field {
+                        kind: None,
+                        read: format!("if {read} == Some(true) {{ return Err(Refusal::new(&c::{code})); }}"),
+                    },
+                    (Some(_), Some(_)) => bail!("{name}: a default of what is refused"),
+                    (Some(default), None) => kept("bool", format!("{read}.unwrap_or({default})")),
+                    (None, None) => self.maybe("bool", &read),
                 }
             }
             Rule::Number { min, max, one_of, default } => {
@@ -211,18 +211,35 @@ impl Parameter {
                     None => self.maybe("u64", &read),
                 }
             }
-            Rule::Region { code: None } => self.maybe("&'static Region", "args.region()?"),
-            Rule::Region { code: Some(code) } => {
-                self.maybe("&'static Region", &format!("args.region_or(&c::{code})?"))
+            Rule::Region { code, unless } => {
+                let mut read = match code {
+                    None => "args.region()?".to_owned(),
+                    Some(code) => format!("args.region_or(&c::{code})?"),
+                };
+                if let Some(other) = unless {
+                    read = format!(
+                        "{{ let region = {read}; if region.is_none() && args.text({other:?}).is_none() \
+                         {{ return Err(args.missing({name:?})); }} region }}"
+                    );
+                }
+                self.maybe("&'static Region", &read)
             }
             Rule::List { most } => kept("Vec<String>", format!("args.list({name:?}, {most})?")),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
             Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
             Rule::Custom { with, r#type: kind } => kept(kind, format!("{with}(args, {name:?})?")),
-            Rule::Refused { code } => Field {
-                kind: None,
-                read: format!("if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code})); }}"),
-            },
+            Rule::Refused { code, because } => {
+                let because = because.as_ref().map(|why| format!(".because({why:?})")).unwrap_or_default();
+                let read = match code {
+                    Some(code) => format!(
+                        "if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code}){because}); }}"
+                    ),
+                    None => format!(
+                        "if let Some(value) = args.text({name:?}) {{ return Err(args.illegal({name:?}, value){because}); }}"
+                    ),
+                };
+                Field { kind: None, read }
+            }
             Rule::Ignored { form } => Field {
                 kind: None,
                 read: match form.as_deref() {
@@ -242,7 +259,8 @@ impl Parameter {
         match (fits, code) {
             (None, None) => {}
             (Some(fits), Some(code)) => read = format!("args.fitting({read}, {fits}, &c::{code})?"),
-            _ => bail!("{name}: `fits` and `code` go together"),
+            (Some(fits), None) => read = format!("args.fitting_or_illegal({name:?}, {read}, {fits})?"),
+            (None, Some(code)) => bail!("{name}: nothing is refused with {code}"),
         }
         Ok(match default {
             Some(default) => Field {
