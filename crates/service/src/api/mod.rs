@@ -12,6 +12,8 @@ use crate::operation::Operation;
 /// The table of operations.
 pub static ALL: &[&Operation] = &[
     &vpc::ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE,
+    &vpc::DELETE_VSWITCH,
+    &vpc::DELETE_VPC,
     &vpc::DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE,
     &kms::CREATE_CERTIFICATE,
     &kms::DELETE_CERTIFICATE,
@@ -19,4 +21,6 @@ pub static ALL: &[&Operation] = &[
     &kms::GET_CERTIFICATE,
     &kms::UPDATE_CERTIFICATE_STATUS,
     &kms::UPLOAD_CERTIFICATE,
+    &sts::GET_CALLER_IDENTITY,
+    &location::DESCRIBE_ENDPOINTS,
 ];

@@ -15,3 +15,71 @@ use tongguan_store::TagFilter;
 
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
+
+/// GetCallerIdentity: all that is known of it.
+pub static GET_CALLER_IDENTITY: Operation = Operation {
+    product: Product::Sts,
+    action: "GetCallerIdentity",
+    summary: "Tell who signed this request.",
+    permission: None,
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[],
+    handler: Handler::Pure(operation::pure::<GetCallerIdentity>),
+};
+
+/// Input of GetCallerIdentity.
+#[derive(Debug, Clone)]
+pub struct GetCallerIdentity {}
+
+impl Input for GetCallerIdentity {
+    fn read(_: &Args<'_>) -> Result<Self, Refusal> {
+        Ok(Self {})
+    }
+}
+
+/// Output of GetCallerIdentity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetCallerIdentityOutput {
+    /// `IdentityType`.
+    pub identity_type: Text,
+    /// `AccountId`.
+    pub account_id: Text,
+    /// `PrincipalId`.
+    pub principal_id: Text,
+    /// `UserId`.
+    pub user_id: Option<Text>,
+    /// `RoleId`.
+    pub role_id: Option<Text>,
+    /// `Arn`.
+    pub arn: Text,
+}
+
+impl Output for GetCallerIdentityOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "GetCallerIdentityOutput",
+            4 + usize::from(request_id.is_some())
+                + usize::from(self.user_id.is_some())
+                + usize::from(self.role_id.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("IdentityType", &self.identity_type)?;
+        object.serialize_field("AccountId", &self.account_id)?;
+        object.serialize_field("PrincipalId", &self.principal_id)?;
+        if let Some(value) = &self.user_id {
+            object.serialize_field("UserId", value)?;
+        }
+        if let Some(value) = &self.role_id {
+            object.serialize_field("RoleId", value)?;
+        }
+        object.serialize_field("Arn", &self.arn)?;
+        object.end()
+    }
+}

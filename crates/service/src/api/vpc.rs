@@ -132,6 +132,194 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
     }
 }
 
+/// DeleteVSwitch: all that is known of it.
+pub static DELETE_VSWITCH: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVSwitch",
+    summary: "Delete a vSwitch.",
+    permission: Some("vpc:DeleteVSwitch"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the vSwitch.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VSwitchId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::DRY_RUN,
+        &c::VSWITCH_NOT_FOUND,
+        &c::VSWITCH_STATUS,
+        &c::VSWITCH_IN_USE,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVSwitch>),
+};
+
+/// Input of DeleteVSwitch.
+#[derive(Debug, Clone)]
+pub struct DeleteVSwitch {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VSwitchId`: Id of the vSwitch.
+    pub vswitch_id: String,
+}
+
+impl Input for DeleteVSwitch {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?;
+        let vswitch_id = args.text("VSwitchId").unwrap_or_default().to_owned();
+        Ok(Self { region, vswitch_id })
+    }
+}
+
+/// Output of DeleteVSwitch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVSwitchOutput {}
+
+impl Output for DeleteVSwitchOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteVSwitchOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteVpc: all that is known of it.
+pub static DELETE_VPC: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpc",
+    summary: "Delete a VPC.",
+    permission: Some("vpc:DeleteVpc"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ForceDelete",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true removes an IPv4 or IPv6 gateway too; there are none here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::REGION_NOT_FOUND,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::VPC_HAS_VSWITCH,
+        &c::VPC_HAS_GATEWAY,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpc>),
+};
+
+/// Input of DeleteVpc.
+#[derive(Debug, Clone)]
+pub struct DeleteVpc {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for DeleteVpc {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        args.flag("ForceDelete")?;
+        let region = args.region()?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of DeleteVpc.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpcOutput {}
+
+impl Output for DeleteVpcOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteVpcOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DissociateVpnGatewayWithCertificate: all that is known of it.
 pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
