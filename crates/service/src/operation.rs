@@ -5,6 +5,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use tongguan_store::{Snapshot, StoreError, Tx};
+use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
@@ -473,6 +474,34 @@ pub(crate) struct Identified<'a, O> {
 impl<O: Output> Serialize for Identified<'_, O> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.output.write(self.request_id, serializer)
+    }
+}
+
+/// A secret that an answer discloses to its caller: wiped on drop, never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Disclosed(Zeroizing<String>);
+
+impl From<&str> for Disclosed {
+    fn from(secret: &str) -> Self {
+        Self(Zeroizing::new(secret.to_owned()))
+    }
+}
+
+impl From<Zeroizing<String>> for Disclosed {
+    fn from(secret: Zeroizing<String>) -> Self {
+        Self(secret)
+    }
+}
+
+impl std::fmt::Debug for Disclosed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disclosed(***)")
+    }
+}
+
+impl Serialize for Disclosed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -147,7 +147,7 @@ pub(crate) struct Answer {
     /// Members that may be absent, by path.
     #[serde(default)]
     pub(crate) optional: Vec<String>,
-    /// Types of members in place of the page's, by path.
+    /// Types of members in place of the page's, by path; `secret` is a text that is wiped and never printed.
     #[serde(default)]
     pub(crate) types: BTreeMap<String, String>,
 }

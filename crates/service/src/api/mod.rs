@@ -21,6 +21,11 @@ pub static ALL: &[&Operation] = &[
     &kms::GET_CERTIFICATE,
     &kms::UPDATE_CERTIFICATE_STATUS,
     &kms::UPLOAD_CERTIFICATE,
+    &sts::ASSUME_ROLE,
     &sts::GET_CALLER_IDENTITY,
     &location::DESCRIBE_ENDPOINTS,
+    &ram::CREATE_SERVICE_LINKED_ROLE,
+    &resourcemanager::CREATE_SERVICE_LINKED_ROLE,
+    &resourcemanager::DELETE_SERVICE_LINKED_ROLE,
+    &resourcemanager::GET_SERVICE_LINKED_ROLE_DELETION_STATUS,
 ];

@@ -48,7 +48,7 @@ pub static ALL: &[&Operation] = &[
     &api::kms::UPDATE_CERTIFICATE_STATUS,
     &api::kms::DELETE_CERTIFICATE,
     &api::sts::GET_CALLER_IDENTITY,
-    &sts::assume_role::OPERATION,
+    &api::sts::ASSUME_ROLE,
     &api::location::DESCRIBE_ENDPOINTS,
     &ram::create_user::OPERATION,
     &ram::get_user::OPERATION,
@@ -99,10 +99,10 @@ pub static ALL: &[&Operation] = &[
     &ram::tag_resources::OPERATION,
     &ram::untag_resources::OPERATION,
     &ram::list_tag_resources::OPERATION,
-    &resourcemanager::create_service_linked_role::OPERATION,
-    &resourcemanager::delete_service_linked_role::OPERATION,
-    &resourcemanager::get_service_linked_role_deletion_status::OPERATION,
-    &ram::create_service_linked_role::OPERATION,
+    &api::resourcemanager::CREATE_SERVICE_LINKED_ROLE,
+    &api::resourcemanager::DELETE_SERVICE_LINKED_ROLE,
+    &api::resourcemanager::GET_SERVICE_LINKED_ROLE_DELETION_STATUS,
+    &api::ram::CREATE_SERVICE_LINKED_ROLE,
 ];
 
 #[cfg(test)]
