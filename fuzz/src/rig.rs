@@ -18,7 +18,7 @@ use tongguan_model::principal::{Identity, Principal};
 use tongguan_pki::{Ca, KeySpec, Subject, Usage};
 use tongguan_rpc::{ClientCall, Credential, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
 use tongguan_service::context::{Clock, Context, Settings, Shared, iso8601};
-use tongguan_service::gate::Peer;
+use tongguan_service::access::Peer;
 use tongguan_service::keyring::{Key, Keyring};
 use tongguan_service::operation::Operation;
 use tongguan_service::vault::Vault;

@@ -6,8 +6,9 @@ use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
-use crate::operation::{Empty, Operation, Parameter, Product, Shape};
+use crate::operation::{Empty, Operation, Parameter, Shape};
 use crate::operations::ram::tag_json;
+use crate::product::Illegal;
 
 /// Tags that a call may carry at most.
 const TAGS: usize = 20;
@@ -74,27 +75,17 @@ impl<'a> Args<'a> {
     /// The refusal for an absent parameter, in the product's words.
     #[must_use]
     pub fn missing(&self, name: &'static str) -> Refusal {
-        let code = match self.operation.product {
-            Product::Kms => &catalogue::MISSING_PARAMETER,
-            Product::Ram => &catalogue::RAM_MISSING,
-            Product::Vpc | Product::Sts | Product::Location | Product::ResourceManager => &catalogue::MISSING,
-        };
+        let code = self.operation.product.conventions().missing;
         Refusal::new(code).parameter(name)
     }
 
     /// The refusal for a bad value, in the product's words.
     #[must_use]
     pub fn illegal(&self, name: &'static str, value: &str) -> Refusal {
-        match self.operation.product {
-            Product::Kms => {
-                Refusal::new(&catalogue::INVALID_PARAMETER).because(format!("The parameter is \"{name}\"."))
-            }
-            Product::Vpc | Product::Location => {
-                Refusal::new(&catalogue::ILLEGAL).parameter(name).value(value)
-            }
-            Product::Sts | Product::Ram | Product::ResourceManager => {
-                Refusal::new(&catalogue::INCORRECT).parameter(name)
-            }
+        match self.operation.product.conventions().illegal {
+            Illegal::Named(code) => Refusal::new(code).because(format!("The parameter is \"{name}\".")),
+            Illegal::Value(code) => Refusal::new(code).parameter(name).value(value),
+            Illegal::Parameter(code) => Refusal::new(code).parameter(name),
         }
     }
 

@@ -15,8 +15,8 @@ use tongguan_rpc::{
     ClientCall, Format, HttpRequest, OutgoingRequest, Placement, Secret, SignatureMethod, Signer,
 };
 use tongguan_service::Response;
+use tongguan_service::access::Peer;
 use tongguan_service::context::iso8601;
-use tongguan_service::gate::Peer;
 use tongguan_store::{PolicyRow, Verdict};
 
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");

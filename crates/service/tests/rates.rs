@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use common::{Caller, RawCall, Rig, VPC, refused as is};
 use serde_json::json;
 use tongguan_model::limits::Quotas;
+use tongguan_service::access::Peer;
 use tongguan_service::catalogue;
-use tongguan_service::gate::Peer;
 use tongguan_service::throttle::FAILURES_BURST;
 use tongguan_service::work::Work;
 
