@@ -224,10 +224,19 @@ impl Parameter {
                 }
                 self.maybe("&'static Region", &read)
             }
-            Rule::List { most } => kept("Vec<String>", format!("args.list({name:?}, {most})?")),
+            Rule::List { most: Some(most), quota: None } => {
+                kept("Vec<String>", format!("args.list({name:?}, {most})?"))
+            }
+            Rule::List { most: None, quota: Some(quota) } => {
+                kept("Vec<String>", format!("args.list({name:?}, args.quotas().{quota})?"))
+            }
+            Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
             Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
-            Rule::Custom { with, r#type: kind } => kept(kind, format!("{with}(args, {name:?})?")),
+            Rule::Custom { with, r#type: kind, given } => {
+                let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
+                kept(kind, format!("{with}(args, {name:?}{given})?"))
+            }
             Rule::Refused { code, because } => {
                 let because = because.as_ref().map(|why| format!(".because({why:?})")).unwrap_or_default();
                 let read = match code {

@@ -201,14 +201,20 @@ pub(crate) enum Rule {
     Number { min: Option<u64>, max: Option<u64>, one_of: Option<Vec<u64>>, default: Option<u64> },
     /// A region's id. It is missed unless the parameter `unless` is sent, if that is named.
     Region { code: Option<String>, unless: Option<String> },
-    /// At most so many texts.
-    List { most: u64 },
+    /// At most so many texts, or as many as a quota of the service says.
+    List { most: Option<u64>, quota: Option<String> },
     /// Tags to write.
     Tags,
     /// Tags to look for.
     TagFilter,
-    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`.
-    Custom { with: String, r#type: String },
+    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was read of
+    /// the parameters `given` follows by reference.
+    Custom {
+        with: String,
+        r#type: String,
+        #[serde(default)]
+        given: Vec<String>,
+    },
     /// Not offered: refused if it is sent, with the product's refusal of a bad value if no `code` is named.
     Refused { code: Option<String>, because: Option<String> },
     /// Without effect, whatever it is. `form`: it must be a flag or a number all the same.

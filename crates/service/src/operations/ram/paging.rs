@@ -39,9 +39,9 @@ impl Page {
     /// # Errors
     /// `InvalidParameter.MaxItems`, or `InvalidParameter.Marker` if the marker is not one that this list has given to this
     /// account; else as [`Markers::of`].
-    pub fn wanted(context: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
+    pub fn wanted(_: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
         let size = args.number("MaxItems", 1..=MOST)?.unwrap_or(DEFAULT) as usize;
-        let markers = Markers::of(context, call, args)?;
+        let markers = Markers::of(call)?;
         let after = match args.text("Marker") {
             None => i64::MIN,
             Some(marker) => markers.row(marker).ok_or_else(|| args.illegal("Marker", marker))?,

@@ -78,7 +78,7 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
         return Err((&c::TAG_FILTER).into());
     }
     let size = args.number("MaxResults", 1..=50)?.unwrap_or(50);
-    let markers = Markers::of(context, call, args)?;
+    let markers = Markers::of(call)?;
     let after = match args.text("NextToken") {
         None => None,
         Some(token) => Some(markers.tag(token).ok_or_else(|| args.illegal("NextToken", token))?),

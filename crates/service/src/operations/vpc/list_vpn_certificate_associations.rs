@@ -73,7 +73,7 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
         },
     };
     let size = args.number("MaxResults", 1..=20)?.unwrap_or(10);
-    let markers = Markers::of(context, call, args)?;
+    let markers = Markers::of(call)?;
     let before = match args.text("NextToken") {
         None => None,
         Some(token) => Some(markers.row(token).ok_or_else(|| args.illegal("NextToken", token))?),

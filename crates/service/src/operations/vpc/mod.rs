@@ -28,15 +28,16 @@ pub mod tag_resources;
 pub mod un_tag_resources;
 
 mod shapes;
-mod taggable;
+pub(crate) mod taggable;
 
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::{AccountId, RegionId};
 use tongguan_model::region::Region;
 use tongguan_model::text;
-use tongguan_store::{IntentKind, Tx};
+use tongguan_store::{IntentKind, Page, StoreError, Tx};
 
 use crate::args::Args;
+use crate::call::Call;
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::{Context, default_resource_group};
 use crate::operation::Failure;
@@ -69,6 +70,21 @@ fn resource_group(args: &Args<'_>, account: &AccountId) -> Result<String, Refusa
         None => Ok(default_resource_group(account)),
         Some(group) => known_group(group),
     }
+}
+
+/// The resource group that a call names, or the account's default one. Groups are not kept here: every well-formed id
+/// counts as one, and stands on the resource as it was given.
+fn group_or_default(call: &Call, named: Option<&str>) -> String {
+    named.map_or_else(|| default_resource_group(&call.principal.account), ToOwned::to_owned)
+}
+
+/// A page's items as they are shown, and how many there are on all pages.
+fn shown<R, I>(
+    page: Page<R>,
+    show: impl Fn(R) -> Result<I, StoreError>,
+) -> Result<(Vec<I>, i64), StoreError> {
+    let items = page.items.into_iter().map(show).collect::<Result<_, _>>()?;
+    Ok((items, page.total.cast_signed()))
 }
 
 /// The resource group that a resource moves to.

@@ -57,6 +57,11 @@ impl Taggable {
     }
 }
 
+/// Tags to look for: an empty value matches any, like one that is not sent.
+pub(crate) fn sought(args: &Args<'_>, _: &'static str) -> Result<Vec<TagFilter>, Refusal> {
+    Ok(args.tags()?.into_iter().map(exactly).collect())
+}
+
 /// A filter for a tag with just this value.
 pub(super) fn exactly(tag: Tag) -> TagFilter {
     TagFilter { key: tag.key, value: Some(tag.value).filter(|value| !value.is_empty()) }
