@@ -12,9 +12,18 @@ use crate::operation::Operation;
 /// The table of operations.
 pub static ALL: &[&Operation] = &[
     &vpc::ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE,
+    &vpc::CREATE_VSWITCH,
+    &vpc::CREATE_VPC,
     &vpc::DELETE_VSWITCH,
     &vpc::DELETE_VPC,
+    &vpc::DESCRIBE_ROUTE_TABLE_LIST,
+    &vpc::DESCRIBE_VSWITCH_ATTRIBUTES,
+    &vpc::DESCRIBE_VSWITCHES,
+    &vpc::DESCRIBE_VPC_ATTRIBUTE,
+    &vpc::DESCRIBE_VPCS,
     &vpc::DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE,
+    &vpc::MODIFY_VSWITCH_ATTRIBUTE,
+    &vpc::MODIFY_VPC_ATTRIBUTE,
     &kms::CREATE_CERTIFICATE,
     &kms::DELETE_CERTIFICATE,
     &kms::DESCRIBE_CERTIFICATE,

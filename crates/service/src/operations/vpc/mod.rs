@@ -27,6 +27,7 @@ pub mod move_vpn_resource_group;
 pub mod tag_resources;
 pub mod un_tag_resources;
 
+pub(crate) mod networks;
 mod shapes;
 pub(crate) mod taggable;
 
