@@ -225,16 +225,6 @@ impl<'a> Args<'a> {
         Ok(values.into_iter().filter(|value| !value.is_empty()).map(Into::into).collect())
     }
 
-    /// `PageNumber` and `PageSize` as offset and limit, and as they are answered.
-    ///
-    /// # Errors
-    /// A refusal if either is out of range.
-    pub fn page(&self) -> Read<Paging> {
-        let number = self.number("PageNumber", 1..=1_000_000_000)?.unwrap_or(1);
-        let size = self.number("PageSize", 1..=50)?.unwrap_or(10);
-        Ok(Paging { number, size })
-    }
-
     /// The region named by the call, if any. Every operation may carry one: python-core always sends it.
     ///
     /// # Errors

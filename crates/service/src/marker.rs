@@ -208,7 +208,7 @@ mod tests {
     use tongguan_store::Options;
 
     use super::*;
-    use crate::operations::{ram, vpc};
+    use crate::operations::ram;
 
     const ONE: &str = "1234567890123456";
 
@@ -240,7 +240,7 @@ mod tests {
     /// Lists of the same name, of two products, do not share their markers.
     #[test]
     fn markers_of_tags_come_back_as_tags() {
-        let own = markers(7, &vpc::list_tag_resources::OPERATION, ONE);
+        let own = markers(7, &crate::api::vpc::LIST_TAG_RESOURCES, ONE);
         let other = markers(7, &ram::list_tag_resources::OPERATION, ONE);
         let longest = "\u{10ffff}".repeat(128);
         for key in ["a\nb", "", &longest] {

@@ -86,29 +86,6 @@ pub const fn optional(name: &'static str, shape: Shape, about: &'static str) -> 
     Parameter { name, shape, required: false, about, empty: Empty::Absent }
 }
 
-/// `RegionId`, required.
-pub const REGION: Parameter =
-    required("RegionId", Shape::Text, "Region of the resource; one of the ids that DescribeRegions lists.");
-/// `RegionId`, optional.
-pub const REGION_OPTIONAL: Parameter =
-    optional("RegionId", Shape::Text, "Region of the resource; one of the ids that DescribeRegions lists.");
-/// `ClientToken`.
-pub const CLIENT_TOKEN: Parameter = optional(
-    "ClientToken",
-    Shape::Text,
-    "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
-);
-/// `DryRun`.
-pub const DRY_RUN: Parameter =
-    optional("DryRun", Shape::Boolean, "true: check everything, change nothing. Default false.");
-/// `PageNumber`.
-pub const PAGE_NUMBER: Parameter = optional("PageNumber", Shape::Integer, "Page, from 1. Default 1.");
-/// `PageSize`.
-pub const PAGE_SIZE: Parameter =
-    optional("PageSize", Shape::Integer, "Entries per page, 1 to 50. Default 10.");
-/// `Tag.N`.
-pub const TAGS: Parameter = optional("Tag", Shape::Tags, "Tag.N.Key and Tag.N.Value, at most 20.");
-
 /// Reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

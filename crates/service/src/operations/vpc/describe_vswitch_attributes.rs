@@ -17,8 +17,7 @@ impl Read for DescribeVSwitchAttributes {
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let found = snapshot.vswitch(&call.principal.account, &self.vswitch_id)?;
-        let vswitch =
-            in_region(found, |vswitch| &vswitch.region, self.region, &c::VSWITCH_NOT_FOUND_READ)?;
+        let vswitch = in_region(found, |vswitch| &vswitch.region, self.region, &c::VSWITCH_NOT_FOUND_READ)?;
         Ok(vswitch_info(snapshot, vswitch)?)
     }
 

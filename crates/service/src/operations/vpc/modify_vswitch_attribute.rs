@@ -18,7 +18,8 @@ impl Write for ModifyVSwitchAttribute {
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         let found = tx.vswitch(&call.principal.account, &self.vswitch_id)?;
-        let mut vswitch = in_region(found, |vswitch| &vswitch.region, self.region, &c::VSWITCH_NOT_FOUND_MODIFY)?;
+        let mut vswitch =
+            in_region(found, |vswitch| &vswitch.region, self.region, &c::VSWITCH_NOT_FOUND_MODIFY)?;
         if vswitch.status() != NetworkStatus::Available {
             return Err((&c::VSWITCH_STATUS).into());
         }

@@ -11,7 +11,6 @@ use crate::args::{Args, Tag};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
-use crate::operation::Failure;
 
 use super::shapes::tags_of;
 
@@ -96,7 +95,8 @@ pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, St
         ("VpnGateway", gateways.cast_signed()),
     ];
     let there = counted.into_iter().filter(|(_, count)| *count > 0);
-    let resource = |(kind, count)| CloudResourceInfo { resource_type: Text::Borrowed(kind), resource_count: count };
+    let resource =
+        |(kind, count)| CloudResourceInfo { resource_type: Text::Borrowed(kind), resource_count: count };
     Ok(VpcInfo {
         cloud_resources: Some(there.map(resource).collect()),
         associated_cens: Some(Vec::new()),
