@@ -1,12 +1,14 @@
 //! Reads an operation's parameters into types, with the product's own refusal for a bad value.
 
 use tongguan_model::limits::Quotas;
+use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
 use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
+use crate::context::Context;
 use crate::operation::{Empty, Operation, Parameter, Shape};
 use crate::operations::ram::tag_json;
 
@@ -18,7 +20,8 @@ const TAGS: usize = 20;
 pub struct Args<'a> {
     operation: &'static Operation,
     params: &'a Params<'a>,
-    quotas: &'a Quotas,
+    context: &'a Context,
+    caller: &'a Principal,
 }
 
 /// A tag as it is written.
@@ -33,8 +36,23 @@ pub struct Tag {
 type Read<T> = Result<T, Refusal>;
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(operation: &'static Operation, params: &'a Params<'a>, quotas: &'a Quotas) -> Self {
-        Self { operation, params, quotas }
+    pub(crate) fn new(
+        operation: &'static Operation,
+        params: &'a Params<'a>,
+        context: &'a Context,
+        caller: &'a Principal,
+    ) -> Self {
+        Self { operation, params, context, caller }
+    }
+
+    /// What operations share: limits that parameters keep, and what markers are read with.
+    pub(crate) fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// Who calls, and whom a parameter that is absent may mean.
+    pub(crate) fn caller(&self) -> &'a Principal {
+        self.caller
     }
 
     pub(crate) fn operation(&self) -> &'static Operation {
@@ -44,7 +62,7 @@ impl<'a> Args<'a> {
     /// Limits of the service.
     #[must_use]
     pub fn quotas(&self) -> &'a Quotas {
-        self.quotas
+        &self.context.settings.quotas
     }
 
     /// Refuses the call if a required parameter is absent, or a parameter is empty that may not be, in the order of

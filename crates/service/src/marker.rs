@@ -17,9 +17,10 @@ use tongguan_model::id::AccountId;
 use tongguan_store::{SealedKind, Store, Verdict};
 use zeroize::Zeroizing;
 
+use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
-use crate::context::random;
+use crate::context::{Context, random};
 use crate::keyring::KeyringError;
 use crate::master;
 use crate::operation::{Failure, Operation};
@@ -92,10 +93,14 @@ impl Markers {
     /// # Errors
     /// [`Failure::Internal`] if the context was never given to a service.
     pub fn of(call: &Call) -> Result<Self, Failure> {
-        let key = call.context.marker_key();
-        let MarkerKey(prk) = key.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))?;
-        let prk = prk.clone();
-        Ok(Self { prk, operation: call.operation, account: call.principal.account.clone() })
+        let markers = Self::of_list(&call.context, call.operation, &call.principal.account);
+        markers.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))
+    }
+
+    /// Those of a list of an account; none before the context was given to a service.
+    fn of_list(context: &Context, operation: &'static Operation, account: &AccountId) -> Option<Self> {
+        let MarkerKey(prk) = context.marker_key()?;
+        Some(Self { prk: prk.clone(), operation, account: account.clone() })
     }
 
     /// Those of a list of an account, under this marker key.
@@ -198,6 +203,33 @@ impl Markers {
     }
 }
 
+/// The row after which the page begins, if a parameter says it by a marker.
+///
+/// # Errors
+/// The refusal of a bad value, if this list has not given the marker to this account.
+pub(crate) fn row(args: &Args<'_>, name: &'static str) -> Result<Option<i64>, Refusal> {
+    place(args, name, |markers, marker| markers.row(marker))
+}
+
+/// The tag after which the page begins, if a parameter says it by a marker: what it stands on, and its key.
+///
+/// # Errors
+/// As [`row`].
+pub(crate) fn tag(args: &Args<'_>, name: &'static str) -> Result<Option<(String, String)>, Refusal> {
+    place(args, name, |markers, marker| markers.tag(marker))
+}
+
+fn place<T>(
+    args: &Args<'_>,
+    name: &'static str,
+    read: fn(&Markers, &str) -> Option<T>,
+) -> Result<Option<T>, Refusal> {
+    let Some(marker) = args.text(name) else { return Ok(None) };
+    let markers = Markers::of_list(args.context(), args.operation(), &args.caller().account);
+    let place = markers.and_then(|markers| read(&markers, marker));
+    place.map(Some).ok_or_else(|| args.illegal(name, marker))
+}
+
 /// Each key seals one marker, so there is one nonce.
 fn only_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; NONCE_LEN])
@@ -208,6 +240,7 @@ mod tests {
     use tongguan_store::Options;
 
     use super::*;
+    use crate::api;
     use crate::operations::ram;
 
     const ONE: &str = "1234567890123456";
@@ -218,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_marker_is_read_back_by_its_own_list_and_account_alone() {
-        let (users, groups) = (&ram::list_users::OPERATION, &ram::list_groups::OPERATION);
+        let (users, groups) = (&api::ram::LIST_USERS, &api::ram::LIST_GROUPS);
         let own = markers(7, users, ONE);
         let others = [
             markers(7, groups, ONE),
@@ -252,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_was_made_up_or_altered_is_no_marker() {
-        let own = markers(7, &ram::list_users::OPERATION, ONE);
+        let own = markers(7, &api::ram::LIST_USERS, ONE);
         let marker = own.of_row(8).unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(&marker).unwrap();
         for at in 0..bytes.len() {
@@ -274,7 +307,7 @@ mod tests {
     /// The same place looks different each time, so that nothing is told by comparing either.
     #[test]
     fn no_two_markers_are_alike() {
-        let own = markers(7, &ram::list_users::OPERATION, ONE);
+        let own = markers(7, &api::ram::LIST_USERS, ONE);
         let made: std::collections::BTreeSet<_> = (0..1_000).map(|_| own.of_row(8).unwrap()).collect();
         assert_eq!(made.len(), 1_000);
     }
@@ -288,7 +321,7 @@ mod tests {
             let kept = store.read(|snapshot| snapshot.sealed_service_key(NAME)).unwrap().unwrap();
             opened(&vault(byte), &kept)
         };
-        let with = |prk| Markers { prk, ..markers(0, &ram::list_users::OPERATION, ONE) };
+        let with = |prk| Markers { prk, ..markers(0, &api::ram::LIST_USERS, ONE) };
         prepare(&store, &vault(1), 1).unwrap();
         let marker = with(key(1).unwrap()).of_row(8).unwrap();
         prepare(&store, &vault(1), 2).unwrap();

@@ -1,12 +1,11 @@
 //! The input of an operation: a struct, and the reader that checks its parameters.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::names;
-use super::page::{Emptied, Handler, OwnParameter, Page, ParameterEntry, Rule};
+use super::page::{Common, CommonParameter, Emptied, Handler, OwnParameter, Page, ParameterEntry, Rule};
 
 /// Parameters that the order of checks reads for every operation.
 const READ_BY_ALL: [&str; 2] = ["ClientToken", "DryRun"];
@@ -32,7 +31,7 @@ struct Field {
 }
 
 /// The parameters that an operation takes, in the order in which they are missed.
-pub(crate) fn parameters(page: &Page, common: &BTreeMap<String, String>) -> Result<Vec<Parameter>> {
+pub(crate) fn parameters(page: &Page, common: &Common) -> Result<Vec<Parameter>> {
     let ours = page.ours()?;
     let taken = ours.parameters.iter().map(|entry| parameter(page, entry, common));
     let taken = taken.collect::<Result<Vec<_>>>()?;
@@ -49,7 +48,7 @@ pub(crate) fn parameters(page: &Page, common: &BTreeMap<String, String>) -> Resu
     Ok(taken)
 }
 
-fn parameter(page: &Page, entry: &ParameterEntry, common: &BTreeMap<String, String>) -> Result<Parameter> {
+fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Parameter> {
     let plain;
     let own = match entry {
         ParameterEntry::Whole(own) => own.as_ref(),
@@ -70,9 +69,10 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &BTreeMap<String, Stri
         (shape, kind) => bail!("{name}: shape {shape:?}, type {kind:?}"),
     };
     let required = own.required.or(documented.map(|known| known.required)).unwrap_or(false);
-    let about = own.about.clone().or_else(|| common.get(name).cloned());
-    let about = about.with_context(|| format!("{name}: `about` is missing"))?;
-    let rule = match &own.rule {
+    let common = common.parameter(&page.product, name);
+    let about = own.about.as_deref().or_else(|| common.map(CommonParameter::about));
+    let about = about.with_context(|| format!("{name}: `about` is missing"))?.to_owned();
+    let rule = match own.rule.as_ref().or_else(|| common.and_then(CommonParameter::rule)) {
         Some(rule) => rule.clone(),
         None => usual_rule(name, shape).with_context(|| name.clone())?,
     };
@@ -86,6 +86,12 @@ fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
         ("RegionId", _) => Rule::Region { code: None, unless: None },
         ("PageNumber", _) => number(1, PAGES, Some(1)),
         ("PageSize", _) => number(1, 50, Some(10)),
+        ("MaxItems", _) => number(1, 1_000, Some(100)),
+        ("Marker", _) => Rule::Custom {
+            with: "crate::marker::row".into(),
+            r#type: "Option<i64>".into(),
+            given: Vec::new(),
+        },
         (_, "Text" | "Json") => Rule::Text { fits: None, code: None, default: None },
         (_, "Boolean") => Rule::Flag { default: None, refuse_true: None },
         (_, "Tags") => Rule::Tags,
@@ -94,7 +100,7 @@ fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
 }
 
 /// The input of an operation, and how it is read.
-pub(crate) fn of(page: &Page, common: &BTreeMap<String, String>) -> Result<String> {
+pub(crate) fn of(page: &Page, common: &Common) -> Result<String> {
     let (ours, action) = (page.ours()?, &page.action);
     let mut parameters = parameters(page, common)?;
     let place = |name: &str| ours.read_order.iter().position(|read| read == name).unwrap_or(usize::MAX);
@@ -211,19 +217,7 @@ impl Parameter {
                     None => self.maybe("u64", &read),
                 }
             }
-            Rule::Region { code, unless } => {
-                let mut read = match code {
-                    None => "args.region()?".to_owned(),
-                    Some(code) => format!("args.region_or(&c::{code})?"),
-                };
-                if let Some(other) = unless {
-                    read = format!(
-                        "{{ let region = {read}; if region.is_none() && args.text({other:?}).is_none() \
-                         {{ return Err(args.missing({name:?})); }} region }}"
-                    );
-                }
-                self.maybe("&'static Region", &read)
-            }
+            Rule::Region { code, unless } => self.region(code.as_deref(), unless.as_deref()),
             Rule::List { most: Some(most), quota: None } => {
                 kept("Vec<String>", format!("args.list({name:?}, {most})?"))
             }
@@ -237,18 +231,7 @@ impl Parameter {
                 let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
                 kept(kind, format!("{with}(args, {name:?}{given})?"))
             }
-            Rule::Refused { code, because } => {
-                let because = because.as_ref().map(|why| format!(".because({why:?})")).unwrap_or_default();
-                let read = match code {
-                    Some(code) => format!(
-                        "if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code}){because}); }}"
-                    ),
-                    None => format!(
-                        "if let Some(value) = args.text({name:?}) {{ return Err(args.illegal({name:?}, value){because}); }}"
-                    ),
-                };
-                Field { kind: None, read }
-            }
+            Rule::Refused { code, because } => self.refused(code.as_deref(), because.as_deref()),
             Rule::Ignored { form } => Field {
                 kind: None,
                 read: match form.as_deref() {
@@ -259,6 +242,35 @@ impl Parameter {
                 },
             },
         })
+    }
+
+    fn region(&self, code: Option<&str>, unless: Option<&str>) -> Field {
+        let name = &self.name;
+        let mut read = match code {
+            None => "args.region()?".to_owned(),
+            Some(code) => format!("args.region_or(&c::{code})?"),
+        };
+        if let Some(other) = unless {
+            read = format!(
+                "{{ let region = {read}; if region.is_none() && args.text({other:?}).is_none() \
+                 {{ return Err(args.missing({name:?})); }} region }}"
+            );
+        }
+        self.maybe("&'static Region", &read)
+    }
+
+    fn refused(&self, code: Option<&str>, because: Option<&str>) -> Field {
+        let name = &self.name;
+        let because = because.map(|why| format!(".because({why:?})")).unwrap_or_default();
+        let read = match code {
+            Some(code) => format!(
+                "if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code}){because}); }}"
+            ),
+            None => format!(
+                "if let Some(value) = args.text({name:?}) {{ return Err(args.illegal({name:?}, value){because}); }}"
+            ),
+        };
+        Field { kind: None, read }
     }
 
     fn text(&self, fits: Option<&str>, code: Option<&str>, default: Option<&str>) -> Result<Field> {

@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::operation::{Failure, Read};
 
 use super::gateway_in;
-use super::shapes::{gateway_info, unsettled};
+use super::shapes::{gateway_info, tags_of, unsettled};
 
 impl Read for DescribeVpnGateway {
     type Output = DescribeVpnGatewayOutput;
@@ -17,7 +17,8 @@ impl Read for DescribeVpnGateway {
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let found = snapshot.gateway(&call.principal.account, &self.vpn_gateway_id)?;
         let gateway = gateway_in(found, Some(self.region))?;
-        Ok(gateway_info(snapshot, gateway)?)
+        let tags = tags_of(snapshot, gateway.id.as_str())?;
+        Ok(gateway_info(gateway, tags))
     }
 
     fn unsettled(output: &Self::Output) -> Vec<String> {

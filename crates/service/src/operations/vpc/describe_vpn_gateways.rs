@@ -10,7 +10,7 @@ use crate::args::Paging;
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::shapes::{gateway_info, unsettled};
+use super::shapes::{gateway_info, tags_of_all, unsettled};
 use super::shown;
 
 impl Read for DescribeVpnGateways {
@@ -33,7 +33,12 @@ impl Read for DescribeVpnGateways {
             let account = &call.principal.account;
             snapshot.gateways(account, self.region.id, &filter, paging.offset(), paging.size)?
         };
-        let (vpn_gateways, total_count) = shown(page, |gateway| gateway_info(snapshot, gateway))?;
+        let ids: Vec<&str> = page.items.iter().map(|gateway| gateway.id.as_str()).collect();
+        let mut tags = tags_of_all(snapshot, &ids)?;
+        let (vpn_gateways, total_count) = shown(page, |gateway| {
+            let own = tags.remove(gateway.id.as_str()).unwrap_or_default();
+            Ok(gateway_info(gateway, own))
+        })?;
         Ok(Self::Output {
             vpn_gateways,
             page_number: paging.number.cast_signed(),

@@ -68,7 +68,7 @@ fn group_or_default(call: &Call, named: Option<&str>) -> String {
 /// A page's items as they are shown, and how many there are on all pages.
 fn shown<R, I>(
     page: Page<R>,
-    show: impl Fn(R) -> Result<I, StoreError>,
+    show: impl FnMut(R) -> Result<I, StoreError>,
 ) -> Result<(Vec<I>, i64), StoreError> {
     let items = page.items.into_iter().map(show).collect::<Result<_, _>>()?;
     Ok((items, page.total.cast_signed()))

@@ -1,5 +1,7 @@
 //! How gateways and tags are shown; shared by the operations that show them.
 
+use std::collections::BTreeMap;
+
 use tongguan_model::gateway::{Status, VpnGateway};
 use tongguan_store::{Snapshot, StoreError, TagRow};
 
@@ -7,8 +9,22 @@ use crate::api::vpc::{TagInfo, Text, VpnGatewayInfo};
 
 /// The tags of a resource.
 pub(super) fn tags_of(snapshot: &Snapshot<'_>, resource: &str) -> Result<Vec<TagInfo>, StoreError> {
-    let tags = snapshot.tags_of(resource)?.into_iter();
-    Ok(tags.map(|TagRow { key, value, .. }| TagInfo { key: key.into(), value: value.into() }).collect())
+    Ok(tag_infos(snapshot.tags_of(resource)?))
+}
+
+/// The tags of each resource of a page. Resources without any are left out.
+pub(super) fn tags_of_all(
+    snapshot: &Snapshot<'_>,
+    resources: &[&str],
+) -> Result<BTreeMap<String, Vec<TagInfo>>, StoreError> {
+    let tags = snapshot.tags_of_all(resources)?.into_iter();
+    Ok(tags.map(|(resource, tags)| (resource, tag_infos(tags))).collect())
+}
+
+fn tag_infos(tags: Vec<TagRow>) -> Vec<TagInfo> {
+    tags.into_iter()
+        .map(|TagRow { key, value, .. }| TagInfo { key: key.into(), value: value.into() })
+        .collect()
 }
 
 /// What the data plane of this release offers, in the words of the field `Tag`.
@@ -25,15 +41,12 @@ fn features(alert: Option<&str>) -> Text {
     }
 }
 
-/// A gateway as DescribeVpnGateway and DescribeVpnGateways show it.
-pub(super) fn gateway_info(
-    snapshot: &Snapshot<'_>,
-    gateway: VpnGateway,
-) -> Result<VpnGatewayInfo, StoreError> {
+/// A gateway with its tags as DescribeVpnGateway and DescribeVpnGateways show it.
+pub(super) fn gateway_info(gateway: VpnGateway, tags: Vec<TagInfo>) -> VpnGatewayInfo {
     let on = |on: bool| if on { "enable".into() } else { "disable".into() };
     let ssl_has_its_own_address = gateway.ssl && gateway.disaster_recovery_ip.is_some();
-    Ok(VpnGatewayInfo {
-        tags: tags_of(snapshot, gateway.id.as_str())?,
+    VpnGatewayInfo {
+        tags,
         status: gateway.status().as_str().into(),
         business_status: gateway.business_status.as_str().into(),
         vpn_type: gateway.vpn_type.as_str().into(),
@@ -61,7 +74,7 @@ pub(super) fn gateway_info(
         name: gateway.name.into(),
         description: gateway.description.into(),
         vpn_gateway_id: gateway.id.into(),
-    })
+    }
 }
 
 /// Ids of the gateways that are shown and not settled.
