@@ -256,7 +256,7 @@ pub struct CreateServiceLinkedRole {
     /// `ServiceName`: Service that the role is for: certificate.vpn.aliyuncs.com.
     pub service_name: &'static tongguan_model::service_role::Service,
     /// `Description`: 1 to 1024 characters; the preset text stays all the same.
-    pub description: Option<String>,
+    pub description: String,
 }
 
 impl Input for CreateServiceLinkedRole {
@@ -267,7 +267,7 @@ impl Input for CreateServiceLinkedRole {
                 .illegal("CustomSuffix", value)
                 .because("The service has one role in an account."));
         }
-        let description = crate::operations::ram::service_linked::description(args, "Description")?;
+        let description = crate::operations::ram::names::description(args, "Description")?;
         Ok(Self { service_name, description })
     }
 }

@@ -16,7 +16,7 @@ use crate::catalogue::Refusal;
 use crate::context::new_principal_id;
 use crate::operation::Failure;
 
-use super::{names, roles};
+use super::roles;
 
 /// For how long the deletion of a role is remembered, milliseconds.
 pub const TASK_KEPT_MS: i64 = 24 * 3_600_000;
@@ -59,11 +59,6 @@ pub(crate) struct Resources {
 pub(crate) fn service(args: &Args<'_>, name: &'static str) -> Result<&'static Service, Refusal> {
     let value = args.required(name);
     service_role::find(value).ok_or_else(|| args.illegal(name, value))
-}
-
-/// The description that a caller gives a role: it is looked at, and the role keeps the one of its service.
-pub(crate) fn description(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
-    Ok(names::checked(args, name, names::DESCRIPTION)?.map(ToOwned::to_owned))
 }
 
 /// Makes the account's role for a service, which it must not have yet.
