@@ -87,7 +87,11 @@ fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
         ("PageNumber", _) => number(1, PAGES, Some(1)),
         ("PageSize", _) => number(1, 50, Some(10)),
         ("MaxItems", _) => number(1, 1_000, Some(100)),
-        ("Marker", _) => Rule::Custom { with: "crate::marker::row".into(), r#type: "Option<i64>".into() },
+        ("Marker", _) => Rule::Custom {
+            with: "crate::marker::row".into(),
+            r#type: "Option<i64>".into(),
+            given: Vec::new(),
+        },
         (_, "Text" | "Json") => Rule::Text { fits: None, code: None, default: None },
         (_, "Boolean") => Rule::Flag { default: None, refuse_true: None },
         (_, "Tags") => Rule::Tags,
@@ -218,13 +222,28 @@ impl Parameter {
                 self.maybe("&'static Region", &format!("args.region_or(&c::{code})?"))
             }
             Rule::List { most } => kept("Vec<String>", format!("args.list({name:?}, {most})?")),
+            Rule::Tags if self.shape == "Json" => kept("Vec<Tag>", format!("args.json_tags({name:?})?")),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
+            Rule::TagFilter if self.shape == "Json" => {
+                kept("Vec<TagFilter>", format!("args.json_tag_filter({name:?})?"))
+            }
             Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
-            Rule::Custom { with, r#type: kind } => kept(kind, format!("{with}(args, {name:?})?")),
-            Rule::Refused { code } => Field {
-                kind: None,
-                read: format!("if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code})); }}"),
-            },
+            Rule::Custom { with, r#type: kind, given } => {
+                let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
+                kept(kind, format!("{with}(args, {name:?}{given})?"))
+            }
+            Rule::Refused { code, because } => {
+                let because = because.as_ref().map(|why| format!(".because({why:?})")).unwrap_or_default();
+                let read = match code {
+                    Some(code) => format!(
+                        "if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code}){because}); }}"
+                    ),
+                    None => format!(
+                        "if let Some(value) = args.text({name:?}) {{ return Err(args.illegal({name:?}, value){because}); }}"
+                    ),
+                };
+                Field { kind: None, read }
+            }
             Rule::Ignored { form } => Field {
                 kind: None,
                 read: match form.as_deref() {

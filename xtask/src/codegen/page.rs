@@ -198,14 +198,20 @@ pub(crate) enum Rule {
     Region { code: Option<String> },
     /// At most so many texts.
     List { most: u64 },
-    /// Tags to write.
+    /// Tags to write: `Tag.N`, or one JSON document.
     Tags,
-    /// Tags to look for.
+    /// Tags to look for, likewise.
     TagFilter,
-    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`.
-    Custom { with: String, r#type: String },
-    /// Not offered: refused if it is sent.
-    Refused { code: String },
+    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was read of
+    /// the parameters `given` follows by reference.
+    Custom {
+        with: String,
+        r#type: String,
+        #[serde(default)]
+        given: Vec<String>,
+    },
+    /// Not offered: refused if it is sent, with the product's refusal of a bad value if no `code` is named.
+    Refused { code: Option<String>, because: Option<String> },
     /// Without effect, whatever it is. `form`: it must be a flag or a number all the same.
     Ignored { form: Option<String> },
 }
