@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::api;
-    use crate::operations::{ram, vpc};
+    use crate::operations::vpc;
 
     const ONE: &str = "1234567890123456";
 
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn markers_of_tags_come_back_as_tags() {
         let own = markers(7, &vpc::list_tag_resources::OPERATION, ONE);
-        let other = markers(7, &ram::list_tag_resources::OPERATION, ONE);
+        let other = markers(7, &api::ram::LIST_TAG_RESOURCES, ONE);
         let longest = "\u{10ffff}".repeat(128);
         for key in ["a\nb", "", &longest] {
             let marker = own.of_tag("vpn-1", key).unwrap();

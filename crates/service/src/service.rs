@@ -21,7 +21,6 @@ use crate::gate::{self, Gate, Peer, Turned};
 use crate::keyring::{Keyring, KeyringError};
 use crate::marker;
 use crate::operation::{Answer, Answered, Change, DryRun, Failure, Handler, Long, Operation, Product};
-use crate::operations::ram::policies;
 use crate::seldom::Seldom;
 use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
@@ -77,8 +76,6 @@ struct Trail<'a> {
     resource: Option<String>,
     /// Id of the access key that the call made.
     issued: Option<String>,
-    /// What is said beside the answer, if the call succeeds.
-    warnings: Vec<String>,
     /// The audit record was written with the change.
     audited: bool,
 }
@@ -245,7 +242,6 @@ impl Service {
             action: None,
             resource: None,
             issued: None,
-            warnings: Vec::new(),
             audited: false,
         }
     }
@@ -293,7 +289,6 @@ impl Service {
             format: trail.format,
         });
         args.require_all()?;
-        trail.warnings = policies::warnings(&args);
         match &operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
             Handler::Read(read) => self.read(*read, &call, &args).await,
@@ -433,7 +428,7 @@ impl Service {
         }
         match outcome {
             Ok(reply) => Response {
-                warnings: trail.said(),
+                warnings: trail.warned(reply.warnings),
                 status: 200,
                 content_type: content_type(trail.format),
                 body: reply.body,
@@ -527,8 +522,8 @@ impl Failure {
 
 impl Trail<'_> {
     /// The warnings, which the log gets too.
-    fn said(&self) -> Vec<String> {
-        for warning in &self.warnings {
+    fn warned(&self, warnings: Vec<String>) -> Vec<String> {
+        for warning in &warnings {
             let account = self.principal.as_ref().map(|principal| principal.account.as_str());
             info!(
                 account,
@@ -538,7 +533,7 @@ impl Trail<'_> {
                 "a policy may not do what it should"
             );
         }
-        self.warnings.clone()
+        warnings
     }
 
     fn record(&self, status: u16, code: Option<String>) -> AuditRecord {

@@ -24,6 +24,7 @@ use crate::context::{Context, iso8601_seconds};
 use crate::operation::{
     Condition, DryRun, Failure, Handler, Operation, Part, Product, Shape, optional, required,
 };
+use crate::operations::ram::policies;
 use crate::provenance::{Grant, Lineage, Step};
 use crate::token::Tokens;
 
@@ -135,6 +136,8 @@ struct Asked<'a> {
     role: &'a str,
     session: &'a str,
     policy: Option<&'a str>,
+    /// What of that policy has no effect here.
+    warnings: Vec<String>,
     external_id: Option<&'a str>,
     source_identity: Option<&'a str>,
 }
@@ -146,12 +149,14 @@ fn asked<'a>(args: &Args<'a>) -> Result<Asked<'a>, Refusal> {
         return Err(Refusal::new(&c::ROLE_SESSION_NAME));
     }
     let policy = args.text("Policy");
+    let mut warnings = Vec::new();
     if let Some(document) = policy {
         if document.chars().count() > SESSION_DOCUMENT_CHARS_MAX {
             return Err(Refusal::new(&c::SESSION_POLICY_SIZE));
         }
-        Policy::accept(document)
+        let accepted = Policy::accept(document)
             .map_err(|error| Refusal::new(&c::SESSION_POLICY_GRAMMAR).because(error.to_string()))?;
+        warnings = policies::warnings("Policy", &accepted);
     }
     let external_id_given = args.text("ExternalId");
     if external_id_given.is_some_and(|id| !external_id(id)) {
@@ -162,7 +167,7 @@ fn asked<'a>(args: &Args<'a>) -> Result<Asked<'a>, Refusal> {
         return Err(args.illegal("SourceIdentity", ""));
     }
     let account = AccountId::new(account);
-    Ok(Asked { account, role, session, policy, external_id: external_id_given, source_identity })
+    Ok(Asked { account, role, session, policy, warnings, external_id: external_id_given, source_identity })
 }
 
 fn assume(
@@ -209,6 +214,7 @@ fn assume(
         source_identity: grant.lineage.source_identity.as_deref(),
     })?;
     reply.issued = Some(credentials.access_key);
+    reply.warnings = asked.warnings;
     Ok(reply)
 }
 
