@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::task::JoinSet;
+use tongguan_testkit::Caller;
+use tongguan_testkit::http::Connection;
 
-use crate::api::{Caller, Operation, Role, Scheme};
-use crate::connection::Connection;
+use crate::api::{self, Role, Scheme};
 use crate::latency::Latencies;
 use crate::load::{Stopwatch, Target, Window, stay_awake};
 
@@ -106,10 +107,10 @@ impl Lane {
 
     async fn change(&mut self, index: usize) -> Result<()> {
         let slot = &mut self.slots[index];
-        let operation = if slot.bound { Operation::dissociate } else { Operation::associate };
+        let operation = if slot.bound { api::dissociate } else { api::associate };
         let operation = operation(&slot.gateway, slot.role, &slot.certificate);
         for _ in 0..REFUSALS {
-            let request = self.caller.sign(Scheme::V1, &self.host, &operation);
+            let request = api::signed(&self.caller, Scheme::V1, &self.host, &operation);
             let begun = Instant::now();
             let answer = self.connection.exchange(&request).await?;
             if answer.status == 200 {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
+use tongguan_testkit::http::Connection;
 
-use crate::connection::Connection;
 use crate::latency::Latencies;
 use crate::machine::cpu_time;
 

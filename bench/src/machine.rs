@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use core_affinity::CoreId;
+use tongguan_testkit::program::memory_kib;
 
 /// Which core serves and which one generates load.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +66,7 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
 /// # Errors
 /// There is no such process, or no `/proc`.
 pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("no such process")?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = kib.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
-    Ok(kib.context("no VmRSS")? / 1024.0)
+    Ok(memory_kib(pid, "VmRSS")? as f64 / 1024.0)
 }
 
 /// Processor and kernel.

@@ -11,7 +11,6 @@
 mod api;
 mod ceiling;
 mod changes;
-mod connection;
 mod latency;
 mod load;
 mod machine;

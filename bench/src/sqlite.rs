@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
+use tongguan_testkit::api::ACCOUNT;
 
 use crate::changes::CALLERS;
 
@@ -40,7 +41,6 @@ const SCHEMA: &str = "
     );
 ";
 
-const ACCOUNT: &str = "1234567890123456";
 const REQUEST: &str = "197AF2BD-547F-470C-B29A-8400400233EB";
 
 /// How the ceiling runs.

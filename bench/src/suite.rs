@@ -13,17 +13,21 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use tongguan_pki::{KeySpec, Usage};
+use tongguan_testkit::http::Connection;
+use tongguan_testkit::program::Program;
+use tongguan_testkit::world::settled;
+use tongguan_testkit::{Call, Caller, Issuer};
 
-use crate::api::{Caller, Client, Operation, Outcome, Role, Scheme};
+use crate::api::{self, Client, Role, Scheme};
 use crate::ceiling::Check;
 use crate::changes::{self, CALLERS, Changes, Slot};
 use crate::load::{self, Plan, Target, Window};
 use crate::machine::{self, Cores};
 use crate::report::{Report, Row, Verdicts};
-use crate::server::{Program, Server};
-use crate::world::{self, Issuer};
-use crate::{Options, Part, sqlite};
+use crate::server::{self, Server};
+use crate::{Options, Part, sqlite, world};
 
 /// Keep-alive connections of the reads.
 const CONNECTIONS: usize = 16;
@@ -92,7 +96,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut suite = Suite {
         scale: if options.quick { QUICK } else { FULL },
         cores,
-        caller: Rc::new(Caller::new()),
+        caller: Rc::new(api::root()),
         directory: scratch.path().to_owned(),
         server: server.map(|binary| Server::new(binary, cores)),
         report: Report::default(),
@@ -178,21 +182,21 @@ impl Suite {
         say("reads and their ceilings");
         let (program, gateway) = if with_server {
             let program = self.server()?.start(&self.directory.join("reads"))?;
-            let world = world::make(program.address, &self.caller, 10, true).await?;
+            let world = world::make(program.address(), &self.caller, 10, true).await?;
             (Some(program), world.gateways[0].clone())
         } else {
             (None, "vpn-bp1q8bgx4xnkm2ogjabcd".to_owned())
         };
         let body = self.directory.join("answer.json");
         let sample = match &program {
-            Some(program) => self.fetch(target(program), &Operation::gateway(&gateway)).await?,
+            Some(program) => self.fetch(target(program), &api::gateway(&gateway)).await?,
             None => SAMPLE.as_bytes().to_vec(),
         };
         std::fs::write(&body, sample).context("cannot write the answer")?;
-        let ceiling = |check| Program::ceiling(check, &body, self.cores);
+        let ceiling = |check| server::ceiling(check, &body, self.cores);
         let (none, v1, v3) = (ceiling(Check::None)?, ceiling(Check::V1)?, ceiling(Check::V3)?);
-        let describe = Operation::gateway(&gateway);
-        let list = Operation::associations_of(&gateway);
+        let describe = api::gateway(&gateway);
+        let list = api::associations_of(&gateway);
         let mut contests = vec![
             Contest::new("bare axum, same bytes", &none, Scheme::V1, &describe),
             Contest::new("axum + V1 check", &v1, Scheme::V1, &describe),
@@ -207,7 +211,8 @@ impl Suite {
         for round in 1..=self.scale.rounds {
             say(&format!("  round {round} of {}", self.scale.rounds));
             for contest in &mut contests {
-                let mut make = || self.caller.sign(contest.scheme, &contest.host, &contest.operation);
+                let mut make =
+                    || api::signed(&self.caller, contest.scheme, &contest.host, &contest.operation);
                 let window = load::measure(contest.target, self.plan(), &mut make).await;
                 contest.windows.push(window.with_context(|| contest.name.clone())?);
             }
@@ -289,12 +294,12 @@ impl Suite {
     /// A server with a gateway and a certificate for each caller.
     async fn start_with_slots(&self) -> Result<(Program, Vec<Vec<Slot>>)> {
         let program = self.server()?.start(&self.directory.join("changes"))?;
-        let world = world::make(program.address, &self.caller, CALLERS, false).await?;
-        let issuer = Issuer::new()?;
-        let mut client = Client::open(&self.caller, program.address).await?;
+        let world = world::make(program.address(), &self.caller, CALLERS, false).await?;
+        let issuer = Issuer::now(KeySpec::EcSm2);
+        let mut client = Client::open(&self.caller, program.address()).await?;
         let mut lanes = Vec::with_capacity(CALLERS);
         for gateway in world.gateways {
-            let certificate = issuer.certificate(&mut client, Role::Encryption).await?;
+            let certificate = issuer.certificate(&mut client, Usage::Encryption).await?;
             lanes.push(vec![Slot { gateway, role: Role::Encryption, certificate, bound: false }]);
         }
         Ok((program, lanes))
@@ -326,7 +331,7 @@ impl Suite {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 idle = machine::resident_mib(program.pid())?;
             }
-            program.stop()?;
+            program.end()?;
         }
         let size = std::fs::metadata(self.server()?.binary()).context("no binary")?.len() as f64 / 1e6;
         let rows = vec![
@@ -342,17 +347,15 @@ impl Suite {
     async fn first_answer(&self, directory: &Path) -> Result<(Program, f64)> {
         let begun = Instant::now();
         let program = self.server()?.start(directory)?;
-        let mut client = Client::open(&self.caller, program.address).await?;
-        match client.ask(&Operation::regions()).await? {
-            Outcome::Done(_) => Ok((program, begun.elapsed().as_secs_f64() * 1e3)),
-            Outcome::NotYet => bail!("DescribeRegions is never early"),
-        }
+        let mut client = Client::open(&self.caller, program.address()).await?;
+        settled(&mut client, &api::regions()).await?;
+        Ok((program, begun.elapsed().as_secs_f64() * 1e3))
     }
 
     /// An answer as it comes over the wire.
-    async fn fetch(&self, target: Target, operation: &Operation) -> Result<Vec<u8>> {
-        let mut connection = crate::connection::Connection::open(target.address).await?;
-        let request = self.caller.sign(Scheme::V1, &target.address.to_string(), operation);
+    async fn fetch(&self, target: Target, operation: &Call<'_>) -> Result<Vec<u8>> {
+        let mut connection = Connection::open(target.address).await?;
+        let request = api::signed(&self.caller, Scheme::V1, &target.address.to_string(), operation);
         let answer = connection.exchange(&request).await?;
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
         Ok(answer.body.to_vec())
@@ -365,12 +368,12 @@ struct Contest {
     target: Target,
     host: String,
     scheme: Scheme,
-    operation: Operation,
+    operation: Call<'static>,
     windows: Vec<Window>,
 }
 
 impl Contest {
-    fn new(name: &str, program: &Program, scheme: Scheme, operation: &Operation) -> Self {
+    fn new(name: &str, program: &Program, scheme: Scheme, operation: &Call<'static>) -> Self {
         let target = target(program);
         Self {
             name: name.to_owned(),
@@ -384,7 +387,7 @@ impl Contest {
 }
 
 fn target(program: &Program) -> Target {
-    Target { address: program.address, pid: program.pid() }
+    Target { address: program.address(), pid: program.pid() }
 }
 
 /// The median.

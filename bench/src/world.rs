@@ -3,23 +3,21 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
 use tokio::task::JoinSet;
-use tongguan_pki::{Ca, KeySpec, Subject, Usage};
+use tongguan_pki::{KeySpec, Usage};
+use tongguan_testkit::world::{Network, PAUSE, settled, text};
+use tongguan_testkit::{Caller, Issuer};
 
-use crate::api::{Caller, Client, Operation, Outcome, REGION, Role, text};
+use crate::api::{self, Client, Role};
 
 /// Connections that make gateways.
 const CONNECTIONS: usize = 256;
 /// Gateways that a connection makes before it binds their certificates; meanwhile the first have settled.
 const BATCH: usize = 32;
-const PAUSE: Duration = Duration::from_millis(2);
 /// Pauses after which something must be wrong.
 const PAUSES: u32 = 15_000;
-const DAY: i64 = 86_400;
 
 /// What a measurement needs to know of the world it made.
 #[derive(Debug, Clone)]
@@ -28,49 +26,6 @@ pub(crate) struct World {
     pub(crate) gateways: Vec<String>,
     /// The certificate that all gateways have for encryption.
     pub(crate) encryption: String,
-}
-
-/// Where gateways are made.
-#[derive(Debug, Clone)]
-struct Network {
-    vpc: String,
-    vswitch: String,
-}
-
-/// Certifies the keys that the service makes.
-#[derive(Debug)]
-pub(crate) struct Issuer {
-    ca: Ca,
-    now: i64,
-}
-
-impl Issuer {
-    /// A new root.
-    ///
-    /// # Errors
-    /// No randomness.
-    pub(crate) fn new() -> Result<Self> {
-        let now = jiff::Timestamp::now().as_second();
-        let subject = Subject::parse("CN=bench root,OU=bench,O=tongguan,C=CN")?;
-        Ok(Self { ca: Ca::new(KeySpec::EcSm2, &subject, now - DAY, now + 30 * DAY)?, now })
-    }
-
-    /// A certificate in the service, ACTIVE.
-    ///
-    /// # Errors
-    /// A call is refused.
-    pub(crate) async fn certificate(&self, client: &mut Client<'_>, role: Role) -> Result<String> {
-        let answer = settled(client, &Operation::create_certificate()).await?;
-        let id = text(&answer, "CertificateId")?;
-        let usage = match role {
-            Role::Encryption => Usage::Encryption,
-            Role::Signature => Usage::Signature,
-        };
-        let leaf = self.ca.issue(text(&answer, "Csr")?, usage, self.now - DAY, self.now + DAY)?;
-        let chain = self.ca.certificate().to_pem();
-        settled(client, &Operation::upload_certificate(id, &leaf.to_pem(), &chain)).await?;
-        Ok(id.to_owned())
-    }
 }
 
 /// Makes `count` gateways; if `bound`, both roles of all hold the same two certificates.
@@ -84,17 +39,13 @@ pub(crate) async fn make(
     bound: bool,
 ) -> Result<World> {
     let mut client = Client::open(caller, address).await?;
-    let answer = settled(&mut client, &Operation::create_vpc()).await?;
-    let vpc = text(&answer, "VpcId")?.to_owned();
-    let vswitch = Operation::create_vswitch(&vpc, &format!("{REGION}-h"));
-    let answer = settled(&mut client, &vswitch).await?;
-    let vswitch = text(&answer, "VSwitchId")?.to_owned();
-    let issuer = Issuer::new()?;
-    let encryption = issuer.certificate(&mut client, Role::Encryption).await?;
-    let signature = issuer.certificate(&mut client, Role::Signature).await?;
+    let network = Network::make(&mut client).await?;
+    let issuer = Issuer::now(KeySpec::EcSm2);
+    let encryption = issuer.certificate(&mut client, Usage::Encryption).await?;
+    let signature = issuer.certificate(&mut client, Usage::Signature).await?;
     let order = Rc::new(Order {
         caller: Rc::clone(caller),
-        network: Network { vpc, vswitch },
+        network,
         bindings: if bound {
             vec![(Role::Encryption, encryption.clone()), (Role::Signature, signature)]
         } else {
@@ -134,13 +85,12 @@ async fn lane(address: SocketAddr, order: Rc<Order>) -> Result<Vec<String>> {
         }
         let first = made.len();
         for _ in 0..batch {
-            let create = Operation::create_gateway(&order.network.vpc, &order.network.vswitch);
-            let answer = settled(&mut client, &create).await?;
+            let answer = settled(&mut client, &order.network.create_gateway()).await?;
             made.push(text(&answer, "VpnGatewayId")?.to_owned());
         }
         for (role, certificate) in &order.bindings {
             for gateway in &made[first..] {
-                settled(&mut client, &Operation::associate(gateway, *role, certificate)).await?;
+                settled(&mut client, &api::associate(gateway, *role, certificate)).await?;
             }
         }
     }
@@ -150,7 +100,7 @@ async fn lane(address: SocketAddr, order: Rc<Order>) -> Result<Vec<String>> {
 async fn wait_for_bindings(client: &mut Client<'_>, count: usize) -> Result<()> {
     let mut found = None;
     for _ in 0..PAUSES {
-        let answer = settled(client, &Operation::associations()).await?;
+        let answer = settled(client, &api::associations()).await?;
         found = answer["TotalCount"].as_u64();
         ensure!(found.is_some(), "no TotalCount in {answer}");
         if found == u64::try_from(count).ok() {
@@ -163,22 +113,11 @@ async fn wait_for_bindings(client: &mut Client<'_>, count: usize) -> Result<()> 
 
 async fn wait_for_gateway(client: &mut Client<'_>, id: &str) -> Result<()> {
     for _ in 0..PAUSES {
-        let answer = settled(client, &Operation::gateway(id)).await?;
+        let answer = settled(client, &api::gateway(id)).await?;
         if text(&answer, "Status")? == "active" {
             return Ok(());
         }
         tokio::time::sleep(PAUSE).await;
     }
     bail!("{id} does not become active")
-}
-
-/// Calls until what the call is about has settled.
-async fn settled(client: &mut Client<'_>, operation: &Operation) -> Result<Value> {
-    for _ in 0..PAUSES {
-        match client.ask(operation).await? {
-            Outcome::Done(answer) => return Ok(answer),
-            Outcome::NotYet => tokio::time::sleep(PAUSE).await,
-        }
-    }
-    bail!("{operation:?} is never accepted")
 }

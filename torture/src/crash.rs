@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
+use tongguan_testkit::program::Program;
 
 use crate::damage::Damage;
 use crate::database::{Audit, Database};
@@ -16,7 +17,7 @@ use crate::points::Points;
 use crate::random::Random;
 use crate::repeats::{self, Old};
 use crate::rest;
-use crate::server::{Life, Program, Server, Start};
+use crate::server::{self, Life, Server, Start};
 use crate::world;
 
 /// The kill comes at most so long after the load began.
@@ -84,8 +85,8 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
     let points = Points::new(server.crash_points()?);
     let mut random = Random::new(options.seed);
     let mut program = server.start(&Life::with_delay("0"))?;
-    let shared = world::make(program.address, options.gateways, Damage::none()).await?;
-    let mut lane = Lane::open(&shared, program.address).await?;
+    let shared = world::make(program.address(), options.gateways, Damage::none()).await?;
+    let mut lane = Lane::open(&shared, program.address()).await?;
     rest::look(&mut lane, &server.database()).await?;
     let summary = Summary { points, ..Summary::default() };
     let random = random.fork();
@@ -105,7 +106,7 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
             );
         }
     }
-    program.stop()?;
+    program.end()?;
     run.server.check()?;
     let mut summary = run.summary;
     summary.requests = run.shared.record.borrow().total;
@@ -125,7 +126,7 @@ impl Run<'_> {
                 self.end_idle(program)?;
                 let life = Life { crash_at: Some(crash_at.clone()), ..self.life() };
                 match self.server.try_start(&life)? {
-                    Start::Crashed => true,
+                    Start::Crashed(_) => true,
                     Start::Listening(program) => self.load(program, Some(POINT)).await?,
                 }
             }
@@ -157,9 +158,9 @@ impl Run<'_> {
     /// Ends a server with nothing under way, in order or not.
     fn end_idle(&mut self, program: Program) -> Result<()> {
         if self.random.chance(50) {
-            return program.stop();
+            return program.end();
         }
-        ensure!(!program.kill()?, "the server aborted");
+        ensure!(!server::kill(program)?, "the server aborted");
         Ok(())
     }
 
@@ -167,7 +168,7 @@ impl Run<'_> {
     async fn load(&mut self, mut program: Program, point: Option<Duration>) -> Result<bool> {
         let mut lanes = JoinSet::new();
         for _ in 0..self.options.callers {
-            let (shared, address, random) = (Rc::clone(&self.shared), program.address, self.random.fork());
+            let (shared, address, random) = (Rc::clone(&self.shared), program.address(), self.random.fork());
             lanes.spawn_local(caller(shared, address, random));
         }
         match point {
@@ -182,7 +183,7 @@ impl Run<'_> {
                 }
             }
         }
-        let by_itself = program.kill()?;
+        let by_itself = server::kill(program)?;
         while let Some(lane) = lanes.join_next().await {
             lane.context("a caller panicked")?;
         }
@@ -205,9 +206,9 @@ impl Run<'_> {
         let shared = Rc::clone(&self.shared);
         let path = self.server.database();
         let sent = shared.record.borrow().sent.len();
-        let mut lane = Lane::open(&shared, program.address).await?;
+        let mut lane = Lane::open(&shared, program.address()).await?;
         rest::look(&mut lane, &path).await?;
-        repeats::tokens(&shared, program.address).await?;
+        repeats::tokens(&shared, program.address()).await?;
         repeats::bytes(&mut lane, &mut self.random, sent).await?;
         self.old.round(&mut lane, &mut self.random).await?;
         rest::look(&mut lane, &path).await?;

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use tongguan_testkit::Call;
+use tongguan_testkit::program::Program;
 
-use crate::api::Call;
 use crate::damage::Damage;
 use crate::lane::{Lane, Shared};
 use crate::random::Random;
-use crate::server::{Life, Program, Server};
+use crate::server::{Life, Server};
 use crate::world::{self, PAUSE, SETTLE};
 
 /// Failed tries before a change is withdrawn.
@@ -82,8 +83,8 @@ impl Stage {
     async fn set(binary: &Path, directory: PathBuf) -> Result<Self> {
         let server = Server { binary: binary.to_owned(), directory };
         let program = server.start(&Life::with_delay("0"))?;
-        let shared = world::make(program.address, 1, Damage::none()).await?;
-        let mut lane = Lane::open(&shared, program.address).await?;
+        let shared = world::make(program.address(), 1, Damage::none()).await?;
+        let mut lane = Lane::open(&shared, program.address()).await?;
         let reply = lane.send(&Call::vpc("DescribeVpnGateways", &[])).await?;
         let gateway = reply.body["VpnGateways"]["VpnGateway"][0]["VpnGatewayId"].as_str();
         let gateway = gateway.context("no gateway")?.to_owned();
@@ -93,7 +94,7 @@ impl Stage {
     /// A new life in which the data plane behaves like this.
     fn restart(&mut self, apply: &str) -> Result<()> {
         if let Some(program) = self.program.take() {
-            program.stop()?;
+            program.end()?;
         }
         let quotas = vec![format!("apply_attempts={ATTEMPTS}")];
         let failpoints = Some(format!("dataplane::apply={apply}"));
@@ -102,7 +103,7 @@ impl Stage {
     }
 
     async fn lane(&self) -> Result<Lane> {
-        let address = self.program.as_ref().context("no server")?.address;
+        let address = self.program.as_ref().context("no server")?.address();
         Lane::open(&self.shared, address).await
     }
 

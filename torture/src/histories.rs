@@ -60,15 +60,15 @@ const BATCH: usize = 8_000;
 pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
     let server = Server { binary: options.server.clone(), directory };
     let program = server.start(&Life::with_delay(&options.apply_delay))?;
-    let shared = world::make(program.address, options.gateways, Damage::none()).await?;
+    let shared = world::make(program.address(), options.gateways, Damage::none()).await?;
     let mut random = Random::new(options.seed);
     let mut summary = Summary { compared: 0, checking: 0.0 };
     let mut left = options.operations;
     while left > 0 {
         let batch = left.min(BATCH);
         left -= batch;
-        load(options, program.address, &shared, &mut random, batch).await?;
-        let mut lane = Lane::open(&shared, program.address).await?;
+        load(options, program.address(), &shared, &mut random, batch).await?;
+        let mut lane = Lane::open(&shared, program.address()).await?;
         rest::look(&mut lane, &server.database()).await?;
         shared.no_faults()?;
         let begun = Instant::now();
@@ -76,7 +76,7 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
         summary.checking += begun.elapsed().as_secs_f64();
         shared.record.borrow_mut().next_round();
     }
-    program.stop()?;
+    program.end()?;
     Ok(summary)
 }
 
@@ -87,9 +87,9 @@ pub async fn run(options: &Options, directory: PathBuf) -> Result<Summary> {
 pub async fn broken(options: &Options, kind: Kind, directory: PathBuf) -> Result<String> {
     let server = Server { binary: options.server.clone(), directory };
     let program = server.start(&Life::with_delay(&options.apply_delay))?;
-    let shared = world::make(program.address, options.gateways, Damage::new(kind, options.seed)).await?;
+    let shared = world::make(program.address(), options.gateways, Damage::new(kind, options.seed)).await?;
     let mut random = Random::new(options.seed);
-    load(options, program.address, &shared, &mut random, options.operations).await?;
+    load(options, program.address(), &shared, &mut random, options.operations).await?;
     drop(program);
     let done = shared.damage.borrow().done;
     ensure!(done > 0, "no damage was done");

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use tongguan_testkit::Call;
+use tongguan_testkit::http::Connection;
 
-use crate::api::{self, Call, Caller};
-use crate::connection::Connection;
+use crate::api::{self, Pen};
 use crate::damage::{Altered, Damage};
 use crate::model::{Action, Answer, Bound, Code, Operation, Role, State, Status};
 use crate::record::{AuditRecord, Creation, Record};
@@ -29,7 +30,7 @@ pub struct Slot {
 #[derive(Debug)]
 pub struct Shared {
     /// Signs.
-    pub caller: Caller,
+    pub pen: Pen,
     /// Certificates and network.
     pub world: World,
     /// What happened.
@@ -62,9 +63,9 @@ pub struct Lane {
 impl Shared {
     /// Nothing recorded yet.
     #[must_use]
-    pub fn new(caller: Caller, world: World, damage: Damage) -> Self {
+    pub fn new(pen: Pen, world: World, damage: Damage) -> Self {
         Self {
-            caller,
+            pen,
             world,
             record: RefCell::default(),
             slots: RefCell::default(),
@@ -138,7 +139,7 @@ impl Lane {
     async fn transmit(&mut self, track: usize, event: usize, operation: &Operation) -> Result<Answer> {
         let shared = Rc::clone(&self.shared);
         let id = shared.record.borrow().tracks[track].id.clone();
-        let bytes = shared.caller.sign(&Call::of(&id, operation, &shared.world.certificates));
+        let bytes = shared.pen.sign(&api::call_of(&id, operation, &shared.world.certificates));
         match self.exchange(&bytes, operation.action.name()).await {
             Ok(reply) => {
                 shared.record.borrow_mut().sent.push(bytes);
@@ -155,8 +156,8 @@ impl Lane {
     ///
     /// # Errors
     /// No answer came.
-    pub async fn send(&mut self, call: &Call) -> Result<Reply> {
-        let bytes = self.shared.caller.sign(call);
+    pub async fn send(&mut self, call: &Call<'_>) -> Result<Reply> {
+        let bytes = self.shared.pen.sign(call);
         let reply = self.exchange(&bytes, call.action).await?;
         self.shared.record.borrow_mut().sent.push(bytes);
         Ok(reply)

@@ -5,11 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
-pub mod connection;
 pub mod crash;
 pub mod damage;
 pub mod database;
 pub mod faults;
+pub mod first_start;
 pub mod generator;
 pub mod histories;
 pub mod lane;

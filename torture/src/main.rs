@@ -77,6 +77,11 @@ enum Part {
         #[command(flatten)]
         common: Common,
     },
+    /// Lets first starts die.
+    FirstStarts {
+        #[command(flatten)]
+        common: Common,
+    },
     /// Everything.
     All {
         #[command(flatten)]
@@ -97,6 +102,7 @@ impl Part {
             | Self::Histories { common, .. }
             | Self::Tokens { common }
             | Self::Faults { common }
+            | Self::FirstStarts { common }
             | Self::All { common, .. } => common,
         }
     }
@@ -129,6 +135,7 @@ async fn run(part: Part, server: PathBuf, seed: u64) -> Result<Tally> {
             suite::race(&mut tally, &options).await?;
         }
         Part::Tokens { .. } => suite::repeats(&mut tally, &server, seed).await?,
+        Part::FirstStarts { .. } => suite::first_starts(&mut tally, &server, seed).await?,
         Part::Faults { .. } => suite::dataplane(&mut tally, &server, seed).await?,
         Part::All { short, kills, .. } => {
             let (fewest, operations) = if short { (60, 8_000) } else { (1_000, 100_000) };

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use crate::random::Random;
 
-/// Points that no short life reaches: a file of the nonce log goes after a quarter of an hour.
-const LATER: [&str; 1] = ["nonce::turning"];
+/// Points that no short life of a database that is there reaches: a file of the nonce log goes after a quarter of an
+/// hour, and rights are sealed once ([`crate::first_start`]).
+const LATER: [&str; 2] = ["nonce::turning", "rights::sealed"];
 /// A point counts as not reachable only after so many tries.
 const ENOUGH: u32 = 10;
 

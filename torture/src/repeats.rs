@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
+use tongguan_testkit::Call;
 
-use crate::api::Call;
+use crate::api;
 use crate::generator::other;
 use crate::lane::{Lane, Shared};
 use crate::model::Answer;
@@ -86,7 +87,7 @@ async fn create_again(lane: &mut Lane, number: usize) -> Result<()> {
 }
 
 /// Another call under a used token.
-async fn expect_mismatch(lane: &mut Lane, call: &Call) -> Result<()> {
+async fn expect_mismatch(lane: &mut Lane, call: &Call<'_>) -> Result<()> {
     let reply = lane.send(call).await?;
     if reply.code() != "IdempotentParameterMismatch" {
         lane.shared.fault(format!("another call under a used token: {} {}", reply.status, reply.body));
@@ -128,7 +129,7 @@ impl Old {
         let shared = Rc::clone(&lane.shared);
         for _ in 0..4 {
             let Some((id, call)) = random.pick(&self.calls).cloned() else { break };
-            let reply = lane.send(&Call::of(&id, &call.operation, &shared.world.certificates)).await?;
+            let reply = lane.send(&api::call_of(&id, &call.operation, &shared.world.certificates)).await?;
             let answer = crate::lane::read(&call.operation, &id, &reply, &shared.world);
             if Some(&answer) != call.answer.as_ref() {
                 shared.fault(format!("{} on {id} was {:?}, is {answer}", call.operation, call.answer));

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tongguan_testkit::Call;
 
-use crate::api::{Call, name_number};
+use crate::api::name_number;
 use crate::database::Database;
 use crate::lane::{Lane, Shared};
 use crate::linear::{Verdict, check};

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::damage::Kind;
-use crate::{crash, faults, histories, tokens};
+use crate::{crash, faults, first_start, histories, tokens};
 
 /// How much of everything.
 #[derive(Debug, Clone)]
@@ -80,6 +80,7 @@ pub async fn run(options: &Options) -> Result<Tally> {
     broken(&mut tally, server, seed).await?;
     repeats(&mut tally, server, seed).await?;
     dataplane(&mut tally, server, seed).await?;
+    first_starts(&mut tally, server, seed).await?;
     Ok(tally)
 }
 
@@ -155,6 +156,14 @@ pub async fn dataplane(tally: &mut Tally, server: &Path, seed: u64) -> Result<()
         }
     };
     tally.part("data-plane faults", seed, part).await
+}
+
+/// First starts that die.
+///
+/// # Errors
+/// As [`run`].
+pub async fn first_starts(tally: &mut Tally, server: &Path, seed: u64) -> Result<()> {
+    tally.part("first starts", seed, |directory| first_start::part(server, directory)).await
 }
 
 /// ClientTokens.

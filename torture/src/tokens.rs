@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::JoinSet;
+use tongguan_testkit::Call;
+use tongguan_testkit::program::Program;
 
-use crate::api::{Call, token_text};
+use crate::api::token_text;
 use crate::damage::Damage;
 use crate::database::Database;
 use crate::generator::other;
 use crate::lane::{Lane, Shared};
 use crate::model::{Action, Answer, Code, Operation, Role};
 use crate::rest;
-use crate::server::{Life, Server, Start};
+use crate::server::{self, Life, Server, Start};
 use crate::world::{self, PAUSE, SETTLE};
 
 /// Connections that use one token at once.
@@ -23,7 +25,7 @@ const CONNECTIONS: usize = 32;
 /// Crash points between the commit of a change and its answer.
 const AFTER_COMMIT: [&str; 4] = ["store::committed", "store::marked", "call::written", "call::answering"];
 /// Passages of a crash point before it must have been reached.
-const PASSAGES: usize = 6;
+const PASSAGES: usize = 24;
 
 /// A server with one gateway.
 struct Stage {
@@ -31,7 +33,7 @@ struct Stage {
     shared: Rc<Shared>,
     address: SocketAddr,
     /// Kept for as long as the server shall run.
-    program: Option<crate::server::Program>,
+    program: Option<Program>,
 }
 
 /// The same token from many connections at once: for every kind of change one effect and one result.
@@ -161,7 +163,7 @@ pub async fn bounded(server: &Path, directory: PathBuf) -> Result<()> {
     Ok(())
 }
 
-fn vpc(token: &str) -> Call {
+fn vpc(token: &str) -> Call<'static> {
     Call::vpc("CreateVpc", &[("CidrBlock", "10.0.0.0/8"), ("ClientToken", token)])
 }
 
@@ -169,18 +171,18 @@ impl Stage {
     async fn set(binary: &Path, directory: PathBuf, life: Life) -> Result<Self> {
         let server = Server { binary: binary.to_owned(), directory };
         let program = server.start(&life)?;
-        let shared = world::make(program.address, 1, Damage::none()).await?;
-        let stage = Self { address: program.address, server, shared, program: Some(program) };
+        let shared = world::make(program.address(), 1, Damage::none()).await?;
+        let stage = Self { address: program.address(), server, shared, program: Some(program) };
         stage.compare().await?;
         Ok(stage)
     }
 
     fn restart(&mut self, life: Life) -> Result<()> {
         if let Some(program) = self.program.take() {
-            program.stop()?;
+            program.end()?;
         }
         let program = self.server.start(&life)?;
-        self.address = program.address;
+        self.address = program.address();
         self.program = Some(program);
         Ok(())
     }
@@ -284,7 +286,7 @@ impl Stage {
     /// One change at which the server dies, if the crash point is passed so often; then the repeat.
     async fn dies(&mut self, crash_at: Option<String>, action: Action) -> Result<bool> {
         if let Some(program) = self.program.take() {
-            program.stop()?;
+            program.end()?;
         }
         let operation = self.with_token(action);
         let before = self.changes()?;
@@ -292,18 +294,18 @@ impl Stage {
         if let Start::Listening(program) =
             self.server.try_start(&Life { crash_at, ..Life::with_delay("0") })?
         {
-            self.address = program.address;
+            self.address = program.address();
             answered = match self.lane().await {
                 Ok(mut lane) => lane.perform(0, operation).await.ok(),
                 Err(_) => None,
             };
-            program.kill()?;
+            server::kill(program)?;
         }
         self.shared.record.borrow_mut().killed();
         let there = self.kept(&operation)?;
         ensure!(answered.is_none() || there, "{operation} was answered, and its token is forgotten");
         let program = self.server.start(&Life::with_delay("0"))?;
-        self.address = program.address;
+        self.address = program.address();
         self.program = Some(program);
         let begun = Instant::now();
         loop {

@@ -4,36 +4,37 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use tongguan_pki::{Ca, KeySpec, Subject, Usage};
+use anyhow::{Result, bail};
+use serde_json::Value;
+use tongguan_pki::{KeySpec, Usage};
+use tongguan_testkit::world::{Ask, Network};
+use tongguan_testkit::{Call, Issuer};
 
-use crate::api::{Call, Caller, REGION};
+pub use tongguan_testkit::world::PAUSE;
+
+use crate::api::{Pen, name_text, token_text};
 use crate::damage::Damage;
-use crate::lane::{Lane, Reply, Shared};
+use crate::lane::{Lane, Shared};
 use crate::model::Text;
 
-const DAY: i64 = 86_400;
 /// How long something may take to settle before it counts as stuck.
 pub const SETTLE: Duration = Duration::from_secs(20);
-/// Pause between two looks.
-pub const PAUSE: Duration = Duration::from_millis(2);
 
 /// Certificates and network.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// Ids of SM2 certificates, ACTIVE.
     pub certificates: Vec<String>,
-    /// The VPC.
-    pub vpc: String,
-    /// A vSwitch in it.
-    pub vswitch: String,
+    /// Where gateways are made.
+    pub network: Network,
 }
 
 impl World {
     /// The call that makes a gateway here.
     #[must_use]
-    pub fn create_gateway(&self, name: Text, token: u32) -> Call {
-        Call::create_gateway(&self.vpc, &self.vswitch, name, token)
+    pub fn create_gateway(&self, name: Text, token: u32) -> Call<'static> {
+        let call = self.network.create_gateway();
+        call.with("Name", &name_text(name)).with("ClientToken", &token_text(token))
     }
 }
 
@@ -42,23 +43,17 @@ impl World {
 /// # Errors
 /// A call is refused.
 pub async fn make(address: SocketAddr, gateways: usize, damage: Damage) -> Result<Rc<Shared>> {
-    let builder = Rc::new(Shared::new(Caller::new(), World::default(), Damage::none()));
+    let builder = Rc::new(Shared::new(Pen::default(), World::default(), Damage::none()));
     let mut lane = Lane::open(&builder, address).await?;
-    let mut world = World::default();
-    let reply = settled(&mut lane, &Call::vpc("CreateVpc", &[("CidrBlock", "10.0.0.0/8")])).await?;
-    world.vpc = reply.text("VpcId")?.to_owned();
-    let zone = format!("{REGION}-h");
-    let parameters = [("VpcId", world.vpc.as_str()), ("ZoneId", &zone), ("CidrBlock", "10.0.0.0/16")];
-    let reply = settled(&mut lane, &Call::vpc("CreateVSwitch", &parameters)).await?;
-    world.vswitch = reply.text("VSwitchId")?.to_owned();
-    let now = jiff::Timestamp::now().as_second();
-    let subject = Subject::parse("CN=torture root,OU=torture,O=tongguan,C=CN")?;
-    let ca = Ca::new(KeySpec::EcSm2, &subject, now - DAY, now + 30 * DAY)?;
+    let network = Network::make(&mut lane).await?;
+    let issuer = Issuer::now(KeySpec::EcSm2);
+    let mut certificates = Vec::new();
     // Callers bind any of them in any role.
     for usage in [Usage::Both; 4] {
-        world.certificates.push(certificate(&mut lane, &ca, usage, now).await?);
+        certificates.push(issuer.certificate(&mut lane, usage).await?);
     }
-    let described = Call::vpc("DescribeVSwitchAttributes", &[("VSwitchId", &world.vswitch)]);
+    let world = World { certificates, network };
+    let described = Call::vpc("DescribeVSwitchAttributes", &[("VSwitchId", &world.network.vswitch)]);
     let begun = Instant::now();
     while lane.send(&described).await?.text("Status")? != "Available" {
         if begun.elapsed() > SETTLE {
@@ -66,7 +61,7 @@ pub async fn make(address: SocketAddr, gateways: usize, damage: Damage) -> Resul
         }
         tokio::time::sleep(PAUSE).await;
     }
-    let shared = Rc::new(Shared::new(Caller::new(), world, damage));
+    let shared = Rc::new(Shared::new(Pen::default(), world, damage));
     // The requests of this function stay in the audit record: they are answered requests like others.
     *shared.record.borrow_mut() = builder.record.take();
     let mut lane = Lane::open(&shared, address).await?;
@@ -78,29 +73,9 @@ pub async fn make(address: SocketAddr, gateways: usize, damage: Damage) -> Resul
     Ok(shared)
 }
 
-async fn certificate(lane: &mut Lane, ca: &Ca, usage: Usage, now: i64) -> Result<String> {
-    let subject = "CN=torture,OU=torture,O=tongguan,C=CN";
-    let create = Call::kms("CreateCertificate", &[("KeySpec", "EC_SM2"), ("Subject", subject)]);
-    let reply = settled(lane, &create).await?;
-    let id = reply.text("CertificateId")?.to_owned();
-    let leaf = ca.issue(reply.text("Csr")?, usage, now - DAY, now + 20 * DAY)?.to_pem();
-    let chain = ca.certificate().to_pem();
-    let parameters = [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
-    settled(lane, &Call::kms("UploadCertificate", &parameters)).await?;
-    Ok(id)
-}
-
-/// Calls until the thing that the call is about has settled.
-async fn settled(lane: &mut Lane, call: &Call) -> Result<Reply> {
-    let begun = Instant::now();
-    loop {
-        let reply = lane.send(call).await.with_context(|| call.action)?;
-        match reply.code() {
-            "" => return Ok(reply),
-            "IncorrectVpcStatus" | "IncorrectVSwitchStatus" if begun.elapsed() < SETTLE => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            code => bail!("{} was refused with {code}: {}", call.action, reply.body),
-        }
+impl Ask for Lane {
+    async fn ask(&mut self, call: &Call<'_>) -> Result<(u16, Value)> {
+        let reply = self.send(call).await?;
+        Ok((reply.status, reply.body))
     }
 }

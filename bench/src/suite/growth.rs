@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use tongguan_testkit::Call;
+use tongguan_testkit::program::Program;
 
-use crate::api::{Operation, Role, Scheme};
+use crate::api::{self, Role, Scheme};
 use crate::changes::{self, Slot};
 use crate::load::{self, Target, Window};
 use crate::machine;
 use crate::report::Row;
-use crate::server::Program;
 use crate::world::{self, World};
 
 use super::{STARTS, Suite, middle, say, target};
@@ -117,7 +118,7 @@ impl Suite {
     async fn stage(&self, size: usize) -> Result<Stage> {
         let directory = self.directory.join(format!("gateways-{size}"));
         let program = self.server()?.start(&directory)?;
-        let world = world::make(program.address, &self.caller, size, true).await?;
+        let world = world::make(program.address(), &self.caller, size, true).await?;
         let resident_mib = machine::resident_mib(program.pid())?;
         let step = size / BOUND;
         let slots = (0..BOUND).map(|n| Slot {
@@ -133,8 +134,8 @@ impl Suite {
     async fn window(&self, stage: &mut Stage, kind: Kind) -> Result<Window> {
         let Target { address, pid } = target(&stage.program);
         let host = address.to_string();
-        let sign = |operation: &Operation| self.caller.sign(Scheme::V1, &host, operation);
-        let (page, list) = (Operation::gateways(), Operation::associations());
+        let sign = |operation: &Call<'_>| api::signed(&self.caller, Scheme::V1, &host, operation);
+        let (page, list) = (api::gateways(), api::associations());
         let mut drawn = 0_usize;
         let mut any = || {
             // A full-period step through all gateways that visits no neighbours in turn.
@@ -143,13 +144,11 @@ impl Suite {
         };
         let target = Target { address, pid };
         match kind {
-            Kind::Gateway => {
-                load::measure(target, self.plan(), &mut || sign(&Operation::gateway(any()))).await
-            }
+            Kind::Gateway => load::measure(target, self.plan(), &mut || sign(&api::gateway(any()))).await,
             Kind::Page => load::measure(target, self.plan(), &mut || sign(&page)).await,
             Kind::List => load::measure(target, self.plan(), &mut || sign(&list)).await,
             Kind::Filtered => {
-                load::measure(target, self.plan(), &mut || sign(&Operation::associations_of(any()))).await
+                load::measure(target, self.plan(), &mut || sign(&api::associations_of(any()))).await
             }
             Kind::Bind => {
                 let measured = changes::measure(target, &self.caller, &mut stage.slots, self.scale.length);
@@ -197,12 +196,12 @@ impl Suite {
         let mut starts = Vec::new();
         let mut program = stage.program;
         for _ in 0..STARTS {
-            program.stop()?;
+            program.end()?;
             let (next, milliseconds) = self.first_answer(&stage.directory).await?;
             starts.push(milliseconds);
             program = next;
         }
-        program.stop()?;
+        program.end()?;
         let label = format!("start to first answer, {} gateways", thousands(stage.size));
         Ok(Row::new(label, middle(starts), "ms").at_most(START_MS))
     }

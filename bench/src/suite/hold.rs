@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
+use tongguan_testkit::Call;
+use tongguan_testkit::program::Program;
 
-use crate::api::{Caller, Operation, Scheme};
+use crate::api::{self, Scheme};
 use crate::changes;
 use crate::load::{self, Plan, Window};
 use crate::machine::Cores;
 use crate::report::Report;
-use crate::server::{Program, Server};
+use crate::server::Server;
 use crate::world;
 
 use super::{CONNECTIONS, QUICK, Suite, find_server, say, target};
@@ -58,7 +60,7 @@ pub(crate) async fn run(common: &crate::Options, options: &Options) -> Result<()
         }
         Calls::DescribeV1 | Calls::DescribeV3 | Calls::ListV1 | Calls::Page => {
             let program = suite.server()?.start(&suite.directory.join("hold"))?;
-            let world = world::make(program.address, &suite.caller, options.gateways, true).await?;
+            let world = world::make(program.address(), &suite.caller, options.gateways, true).await?;
             (program, Vec::new(), world.gateways[0].clone())
         }
     };
@@ -70,24 +72,22 @@ pub(crate) async fn run(common: &crate::Options, options: &Options) -> Result<()
             Calls::Changes => {
                 changes::measure(target(&program), &suite.caller, &mut lanes, length).await?.window
             }
-            Calls::DescribeV1 => reads(&suite, &program, Scheme::V1, &Operation::gateway(&gateway)).await?,
-            Calls::DescribeV3 => reads(&suite, &program, Scheme::V3, &Operation::gateway(&gateway)).await?,
-            Calls::ListV1 => {
-                reads(&suite, &program, Scheme::V1, &Operation::associations_of(&gateway)).await?
-            }
-            Calls::Page => reads(&suite, &program, Scheme::V1, &Operation::gateways()).await?,
+            Calls::DescribeV1 => reads(&suite, &program, Scheme::V1, &api::gateway(&gateway)).await?,
+            Calls::DescribeV3 => reads(&suite, &program, Scheme::V3, &api::gateway(&gateway)).await?,
+            Calls::ListV1 => reads(&suite, &program, Scheme::V1, &api::associations_of(&gateway)).await?,
+            Calls::Page => reads(&suite, &program, Scheme::V1, &api::gateways()).await?,
         };
         let Window { rate, p50, p99, cpu_us, .. } = window;
         say(&format!("{rate:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms, processor {cpu_us:.1} µs"));
     }
-    program.stop()
+    program.end()
 }
 
 fn suite(common: &crate::Options, cores: Cores, directory: &Path, beside: &Path) -> Result<Suite> {
     Ok(Suite {
         scale: QUICK,
         cores,
-        caller: Rc::new(Caller::new()),
+        caller: Rc::new(api::root()),
         directory: directory.to_owned(),
         server: Some(Server::new(find_server(common, beside)?, cores)),
         report: Report::default(),
@@ -95,9 +95,9 @@ fn suite(common: &crate::Options, cores: Cores, directory: &Path, beside: &Path)
     })
 }
 
-async fn reads(suite: &Suite, program: &Program, scheme: Scheme, operation: &Operation) -> Result<Window> {
+async fn reads(suite: &Suite, program: &Program, scheme: Scheme, operation: &Call<'_>) -> Result<Window> {
     let target = target(program);
     let host = target.address.to_string();
     let plan = Plan { connections: CONNECTIONS, length: Duration::from_secs(2) };
-    load::measure(target, plan, &mut || suite.caller.sign(scheme, &host, operation)).await
+    load::measure(target, plan, &mut || api::signed(&suite.caller, scheme, &host, operation)).await
 }

@@ -6,8 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use tongguan_testkit::Caller;
+use tongguan_testkit::api::ACCOUNT;
+use tongguan_testkit::world::settled;
 
-use crate::api::{Caller, Client, Operation, Outcome, Scheme, text};
+use crate::api::{self, Client, Scheme};
 use crate::load::{self, Window};
 use crate::report::Row;
 use crate::world;
@@ -41,7 +44,6 @@ const USERS: [User; 2] = [
 
 /// Other products, other operations, wildcards, conditions; some about the action, on other resources.
 fn mixed(n: usize) -> Value {
-    let account = crate::api::ACCOUNT;
     match n % 10 {
         0 => {
             json!({"Effect": "Allow", "Action": ["oss:GetObject", "oss:PutObject"], "Resource": format!("acs:oss:*:*:bucket-{n}/*")})
@@ -49,13 +51,13 @@ fn mixed(n: usize) -> Value {
         1 => json!({"Effect": "Allow", "Action": "ecs:Describe*", "Resource": "*"}),
         2 => json!({"Effect": "Allow", "Action": ["vpc:CreateVpc", "vpc:DeleteVpc"], "Resource": "*"}),
         3 => {
-            json!({"Effect": "Deny", "Action": "vpc:Delete*", "Resource": format!("acs:vpc:*:{account}:vpngateway/vpn-{n}*")})
+            json!({"Effect": "Deny", "Action": "vpc:Delete*", "Resource": format!("acs:vpc:*:{ACCOUNT}:vpngateway/vpn-{n}*")})
         }
         4 => {
-            json!({"Effect": "Allow", "Action": "kms:*", "Resource": format!("acs:kms:cn-hangzhou:{account}:certificate/{n}*")})
+            json!({"Effect": "Allow", "Action": "kms:*", "Resource": format!("acs:kms:cn-hangzhou:{ACCOUNT}:certificate/{n}*")})
         }
         5 => {
-            json!({"Effect": "Allow", "Action": "vpc:Describe*", "Resource": format!("acs:vpc:cn-beijing:{account}:vpngateway/*")})
+            json!({"Effect": "Allow", "Action": "vpc:Describe*", "Resource": format!("acs:vpc:cn-beijing:{ACCOUNT}:vpngateway/*")})
         }
         6 => json!({"Effect": "Allow", "Action": "log:*", "Resource": "*",
             "Condition": {"IpAddress": {"acs:SourceIp": ["10.0.0.0/8", "192.168.0.0/16"]}}}),
@@ -65,14 +67,14 @@ fn mixed(n: usize) -> Value {
             json!({"Effect": "Allow", "Action": ["rds:Describe*", "slb:Describe*", "cen:Describe*"], "Resource": "*"})
         }
         _ => {
-            json!({"Effect": "Allow", "Action": "vpc:DescribeVpnGateway", "Resource": format!("acs:vpc:*:{account}:vpngateway/vpn-{n}")})
+            json!({"Effect": "Allow", "Action": "vpc:DescribeVpnGateway", "Resource": format!("acs:vpc:*:{ACCOUNT}:vpngateway/vpn-{n}")})
         }
     }
 }
 
 /// Each must be looked at to its end: the action, a pattern for the resource, a condition.
 fn about_the_action(n: usize) -> Value {
-    let resource = format!("acs:vpc:*:{}:vpngateway/vpn-*{n:03}", crate::api::ACCOUNT);
+    let resource = format!("acs:vpc:*:{}:vpngateway/vpn-*{n:03}", ACCOUNT);
     json!({"Effect": if n.is_multiple_of(4) { "Deny" } else { "Allow" }, "Action": "vpc:Describe*", "Resource": resource,
         "Condition": {"IpAddress": {"acs:SourceIp": format!("10.{n}.0.0/16")}}})
 }
@@ -82,10 +84,10 @@ impl Suite {
     pub(super) async fn rights(&mut self) -> Result<()> {
         say("authorisation");
         let program = self.server()?.start(&self.directory.join("rights"))?;
-        let world = world::make(program.address, &self.caller, 10, true).await?;
-        let describe = Operation::gateway(&world.gateways[0]);
+        let world = world::make(program.address(), &self.caller, 10, true).await?;
+        let describe = api::gateway(&world.gateways[0]);
         let account = Rc::clone(&self.caller);
-        let mut client = Client::open(&account, program.address).await?;
+        let mut client = Client::open(&account, program.address()).await?;
         let mut callers = vec![("the account itself", Rc::clone(&account))];
         for user in &USERS {
             callers.push((user.about, Rc::new(make(&mut client, user).await?)));
@@ -95,7 +97,7 @@ impl Suite {
         for round in 1..=self.scale.rounds {
             say(&format!("  round {round} of {}", self.scale.rounds));
             for ((name, caller), windows) in callers.iter().zip(&mut windows) {
-                let mut make = || caller.sign(Scheme::V3, &host, &describe);
+                let mut make = || api::signed(&caller, Scheme::V3, &host, &describe);
                 let window = load::measure(target(&program), self.plan(), &mut make).await;
                 windows.push(window.with_context(|| format!("reads by {name}"))?);
             }
@@ -115,11 +117,11 @@ impl Suite {
             rows.push(Row::new("  rate", window.rate, "requests/s"));
         }
         let bomber = worst_set(&mut client).await?;
-        let mut bomber = Client::open(&bomber, program.address).await?;
+        let mut bomber = Client::open(&bomber, program.address()).await?;
         let mut times = Vec::with_capacity(WORST_CALLS);
         for _ in 0..WORST_CALLS {
             let begun = Instant::now();
-            let code = bomber.code(&Operation::tag_fifty()).await?;
+            let code = bomber.code(&api::tag_fifty()).await?;
             times.push(begun.elapsed().as_secs_f64() * 1e3);
             anyhow::ensure!(code.as_deref() == Some("Forbidden.PolicyTooComplex"), "{code:?}");
         }
@@ -131,19 +133,15 @@ impl Suite {
             "Authorisation: {POLICIES} policies of {STATEMENTS} statements, processor time, {CONNECTIONS} connections"
         );
         self.report.section(title, "without evaluation", rows);
-        program.stop()
+        program.end()
     }
 }
 
 /// Makes a user with as many policies as limits allow, of its own and of its groups, each as costly as a new one may be:
 /// together they need more steps than a decision may take.
 async fn worst_set(client: &mut Client<'_>) -> Result<Caller> {
-    let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| match client
-        .ask(&Operation::ram(action, parameters))
-        .await?
-    {
-        Outcome::Done(answer) => Ok(answer),
-        Outcome::NotYet => anyhow::bail!("{action} is never early"),
+    let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| {
+        settled(client, &api::ram(action, parameters)).await
     };
     let user = ("UserName", "worst-set");
     ask("CreateUser", &[user]).await?;
@@ -169,18 +167,13 @@ async fn worst_set(client: &mut Client<'_>) -> Result<Caller> {
         ask("AttachPolicyToGroup", &[("GroupName", &group), attached[0], attached[1]]).await?;
     }
     let key = ask("CreateAccessKey", &[user]).await?;
-    let key = &key["AccessKey"];
-    Ok(Caller::with(text(key, "AccessKeyId")?, text(key, "AccessKeySecret")?))
+    Ok(Caller::created(&key))
 }
 
 /// Makes a user with its policies and its key.
 async fn make(client: &mut Client<'_>, user: &User) -> Result<Caller> {
-    let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| match client
-        .ask(&Operation::ram(action, parameters))
-        .await?
-    {
-        Outcome::Done(answer) => Ok(answer),
-        Outcome::NotYet => anyhow::bail!("{action} is never early"),
+    let mut ask = async |action: &'static str, parameters: &[(&str, &str)]| {
+        settled(client, &api::ram(action, parameters)).await
     };
     ask("CreateUser", &[("UserName", user.name)]).await?;
     for policy in 0..POLICIES {
@@ -188,7 +181,7 @@ async fn make(client: &mut Client<'_>, user: &User) -> Result<Caller> {
             (0..STATEMENTS).map(|n| (user.statement)(policy * STATEMENTS + n)).collect();
         if policy + 1 == POLICIES {
             // The one that allows comes last.
-            let gateways = format!("acs:vpc:*:{}:vpngateway/*", crate::api::ACCOUNT);
+            let gateways = format!("acs:vpc:*:{}:vpngateway/*", ACCOUNT);
             statements[STATEMENTS - 1] =
                 json!({"Effect": "Allow", "Action": "vpc:DescribeVpnGateway*", "Resource": gateways});
         }
@@ -199,6 +192,5 @@ async fn make(client: &mut Client<'_>, user: &User) -> Result<Caller> {
         ask("AttachPolicyToUser", &attach).await?;
     }
     let key = ask("CreateAccessKey", &[("UserName", user.name)]).await?;
-    let key = &key["AccessKey"];
-    Ok(Caller::with(text(key, "AccessKeyId")?, text(key, "AccessKeySecret")?))
+    Ok(Caller::created(&key))
 }

@@ -37,7 +37,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tongguan_rpc::HttpRequest;
-use tongguan_service::gate::Peer;
+use tongguan_service::access::Peer;
 use tongguan_service::{Service, catalogue};
 use tracing::{debug, error, warn};
 

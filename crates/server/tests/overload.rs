@@ -11,15 +11,15 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{
-    KEY, KMS, OTHER_KEY, OTHER_SECRET, PATIENCE, SECRET, STS, Server, VPC, http_bytes, raise_file_limit,
-    read_reply,
+    KEY, KMS, Key, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, SECRET, STS, Server, VPC, http_bytes,
+    raise_file_limit, read_reply,
 };
-use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tongguan_pki::{Ca, KeySpec, Subject, Usage};
-use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_pki::{KeySpec, Usage};
+use tongguan_rpc::SignatureMethod;
+use tongguan_testkit::{Call, Issuer, Manner, Stamp};
 
 /// As stated in `connections.rs`: KiB of a connection, and of all long heads, bodies and answers together.
 const CONNECTION_KIB: u64 = 128;
@@ -32,7 +32,6 @@ const SOON: Duration = Duration::from_secs(10);
 const PROMPT: Duration = Duration::from_secs(2);
 /// Where the others come from.
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
-const RAM: &str = "2015-05-01";
 
 /// As many connections as [`crowd`] opens, no faster than the server accepts them: what its queue does
 /// not hold is lost without a word.
@@ -222,42 +221,26 @@ async fn endless_bodies_are_bounded() {
 }
 
 /// A signed UploadCertificate of 20 KB, as a client signs it whose parameters are all in the body.
-async fn upload(server: &Server, method: SignatureMethod, ca: &Ca) -> Vec<u8> {
+async fn upload(server: &Server, method: SignatureMethod, ca: &Issuer) -> Vec<u8> {
     let key = [("KeySpec", "EC_P256"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
     let made = server.call(KMS, "CreateCertificate", &key).await.json();
-    let now = jiff::Timestamp::now();
-    let leaf = ca.issue(
-        made["Csr"].as_str().unwrap(),
-        Usage::Signature,
-        now.as_second() - 60,
-        now.as_second() + 86_400,
-    );
+    let (leaf, chain) = ca.issue(made["Csr"].as_str().unwrap(), Usage::Signature);
     // Text before the certificate, as tools print it.
-    let certificate = format!("{}\n{}", "Subject: CN=a, OU=b\n".repeat(1_000), leaf.unwrap().to_pem());
+    let certificate = format!("{}\n{leaf}", "Subject: CN=a, OU=b\n".repeat(1_000));
     let parameters = [
-        ("CertificateId".to_owned(), made["CertificateId"].as_str().unwrap().to_owned()),
-        ("Certificate".to_owned(), certificate),
-        ("CertificateChain".to_owned(), ca.certificate().to_pem()),
+        ("CertificateId", made["CertificateId"].as_str().unwrap()),
+        ("Certificate", &certificate),
+        ("CertificateChain", &chain),
     ];
-    let signer =
-        Signer { access_key_id: KEY.into(), secret: Secret::from(SECRET), security_token: None, method };
-    let request = signer.sign(&ClientCall {
-        http_method: Method::POST,
-        host: "vpc.test",
-        action: "UploadCertificate",
-        version: KMS,
-        parameters: &parameters,
-        placement: Placement::Form,
-        format: Format::Json,
-        timestamp: &now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        nonce: &format!("upload-{}", made["CertificateId"]),
-    });
+    let call = Call::new(KMS, "UploadCertificate", &parameters).form();
+    let manner = Manner { signature: method, ..Manner::V3 };
+    let request = Key::of(KEY, SECRET).sign(&call, &manner, &Stamp::now());
     assert!(request.body.len() > 20_000);
     http_bytes(&request, "")
 }
 
 /// The slowest of some uploads: V3 names its key before the body, V1 within.
-async fn uploads(server: &Server, source: [u8; 4], ca: &Ca) -> Duration {
+async fn uploads(server: &Server, source: [u8; 4], ca: &Issuer) -> Duration {
     let mut slowest = Duration::ZERO;
     for method in [SignatureMethod::Acs3HmacSha256, SignatureMethod::HmacSha1] {
         let request = upload(server, method, ca).await;
@@ -289,12 +272,6 @@ async fn stalled_bodies(server: &Server, many: usize, bytes: usize) -> Vec<TcpSt
     stalled
 }
 
-fn ca() -> Ca {
-    let now = jiff::Timestamp::now().as_second();
-    Ca::new(KeySpec::EcP256, &Subject::parse("CN=ca,OU=u,O=o,C=CN").unwrap(), now - 86_400, now + 86_400)
-        .unwrap()
-}
-
 /// Bodies of a stranger that stall, few or as many as take all the memory there is for bodies, do not hold up a
 /// caller with a long body of its own, from elsewhere or from the same address.
 #[tokio::test(flavor = "multi_thread")]
@@ -302,7 +279,7 @@ async fn stalled_bodies_hold_nobody_up() {
     const BODIES: &str = r#"tongguan_long_bytes{of="bodies"}"#;
     raise_file_limit();
     let server = Server::start(&["--quota", "certificates_per_account=1000"]);
-    let (here, ca) = ([127, 0, 0, 1], ca());
+    let (here, ca) = ([127, 0, 0, 1], Issuer::now(KeySpec::EcP256));
     uploads(&server, here, &ca).await;
     let before = server.memory_kib("VmRSS");
 

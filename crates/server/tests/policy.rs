@@ -7,10 +7,9 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use common::program::program;
-use common::{KEY, Key, SECRET, STS, Server, VPC};
+use common::{KEY, Key, RAM, SECRET, STS, Server, VPC};
 use serde_json::{Value, json};
 
-const RAM: &str = "2015-05-01";
 const ACCOUNT: &str = "1234567890123456";
 /// Two keys of one user of the configuration, which may different things, and the key of another.
 const CONFIGURED: &str = "

@@ -294,7 +294,7 @@ impl Denial {
     /// The refusal, in the words of the product that was called.
     #[must_use]
     pub fn refusal(self, product: Product, principal: &Principal, action: &str) -> Refusal {
-        self.explained(Refusal::new(code(product)), principal, action)
+        self.explained(Refusal::new(product.conventions().forbidden), principal, action)
     }
 
     /// Adds to a refusal why permission was denied, as clients read it.
@@ -322,16 +322,6 @@ impl Denial {
     }
 }
 
-/// The code of a call that its caller's policies do not allow.
-fn code(product: Product) -> &'static catalogue::Code {
-    match product {
-        Product::Vpc | Product::Location => &catalogue::FORBIDDEN,
-        Product::Kms => &catalogue::FORBIDDEN_KMS,
-        Product::Sts => &catalogue::NO_PERMISSION_STS,
-        Product::Ram | Product::ResourceManager => &catalogue::NO_PERMISSION,
-    }
-}
-
 /// Refuses what the principal's policies do not allow.
 pub(crate) fn authorise(
     context: &Context,
@@ -348,8 +338,8 @@ pub(crate) fn authorise(
     let keys = keys(operation, args);
     let tags = args.request_tags()?;
     // Tags are those of one resource: a call that names several must be allowed for each.
-    // Only Vpc names its resources by ids: a role may be called like a gateway and has not its tags.
-    let subject = operation.subject.filter(|_| operation.product == Product::Vpc);
+    // A role may be called like a gateway and has not its tags.
+    let subject = operation.subject.filter(|_| operation.product.conventions().tagged);
     let mut named = subject.map(|subject| args.named(subject)).unwrap_or_default();
     let tagged = context.settings.quotas.tagged_resources_per_call;
     named.truncate(usize::try_from(tagged).unwrap_or(usize::MAX).max(NAMED));
@@ -431,9 +421,9 @@ fn region(
 ) -> Result<&'static str, StoreError> {
     // What is no region is refused later; it must not stand in an ARN, where it could look like several parts.
     let named = args.bare("RegionId").and_then(region::find).map(|region| region.id);
-    let kms = args.operation().product == Product::Kms;
+    let own = args.operation().product.conventions().own_region;
     if let Some(named) = named
-        && !kms
+        && !own
     {
         return Ok(named);
     }
@@ -444,17 +434,5 @@ fn region(
             return Ok(region.id);
         }
     }
-    Ok(named.unwrap_or(if kms { context.settings.default_region.id } else { "*" }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_product_has_its_code() {
-        for product in Product::ALL {
-            assert_eq!(code(*product).status, 403);
-        }
-    }
+    Ok(named.unwrap_or(if own { context.settings.default_region.id } else { "*" }))
 }

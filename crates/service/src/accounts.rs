@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;
-use tongguan_store::{AuditRecord, SessionsOf, Store, StoreError, Verdict};
+use tongguan_store::{SessionsOf, Store, StoreError, Verdict};
 
 use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
+use crate::pipeline::record::operator;
 use crate::token::{Earlier, Rotation};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
 const NAME_CHARS: usize = 64;
 /// Who does these things in the audit record.
-const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";
 
 /// What an operator wants done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +135,7 @@ fn create(
     let key = new_root_key(account.clone());
     let sealed = seal(vault, &key.id, &key.secret)?;
     let (key_id, name) = (key.id.clone(), name.to_owned());
-    let record = record("CreateAccount", Some(&account), account.as_str(), now_ms);
+    let record = operator("CreateAccount", Some(&account), account.as_str(), now_ms);
     let made = store.write_blocking(move |tx| {
         if tx.account(&account)?.is_some() {
             return Ok(Verdict::Discard(false));
@@ -150,7 +151,7 @@ fn create(
 fn switch(store: &Store, id: &str, active: bool, now_ms: i64) -> Result<Done, AccountError> {
     let account = AccountId::new(id);
     let action = if active { "EnableAccount" } else { "DisableAccount" };
-    let record = record(action, Some(&account), id, now_ms);
+    let record = operator(action, Some(&account), id, now_ms);
     let switched = account.clone();
     let known = store.write_blocking(move |tx| {
         if !tx.set_account_active(&switched, active)? {
@@ -173,7 +174,7 @@ fn end_sessions(store: &Store, id: &str, of: &Whose, now_ms: i64) -> Result<Done
         Whose::User(name) => format!("acs:ram::{id}:user/{name}"),
         Whose::Role(name) => format!("acs:ram::{id}:role/{name}"),
     };
-    let record = record("EndSessions", Some(&account), &resource, now_ms);
+    let record = operator("EndSessions", Some(&account), &resource, now_ms);
     let (ended, whose) = (account.clone(), of.clone());
     let outcome = store.write_blocking(move |tx| {
         let id = || ended.as_str().to_owned();
@@ -209,7 +210,7 @@ fn rotate_token_key(
         Earlier::Stay => "RotateTokenKey",
         Earlier::End => "RotateTokenKeyAndEndSessions",
     };
-    let record = record(action, None, "token-key", now_ms);
+    let record = operator(action, None, "token-key", now_ms);
     store.write_blocking(move |tx| {
         rotation.carry_out(tx)?;
         tx.audit(&record)?;
@@ -225,19 +226,4 @@ fn rotate_token_key(
 pub fn account_id(text: &str) -> Result<AccountId, AccountError> {
     let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { Ok(AccountId::new(text)) } else { Err(AccountError::Id(text.chars().take(32).collect())) }
-}
-
-fn record(action: &str, account: Option<&AccountId>, resource: &str, now_ms: i64) -> AuditRecord {
-    AuditRecord {
-        time_ms: now_ms,
-        request_id: uuid::Uuid::new_v4().hyphenated().to_string().to_uppercase(),
-        account: account.map(ToString::to_string),
-        principal: Some(OPERATOR.to_owned()),
-        source: "local".to_owned(),
-        action: Some(action.to_owned()),
-        resource: Some(resource.to_owned()),
-        status: 200,
-        changed: true,
-        ..AuditRecord::default()
-    }
 }

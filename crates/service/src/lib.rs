@@ -1,6 +1,6 @@
 //! The operations, the order in which a call is checked, and the engine.
 //!
-//! A request is parsed and verified ([`gate`]), becomes a [`call::Call`], finds its
+//! A request is parsed and verified ([`pipeline`]), becomes a [`call::Call`], finds its
 //! [`operation::Operation`] in the table, and is carried out: a read answers from a consistent state of
 //! the store; a write makes its change, the record of its token and its audit record in *one*
 //! transaction and answers when that is durable. The work on the gateway itself is the [`engine`]'s.
@@ -19,12 +19,14 @@ pub mod catalogue;
 pub mod check;
 pub mod context;
 pub mod engine;
-pub mod gate;
+pub mod failure;
 pub mod keyring;
 pub mod marker;
 pub mod master;
 pub mod operation;
 pub mod operations;
+pub mod pipeline;
+pub mod product;
 pub mod provenance;
 pub mod rights;
 mod seldom;
@@ -35,4 +37,6 @@ pub mod token;
 pub mod vault;
 pub mod work;
 
-pub use service::{Response, Service};
+pub use pipeline::Response;
+pub use pipeline::admit::SKEW_SECONDS;
+pub use service::Service;

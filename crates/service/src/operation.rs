@@ -4,69 +4,17 @@
 //! page and the coverage tests; they cannot disagree.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
-use tongguan_store::{Snapshot, StoreError, Tx};
+use tongguan_store::{Snapshot, Tx};
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{self, Code, Refusal};
+use crate::catalogue::{Code, Refusal};
 use crate::context::Context;
+use crate::product::Illegal;
 
+pub use crate::failure::Failure;
 pub use crate::operations::ALL;
-
-/// Products that share the port, told apart by their version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Product {
-    /// Virtual private cloud, VPN gateways included.
-    Vpc,
-    /// Key management: certificates.
-    Kms,
-    /// Security token service.
-    Sts,
-    /// Endpoint look-up.
-    Location,
-    /// Resource access management: users, groups, roles, policies.
-    Ram,
-    /// Resource management: service-linked roles.
-    ResourceManager,
-}
-
-impl Product {
-    /// Every product.
-    pub const ALL: &'static [Self] =
-        &[Self::Vpc, Self::Kms, Self::Sts, Self::Location, Self::Ram, Self::ResourceManager];
-
-    /// The product's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Vpc => "Vpc",
-            Self::Kms => "Kms",
-            Self::Sts => "Sts",
-            Self::Location => "Location",
-            Self::Ram => "Ram",
-            Self::ResourceManager => "ResourceManager",
-        }
-    }
-
-    /// The API version that it speaks.
-    #[must_use]
-    pub const fn version(self) -> &'static str {
-        match self {
-            Self::Vpc => "2016-04-28",
-            Self::Kms => "2016-01-20",
-            Self::Sts => "2015-04-01",
-            Self::Location => "2015-06-12",
-            Self::Ram => "2015-05-01",
-            Self::ResourceManager => "2020-03-31",
-        }
-    }
-
-    /// The product of this version.
-    #[must_use]
-    pub fn of_version(version: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|product| product.version() == version)
-    }
-}
+pub use crate::product::Product;
 
 /// What a parameter holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,44 +126,6 @@ pub enum DryRun {
     Succeeds,
     /// The error `DryRunOperation`.
     Refuses,
-}
-
-/// What went wrong in an operation.
-#[derive(Debug)]
-pub enum Failure {
-    /// The caller is told.
-    Refused(Box<Refusal>),
-    /// The store failed: the log gets the cause, and the caller a 503 if the store cannot be used, a 500
-    /// if it is a bug.
-    Store(StoreError),
-    /// Something that a call needs cannot be used now: the caller gets a 503 and the log the text.
-    Unavailable(String),
-    /// A bug: the caller gets a 500 and the log the text.
-    Internal(String),
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
-    }
-}
-
-impl From<&'static Code> for Failure {
-    fn from(code: &'static Code) -> Self {
-        Refusal::new(code).into()
-    }
-}
-
-impl From<tongguan_model::gateway::Refusal> for Failure {
-    fn from(refusal: tongguan_model::gateway::Refusal) -> Self {
-        Refusal::from(refusal).into()
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// The members of a write's answer, without the request id.
@@ -588,34 +498,22 @@ impl Operation {
     /// Root element of its answer in XML.
     #[must_use]
     pub fn xml_root(&self) -> String {
-        if self.product == Product::Kms { "KMS".into() } else { format!("{}Response", self.action) }
+        self.product.conventions().xml_root.map_or_else(|| format!("{}Response", self.action), Into::into)
     }
 
     /// The refusal for an absent parameter, in the product's words.
     #[must_use]
     pub fn missing(&self, parameter: &'static str) -> Refusal {
-        let code = match self.product {
-            Product::Kms => &catalogue::MISSING_PARAMETER,
-            Product::Ram => &catalogue::RAM_MISSING,
-            Product::Vpc | Product::Sts | Product::Location | Product::ResourceManager => &catalogue::MISSING,
-        };
-        Refusal::new(code).parameter(parameter)
+        Refusal::new(self.product.conventions().missing).parameter(parameter)
     }
 
     /// The refusal for a bad value, in the product's words.
     #[must_use]
     pub fn illegal(&self, parameter: &'static str, value: &str) -> Refusal {
-        match self.product {
-            Product::Kms => {
-                let which = format!("The parameter is \"{parameter}\".");
-                Refusal::new(&catalogue::INVALID_PARAMETER).because(which)
-            }
-            Product::Vpc | Product::Location => {
-                Refusal::new(&catalogue::ILLEGAL).parameter(parameter).value(value)
-            }
-            Product::Sts | Product::Ram | Product::ResourceManager => {
-                Refusal::new(&catalogue::INCORRECT).parameter(parameter)
-            }
+        match self.product.conventions().illegal {
+            Illegal::Named(code) => Refusal::new(code).because(format!("The parameter is \"{parameter}\".")),
+            Illegal::Value(code) => Refusal::new(code).parameter(parameter).value(value),
+            Illegal::Parameter(code) => Refusal::new(code).parameter(parameter),
         }
     }
 

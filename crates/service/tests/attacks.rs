@@ -6,17 +6,14 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
-use http::{HeaderMap, HeaderName, Method};
+use common::{ACCOUNT, Call, Caller, KMS, Manner, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
-use tongguan_rpc::{
-    ClientCall, Format, HttpRequest, OutgoingRequest, Placement, Secret, SignatureMethod, Signer,
-};
-use tongguan_service::Response;
+use tongguan_rpc::{HttpRequest, OutgoingRequest, Placement, SignatureMethod};
+use tongguan_service::access::Peer;
 use tongguan_service::context::iso8601;
-use tongguan_service::gate::Peer;
 use tongguan_store::{PolicyRow, Verdict};
 
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
@@ -43,45 +40,12 @@ fn signed_for(
     action: &str,
     parameters: &[(&str, &str)],
 ) -> OutgoingRequest {
-    let owned: Vec<(String, String)> =
-        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let signer = Signer {
-        access_key_id: caller.id.clone(),
-        secret: Secret::from(caller.secret.as_str()),
-        security_token: caller.token.clone(),
-        method,
-    };
-    signer.sign(&ClientCall {
-        http_method: Method::POST,
-        host: "vpc.test",
-        action,
-        version,
-        parameters: &owned,
-        placement,
-        format: Format::Json,
-        timestamp: &iso8601(tongguan_service::context::Clock::now_ms(&*rig.clock)),
-        nonce: &rig.next_nonce(),
-    })
+    let call = Call { placement, ..Call::new(version, action, parameters) };
+    caller.sign(&call, &Manner { signature: method, ..Manner::V1 }, &rig.stamp())
 }
 
 async fn deliver(rig: &Rig, request: &OutgoingRequest, from: IpAddr, secure: bool) -> Reply {
-    let response = respond(rig, request, from, secure).await;
-    Reply { status: response.status, body: serde_json::from_slice(&response.body).unwrap() }
-}
-
-async fn respond(rig: &Rig, request: &OutgoingRequest, from: IpAddr, secure: bool) -> Response {
-    let (path, query) = request.path_and_query.split_once('?').unwrap_or((&request.path_and_query, ""));
-    let mut headers = HeaderMap::new();
-    for (name, value) in &request.headers {
-        headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-    }
-    let request =
-        HttpRequest { method: &request.method, path, query, headers: &headers, body: &request.body };
-    rig.service.answer(request, Peer { address: from, secure }).await
-}
-
-async fn post(rig: &Rig, request: &OutgoingRequest) -> Reply {
-    deliver(rig, request, IpAddr::V4(Ipv4Addr::LOCALHOST), false).await
+    rig.respond(request, from, secure).await.into()
 }
 
 fn allow(action: &str) -> Value {
@@ -94,23 +58,23 @@ async fn a_request_is_taken_once_at_any_time() {
     let alice = rig.user("alice", &json!([allow("vpc:Describe*")])).await;
     for method in [SignatureMethod::HmacSha1, SignatureMethod::Acs3HmacSha256] {
         let request = signed(&rig, &alice, method, Placement::Form, "DescribeVpnGateways", &[REGION]);
-        post(&rig, &request).await.ok();
-        is(&post(&rig, &request).await, 400, "SignatureNonceUsed");
+        rig.post(&request).await.ok();
+        is(&rig.post(&request).await, 400, "SignatureNonceUsed");
         rig.advance(10 * 60_000);
-        is(&post(&rig, &request).await, 400, "SignatureNonceUsed");
+        is(&rig.post(&request).await, 400, "SignatureNonceUsed");
         // Neither a clock that is set back nor forward makes it new.
         rig.jump(-20 * 60_000);
-        let again = post(&rig, &request).await;
+        let again = rig.post(&request).await;
         assert!(["SignatureNonceUsed", "InvalidTimeStamp.Expired"].contains(&again.code()), "{}", again.body);
         rig.jump(20 * 60_000);
         rig.advance(6 * 60_000);
-        is(&post(&rig, &request).await, 400, "InvalidTimeStamp.Expired");
+        is(&rig.post(&request).await, 400, "InvalidTimeStamp.Expired");
     }
     let request =
         signed(&rig, &alice, SignatureMethod::HmacSha1, Placement::Query, "DescribeVpnGateways", &[REGION]);
-    post(&rig, &request).await.ok();
+    rig.post(&request).await.ok();
     let rig = rig.restart("0");
-    is(&post(&rig, &request).await, 400, "SignatureNonceUsed");
+    is(&rig.post(&request).await, 400, "SignatureNonceUsed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,13 +101,13 @@ async fn what_is_not_signed_has_no_effect() {
     ] {
         let mut request = list(&alice, v3);
         request.headers.push((name.to_owned(), value.to_owned()));
-        let refused = post(&rig, &request).await;
+        let refused = rig.post(&request).await;
         assert_eq!(refused.status, 400, "{name}: {}", refused.body);
     }
     // The header that is signed is the one that counts, wherever else the action stands.
     let mut request = list(&alice, v3);
     request.path_and_query = "/?Action=DeleteVpnGateway".to_owned();
-    is(&post(&rig, &request).await, 400, "SignatureDoesNotMatch");
+    is(&rig.post(&request).await, 400, "SignatureDoesNotMatch");
     // Action taken out of what is signed.
     let mut request = list(&alice, v3);
     for (name, value) in &mut request.headers {
@@ -151,22 +115,22 @@ async fn what_is_not_signed_has_no_effect() {
             *value = value.replace("x-acs-action;", "");
         }
     }
-    is(&post(&rig, &request).await, 400, "IncompleteSignature");
+    is(&rig.post(&request).await, 400, "IncompleteSignature");
     // The body after it was signed, and its hash along with it.
     let mut request = list(&alice, v3);
     request.body = b"RegionId=cn-beijing".to_vec();
-    is(&post(&rig, &request).await, 400, "SignatureDoesNotMatch");
+    is(&rig.post(&request).await, 400, "SignatureDoesNotMatch");
 
     // V1 reads no headers of V3: what they say changes nothing.
     let mut request = list(&alice, v1);
     request.headers.push(("x-acs-action".to_owned(), "DeleteVpnGateway".to_owned()));
     request.headers.push(("x-acs-security-token".to_owned(), session.token.clone().unwrap()));
     request.headers.push(("x-forwarded-for".to_owned(), "203.0.113.9".to_owned()));
-    post(&rig, &request).await.ok();
+    rig.post(&request).await.ok();
     // A parameter added to the query of a signed form.
     let mut request = list(&alice, v1);
     request.path_and_query = "/?Action=DeleteVpnGateway".to_owned();
-    let refused = post(&rig, &request).await;
+    let refused = rig.post(&request).await;
     is(&refused, 400, "InvalidParameter");
     // A session's token, put to a permanent key's request.
     let mut request = list(&alice, v1);
@@ -174,7 +138,7 @@ async fn what_is_not_signed_has_no_effect() {
         "/?SecurityToken={}",
         session.token.as_deref().unwrap().replace('+', "%2B").replace('=', "%3D")
     );
-    is(&post(&rig, &request).await, 400, "InvalidSecurityToken.MismatchWithAccessKey");
+    is(&rig.post(&request).await, 400, "InvalidSecurityToken.MismatchWithAccessKey");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,7 +166,7 @@ async fn one_name_has_one_value() {
         ("&Version=2015-05-01", "/"),
         ("&%52egionId=cn-beijing", "/"),
     ] {
-        is(&post(&rig, &form(body, query)).await, 400, "InvalidParameter");
+        is(&rig.post(&form(body, query)).await, 400, "InvalidParameter");
     }
     // Also under a signature that covers both.
     let raw = RawCall {
@@ -223,7 +187,7 @@ async fn there_is_one_path() {
             let mut request =
                 signed(&rig, &alice, method, Placement::Query, "DescribeVpnGateways", &[REGION]);
             request.path_and_query = request.path_and_query.replacen('/', path, 1);
-            is(&post(&rig, &request).await, 400, "InvalidParameter");
+            is(&rig.post(&request).await, 400, "InvalidParameter");
         }
     }
 }
@@ -352,7 +316,7 @@ async fn oversized_policies_are_refused_early() {
         (&"x".repeat(60_000), "InvalidParameter.PolicyDocument.Length"),
     ] {
         let parameters = [("PolicyName", "big"), ("PolicyDocument", document)];
-        let caller = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+        let caller = Caller::named("root");
         is(&rig.by(&caller, RAM, "CreatePolicy", &parameters).await, 400, code);
     }
     // What is accepted is decided in time whatever its patterns look like.
@@ -434,7 +398,7 @@ fn borrowed(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_bombs_are_refused_and_those_stored_go_off_cheaply() {
     let rig = Rig::new("0");
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     let run = "a".repeat(60);
     for (patterns, pattern) in
         [(85, format!("*{run}?b")), (80, format!("*{run}?b*")), (80, format!("*{run}b*"))]
@@ -469,7 +433,7 @@ async fn a_tag_key_in_two_spellings_is_given_twice() {
     let alice = rig.user("alice", &json!([allow("*")])).await;
     // Nothing is decided about such tags: also who has no rights is told of them.
     let bob = rig.user("bob", &json!([])).await;
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     let spellings = |n: u32| {
         let letters = "abcde".chars().enumerate();
         let spelt = letters.map(|(at, c)| if n >> at & 1 == 1 { c.to_ascii_uppercase() } else { c });
@@ -499,7 +463,7 @@ async fn a_tag_key_in_two_spellings_is_given_twice() {
 async fn trust_and_session_policies_have_a_budget_too() {
     let rig = Rig::new("0");
     let alice = rig.user("alice", &json!([allow("sts:AssumeRole")])).await;
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     let trust = |patterns: &[String]| {
         json!({"Version": "1", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
             "Principal": {"RAM": format!("acs:ram::{ACCOUNT}:root")},
@@ -536,7 +500,7 @@ async fn trust_and_session_policies_have_a_budget_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_that_never_apply_are_refused_or_warned_of() {
     let rig = Rig::new("0");
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     let statement = |action: &str, resource: &str, condition: Value| {
         json!({"Version": "1", "Statement": [{"Effect": "Deny", "Action": action, "Resource": resource,
             "Condition": condition}]})
@@ -562,7 +526,7 @@ async fn policies_that_never_apply_are_refused_or_warned_of() {
             action,
             parameters,
         );
-        let response = respond(&rig, &request, IpAddr::V4(Ipv4Addr::LOCALHOST), false).await;
+        let response = rig.respond(&request, IpAddr::V4(Ipv4Addr::LOCALHOST), false).await;
         let answer: Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(response.status, 200, "{action}: {answer}");
         // The answer has the documented members alone.
@@ -727,7 +691,7 @@ async fn nobody_takes_a_name_that_means_something() {
     is(&rig.by(&alice, RAM, "UpdateUser", &rename("ci")).await, 403, "NoPermission");
     rig.by(&alice, RAM, "UpdateUser", &rename("Alice")).await.ok();
     // `observer` is a user of the configuration.
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     let refused = rig.by(&root, RAM, "UpdateUser", &rename("observer")).await;
     is(&refused, 409, "EntityAlreadyExists.User");
     let refused = rig.by(&root, RAM, "CreateUser", &[("UserName", "Observer")]).await;
@@ -748,64 +712,18 @@ async fn long_values_do_not_make_patterns_work() {
     is(&rig.by(&alice, STS, "AssumeRole", &call).await, 403, "NoPermission");
 }
 
-/// A request signed by V4 under this scope, as who was handed the key derived for it can sign it.
-async fn scoped(
-    rig: &Rig,
-    (region, product): (&str, &str),
-    version: &str,
-    action: &str,
-    query: &str,
-) -> Reply {
-    let now = iso8601(tongguan_service::context::Clock::now_ms(&*rig.clock));
-    let date = now[..10].replace('-', "");
-    let names = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
-    let credential = format!("root/{date}/{region}/{product}/aliyun_v4_request");
-    let authorization = |signature: &str| {
-        format!("ACS4-HMAC-SHA256 Credential={credential},SignedHeaders={names},Signature={signature}")
-    };
-    let empty = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"").as_ref());
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
-        ("host", "vpc.test"),
-        ("x-acs-action", action),
-        ("x-acs-version", version),
-        ("x-acs-date", &now),
-        ("x-acs-signature-nonce", &rig.next_nonce()),
-        ("x-acs-content-sha256", &empty),
-        ("authorization", &authorization(&"0".repeat(64))),
-    ] {
-        headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-    }
-    fn request<'a>(headers: &'a HeaderMap, query: &'a str) -> HttpRequest<'a> {
-        HttpRequest { method: &Method::POST, path: "/", query, headers, body: b"" }
-    }
-    let text = {
-        let incoming =
-            tongguan_rpc::parse(request(&headers, query), &tongguan_rpc::Limits::default()).unwrap();
-        incoming.claims().string_to_sign().unwrap()
-    };
-    let sign = |key: &[u8], text: &str| {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key);
-        aws_lc_rs::hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
-    };
-    let derived = [&date, region, product, "aliyun_v4_request"]
-        .into_iter()
-        .fold(b"aliyun_v4root secret".to_vec(), |key, part| sign(&key, part));
-    headers.insert("authorization", authorization(&hex(&sign(&derived, &text))).parse().unwrap());
-    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
-    let response = rig.service.answer(request(&headers, query), peer).await;
-    Reply { status: response.status, body: serde_json::from_slice(&response.body).unwrap() }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// A request of the account's own key, signed by V4 under this scope of region and product.
+async fn scoped(rig: &Rig, scope: (&str, &str), version: &str, action: &str, query: &str) -> Reply {
+    let parameters: Vec<_> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let call = Call::new(version, action, &parameters);
+    rig.post(&Caller::named("root").sign_v4(&call, scope, &rig.stamp())).await
 }
 
 /// A key that was derived for one product and region (V4) opens no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_derived_key_opens_what_it_was_derived_for() {
     let rig = Rig::new("0");
-    let (kms, here) = ("2016-01-20", "cn-hangzhou");
+    let (kms, here) = (KMS, "cn-hangzhou");
     for (scope, version, action, query) in [
         ((here, "Vpc"), VPC, "DescribeRegions", ""),
         ((here, "vpc"), VPC, "DescribeRegions", ""),
@@ -814,7 +732,7 @@ async fn a_derived_key_opens_what_it_was_derived_for() {
         (("center", "sts"), STS, "GetCallerIdentity", ""),
         (("cn-beijing", "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-beijing"),
         ((here, "Vpc"), VPC, "DescribeVpcs", "RegionId=cn-beijing"),
-        ((here, "KMS"), kms, "CreateCertificate", "KeySpec=EC_P256&Subject=CN%3Da%2COU%3Db%2CO%3Dc%2CC%3DCN"),
+        ((here, "KMS"), kms, "CreateCertificate", "KeySpec=EC_P256&Subject=CN=a,OU=b,O=c,C=CN"),
     ] {
         let reply = scoped(&rig, scope, version, action, query).await;
         assert_eq!(reply.code(), "OK", "{scope:?} {action} {query}: {}", reply.body);

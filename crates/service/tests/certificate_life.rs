@@ -22,7 +22,7 @@ async fn a_binding_is_listed_from_force_to_removal() {
     assert_eq!(rig.status(&gateway).await, "active");
     let bound = vec![(certificate.clone(), "Encryption".to_owned())];
     assert_eq!(rig.listed(&gateway).await, bound);
-    assert_eq!(rig.dataplane_certificates(&gateway), serde_json::json!({"Encryption": certificate}));
+    assert_eq!(dataplane_certificates(&rig, &gateway), serde_json::json!({"Encryption": certificate}));
     rig.unbind(&gateway, &certificate, "Encryption").await.ok();
     assert_eq!(rig.status(&gateway).await, "updating");
     assert_eq!(rig.listed(&gateway).await, bound);
@@ -32,7 +32,7 @@ async fn a_binding_is_listed_from_force_to_removal() {
     );
     rig.settle().await;
     assert!(rig.listed(&gateway).await.is_empty());
-    assert_eq!(rig.dataplane_certificates(&gateway), serde_json::json!({}));
+    assert_eq!(dataplane_certificates(&rig, &gateway), serde_json::json!({}));
     rig.kms("DeleteCertificate", &[("CertificateId", &certificate)]).await.ok();
 }
 
@@ -387,12 +387,10 @@ async fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     panic!("it did not come");
 }
 
-impl Rig {
-    fn dataplane_certificates(&self, gateway: &str) -> serde_json::Value {
-        use tongguan_dataplane::DataPlane as _;
-        let in_memory = self.dataplane.applied(gateway).unwrap();
-        let (_, durable) = self.store().read(|snapshot| snapshot.applied(gateway)).unwrap().unwrap();
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&durable).unwrap(), in_memory);
-        in_memory["certificates"].clone()
-    }
+fn dataplane_certificates(rig: &Rig, gateway: &str) -> serde_json::Value {
+    use tongguan_dataplane::DataPlane as _;
+    let in_memory = rig.dataplane.applied(gateway).unwrap();
+    let (_, durable) = rig.store().read(|snapshot| snapshot.applied(gateway)).unwrap().unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&durable).unwrap(), in_memory);
+    in_memory["certificates"].clone()
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::{Caller, Rig, VPC};
+use common::{Caller, KMS, Rig, VPC};
 
 /// Rounds, in each of which both ids have their turn: what else the machine does meets both alike.
 const ROUNDS: usize = 1_001;
@@ -28,7 +28,7 @@ async fn a_foreign_id_takes_the_time_of_an_unknown_one() {
         (VPC, "DeleteVpnGateway", "VpnGatewayId", &gateway, unknown(&gateway)),
         (VPC, "DescribeVpcAttribute", "VpcId", &vpc, unknown(&vpc)),
         (
-            "2016-01-20",
+            KMS,
             "GetCertificate",
             "CertificateId",
             &certificate,

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{RawCall, Rig, triple};
+use common::{KMS, RawCall, Rig, VPC, triple};
 use tongguan_model::limits::Quotas;
 
 /// Every fault at once; then one fault after the other is mended, in the order of the design, and each
@@ -65,7 +65,7 @@ async fn the_earlier_fault_is_answered() {
         |raw: &mut RawCall<'_>| raw.nonce = Box::leak(fresh.next().unwrap().clone().into_boxed_str());
     next(&mut raw);
     expect(&rig, &raw, "InvalidVersion").await;
-    raw.version = "2016-04-28";
+    raw.version = VPC;
     next(&mut raw);
     expect(&rig, &raw, "InvalidAction.NotFound").await;
     raw.action = action;
@@ -161,7 +161,7 @@ async fn quotas_are_checked_before_the_work() {
     let nonce = rig.next_nonce();
     let weak = RawCall {
         key: "observer",
-        version: "2016-01-20",
+        version: KMS,
         nonce: &nonce,
         ..RawCall::new("CreateCertificate", &parameters)
     };

@@ -5,11 +5,10 @@
 
 mod common;
 
-use common::{ACCOUNT, Caller, RawCall, Reply, Rig, issue, triple};
+use common::{ACCOUNT, Caller, RESOURCE_MANAGER, RawCall, Reply, Rig, issue, triple};
 use serde_json::{Value, json};
 use tongguan_service::operation::{self, DryRun, Operation, Product};
 
-const RESOURCE_MANAGER: &str = "2020-03-31";
 const TRUST: &str = r#"{"Version":"1","Statement":[{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{"RAM":"acs:ram::1234567890123456:root"}}]}"#;
 const POLICY: &str =
     r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"vpc:Describe*","Resource":"*"}]}"#;

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
+use common::{ACCOUNT, RESOURCE_MANAGER, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::context::{Clock as _, iso8601};
@@ -21,7 +21,8 @@ const SERVICE: &str = "certificate.vpn.aliyuncs.com";
 /// One call of product ResourceManager.
 async fn manager_as(rig: &Rig, key: &str, action: &str, parameters: &[(&str, &str)]) -> Reply {
     let nonce = rig.next_nonce();
-    rig.send(&RawCall { key, version: "2020-03-31", nonce: &nonce, ..RawCall::new(action, parameters) }).await
+    rig.send(&RawCall { key, version: RESOURCE_MANAGER, nonce: &nonce, ..RawCall::new(action, parameters) })
+        .await
 }
 
 async fn manager(rig: &Rig, action: &str, parameters: &[(&str, &str)]) -> Reply {

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::{ACCOUNT, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
+use common::{ACCOUNT, RAM, RawCall, Reply, Rig, START_MS, STS, VPC, missing, ram, ram_as, refused, rest};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::Code;
@@ -242,9 +242,9 @@ async fn a_renamed_user_keeps_keys_groups_and_policies() {
     let key = key_of(&rig, "alice").await;
     policy(&rig, "AttachPolicyToUser", ("UserName", "alice")).await;
     ram(&rig, "UpdateUser", &[("UserName", "alice"), ("NewUserName", "carol")]).await.ok();
-    let who = signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    let who = signed(&rig, &key, STS, "GetCallerIdentity", &[]).await.ok();
     assert_eq!(who["Arn"], format!("acs:ram::{ACCOUNT}:user/carol"));
-    signed(&rig, &key, "2016-04-28", "DescribeRegions", &[]).await.ok();
+    signed(&rig, &key, VPC, "DescribeRegions", &[]).await.ok();
     let keys = ram(&rig, "ListAccessKeys", &[("UserName", "carol")]).await.ok();
     assert_eq!(column(&keys["AccessKeys"]["AccessKey"], "AccessKeyId"), std::slice::from_ref(&key.0));
     let groups = ram(&rig, "ListGroupsForUser", &[("UserName", "carol")]).await.ok();
@@ -523,7 +523,7 @@ async fn another_account_sees_nothing() {
     ram_as(&rig, "stranger", "CreateGroup", &[team]).await.ok();
     let reply = ram_as(&rig, "stranger", "DeleteAccessKey", &[name, id]).await;
     refused(&reply, 404, "EntityNotExist.User.AccessKey");
-    signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    signed(&rig, &key, STS, "GetCallerIdentity", &[]).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -546,19 +546,19 @@ async fn keys_are_issued_listed_switched_and_removed() {
     refused(&ram(&rig, "CreateAccessKey", &[name]).await, 409, "LimitExceeded.User.AccessKey");
     refused(&ram(&rig, "CreateAccessKey", &[("UserName", "none")]).await, 404, "EntityNotExist.User");
 
-    let who = signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    let who = signed(&rig, &key, STS, "GetCallerIdentity", &[]).await.ok();
     assert_eq!(who["Arn"], format!("acs:ram::{ACCOUNT}:user/alice"));
     let id = ("UserAccessKeyId", key.0.as_str());
     let inactive = ("Status", "Inactive");
     assert_eq!(rest(ram(&rig, "UpdateAccessKey", &[name, id, inactive]).await), json!({}));
-    let reply = signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await;
+    let reply = signed(&rig, &key, STS, "GetCallerIdentity", &[]).await;
     refused(&reply, 400, "InvalidAccessKeyId.Inactive");
     let row = |key: &str, status: &str, after: i64| json!({ "AccessKeyId": key, "Status": status, "CreateDate": iso8601(START_MS + after) });
     let rows = [row(&key.0, "Inactive", 0), row(&second.0, "Active", 1_000)];
     let listed = rest(ram(&rig, "ListAccessKeys", &[name]).await);
     assert_eq!(listed, json!({ "AccessKeys": { "AccessKey": rows } }));
     ram(&rig, "UpdateAccessKey", &[name, id, ("Status", "Active")]).await.ok();
-    signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    signed(&rig, &key, STS, "GetCallerIdentity", &[]).await.ok();
 
     // A key is another user's, or nobody's: the same to whoever asks.
     for (owner, key) in
@@ -573,12 +573,12 @@ async fn keys_are_issued_listed_switched_and_removed() {
     }
     // An active key can be removed.
     assert_eq!(rest(ram(&rig, "DeleteAccessKey", &[name, id]).await), json!({}));
-    let reply = signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await;
+    let reply = signed(&rig, &key, STS, "GetCallerIdentity", &[]).await;
     refused(&reply, 404, "InvalidAccessKeyId.NotFound");
     refused(&ram(&rig, "DeleteAccessKey", &[name, id]).await, 404, "EntityNotExist.User.AccessKey");
     let third = key_of(&rig, "alice").await;
     let rig = rig.restart("0");
-    signed(&rig, &third, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    signed(&rig, &third, STS, "GetCallerIdentity", &[]).await.ok();
     refused(&ram(&rig, "CreateAccessKey", &[name]).await, 409, "LimitExceeded.User.AccessKey");
 }
 
@@ -588,22 +588,22 @@ async fn without_a_name_the_keys_are_the_callers_own() {
     user(&rig, "alice").await;
     let first = key_of(&rig, "alice").await;
     // Allowed nothing, and so not even its own keys.
-    refused(&signed(&rig, &first, "2015-05-01", "ListAccessKeys", &[]).await, 403, "NoPermission");
+    refused(&signed(&rig, &first, RAM, "ListAccessKeys", &[]).await, 403, "NoPermission");
     policy(&rig, "AttachPolicyToUser", ("UserName", "alice")).await;
     ram(&rig, "UpdateUser", &[("UserName", "alice"), ("NewUserName", "carol")]).await.ok();
-    let second = signed(&rig, &first, "2015-05-01", "CreateAccessKey", &[]).await.ok();
+    let second = signed(&rig, &first, RAM, "CreateAccessKey", &[]).await.ok();
     let second = second["AccessKey"]["AccessKeyId"].as_str().unwrap();
     let id = ("UserAccessKeyId", second);
-    let full = signed(&rig, &first, "2015-05-01", "CreateAccessKey", &[]).await;
+    let full = signed(&rig, &first, RAM, "CreateAccessKey", &[]).await;
     refused(&full, 409, "LimitExceeded.User.AccessKey");
-    let listed = signed(&rig, &first, "2015-05-01", "ListAccessKeys", &[]).await.ok();
+    let listed = signed(&rig, &first, RAM, "ListAccessKeys", &[]).await.ok();
     let listed: BTreeSet<_> = column(&listed["AccessKeys"]["AccessKey"], "AccessKeyId").into_iter().collect();
     assert_eq!(listed, BTreeSet::from([first.0.clone(), second.to_owned()]));
-    let used = signed(&rig, &first, "2015-05-01", "GetAccessKeyLastUsed", &[id]).await;
+    let used = signed(&rig, &first, RAM, "GetAccessKeyLastUsed", &[id]).await;
     assert_eq!(rest(used), json!({ "AccessKeyLastUsed": {} }));
     let off = [id, ("Status", "Inactive")];
-    signed(&rig, &first, "2015-05-01", "UpdateAccessKey", &off).await.ok();
-    signed(&rig, &first, "2015-05-01", "DeleteAccessKey", &[id]).await.ok();
+    signed(&rig, &first, RAM, "UpdateAccessKey", &off).await.ok();
+    signed(&rig, &first, RAM, "DeleteAccessKey", &[id]).await.ok();
 
     // The account's own keys, those of its users beside.
     let listed = ram(&rig, "ListAccessKeys", &[]).await.ok();
@@ -611,7 +611,7 @@ async fn without_a_name_the_keys_are_the_callers_own() {
     let own = ram(&rig, "CreateAccessKey", &[]).await.ok();
     let text = |member: &str| own["AccessKey"][member].as_str().unwrap().to_owned();
     let own = (text("AccessKeyId"), text("AccessKeySecret"));
-    let who = signed(&rig, &own, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    let who = signed(&rig, &own, STS, "GetCallerIdentity", &[]).await.ok();
     assert_eq!(who["IdentityType"], "Account");
     ram(&rig, "CreateAccessKey", &[]).await.ok();
     refused(&ram(&rig, "CreateAccessKey", &[]).await, 409, "LimitExceeded.User.AccessKey");
@@ -622,7 +622,7 @@ async fn without_a_name_the_keys_are_the_callers_own() {
         "EntityNotExist.User.AccessKey",
     );
     ram(&rig, "UpdateAccessKey", &[id, ("Status", "Inactive")]).await.ok();
-    let reply = signed(&rig, &own, "2015-04-01", "GetCallerIdentity", &[]).await;
+    let reply = signed(&rig, &own, STS, "GetCallerIdentity", &[]).await;
     refused(&reply, 400, "InvalidAccessKeyId.Inactive");
     ram(&rig, "DeleteAccessKey", &[id]).await.ok();
 
@@ -643,7 +643,7 @@ async fn the_last_use_of_a_key_is_told() {
     let never = rest(ram(&rig, "GetAccessKeyLastUsed", &given).await);
     assert_eq!(never, json!({ "AccessKeyLastUsed": {} }));
     rig.advance(1_000);
-    signed(&rig, &key, "2015-04-01", "GetCallerIdentity", &[]).await.ok();
+    signed(&rig, &key, STS, "GetCallerIdentity", &[]).await.ok();
     let used = iso8601(START_MS + 1_000);
     // The use is noted beside the call.
     let mut told = Value::Null;

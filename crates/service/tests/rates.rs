@@ -7,11 +7,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Caller, RawCall, Rig, VPC, refused as is};
+use common::{Caller, KMS, RawCall, Rig, VPC, refused as is};
 use serde_json::json;
 use tongguan_model::limits::Quotas;
+use tongguan_service::access::Peer;
 use tongguan_service::catalogue;
-use tongguan_service::gate::Peer;
 use tongguan_service::throttle::FAILURES_BURST;
 use tongguan_service::work::Work;
 
@@ -155,7 +155,7 @@ async fn client_tokens_have_shares_by_principal() {
     assert_eq!(make(&rig, &one, "one more").await, "Throttling.User");
     assert_eq!(make(&rig, &one, "one-0").await, "OK", "a repeat gets its answer");
     assert_eq!(make(&rig, &other, "other").await, "OK");
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     for number in 0..5 {
         assert_eq!(make(&rig, &root, &format!("root-{number}")).await, "OK");
     }
@@ -200,12 +200,8 @@ async fn long_work_of_one_account_holds_nobody_up() {
     }
     let other = [("KeySpec", "EC_P256"), ("Subject", "CN=a,OU=b,O=c,C=CN")];
     let nonce = rig.next_nonce();
-    let raw = RawCall {
-        key: "stranger",
-        version: "2016-01-20",
-        nonce: &nonce,
-        ..RawCall::new("CreateCertificate", &other)
-    };
+    let raw =
+        RawCall { key: "stranger", version: KMS, nonce: &nonce, ..RawCall::new("CreateCertificate", &other) };
     rig.send(&raw).await.ok();
     let codes = calls.join_all().await;
     let count = |code: &str| codes.iter().filter(|found| *found == code).count();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ACCOUNT, Caller, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
+use common::{ACCOUNT, Caller, KMS, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::accounts::{Order, Whose};
@@ -109,7 +109,7 @@ async fn a_token_is_good_for_its_own_key_alone() {
         is(&gateways(&rig, &with(&one, Some(&cut))).await, 400, "InvalidSecurityToken.Malformed");
         // A permanent key has no token: it is told whether this is one of another key, or none at all. Whether the key
         // exists is told first.
-        let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+        let root = Caller::named("root");
         let nobody = Caller { id: "LTAInobody".into(), ..root.clone() };
         for key in [&alice, &root] {
             let token = one.token.as_deref();
@@ -201,7 +201,7 @@ async fn both_sides_must_allow_an_assumption() {
     let refused = assume(&rig, &carol, &[id]).await;
     is(&refused, 403, "NoPermission");
     assert_eq!(refused.body["AccessDeniedDetail"]["PolicyType"], "AccountLevelIdentityBasedPolicy");
-    let root = Caller { id: "root".into(), secret: "root secret".into(), token: None };
+    let root = Caller::named("root");
     let refused = assume(&rig, &root, &[id]).await;
     is(&refused, 403, "NoPermission");
     assert_eq!(refused.body["Message"], "Roles may not be assumed by root accounts.");
@@ -383,11 +383,11 @@ async fn a_deny_for_a_region_is_not_passed_by_naming_another() {
     let id = ("CertificateId", certificate.as_str());
     for further in [vec![], vec![("RegionId", "cn-beijing")], vec![("RegionId", "")]] {
         let parameters: Vec<_> = [id].into_iter().chain(further).collect();
-        let refused = rig.by(&alice, "2016-01-20", "GetCertificate", &parameters).await;
+        let refused = rig.by(&alice, KMS, "GetCertificate", &parameters).await;
         is(&refused, 403, "Forbidden.NoPermission");
     }
     let other = [("CertificateId", "00000000-0000-0000-0000-000000000000"), ("RegionId", "cn-beijing")];
-    is(&rig.by(&alice, "2016-01-20", "GetCertificate", &other).await, 404, "Certificate.NotFound");
+    is(&rig.by(&alice, KMS, "GetCertificate", &other).await, 404, "Certificate.NotFound");
 }
 
 fn team_tag<'a>(gateway: &'a str, team: &'a str) -> [(&'a str, &'a str); 5] {
@@ -453,7 +453,7 @@ async fn mighty(rig: &Rig, caller: &Caller, name: &str, principals: &[&str]) {
 }
 
 fn root() -> Caller {
-    Caller { id: "root".into(), secret: "root secret".into(), token: None }
+    Caller::named("root")
 }
 
 fn arn(account: &str, role: &str) -> String {

@@ -267,3 +267,20 @@ impl Ours {
         self.handler.context("`handler` is missing")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_product_says_of_a_parameter_comes_before_what_all_say() {
+        let common =
+            r#"{"Name": "Any.", "Ram.Name": {"about": "Ours.", "rule": {"is": "number", "min": 1}}}"#;
+        let common: Common = serde_json::from_str(common).unwrap();
+        let of = |product| common.parameter(product, "Name").unwrap();
+        assert_eq!((of("Ram").about(), of("Vpc").about()), ("Ours.", "Any."));
+        assert!(matches!(of("Ram").rule(), Some(Rule::Number { min: Some(1), max: None, .. })));
+        assert!(of("Vpc").rule().is_none());
+        assert!(common.parameter("Ram", "Other").is_none());
+    }
+}

@@ -21,9 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["tongguan-rpc", "tongguan-pki", "tongguan-model", "tongguan-store", "tongguan-dataplane"],
     ),
     ("tongguan", EVERY_LAYER),
-    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki"]),
-    ("tongguan-fuzz", EVERY_LAYER),
-    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-testkit", EVERY_LAYER),
+    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", TESTKIT]),
+    ("tongguan-fuzz", WITH_TESTKIT),
+    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki", TESTKIT]),
     ("xtask", &[]),
 ];
 
@@ -34,6 +35,19 @@ const EVERY_LAYER: &[&str] = &[
     "tongguan-store",
     "tongguan-dataplane",
     "tongguan-service",
+];
+
+/// For tests: nothing that is shipped knows it, but as a dependency of its tests.
+const TESTKIT: &str = "tongguan-testkit";
+
+const WITH_TESTKIT: &[&str] = &[
+    "tongguan-rpc",
+    "tongguan-pki",
+    "tongguan-model",
+    "tongguan-store",
+    "tongguan-dataplane",
+    "tongguan-service",
+    TESTKIT,
 ];
 
 /// The crates that do no I/O.

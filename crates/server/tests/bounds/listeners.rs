@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::common::{KMS, Server, VPC};
+use crate::common::{KMS, RAM, Server, VPC};
 use crate::world::{SOON, World, tenant_a, tenant_b};
 
 /// Where strangers and tenant B come from.
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
-const RAM: &str = "2015-05-01";
 
 /// Opens connections, a batch at a time, and says the same on each.
 async fn crowd(server: &Server, many: usize, words: &[u8]) -> Vec<TcpStream> {

@@ -2,8 +2,8 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::common::VPC;
-use crate::world::{ACCOUNT, OTHER_ACCOUNT, World, powerless, tenant_b};
+use crate::common::{ACCOUNT, OTHER_ACCOUNT, VPC};
+use crate::world::{World, powerless, tenant_b};
 
 /// Requests of a stranger, pipelined over one connection; answers are read and thrown away.
 async fn strangers_requests(world: &World, count: usize) {

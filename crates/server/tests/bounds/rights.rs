@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Key, VPC};
+use crate::common::{Key, RAM, VPC};
 use crate::world::{SOON, World, tenant_b};
-
-const RAM: &str = "2015-05-01";
 
 /// The worst policies that a tenant may attach to a user, by the documented limits: 10 of its own, 5 groups with 5
 /// each. Answers the user's key.

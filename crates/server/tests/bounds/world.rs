@@ -7,12 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::program::program;
-use crate::common::{KEY, Key, OTHER_KEY, OTHER_SECRET, PATIENCE, Reply, SECRET, Server, VPC};
+use crate::common::{ACCOUNT, KEY, Key, OTHER_KEY, OTHER_SECRET, PATIENCE, Reply, SECRET, Server, VPC};
 
-/// Account of tenant A.
-pub const ACCOUNT: &str = "1234567890123456";
-/// Account of tenant B.
-pub const OTHER_ACCOUNT: &str = "1999999999999999";
 /// No call of tenant A may take longer while somebody else fills a bound. Of the development build, beside the
 /// attack, on a machine that is busy with other tests.
 pub const SOON: Duration = Duration::from_secs(4);

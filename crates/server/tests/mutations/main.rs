@@ -27,6 +27,7 @@ use parameters::Ids;
 use random::Random;
 use recorded::Recorded;
 use server::Server;
+use tongguan_testkit::api::{REGION, VPC};
 
 /// Mutated requests of an ordinary run.
 const MUTATIONS: usize = 4_000;
@@ -110,8 +111,7 @@ fn a_client_that_has_said_all_still_gets_its_answer() {
     let server = Server::start();
     let mut client = Client::new(&server.address);
     for _ in 0..20 {
-        let message =
-            parameters::plain("CreateVpc", "2016-04-28", vec![("RegionId".into(), "cn-hangzhou".into())]);
+        let message = parameters::plain("CreateVpc", VPC, vec![("RegionId".into(), REGION.into())]);
         let outcome = client.exchange(&message, true);
         assert!(matches!(outcome, Outcome::Answered(_)), "{outcome:?}");
     }

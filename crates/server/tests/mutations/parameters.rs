@@ -1,16 +1,16 @@
 //! Calls with changed parameters, signed with the server's own key, so that they get past the gate.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::Method;
-use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Secret, SignatureMethod, Signer};
-use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use ::http::Method;
+use tongguan_rpc::{Format, OutgoingRequest, Placement, SignatureMethod};
 use tongguan_service::operation::ALL;
+use tongguan_testkit::api::{KMS, REGION, VPC};
+use tongguan_testkit::{Call, Manner, Stamp, http};
 
 use crate::random::Random;
 use crate::recorded::Recorded;
-use crate::server::{KEY, Server};
+use crate::server::{Server, key};
 
 /// Ids of what there is, by the parameters that take them.
 pub type Ids = Vec<(&'static str, String)>;
@@ -52,22 +52,19 @@ const VALUES: [&str; 33] = [
     "../../etc/passwd",
 ];
 
-static NONCE: AtomicU64 = AtomicU64::new(0);
-
 /// Makes one resource of each kind.
 pub fn furnish(server: &Server) -> Ids {
-    const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
-    const VPC: &str = "2016-04-28";
+    const AT: (&str, &str) = ("RegionId", REGION);
     let text = |answer: serde_json::Value, name: &str| answer[name].as_str().unwrap().to_owned();
-    let vpc = text(server.call("CreateVpc", VPC, &[REGION]), "VpcId");
+    let vpc = text(server.call("CreateVpc", VPC, &[AT]), "VpcId");
     wait(server, "DescribeVpcAttribute", ("VpcId", &vpc), "Available");
-    let wanted = [REGION, ("VpcId", &*vpc), ("Bandwidth", "10"), ("VpnType", "NationalStandard")];
+    let wanted = [AT, ("VpcId", &*vpc), ("Bandwidth", "10"), ("VpnType", "NationalStandard")];
     let gateway = text(server.call("CreateVpnGateway", VPC, &wanted), "VpnGatewayId");
     wait(server, "DescribeVpnGateway", ("VpnGatewayId", &gateway), "active");
     let subject = ("Subject", "CN=a,OU=b,O=c,C=CN");
-    let made = server.call("CreateCertificate", "2016-01-20", &[("KeySpec", "EC_SM2"), subject]);
+    let made = server.call("CreateCertificate", KMS, &[("KeySpec", "EC_SM2"), subject]);
     vec![
-        ("RegionId", "cn-hangzhou".to_owned()),
+        ("RegionId", REGION.to_owned()),
         ("VpcId", vpc),
         ("VpnGatewayId", gateway.clone()),
         ("ResourceId.1", gateway),
@@ -77,7 +74,7 @@ pub fn furnish(server: &Server) -> Ids {
 
 fn wait(server: &Server, action: &str, id: (&str, &str), status: &str) {
     for _ in 0..200 {
-        let shown = server.call(action, "2016-04-28", &[("RegionId", "cn-hangzhou"), id]);
+        let shown = server.call(action, VPC, &[("RegionId", REGION), id]);
         if shown["Status"] == status {
             return;
         }
@@ -118,7 +115,7 @@ pub fn signed_anew(recorded: &[Recorded], ids: &Ids, random: &mut Random) -> Vec
         1 => action = action.to_lowercase(),
         2 => action.clear(),
         3 => version = "2016-04-29".to_owned(),
-        4 => version = "2016-01-20".to_owned(),
+        4 => version = KMS.to_owned(),
         _ => {}
     }
     let methods = [
@@ -188,36 +185,19 @@ fn signed(
     version: &str,
     values: &[(String, String)],
     http_method: Method,
-    (method, placement, format): (SignatureMethod, Placement, Format),
+    (signature, placement, format): (SignatureMethod, Placement, Format),
 ) -> OutgoingRequest {
-    let signer =
-        Signer { access_key_id: KEY.0.to_owned(), secret: Secret::from(KEY.1), security_token: None, method };
-    signer.sign(&ClientCall {
-        http_method,
-        host: "127.0.0.1",
-        action,
-        version,
-        parameters: values,
-        placement,
-        format,
-        timestamp: &iso8601(SystemClock.now_ms()),
-        nonce: &format!("mutation-{}", NONCE.fetch_add(1, Ordering::Relaxed)),
-    })
+    let call = Call { version, action, parameters: values.to_vec(), placement };
+    let manner = Manner { signature, http_method, format, host: "127.0.0.1" };
+    key().sign(&call, &manner, &Stamp::now())
 }
 
-/// A request as it goes over the wire.
+/// A request as it goes over the wire; one without a body does not say how long that is.
 pub fn written(request: &OutgoingRequest) -> Vec<u8> {
-    let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method, request.path_and_query);
-    for (name, value) in &request.headers {
-        bytes.push_str(&format!("{name}: {value}\r\n"));
+    match request.body.as_slice() {
+        [] => (http::head(request, "") + "\r\n").into_bytes(),
+        _ => http::bytes(request, ""),
     }
-    if !request.body.is_empty() {
-        bytes.push_str(&format!("content-length: {}\r\n", request.body.len()));
-    }
-    bytes.push_str("\r\n");
-    let mut bytes = bytes.into_bytes();
-    bytes.extend_from_slice(&request.body);
-    bytes
 }
 
 /// A recorded call as it was made, but signed now.

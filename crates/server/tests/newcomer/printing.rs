@@ -12,7 +12,7 @@ use serde_json::json;
 use unicode_general_category::{GeneralCategory, get_general_category};
 
 use super::common::program::{Process, ended, program, text};
-use super::common::{PATIENCE, Server, read_reply};
+use super::common::{PATIENCE, RAM, Server, VPC, read_reply};
 use super::{KEY, SECRET, repository, run, serve};
 
 /// A text that forges lines, columns and colours, wherever it gets.
@@ -100,7 +100,7 @@ fn commands_print_to_the_screen_alone() {
 }
 
 async fn ram(server: &Server, action: &str, parameters: &[(&str, &str)]) {
-    let reply = server.call("2015-05-01", action, parameters).await;
+    let reply = server.call(RAM, action, parameters).await;
     assert_eq!(reply.status, 200, "{action}: {}", reply.text());
 }
 
@@ -123,7 +123,7 @@ async fn what_tenants_wrote_forges_nothing() {
     .await;
     // Whoever calls writes action, key and resource into the record.
     let named = [("VpcId", HOSTILE), ("RegionId", "cn-hangzhou")];
-    server.call("2016-04-28", "DescribeVpcAttribute", &named).await;
+    server.call(VPC, "DescribeVpcAttribute", &named).await;
     let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let request = format!(
         "GET /?Action={encoded}&Version=2016-04-28&AccessKeyId={encoded}&Signature=x&SignatureMethod=HMAC-SHA1&\

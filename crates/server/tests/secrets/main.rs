@@ -10,23 +10,21 @@ mod common;
 mod search;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output};
-use std::time::{Duration, Instant};
+use std::process::Output;
 
-use common::program::{ended, program, signal};
-use common::{Key, PATIENCE, http_bytes};
-use http::Method;
+use common::program::{Program, ended, program};
+use common::{KMS, Key, PATIENCE, RAM, STS, VPC, http_bytes};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_rpc::{Format, SignatureMethod};
 use tongguan_service::{master, vault::Vault};
 use tongguan_store::Archive;
+use tongguan_testkit::{Call, Manner, Stamp};
 
 use search::Secrets;
 
@@ -47,8 +45,7 @@ const METHODS: [SignatureMethod; 4] = [
 /// A run: its program, what it left, and the secrets in it.
 struct Run {
     directory: TempDir,
-    child: Child,
-    address: String,
+    program: Program,
     admin: String,
     secrets: Secrets,
     /// Security tokens. A caller whose signature is wrong is answered what he should have signed, his token in it;
@@ -93,38 +90,18 @@ impl Run {
         // Only in a program that is built for it.
         command.env("FAILPOINTS", "call::authorised=2*panic(a panic of a test)");
         command.env("RUST_BACKTRACE", "full");
-        let out = |name: &str| File::create(directory.path().join(name)).unwrap();
-        let child = command.stdout(out("stdout")).stderr(out("stderr")).spawn().unwrap();
+        let mut program = Program::start(command);
+        let admin = program.told("admin on http://");
         let mut secrets = Secrets::default();
         for key in &keys {
             secrets.add(&format!("secret of {}", key.id), key.secret.as_bytes());
         }
-        let (address, admin, said, nonce) = (String::new(), String::new(), BTreeMap::new(), 0);
-        let tokens = Secrets::default();
-        let mut run = Self { directory, child, address, admin, secrets, tokens, keys, said, nonce };
-        run.address = run.told("listening on http://");
-        run.admin = run.told("admin on http://");
-        run
+        let (said, nonce, tokens) = (BTreeMap::new(), 0, Secrets::default());
+        Self { directory, program, admin, secrets, tokens, keys, said, nonce }
     }
 
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
-    }
-
-    /// Waits for a line of standard output; answers its rest.
-    fn told(&mut self, what: &str) -> String {
-        let begun = Instant::now();
-        loop {
-            let text = std::fs::read_to_string(self.directory.path().join("stdout")).unwrap();
-            // Whole lines only.
-            let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-            if let Some(rest) = lines.lines().find_map(|line| line.strip_prefix(what)) {
-                return rest.to_owned();
-            }
-            let log = || std::fs::read_to_string(self.directory.path().join("stderr")).unwrap();
-            assert!(self.child.try_wait().unwrap().is_none() && begun.elapsed() < PATIENCE, "{}", log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
     }
 
     /// Notes what was answered, to be searched.
@@ -154,26 +131,14 @@ impl Run {
         more: &[(&str, &str)],
     ) -> Vec<u8> {
         self.nonce += 1;
-        let signer = Signer {
-            access_key_id: key.id.clone(),
-            secret: Secret::from(key.secret.as_str()),
-            security_token: key.token.clone(),
-            method,
-        };
-        let mut parameters: Vec<(String, String)> = vec![("RegionId".into(), "cn-hangzhou".into())];
-        parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let request = signer.sign(&ClientCall {
-            http_method: Method::POST,
-            host: "vpc.test",
-            action: call.1,
-            version: call.0,
-            parameters: &parameters,
-            placement: if self.nonce.is_multiple_of(2) { Placement::Form } else { Placement::Query },
-            format: if self.nonce.is_multiple_of(3) { Format::Xml } else { Format::Json },
-            timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            nonce: &format!("nonce-{}", self.nonce),
-        });
-        http_bytes(&request, "connection: close\r\n")
+        let mut call = Call::new(call.0, call.1, more).with("RegionId", "cn-hangzhou");
+        if self.nonce.is_multiple_of(2) {
+            call = call.form();
+        }
+        let format = if self.nonce.is_multiple_of(3) { Format::Xml } else { Format::Json };
+        let manner = Manner { signature: method, format, ..Manner::V3 };
+        let stamp = Stamp { nonce: format!("nonce-{}", self.nonce), ..Stamp::now() };
+        http_bytes(&key.sign(&call, &manner, &stamp), "connection: close\r\n")
     }
 
     fn call(
@@ -184,7 +149,7 @@ impl Run {
         more: &[(&str, &str)],
     ) -> Vec<u8> {
         let request = self.request(key, method, call, more);
-        let address = self.address.clone();
+        let address = self.program.endpoint.clone();
         self.send(call.1, &address, &request)
     }
 
@@ -212,8 +177,6 @@ impl Run {
 
     /// A user with a key of its own, made through the API, and a session of a role.
     fn makes_keys(&mut self, root: &Key) -> [Key; 2] {
-        const RAM: &str = "2015-05-01";
-        const STS: &str = "2015-04-01";
         let account = self.call_json(root, (STS, "GetCallerIdentity"), &[]).1;
         let account = account["AccountId"].as_str().unwrap().to_owned();
         let trust =
@@ -248,8 +211,6 @@ impl Run {
 
     /// Everything that callers do, and what they do wrong.
     fn work(&mut self, root: &Key, vault: &Vault) {
-        const VPC: &str = "2016-04-28";
-        const KMS: &str = "2016-01-20";
         for _ in 0..2 {
             // Where the program panics if it is built for it.
             self.call(root, METHODS[0], (VPC, "DescribeVpcs"), &[]);
@@ -258,7 +219,7 @@ impl Run {
         let all: Vec<Key> = [&self.keys[..], std::slice::from_ref(root), &made].concat();
         for key in &all {
             for method in METHODS {
-                self.call(key, method, ("2015-04-01", "GetCallerIdentity"), &[]);
+                self.call(key, method, (STS, "GetCallerIdentity"), &[]);
                 self.call(key, method, (VPC, "DescribeVpcs"), &[]);
                 self.call(key, method, (VPC, "CreateVpc"), &[("Description", "of a test")]);
                 // A secret that is not right, but near; an unknown key; an old and an altered request.
@@ -266,7 +227,7 @@ impl Run {
                 self.call(&wrong, method, (VPC, "DescribeVpcs"), &[]);
                 self.call(&Key::of("LTAInobody", &key.secret), method, (VPC, "DescribeVpcs"), &[]);
                 let request = self.request(key, method, (VPC, "DescribeVpcs"), &[("VpcId", "vpc-none")]);
-                let address = self.address.clone();
+                let address = self.program.endpoint.clone();
                 self.send("replayed", &address, &request);
                 self.send("replayed", &address, &request);
                 let mut altered =
@@ -301,7 +262,7 @@ impl Run {
                 }
             }
         }
-        let address = self.address.clone();
+        let address = self.program.endpoint.clone();
         for garbage in
             ["GET / HTTP/1.1\r\n\r\n", "POST /?Action=%zz HTTP/1.1\r\nhost: a\r\n\r\n", "\u{16}\u{3}\u{1}"]
         {
@@ -361,8 +322,8 @@ impl Run {
     }
 
     fn stop(&mut self) {
-        signal(&self.child, Signal::TERM);
-        ended(&mut self.child);
+        self.program.signal(Signal::TERM);
+        ended(&mut self.program.child);
     }
 
     /// Reads every file of the data directory that is there now.
@@ -410,7 +371,7 @@ impl Run {
         assert!(
             ["nonces/", "audit/"].iter().all(|folder| running.iter().any(|name| name.starts_with(folder)))
         );
-        let pid = self.child.id();
+        let pid = self.program.pid();
         self.note("command line", std::fs::read(format!("/proc/{pid}/cmdline")).unwrap());
         let backup = self.directory.path().join("backup.db");
         let output = self.tool(&["backup", backup.to_str().unwrap()], variables);
@@ -422,19 +383,12 @@ impl Run {
         }
         self.stop();
         self.note_files("after the stop");
-        let log = std::fs::read(self.directory.path().join("stderr")).unwrap();
+        let log = self.program.logged().into_bytes();
         assert!(log.windows(5).filter(|window| *window == b"DEBUG").count() > 100, "it logs every request");
         let crashing = program(&["crash-points"]).output().unwrap().status.success();
         assert_eq!(log.windows(17).any(|window| window == b"a panic of a test"), crashing);
         self.note("the log", log);
         self.search();
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -472,7 +426,7 @@ fn a_first_start_leaves_no_secret_elsewhere() {
     let key: [u8; 32] = hex::decode(master.trim()).unwrap().try_into().unwrap();
     run.secrets.add("master key", &key);
     // The welcome says where the secret is; only at a terminal it would say the secret.
-    let stdout = std::fs::read(run.directory.path().join("stdout")).unwrap();
+    let stdout = run.program.said();
     assert!(String::from_utf8_lossy(&stdout).contains("root-access-key.env"));
     run.note("standard output", stdout);
     run.work(&root, &Vault::new(&key).unwrap());
@@ -495,7 +449,7 @@ fn keys_of_the_environment_are_left_nowhere() {
     let key: [u8; 32] = hex::decode(MASTER).unwrap().try_into().unwrap();
     run.secrets.add("master key", &key);
     run.work(&root, &Vault::new(&key).unwrap());
-    let stdout = std::fs::read(run.directory.path().join("stdout")).unwrap();
+    let stdout = run.program.said();
     run.note("standard output", stdout);
     assert!(!DOCUMENTED.iter().any(|name| run.data().join(name).exists()));
     run.end(&variables[..1]);

@@ -10,10 +10,11 @@
 mod common;
 mod replay;
 
-use common::Server;
+use common::{Key, Server};
 use http::Method;
 use replay::Life;
-use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_rpc::Format;
+use tongguan_testkit::{Call, Manner, Stamp};
 
 /// Reads `<name>.json` and replays it.
 async fn live(name: &str) {
@@ -52,24 +53,10 @@ lives! {
 async fn the_route_table_list_in_xml() {
     let server = Server::start(&[]);
     let made = server.call(common::VPC, "CreateVpc", &[("RegionId", "cn-hangzhou")]).await.json();
-    let signer = Signer {
-        access_key_id: common::KEY.to_owned(),
-        secret: Secret::from(common::SECRET),
-        security_token: None,
-        method: SignatureMethod::HmacSha1,
-    };
-    let request = signer.sign(&ClientCall {
-        http_method: Method::GET,
-        host: "vpc.test",
-        action: "DescribeRouteTableList",
-        version: common::VPC,
-        parameters: &[("RegionId".to_owned(), "cn-hangzhou".to_owned())],
-        placement: Placement::Query,
-        format: Format::Xml,
-        timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        nonce: "xml",
-    });
-    let text = replay::send(&server, &common::http_bytes(&request, "")).await.text();
+    let call = Call::new(common::VPC, "DescribeRouteTableList", &[("RegionId", "cn-hangzhou")]);
+    let manner = Manner { http_method: Method::GET, format: Format::Xml, ..Manner::V1 };
+    let request = Key::of(common::KEY, common::SECRET).sign(&call, &manner, &Stamp::now());
+    let text = server.send(&common::http_bytes(&request, "")).await.text();
     let id = made["RouteTableId"].as_str().unwrap();
     for part in [
         "<DescribeRouteTableListResponse>",

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
-use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_rpc::Placement;
+use tongguan_testkit::api::version;
+use tongguan_testkit::{Call, Manner, Stamp};
 
-use crate::common::{self, KEY, PATIENCE, Reply, SECRET, Server};
+use crate::common::{self, KEY, Key, PATIENCE, Reply, SECRET, Server};
 
 /// A life, put together from the provider's source.
 #[derive(Deserialize)]
@@ -158,12 +158,6 @@ impl Replay {
     /// Signs as the provider does: all parameters together, wherever they stand.
     async fn send(&self, action: &str, step: &Step, variables: &Variables, tries: u32) -> Reply {
         let (product, action) = action.split_once('.').expect("Product.Action");
-        let version = match product {
-            "Vpc" => common::VPC,
-            "Ram" => "2015-05-01",
-            "Sts" => common::STS,
-            _ => panic!("{product}"),
-        };
         let text = |value: &Value| match substituted(value, variables) {
             Value::String(text) => text,
             other => other.to_string(),
@@ -178,24 +172,9 @@ impl Replay {
             }
         }
         let query = step.query.iter().map(|(name, value)| (name.clone(), text(value)));
-        let parameters: Vec<_> = query.chain(form.iter().cloned()).collect();
-        let signer = Signer {
-            access_key_id: KEY.to_owned(),
-            secret: Secret::from(SECRET),
-            security_token: None,
-            method: SignatureMethod::HmacSha1,
-        };
-        let mut request = signer.sign(&ClientCall {
-            http_method: Method::POST,
-            host: "vpc.test",
-            action,
-            version,
-            parameters: &parameters,
-            placement: Placement::Query,
-            format: Format::Json,
-            timestamp: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            nonce: &nonce(),
-        });
+        let parameters = query.chain(form.iter().cloned()).collect();
+        let call = Call { version: version(product), action, parameters, placement: Placement::Query };
+        let mut request = Key::of(KEY, SECRET).sign(&call, &Manner::V1, &Stamp::now());
         // V1 signs the union of both places: what belongs into the body goes there.
         let (path, all) = request.path_and_query.split_once('?').unwrap();
         let inside = |pair: &&str| {
@@ -207,21 +186,8 @@ impl Replay {
         (request.path_and_query, request.body) =
             (format!("{path}?{}", kept.join("&")), body.join("&").into_bytes());
         let head = "content-type: application/x-www-form-urlencoded\r\n";
-        send(&self.server, &common::http_bytes(&request, head)).await
+        self.server.send(&common::http_bytes(&request, head)).await
     }
-}
-
-/// One request over a connection of its own.
-pub async fn send(server: &Server, request: &[u8]) -> Reply {
-    let mut stream = server.connect().await;
-    stream.write_all(request).await.unwrap();
-    common::read_reply(&mut stream).await.unwrap()
-}
-
-fn nonce() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("terraform-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Looks at a final answer, and keeps what the step saves of it.

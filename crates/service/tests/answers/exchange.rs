@@ -7,8 +7,8 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::{Map, Value};
 use tongguan_rpc::{ClientCall, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::access::Peer;
 use tongguan_service::context::{Clock as _, iso8601};
-use tongguan_service::gate::Peer;
 use tongguan_service::operation::Kind;
 
 use crate::common::Rig;

@@ -11,7 +11,7 @@ use crate::operation::{Failure, Write};
 impl Write for CreateUser {
     type Output = CreateUserOutput;
 
-    /// Trust policies may name users of the configuration.
+    /// Trust policies may name users of the configuration: nobody else gets such a name.
     fn check(&self, call: &Call) -> Result<(), Failure> {
         if call.authority.configures_user(&call.principal.account, &self.user_name) {
             return Err((&c::USER_EXISTS).into());

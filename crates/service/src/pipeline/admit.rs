@@ -1,9 +1,4 @@
-//! From bytes to a verified [`Call`](crate::call::Call): the first part of the order of checks.
-//!
-//! size and shape → common parameters → access key known and active → security token → signature
-//! method → time well formed and fresh → signature → nonce unused → the rate of account and principal → a
-//! place for the nonce → version and action → the scope of the signature → permission → parameters → quota →
-//! work.
+//! Whose request it is, and whether it may come in: key, token, freshness, signature, nonce, rate.
 //!
 //! The nonce is looked at only after the signature matched, else a stranger could burn nonces; the rate is asked
 //! only for a nonce that was not used, else a replay could use up the rate; and the nonce is taken only when the
@@ -13,7 +8,6 @@
 use std::sync::Arc;
 
 use tongguan_model::principal::{Identity, Principal};
-use tongguan_model::region::Region;
 use tongguan_rpc::{Family, Incoming, Verified, WireError};
 use tongguan_store::{Moment, NonceError, NonceLog, Owner};
 use tracing::warn;
@@ -21,18 +15,15 @@ use tracing::warn;
 use crate::authority::{Authority, Known};
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
-use crate::operation::{self, Failure, Operation, Product};
+use crate::failure::Failure;
 use crate::seldom::Seldom;
 use crate::throttle::{Failures, Throttle, WEIGHED_BYTES};
 use crate::token::{TEMPORARY, Unread};
 
-pub use crate::access::Peer;
+use crate::access::Peer;
 
 /// How far a request's time may be off, seconds, either way.
 pub const SKEW_SECONDS: i64 = 15 * 60;
-/// The region in the scope of who signs for a product without regions.
-const CENTER: &str = "center";
-
 /// What the gate needs.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -95,7 +86,7 @@ impl Gate {
         static UNSIGNED: Seldom = Seldom::new();
         if UNSIGNED.now() {
             let source = peer.address;
-            warn!(%source, access_key = key.map(crate::service::cut), "a source sends many requests that nobody signed");
+            warn!(%source, access_key = key.map(super::cut), "a source sends many requests that nobody signed");
         }
         (&catalogue::THROTTLING).into()
     }
@@ -190,62 +181,6 @@ pub(crate) fn owner(principal: &Principal) -> Owner {
 /// A full disk, most likely: without the log a request could be replayed.
 fn unlogged(error: &dyn std::fmt::Display) -> Failure {
     Failure::Unavailable(format!("nonce log: {error}"))
-}
-
-/// The operation that a verified request asks for, if its signature may be used for that.
-pub(crate) fn route(
-    verified: &Verified<'_, '_>,
-    default_region: &Region,
-) -> Result<&'static Operation, Refusal> {
-    let given = |value: Option<&str>, name: &'static str| match value {
-        Some(value) if !value.is_empty() => Ok(value.to_owned()),
-        Some(_) | None => Err(Refusal::new(&catalogue::MISSING).parameter(name)),
-    };
-    let version = given(verified.version(), "Version")?;
-    let action = given(verified.action(), "Action")?;
-    let product = Product::of_version(&version).ok_or_else(|| Refusal::new(&catalogue::INVALID_VERSION))?;
-    let operation =
-        operation::find(product, &action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))?;
-    fits(verified, operation, default_region)?;
-    Ok(operation)
-}
-
-/// Whether the scope of the signing key covers the operation: a key that was derived for one product and region
-/// opens no other. The region is the one that the call names, where the operation reads it, or the service's;
-/// products without regions are signed for `center` too.
-fn fits(verified: &Verified<'_, '_>, operation: &Operation, default_region: &Region) -> Result<(), Refusal> {
-    let not_covered =
-        |detail: &str| Err(Refusal::new(&catalogue::SIGNATURE_INCOMPLETE).because(format!("({detail})")));
-    let scope = match (verified.family(), verified.scope()) {
-        (Family::V1 | Family::V3, None) => return Ok(()),
-        (Family::V4, Some(scope)) => scope,
-        _ => return not_covered("Credential has no scope"),
-    };
-    if !scope.product.eq_ignore_ascii_case(operation.product.as_str()) {
-        return not_covered("the scope of Credential is for another product");
-    }
-    let regional = operation.takes("RegionId") || operation.resource.contains("{RegionId}");
-    let named = verified.parameters().get("RegionId").filter(|_| regional);
-    let central = match operation.product {
-        Product::Sts | Product::Location | Product::Ram | Product::ResourceManager => Some(CENTER),
-        Product::Vpc | Product::Kms => None,
-    };
-    if [named, central, Some(default_region.id)].into_iter().flatten().any(|region| region == scope.region) {
-        return Ok(());
-    }
-    not_covered("the scope of Credential is for another region")
-}
-
-/// The product that a request is meant for, before anything of it is verified: that of its version, else that which
-/// alone has the action. For what an answer says beside the refusal; nothing is granted by it.
-pub(crate) fn product(incoming: &Incoming<'_>) -> Option<Product> {
-    if let Some(product) = incoming.claims().version().and_then(Product::of_version) {
-        return Some(product);
-    }
-    let action = incoming.claims().action()?;
-    let mut having = operation::ALL.iter().filter(|known| known.action == action);
-    let product = having.next()?.product;
-    having.all(|other| other.product == product).then_some(product)
 }
 
 /// Gives each fault of the wire its code.

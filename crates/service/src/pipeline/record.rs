@@ -1,0 +1,157 @@
+//! The audit record of a call: what is known of it on its way, and the one place that writes it down.
+//!
+//! A change's record is written in the transaction of the change ([`Trail::granted`]); every other call's afterwards,
+//! before it is answered ([`Service::record`]); an operator's act in its own transaction ([`operator`]).
+
+use std::sync::Arc;
+
+use tongguan_model::id::AccountId;
+use tongguan_model::principal::Principal;
+use tongguan_rpc::Format;
+use tongguan_store::{AuditRecord, Verdict};
+use tracing::info;
+
+use crate::access::Peer;
+use crate::accounts::OPERATOR;
+use crate::failure::Failure;
+use crate::operation::{Operation, Product};
+use crate::service::Service;
+
+/// What is known of a request on its way.
+pub(crate) struct Trail<'a> {
+    pub(crate) request_id: String,
+    pub(crate) host: &'a str,
+    pub(crate) peer: Peer,
+    pub(crate) now_ms: i64,
+    pub(crate) format: Format,
+    pub(crate) access_key: Option<String>,
+    pub(crate) principal: Option<Arc<Principal>>,
+    pub(crate) operation: Option<&'static Operation>,
+    /// The product that was called, as far as version and action tell, whether or not it has the action.
+    pub(crate) product: Option<Product>,
+    pub(crate) action: Option<String>,
+    pub(crate) resource: Option<String>,
+    /// Id of the access key that the call made.
+    pub(crate) issued: Option<String>,
+    /// The audit record was written with the change.
+    pub(crate) audited: bool,
+}
+
+impl<'a> Trail<'a> {
+    /// What is known of a request before it is read.
+    pub(crate) fn new(host: &'a str, peer: Peer, now_ms: i64) -> Self {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let request_id = uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned();
+        Self {
+            request_id,
+            host,
+            peer,
+            now_ms,
+            format: Format::Json,
+            access_key: None,
+            principal: None,
+            operation: None,
+            product: None,
+            action: None,
+            resource: None,
+            issued: None,
+            audited: false,
+        }
+    }
+
+    /// The warnings, which the log gets too.
+    pub(crate) fn warned(&self, warnings: Vec<String>) -> Vec<String> {
+        for warning in &warnings {
+            let account = self.principal.as_ref().map(|principal| principal.account.as_str());
+            info!(
+                account,
+                action = self.action,
+                resource = self.resource,
+                warning,
+                "a policy may not do what it should"
+            );
+        }
+        warnings
+    }
+
+    /// The record of the call, answered so.
+    fn record(&self, status: u16, code: Option<String>) -> AuditRecord {
+        let session = self.principal.as_ref().and_then(|principal| principal.session());
+        AuditRecord {
+            time_ms: self.now_ms,
+            request_id: self.request_id.clone(),
+            account: self.principal.as_ref().map(|principal| principal.account.as_str().to_owned()),
+            principal: self.principal.as_ref().map(|principal| principal.label()),
+            access_key: self.access_key.clone(),
+            source: self.peer.address.to_string(),
+            product: self.operation.map(|operation| operation.product.as_str().into()),
+            action: self.action.clone(),
+            resource: self.resource.clone(),
+            status,
+            code,
+            issued: self.issued.clone(),
+            origin: session.map(|session| session.origin.to_string()),
+            source_identity: session.and_then(|session| session.source_identity.clone()),
+            changed: false,
+            repeats: None,
+        }
+    }
+
+    /// The record of a change, to be written in its transaction.
+    pub(crate) fn granted(&self) -> AuditRecord {
+        AuditRecord { changed: true, ..self.record(200, None) }
+    }
+}
+
+impl Service {
+    /// Hands the call to the audit record, unless it was written with the change. When this returns, record
+    /// and nonce outlive the process.
+    pub(crate) async fn record(
+        &self,
+        trail: &mut Trail<'_>,
+        status: u16,
+        code: Option<String>,
+    ) -> Result<(), Failure> {
+        if trail.audited {
+            return Ok(());
+        }
+        trail.audited = true;
+        let store = &self.context.store;
+        match store.audit_later(trail.record(status, code)) {
+            Ok(number) => {
+                // Calls that end at the same time share the writes: whoever comes first makes them for all.
+                tokio::task::yield_now().await;
+                store.audit_written(number)?;
+            }
+            Err(record) => {
+                let written = store.write(move |tx| {
+                    tx.audit(&record)?;
+                    Ok(Verdict::Keep(()))
+                });
+                written.await?;
+            }
+        }
+        self.gate.write_nonces()
+    }
+}
+
+/// The record of what an operator did.
+pub(crate) fn operator(
+    action: &str,
+    account: Option<&AccountId>,
+    resource: &str,
+    now_ms: i64,
+) -> AuditRecord {
+    AuditRecord {
+        time_ms: now_ms,
+        request_id: uuid::Uuid::new_v4().hyphenated().to_string().to_uppercase(),
+        account: account.map(ToString::to_string),
+        principal: Some(OPERATOR.to_owned()),
+        source: "local".to_owned(),
+        action: Some(action.to_owned()),
+        resource: Some(resource.to_owned()),
+        status: 200,
+        changed: true,
+        ..AuditRecord::default()
+    }
+}
