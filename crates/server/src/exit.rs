@@ -111,8 +111,8 @@ fn of_store(error: &StoreError) -> Option<u8> {
         | StoreError::Unusable(Trouble::Damaged(_)) => Some(DATA),
         StoreError::File { source, .. } => Some(of_file(source)),
         StoreError::Unusable(Trouble::Passing(_)) => Some(IO),
-        StoreError::Sqlite(_) if error.malformed() => Some(DATA),
-        StoreError::Sqlite(_) => Some(if error.read_only() { PERMISSION } else { IO }),
+        StoreError::Database(_) if error.malformed() => Some(DATA),
+        StoreError::Database(_) => Some(if error.read_only() { PERMISSION } else { IO }),
         StoreError::Panicked
         | StoreError::Closed
         | StoreError::RightsClosed

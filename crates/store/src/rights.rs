@@ -21,11 +21,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::{Finding, Snapshot, StoreError, Tx, schema};
+use crate::session::{AsBind, Bind, Row, Session, Value};
+use crate::sqlite::schema;
+use crate::{Finding, Snapshot, StoreError, Tx};
 
 /// What [`Finding`]s of the seals are called.
 pub const RIGHTS_RULE: &str =
@@ -39,7 +38,7 @@ const BYTES: usize = 32;
 /// Findings of one kind that are told; the rest are counted.
 const TOLD: usize = 10;
 
-type Sum = [u8; BYTES];
+pub(crate) type Sum = [u8; BYTES];
 
 /// Somebody or something that rights hang on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,28 +59,28 @@ pub enum Bearer<'a> {
     Certificate(&'a str),
 }
 
-impl Bearer<'_> {
+impl<'a> Bearer<'a> {
     /// The table of its own row, and what names it there.
-    fn named(self) -> (&'static str, Value) {
+    fn named(self) -> (&'static str, Value<'a>) {
         match self {
-            Self::Account(id) => ("account", id.to_owned().into()),
-            Self::Key(id) => ("access_key", id.to_owned().into()),
-            Self::User(seq) => ("ram_user", seq.into()),
-            Self::Group(seq) => ("ram_group", seq.into()),
-            Self::Role(seq) => ("ram_role", seq.into()),
-            Self::Policy(seq) => ("ram_policy", seq.into()),
-            Self::Certificate(id) => ("certificate", id.to_owned().into()),
+            Self::Account(id) => ("account", Value::Text(id.as_bytes())),
+            Self::Key(id) => ("access_key", Value::Text(id.as_bytes())),
+            Self::User(seq) => ("ram_user", Value::Integer(seq)),
+            Self::Group(seq) => ("ram_group", Value::Integer(seq)),
+            Self::Role(seq) => ("ram_role", Value::Integer(seq)),
+            Self::Policy(seq) => ("ram_policy", Value::Integer(seq)),
+            Self::Certificate(id) => ("certificate", Value::Text(id.as_bytes())),
         }
     }
 }
 
 /// Rows of one table that make the rights of one kind of bearer.
-struct Part {
+pub(crate) struct Part {
     /// Table of the bearer's own row.
-    kind: &'static str,
-    table: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) table: &'static str,
     /// The column that names the bearer.
-    owner: &'static str,
+    pub(crate) owner: &'static str,
 }
 
 const fn part(kind: &'static str, table: &'static str, owner: &'static str) -> Part {
@@ -133,9 +132,9 @@ const NOT_SEALED: &[(&str, &str)] = &[
 ];
 
 /// A [`Part`] with the columns that the schema gives it, and the questions for its rows.
-struct Sealed {
-    part: &'static Part,
-    columns: Vec<String>,
+pub(crate) struct Sealed {
+    pub(crate) part: &'static Part,
+    pub(crate) columns: Vec<String>,
     /// Columns of the rows of one bearer.
     of_one: String,
     /// The bearer, then the columns, of every row.
@@ -143,13 +142,11 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn new(fresh: &Connection, part: &'static Part) -> Result<Self, StoreError> {
+    fn new(fresh: Session<'_>, part: &'static Part) -> Result<Self, StoreError> {
         let Part { table, owner, .. } = *part;
-        let mut statement = fresh.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?;
-        let columns = statement.query_map([table], |row| row.get::<_, String>(0))?;
-        let columns: Vec<String> = columns.collect::<Result<_, _>>()?;
-        let columns: Vec<String> =
-            columns.into_iter().filter(|column| !LEFT_OUT.contains(&(table, column))).collect();
+        let sql = "SELECT name FROM pragma_table_info(?1) ORDER BY cid";
+        let mut columns: Vec<String> = fresh.all(sql, &binds![table])?;
+        columns.retain(|column| !LEFT_OUT.contains(&(table, column)));
         let list = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
         let of_one = format!("SELECT {list} FROM {table} WHERE \"{owner}\" = ?1");
         let of_all = format!("SELECT \"{owner}\", {list} FROM {table} WHERE \"{owner}\" IS NOT NULL");
@@ -157,98 +154,25 @@ impl Sealed {
     }
 
     /// Whether it is the bearer's own row.
-    fn own(&self) -> bool {
+    pub(crate) fn own(&self) -> bool {
         self.part.kind == self.part.table
-    }
-
-    /// The term of a row as a trigger computes it; `row` is NEW or OLD.
-    fn term(&self, row: &str) -> String {
-        let mut sql = format!("tongguan_row('{}'", self.part.table);
-        for column in &self.columns {
-            let _ = write!(sql, ", '{column}', {row}.\"{column}\"");
-        }
-        sql.push(')');
-        sql
-    }
-
-    /// The triggers that keep the seals of these rows.
-    fn triggers(&self) -> String {
-        let Part { kind, table, owner } = *self.part;
-        let update = |row: &str, minus: &str, plus: &str| {
-            format!(
-                "UPDATE row_seal SET seal = tongguan_seal(kind, id, seal, {minus}, {plus}) \
-                 WHERE kind = '{kind}' AND id = {row}.\"{owner}\";"
-            )
-        };
-        let (old, new) = (self.term("OLD"), self.term("NEW"));
-        // A seal that is there already is of one that somebody has taken away: none is to be taken for the other.
-        let inserted = if self.own() {
-            format!(
-                "INSERT INTO row_seal (kind, id, seal) VALUES ('{kind}', NEW.\"{owner}\", \
-                 tongguan_seal('{kind}', NEW.\"{owner}\", NULL, NULL, {new})) \
-                 ON CONFLICT DO UPDATE SET seal = zeroblob(64);"
-            )
-        } else {
-            update("NEW", "NULL", &new)
-        };
-        let deleted = if self.own() {
-            format!("DELETE FROM row_seal WHERE kind = '{kind}' AND id = OLD.\"{owner}\";")
-        } else {
-            update("OLD", &old, "NULL")
-        };
-        let updated = format!("{} {}", update("OLD", &old, "NULL"), update("NEW", "NULL", &new));
-        let columns =
-            self.columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
-        let trigger = |event: &str, name: &str, body: &str| {
-            format!(
-                "CREATE TEMP TRIGGER IF NOT EXISTS rights_{table}_{owner}_{name} AFTER {event} ON main.{table} \
-                 BEGIN {body} END;\n"
-            )
-        };
-        [
-            trigger("INSERT", "inserted", &inserted),
-            trigger("DELETE", "deleted", &deleted),
-            trigger(&format!("UPDATE OF {columns}"), "updated", &updated),
-        ]
-        .concat()
     }
 }
 
-/// Triggers that keep the sums of the seals.
-const SUMS: &str = "
-CREATE TEMP TRIGGER IF NOT EXISTS rights_seal_inserted AFTER INSERT ON main.row_seal BEGIN
-    UPDATE row_bucket SET sum = tongguan_sum(sum, NULL, tongguan_term('seal', NEW.kind, NEW.id, NEW.seal))
-    WHERE bucket = tongguan_bucket(NEW.kind, NEW.id);
-END;
-CREATE TEMP TRIGGER IF NOT EXISTS rights_seal_deleted AFTER DELETE ON main.row_seal BEGIN
-    UPDATE row_bucket SET sum = tongguan_sum(sum, tongguan_term('seal', OLD.kind, OLD.id, OLD.seal), NULL)
-    WHERE bucket = tongguan_bucket(OLD.kind, OLD.id);
-END;
-CREATE TEMP TRIGGER IF NOT EXISTS rights_seal_updated AFTER UPDATE ON main.row_seal BEGIN
-    UPDATE row_bucket SET sum = tongguan_sum(sum, tongguan_term('seal', OLD.kind, OLD.id, OLD.seal),
-        tongguan_term('seal', NEW.kind, NEW.id, NEW.seal))
-    WHERE bucket = tongguan_bucket(NEW.kind, NEW.id);
-END;
-CREATE TEMP TRIGGER IF NOT EXISTS rights_bucket_updated AFTER UPDATE ON main.row_bucket BEGIN
-    UPDATE store SET rights_root = tongguan_sum(rights_root, tongguan_term('bucket', OLD.bucket, OLD.sum),
-        tongguan_term('bucket', NEW.bucket, NEW.sum));
-END;
-";
-
 /// Everything that is sealed, with the columns of this release's schema. Taken from a schema made afresh, so that a
 /// database cannot say what of it is looked at.
-fn layout() -> Result<&'static [Sealed], StoreError> {
+pub(crate) fn layout() -> Result<&'static [Sealed], StoreError> {
     static LAYOUT: OnceLock<Vec<Sealed>> = OnceLock::new();
     if let Some(layout) = LAYOUT.get() {
         return Ok(layout);
     }
-    let mut fresh = Connection::open_in_memory()?;
-    schema::migrate(&mut fresh)?;
-    let layout = PARTS.iter().map(|part| Sealed::new(&fresh, part)).collect::<Result<Vec<_>, _>>()?;
+    let fresh = schema::fresh()?;
+    let session = Session::new(&fresh);
+    let layout = PARTS.iter().map(|part| Sealed::new(session, part)).collect::<Result<Vec<_>, _>>()?;
     Ok(LAYOUT.get_or_init(|| layout))
 }
 
-fn add(to: &mut Sum, term: &Sum) {
+pub(crate) fn add(to: &mut Sum, term: &Sum) {
     let mut carry = 0;
     for (to, term) in to.iter_mut().zip(term).rev() {
         let sum = u16::from(*to) + u16::from(*term) + carry;
@@ -257,7 +181,7 @@ fn add(to: &mut Sum, term: &Sum) {
     }
 }
 
-fn subtract(from: &mut Sum, term: &Sum) {
+pub(crate) fn subtract(from: &mut Sum, term: &Sum) {
     let mut borrow = 0;
     for (from, term) in from.iter_mut().zip(term).rev() {
         let difference = 256 + u16::from(*from) - u16::from(*term) - borrow;
@@ -279,18 +203,18 @@ impl std::fmt::Debug for RightsKey {
 }
 
 /// A value as it is sealed: its type, its length, itself, so that no two lists of values are written alike.
-fn put(context: &mut hmac::Context, value: ValueRef<'_>) {
+fn put(context: &mut hmac::Context, value: Value<'_>) {
     let mut sized = |kind: u8, bytes: &[u8]| {
         context.update(&[kind]);
         context.update(&(bytes.len() as u64).to_be_bytes());
         context.update(bytes);
     };
     match value {
-        ValueRef::Null => context.update(&[0]),
-        ValueRef::Integer(number) => sized(1, &number.to_be_bytes()),
-        ValueRef::Real(number) => sized(2, &number.to_bits().to_be_bytes()),
-        ValueRef::Text(text) => sized(3, text),
-        ValueRef::Blob(bytes) => sized(4, bytes),
+        Value::Null => context.update(&[0]),
+        Value::Integer(number) => sized(1, &number.to_be_bytes()),
+        Value::Real(number) => sized(2, &number.to_bits().to_be_bytes()),
+        Value::Text(text) => sized(3, text),
+        Value::Blob(bytes) => sized(4, bytes),
     }
 }
 
@@ -304,24 +228,28 @@ impl RightsKey {
     fn context(&self, label: &str) -> hmac::Context {
         let mut context = hmac::Context::with_key(&self.key);
         context.update(BEGIN);
-        put(&mut context, ValueRef::Text(label.as_bytes()));
+        put(&mut context, Value::Text(label.as_bytes()));
         context
     }
 
     /// What the key makes of values, for one use.
-    fn term<'v>(&self, label: &str, values: impl IntoIterator<Item = ValueRef<'v>>) -> Sum {
+    pub(crate) fn term<'v>(&self, label: &str, values: impl IntoIterator<Item = Value<'v>>) -> Sum {
         let mut context = self.context(label);
         values.into_iter().for_each(|value| put(&mut context, value));
         signed(context)
     }
 
     /// The term of a row.
-    fn row<'v>(&self, table: &str, columns: impl IntoIterator<Item = (&'v [u8], ValueRef<'v>)>) -> Sum {
+    pub(crate) fn row<'v>(
+        &self,
+        table: &str,
+        columns: impl IntoIterator<Item = (&'v [u8], Value<'v>)>,
+    ) -> Sum {
         let mut context = self.context("row");
-        put(&mut context, ValueRef::Text(table.as_bytes()));
+        put(&mut context, Value::Text(table.as_bytes()));
         for (name, value) in columns {
-            if value != ValueRef::Null {
-                put(&mut context, ValueRef::Text(name));
+            if value != Value::Null {
+                put(&mut context, Value::Text(name));
                 put(&mut context, value);
             }
         }
@@ -329,21 +257,21 @@ impl RightsKey {
     }
 
     /// The HMAC over a bearer's sum.
-    fn tag(&self, kind: ValueRef<'_>, id: ValueRef<'_>, sum: &Sum) -> Sum {
-        self.term("bearer", [kind, id, ValueRef::Blob(sum)])
+    fn tag(&self, kind: Value<'_>, id: Value<'_>, sum: &Sum) -> Sum {
+        self.term("bearer", [kind, id, Value::Blob(sum)])
     }
 
     /// The sum in a bearer's seal, if the seal is one of this key.
-    fn opened(&self, kind: ValueRef<'_>, id: ValueRef<'_>, seal: &[u8]) -> Option<Sum> {
+    fn opened(&self, kind: Value<'_>, id: Value<'_>, seal: &[u8]) -> Option<Sum> {
         let (sum, tag) = seal.split_first_chunk::<BYTES>()?;
         verify_slices_are_equal(&self.tag(kind, id, sum), tag).ok().map(|()| *sum)
     }
 
     /// A bearer's seal with a term less and one more. If the old one is none of this key, neither is the new one:
     /// what was forged does not become sound by a change.
-    fn resealed(
+    pub(crate) fn resealed(
         &self,
-        (kind, id): (ValueRef<'_>, ValueRef<'_>),
+        (kind, id): (Value<'_>, Value<'_>),
         old: Option<&[u8]>,
         minus: Option<Sum>,
         plus: Option<Sum>,
@@ -356,25 +284,25 @@ impl RightsKey {
         [sum, tag].concat()
     }
 
-    fn bucket(&self, kind: ValueRef<'_>, id: ValueRef<'_>) -> usize {
+    pub(crate) fn bucket(&self, kind: Value<'_>, id: Value<'_>) -> usize {
         usize::from(self.term("place", [kind, id])[0])
     }
 
     /// What is sealed with every group.
-    fn state(&self, groups: u64, root: &[u8], mark: bool) -> Sum {
-        let numbers = [groups.cast_signed(), i64::from(mark)].map(ValueRef::Integer);
-        self.term("store", [numbers[0], ValueRef::Blob(root), numbers[1]])
+    pub(crate) fn state(&self, groups: u64, root: &[u8], mark: bool) -> Sum {
+        let numbers = [groups.cast_signed(), i64::from(mark)].map(Value::Integer);
+        self.term("store", [numbers[0], Value::Blob(root), numbers[1]])
     }
 
     /// The seal of the mark of so many groups, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
-        hex(&self.term("mark", [ValueRef::Integer(groups.cast_signed())]))
+        hex(&self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
 
     /// The seal of a backup of this SHA-256, hex digits.
     #[must_use]
     pub fn backup(&self, sha256: &str) -> String {
-        hex(&self.term("backup", [ValueRef::Text(sha256.as_bytes())]))
+        hex(&self.term("backup", [Value::Text(sha256.as_bytes())]))
     }
 
     /// Whether this is the seal of a backup of this SHA-256.
@@ -383,69 +311,18 @@ impl RightsKey {
         verify_slices_are_equal(self.backup(sha256).as_bytes(), seal.as_bytes()).is_ok()
     }
 
-    /// Gives a connection the functions and triggers that keep the seals.
-    fn attend(&self, connection: &Connection) -> Result<(), StoreError> {
-        self.functions(connection)?;
-        let mut triggers = String::from(SUMS);
-        layout()?.iter().for_each(|sealed| triggers.push_str(&sealed.triggers()));
-        connection.execute_batch(&triggers)?;
-        Ok(())
-    }
-
-    /// Neither innocuous nor deterministic: no index, constraint or view of a database can ask for a seal.
-    fn functions(&self, connection: &Connection) -> Result<(), StoreError> {
-        let flags = FunctionFlags::SQLITE_UTF8;
-        let key = self.clone();
-        connection.create_scalar_function("tongguan_row", -1, flags, move |context| {
-            let table: String = context.get(0)?;
-            let columns = (1..context.len()).step_by(2).map(|at| {
-                let name = context.get_raw(at).as_bytes().unwrap_or_default();
-                (name, context.get_raw(at + 1))
-            });
-            Ok(key.row(&table, columns).to_vec())
-        })?;
-        let key = self.clone();
-        connection.create_scalar_function("tongguan_term", -1, flags, move |context| {
-            let label: String = context.get(0)?;
-            Ok(key.term(&label, (1..context.len()).map(|at| context.get_raw(at))).to_vec())
-        })?;
-        let key = self.clone();
-        connection.create_scalar_function("tongguan_bucket", 2, flags, move |context| {
-            Ok(i64::try_from(key.bucket(context.get_raw(0), context.get_raw(1))).unwrap_or_default())
-        })?;
-        let key = self.clone();
-        connection.create_scalar_function("tongguan_seal", 5, flags, move |context| {
-            let old = match context.get_raw(2) {
-                ValueRef::Null => None,
-                other => Some(other.as_bytes().unwrap_or_default()),
-            };
-            let bearer = (context.get_raw(0), context.get_raw(1));
-            Ok(key.resealed(bearer, old, sum_of(context, 3), sum_of(context, 4)))
-        })?;
-        connection.create_scalar_function("tongguan_sum", 3, flags, |context| {
-            // One that is malformed was forged: whatever comes of it does not fit.
-            let mut sum = sum_of(context, 0).unwrap_or_default();
-            sum_of(context, 1).iter().for_each(|minus| subtract(&mut sum, minus));
-            sum_of(context, 2).iter().for_each(|plus| add(&mut sum, plus));
-            Ok(sum.to_vec())
-        })?;
-        Ok(())
-    }
-
     /// Whether a bearer is as it was sealed.
-    fn intact(&self, connection: &Connection, bearer: Bearer<'_>) -> Result<bool, StoreError> {
+    fn intact(&self, session: Session<'_>, bearer: Bearer<'_>) -> Result<bool, StoreError> {
         let (kind, id) = bearer.named();
         let sql = "SELECT seal FROM row_seal WHERE kind = ?1 AND id = ?2";
-        let mut statement = connection.prepare_cached(sql)?;
-        let seal = statement.query_row(params![kind, id], |row| row.get::<_, Vec<u8>>(0)).optional()?;
-        let (kind_value, id_value) = (ValueRef::Text(kind.as_bytes()), ValueRef::from(&id));
-        let Some(sealed) = seal.and_then(|seal| self.opened(kind_value, id_value, &seal)) else {
+        let seal: Option<Vec<u8>> = session.one(sql, &binds![kind, id])?;
+        let Some(sealed) = seal.and_then(|seal| self.opened(Value::Text(kind.as_bytes()), id, &seal)) else {
             return Ok(false);
         };
         let mut sum = [0; BYTES];
         for one in layout()?.iter().filter(|one| one.part.kind == kind) {
-            let mut statement = connection.prepare_cached(&one.of_one)?;
-            let mut rows = statement.query([&id])?;
+            let mut statement = session.prepare(&one.of_one)?;
+            let mut rows = statement.query(&binds![id])?;
             while let Some(row) = rows.next()? {
                 add(&mut sum, &self.of_row(one, row, 0)?);
             }
@@ -454,22 +331,24 @@ impl RightsKey {
     }
 
     /// The term of a row whose columns begin at `first`.
-    fn of_row(&self, sealed: &Sealed, row: &rusqlite::Row<'_>, first: usize) -> Result<Sum, StoreError> {
+    fn of_row(&self, sealed: &Sealed, row: Row<'_>, first: usize) -> Result<Sum, StoreError> {
+        let mut cells = row.cells();
+        cells.skip(first);
         let mut columns = Vec::with_capacity(sealed.columns.len());
-        for (at, name) in sealed.columns.iter().enumerate() {
-            columns.push((name.as_bytes(), row.get_ref(first + at)?));
+        for name in &sealed.columns {
+            columns.push((name.as_bytes(), cells.value()?));
         }
         Ok(self.row(sealed.part.table, columns))
     }
 
     /// The sums of all bearers of one kind, by what names them, as their rows are now.
-    fn sums(&self, connection: &Connection, kind: &str) -> Result<BTreeMap<Id, Sum>, StoreError> {
+    fn sums(&self, session: Session<'_>, kind: &str) -> Result<BTreeMap<Id, Sum>, StoreError> {
         let mut sums = BTreeMap::new();
         for one in layout()?.iter().filter(|one| one.part.kind == kind) {
-            let mut statement = connection.prepare(&one.of_all)?;
-            let mut rows = statement.query([])?;
+            let mut statement = session.prepare(&one.of_all)?;
+            let mut rows = statement.query(&[])?;
             while let Some(row) = rows.next()? {
-                let id = Id::of(row.get_ref(0)?);
+                let id = Id::of(row.cells().value()?);
                 add(sums.entry(id).or_insert([0; BYTES]), &self.of_row(one, row, 1)?);
             }
         }
@@ -477,72 +356,70 @@ impl RightsKey {
     }
 
     /// Seals every row as it is now, in place of what stands there.
-    fn seal_all(&self, connection: &Connection) -> Result<(), StoreError> {
+    fn seal_all(&self, session: Session<'_>) -> Result<(), StoreError> {
         // The triggers sum up what is put in afterwards.
-        connection.execute_batch("DELETE FROM row_seal; DELETE FROM row_bucket;")?;
+        session.script("DELETE FROM row_seal; DELETE FROM row_bucket;")?;
         let (zero, mut root) = ([0; BYTES], [0; BYTES]);
-        let mut insert = connection.prepare("INSERT INTO row_bucket (bucket, sum) VALUES (?1, ?2)")?;
         for bucket in 0_i64..BUCKETS as i64 {
-            insert.execute(params![bucket, zero])?;
-            add(&mut root, &self.term("bucket", [ValueRef::Integer(bucket), ValueRef::Blob(&zero)]));
+            insert!(session, "row_bucket" { bucket: bucket, sum: zero })?;
+            add(&mut root, &self.term("bucket", [Value::Integer(bucket), Value::Blob(&zero)]));
         }
-        connection.execute("UPDATE store SET rights_root = ?1, rights_mark = 0", [root])?;
-        let mut insert = connection.prepare("INSERT INTO row_seal (kind, id, seal) VALUES (?1, ?2, ?3)")?;
+        session.execute("UPDATE store SET rights_root = ?1, rights_mark = 0", &binds![root])?;
         for own in layout()?.iter().filter(|sealed| sealed.own()) {
             let kind = own.part.kind;
-            for (id, sum) in self.sums(connection, kind)? {
-                let id = Value::from(id);
-                let tag = self.tag(ValueRef::Text(kind.as_bytes()), ValueRef::from(&id), &sum);
-                insert.execute(params![kind, id, [sum, tag].concat()])?;
+            for (id, sum) in self.sums(session, kind)? {
+                let tag = self.tag(Value::Text(kind.as_bytes()), id.value(), &sum);
+                insert!(session, "row_seal" { kind: kind, id: id, seal: [sum, tag].concat() })?;
             }
         }
         Ok(())
     }
 
     /// What is wrong with the bearers, one by one.
-    fn bearers(&self, connection: &Connection) -> Result<Told, StoreError> {
+    fn bearers(&self, session: Session<'_>) -> Result<Told, StoreError> {
         let mut told = Told::default();
         for own in layout()?.iter().filter(|sealed| sealed.own()) {
             let kind = own.part.kind;
-            let mut sums = self.sums(connection, kind)?;
-            let mut statement = connection.prepare("SELECT id, seal FROM row_seal WHERE kind = ?1")?;
-            let mut rows = statement.query([kind])?;
+            let mut sums = self.sums(session, kind)?;
+            let mut statement = session.prepare("SELECT id, seal FROM row_seal WHERE kind = ?1")?;
+            let mut rows = statement.query(&binds![kind])?;
             while let Some(row) = rows.next()? {
-                let id = row.get_ref(0)?;
-                let seal = row.get_ref(1)?.as_bytes().unwrap_or_default();
+                let mut cells = row.cells();
+                let id = cells.value()?;
+                let seal = cells.value()?.bytes().unwrap_or_default();
                 let sum = sums.remove(&Id::of(id));
-                let sealed = self.opened(ValueRef::Text(kind.as_bytes()), id, seal);
+                let sealed = self.opened(Value::Text(kind.as_bytes()), id, seal);
                 if sealed.is_none() || sealed != sum {
                     let what = if sum.is_none() { "was removed" } else { "was changed" };
-                    told.tell(format!("{} {what} ({})", named(connection, kind, &Id::of(id)), tables(kind)));
+                    told.tell(format!("{} {what} ({})", named(session, kind, &Id::of(id)), tables(kind)));
                 }
             }
             for id in sums.keys() {
-                told.tell(format!("{} was put in ({})", named(connection, kind, id), tables(kind)));
+                told.tell(format!("{} was put in ({})", named(session, kind, id), tables(kind)));
             }
         }
         Ok(told)
     }
 
     /// What is wrong with the sums of the seals, the root and the state of the database.
-    fn state_of(&self, connection: &Connection) -> Result<Told, StoreError> {
+    fn state_of(&self, session: Session<'_>) -> Result<Told, StoreError> {
         let mut told = Told::default();
         let mut sums = vec![[0; BYTES]; BUCKETS];
-        self.each_seal(connection, |bucket, term, _| add(&mut sums[bucket], &term))?;
+        self.each_seal(session, |bucket, term, _| add(&mut sums[bucket], &term))?;
         let (mut root, mut wrong) = ([0; BYTES], Vec::new());
-        let mut statement = connection.prepare("SELECT sum FROM row_bucket WHERE bucket = ?1")?;
+        let sum_of_bucket = "SELECT sum FROM row_bucket WHERE bucket = ?1";
         for (bucket, sum) in sums.iter().enumerate() {
             let number = i64::try_from(bucket).unwrap_or_default();
-            let stored = statement.query_row([number], |row| row.get::<_, Vec<u8>>(0)).optional();
-            let stored = stored.ok().flatten().unwrap_or_default();
-            add(&mut root, &self.term("bucket", [ValueRef::Integer(number), ValueRef::Blob(&stored)]));
+            let stored: Option<Vec<u8>> = session.one(sum_of_bucket, &binds![number]).ok().flatten();
+            let stored = stored.unwrap_or_default();
+            add(&mut root, &self.term("bucket", [Value::Integer(number), Value::Blob(&stored)]));
             if stored != sum {
                 wrong.push(bucket);
             }
         }
         if !wrong.is_empty() {
             let mut there = BTreeMap::<usize, Vec<String>>::new();
-            self.each_seal(connection, |bucket, _, name| {
+            self.each_seal(session, |bucket, _, name| {
                 if wrong.contains(&bucket) {
                     there.entry(bucket).or_default().push(name());
                 }
@@ -557,10 +434,9 @@ impl RightsKey {
             }
         }
         let sql = "SELECT groups, rights_root, rights_seal, rights_mark FROM store";
-        let (groups, stored, seal, mark) = connection.query_row(sql, [], |row| {
-            let bytes = |at| row.get::<_, Option<Vec<u8>>>(at).map(Option::unwrap_or_default);
-            Ok((row.get::<_, i64>(0)?, bytes(1)?, bytes(2)?, row.get::<_, bool>(3)?))
-        })?;
+        let (groups, stored, seal, mark): (i64, Option<Vec<u8>>, Option<Vec<u8>>, bool) =
+            session.only(sql, &[])?;
+        let (stored, seal) = (stored.unwrap_or_default(), seal.unwrap_or_default());
         if stored != root {
             told.tell("the sum of all seals is another: rows were put back from an older state".into());
         }
@@ -576,29 +452,30 @@ impl RightsKey {
     /// Gives the bucket and the term of every seal to `look`, and what names the bearer.
     fn each_seal(
         &self,
-        connection: &Connection,
+        session: Session<'_>,
         mut look: impl FnMut(usize, Sum, &dyn Fn() -> String),
     ) -> Result<(), StoreError> {
-        let mut statement = connection.prepare("SELECT kind, id, seal FROM row_seal")?;
-        let mut rows = statement.query([])?;
+        let mut statement = session.prepare("SELECT kind, id, seal FROM row_seal")?;
+        let mut rows = statement.query(&[])?;
         while let Some(row) = rows.next()? {
-            let (kind, id, seal) = (row.get_ref(0)?, row.get_ref(1)?, row.get_ref(2)?);
-            let name = || named(connection, kind.as_str().unwrap_or_default(), &Id::of(id));
+            let mut cells = row.cells();
+            let (kind, id, seal) = (cells.value()?, cells.value()?, cells.value()?);
+            let name = || named(session, kind.text().unwrap_or_default(), &Id::of(id));
             look(self.bucket(kind, id), self.term("seal", [kind, id, seal]), &name);
         }
         Ok(())
     }
 
     /// What a start looks at: the sums, not every row.
-    pub(crate) fn at_start(&self, connection: &Connection) -> Result<Option<Finding>, StoreError> {
-        let told = self.state_of(connection)?;
+    pub(crate) fn at_start(&self, session: Session<'_>) -> Result<Option<Finding>, StoreError> {
+        let told = self.state_of(session)?;
         Ok(told.findings().into_iter().next())
     }
 
     /// Everything that is wrong.
-    pub(crate) fn verify(&self, connection: &Connection) -> Result<Vec<Finding>, StoreError> {
-        let mut findings = self.bearers(connection)?.findings();
-        findings.extend(self.state_of(connection)?.findings());
+    pub(crate) fn verify(&self, session: Session<'_>) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = self.bearers(session)?.findings();
+        findings.extend(self.state_of(session)?.findings());
         Ok(findings)
     }
 }
@@ -607,10 +484,6 @@ fn signed(context: hmac::Context) -> Sum {
     let mut sum = [0; BYTES];
     sum.copy_from_slice(context.sign().as_ref());
     sum
-}
-
-fn sum_of(context: &Context<'_>, at: usize) -> Option<Sum> {
-    context.get_raw(at).as_bytes().ok()?.try_into().ok()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -630,27 +503,33 @@ enum Id {
 }
 
 impl Id {
-    fn of(value: ValueRef<'_>) -> Self {
+    fn of(value: Value<'_>) -> Self {
         match value {
-            ValueRef::Integer(number) => Self::Number(number),
-            ValueRef::Text(text) => Self::Text(text.to_vec()),
-            ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Self::Other,
+            Value::Integer(number) => Self::Number(number),
+            Value::Text(text) => Self::Text(text.to_vec()),
+            Value::Null | Value::Real(_) | Value::Blob(_) => Self::Other,
         }
     }
 }
 
-impl From<Id> for Value {
-    fn from(id: Id) -> Self {
-        match id {
-            Id::Number(number) => Self::Integer(number),
-            Id::Text(text) => Self::Text(String::from_utf8_lossy(&text).into_owned()),
-            Id::Other => Self::Blob(Vec::new()),
+impl Id {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Number(number) => Value::Integer(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Other => Value::Blob(&[]),
         }
+    }
+}
+
+impl AsBind for Id {
+    fn bind(&self) -> Bind<'_> {
+        self.value().into_bind()
     }
 }
 
 /// A bearer as people know it.
-fn named(connection: &Connection, kind: &str, id: &Id) -> String {
+fn named(session: Session<'_>, kind: &str, id: &Id) -> String {
     let shown = match id {
         Id::Number(number) => number.to_string(),
         Id::Text(text) => String::from_utf8_lossy(text).into_owned(),
@@ -667,10 +546,7 @@ fn named(connection: &Connection, kind: &str, id: &Id) -> String {
         _ => return format!("`{shown}` of an unknown kind"),
     };
     let sql = format!("SELECT name, account FROM {table} WHERE seq = ?1");
-    let row = connection.query_row(&sql, [Value::from(id.clone())], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-    });
-    match row {
+    match session.only::<(String, String)>(&sql, &binds![id]) {
         Ok((name, account)) => format!("{what} `{name}` of account `{account}`"),
         Err(_) => format!("{what} number {shown}"),
     }
@@ -713,15 +589,15 @@ impl Told {
 }
 
 /// Whether anything in the database says that rows were sealed.
-pub(crate) fn sealed(connection: &Connection) -> Result<bool, StoreError> {
+pub(crate) fn sealed(session: Session<'_>) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM store WHERE rights_root IS NOT NULL OR rights_seal IS NOT NULL \
                OR rights_mark <> 0) OR EXISTS (SELECT 1 FROM row_seal) OR EXISTS (SELECT 1 FROM row_bucket)";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    session.only(sql, &[])
 }
 
 /// Whether the mark beside the database must be sealed.
-pub(crate) fn mark_sealed(connection: &Connection) -> Result<bool, StoreError> {
-    Ok(connection.query_row("SELECT rights_mark FROM store", [], |row| row.get(0))?)
+pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
+    session.only("SELECT rights_mark FROM store", &[])
 }
 
 /// What a store knows of the seals while it runs.
@@ -729,7 +605,7 @@ pub(crate) fn mark_sealed(connection: &Connection) -> Result<bool, StoreError> {
 pub(crate) struct Rights {
     key: OnceLock<RightsKey>,
     /// The root that was found sound.
-    root: OnceLock<Vec<u8>>,
+    pub(crate) root: OnceLock<Vec<u8>>,
     found: AtomicU64,
 }
 
@@ -744,8 +620,8 @@ impl Rights {
     }
 
     /// Notes the root, which was found sound.
-    pub(crate) fn found_sound(&self, connection: &Connection) -> Result<(), StoreError> {
-        if let Some(root) = root(connection)? {
+    pub(crate) fn found_sound(&self, session: Session<'_>) -> Result<(), StoreError> {
+        if let Some(root) = root(session)? {
             let _ = self.root.set(root);
         }
         Ok(())
@@ -761,73 +637,8 @@ impl Rights {
     }
 }
 
-/// The writer's part: it keeps the seals, and seals the state of the database with every group.
-#[derive(Debug, Default)]
-pub(crate) struct Keeper {
-    attending: bool,
-    /// The root as this process left it, once something is sealed.
-    root: Option<Vec<u8>>,
-    forged: bool,
-}
-
-impl Keeper {
-    /// To be called before a transaction begins. Then whatever it writes is sealed, if the key is known.
-    pub(crate) fn attend(&mut self, connection: &Connection, rights: &Rights) -> Result<(), StoreError> {
-        if let Some(key) = rights.key()
-            && !self.attending
-        {
-            key.attend(connection)?;
-            self.attending = true;
-        }
-        Ok(())
-    }
-
-    /// To be called inside a transaction, before anything is written: what somebody else has put in must not get our
-    /// seal.
-    pub(crate) fn look(&mut self, connection: &Connection, rights: &Rights) -> Result<(), StoreError> {
-        let left = self.root.as_ref().or(rights.root.get());
-        if left.is_none() || self.forged || root(connection)?.as_ref() == left {
-            return Ok(());
-        }
-        tracing::error!(
-            "rows that confer rights were changed beside the service; the database is sealed no more: run \
-             `tongguan check`"
-        );
-        rights.count();
-        self.forged = true;
-        Ok(())
-    }
-
-    /// Seals the state that a group leaves; answers the root, to be handed to [`Keeper::left`] after the commit.
-    pub(crate) fn seal(
-        &self,
-        connection: &Connection,
-        rights: &Rights,
-        groups: u64,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(root) = root(connection)? else { return Ok(None) };
-        let Some(key) = rights.key() else { return Err(StoreError::RightsClosed) };
-        if !self.forged {
-            let mark = mark_sealed(connection)?;
-            connection
-                .prepare_cached("UPDATE store SET rights_seal = ?1")?
-                .execute([key.state(groups, &root, mark)])?;
-        }
-        Ok(Some(root))
-    }
-
-    pub(crate) fn left(&mut self, root: Option<Vec<u8>>) {
-        self.root = root;
-    }
-
-    /// The key that the mark is to be sealed with: none as long as the database is not.
-    pub(crate) fn mark_key<'r>(&self, rights: &'r Rights) -> Option<&'r RightsKey> {
-        rights.key().filter(|_| self.root.is_some())
-    }
-}
-
-fn root(connection: &Connection) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(connection.prepare_cached("SELECT rights_root FROM store")?.query_row([], |row| row.get(0))?)
+pub(crate) fn root(session: Session<'_>) -> Result<Option<Vec<u8>>, StoreError> {
+    session.only("SELECT rights_root FROM store", &[])
 }
 
 impl Snapshot<'_> {
@@ -839,12 +650,12 @@ impl Snapshot<'_> {
     pub fn vouch(&self, bearer: Bearer<'_>) -> Result<(), StoreError> {
         let Some(rights) = self.rights() else { return Ok(()) };
         let Some(key) = rights.key() else { return Ok(()) };
-        if key.intact(self.connection(), bearer)? {
+        if key.intact(self.session(), bearer)? {
             return Ok(());
         }
         rights.count();
         let (kind, id) = bearer.named();
-        let what = named(self.connection(), kind, &Id::of(ValueRef::from(&id)));
+        let what = named(self.session(), kind, &Id::of(id));
         Err(StoreError::Forged { what, principal: kind != "certificate" })
     }
 
@@ -853,7 +664,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn rights_sealed(&self) -> Result<bool, StoreError> {
-        sealed(self.connection())
+        sealed(self.session())
     }
 
     /// Everything that does not fit its seal under this key.
@@ -861,17 +672,17 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn verify_rights(&self, key: &RightsKey) -> Result<Vec<Finding>, StoreError> {
-        key.verify(self.connection())
+        key.verify(self.session())
     }
 }
 
 impl Tx<'_> {
     pub(crate) fn seal_all_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
-        key.seal_all(self.connection())
+        key.seal_all(self.session())
     }
 
     pub(crate) fn rely_on_mark(&self) -> Result<(), StoreError> {
-        self.execute("UPDATE store SET rights_mark = 1", [])
+        self.execute("UPDATE store SET rights_mark = 1", &[])
     }
 }
 
@@ -880,6 +691,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
+
+    use rusqlite::Connection;
 
     use super::*;
 
@@ -929,16 +742,16 @@ mod tests {
     #[test]
     fn seals_stay_the_same() {
         let key = RightsKey::new(b"a key of this test");
-        let row = key.row("account", [(&b"id"[..], ValueRef::Text(b"1")), (b"name", ValueRef::Null)]);
-        assert_eq!(row, key.row("account", [(&b"id"[..], ValueRef::Text(b"1"))]));
+        let row = key.row("account", [(&b"id"[..], Value::Text(b"1")), (b"name", Value::Null)]);
+        assert_eq!(row, key.row("account", [(&b"id"[..], Value::Text(b"1"))]));
         assert_eq!(hex(&row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
         assert_eq!(key.mark(7), "7b653f7e3a098ed520c1980098151a27212f501ac7af6908078a2333ab104c77");
         assert_eq!(key.backup("00"), "fde7192a783f82790511cf5009f01926fc740524d80f51cb4f7e3a653f757b4a");
-        let (kind, id) = (ValueRef::Text(b"account"), ValueRef::Text(b"1"));
+        let (kind, id) = (Value::Text(b"account"), Value::Text(b"1"));
         let seal = key.resealed((kind, id), None, None, Some(row));
         assert_eq!(key.opened(kind, id, &seal), Some(row));
         assert_eq!(RightsKey::new(b"another").opened(kind, id, &seal), None);
-        assert_eq!(key.opened(kind, ValueRef::Integer(1), &seal), None);
+        assert_eq!(key.opened(kind, Value::Integer(1), &seal), None);
         for place in 0..seal.len() {
             let mut changed = seal.clone();
             changed[place] ^= 1;

@@ -111,7 +111,7 @@ fn a_migration_that_fails_leaves_the_database_as_it_was() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.execute_batch("CREATE TABLE fault (unexpected)").unwrap();
     drop(connection);
-    assert!(matches!(Store::open(directory.path(), &Options::default()), Err(StoreError::Sqlite(_))));
+    assert!(matches!(Store::open(directory.path(), &Options::default()), Err(StoreError::Database(_))));
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let store: u32 = connection

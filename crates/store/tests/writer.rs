@@ -52,7 +52,7 @@ fn a_change_that_fails_or_panics_harms_no_other() {
         .collect();
     for (number, worker) in (0_u32..).zip(workers) {
         match (number % 4, worker.join().unwrap()) {
-            (0, Err(StoreError::Sqlite(_))) | (1, Err(StoreError::Panicked)) => {}
+            (0, Err(StoreError::Database(_))) | (1, Err(StoreError::Panicked)) => {}
             (2 | 3, Ok(answer)) => assert_eq!(answer, number),
             (kind, answer) => panic!("kind {kind} was answered {answer:?}"),
         }

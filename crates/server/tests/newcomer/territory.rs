@@ -179,7 +179,7 @@ fn a_file_of_others_in_our_directory_stays_as_it_is() {
     for path in entries.filter(|path| !not_ours.iter().any(|name| path.ends_with(name))) {
         assert!(
             known.contains(&path),
-            "{} is not in the table of crates/store/src/territory.rs",
+            "{} is not in the table of crates/store/src/sqlite/territory.rs",
             path.display()
         );
     }

@@ -1,0 +1,163 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+use crate::{DATABASE_FILE, DatabaseError, Trouble};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(#[from] DatabaseError),
+    /// A file could not be made, read or locked.
+    #[error("{what} `{path}`: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another process serves this data directory.
+    #[error("data directory `{}` is in use by another tongguan process{}", .directory.display(), pid(*.process))]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// Id of the process, if it said so.
+        process: Option<u32>,
+    },
+    /// The database lacks changes that were answered.
+    #[error(
+        "the database in `{}` holds {found} groups of changes, but {answered} were answered, as the mark `{}` says: its \
+         write-ahead log `{DATABASE_FILE}-wal` is missing or cut short, or the database is an older copy. Nothing was \
+         changed. Put the right files back or restore a backup; to go on without the lost changes, `tongguan seal-anew`",
+        .directory.display(), .mark.display()
+    )]
+    Lost {
+        /// The data directory.
+        directory: PathBuf,
+        /// The mark.
+        mark: PathBuf,
+        /// Groups that the database has.
+        found: u64,
+        /// Groups that were answered.
+        answered: u64,
+    },
+    /// The database is missing from a directory that had one.
+    #[error(
+        "`{}` had a database and has none now. Nothing was changed. Put `{DATABASE_FILE}` and `{DATABASE_FILE}-wal` \
+         back or restore a backup; to begin anew, use an empty directory",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// The directory is not ours: nothing in it is touched.
+    #[error(
+        "`{}` is not a data directory of tongguan: {why}. Nothing was changed; name a new or empty directory, or the \
+         right one",
+        .directory.display()
+    )]
+    Foreign {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A database was to be put where something is already.
+    #[error(
+        "`{}` holds {name}: restore into a new directory, nothing is overwritten",
+        .directory.display()
+    )]
+    Occupied {
+        /// The directory.
+        directory: PathBuf,
+        /// What is there.
+        name: String,
+    },
+    /// The database is not as this release keeps it.
+    #[error("the database is not sound ({0}): run `tongguan check`, and restore a backup if it says so too")]
+    Unsound(Finding),
+    /// The mark is not the one that the service wrote.
+    #[error(
+        "the mark `{}` {what}. Nothing was changed. Put the right one back, or say where it is kept (--mark-file); to \
+         take the database as it is, `tongguan seal-anew`",
+        .path.display()
+    )]
+    Mark {
+        /// Where it is looked for.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A row that confers rights does not fit its seal.
+    #[error("{what} was changed without the master key, and is refused: run `tongguan check`")]
+    Forged {
+        /// Whose row.
+        what: String,
+        /// Whether somebody acts by it; if not it is a certificate.
+        principal: bool,
+    },
+    /// The rows that confer rights are sealed, and the key of the seals was not given: nothing may be changed.
+    #[error("the rows that confer rights are sealed, and the key of the seals is not known")]
+    RightsClosed,
+    /// The store cannot be used now: full disk, I/O error, damaged database. Nothing was changed.
+    #[error("{0}")]
+    Unusable(Trouble),
+    /// The database was written by a newer release.
+    #[error("the database has schema {found}, this release knows up to {known}: use the newer release")]
+    NewerSchema {
+        /// Schema found.
+        found: u32,
+        /// Newest schema that this release knows.
+        known: u32,
+    },
+    /// A row holds a value that no release writes.
+    #[error("the database is damaged: {0}")]
+    Damaged(String),
+    /// A change ended with a panic; it left nothing behind.
+    #[error("a change ended with a panic")]
+    Panicked,
+    /// The writer has stopped.
+    #[error("the store is closed")]
+    Closed,
+    /// So many changes of this account wait already that one more would make others wait.
+    #[error("too many changes of this account wait")]
+    Crowded,
+    /// More changes wait than there are places.
+    #[error("too many changes wait")]
+    Full,
+}
+
+impl StoreError {
+    /// Whether the database engine says that what it reads is no sound database.
+    #[must_use]
+    pub fn malformed(&self) -> bool {
+        matches!(self, Self::Database(error) if error.malformed())
+    }
+
+    /// Whether it says that it may not write.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        matches!(self, Self::Database(error) if error.read_only())
+    }
+}
+
+/// Something that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule is broken.
+    pub rule: &'static str,
+    /// Where, or what SQLite says.
+    pub what: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.rule, self.what)
+    }
+}
+
+fn pid(process: Option<u32>) -> String {
+    process.map(|process| format!(" (process {process})")).unwrap_or_default()
+}

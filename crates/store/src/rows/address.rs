@@ -1,0 +1,34 @@
+//! Addresses in use, so that no two gateways get the same one.
+
+use tongguan_model::id::VpnGatewayId;
+
+use super::{Answer, Done, Relation};
+use crate::{Snapshot, Tx};
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "the addresses in use are those of the gateways",
+    "SELECT ip FROM address JOIN vpn_gateway ON id = gateway \
+         WHERE ip <> internet_ip AND ip IS NOT dr_ip",
+)];
+
+impl Snapshot<'_> {
+    /// Whether a gateway has this address.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn address_in_use(&self, ip: &str) -> Answer<bool> {
+        Ok(self.number("SELECT count(*) FROM address WHERE ip = ?1", &binds![ip])? > 0)
+    }
+}
+
+impl Tx<'_> {
+    /// Reserves an address for a gateway.
+    ///
+    /// # Errors
+    /// A database error, also if the address is taken.
+    pub fn reserve_address(&self, ip: &str, gateway: &VpnGatewayId) -> Done {
+        insert!(self.session, "address" { ip: ip, gateway: gateway })?;
+        Ok(())
+    }
+}

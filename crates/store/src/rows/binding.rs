@@ -1,0 +1,167 @@
+//! Which certificates are on which gateways.
+
+use tongguan_model::gateway::{Binding, BindingState, Role, VpnGateway};
+use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
+
+use super::search::{Page, Search};
+use super::{Answer, Columns as _, Done, Relation, Table as _};
+use crate::{Snapshot, Tx};
+
+/// Which bindings a list asks for: AND between the members, OR inside a list.
+#[derive(Debug, Clone, Default)]
+pub struct BindingFilter {
+    /// Gateways; empty means all.
+    pub gateways: Vec<String>,
+    /// Certificates; empty means all.
+    pub certificates: Vec<String>,
+    /// Role.
+    pub role: Option<Role>,
+}
+
+/// A binding with its place in the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindingRow {
+    /// Place; pages go from high to low.
+    pub seq: i64,
+    /// The binding.
+    pub binding: Binding,
+}
+
+table! {
+    Binding as binding in "binding" {
+        both { gateway, role, certificate, state, associated_ms }
+        write(owner: &VpnGateway) { account = owner.account, region = owner.region }
+    }
+}
+
+columns! { BindingRow { seq, binding = Binding::COLUMNS } }
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[
+    (
+        "a binding is half-way only on a gateway that is not settled",
+        "SELECT b.gateway || ' ' || b.role FROM binding b JOIN vpn_gateway g ON g.id = b.gateway \
+         WHERE b.state <> 'associated' AND g.applied >= g.intended",
+    ),
+    (
+        "at most one binding of a gateway is half-way",
+        "SELECT gateway FROM binding WHERE state <> 'associated' GROUP BY gateway HAVING count(*) > 1",
+    ),
+    (
+        "a binding, its gateway and its certificate are of one account, and the gateway takes certificates",
+        "SELECT b.gateway || ' ' || b.role FROM binding b JOIN vpn_gateway g ON g.id = b.gateway \
+         JOIN certificate c ON c.id = b.certificate WHERE b.account <> g.account OR b.region <> g.region \
+         OR c.account <> g.account OR g.vpn_type <> 'NationalStandard' OR c.certificate IS NULL",
+    ),
+    (
+        "the two roles of a gateway have two certificates",
+        "SELECT gateway FROM binding GROUP BY gateway, certificate HAVING count(*) > 1",
+    ),
+];
+
+impl Snapshot<'_> {
+    /// The certificates on a gateway, in the order in which they were accepted.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings_of(&self, gateway: &VpnGatewayId) -> Answer<Vec<Binding>> {
+        self.session.all(sql!(Binding::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
+    }
+
+    /// The gateways on which a certificate is bound.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_with(&self, certificate: &CertificateId) -> Answer<Vec<VpnGatewayId>> {
+        self.session
+            .all("SELECT gateway FROM binding WHERE certificate = ?1 ORDER BY seq", &binds![certificate])
+    }
+
+    /// A page of the bindings in force in a region, newest first, after place `before` if given.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings(
+        &self,
+        account: &AccountId,
+        region: &str,
+        filter: &BindingFilter,
+        before: Option<i64>,
+        limit: u64,
+    ) -> Answer<Page<BindingRow>> {
+        let mut search = Search::of(account, Some(region));
+        search.any("gateway", &filter.gateways);
+        search.any("certificate", &filter.certificates);
+        search.equal("role", filter.role.as_ref());
+        let narrowed = search.narrowed;
+        search.raw("state <> 'associating'");
+        let all = search.clause();
+        let first = before.is_none();
+        if let Some(before) = &before {
+            let place = search.value(before);
+            search.raw(&format!("seq < ?{place}"));
+        }
+        let clause = search.clause();
+        let sql = format!(
+            "SELECT {} FROM binding WHERE {clause} ORDER BY seq DESC LIMIT {limit}",
+            BindingRow::COLUMNS
+        );
+        let items = self.session.all(&sql, &search.values)?;
+        let total = match (first && (items.len() as u64) < limit, narrowed) {
+            (true, _) => items.len() as u64,
+            (false, false) => self.tally("binding", account, region)?,
+            (false, true) => {
+                let values = search.values.len() - usize::from(!first);
+                self.count_where("binding", &all, &search.values[..values])?
+            }
+        };
+        Ok(Page { items, total })
+    }
+}
+
+impl Tx<'_> {
+    /// Stores a binding that was accepted.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn insert_binding(&self, gateway: &VpnGateway, binding: &Binding) -> Done {
+        insert(&mut self.session.prepare(INSERT)?, binding, gateway)?;
+        self.count_binding(gateway, binding.state, 1)
+    }
+
+    /// Moves a binding on to `state`.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn set_binding_state(&self, gateway: &VpnGateway, binding: &Binding, state: BindingState) -> Done {
+        update!(self.session, "binding" { state: state } where { gateway: gateway.id, role: binding.role })?;
+        let listed = |state| state != BindingState::Associating;
+        match (listed(binding.state), listed(state)) {
+            (false, true) => self.count_binding(gateway, state, 1),
+            (true, false) => self.count_binding(gateway, binding.state, -1),
+            (true, true) | (false, false) => Ok(()),
+        }
+    }
+
+    /// Removes a binding.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_binding(&self, gateway: &VpnGateway, binding: &Binding) -> Done {
+        self.execute(
+            "DELETE FROM binding WHERE gateway = ?1 AND role = ?2",
+            &binds![gateway.id, binding.role],
+        )?;
+        self.count_binding(gateway, binding.state, -1)
+    }
+
+    /// The tally of bindings counts those that a list shows: all but the ones still being installed.
+    fn count_binding(&self, gateway: &VpnGateway, state: BindingState, by: i64) -> Done {
+        match state {
+            BindingState::Associating => Ok(()),
+            BindingState::Associated | BindingState::Dissociating => {
+                self.count("binding", &gateway.account, gateway.region.as_str(), by)
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! VPN gateways.
+
+use std::collections::BTreeMap;
+
+use tongguan_model::gateway::{BusinessStatus, Status, VpnGateway};
+use tongguan_model::id::{AccountId, VSwitchId, VpcId, VpnGatewayId};
+
+use super::batch::of_all;
+use super::search::{Page, Search};
+use super::{Answer, Done, Relation, Table as _};
+use crate::{Snapshot, TagFilter, Tx};
+
+/// A gateway as it is stored.
+pub type GatewayRow = VpnGateway;
+
+table! {
+    VpnGateway as gateway in "vpn_gateway" {
+        both {
+            id, account, region, name, description, vpc, vswitch, disaster_recovery_vswitch = "dr_vswitch", bandwidth,
+            network_type, vpn_type, ipsec, ssl, ssl_connections, charge_type, auto_propagate, resource_group, internet_ip,
+            disaster_recovery_ip = "dr_ip", order_id, created_ms, end_ms, business_status, phase, intended, applied,
+        }
+        read { certificate_alert }
+    }
+}
+
+/// Which gateways a list asks for; everything given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayFilter {
+    /// Id.
+    pub id: Option<String>,
+    /// VPC.
+    pub vpc: Option<String>,
+    /// Status.
+    pub status: Option<Status>,
+    /// Business status.
+    pub business_status: Option<BusinessStatus>,
+    /// Resource group.
+    pub resource_group: Option<String>,
+    /// Tags.
+    pub tags: Vec<TagFilter>,
+}
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[(
+    "a gateway that is not settled has an intent of its generation, and no other has one",
+    "SELECT g.id FROM vpn_gateway g LEFT JOIN intent i ON i.resource = g.id \
+         WHERE g.phase <> 'unpaid' AND ((g.applied < g.intended) <> (i.resource IS NOT NULL) \
+         OR (i.resource IS NOT NULL AND i.generation <> g.intended))",
+)];
+
+impl Snapshot<'_> {
+    /// The account's gateway of this id.
+    ///
+    /// # Errors
+    /// A database error, as for every question below.
+    pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
+        self.session.one(owned!(VpnGateway), &binds![id, account])
+    }
+
+    /// The gateway of this id, whoever owns it: for the engine.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateway_of_any_account(&self, id: &str) -> Answer<Option<VpnGateway>> {
+        self.session.one(sql!(VpnGateway::SELECT, " WHERE id = ?1"), &binds![id])
+    }
+
+    /// A page of the account's gateways in a region, newest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways(
+        &self,
+        account: &AccountId,
+        region: &str,
+        filter: &GatewayFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<VpnGateway>> {
+        let mut search = Search::of(account, Some(region));
+        search.equal("id", filter.id.as_ref());
+        search.equal("vpc", filter.vpc.as_ref());
+        search.equal("business_status", filter.business_status.as_ref());
+        search.equal("resource_group", filter.resource_group.as_ref());
+        search.tags("id", &filter.tags);
+        if let Some(status) = filter.status {
+            search.raw(match status {
+                Status::Init => "phase = 'unpaid'",
+                Status::Provisioning => "phase = 'live' AND applied = 0",
+                Status::Updating => "phase = 'live' AND applied > 0 AND applied < intended",
+                Status::Active => "phase = 'live' AND applied > 0 AND applied = intended",
+                Status::Deleting => "phase = 'deleting'",
+            });
+        }
+        self.page(&search, offset, limit)
+    }
+
+    /// How many gateways stand in a VPC.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_in_vpc(&self, vpc: &VpcId) -> Answer<u64> {
+        self.number("SELECT count(*) FROM vpn_gateway WHERE vpc = ?1", &binds![vpc])
+    }
+
+    /// How many gateways stand in a vSwitch.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_in_vswitch(&self, vswitch: &VSwitchId) -> Answer<u64> {
+        self.number(
+            "SELECT (SELECT count(*) FROM vpn_gateway WHERE vswitch = ?1) \
+             + (SELECT count(*) FROM vpn_gateway WHERE dr_vswitch = ?1)",
+            &binds![vswitch],
+        )
+    }
+
+    /// How many gateways stand in each of many vSwitches, in two questions. vSwitches without any are left out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_in_all(&self, vswitches: &[&VSwitchId]) -> Answer<BTreeMap<VSwitchId, u64>> {
+        let first = ("SELECT vswitch, count(*) FROM vpn_gateway WHERE vswitch IN", "GROUP BY vswitch");
+        let second =
+            ("SELECT dr_vswitch, count(*) FROM vpn_gateway WHERE dr_vswitch IN", "GROUP BY dr_vswitch");
+        let mut counts = BTreeMap::new();
+        for sql in [first, second] {
+            for (vswitch, count) in
+                of_all::<(VSwitchId, u64)>(self.session, sql, &[], vswitches.iter().map(|id| id.as_str()))?
+            {
+                *counts.entry(vswitch).or_default() += count;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+impl Tx<'_> {
+    /// Stores a new gateway.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn insert_gateway(&self, gateway: &VpnGateway) -> Done {
+        insert(&mut self.session.prepare(INSERT)?, gateway)?;
+        self.count("vpn_gateway", &gateway.account, gateway.region.as_str(), 1)
+    }
+
+    /// Stores what may change on a gateway: name, description, route propagation, phase, generations.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_gateway(&self, gateway: &VpnGateway) -> Done {
+        update!(self.session, "vpn_gateway" {
+            name: gateway.name,
+            description: gateway.description,
+            auto_propagate: gateway.auto_propagate,
+            phase: gateway.phase,
+            intended: gateway.intended,
+            applied: gateway.applied,
+        } where { id: gateway.id })?;
+        Ok(())
+    }
+
+    /// Moves a gateway to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_gateway(&self, id: &VpnGatewayId, group: &str) -> Done {
+        update!(self.session, "vpn_gateway" { resource_group: group } where { id: id })?;
+        Ok(())
+    }
+
+    /// Stores a gateway's generations alone.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn update_generations(&self, id: &VpnGatewayId, intended: u64, applied: u64) -> Done {
+        update!(self.session, "vpn_gateway" { intended: intended, applied: applied } where { id: id })?;
+        Ok(())
+    }
+
+    /// Writes down which of a gateway's bound certificates are out of service.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn refresh_certificate_alert(&self, id: &VpnGatewayId) -> Done {
+        self.execute(
+            "UPDATE vpn_gateway SET certificate_alert = (SELECT group_concat(b.role || ' ' || c.id || ' ' || c.status, \
+             ', ') FROM binding b JOIN certificate c ON c.id = b.certificate \
+             WHERE b.gateway = vpn_gateway.id AND c.status <> 'ACTIVE') WHERE id = ?1",
+            &binds![id],
+        )
+    }
+
+    /// Removes a gateway with its bindings, addresses, tags and intent.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_gateway(&self, gateway: &VpnGateway) -> Done {
+        for binding in self.bindings_of(&gateway.id)? {
+            self.delete_binding(gateway, &binding)?;
+        }
+        self.execute("DELETE FROM address WHERE gateway = ?1", &binds![gateway.id])?;
+        self.forget(gateway.id.as_str())?;
+        self.execute("DELETE FROM vpn_gateway WHERE id = ?1", &binds![gateway.id])?;
+        self.count("vpn_gateway", &gateway.account, gateway.region.as_str(), -1)
+    }
+}

@@ -1,0 +1,170 @@
+//! What is stored, one file for each thing: its columns, how a row is read, what is asked of it, what is changed, and
+//! what must hold between its rows and others ([`RELATIONS`]).
+//!
+//! Questions are methods of [`Snapshot`], changes of [`Tx`].
+
+use std::ops::Deref;
+
+use tongguan_model::id::{AccountId, RegionId};
+
+use crate::rights::Rights;
+use crate::session::{Bind, Cells, Session};
+use crate::{DatabaseError, StoreError};
+use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
+pub(crate) use table::{Columns, Table};
+use tongguan_model::gateway::{Binding, VpnGateway};
+use tongguan_model::network::{VSwitch, Vpc};
+
+#[macro_use]
+pub(crate) mod table;
+
+pub(crate) mod account;
+mod address;
+mod applied;
+mod batch;
+pub(crate) mod binding;
+pub(crate) mod certificate;
+pub(crate) mod fault;
+pub(crate) mod gateway;
+pub(crate) mod intent;
+pub(crate) mod overview;
+pub(crate) mod ram;
+pub(crate) mod sealed;
+pub(crate) mod search;
+pub(crate) mod tag;
+mod tally;
+pub(crate) mod token;
+pub(crate) mod vpc;
+pub(crate) mod vswitch;
+
+/// What must hold between rows: what it is called, and the question for those that break it.
+pub(crate) type Relation = (&'static str, &'static str);
+
+/// Every relation between rows.
+pub(crate) const RELATIONS: &[&[Relation]] = &[
+    gateway::RELATIONS,
+    intent::RELATIONS,
+    ram::RELATIONS,
+    ram::task::RELATIONS,
+    ram::policy::RELATIONS,
+    ram::attachment::RELATIONS,
+    ram::group::RELATIONS,
+    ram::key::RELATIONS,
+    vpc::RELATIONS,
+    binding::RELATIONS,
+    applied::RELATIONS,
+    address::RELATIONS,
+    tag::RELATIONS,
+    tally::RELATIONS,
+];
+
+/// A table, the question for its rows, each with what names it before it, and what reads one.
+pub(crate) type Readable = (&'static str, &'static str, fn(&mut Cells<'_>) -> Result<(), DatabaseError>);
+
+/// Tables whose rows are read whole by whoever looks at a database.
+pub(crate) const READ: &[Readable] = &[
+    readable!(VpnGateway, "id"),
+    readable!(Vpc, "id"),
+    readable!(VSwitch, "id"),
+    readable!(Binding, "seq"),
+    readable!(UserRow, "seq"),
+    readable!(GroupRow, "seq"),
+    readable!(RoleRow, "seq"),
+    readable!(PolicyRow, "seq"),
+];
+
+/// One consistent state of the database.
+pub struct Snapshot<'c> {
+    session: Session<'c>,
+    rights: Option<&'c Rights>,
+}
+
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshot")
+    }
+}
+
+pub(crate) type Answer<T> = Result<T, StoreError>;
+
+/// A transaction of the writer: every question of [`Snapshot`], and changes.
+#[derive(Debug)]
+pub struct Tx<'c> {
+    snapshot: Snapshot<'c>,
+}
+
+impl<'c> Deref for Tx<'c> {
+    type Target = Snapshot<'c>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.snapshot
+    }
+}
+
+pub(crate) type Done = Result<(), StoreError>;
+
+impl<'c> Snapshot<'c> {
+    pub(crate) fn new(session: Session<'c>) -> Self {
+        Self { session, rights: None }
+    }
+
+    /// One that can vouch for rows that confer rights.
+    pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
+        Self { session, rights: Some(rights) }
+    }
+
+    pub(crate) fn rights(&self) -> Option<&'c Rights> {
+        self.rights
+    }
+
+    /// The region of the account's gateway, VPC, vSwitch or certificate of this id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn region_of(&self, account: &AccountId, id: &str) -> Answer<Option<RegionId>> {
+        let table = match id.split_once('-').map(|(prefix, _)| prefix) {
+            Some("vpn") => "vpn_gateway",
+            Some("vpc") => "vpc",
+            Some("vsw") => "vswitch",
+            _ => "certificate",
+        };
+        let sql = format!("SELECT region FROM {table} WHERE id = ?1 AND account = ?2");
+        self.session.one(&sql, &binds![id, account])
+    }
+
+    pub(crate) fn session(&self) -> Session<'c> {
+        self.session
+    }
+
+    /// A number that is not below zero.
+    fn number(&self, sql: &str, values: &[Bind<'_>]) -> Answer<u64> {
+        let number: i64 = self.session.only(sql, values)?;
+        Ok(number.max(0).cast_unsigned())
+    }
+
+    fn count_where(&self, table: &str, clause: &str, values: &[Bind<'_>]) -> Answer<u64> {
+        self.number(&format!("SELECT count(*) FROM {table} WHERE {clause}"), values)
+    }
+}
+
+impl<'c> Tx<'c> {
+    pub(crate) fn new(session: Session<'c>) -> Self {
+        Self { snapshot: Snapshot::new(session) }
+    }
+
+    pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
+        Self { snapshot: Snapshot::vouching(session, rights) }
+    }
+
+    /// Removes what hangs on a resource's id: tags, intent, applied state.
+    pub(crate) fn forget(&self, resource: &str) -> Done {
+        self.delete_tags(resource, None)?;
+        self.delete_intent(resource)?;
+        self.execute("DELETE FROM applied WHERE resource = ?1", &binds![resource])
+    }
+
+    pub(crate) fn execute(&self, sql: &str, values: &[Bind<'_>]) -> Done {
+        self.session.execute(sql, values)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Lists: conditions that a caller may combine, pages, totals.
+
+use std::fmt::Write as _;
+use tongguan_model::id::AccountId;
+
+use super::Answer;
+use super::table::Table;
+use super::tag::TagFilter;
+use crate::Snapshot;
+use crate::session::{AsBind, Bind};
+
+/// A page of a list with the number of all that match.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// Those on the page.
+    pub items: Vec<T>,
+    /// All that match.
+    pub total: u64,
+}
+
+/// Conditions of a list, with the values that they name.
+pub(super) struct Search<'v> {
+    pub(super) account: &'v AccountId,
+    pub(super) region: Option<&'v str>,
+    conditions: String,
+    pub(super) values: Vec<Bind<'v>>,
+    /// Whether anything but account and region restricts it, so that totals must be counted.
+    pub(super) narrowed: bool,
+    /// Whether ids are named: then they choose the index, and account and region only check.
+    by_id: bool,
+}
+
+impl<'v> Search<'v> {
+    pub(super) fn of(account: &'v AccountId, region: Option<&'v str>) -> Self {
+        let mut values = Vec::with_capacity(8);
+        values.push(account.bind());
+        values.extend(region.map(Bind::Text));
+        Self { account, region, conditions: String::new(), values, narrowed: false, by_id: false }
+    }
+
+    /// The WHERE clause. A plus sign keeps SQLite from using an index on the column.
+    pub(super) fn clause(&self) -> String {
+        let scope = match (self.by_id, self.region.is_some()) {
+            (false, false) => "account = ?1",
+            (false, true) => "account = ?1 AND region = ?2",
+            (true, false) => "+account = ?1",
+            (true, true) => "+account = ?1 AND +region = ?2",
+        };
+        [scope, &self.conditions].concat()
+    }
+
+    /// Takes a value; answers its number.
+    pub(super) fn value(&mut self, value: &'v (impl AsBind + ?Sized)) -> usize {
+        self.values.push(value.bind());
+        self.values.len()
+    }
+
+    pub(super) fn raw(&mut self, condition: &str) {
+        self.conditions.push_str(" AND ");
+        self.conditions.push_str(condition);
+        self.narrowed = true;
+    }
+
+    pub(super) fn equal(&mut self, column: &str, value: Option<&'v (impl AsBind + ?Sized)>) {
+        if let Some(value) = value {
+            let place = self.value(value);
+            self.raw(&format!("{column} = ?{place}"));
+        }
+    }
+
+    pub(super) fn any(&mut self, column: &str, values: &'v [String]) {
+        if values.is_empty() {
+            return;
+        }
+        self.by_id = true;
+        let mut places = String::new();
+        for value in values {
+            let place = self.value(value);
+            let comma = if places.is_empty() { "" } else { ", " };
+            let _ = write!(places, "{comma}?{place}");
+        }
+        self.raw(&format!("{column} IN ({places})"));
+    }
+
+    pub(super) fn tags(&mut self, column: &str, tags: &'v [TagFilter]) {
+        for tag in tags {
+            self.by_id = true;
+            let key = self.value(&tag.key);
+            let mut condition =
+                format!("{column} IN (SELECT t.resource FROM tag t WHERE t.account = ?1 AND t.key = ?{key}");
+            if let Some(value) = &tag.value {
+                let place = self.value(value);
+                let _ = write!(condition, " AND t.value = ?{place}");
+            }
+            condition.push(')');
+            self.raw(&condition);
+        }
+    }
+}
+
+impl Snapshot<'_> {
+    /// A page of the rows that are searched for, newest first.
+    pub(super) fn page<T: Table>(&self, search: &Search<'_>, offset: u64, limit: u64) -> Answer<Page<T>> {
+        let clause = search.clause();
+        let sql = format!("{} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}", T::SELECT);
+        let items: Vec<T> = self.session.all(&sql, &search.values)?;
+        let total = match (search.region, search.narrowed) {
+            _ if offset == 0 && (items.len() as u64) < limit => items.len() as u64,
+            (Some(region), false) => self.tally(T::NAME, search.account, region)?,
+            (None, false) => self.tally_everywhere(T::NAME, search.account)?,
+            (_, true) => self.count_where(T::NAME, &clause, &search.values)?,
+        };
+        Ok(Page { items, total })
+    }
+}

@@ -1,0 +1,130 @@
+//! Answered idempotent calls, by their ClientToken.
+
+use std::collections::BTreeMap;
+use tongguan_model::id::AccountId;
+
+use super::{Answer, Columns as _, Done};
+use crate::{Snapshot, StoreError, Tx};
+
+/// What an answered idempotent call left behind.
+#[derive(Debug, Clone)]
+pub struct StoredToken {
+    /// Fingerprint of its parameters.
+    pub fingerprint: Vec<u8>,
+    /// Its answer without the request id: a JSON object.
+    pub answer: String,
+    /// When it was answered, UNIX milliseconds.
+    pub created_ms: i64,
+}
+
+columns! { StoredToken { fingerprint, answer, created_ms } }
+
+/// What to keep of an answered idempotent call.
+#[derive(Debug)]
+pub struct NewToken<'a> {
+    /// Account of the caller.
+    pub account: &'a AccountId,
+    /// The caller in its account.
+    pub principal: &'a str,
+    /// Operation.
+    pub action: &'a str,
+    /// The caller's token.
+    pub token: &'a str,
+    /// Fingerprint of the parameters.
+    pub fingerprint: &'a [u8],
+    /// Answer without the request id, a JSON object.
+    pub answer: &'a str,
+    /// Id of the request that was answered.
+    pub request_id: &'a str,
+    /// When, UNIX milliseconds.
+    pub created_ms: i64,
+}
+
+/// Kind of the tally that counts an account's remembered tokens.
+pub(crate) const CLIENT_TOKEN: &str = "client_token";
+
+/// Kind of the tally that counts them by principal, which stands in the place of the region.
+pub(crate) const CLIENT_TOKEN_BY: &str = "client_token_by";
+
+impl Snapshot<'_> {
+    /// What is kept of an answered call with this token.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn token(&self, account: &AccountId, action: &str, token: &str) -> Answer<Option<StoredToken>> {
+        self.session.one(
+            sql!(
+                "SELECT ",
+                StoredToken::COLUMNS,
+                " FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3"
+            ),
+            &binds![account, action, token],
+        )
+    }
+
+    /// How many tokens of the account are remembered.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn client_tokens(&self, account: &AccountId) -> Answer<u64> {
+        self.tally(CLIENT_TOKEN, account, "")
+    }
+
+    /// How many of them are a principal's.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn client_tokens_of(&self, account: &AccountId, principal: &str) -> Answer<u64> {
+        self.tally(CLIENT_TOKEN_BY, account, principal)
+    }
+}
+
+impl Tx<'_> {
+    /// Keeps an answered idempotent call.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn put_token(&self, token: &NewToken<'_>) -> Done {
+        let NewToken { account, principal, action, .. } = *token;
+        let find = "SELECT principal FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3";
+        let before: Option<String> = self.session.one(find, &binds![account, action, token.token])?;
+        match before {
+            Some(before) => self.count(CLIENT_TOKEN_BY, account, &before, -1)?,
+            None => self.count(CLIENT_TOKEN, account, "", 1)?,
+        }
+        self.count(CLIENT_TOKEN_BY, account, principal, 1)?;
+        upsert!(self.session, "client_token" { account: account, action: action, token: token.token } set {
+            fingerprint: token.fingerprint,
+            answer: token.answer,
+            request_id: token.request_id,
+            created_ms: token.created_ms,
+            principal: principal,
+        })?;
+        Ok(())
+    }
+
+    /// Forgets the oldest idempotent calls from before a moment, at most `batch` of them; answers how many.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn expire_tokens(&self, before_ms: i64, batch: u32) -> Result<usize, StoreError> {
+        let sql = "DELETE FROM client_token WHERE (account, action, token) IN (SELECT account, action, token \
+                   FROM client_token WHERE created_ms < ?1 ORDER BY created_ms LIMIT ?2) RETURNING account, principal";
+        let owners: Vec<(AccountId, String)> = self.session.all(sql, &binds![before_ms, batch])?;
+        let expired = owners.len();
+        let mut by_owner: BTreeMap<(AccountId, String), i64> = BTreeMap::new();
+        for owner in owners {
+            *by_owner.entry(owner).or_default() += 1;
+        }
+        for ((account, principal), number) in by_owner {
+            self.count(CLIENT_TOKEN, &account, "", -number)?;
+            self.count(CLIENT_TOKEN_BY, &account, &principal, -number)?;
+            // Principals come and go; none leaves a row behind.
+            self.execute(
+                "DELETE FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3 AND value = 0",
+                &binds![CLIENT_TOKEN_BY, account, principal],
+            )?;
+        }
+        Ok(expired)
+    }
+}

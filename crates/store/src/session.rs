@@ -1,0 +1,563 @@
+//! The seam between what is stored and the database that stores it: a statement with its values, and the rows that it
+//! gives.
+//!
+//! Nothing above knows which database is there. What stands here is all that another one has to offer: values go in as
+//! [`Bind`]s and are not copied, come out as [`Value`]s, and are read in the order of the columns ([`Cells`]), so that no
+//! position is counted by hand. Statements are prepared once for each connection and kept. Places for values are written
+//! `?1`, or `?` where a macro counts them; transactions and savepoints are the engine's.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, ErrorCode, params_from_iter};
+
+use crate::StoreError;
+
+/// What the database, or a row of it, is at fault for. What is behind it is its own affair: it says what it is.
+#[derive(Debug)]
+pub struct DatabaseError(Box<Cause>);
+
+#[derive(Debug)]
+enum Cause {
+    Sqlite(rusqlite::Error),
+    /// A column holds what no release writes.
+    Unreadable(String),
+}
+
+impl DatabaseError {
+    /// What SQLite says; none if it is a row that cannot be read.
+    fn sqlite(&self) -> Option<&rusqlite::Error> {
+        match &*self.0 {
+            Cause::Sqlite(error) => Some(error),
+            Cause::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether what is read is no sound database.
+    pub(crate) fn malformed(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
+
+    /// Whether nothing may be written.
+    pub(crate) fn read_only(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied))
+    }
+
+    /// What SQLite calls it, if it says anything.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        self.sqlite()?.sqlite_error_code()
+    }
+
+    /// Whether a row is missing, or is not as any release writes it.
+    pub(crate) fn is_of_a_row(&self) -> bool {
+        matches!(*self.0, Cause::Unreadable(_) | Cause::Sqlite(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    pub(crate) fn unreadable(what: String) -> Self {
+        Self(Box::new(Cause::Unreadable(what)))
+    }
+}
+
+impl std::fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &*self.0 {
+            Cause::Sqlite(error) => error.fmt(f),
+            Cause::Unreadable(what) => f.write_str(what),
+        }
+    }
+}
+
+impl Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.sqlite().and_then(Error::source)
+    }
+}
+
+/// Wraps what SQLite says. A function and no `From`, which everybody would see.
+#[cold]
+pub(crate) fn failed(error: rusqlite::Error) -> DatabaseError {
+    DatabaseError(Box::new(Cause::Sqlite(error)))
+}
+
+/// A value that goes into a statement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bind<'v> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'v str),
+    Blob(&'v [u8]),
+    /// A text of lines.
+    Lines(&'v [String]),
+}
+
+impl rusqlite::ToSql for Bind<'_> {
+    #[inline]
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Real(number) => ValueRef::Real(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+            Self::Lines(lines) => return Ok(ToSqlOutput::from(lines.join("\n"))),
+        }))
+    }
+}
+
+/// What can go into a statement.
+pub(crate) trait AsBind {
+    fn bind(&self) -> Bind<'_>;
+}
+
+/// Values for a statement, borrowed.
+macro_rules! binds {
+    ($($value:expr),* $(,)?) => { [$($crate::session::AsBind::bind(&$value)),*] };
+}
+
+impl<T: AsBind + ?Sized> AsBind for &T {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        (**self).bind()
+    }
+}
+
+impl<T: AsBind> AsBind for Option<T> {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        self.as_ref().map_or(Bind::Null, AsBind::bind)
+    }
+}
+
+/// Whatever is bound as an integer.
+macro_rules! integers {
+    ($($kind:ty),+) => {$(
+        impl AsBind for $kind {
+            #[inline]
+            fn bind(&self) -> Bind<'_> {
+                Bind::Integer(i64::from(*self))
+            }
+        }
+
+        impl FromColumn for $kind {
+            #[inline]
+            fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+                match value {
+                    Value::Integer(number) => number.try_into().map_err(|_| Unreadable::Kind),
+                    _ => Err(Unreadable::Kind),
+                }
+            }
+        }
+    )+};
+}
+integers!(i64, u32, u16, u8);
+
+impl AsBind for bool {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Integer(i64::from(*self))
+    }
+}
+
+/// The bits of a signed number: what is counted up from 0 never gets there.
+impl AsBind for u64 {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Integer(self.cast_signed())
+    }
+}
+
+impl AsBind for str {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Text(self)
+    }
+}
+
+impl AsBind for String {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Text(self)
+    }
+}
+
+impl AsBind for Cow<'_, str> {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Text(self)
+    }
+}
+
+impl AsBind for [u8] {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Blob(self)
+    }
+}
+
+impl AsBind for Vec<u8> {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Blob(self)
+    }
+}
+
+impl<const N: usize> AsBind for [u8; N] {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Blob(self)
+    }
+}
+
+impl AsBind for Vec<String> {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        Bind::Lines(self)
+    }
+}
+
+impl AsBind for Bind<'_> {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        *self
+    }
+}
+
+/// A value as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value<'r> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'r [u8]),
+    Blob(&'r [u8]),
+}
+
+impl<'r> From<ValueRef<'r>> for Value<'r> {
+    #[inline]
+    fn from(value: ValueRef<'r>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(text) => Self::Text(text),
+            ValueRef::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
+}
+
+/// As people who look for a row read it.
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Null => f.write_str("Null"),
+            Self::Integer(number) => write!(f, "Integer({number})"),
+            Self::Real(number) => write!(f, "Real({number:?})"),
+            Self::Text(text) => write!(f, "Text({:?})", String::from_utf8_lossy(text)),
+            Self::Blob(bytes) => write!(f, "Blob({bytes:?})"),
+        }
+    }
+}
+
+impl<'r> Value<'r> {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Integer(_) => "an integer",
+            Self::Real(_) => "a fraction",
+            Self::Text(_) => "a text",
+            Self::Blob(_) => "bytes",
+        }
+    }
+
+    /// The value to be looked for.
+    pub(crate) fn into_bind(self) -> Bind<'r> {
+        match self {
+            Self::Null => Bind::Null,
+            Self::Integer(number) => Bind::Integer(number),
+            Self::Real(number) => Bind::Real(number),
+            // Text that is none is not found.
+            Self::Text(text) => std::str::from_utf8(text).map_or(Bind::Blob(text), Bind::Text),
+            Self::Blob(bytes) => Bind::Blob(bytes),
+        }
+    }
+
+    /// The text, if it is one.
+    #[inline]
+    pub(crate) fn text(self) -> Option<&'r str> {
+        match self {
+            Self::Text(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a text or a blob.
+    pub(crate) fn bytes(self) -> Option<&'r [u8]> {
+        match self {
+            Self::Text(bytes) | Self::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+}
+
+/// A value that was read, to be looked for.
+impl AsBind for Value<'_> {
+    #[inline]
+    fn bind(&self) -> Bind<'_> {
+        (*self).into_bind()
+    }
+}
+
+/// Why a value is not read.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It is of another kind, or beyond the bounds of the type.
+    Kind,
+    /// A word that no release writes.
+    Word(String),
+}
+
+/// What can be read from one column.
+pub(crate) trait FromColumn: Sized {
+    fn read(value: Value<'_>) -> Result<Self, Unreadable>;
+}
+
+impl<T: FromColumn> FromColumn for Option<T> {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        if value == Value::Null { Ok(None) } else { T::read(value).map(Some) }
+    }
+}
+
+impl FromColumn for bool {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        i64::read(value).map(|number| number != 0)
+    }
+}
+
+impl FromColumn for u64 {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        i64::read(value).map(i64::cast_unsigned)
+    }
+}
+
+impl FromColumn for String {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        value.text().map(Into::into).ok_or(Unreadable::Kind)
+    }
+}
+
+impl FromColumn for Cow<'static, str> {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        String::read(value).map(Cow::Owned)
+    }
+}
+
+/// Lines; empty ones are left out.
+impl FromColumn for Vec<String> {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        let text = value.text().ok_or(Unreadable::Kind)?;
+        Ok(text.split('\n').filter(|line| !line.is_empty()).map(Into::into).collect())
+    }
+}
+
+impl FromColumn for Vec<u8> {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        match value {
+            Value::Blob(bytes) => Ok(bytes.to_vec()),
+            _ => Err(Unreadable::Kind),
+        }
+    }
+}
+
+impl<const N: usize> FromColumn for [u8; N] {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        match value {
+            Value::Blob(bytes) => bytes.try_into().map_err(|_| Unreadable::Kind),
+            _ => Err(Unreadable::Kind),
+        }
+    }
+}
+
+/// What can be read from a row, from one column or more.
+pub(crate) trait FromRow: Sized {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError>;
+}
+
+impl<T: FromColumn> FromRow for T {
+    #[inline]
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let at = cells.at;
+        T::read(cells.value()?).map_err(|why| cells.unreadable(at, &why))
+    }
+}
+
+macro_rules! tuples {
+    ($($($part:ident)+;)+) => {$(
+        impl<$($part: FromRow),+> FromRow for ($($part,)+) {
+            #[inline]
+            fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+                Ok(($($part::from_row(cells)?,)+))
+            }
+        }
+    )+};
+}
+tuples! {
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+}
+
+/// A row that a statement gives.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'r>(&'r rusqlite::Row<'r>);
+
+impl<'r> Row<'r> {
+    /// Its columns, from the first one on.
+    pub(crate) fn cells(self) -> Cells<'r> {
+        Cells { row: self.0, at: 0 }
+    }
+
+    /// Reads it from its first column on.
+    pub(crate) fn read<T: FromRow>(self) -> Result<T, DatabaseError> {
+        T::from_row(&mut self.cells())
+    }
+}
+
+/// The columns of a row, read one after the other.
+pub(crate) struct Cells<'r> {
+    row: &'r rusqlite::Row<'r>,
+    at: usize,
+}
+
+impl<'r> Cells<'r> {
+    /// Reads what comes next.
+    #[inline]
+    pub(crate) fn next<T: FromRow>(&mut self) -> Result<T, DatabaseError> {
+        T::from_row(self)
+    }
+
+    /// The next column as it is stored.
+    #[inline]
+    pub(crate) fn value(&mut self) -> Result<Value<'r>, DatabaseError> {
+        let value = self.row.get_ref(self.at).map_err(failed)?;
+        self.at += 1;
+        Ok(value.into())
+    }
+
+    /// Passes so many columns.
+    pub(crate) fn skip(&mut self, columns: usize) {
+        self.at += columns;
+    }
+
+    /// Whether the next column holds nothing.
+    pub(crate) fn is_null(&self) -> Result<bool, DatabaseError> {
+        Ok(self.row.get_ref(self.at).map_err(failed)? == ValueRef::Null)
+    }
+
+    #[cold]
+    fn unreadable(&self, at: usize, why: &Unreadable) -> DatabaseError {
+        let name = self.row.as_ref().column_name(at).unwrap_or("?");
+        DatabaseError::unreadable(match why {
+            Unreadable::Word(word) => {
+                format!("the database is damaged: unknown word `{word}` in column `{name}`")
+            }
+            Unreadable::Kind => {
+                let kind = self.row.get_ref(at).map_or("?", |value| Value::from(value).kind());
+                format!("the database is damaged: column `{name}` holds {kind}, which cannot be read")
+            }
+        })
+    }
+}
+
+/// A connection, as what is stored sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Session<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> Session<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        Self { connection }
+    }
+
+    /// A statement, to be run more than once or to be read row by row.
+    pub(crate) fn prepare(self, sql: &str) -> Result<Statement<'c>, StoreError> {
+        Ok(Statement(self.connection.prepare_cached(sql).map_err(failed)?))
+    }
+
+    /// Runs a statement; answers how many rows it changed.
+    pub(crate) fn execute(self, sql: &str, values: &[Bind<'_>]) -> Result<usize, StoreError> {
+        self.prepare(sql)?.execute(values)
+    }
+
+    /// The first row, if there is one.
+    pub(crate) fn one<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<Option<T>, StoreError> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(values)?;
+        Ok(match rows.next()? {
+            Some(row) => Some(row.read()?),
+            None => None,
+        })
+    }
+
+    /// The row of a statement that always gives one.
+    pub(crate) fn only<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<T, StoreError> {
+        Ok(self.one(sql, values)?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?)
+    }
+
+    /// Every row.
+    pub(crate) fn all<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(values)?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(row.read()?);
+        }
+        Ok(all)
+    }
+
+    /// Runs statements that take no values and give no rows.
+    pub(crate) fn script(self, sql: &str) -> Result<(), StoreError> {
+        Ok(self.connection.execute_batch(sql).map_err(failed)?)
+    }
+
+    /// The number that the row got that was put in last.
+    pub(crate) fn inserted(self) -> i64 {
+        self.connection.last_insert_rowid()
+    }
+}
+
+/// A prepared statement; it goes back to those that are kept when it is dropped.
+pub(crate) struct Statement<'c>(CachedStatement<'c>);
+
+impl Statement<'_> {
+    /// Runs it; answers how many rows it changed.
+    pub(crate) fn execute(&mut self, values: &[Bind<'_>]) -> Result<usize, StoreError> {
+        Ok(self.0.execute(params_from_iter(values)).map_err(failed)?)
+    }
+
+    /// Runs it and gives its rows.
+    pub(crate) fn query(&mut self, values: &[Bind<'_>]) -> Result<Rows<'_>, StoreError> {
+        Ok(Rows(self.0.query(params_from_iter(values)).map_err(failed)?))
+    }
+}
+
+/// Rows, as they come.
+pub(crate) struct Rows<'s>(rusqlite::Rows<'s>);
+
+impl Rows<'_> {
+    pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, StoreError> {
+        Ok(self.0.next().map_err(failed)?.map(Row))
+    }
+}

@@ -1,0 +1,331 @@
+//! Looks into a database without changing it: whether it is sound, and a copy of it as a backup.
+//!
+//! An [`Archive`] may be opened beside the running service; it sees one consistent state. What it checks
+//! is of three kinds: the *structure* (SQLite's own check of every page, index and constraint, and the
+//! schema object by object), the *relations* between rows that the service keeps and no constraint can
+//! say, and, by whoever has the keys, the *values* (`tongguan_service::check`).
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tongguan_model::certificate::Certificate;
+
+use super::journal::Left;
+use super::mark::{Found, Mark};
+use super::open::connect_read_only;
+use super::structure::{classified, foreign_keys, offenders, pages, schema_objects};
+use super::{schema, state};
+use crate::audit::{chain, walk};
+use crate::rights::{self, RIGHTS_RULE, RightsKey};
+use crate::rows::{Columns as _, READ, RELATIONS};
+use crate::session::Session;
+use crate::{AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapshot, StoreError, look};
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The copy was made and is not sound.
+    #[error("the copy is not sound ({0}); nothing was kept: run `tongguan check`")]
+    Unsound(Finding),
+    /// The database could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The copy could not be written.
+    #[error("cannot write `{}`: {source}", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A database opened for looking.
+#[derive(Debug)]
+pub struct Archive {
+    connection: Connection,
+    schema: u32,
+    /// Of a data directory: where the mark is, and what was found there.
+    mark: Option<(PathBuf, Found)>,
+}
+
+impl Archive {
+    /// Opens the database of a data directory; the service may be running on it.
+    ///
+    /// # Errors
+    /// There is none, it cannot be read, it lacks answered changes, or it is of a newer release; or the directory is
+    /// not ours.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        Self::open_with_mark(directory, None)
+    }
+
+    /// [`Archive::open`] of a data directory whose mark is kept in this file.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub fn open_with_mark(directory: &Path, mark_file: Option<&Path>) -> Result<Self, StoreError> {
+        look(directory)?;
+        let path = directory.join(DATABASE_FILE);
+        let mark = Mark::of(directory, mark_file);
+        // The mark first: whatever is committed meanwhile only adds to the database.
+        let found_mark = mark.read().unwrap_or(Found::Other);
+        let answered = found_mark.groups().unwrap_or(0);
+        let archive = Self::open_file(&path)?;
+        let found = state::groups(archive.session())?;
+        let mark = mark.path().to_path_buf();
+        if found < answered {
+            return Err(StoreError::Lost { directory: directory.to_path_buf(), mark, found, answered });
+        }
+        Ok(Self { mark: Some((mark, found_mark)), ..archive })
+    }
+
+    /// Opens a database by its file, such as a backup.
+    ///
+    /// # Errors
+    /// It cannot be read, or is of a newer release.
+    pub fn open_file(path: &Path) -> Result<Self, StoreError> {
+        if let Err(source) = File::open(path) {
+            return Err(StoreError::File { what: "cannot read", path: path.to_path_buf(), source });
+        }
+        let opened = connect_read_only(path).and_then(|connection| {
+            let schema = schema::known(Session::new(&connection))?;
+            Session::new(&connection).script("BEGIN")?;
+            Ok(Self { connection, schema, mark: None })
+        });
+        opened.map_err(classified)
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session::new(&self.connection)
+    }
+
+    /// Schema of the database.
+    #[must_use]
+    pub fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    /// Whether it is of this release's schema: only then rows can be read.
+    #[must_use]
+    pub fn current(&self) -> bool {
+        self.schema == schema::NEWEST
+    }
+
+    /// Runs `question` over the state that was opened.
+    ///
+    /// # Errors
+    /// What the question gives.
+    pub fn read<T>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        question(&Snapshot::new(self.session())).map_err(classified)
+    }
+
+    /// Every page, index and constraint, as SQLite checks them, and the schema object by object.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn structure(&self) -> Result<Vec<Finding>, StoreError> {
+        let structure = pages(self.session(), "integrity_check").and_then(|mut findings| {
+            findings.extend(foreign_keys(self.session())?);
+            if self.current() {
+                findings.extend(schema_objects(self.session())?);
+            }
+            Ok(findings)
+        });
+        structure.map_err(classified)
+    }
+
+    /// What must hold between rows, each rule with those that break it.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn relations(&self) -> Result<Vec<(&'static str, Vec<Finding>)>, StoreError> {
+        let engine = [chain::RELATIONS, state::RELATIONS];
+        RELATIONS
+            .iter()
+            .chain(&engine)
+            .copied()
+            .flatten()
+            .map(|(rule, question)| Ok((*rule, offenders(self.session(), rule, question)?)))
+            .collect::<Result<_, _>>()
+            .map_err(classified)
+    }
+
+    /// Looks at every row that confers rights, and at the mark if a data directory was opened.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn rights(&self, key: &RightsKey) -> Result<Vec<Finding>, StoreError> {
+        let mut findings = key.verify(self.session()).map_err(classified)?;
+        if let Some((path, found)) = &self.mark
+            && rights::mark_sealed(self.session())?
+            && let Some(what) = found.fault(key)
+        {
+            let what = format!("the mark `{}` {what}", path.display());
+            findings.push(Finding { rule: RIGHTS_RULE, what });
+        }
+        Ok(findings)
+    }
+
+    /// Whether a sealed mark was found in the data directory.
+    #[must_use]
+    pub fn mark_is_sealed(&self) -> bool {
+        matches!(self.mark, Some((_, Found::Sealed(..))))
+    }
+
+    /// Writes a mark for this database into a data directory, or to `elsewhere`, sealed under the key.
+    ///
+    /// # Errors
+    /// The mark or the database.
+    pub fn write_mark(
+        &self,
+        directory: &Path,
+        elsewhere: Option<&Path>,
+        key: &RightsKey,
+    ) -> Result<(), StoreError> {
+        let mark = Mark::of(directory, elsewhere);
+        let failed = |source| StoreError::File {
+            what: "cannot write the mark",
+            path: mark.path().to_path_buf(),
+            source,
+        };
+        mark.begin(state::groups(self.session())?, Some(key)).map_err(failed)
+    }
+
+    /// Looks at every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
+    ///
+    /// # Errors
+    /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
+    pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
+        walk::verify(self.session(), key, heads).map_err(classified)
+    }
+
+    /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
+    /// next start. While a service runs there may be some of the last tenth of a second.
+    ///
+    /// # Errors
+    /// The journal or the database cannot be read.
+    pub fn journal_left(&self, directory: &Path) -> Result<Vec<AuditRecord>, StoreError> {
+        let moved = state::journalled(self.session())?;
+        let left = Left::read(directory, moved).map_err(|source| StoreError::File {
+            what: "cannot read the audit journal in",
+            path: directory.to_path_buf(),
+            source,
+        })?;
+        Ok(left.records())
+    }
+
+    /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// What the question gives.
+    pub fn read_now<T>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // A transaction takes its state with its first question.
+        self.session().script("COMMIT; BEGIN")?;
+        let answer = self.read(question);
+        self.session().script("COMMIT; BEGIN")?;
+        answer
+    }
+
+    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would. Certificates are
+    /// given to `look` with their sealed private key; it answers what it finds wrong.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn rows(
+        &self,
+        mut look: impl FnMut(&Certificate, &[u8]) -> Option<String>,
+    ) -> Result<Vec<Finding>, StoreError> {
+        const RULE: &str = "every row can be read";
+        let mut findings = Vec::new();
+        for (table, sql, read) in READ {
+            let mut statement = self.session().prepare(sql)?;
+            let mut rows = statement.query(&[])?;
+            while let Some(row) = rows.next()? {
+                let mut cells = row.cells();
+                let name = cells.value()?;
+                if let Err(error) = read(&mut cells) {
+                    findings.push(Finding { rule: RULE, what: format!("{table} {name}: {error}") });
+                }
+            }
+        }
+        let sql =
+            sql!("SELECT id, ", Certificate::COLUMNS, ", sealed_private_key FROM certificate ORDER BY seq");
+        let mut statement = self.session().prepare(sql)?;
+        let mut rows = statement.query(&[])?;
+        while let Some(row) = rows.next()? {
+            let mut cells = row.cells();
+            let name = cells.value()?;
+            let wrong = match cells.next::<(Certificate, Vec<u8>)>() {
+                Ok((certificate, key)) => look(&certificate, &key),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(wrong) = wrong {
+                findings.push(Finding { rule: RULE, what: format!("certificate {name}: {wrong}") });
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Writes a copy of the state that was opened to `target`, which must not exist, checks it and makes
+    /// it durable. The service goes on meanwhile.
+    ///
+    /// # Errors
+    /// The copy cannot be written, or is not sound; then there is no `target`.
+    pub fn copy_to(&self, target: &Path) -> Result<(), BackupError> {
+        let mut part = target.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| BackupError::File { path, source }
+        };
+        if target.exists() {
+            return Err(failed(target)(std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let _ = std::fs::remove_file(&part);
+        // Made first, so that nobody else can read it while it grows.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+        let file = file.map_err(failed(&part))?;
+        let copied = self.copy_into(&part).and_then(|()| {
+            file.sync_all().map_err(failed(&part))?;
+            std::fs::rename(&part, target).map_err(failed(target))?;
+            sync_directory(target).map_err(failed(target))
+        });
+        if copied.is_err() {
+            let _ = std::fs::remove_file(&part);
+        }
+        copied
+    }
+
+    fn copy_into(&self, part: &Path) -> Result<(), BackupError> {
+        // VACUUM cannot run inside the transaction that holds the state; it takes one of its own.
+        let run = || -> Result<(), StoreError> {
+            self.session().script("COMMIT")?;
+            self.session().execute("VACUUM INTO ?1", &binds![part.to_string_lossy()])?;
+            self.session().script("BEGIN")?;
+            Ok(())
+        };
+        run().map_err(classified)?;
+        let copy = Self::open_file(part)?;
+        match copy.structure()?.into_iter().next() {
+            None => Ok(()),
+            Some(finding) => Err(BackupError::Unsound(finding)),
+        }
+    }
+}
+
+/// Makes the name of a file durable.
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}

@@ -1,0 +1,121 @@
+//! When the writer has retention remove audit records, and what it says of that.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use rusqlite::TransactionBehavior;
+use tracing::{error, warn};
+
+use super::group::Loop;
+use crate::audit::chain::AuditChain;
+use crate::audit::retention::{self, Plan, Removed, Tally, TrimError};
+use crate::session::{Session, failed};
+use crate::{AuditClass, StoreError, Tx};
+
+/// Audit records removed in one transaction: changes wait as long as that takes.
+pub(super) const TRIMMED: u32 = 1_024;
+/// How often it is told that an account loses records that are young.
+const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
+
+impl Loop {
+    /// Removes what retention does not keep, at most so many records. What is wrong with the chain is kept, to be
+    /// looked at.
+    pub(super) fn trim_audit(&mut self, now_ms: Option<i64>, most: u32) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        loop {
+            let left = most.saturating_sub(u32::try_from(removed).unwrap_or(u32::MAX)).min(TRIMMED);
+            let sealing = Arc::clone(&self.sealing);
+            let Some(Some(key)) = sealing.get().filter(|_| !self.forged && left > 0) else { break };
+            let once = match self.trim_once(now_ms, left, key) {
+                Ok(once) => once,
+                Err(TrimError::Store(error)) => return Err(error),
+                Err(TrimError::Forged(what)) => {
+                    error!(
+                        what,
+                        "the audit record was tampered with; nothing is removed from it, and it is sealed no more: run `tongguan check`"
+                    );
+                    self.forged = true;
+                    break;
+                }
+            };
+            removed += once;
+            if once == 0 {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// One transaction of [`Loop::trim_audit`].
+    fn trim_once(&mut self, now_ms: Option<i64>, most: u32, key: &hmac::Key) -> Result<usize, TrimError> {
+        // Who removes nothing durably removes it again.
+        self.set_sync(false)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let session = Session::new(&transaction);
+        let chain = AuditChain::read(session)?;
+        if self.ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
+            // The next group says so.
+            return Ok(0);
+        }
+        let tally = match &mut self.tally {
+            Some(tally) => tally,
+            none => none.insert(Tally::read(session)?),
+        };
+        tally.catch_up(session, chain.head.seq)?;
+        let now_ms = match now_ms {
+            Some(now_ms) => now_ms,
+            None => newest_ms(session)?,
+        };
+        let mut done: Vec<(Plan, Removed)> = Vec::new();
+        let mut left = most;
+        for plan in tally.plans(&self.options, now_ms) {
+            if left == 0 {
+                break;
+            }
+            let removed = Tx::new(session).trim_stream(&plan, left, key)?;
+            left = left.saturating_sub(u32::try_from(removed.count).unwrap_or(u32::MAX));
+            done.push((plan, removed));
+        }
+        if left == most {
+            transaction.rollback().map_err(failed)?;
+        } else {
+            transaction.commit().map_err(failed)?;
+        }
+        self.trimmed(done);
+        Ok((most - left) as usize)
+    }
+
+    /// Counts what was removed, and says if it should have stayed longer.
+    fn trimmed(&mut self, done: Vec<(Plan, Removed)>) {
+        let Some(tally) = &mut self.tally else { return };
+        for (plan, Removed { count, young, account }) in done.into_iter().filter(|(_, done)| done.count > 0) {
+            tally.removed(plan.stream, count);
+            let Some(class) = retention::class_of(plan.stream) else { continue };
+            self.counters.audit_removed[class.place()].fetch_add(count as u64, Ordering::Relaxed);
+            self.counters.audit_removed_young[class.place()].fetch_add(young as u64, Ordering::Relaxed);
+            let told = self.told.get(&plan.stream).is_some_and(|told| told.elapsed() < TOLD_AGAIN);
+            // Strangers are many, and how long theirs are kept is up to them.
+            if young > 0 && class != AuditClass::Stranger && !told {
+                self.told.insert(plan.stream, Instant::now());
+                let class = class.as_str();
+                warn!(
+                    account,
+                    class,
+                    young,
+                    "an account has filled its share of the audit record; its own oldest records, younger than they should be, were removed"
+                );
+            }
+        }
+        for (most, class) in tally.fullest(&self.options).into_iter().zip(&self.counters.audit_fullest) {
+            class.store(most, Ordering::Relaxed);
+        }
+    }
+}
+
+/// When the newest record was answered, UNIX milliseconds: how old the others are is measured by it.
+fn newest_ms(session: Session<'_>) -> Result<i64, StoreError> {
+    Ok(session.one("SELECT time_ms FROM audit ORDER BY seq DESC LIMIT 1", &[])?.unwrap_or(0))
+}
