@@ -28,12 +28,11 @@ impl Read for ListPolicies {
             rows.extend(custom.map(|policy| (policy.seq, Found::Custom(policy))));
         }
         let page = paging.cut(call, rows, |(place, _)| *place)?;
+        let tagged: Vec<String> = page.rows.iter().filter_map(|(_, policy)| policy.tagged()).collect();
+        let mut tags = snapshot.tags_of_all(&tagged.iter().map(String::as_str).collect::<Vec<_>>())?;
         let shown = |(_, policy): &(i64, Found)| -> Result<PolicyInfo, Failure> {
-            let tags = match policy {
-                Found::System(_) => Vec::new(),
-                Found::Custom(policy) => taggable::shown(snapshot, &policy.tagged())?,
-            };
-            Ok(PolicyInfo { tags: Some(tags), ..policy.shown(snapshot, account)? })
+            let tags = policy.tagged().and_then(|tagged| tags.remove(&tagged));
+            Ok(PolicyInfo { tags: Some(taggable::shown(tags)), ..policy.shown(snapshot, account)? })
         };
         Ok(Self::Output {
             policies: page.rows.iter().map(shown).collect::<Result<_, _>>()?,

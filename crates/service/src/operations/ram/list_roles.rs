@@ -18,11 +18,14 @@ impl Read for ListRoles {
         let paging = Paging::new(self.marker, self.max_items);
         let roles = snapshot.roles(&call.principal.account, &self.tag, paging.after, paging.fetch())?;
         let page = paging.cut(call, roles, |role| role.seq)?;
-        let shown = |role: &RoleRow| -> Result<RoleInfo, Failure> {
-            Ok(RoleInfo { tags: Some(taggable::shown(snapshot, &role.id)?), ..RoleInfo::from(role) })
+        let ids: Vec<&str> = page.rows.iter().map(|role| role.id.as_str()).collect();
+        let mut tags = snapshot.tags_of_all(&ids)?;
+        let shown = |role: &RoleRow| RoleInfo {
+            tags: Some(taggable::shown(tags.remove(&role.id))),
+            ..RoleInfo::from(role)
         };
         Ok(Self::Output {
-            roles: page.rows.iter().map(shown).collect::<Result<_, _>>()?,
+            roles: page.rows.iter().map(shown).collect(),
             is_truncated: page.is_truncated,
             marker: page.marker.map(Into::into),
         })

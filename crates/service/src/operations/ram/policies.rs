@@ -45,6 +45,14 @@ impl Found {
         }
     }
 
+    /// What its tags stand on; a system policy carries none.
+    pub fn tagged(&self) -> Option<String> {
+        match self {
+            Self::System(_) => None,
+            Self::Custom(policy) => Some(policy.tagged()),
+        }
+    }
+
     /// The policy as lists show it, to how many it is attached included.
     pub fn shown(&self, snapshot: &Snapshot<'_>, account: &AccountId) -> Result<PolicyInfo, StoreError> {
         let count = snapshot.attachment_count(account, self.key())?;

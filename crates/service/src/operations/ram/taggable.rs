@@ -113,9 +113,9 @@ impl Taggable {
     }
 }
 
-/// The tags of something, as lists show them.
-pub(super) fn shown(snapshot: &Snapshot<'_>, tagged: &str) -> Result<Vec<TagInfo>, StoreError> {
-    Ok(snapshot.tags_of(tagged)?.into_iter().map(Into::into).collect())
+/// Tags as lists show them.
+pub(super) fn shown(tags: Option<Vec<TagRow>>) -> Vec<TagInfo> {
+    tags.unwrap_or_default().into_iter().map(Into::into).collect()
 }
 
 impl From<TagRow> for TagInfo {
