@@ -1,6 +1,7 @@
 //! Reads an operation's parameters into types, with the product's own refusal for a bad value.
 
 use serde::Deserialize;
+use tongguan_model::limits::Quotas;
 use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
@@ -64,6 +65,12 @@ impl<'a> Args<'a> {
 
     pub(crate) fn operation(&self) -> &'static Operation {
         self.operation
+    }
+
+    /// Limits of the service.
+    #[must_use]
+    pub fn quotas(&self) -> &'a Quotas {
+        &self.context.settings.quotas
     }
 
     /// Refuses the call if a required parameter is absent, or a parameter is empty that may not be, in the order of

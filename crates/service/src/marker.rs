@@ -17,7 +17,6 @@ use tongguan_model::id::AccountId;
 use tongguan_store::{SealedKind, Store, Verdict};
 use zeroize::Zeroizing;
 
-use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::context::{Context, random};
@@ -28,6 +27,10 @@ use crate::vault::{SealError, Vault};
 
 /// Name of the marker key among the service's own.
 const NAME: &str = "page-markers";
+/// How Vpc and the lists of tags call the parameter that holds a marker.
+const NEXT_TOKEN: &str = "NextToken";
+/// How the other lists of Ram call it.
+const MARKER: &str = "Marker";
 /// Bytes of the marker key.
 const KEY_BYTES: usize = 32;
 /// Bytes from which the key of one marker is derived.
@@ -88,17 +91,9 @@ impl Markers {
     ///
     /// # Errors
     /// [`Failure::Internal`] if the context was never given to a service.
-    pub fn of_call(call: &Call) -> Result<Self, Failure> {
+    pub fn of(call: &Call) -> Result<Self, Failure> {
         let markers = Self::of_list(&call.context, call.operation, &call.principal.account);
         markers.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))
-    }
-
-    /// As [`Markers::of_call`].
-    ///
-    /// # Errors
-    /// As [`Markers::of_call`].
-    pub fn of(_: &Context, call: &Call, _: &Args<'_>) -> Result<Self, Failure> {
-        Self::of_call(call)
     }
 
     /// Those of a list of an account; none before the context was given to a service.
@@ -157,6 +152,28 @@ impl Markers {
     #[must_use]
     pub fn row(&self, marker: &str) -> Option<i64> {
         self.read(marker)?.try_into().ok().map(i64::from_be_bytes)
+    }
+
+    /// The row's number of the marker that a call sends, if it sends one.
+    ///
+    /// # Errors
+    /// A refusal if there is none in it.
+    pub fn sent_row(&self, marker: Option<&str>) -> Result<Option<i64>, Refusal> {
+        marker.map(|marker| self.row(marker).ok_or_else(|| self.illegal(marker))).transpose()
+    }
+
+    /// What the tag of the marker that a call sends stands on, and its key, if it sends one.
+    ///
+    /// # Errors
+    /// A refusal if there is none in it.
+    pub fn sent_tag(&self, marker: Option<&str>) -> Result<Option<(String, String)>, Refusal> {
+        marker.map(|marker| self.tag(marker).ok_or_else(|| self.illegal(marker))).transpose()
+    }
+
+    /// The refusal of a marker that is not one of this list's.
+    fn illegal(&self, marker: &str) -> Refusal {
+        let parameter = if self.operation.takes(NEXT_TOKEN) { NEXT_TOKEN } else { MARKER };
+        self.operation.illegal(parameter, marker)
     }
 
     /// A marker of a tag: what it stands on, and its key.
@@ -223,7 +240,6 @@ mod tests {
 
     use super::*;
     use crate::api;
-    use crate::operations::vpc;
 
     const ONE: &str = "1234567890123456";
 
@@ -255,7 +271,7 @@ mod tests {
     /// Lists of the same name, of two products, do not share their markers.
     #[test]
     fn markers_of_tags_come_back_as_tags() {
-        let own = markers(7, &vpc::list_tag_resources::OPERATION, ONE);
+        let own = markers(7, &api::vpc::LIST_TAG_RESOURCES, ONE);
         let other = markers(7, &api::ram::LIST_TAG_RESOURCES, ONE);
         let longest = "\u{10ffff}".repeat(128);
         for key in ["a\nb", "", &longest] {

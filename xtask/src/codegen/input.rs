@@ -221,7 +221,13 @@ impl Parameter {
             Rule::Region { code: Some(code) } => {
                 self.maybe("&'static Region", &format!("args.region_or(&c::{code})?"))
             }
-            Rule::List { most } => kept("Vec<String>", format!("args.list({name:?}, {most})?")),
+            Rule::List { most: Some(most), quota: None } => {
+                kept("Vec<String>", format!("args.list({name:?}, {most})?"))
+            }
+            Rule::List { most: None, quota: Some(quota) } => {
+                kept("Vec<String>", format!("args.list({name:?}, args.quotas().{quota})?"))
+            }
+            Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
             Rule::Tags if self.shape == "Json" => kept("Vec<Tag>", format!("args.json_tags({name:?})?")),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
             Rule::TagFilter if self.shape == "Json" => {

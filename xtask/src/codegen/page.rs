@@ -196,8 +196,8 @@ pub(crate) enum Rule {
     Number { min: Option<u64>, max: Option<u64>, one_of: Option<Vec<u64>>, default: Option<u64> },
     /// A region's id.
     Region { code: Option<String> },
-    /// At most so many texts.
-    List { most: u64 },
+    /// At most so many texts, or as many as a quota of the service says.
+    List { most: Option<u64>, quota: Option<String> },
     /// Tags to write: `Tag.N`, or one JSON document.
     Tags,
     /// Tags to look for, likewise.

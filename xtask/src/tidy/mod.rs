@@ -3,6 +3,7 @@
 //! A check reads the tree and returns its faults, each a line that says where. `make lint` runs them, and so does the
 //! test below, so that `cargo test` fails as well.
 
+mod floors;
 mod layers;
 mod licences;
 mod sources;
@@ -19,6 +20,7 @@ const CHECKS: &[(&str, fn(&Tree) -> Result<Faults>)] = &[
     ("every dependency has a licence that fits", licences::check),
     ("modules say what they are for", sources::purposes),
     ("SQL stands in the store alone", sources::sql),
+    ("the store has floors", floors::check),
     ("functions fit a screen", sources::lengths),
     ("every crash point is listed", sources::crash_points),
 ];

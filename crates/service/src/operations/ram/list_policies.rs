@@ -37,7 +37,7 @@ impl Read for ListPolicies {
         Ok(Self::Output {
             policies: page.rows.iter().map(shown).collect::<Result<_, _>>()?,
             is_truncated: page.is_truncated,
-            marker: page.marker.map(Into::into),
+            marker: page.marker,
         })
     }
 }

@@ -27,7 +27,7 @@ impl Read for ListRoles {
         Ok(Self::Output {
             roles: page.rows.iter().map(shown).collect(),
             is_truncated: page.is_truncated,
-            marker: page.marker.map(Into::into),
+            marker: page.marker,
         })
     }
 }

@@ -27,7 +27,7 @@ impl Read for ListTagResources {
         let more = tags.len() as u64 > size;
         tags.truncate(usize::try_from(size).unwrap_or(usize::MAX));
         let next_token = match tags.last() {
-            Some(last) if more => Some(Markers::of_call(call)?.of_tag(&last.resource, &last.key)?.into()),
+            Some(last) if more => Some(Markers::of(call)?.of_tag(&last.resource, &last.key)?.into()),
             _ => None,
         };
         Ok(Self::Output { next_token, tag_resources: self.shown(snapshot, tags)? })

@@ -35,7 +35,7 @@ pub(crate) fn names(args: &Args<'_>, name: &'static str, kind: &Taggable) -> Res
         Taggable::Role => names::ROLE_NAME,
         Taggable::Policy => names::POLICY_NAME,
     };
-    let given = texts(args, name, args.context().settings.quotas.tagged_resources_per_call)?;
+    let given = texts(args, name, args.quotas().tagged_resources_per_call)?;
     for one in &given {
         rule.check(name, one)?;
     }
