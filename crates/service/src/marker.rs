@@ -17,6 +17,7 @@ use tongguan_model::id::AccountId;
 use tongguan_store::{SealedKind, Store, Verdict};
 use zeroize::Zeroizing;
 
+use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::context::{Context, random};

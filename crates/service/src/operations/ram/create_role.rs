@@ -2,6 +2,7 @@
 //!
 //! Names that begin as those of service-linked roles are kept for them.
 
+use tongguan_model::service_role;
 use tongguan_store::{RoleRow, Tx};
 
 use crate::api::ram::{CreateRole, CreateRoleOutput, RoleInfo};
@@ -12,7 +13,7 @@ use crate::context::new_principal_id;
 use crate::operation::{Failure, Write};
 
 use super::taggable::Taggable;
-use super::{names, roles, service_linked};
+use super::{names, roles};
 
 /// Longest session of a role that is made without one, seconds.
 const DEFAULT_SECONDS: u32 = 3_600;
@@ -20,7 +21,7 @@ const DEFAULT_SECONDS: u32 = 3_600;
 /// Name of a role to be made.
 pub(crate) fn name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
     let given = names::role_name(args, name)?;
-    if service_linked::is_reserved(&given) {
+    if service_role::is_reserved(&given) {
         let why = "Names of this kind are kept for service-linked roles.";
         return Err(args.illegal(name, &given).because(why));
     }

@@ -105,14 +105,23 @@ pub struct Document {
 }
 
 impl Document {
+    /// The document that the parameter holds.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn accept(parameter: &'static str, text: &str) -> Result<Self, PolicyError> {
+        Ok(Self { parameter, text: text.to_owned(), policy: Policy::accept(text)? })
+    }
+
     /// As it was given.
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
     /// What of it has no effect here, for its author.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        warnings(self.parameter, &self.policy)
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let actions: Vec<&str> = operation::ALL.iter().filter_map(|known| known.permission).collect();
+        told(self.parameter, &self.policy.warnings(&actions))
     }
 }
 
@@ -134,15 +143,7 @@ pub(super) fn version_id(number: u32) -> String {
 
 /// A policy to write.
 pub(crate) fn document(args: &Args<'_>, name: &'static str) -> Result<Document, Refusal> {
-    let text = args.required(name).to_owned();
-    let policy = Policy::accept(&text).map_err(|error| unfit(name, &error))?;
-    Ok(Document { parameter: name, text, policy })
-}
-
-/// What of a policy that `parameter` holds has no effect here, for its author.
-pub(crate) fn warnings(parameter: &str, policy: &Policy) -> Vec<String> {
-    let actions: Vec<&str> = operation::ALL.iter().filter_map(|known| known.permission).collect();
-    told(parameter, &policy.warnings(&actions))
+    Document::accept(name, args.required(name)).map_err(|error| unfit(name, &error))
 }
 
 /// Warnings about the document that `parameter` holds: parameter, place and text in ASCII, as a header may hold them.

@@ -7,7 +7,7 @@ use crate::api::ram::RoleInfo;
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
-use crate::operation::{Answer, Failure};
+use crate::operation::Failure;
 
 /// The longest session of a role, seconds.
 pub(crate) fn session_seconds(args: &Args<'_>, name: &'static str) -> Result<Option<u32>, Refusal> {
@@ -62,18 +62,4 @@ impl From<&RoleRow> for RoleInfo {
 /// A role with its trust policy.
 pub(super) fn with_trust(role: &RoleRow) -> RoleInfo {
     RoleInfo { assume_role_policy_document: Some(role.trust.clone().into()), ..RoleInfo::from(role) }
-}
-
-/// As CreateServiceLinkedRole shows it.
-pub(super) fn shown_service_linked(role: &RoleRow) -> Answer {
-    let mut shown = Answer::new();
-    shown.insert("RoleId".into(), role.id.as_str().into());
-    shown.insert("RoleName".into(), role.name.as_str().into());
-    shown.insert("Arn".into(), arn(&role.account, &role.name, role.service.is_some()).into());
-    shown.insert("Description".into(), role.description.as_str().into());
-    shown.insert("CreateDate".into(), iso8601(role.created_ms).into());
-    shown.insert("AssumeRolePolicyDocument".into(), role.trust.as_str().into());
-    shown.insert("IsServiceLinkedRole".into(), true.into());
-    shown.insert("RolePrincipalName".into(), principal_name(role).into());
-    shown
 }

@@ -9,12 +9,13 @@ use crate::call::Call;
 use crate::operation::{Failure, Write};
 
 use super::roles;
+use super::trust::Trust;
 
 impl Write for UpdateRole {
     type Output = UpdateRoleOutput;
 
     fn warnings(&self) -> Vec<String> {
-        self.new_assume_role_policy_document.as_ref().map(|trust| trust.warnings()).unwrap_or_default()
+        self.new_assume_role_policy_document.as_ref().map(Trust::warnings).unwrap_or_default()
     }
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
