@@ -1,5 +1,6 @@
 //! Reads an operation's parameters into types, with the product's own refusal for a bad value.
 
+use serde::Deserialize;
 use tongguan_model::limits::Quotas;
 use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
@@ -10,7 +11,6 @@ use tongguan_store::TagFilter;
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::operation::{Empty, Operation, Parameter, Shape};
-use crate::operations::ram::tag_json;
 
 /// Tags that a call may carry at most.
 const TAGS: usize = 20;
@@ -31,6 +31,14 @@ pub struct Tag {
     pub key: String,
     /// Value; may be empty.
     pub value: String,
+}
+
+/// A tag as product Ram takes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct JsonTag {
+    key: String,
+    value: Option<String>,
 }
 
 type Read<T> = Result<T, Refusal>;
@@ -295,6 +303,41 @@ impl<'a> Args<'a> {
         Ok(tags)
     }
 
+    /// Tags to write, as product Ram takes them: a JSON array of objects with `Key` and `Value` in one value. Empty if
+    /// none are given.
+    ///
+    /// # Errors
+    /// A refusal for what is no such array, a bad key or value, a key given twice, or more than 20.
+    pub fn json_tags(&self, name: &'static str) -> Read<Vec<Tag>> {
+        let tags = self.json_tag_filter(name)?.into_iter();
+        Ok(tags.map(|tag| Tag { key: tag.key, value: tag.value.unwrap_or_default() }).collect())
+    }
+
+    /// The same as tags to look for: one without `Value` matches any.
+    ///
+    /// # Errors
+    /// As [`Args::json_tags`].
+    pub fn json_tag_filter(&self, name: &'static str) -> Read<Vec<TagFilter>> {
+        let Some(given) = self.text(name) else { return Ok(Vec::new()) };
+        let tags: Vec<JsonTag> = serde_json::from_str(given).map_err(|_| self.illegal(name, given))?;
+        if tags.len() > TAGS {
+            let detail = format!("{} tags were given, at most {TAGS} may be.", tags.len());
+            return Err(self.illegal(name, given).because(detail));
+        }
+        for tag in &tags {
+            if !text::tag_key(&tag.key) {
+                return Err(Refusal::new(&catalogue::INVALID_TAG_KEY));
+            }
+            if !tag.value.as_deref().is_none_or(text::ram_tag_value) {
+                return Err(Refusal::new(&catalogue::INVALID_TAG_VALUE));
+            }
+        }
+        let tags: Vec<TagFilter> =
+            tags.into_iter().map(|tag| TagFilter { key: tag.key, value: tag.value }).collect();
+        each_key_once(&tags)?;
+        Ok(tags)
+    }
+
     /// The idempotency token, if one was sent and the operation takes it.
     ///
     /// # Errors
@@ -352,7 +395,7 @@ impl<'a> Args<'a> {
             self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);
         let tags = match shape {
             Some(Shape::Tags) => self.tag_filter(),
-            Some(Shape::Json) => tag_json::filter(self),
+            Some(Shape::Json) => self.json_tag_filter("Tag"),
             _ => Ok(Vec::new()),
         };
         match tags {
@@ -377,7 +420,7 @@ pub(crate) fn digits(text: &str) -> Option<u64> {
 ///
 /// # Errors
 /// The refusal.
-pub(crate) fn each_key_once(tags: &[TagFilter]) -> Read<()> {
+fn each_key_once(tags: &[TagFilter]) -> Read<()> {
     let mut keys: Vec<String> = tags.iter().map(|tag| tag.key.to_ascii_lowercase()).collect();
     keys.sort_unstable();
     if keys.windows(2).any(|pair| pair[0] == pair[1]) {

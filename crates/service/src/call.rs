@@ -51,6 +51,8 @@ pub struct Reply {
     pub unsettled: Vec<String>,
     /// Id of the access key that the call made.
     pub issued: Option<String>,
+    /// What the caller is told beside the answer, in ASCII.
+    pub warnings: Vec<String>,
 }
 
 impl Deref for Call {
@@ -118,7 +120,7 @@ impl Call {
     pub fn reply<T: Serialize>(&self, answer: &T) -> Result<Reply, Failure> {
         let body = tongguan_rpc::render(answer, self.format, &self.operation.xml_root());
         let body = body.map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(Reply { body, unsettled: Vec::new(), issued: None })
+        Ok(Reply { body, ..Reply::default() })
     }
 }
 

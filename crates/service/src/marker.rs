@@ -242,7 +242,6 @@ mod tests {
 
     use super::*;
     use crate::api;
-    use crate::operations::ram;
 
     const ONE: &str = "1234567890123456";
 
@@ -274,8 +273,8 @@ mod tests {
     /// Lists of the same name, of two products, do not share their markers.
     #[test]
     fn markers_of_tags_come_back_as_tags() {
-        let own = markers(7, &crate::api::vpc::LIST_TAG_RESOURCES, ONE);
-        let other = markers(7, &ram::list_tag_resources::OPERATION, ONE);
+        let own = markers(7, &api::vpc::LIST_TAG_RESOURCES, ONE);
+        let other = markers(7, &api::ram::LIST_TAG_RESOURCES, ONE);
         let longest = "\u{10ffff}".repeat(128);
         for key in ["a\nb", "", &longest] {
             let marker = own.of_tag("vpn-1", key).unwrap();

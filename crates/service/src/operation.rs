@@ -193,6 +193,13 @@ pub trait Read: Input {
         Vec::new()
     }
 
+    /// What the caller is told beside an answer, in ASCII: headers `x-tongguan-warning`, which clients that do not know
+    /// them leave alone. An answer itself has the members that are documented and no others.
+    #[must_use]
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Id of the access key that the call made, for the audit record.
     #[must_use]
     fn issued(_: &Self::Output) -> Option<String> {
@@ -218,6 +225,13 @@ pub trait Write: Input {
     /// # Errors
     /// A refusal, after which nothing is changed, or the store fails.
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure>;
+
+    /// What the caller is told beside an answer, in ASCII: headers `x-tongguan-warning`, which clients that do not know
+    /// them leave alone. An answer itself has the members that are documented and no others.
+    #[must_use]
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Id of the access key that the call made, for the audit record.
     #[must_use]
@@ -266,21 +280,24 @@ pub(crate) fn read<T: Read>(
     args: &Args<'_>,
     snapshot: &Snapshot<'_>,
 ) -> Result<Reply, Failure> {
-    let output = T::read(args)?.answer(call, snapshot)?;
-    let mut reply = call.render(&output)?;
-    reply.unsettled = T::unsettled(&output);
-    reply.issued = T::issued(&output);
-    Ok(reply)
+    let input = T::read(args)?;
+    let output = input.answer(call, snapshot)?;
+    Ok(Reply {
+        unsettled: T::unsettled(&output),
+        issued: T::issued(&output),
+        warnings: input.warnings(),
+        ..call.render(&output)?
+    })
 }
 
 /// Handler of a [`Write`] operation.
 pub(crate) fn write<T: Write>(call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
     let input = T::read(args)?;
     input.check(call)?;
-    let call = call.clone();
+    let (call, warnings) = (call.clone(), input.warnings());
     Ok(Box::new(move |tx| {
         let output = input.change(&call, tx)?;
-        Ok(Box::new(Typed { issued: T::issued(&output), output }))
+        Ok(Box::new(Typed { issued: T::issued(&output), warnings: warnings.clone(), output }))
     }))
 }
 
@@ -296,7 +313,7 @@ pub(crate) fn prepare<T: LongWork>(call: &Call, args: &Args<'_>) -> Result<Chang
     let call = call.clone();
     Ok(Box::new(move |tx| {
         let output = input.change(&prepared, &call, tx)?;
-        Ok(Box::new(Typed { issued: None, output }))
+        Ok(Box::new(Typed { issued: None, warnings: Vec::new(), output }))
     }))
 }
 
@@ -321,11 +338,12 @@ pub trait Answered: Send {
 struct Typed<O> {
     output: O,
     issued: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl<O: Output> Answered for Typed<O> {
     fn reply(&self, call: &Call) -> Result<Reply, Failure> {
-        call.render(&self.output)
+        Ok(Reply { warnings: self.warnings.clone(), ..call.render(&self.output)? })
     }
 
     fn remembered(&self) -> Result<String, Failure> {

@@ -226,7 +226,11 @@ impl Parameter {
                 kept("Vec<String>", format!("args.list({name:?}, args.quotas().{quota})?"))
             }
             Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
+            Rule::Tags if self.shape == "Json" => kept("Vec<Tag>", format!("args.json_tags({name:?})?")),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
+            Rule::TagFilter if self.shape == "Json" => {
+                kept("Vec<TagFilter>", format!("args.json_tag_filter({name:?})?"))
+            }
             Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
             Rule::Custom { with, r#type: kind, given } => {
                 let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();

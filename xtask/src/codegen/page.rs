@@ -203,9 +203,9 @@ pub(crate) enum Rule {
     Region { code: Option<String>, unless: Option<String> },
     /// At most so many texts, or as many as a quota of the service says.
     List { most: Option<u64>, quota: Option<String> },
-    /// Tags to write.
+    /// Tags to write: `Tag.N`, or one JSON document.
     Tags,
-    /// Tags to look for.
+    /// Tags to look for, likewise.
     TagFilter,
     /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was
     /// read of

@@ -90,6 +90,306 @@ impl Output for AddUserToGroupOutput {
     }
 }
 
+/// AttachPolicyToGroup: all that is known of it.
+pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "AttachPolicyToGroup",
+    summary: "Attach a policy to a group.",
+    permission: Some("ram:AttachPolicyToGroup"),
+    resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "GroupName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused, since the grant would reach further than was asked for.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::GROUP_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::GROUP_POLICY_EXISTS,
+        &c::GROUP_POLICY_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<AttachPolicyToGroup>),
+};
+
+/// Input of AttachPolicyToGroup.
+#[derive(Debug, Clone)]
+pub struct AttachPolicyToGroup {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for AttachPolicyToGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        if let Some(value) = args.text("ResourceGroupId") {
+            return Err(args
+                .illegal("ResourceGroupId", value)
+                .because("Grants that are limited to a resource group are not offered."));
+        }
+        Ok(Self { policy_type, policy_name, group_name })
+    }
+}
+
+/// Output of AttachPolicyToGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachPolicyToGroupOutput {}
+
+impl Output for AttachPolicyToGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("AttachPolicyToGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// AttachPolicyToRole: all that is known of it.
+pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "AttachPolicyToRole",
+    summary: "Attach a policy to a role.",
+    permission: Some("ram:AttachPolicyToRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RoleName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused, since the grant would reach further than was asked for.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::ROLE_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::ROLE_POLICY_EXISTS,
+        &c::ROLE_POLICY_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<AttachPolicyToRole>),
+};
+
+/// Input of AttachPolicyToRole.
+#[derive(Debug, Clone)]
+pub struct AttachPolicyToRole {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+}
+
+impl Input for AttachPolicyToRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let role_name = crate::operations::ram::names::role_name(args, "RoleName")?;
+        if let Some(value) = args.text("ResourceGroupId") {
+            return Err(args
+                .illegal("ResourceGroupId", value)
+                .because("Grants that are limited to a resource group are not offered."));
+        }
+        Ok(Self { policy_type, policy_name, role_name })
+    }
+}
+
+/// Output of AttachPolicyToRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachPolicyToRoleOutput {}
+
+impl Output for AttachPolicyToRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("AttachPolicyToRoleOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// AttachPolicyToUser: all that is known of it.
+pub static ATTACH_POLICY_TO_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "AttachPolicyToUser",
+    summary: "Attach a policy to a user.",
+    permission: Some("ram:AttachPolicyToUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused, since the grant would reach further than was asked for.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::USER_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::USER_POLICY_EXISTS,
+        &c::USER_POLICY_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<AttachPolicyToUser>),
+};
+
+/// Input of AttachPolicyToUser.
+#[derive(Debug, Clone)]
+pub struct AttachPolicyToUser {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for AttachPolicyToUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        if let Some(value) = args.text("ResourceGroupId") {
+            return Err(args
+                .illegal("ResourceGroupId", value)
+                .because("Grants that are limited to a resource group are not offered."));
+        }
+        Ok(Self { policy_type, policy_name, user_name })
+    }
+}
+
+/// Output of AttachPolicyToUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachPolicyToUserOutput {}
+
+impl Output for AttachPolicyToUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("AttachPolicyToUserOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// CreateAccessKey: all that is known of it.
 pub static CREATE_ACCESS_KEY: Operation = Operation {
     product: Product::Ram,
@@ -209,6 +509,334 @@ impl Output for CreateGroupOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// CreatePolicy: all that is known of it.
+pub static CREATE_POLICY: Operation = Operation {
+    product: Product::Ram,
+    action: "CreatePolicy",
+    summary: "Create a custom policy with its first version.",
+    permission: Some("ram:CreatePolicy"),
+    resource: "acs:ram:*:{accountId}:policy/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":policy/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyDocument",
+            shape: Shape::Json,
+            required: true,
+            about: "The policy as JSON, 1 to 6144 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 1024 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of objects with Key and Value, at most 20.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::MALFORMED_POLICY,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::POLICY_EXISTS,
+        &c::POLICY_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreatePolicy>),
+};
+
+/// Input of CreatePolicy.
+#[derive(Debug, Clone)]
+pub struct CreatePolicy {
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `PolicyDocument`: The policy as JSON, 1 to 6144 characters.
+    pub policy_document: crate::operations::ram::policies::Document,
+    /// `Description`: 1 to 1024 characters.
+    pub description: String,
+    /// `Tag`: JSON array of objects with Key and Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreatePolicy {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let description = crate::operations::ram::names::description(args, "Description")?;
+        let policy_document = crate::operations::ram::policies::document(args, "PolicyDocument")?;
+        let tag = args.json_tags("Tag")?;
+        Ok(Self { policy_name, policy_document, description, tag })
+    }
+}
+
+/// Output of CreatePolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreatePolicyOutput {
+    /// `Policy`.
+    pub policy: PolicyInfo,
+}
+
+impl Output for CreatePolicyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreatePolicyOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Policy", &self.policy)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CreatePolicyVersion: all that is known of it.
+pub static CREATE_POLICY_VERSION: Operation = Operation {
+    product: Product::Ram,
+    action: "CreatePolicyVersion",
+    summary: "Add a version to a custom policy.",
+    permission: Some("ram:CreatePolicyVersion"),
+    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyDocument",
+            shape: Shape::Json,
+            required: true,
+            about: "The policy as JSON, 1 to 6144 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SetAsDefault",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Whether the version is in force at once. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RotateStrategy",
+            shape: Shape::Text,
+            required: false,
+            about: "None, or DeleteOldestNonDefaultVersionWhenLimitExceeded: the oldest version that is not in force makes room. Default None.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::MALFORMED_POLICY,
+        &c::POLICY_NOT_FOUND,
+        &c::VERSION_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreatePolicyVersion>),
+};
+
+/// Input of CreatePolicyVersion.
+#[derive(Debug, Clone)]
+pub struct CreatePolicyVersion {
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `PolicyDocument`: The policy as JSON, 1 to 6144 characters.
+    pub policy_document: crate::operations::ram::policies::Document,
+    /// `SetAsDefault`: Whether the version is in force at once. Default false.
+    pub set_as_default: bool,
+    /// `RotateStrategy`: None, or DeleteOldestNonDefaultVersionWhenLimitExceeded: the oldest version that
+    /// is not in force makes room. Default None.
+    pub rotate_strategy: Option<crate::operations::ram::create_policy_version::Rotate>,
+}
+
+impl Input for CreatePolicyVersion {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let policy_document = crate::operations::ram::policies::document(args, "PolicyDocument")?;
+        let set_as_default = args.flag("SetAsDefault")?.unwrap_or(false);
+        let rotate_strategy =
+            args.word("RotateStrategy", crate::operations::ram::create_policy_version::Rotate::parse)?;
+        Ok(Self { policy_name, policy_document, set_as_default, rotate_strategy })
+    }
+}
+
+/// Output of CreatePolicyVersion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreatePolicyVersionOutput {
+    /// `PolicyVersion`.
+    pub policy_version: PolicyVersionInfo,
+}
+
+impl Output for CreatePolicyVersionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreatePolicyVersionOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PolicyVersion", &self.policy_version)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CreateRole: all that is known of it.
+pub static CREATE_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "CreateRole",
+    summary: "Create a role with its trust policy.",
+    permission: Some("ram:CreateRole"),
+    resource: "acs:ram:*:{accountId}:role/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RoleName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AssumeRolePolicyDocument",
+            shape: Shape::Json,
+            required: true,
+            about: "Trust policy: who may assume the role. The account's own users and roles that it names must exist.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 1024 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxSessionDuration",
+            shape: Shape::Integer,
+            required: false,
+            about: "Longest session, 3600 to 43200 seconds. Default 3600.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AllowConsoleLogin",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Kept and shown; there is no console here. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of objects with Key and Value, at most 20.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::MALFORMED_POLICY,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::ROLE_EXISTS,
+        &c::ROLE_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateRole>),
+};
+
+/// Input of CreateRole.
+#[derive(Debug, Clone)]
+pub struct CreateRole {
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+    /// `AssumeRolePolicyDocument`: Trust policy: who may assume the role. The account's own users and roles
+    /// that it names must exist.
+    pub assume_role_policy_document: crate::operations::ram::trust::Trust,
+    /// `Description`: 1 to 1024 characters.
+    pub description: String,
+    /// `MaxSessionDuration`: Longest session, 3600 to 43200 seconds. Default 3600.
+    pub max_session_duration: Option<u32>,
+    /// `AllowConsoleLogin`: Kept and shown; there is no console here. Default true.
+    pub allow_console_login: bool,
+    /// `Tag`: JSON array of objects with Key and Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreateRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_name = crate::operations::ram::create_role::name(args, "RoleName")?;
+        let description = crate::operations::ram::names::description(args, "Description")?;
+        let max_session_duration =
+            crate::operations::ram::roles::session_seconds(args, "MaxSessionDuration")?;
+        let allow_console_login = args.flag("AllowConsoleLogin")?.unwrap_or(true);
+        let tag = args.json_tags("Tag")?;
+        let assume_role_policy_document =
+            crate::operations::ram::trust::trust(args, "AssumeRolePolicyDocument")?;
+        Ok(Self {
+            role_name,
+            assume_role_policy_document,
+            description,
+            max_session_duration,
+            allow_console_login,
+            tag,
+        })
+    }
+}
+
+/// Output of CreateRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateRoleOutput {
+    /// `Role`.
+    pub role: RoleInfo,
+}
+
+impl Output for CreateRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateRoleOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Role", &self.role)?;
         object.end()
     }
 }
@@ -617,6 +1245,219 @@ impl Output for DeleteLoginProfileOutput {
     }
 }
 
+/// DeletePolicy: all that is known of it.
+pub static DELETE_POLICY: Operation = Operation {
+    product: Product::Ram,
+    action: "DeletePolicy",
+    summary: "Delete a custom policy.",
+    permission: Some("ram:DeletePolicy"),
+    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CascadingDelete",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: further versions go with the policy. false: there must be none. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::POLICY_NOT_FOUND,
+        &c::POLICY_HAS_USER,
+        &c::POLICY_HAS_GROUP,
+        &c::POLICY_HAS_ROLE,
+        &c::POLICY_HAS_VERSION,
+    ],
+    handler: Handler::Write(operation::write::<DeletePolicy>),
+};
+
+/// Input of DeletePolicy.
+#[derive(Debug, Clone)]
+pub struct DeletePolicy {
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `CascadingDelete`: true: further versions go with the policy. false: there must be none. Default
+    /// false.
+    pub cascading_delete: bool,
+}
+
+impl Input for DeletePolicy {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let cascading_delete = args.flag("CascadingDelete")?.unwrap_or(false);
+        Ok(Self { policy_name, cascading_delete })
+    }
+}
+
+/// Output of DeletePolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeletePolicyOutput {}
+
+impl Output for DeletePolicyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeletePolicyOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeletePolicyVersion: all that is known of it.
+pub static DELETE_POLICY_VERSION: Operation = Operation {
+    product: Product::Ram,
+    action: "DeletePolicyVersion",
+    summary: "Delete a version of a custom policy.",
+    permission: Some("ram:DeletePolicyVersion"),
+    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VersionId",
+            shape: Shape::Text,
+            required: true,
+            about: "v and the version's number, from 1.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::POLICY_NOT_FOUND,
+        &c::VERSION_NOT_FOUND,
+        &c::VERSION_DEFAULT,
+    ],
+    handler: Handler::Write(operation::write::<DeletePolicyVersion>),
+};
+
+/// Input of DeletePolicyVersion.
+#[derive(Debug, Clone)]
+pub struct DeletePolicyVersion {
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `VersionId`: v and the version's number, from 1.
+    pub version_id: u32,
+}
+
+impl Input for DeletePolicyVersion {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let version_id = crate::operations::ram::policies::version_number(args, "VersionId")?;
+        Ok(Self { policy_name, version_id })
+    }
+}
+
+/// Output of DeletePolicyVersion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeletePolicyVersionOutput {}
+
+impl Output for DeletePolicyVersionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeletePolicyVersionOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteRole: all that is known of it.
+pub static DELETE_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "DeleteRole",
+    summary: "Delete a role.",
+    permission: Some("ram:DeleteRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "RoleName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::ROLE_NAME_CHARS,
+        &c::RAM_LENGTH,
+        &c::ROLE_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::ROLE_HAS_POLICY,
+    ],
+    handler: Handler::Write(operation::write::<DeleteRole>),
+};
+
+/// Input of DeleteRole.
+#[derive(Debug, Clone)]
+pub struct DeleteRole {
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+}
+
+impl Input for DeleteRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_name = crate::operations::ram::delete_role::name(args, "RoleName")?;
+        Ok(Self { role_name })
+    }
+}
+
+/// Output of DeleteRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteRoleOutput {}
+
+impl Output for DeleteRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteRoleOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DeleteUser: all that is known of it.
 pub static DELETE_USER: Operation = Operation {
     product: Product::Ram,
@@ -669,6 +1510,301 @@ impl Output for DeleteUserOutput {
     fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object =
             serializer.serialize_struct("DeleteUserOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DetachPolicyFromGroup: all that is known of it.
+pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "DetachPolicyFromGroup",
+    summary: "Take a policy away from a group.",
+    permission: Some("ram:DetachPolicyFromGroup"),
+    resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "GroupName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused, since the grant would reach further than was asked for.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::GROUP_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::GROUP_POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DetachPolicyFromGroup>),
+};
+
+/// Input of DetachPolicyFromGroup.
+#[derive(Debug, Clone)]
+pub struct DetachPolicyFromGroup {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for DetachPolicyFromGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        if let Some(value) = args.text("ResourceGroupId") {
+            return Err(args
+                .illegal("ResourceGroupId", value)
+                .because("Grants that are limited to a resource group are not offered."));
+        }
+        Ok(Self { policy_type, policy_name, group_name })
+    }
+}
+
+/// Output of DetachPolicyFromGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DetachPolicyFromGroupOutput {}
+
+impl Output for DetachPolicyFromGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DetachPolicyFromGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DetachPolicyFromRole: all that is known of it.
+pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "DetachPolicyFromRole",
+    summary: "Take a policy away from a role.",
+    permission: Some("ram:DetachPolicyFromRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RoleName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused, since the grant would reach further than was asked for.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::ROLE_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::ROLE_POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DetachPolicyFromRole>),
+};
+
+/// Input of DetachPolicyFromRole.
+#[derive(Debug, Clone)]
+pub struct DetachPolicyFromRole {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+}
+
+impl Input for DetachPolicyFromRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let role_name = crate::operations::ram::names::role_name(args, "RoleName")?;
+        if let Some(value) = args.text("ResourceGroupId") {
+            return Err(args
+                .illegal("ResourceGroupId", value)
+                .because("Grants that are limited to a resource group are not offered."));
+        }
+        Ok(Self { policy_type, policy_name, role_name })
+    }
+}
+
+/// Output of DetachPolicyFromRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DetachPolicyFromRoleOutput {}
+
+impl Output for DetachPolicyFromRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DetachPolicyFromRoleOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DetachPolicyFromUser: all that is known of it.
+pub static DETACH_POLICY_FROM_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "DetachPolicyFromUser",
+    summary: "Take a policy away from a user.",
+    permission: Some("ram:DetachPolicyFromUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
+        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused, since the grant would reach further than was asked for.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::USER_NOT_FOUND,
+        &c::POLICY_NOT_FOUND,
+        &c::USER_POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DetachPolicyFromUser>),
+};
+
+/// Input of DetachPolicyFromUser.
+#[derive(Debug, Clone)]
+pub struct DetachPolicyFromUser {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for DetachPolicyFromUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        if let Some(value) = args.text("ResourceGroupId") {
+            return Err(args
+                .illegal("ResourceGroupId", value)
+                .because("Grants that are limited to a resource group are not offered."));
+        }
+        Ok(Self { policy_type, policy_name, user_name })
+    }
+}
+
+/// Output of DetachPolicyFromUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DetachPolicyFromUserOutput {}
+
+impl Output for DetachPolicyFromUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DetachPolicyFromUserOutput", 0 + usize::from(request_id.is_some()))?;
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
@@ -805,6 +1941,248 @@ impl Output for GetGroupOutput {
     }
 }
 
+/// GetPolicy: all that is known of it.
+pub static GET_POLICY: Operation = Operation {
+    product: Product::Ram,
+    action: "GetPolicy",
+    summary: "Read one policy and the document in force.",
+    permission: Some("ram:GetPolicy"),
+    resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetPolicy>),
+};
+
+/// Input of GetPolicy.
+#[derive(Debug, Clone)]
+pub struct GetPolicy {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+}
+
+impl Input for GetPolicy {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        Ok(Self { policy_type, policy_name })
+    }
+}
+
+/// Output of GetPolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetPolicyOutput {
+    /// `DefaultPolicyVersion`.
+    pub default_policy_version: PolicyVersionInfo,
+    /// `Policy`.
+    pub policy: PolicyInfo,
+}
+
+impl Output for GetPolicyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetPolicyOutput", 2 + usize::from(request_id.is_some()))?;
+        object.serialize_field("DefaultPolicyVersion", &self.default_policy_version)?;
+        object.serialize_field("Policy", &self.policy)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetPolicyVersion: all that is known of it.
+pub static GET_POLICY_VERSION: Operation = Operation {
+    product: Product::Ram,
+    action: "GetPolicyVersion",
+    summary: "Read one version of a policy.",
+    permission: Some("ram:GetPolicyVersion"),
+    resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VersionId",
+            shape: Shape::Text,
+            required: true,
+            about: "v and the version's number, from 1.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::INCORRECT,
+        &c::POLICY_NOT_FOUND,
+        &c::VERSION_NOT_FOUND,
+    ],
+    handler: Handler::Read(operation::read::<GetPolicyVersion>),
+};
+
+/// Input of GetPolicyVersion.
+#[derive(Debug, Clone)]
+pub struct GetPolicyVersion {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `VersionId`: v and the version's number, from 1.
+    pub version_id: u32,
+}
+
+impl Input for GetPolicyVersion {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let version_id = crate::operations::ram::policies::version_number(args, "VersionId")?;
+        Ok(Self { policy_type, policy_name, version_id })
+    }
+}
+
+/// Output of GetPolicyVersion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetPolicyVersionOutput {
+    /// `PolicyVersion`.
+    pub policy_version: PolicyVersionInfo,
+}
+
+impl Output for GetPolicyVersionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetPolicyVersionOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PolicyVersion", &self.policy_version)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetRole: all that is known of it.
+pub static GET_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "GetRole",
+    summary: "Read one role with its trust policy.",
+    permission: Some("ram:GetRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "RoleName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::ROLE_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetRole>),
+};
+
+/// Input of GetRole.
+#[derive(Debug, Clone)]
+pub struct GetRole {
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+}
+
+impl Input for GetRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_name = crate::operations::ram::names::role_name(args, "RoleName")?;
+        Ok(Self { role_name })
+    }
+}
+
+/// `Role.LatestDeletionTask` of GetRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetRoleRoleLatestDeletionTask {
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `DeletionTaskId`.
+    pub deletion_task_id: Text,
+}
+
+impl Serialize for GetRoleRoleLatestDeletionTask {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("GetRoleRoleLatestDeletionTask", 2)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("DeletionTaskId", &self.deletion_task_id)?;
+        object.end()
+    }
+}
+
+/// Output of GetRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetRoleOutput {
+    /// `Role`.
+    pub role: RoleInfo,
+}
+
+impl Output for GetRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetRoleOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Role", &self.role)?;
+        object.end()
+    }
+}
+
 /// GetUser: all that is known of it.
 pub static GET_USER: Operation = Operation {
     product: Product::Ram,
@@ -912,6 +2290,158 @@ impl Output for ListAccessKeysOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// ListEntitiesForPolicy: all that is known of it.
+pub static LIST_ENTITIES_FOR_POLICY: Operation = Operation {
+    product: Product::Ram,
+    action: "ListEntitiesForPolicy",
+    summary: "List the users, groups and roles that a policy is attached to.",
+    permission: Some("ram:ListEntitiesForPolicy"),
+    resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListEntitiesForPolicy>),
+};
+
+/// Input of ListEntitiesForPolicy.
+#[derive(Debug, Clone)]
+pub struct ListEntitiesForPolicy {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+}
+
+impl Input for ListEntitiesForPolicy {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        Ok(Self { policy_type, policy_name })
+    }
+}
+
+/// `Groups.Group[]` of ListEntitiesForPolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListEntitiesForPolicyGroupsGroup {
+    /// `AttachDate`.
+    pub attach_date: Text,
+    /// `Comments`.
+    pub comments: Text,
+    /// `GroupName`.
+    pub group_name: Text,
+}
+
+impl Serialize for ListEntitiesForPolicyGroupsGroup {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ListEntitiesForPolicyGroupsGroup", 3)?;
+        object.serialize_field("AttachDate", &self.attach_date)?;
+        object.serialize_field("Comments", &self.comments)?;
+        object.serialize_field("GroupName", &self.group_name)?;
+        object.end()
+    }
+}
+
+/// `Roles.Role[]` of ListEntitiesForPolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListEntitiesForPolicyRolesRole {
+    /// `Arn`.
+    pub arn: Text,
+    /// `AttachDate`.
+    pub attach_date: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `RoleId`.
+    pub role_id: Text,
+    /// `RoleName`.
+    pub role_name: Text,
+}
+
+impl Serialize for ListEntitiesForPolicyRolesRole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ListEntitiesForPolicyRolesRole", 5)?;
+        object.serialize_field("Arn", &self.arn)?;
+        object.serialize_field("AttachDate", &self.attach_date)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("RoleId", &self.role_id)?;
+        object.serialize_field("RoleName", &self.role_name)?;
+        object.end()
+    }
+}
+
+/// `Users.User[]` of ListEntitiesForPolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListEntitiesForPolicyUsersUser {
+    /// `AttachDate`.
+    pub attach_date: Text,
+    /// `DisplayName`.
+    pub display_name: Text,
+    /// `UserId`.
+    pub user_id: Text,
+    /// `UserName`.
+    pub user_name: Text,
+}
+
+impl Serialize for ListEntitiesForPolicyUsersUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ListEntitiesForPolicyUsersUser", 4)?;
+        object.serialize_field("AttachDate", &self.attach_date)?;
+        object.serialize_field("DisplayName", &self.display_name)?;
+        object.serialize_field("UserId", &self.user_id)?;
+        object.serialize_field("UserName", &self.user_name)?;
+        object.end()
+    }
+}
+
+/// Output of ListEntitiesForPolicy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListEntitiesForPolicyOutput {
+    /// `Groups`.
+    pub groups: Vec<ListEntitiesForPolicyGroupsGroup>,
+    /// `Roles`.
+    pub roles: Vec<ListEntitiesForPolicyRolesRole>,
+    /// `Users`.
+    pub users: Vec<ListEntitiesForPolicyUsersUser>,
+}
+
+impl Output for ListEntitiesForPolicyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ListEntitiesForPolicyOutput", 3 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Groups", &operation::Wrapped("Group", &self.groups))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Roles", &operation::Wrapped("Role", &self.roles))?;
+        object.serialize_field("Users", &operation::Wrapped("User", &self.users))?;
         object.end()
     }
 }
@@ -1044,6 +2574,580 @@ impl Output for ListGroupsForUserOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// ListPolicies: all that is known of it.
+pub static LIST_POLICIES: Operation = Operation {
+    product: Product::Ram,
+    action: "ListPolicies",
+    summary: "List policies, system and custom.",
+    permission: Some("ram:ListPolicies"),
+    resource: "acs:ram:*:{accountId}:policy/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":policy/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: false,
+            about: "System or Custom, exactly as written here. Absent: both.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Marker",
+            shape: Shape::Text,
+            required: false,
+            about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxItems",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 1000. Default 100.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::INCORRECT,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<ListPolicies>),
+};
+
+/// Input of ListPolicies.
+#[derive(Debug, Clone)]
+pub struct ListPolicies {
+    /// `PolicyType`: System or Custom, exactly as written here. Absent: both.
+    pub policy_type: Option<crate::operations::ram::policies::PolicyType>,
+    /// `Marker`: Where the page begins: the Marker of the answer before. Absent: the first page.
+    pub marker: Option<i64>,
+    /// `MaxItems`: Entries per page, 1 to 1000. Default 100.
+    pub max_items: u64,
+    /// `Tag`: JSON array of objects with Key and Value, at most 20: only what carries them all. Without
+    /// Value: any value.
+    pub tag: Vec<TagFilter>,
+}
+
+impl Input for ListPolicies {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args.word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?;
+        let max_items = args.number("MaxItems", 1..=1000)?.unwrap_or(100);
+        let marker = crate::marker::row(args, "Marker")?;
+        let tag = args.json_tag_filter("Tag")?;
+        Ok(Self { policy_type, marker, max_items, tag })
+    }
+}
+
+/// Output of ListPolicies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPoliciesOutput {
+    /// `IsTruncated`.
+    pub is_truncated: bool,
+    /// `Marker`.
+    pub marker: Option<Text>,
+    /// `Policies`.
+    pub policies: Vec<PolicyInfo>,
+}
+
+impl Output for ListPoliciesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListPoliciesOutput",
+            2 + usize::from(self.marker.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("IsTruncated", &self.is_truncated)?;
+        if let Some(value) = &self.marker {
+            object.serialize_field("Marker", value)?;
+        }
+        object.serialize_field("Policies", &operation::Wrapped("Policy", &self.policies))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListPoliciesForGroup: all that is known of it.
+pub static LIST_POLICIES_FOR_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "ListPoliciesForGroup",
+    summary: "List the policies attached to a group.",
+    permission: Some("ram:ListPoliciesForGroup"),
+    resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "GroupName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListPoliciesForGroup>),
+};
+
+/// Input of ListPoliciesForGroup.
+#[derive(Debug, Clone)]
+pub struct ListPoliciesForGroup {
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for ListPoliciesForGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        Ok(Self { group_name })
+    }
+}
+
+/// Output of ListPoliciesForGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPoliciesForGroupOutput {
+    /// `Policies`.
+    pub policies: Vec<AttachedPolicyInfo>,
+}
+
+impl Output for ListPoliciesForGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ListPoliciesForGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Policies", &operation::Wrapped("Policy", &self.policies))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListPoliciesForRole: all that is known of it.
+pub static LIST_POLICIES_FOR_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "ListPoliciesForRole",
+    summary: "List the policies attached to a role.",
+    permission: Some("ram:ListPoliciesForRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "RoleName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::ROLE_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListPoliciesForRole>),
+};
+
+/// Input of ListPoliciesForRole.
+#[derive(Debug, Clone)]
+pub struct ListPoliciesForRole {
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+}
+
+impl Input for ListPoliciesForRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_name = crate::operations::ram::names::role_name(args, "RoleName")?;
+        Ok(Self { role_name })
+    }
+}
+
+/// Output of ListPoliciesForRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPoliciesForRoleOutput {
+    /// `Policies`.
+    pub policies: Vec<AttachedPolicyInfo>,
+}
+
+impl Output for ListPoliciesForRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ListPoliciesForRoleOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Policies", &operation::Wrapped("Policy", &self.policies))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListPoliciesForUser: all that is known of it.
+pub static LIST_POLICIES_FOR_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "ListPoliciesForUser",
+    summary: "List the policies attached to a user.",
+    permission: Some("ram:ListPoliciesForUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListPoliciesForUser>),
+};
+
+/// Input of ListPoliciesForUser.
+#[derive(Debug, Clone)]
+pub struct ListPoliciesForUser {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for ListPoliciesForUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of ListPoliciesForUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPoliciesForUserOutput {
+    /// `Policies`.
+    pub policies: Vec<AttachedPolicyInfo>,
+}
+
+impl Output for ListPoliciesForUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ListPoliciesForUserOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Policies", &operation::Wrapped("Policy", &self.policies))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListPolicyVersions: all that is known of it.
+pub static LIST_POLICY_VERSIONS: Operation = Operation {
+    product: Product::Ram,
+    action: "ListPolicyVersions",
+    summary: "List the versions of a policy.",
+    permission: Some("ram:ListPolicyVersions"),
+    resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::PolicyOwner,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyType",
+            shape: Shape::Text,
+            required: true,
+            about: "System or Custom, exactly as written here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListPolicyVersions>),
+};
+
+/// Input of ListPolicyVersions.
+#[derive(Debug, Clone)]
+pub struct ListPolicyVersions {
+    /// `PolicyType`: System or Custom, exactly as written here.
+    pub policy_type: crate::operations::ram::policies::PolicyType,
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+}
+
+impl Input for ListPolicyVersions {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_type = args
+            .word("PolicyType", crate::operations::ram::policies::PolicyType::parse)?
+            .ok_or_else(|| args.missing("PolicyType"))?;
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        Ok(Self { policy_type, policy_name })
+    }
+}
+
+/// Output of ListPolicyVersions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPolicyVersionsOutput {
+    /// `PolicyVersions`.
+    pub policy_versions: Vec<PolicyVersionInfo>,
+}
+
+impl Output for ListPolicyVersionsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListPolicyVersionsOutput", 1 + usize::from(request_id.is_some()))?;
+        object
+            .serialize_field("PolicyVersions", &operation::Wrapped("PolicyVersion", &self.policy_versions))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListRoles: all that is known of it.
+pub static LIST_ROLES: Operation = Operation {
+    product: Product::Ram,
+    action: "ListRoles",
+    summary: "List the roles of the account.",
+    permission: Some("ram:ListRoles"),
+    resource: "acs:ram:*:{accountId}:role/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Marker",
+            shape: Shape::Text,
+            required: false,
+            about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxItems",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 1000. Default 100.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::INCORRECT,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<ListRoles>),
+};
+
+/// Input of ListRoles.
+#[derive(Debug, Clone)]
+pub struct ListRoles {
+    /// `Marker`: Where the page begins: the Marker of the answer before. Absent: the first page.
+    pub marker: Option<i64>,
+    /// `MaxItems`: Entries per page, 1 to 1000. Default 100.
+    pub max_items: u64,
+    /// `Tag`: JSON array of objects with Key and Value, at most 20: only what carries them all. Without
+    /// Value: any value.
+    pub tag: Vec<TagFilter>,
+}
+
+impl Input for ListRoles {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let max_items = args.number("MaxItems", 1..=1000)?.unwrap_or(100);
+        let marker = crate::marker::row(args, "Marker")?;
+        let tag = args.json_tag_filter("Tag")?;
+        Ok(Self { marker, max_items, tag })
+    }
+}
+
+/// Output of ListRoles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListRolesOutput {
+    /// `IsTruncated`.
+    pub is_truncated: bool,
+    /// `Marker`.
+    pub marker: Option<Text>,
+    /// `Roles`.
+    pub roles: Vec<RoleInfo>,
+}
+
+impl Output for ListRolesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListRolesOutput",
+            2 + usize::from(self.marker.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("IsTruncated", &self.is_truncated)?;
+        if let Some(value) = &self.marker {
+            object.serialize_field("Marker", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Roles", &operation::Wrapped("Role", &self.roles))?;
+        object.end()
+    }
+}
+
+/// ListTagResources: all that is known of it.
+pub static LIST_TAG_RESOURCES: Operation = Operation {
+    product: Product::Ram,
+    action: "ListTagResources",
+    summary: "List the tags of roles or custom policies.",
+    permission: Some("ram:ListTagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "role or policy, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceNames",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of at most 50 names of roles or custom policies.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100. Default 100.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Token from the previous page.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceNames"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::INCORRECT,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+    ],
+    handler: Handler::Read(operation::read::<ListTagResources>),
+};
+
+/// Input of ListTagResources.
+#[derive(Debug, Clone)]
+pub struct ListTagResources {
+    /// `ResourceType`: role or policy, in any case.
+    pub resource_type: crate::operations::ram::taggable::Taggable,
+    /// `ResourceNames`: JSON array of at most 50 names of roles or custom policies.
+    pub resource_names: Vec<String>,
+    /// `Tag`: JSON array of objects with Key and Value, at most 20: only what carries them all. Without
+    /// Value: any value.
+    pub tag: Vec<TagFilter>,
+    /// `PageSize`: 1 to 100. Default 100.
+    pub page_size: u64,
+    /// `NextToken`: Token from the previous page.
+    pub next_token: Option<(String, String)>,
+}
+
+impl Input for ListTagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_type = crate::operations::ram::taggable::kind(args, "ResourceType")?;
+        let resource_names = crate::operations::ram::taggable::names(args, "ResourceNames", &resource_type)?;
+        let tag = args.json_tag_filter("Tag")?;
+        let page_size = args.number("PageSize", 1..=100)?.unwrap_or(100);
+        let next_token = crate::marker::tag(args, "NextToken")?;
+        Ok(Self { resource_type, resource_names, tag, page_size, next_token })
+    }
+}
+
+/// `TagResources[]` of ListTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListTagResourcesTagResources {
+    /// `ResourceName`.
+    pub resource_name: Text,
+    /// `ResourceType`.
+    pub resource_type: Text,
+    /// `TagKey`.
+    pub tag_key: Text,
+    /// `TagValue`.
+    pub tag_value: Text,
+}
+
+impl Serialize for ListTagResourcesTagResources {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ListTagResourcesTagResources", 4)?;
+        object.serialize_field("ResourceName", &self.resource_name)?;
+        object.serialize_field("ResourceType", &self.resource_type)?;
+        object.serialize_field("TagKey", &self.tag_key)?;
+        object.serialize_field("TagValue", &self.tag_value)?;
+        object.end()
+    }
+}
+
+/// Output of ListTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListTagResourcesOutput {
+    /// `NextToken`.
+    pub next_token: Option<Text>,
+    /// `TagResources`.
+    pub tag_resources: Vec<ListTagResourcesTagResources>,
+}
+
+impl Output for ListTagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListTagResourcesOutput",
+            1 + usize::from(self.next_token.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        if let Some(value) = &self.next_token {
+            object.serialize_field("NextToken", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TagResources", &self.tag_resources)?;
         object.end()
     }
 }
@@ -1285,6 +3389,168 @@ impl Output for RemoveUserFromGroupOutput {
     }
 }
 
+/// SetDefaultPolicyVersion: all that is known of it.
+pub static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
+    product: Product::Ram,
+    action: "SetDefaultPolicyVersion",
+    summary: "Put a version of a custom policy in force.",
+    permission: Some("ram:SetDefaultPolicyVersion"),
+    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VersionId",
+            shape: Shape::Text,
+            required: true,
+            about: "v and the version's number, from 1.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::POLICY_NOT_FOUND,
+        &c::VERSION_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<SetDefaultPolicyVersion>),
+};
+
+/// Input of SetDefaultPolicyVersion.
+#[derive(Debug, Clone)]
+pub struct SetDefaultPolicyVersion {
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `VersionId`: v and the version's number, from 1.
+    pub version_id: u32,
+}
+
+impl Input for SetDefaultPolicyVersion {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let version_id = crate::operations::ram::policies::version_number(args, "VersionId")?;
+        Ok(Self { policy_name, version_id })
+    }
+}
+
+/// Output of SetDefaultPolicyVersion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetDefaultPolicyVersionOutput {}
+
+impl Output for SetDefaultPolicyVersionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("SetDefaultPolicyVersionOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// TagResources: all that is known of it.
+pub static TAG_RESOURCES: Operation = Operation {
+    product: Product::Ram,
+    action: "TagResources",
+    summary: "Put tags on roles or custom policies.",
+    permission: Some("ram:TagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "role or policy, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceNames",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of at most 50 names of roles or custom policies.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Json,
+            required: true,
+            about: "JSON array of objects with Key and Value, at most 20.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceNames"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_MISSING,
+        &c::INCORRECT,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::TAG_QUOTA,
+        &c::ROLE_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<TagResources>),
+};
+
+/// Input of TagResources.
+#[derive(Debug, Clone)]
+pub struct TagResources {
+    /// `ResourceType`: role or policy, in any case.
+    pub resource_type: crate::operations::ram::taggable::Taggable,
+    /// `ResourceNames`: JSON array of at most 50 names of roles or custom policies.
+    pub resource_names: Vec<String>,
+    /// `Tag`: JSON array of objects with Key and Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for TagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_type = crate::operations::ram::taggable::kind(args, "ResourceType")?;
+        let resource_names =
+            crate::operations::ram::taggable::some_names(args, "ResourceNames", &resource_type)?;
+        let tag = args.json_tags("Tag")?;
+        Ok(Self { resource_type, resource_names, tag })
+    }
+}
+
+/// Output of TagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagResourcesOutput {}
+
+impl Output for TagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("TagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// UnbindMFADevice: all that is known of it.
 pub static UNBIND_MFA_DEVICE: Operation = Operation {
     product: Product::Ram,
@@ -1335,6 +3601,109 @@ impl Output for UnbindMFADeviceOutput {
     fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object =
             serializer.serialize_struct("UnbindMFADeviceOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UntagResources: all that is known of it.
+pub static UNTAG_RESOURCES: Operation = Operation {
+    product: Product::Ram,
+    action: "UntagResources",
+    summary: "Remove tags from roles or custom policies.",
+    permission: Some("ram:UntagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "role or policy, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceNames",
+            shape: Shape::Json,
+            required: true,
+            about: "JSON array of at most 50 names of roles or custom policies.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TagKeys",
+            shape: Shape::Json,
+            required: false,
+            about: "JSON array of at most 20 keys.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TagKey",
+            shape: Shape::List,
+            required: false,
+            about: "At most 20 keys; added to those of TagKeys.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "All",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true removes all tags. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceNames"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_MISSING,
+        &c::INCORRECT,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::ROLE_NOT_FOUND,
+        &c::OF_A_SERVICE,
+        &c::POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<UntagResources>),
+};
+
+/// Input of UntagResources.
+#[derive(Debug, Clone)]
+pub struct UntagResources {
+    /// `ResourceType`: role or policy, in any case.
+    pub resource_type: crate::operations::ram::taggable::Taggable,
+    /// `ResourceNames`: JSON array of at most 50 names of roles or custom policies.
+    pub resource_names: Vec<String>,
+    /// `TagKeys`: JSON array of at most 20 keys.
+    pub tag_keys: Vec<String>,
+    /// `TagKey`: At most 20 keys; added to those of TagKeys.
+    pub tag_key: Vec<String>,
+    /// `All`: true removes all tags. Default false.
+    pub all: bool,
+}
+
+impl Input for UntagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_type = crate::operations::ram::taggable::kind(args, "ResourceType")?;
+        let resource_names =
+            crate::operations::ram::taggable::some_names(args, "ResourceNames", &resource_type)?;
+        let tag_keys = crate::operations::ram::untag_resources::keys(args, "TagKeys")?;
+        let tag_key = args.list("TagKey", 20)?;
+        let all = args.flag("All")?.unwrap_or(false);
+        Ok(Self { resource_type, resource_names, tag_keys, tag_key, all })
+    }
+}
+
+/// Output of UntagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UntagResourcesOutput {}
+
+impl Output for UntagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UntagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
@@ -1421,6 +3790,198 @@ impl Output for UpdateAccessKeyOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// UpdatePolicyDescription: all that is known of it.
+pub static UPDATE_POLICY_DESCRIPTION: Operation = Operation {
+    product: Product::Ram,
+    action: "UpdatePolicyDescription",
+    summary: "Change the description of a custom policy.",
+    permission: Some("ram:UpdatePolicyDescription"),
+    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
+    arns: &[&[
+        Part::Text("acs:ram:*:"),
+        Part::Account,
+        Part::Text(":policy/"),
+        Part::Parameter("PolicyName"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "PolicyName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewDescription",
+            shape: Shape::Text,
+            required: true,
+            about: "Up to 1024 characters.",
+            empty: Empty::Sets,
+        },
+    ],
+    subject: Some("PolicyName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::POLICY_DESCRIPTION_LENGTH,
+        &c::POLICY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<UpdatePolicyDescription>),
+};
+
+/// Input of UpdatePolicyDescription.
+#[derive(Debug, Clone)]
+pub struct UpdatePolicyDescription {
+    /// `PolicyName`: Name of the policy: 1 to 128 ASCII letters, digits and hyphens.
+    pub policy_name: String,
+    /// `NewDescription`: Up to 1024 characters.
+    pub new_description: String,
+}
+
+impl Input for UpdatePolicyDescription {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let policy_name = crate::operations::ram::names::policy_name(args, "PolicyName")?;
+        let new_description =
+            crate::operations::ram::update_policy_description::description(args, "NewDescription")?;
+        Ok(Self { policy_name, new_description })
+    }
+}
+
+/// Output of UpdatePolicyDescription.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdatePolicyDescriptionOutput {
+    /// `Policy`.
+    pub policy: PolicyInfo,
+}
+
+impl Output for UpdatePolicyDescriptionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("UpdatePolicyDescriptionOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Policy", &self.policy)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UpdateRole: all that is known of it.
+pub static UPDATE_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "UpdateRole",
+    summary: "Change trust policy, description or session limit of a role.",
+    permission: Some("ram:UpdateRole"),
+    resource: "acs:ram:*:{accountId}:role/{RoleName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RoleName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewAssumeRolePolicyDocument",
+            shape: Shape::Json,
+            required: false,
+            about: "Trust policy in place of the old one.",
+            empty: Empty::Refused(&c::MALFORMED_POLICY),
+        },
+        Parameter {
+            name: "NewDescription",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 1024 characters.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "NewMaxSessionDuration",
+            shape: Shape::Integer,
+            required: false,
+            about: "Longest session, 3600 to 43200 seconds.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewAllowConsoleLogin",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Kept and shown; there is no console here.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::MALFORMED_POLICY,
+        &c::ROLE_NOT_FOUND,
+        &c::OF_A_SERVICE,
+    ],
+    handler: Handler::Write(operation::write::<UpdateRole>),
+};
+
+/// Input of UpdateRole.
+#[derive(Debug, Clone)]
+pub struct UpdateRole {
+    /// `RoleName`: Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.
+    pub role_name: String,
+    /// `NewAssumeRolePolicyDocument`: Trust policy in place of the old one.
+    pub new_assume_role_policy_document: Option<crate::operations::ram::trust::Trust>,
+    /// `NewDescription`: Up to 1024 characters.
+    pub new_description: Option<String>,
+    /// `NewMaxSessionDuration`: Longest session, 3600 to 43200 seconds.
+    pub new_max_session_duration: Option<u32>,
+    /// `NewAllowConsoleLogin`: Kept and shown; there is no console here.
+    pub new_allow_console_login: Option<bool>,
+}
+
+impl Input for UpdateRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_name = crate::operations::ram::names::role_name(args, "RoleName")?;
+        let new_description = crate::operations::ram::names::new_description(args, "NewDescription")?;
+        let new_max_session_duration =
+            crate::operations::ram::roles::session_seconds(args, "NewMaxSessionDuration")?;
+        let new_allow_console_login = args.flag("NewAllowConsoleLogin")?;
+        let new_assume_role_policy_document =
+            crate::operations::ram::trust::new_trust(args, "NewAssumeRolePolicyDocument")?;
+        Ok(Self {
+            role_name,
+            new_assume_role_policy_document,
+            new_description,
+            new_max_session_duration,
+            new_allow_console_login,
+        })
+    }
+}
+
+/// Output of UpdateRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdateRoleOutput {
+    /// `Role`.
+    pub role: RoleInfo,
+}
+
+impl Output for UpdateRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UpdateRoleOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Role", &self.role)?;
         object.end()
     }
 }
@@ -1580,6 +4141,33 @@ impl Serialize for AccessKeyLastUsedInfo {
 
 /// An object that several answers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachedPolicyInfo {
+    /// `AttachDate`.
+    pub attach_date: Text,
+    /// `DefaultVersion`.
+    pub default_version: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `PolicyName`.
+    pub policy_name: Text,
+    /// `PolicyType`.
+    pub policy_type: Text,
+}
+
+impl Serialize for AttachedPolicyInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("AttachedPolicyInfo", 5)?;
+        object.serialize_field("AttachDate", &self.attach_date)?;
+        object.serialize_field("DefaultVersion", &self.default_version)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("PolicyName", &self.policy_name)?;
+        object.serialize_field("PolicyType", &self.policy_type)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupInfo {
     /// `Comments`.
     pub comments: Text,
@@ -1673,6 +4261,172 @@ impl Serialize for NewAccessKeyInfo {
         object.serialize_field("AccessKeySecret", &self.access_key_secret)?;
         object.serialize_field("CreateDate", &self.create_date)?;
         object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyInfo {
+    /// `AttachmentCount`.
+    pub attachment_count: Option<i64>,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `DefaultVersion`.
+    pub default_version: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `PolicyDocument`.
+    pub policy_document: Option<Text>,
+    /// `PolicyName`.
+    pub policy_name: Text,
+    /// `PolicyType`.
+    pub policy_type: Text,
+    /// `Tags`.
+    pub tags: Option<Vec<TagInfo>>,
+    /// `UpdateDate`.
+    pub update_date: Option<Text>,
+}
+
+impl Serialize for PolicyInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "PolicyInfo",
+            5 + usize::from(self.attachment_count.is_some())
+                + usize::from(self.policy_document.is_some())
+                + usize::from(self.tags.is_some())
+                + usize::from(self.update_date.is_some()),
+        )?;
+        if let Some(value) = &self.attachment_count {
+            object.serialize_field("AttachmentCount", value)?;
+        }
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("DefaultVersion", &self.default_version)?;
+        object.serialize_field("Description", &self.description)?;
+        if let Some(value) = &self.policy_document {
+            object.serialize_field("PolicyDocument", value)?;
+        }
+        object.serialize_field("PolicyName", &self.policy_name)?;
+        object.serialize_field("PolicyType", &self.policy_type)?;
+        if let Some(value) = &self.tags {
+            object.serialize_field("Tags", &operation::Wrapped("Tag", value))?;
+        }
+        if let Some(value) = &self.update_date {
+            object.serialize_field("UpdateDate", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyVersionInfo {
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `IsDefaultVersion`.
+    pub is_default_version: bool,
+    /// `PolicyDocument`.
+    pub policy_document: Text,
+    /// `VersionId`.
+    pub version_id: Text,
+}
+
+impl Serialize for PolicyVersionInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("PolicyVersionInfo", 4)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("IsDefaultVersion", &self.is_default_version)?;
+        object.serialize_field("PolicyDocument", &self.policy_document)?;
+        object.serialize_field("VersionId", &self.version_id)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoleInfo {
+    /// `AllowConsoleLogin`.
+    pub allow_console_login: bool,
+    /// `Arn`.
+    pub arn: Text,
+    /// `AssumeRolePolicyDocument`.
+    pub assume_role_policy_document: Option<Text>,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IsServiceLinkedRole`.
+    pub is_service_linked_role: Option<bool>,
+    /// `LatestDeletionTask`.
+    pub latest_deletion_task: Option<GetRoleRoleLatestDeletionTask>,
+    /// `MaxSessionDuration`.
+    pub max_session_duration: i64,
+    /// `RoleId`.
+    pub role_id: Text,
+    /// `RoleName`.
+    pub role_name: Text,
+    /// `Tags`.
+    pub tags: Option<Vec<TagInfo>>,
+    /// `RolePrincipalName`.
+    pub role_principal_name: Option<Text>,
+    /// `UpdateDate`.
+    pub update_date: Option<Text>,
+}
+
+impl Serialize for RoleInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "RoleInfo",
+            7 + usize::from(self.assume_role_policy_document.is_some())
+                + usize::from(self.is_service_linked_role.is_some())
+                + usize::from(self.latest_deletion_task.is_some())
+                + usize::from(self.tags.is_some())
+                + usize::from(self.role_principal_name.is_some())
+                + usize::from(self.update_date.is_some()),
+        )?;
+        object.serialize_field("AllowConsoleLogin", &self.allow_console_login)?;
+        object.serialize_field("Arn", &self.arn)?;
+        if let Some(value) = &self.assume_role_policy_document {
+            object.serialize_field("AssumeRolePolicyDocument", value)?;
+        }
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("Description", &self.description)?;
+        if let Some(value) = &self.is_service_linked_role {
+            object.serialize_field("IsServiceLinkedRole", value)?;
+        }
+        if let Some(value) = &self.latest_deletion_task {
+            object.serialize_field("LatestDeletionTask", value)?;
+        }
+        object.serialize_field("MaxSessionDuration", &self.max_session_duration)?;
+        object.serialize_field("RoleId", &self.role_id)?;
+        object.serialize_field("RoleName", &self.role_name)?;
+        if let Some(value) = &self.tags {
+            object.serialize_field("Tags", &operation::Wrapped("Tag", value))?;
+        }
+        if let Some(value) = &self.role_principal_name {
+            object.serialize_field("RolePrincipalName", value)?;
+        }
+        if let Some(value) = &self.update_date {
+            object.serialize_field("UpdateDate", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagInfo {
+    /// `TagKey`.
+    pub tag_key: Text,
+    /// `TagValue`.
+    pub tag_value: Text,
+}
+
+impl Serialize for TagInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TagInfo", 2)?;
+        object.serialize_field("TagKey", &self.tag_key)?;
+        object.serialize_field("TagValue", &self.tag_value)?;
         object.end()
     }
 }

@@ -102,7 +102,7 @@ pub struct AssumeRole {
     /// 3600, or the longest if that is less.
     pub duration_seconds: Option<String>,
     /// `Policy`: Session policy, at most 2048 characters: what it does not allow is denied.
-    pub policy: Option<String>,
+    pub policy: Option<crate::operations::ram::policies::Document>,
     /// `ExternalId`: 2 to 1224 characters, for the condition key sts:ExternalId.
     pub external_id: Option<String>,
     /// `SourceIdentity`: 2 to 64 letters, digits, `.`, `@`, `-`, `_`. What a session makes has that of the

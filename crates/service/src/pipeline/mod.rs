@@ -40,7 +40,6 @@ use crate::call::{Call, Parts, Reply};
 use crate::catalogue::{Code, Refusal};
 use crate::failure::Failure;
 use crate::operation::{Change, Handler, Operation, Product};
-use crate::operations::ram::policies;
 use crate::service::Service;
 
 /// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
@@ -136,7 +135,6 @@ impl Service {
             format: trail.format,
         });
         args.require_all()?;
-        trail.warnings = policies::warnings(&args);
         match &operation.handler {
             Handler::Pure(answer) => answer(&self.context, &call, &args),
             Handler::Read(read) => self.read(*read, &call, &args).await,
@@ -178,7 +176,7 @@ impl Service {
         }
         match outcome {
             Ok(reply) => Response {
-                warnings: trail.said(),
+                warnings: trail.warned(reply.warnings),
                 status: 200,
                 content_type: content_type(trail.format),
                 body: reply.body,

@@ -33,8 +33,6 @@ pub(crate) struct Trail<'a> {
     pub(crate) resource: Option<String>,
     /// Id of the access key that the call made.
     pub(crate) issued: Option<String>,
-    /// What is said beside the answer, if the call succeeds.
-    pub(crate) warnings: Vec<String>,
     /// The audit record was written with the change.
     pub(crate) audited: bool,
 }
@@ -57,14 +55,13 @@ impl<'a> Trail<'a> {
             action: None,
             resource: None,
             issued: None,
-            warnings: Vec::new(),
             audited: false,
         }
     }
 
     /// The warnings, which the log gets too.
-    pub(crate) fn said(&self) -> Vec<String> {
-        for warning in &self.warnings {
+    pub(crate) fn warned(&self, warnings: Vec<String>) -> Vec<String> {
+        for warning in &warnings {
             let account = self.principal.as_ref().map(|principal| principal.account.as_str());
             info!(
                 account,
@@ -74,7 +71,7 @@ impl<'a> Trail<'a> {
                 "a policy may not do what it should"
             );
         }
-        self.warnings.clone()
+        warnings
     }
 
     /// The record of the call, answered so.

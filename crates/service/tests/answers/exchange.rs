@@ -95,7 +95,7 @@ impl Stage {
     }
 
     /// The answer to what cannot be read.
-    pub async fn refuse(&self, code: &'static Code) -> Answer {
+    pub(crate) async fn refuse(&self, code: &'static Code) -> Answer {
         let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
         let response = self.rig.service.refuse("vpc.test", peer, code).await;
         self.answered(response).await

@@ -3,109 +3,63 @@
 //! Names that begin as those of service-linked roles are kept for them.
 
 use tongguan_model::service_role;
-use tongguan_store::RoleRow;
+use tongguan_store::{RoleRow, Tx};
 
+use crate::api::ram::{CreateRole, CreateRoleOutput, RoleInfo};
 use crate::args::Args;
 use crate::call::Call;
-use crate::catalogue as c;
-use crate::context::{Context, new_principal_id};
-use crate::operation::{
-    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional, required,
-};
+use crate::catalogue::{self as c, Refusal};
+use crate::context::new_principal_id;
+use crate::operation::{Failure, Write};
 
-use super::{names, roles, tag_json, trust};
+use super::taggable::Taggable;
+use super::{names, roles};
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "CreateRole",
-    summary: "Create a role with its trust policy.",
-    permission: Some("ram:CreateRole"),
-    resource: "acs:ram:*:{accountId}:role/*",
-    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
-    conditions: &[],
-    parameters: &[
-        roles::ROLE_NAME,
-        required(
-            "AssumeRolePolicyDocument",
-            Shape::Json,
-            "Trust policy: who may assume the role. The account's own users and roles that it names must exist.",
-        ),
-        optional("Description", Shape::Text, "1 to 1024 characters."),
-        optional(
-            "MaxSessionDuration",
-            Shape::Integer,
-            "Longest session, 3600 to 43200 seconds. Default 3600.",
-        ),
-        optional(
-            "AllowConsoleLogin",
-            Shape::Boolean,
-            "Kept and shown; there is no console here. Default true.",
-        ),
-        tag_json::TAG,
-    ],
-    subject: Some("RoleName"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::INCORRECT,
-        &c::MALFORMED_POLICY,
-        &c::INVALID_TAG_KEY,
-        &c::INVALID_TAG_VALUE,
-        &c::DUPLICATED_TAG_KEY,
-        &c::ROLE_EXISTS,
-        &c::ROLE_QUOTA,
-    ],
-    handler: Handler::UntypedWrite(create),
-};
-
+/// Longest session of a role that is made without one, seconds.
 const DEFAULT_SECONDS: u32 = 3_600;
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let name = roles::role_name(args)?;
-    if service_role::is_reserved(name) {
+/// Name of a role to be made.
+pub(crate) fn name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    let given = names::role_name(args, name)?;
+    if service_role::is_reserved(&given) {
         let why = "Names of this kind are kept for service-linked roles.";
-        return Err(args.illegal("RoleName", name).because(why).into());
+        return Err(args.illegal(name, &given).because(why));
     }
-    let description = names::checked(args, "Description", names::DESCRIPTION)?.unwrap_or_default();
-    let seconds = roles::session_seconds(args, "MaxSessionDuration")?.unwrap_or(DEFAULT_SECONDS);
-    let console_login = args.flag("AllowConsoleLogin")?.unwrap_or(true);
-    let tags = tag_json::tags(args)?;
-    let Some(trust) = trust::trust(args, "AssumeRolePolicyDocument")? else {
-        return Err(args.missing("AssumeRolePolicyDocument").into());
-    };
-    let role = RoleRow {
-        seq: 0,
-        id: new_principal_id(3),
-        account: call.principal.account.clone(),
-        name: name.to_owned(),
-        description: description.to_owned(),
-        trust: trust.document.clone(),
-        max_session_seconds: seconds,
-        service: None,
-        console_login,
-        created_ms: call.now_ms,
-        updated_ms: call.now_ms,
-        sessions_from_ms: 0,
-    };
-    let most = context.settings.quotas.ram_roles_per_account;
-    let call = call.clone();
-    Ok(Box::new(move |tx| {
-        trust.names_what_exists(tx, &call)?;
-        if tx.role(&role.account, &role.name)?.is_some() {
+    Ok(given)
+}
+
+impl Write for CreateRole {
+    type Output = CreateRoleOutput;
+
+    fn warnings(&self) -> Vec<String> {
+        self.assume_role_policy_document.warnings()
+    }
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        self.assume_role_policy_document.names_what_exists(tx, call)?;
+        let account = &call.principal.account;
+        if tx.role(account, &self.role_name)?.is_some() {
             return Err((&c::ROLE_EXISTS).into());
         }
-        if tx.tally("ram_role", &role.account, "")? >= most {
+        if tx.tally("ram_role", account, "")? >= call.context.settings.quotas.ram_roles_per_account {
             return Err((&c::ROLE_QUOTA).into());
         }
+        let role = RoleRow {
+            seq: 0,
+            id: new_principal_id(3),
+            account: account.clone(),
+            name: self.role_name.clone(),
+            description: self.description.clone(),
+            trust: self.assume_role_policy_document.text().to_owned(),
+            max_session_seconds: self.max_session_duration.unwrap_or(DEFAULT_SECONDS),
+            service: None,
+            console_login: self.allow_console_login,
+            created_ms: call.now_ms,
+            updated_ms: call.now_ms,
+            sessions_from_ms: 0,
+        };
         tx.insert_role(&role)?;
-        for (key, value) in &tags {
-            tx.put_tag(&role.account, "", "RAM_ROLE", &role.id, key, value)?;
-        }
-        let mut answer = Answer::new();
-        answer.insert("Role".into(), roles::shown(&role).into());
-        Ok(answer)
-    }))
+        Taggable::Role.put(tx, account, &role.id, &self.tag)?;
+        Ok(Self::Output { role: RoleInfo { update_date: None, ..roles::with_trust(&role) } })
+    }
 }

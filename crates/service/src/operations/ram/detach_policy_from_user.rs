@@ -1,42 +1,18 @@
 //! DetachPolicyFromUser: takes a policy away from a user. Source: `docs/api/ram/DetachPolicyFromUser.json`.
 
-use crate::args::Args;
+use tongguan_store::Tx;
+
+use crate::api::ram::{DetachPolicyFromUser, DetachPolicyFromUserOutput};
 use crate::call::Call;
-use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
+use crate::operation::{Failure, Write};
 
-use super::attachments::{self, RESOURCE_GROUP};
-use super::names;
-use super::policies::{POLICY_NAME, POLICY_TYPE};
+use super::attachments::{USERS, detach};
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "DetachPolicyFromUser",
-    summary: "Take a policy away from a user.",
-    permission: Some("ram:DetachPolicyFromUser"),
-    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
-    arns: &[
-        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
-        &[Part::Text("acs:ram:*:"), Part::PolicyOwner, Part::Text(":policy/"), Part::Parameter("PolicyName")],
-    ],
-    conditions: &[],
-    parameters: &[POLICY_TYPE, POLICY_NAME, names::USER_NAME, RESOURCE_GROUP],
-    subject: Some("UserName"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::INCORRECT,
-        &c::USER_NOT_FOUND,
-        &c::POLICY_NOT_FOUND,
-        &c::USER_POLICY_NOT_FOUND,
-    ],
-    handler: Handler::UntypedWrite(detach),
-};
+impl Write for DetachPolicyFromUser {
+    type Output = DetachPolicyFromUserOutput;
 
-fn detach(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    attachments::detach(&attachments::USERS, call, args)
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        detach(&USERS, &self.user_name, self.policy_type, &self.policy_name, call, tx)?;
+        Ok(Self::Output {})
+    }
 }

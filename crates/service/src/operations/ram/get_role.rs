@@ -1,35 +1,33 @@
 //! GetRole: shows a role. Source: `docs/api/ram/GetRole.json`.
 
-use tongguan_store::Snapshot;
+use tongguan_store::{RoleDeletion, Snapshot};
 
-use crate::args::Args;
-use crate::call::{Call, Reply};
-use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
+use crate::api::ram::{GetRole, GetRoleOutput, GetRoleRoleLatestDeletionTask as DeletionTask, RoleInfo};
+use crate::call::Call;
+use crate::context::iso8601;
+use crate::operation::{Failure, Read};
 
 use super::roles;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "GetRole",
-    summary: "Read one role with its trust policy.",
-    permission: Some("ram:GetRole"),
-    resource: "acs:ram:*:{accountId}:role/{RoleName}",
-    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
-    conditions: &[],
-    parameters: &[roles::ROLE_NAME],
-    subject: Some("RoleName"),
-    dry_run: DryRun::None,
-    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::ROLE_NOT_FOUND],
-    handler: Handler::Read(get),
-};
+impl Read for GetRole {
+    type Output = GetRoleOutput;
 
-fn get(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let name = roles::role_name(args)?;
-    let role = roles::role(snapshot, &call.principal.account, name)?;
-    let mut answer = Answer::new();
-    answer.insert("Role".into(), roles::shown_whole(snapshot, &role)?.into());
-    call.answer(answer)
+    fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
+        let role = roles::role(snapshot, &call.principal.account, &self.role_name)?;
+        let task = match role.service {
+            Some(_) => snapshot.latest_role_deletion(&role.account, &role.name)?,
+            None => None,
+        };
+        let role = RoleInfo {
+            is_service_linked_role: Some(role.service.is_some()),
+            role_principal_name: Some(roles::principal_name(&role).into()),
+            latest_deletion_task: task.map(shown),
+            ..roles::with_trust(&role)
+        };
+        Ok(Self::Output { role })
+    }
+}
+
+fn shown(task: RoleDeletion) -> DeletionTask {
+    DeletionTask { create_date: iso8601(task.created_ms).into(), deletion_task_id: task.id.into() }
 }

@@ -2,70 +2,57 @@
 //!
 //! Source: `docs/api/ram/ListEntitiesForPolicy.json`.
 
-use serde_json::{Value, json};
+use tongguan_model::id::AccountId;
 use tongguan_store::{EntityRow, Snapshot};
 
-use crate::args::Args;
-use crate::call::{Call, Reply};
-use crate::catalogue as c;
-use crate::context::{Context, iso8601};
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product};
+use crate::api::ram::{
+    ListEntitiesForPolicy, ListEntitiesForPolicyGroupsGroup as Group, ListEntitiesForPolicyOutput,
+    ListEntitiesForPolicyRolesRole as Role, ListEntitiesForPolicyUsersUser as User,
+};
+use crate::call::Call;
+use crate::context::iso8601;
+use crate::operation::{Failure, Read};
 
 use super::{policies, roles};
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "ListEntitiesForPolicy",
-    summary: "List the users, groups and roles that a policy is attached to.",
-    permission: Some("ram:ListEntitiesForPolicy"),
-    resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
-    arns: &[&[
-        Part::Text("acs:ram:*:"),
-        Part::PolicyOwner,
-        Part::Text(":policy/"),
-        Part::Parameter("PolicyName"),
-    ]],
-    conditions: &[],
-    parameters: &[policies::POLICY_TYPE, policies::POLICY_NAME],
-    subject: Some("PolicyName"),
-    dry_run: DryRun::None,
-    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
-    handler: Handler::Read(list),
-};
+impl Read for ListEntitiesForPolicy {
+    type Output = ListEntitiesForPolicyOutput;
 
-fn list(_: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
-    let account = &call.principal.account;
-    let kind = policies::policy_type(args)?;
-    let policy = policies::find(snapshot, account, kind, policies::policy_name(args)?)?;
-    let entities = snapshot.entities(account, policy.key())?;
-    let rows = |rows: Vec<EntityRow>, show: &dyn Fn(EntityRow) -> Value| -> Vec<Value> {
-        rows.into_iter().map(show).collect()
-    };
-    let users = rows(entities.users, &|user| {
-        json!({
-            "UserId": user.id,
-            "UserName": user.name,
-            "DisplayName": user.text,
-            "AttachDate": iso8601(user.attached_ms),
+    fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
+        let account = &call.principal.account;
+        let policy = policies::find(snapshot, account, self.policy_type, &self.policy_name)?;
+        let entities = snapshot.entities(account, policy.key())?;
+        Ok(Self::Output {
+            users: entities.users.into_iter().map(user).collect(),
+            groups: entities.groups.into_iter().map(group).collect(),
+            roles: entities.roles.into_iter().map(|row| role(account, row)).collect(),
         })
-    });
-    let groups = rows(
-        entities.groups,
-        &|group| json!({"GroupName": group.name, "Comments": group.text, "AttachDate": iso8601(group.attached_ms)}),
-    );
-    let roles = rows(entities.roles, &|role| {
-        json!({
-            "RoleId": role.id,
-            "RoleName": role.name,
-            "Arn": roles::arn(account, &role.name, role.service.is_some()),
-            "Description": role.text,
-            "AttachDate": iso8601(role.attached_ms),
-        })
-    });
-    let mut answer = Answer::new();
-    answer.insert("Users".into(), json!({ "User": users }));
-    answer.insert("Groups".into(), json!({ "Group": groups }));
-    answer.insert("Roles".into(), json!({ "Role": roles }));
-    call.answer(answer)
+    }
+}
+
+fn user(row: EntityRow) -> User {
+    User {
+        user_id: row.id.into(),
+        user_name: row.name.into(),
+        display_name: row.text.into(),
+        attach_date: iso8601(row.attached_ms).into(),
+    }
+}
+
+fn group(row: EntityRow) -> Group {
+    Group {
+        group_name: row.name.into(),
+        comments: row.text.into(),
+        attach_date: iso8601(row.attached_ms).into(),
+    }
+}
+
+fn role(account: &AccountId, row: EntityRow) -> Role {
+    Role {
+        arn: roles::arn(account, &row.name, row.service.is_some()).into(),
+        role_id: row.id.into(),
+        role_name: row.name.into(),
+        description: row.text.into(),
+        attach_date: iso8601(row.attached_ms).into(),
+    }
 }

@@ -59,8 +59,7 @@ pub mod update_role;
 
 mod attachments;
 pub(crate) mod policies;
-mod roles;
+pub(crate) mod roles;
 mod system;
-pub(crate) mod tag_json;
-mod taggable;
-mod trust;
+pub(crate) mod taggable;
+pub(crate) mod trust;

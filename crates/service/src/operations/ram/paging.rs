@@ -4,11 +4,9 @@
 //! pages neither repeats nor hides another row. It is sealed for its list and account ([`crate::marker`]).
 
 use crate::api::ram::Text;
-use crate::args::Args;
 use crate::call::Call;
-use crate::context::Context;
-use crate::marker::{self, Markers};
-use crate::operation::{Answer, Failure, Parameter, Shape, optional};
+use crate::marker::Markers;
+use crate::operation::Failure;
 
 /// Which page is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -66,62 +64,6 @@ impl Paging {
         rows.truncate(self.size);
         let last = rows.last().filter(|_| is_truncated).map(place_of);
         Ok(Listed { rows, is_truncated, marker: last.map(marker_of).transpose()?.map(Into::into) })
-    }
-}
-
-/// `Marker`.
-pub const MARKER: Parameter = optional(
-    "Marker",
-    Shape::Text,
-    "Where the page begins: the Marker of the answer before. Absent: the first page.",
-);
-/// `MaxItems`.
-pub const MAX_ITEMS: Parameter =
-    optional("MaxItems", Shape::Integer, "Entries per page, 1 to 1000. Default 100.");
-
-/// Which page is wanted, for operations without types.
-#[derive(Debug)]
-pub struct Page {
-    paging: Paging,
-    call: Call,
-    /// As [`Paging::after`].
-    pub after: i64,
-}
-
-impl Page {
-    /// The page that the call asks for.
-    ///
-    /// # Errors
-    /// `InvalidParameter.MaxItems`, or `InvalidParameter.Marker`.
-    pub fn wanted(_: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
-        let size = args.number("MaxItems", 1..=1_000)?.unwrap_or(100);
-        let paging = Paging::new(marker::row(args, "Marker")?, size);
-        Ok(Self { paging, call: call.clone(), after: paging.after })
-    }
-
-    /// As [`Paging::fetch`].
-    #[must_use]
-    pub fn fetch(&self) -> u64 {
-        self.paging.fetch()
-    }
-
-    /// As [`Paging::cut`], into the answer.
-    ///
-    /// # Errors
-    /// As [`Paging::cut`].
-    pub fn cut<T>(
-        &self,
-        rows: &mut Vec<T>,
-        place_of: impl Fn(&T) -> i64,
-        answer: &mut Answer,
-    ) -> Result<(), Failure> {
-        let listed = self.paging.cut(&self.call, std::mem::take(rows), place_of)?;
-        *rows = listed.rows;
-        answer.insert("IsTruncated".into(), listed.is_truncated.into());
-        if let Some(marker) = listed.marker {
-            answer.insert("Marker".into(), marker.into());
-        }
-        Ok(())
     }
 }
 

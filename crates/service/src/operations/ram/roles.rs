@@ -1,30 +1,16 @@
 //! What the operations about roles share: names, ARNs and how a role is shown.
 
-use serde_json::json;
 use tongguan_model::id::AccountId;
-use tongguan_store::{RoleRow, Snapshot, StoreError};
+use tongguan_store::{RoleRow, Snapshot};
 
+use crate::api::ram::RoleInfo;
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
-use crate::operation::{Answer, Failure, Parameter, Shape, required};
+use crate::operation::Failure;
 
-use super::names;
-
-/// `RoleName`.
-pub(super) const ROLE_NAME: Parameter = required(
-    "RoleName",
-    Shape::Text,
-    "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
-);
-
-/// `RoleName`, which is required.
-pub(super) fn role_name<'a>(args: &Args<'a>) -> Result<&'a str, Refusal> {
-    names::required_name(args, "RoleName", names::ROLE_NAME)
-}
-
-/// The longest session that a parameter asks for, seconds.
-pub(super) fn session_seconds(args: &Args<'_>, name: &'static str) -> Result<Option<u32>, Refusal> {
+/// The longest session of a role, seconds.
+pub(crate) fn session_seconds(args: &Args<'_>, name: &'static str) -> Result<Option<u32>, Refusal> {
     let seconds = args.number(name, 3_600..=43_200)?;
     Ok(seconds.and_then(|seconds| u32::try_from(seconds).ok()))
 }
@@ -56,51 +42,24 @@ pub(super) fn principal_name(role: &RoleRow) -> String {
     format!("{}@role.{}.{domain}", role.name, role.account)
 }
 
-/// What every operation shows of a role.
-fn facts(role: &RoleRow) -> Answer {
-    let mut shown = Answer::new();
-    shown.insert("RoleId".into(), role.id.as_str().into());
-    shown.insert("RoleName".into(), role.name.as_str().into());
-    shown.insert("Arn".into(), arn(&role.account, &role.name, role.service.is_some()).into());
-    shown.insert("Description".into(), role.description.as_str().into());
-    shown.insert("CreateDate".into(), iso8601(role.created_ms).into());
-    shown
-}
-
-/// As CreateRole and UpdateRole show it, the latter with the date of the change.
-pub(super) fn shown(role: &RoleRow) -> Answer {
-    let mut shown = facts(role);
-    shown.insert("MaxSessionDuration".into(), role.max_session_seconds.into());
-    shown.insert("AllowConsoleLogin".into(), role.console_login.into());
-    shown.insert("AssumeRolePolicyDocument".into(), role.trust.as_str().into());
-    shown
-}
-
-/// As [`shown`], with the date of the last change.
-pub(super) fn shown_with_update(role: &RoleRow) -> Answer {
-    let mut shown = shown(role);
-    shown.insert("UpdateDate".into(), iso8601(role.updated_ms).into());
-    shown
-}
-
-/// As GetRole shows it.
-pub(super) fn shown_whole(snapshot: &Snapshot<'_>, role: &RoleRow) -> Result<Answer, StoreError> {
-    let mut shown = shown_with_update(role);
-    shown.insert("IsServiceLinkedRole".into(), role.service.is_some().into());
-    shown.insert("RolePrincipalName".into(), principal_name(role).into());
-    if role.service.is_some()
-        && let Some(task) = snapshot.latest_role_deletion(&role.account, &role.name)?
-    {
-        let task = json!({"DeletionTaskId": task.id, "CreateDate": iso8601(task.created_ms)});
-        shown.insert("LatestDeletionTask".into(), task);
+/// What lists show of a role, which is not its trust policy.
+impl From<&RoleRow> for RoleInfo {
+    fn from(role: &RoleRow) -> Self {
+        Self {
+            role_id: role.id.clone().into(),
+            role_name: role.name.clone().into(),
+            arn: arn(&role.account, &role.name, role.service.is_some()).into(),
+            description: role.description.clone().into(),
+            create_date: iso8601(role.created_ms).into(),
+            update_date: Some(iso8601(role.updated_ms).into()),
+            max_session_duration: role.max_session_seconds.into(),
+            allow_console_login: role.console_login,
+            ..Self::default()
+        }
     }
-    Ok(shown)
 }
 
-/// As ListRoles shows it: without the trust policy, with the tags.
-pub(super) fn shown_in_list(snapshot: &Snapshot<'_>, role: &RoleRow) -> Result<Answer, StoreError> {
-    let mut shown = shown_with_update(role);
-    shown.remove("AssumeRolePolicyDocument");
-    shown.insert("Tags".into(), super::tag_json::shown(snapshot, &role.id)?);
-    Ok(shown)
+/// A role with its trust policy.
+pub(super) fn with_trust(role: &RoleRow) -> RoleInfo {
+    RoleInfo { assume_role_policy_document: Some(role.trust.clone().into()), ..RoleInfo::from(role) }
 }

@@ -2,52 +2,24 @@
 //!
 //! Source: `docs/api/ram/SetDefaultPolicyVersion.json`.
 
-use crate::args::Args;
+use tongguan_store::Tx;
+
+use crate::api::ram::{SetDefaultPolicyVersion, SetDefaultPolicyVersionOutput};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
+use crate::operation::{Failure, Write};
 
 use super::policies;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "SetDefaultPolicyVersion",
-    summary: "Put a version of a custom policy in force.",
-    permission: Some("ram:SetDefaultPolicyVersion"),
-    resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
-    arns: &[&[
-        Part::Text("acs:ram:*:"),
-        Part::Account,
-        Part::Text(":policy/"),
-        Part::Parameter("PolicyName"),
-    ]],
-    conditions: &[],
-    parameters: &[policies::POLICY_NAME, policies::VERSION_ID],
-    subject: Some("PolicyName"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::RAM_FORMAT,
-        &c::POLICY_NOT_FOUND,
-        &c::VERSION_NOT_FOUND,
-    ],
-    handler: Handler::UntypedWrite(set),
-};
+impl Write for SetDefaultPolicyVersion {
+    type Output = SetDefaultPolicyVersionOutput;
 
-fn set(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let name = policies::policy_name(args)?.to_owned();
-    let number = policies::version_number(args)?;
-    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
-    Ok(Box::new(move |tx| {
-        let policy = policies::custom(tx, &account, &name)?;
-        if tx.policy_version(policy.seq, number)?.is_none() {
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let policy = policies::custom(tx, &call.principal.account, &self.policy_name)?;
+        if tx.policy_version(policy.seq, self.version_id)?.is_none() {
             return Err((&c::VERSION_NOT_FOUND).into());
         }
-        tx.set_default_version(&policy, number, now_ms)?;
-        Ok(Answer::new())
-    }))
+        tx.set_default_version(&policy, self.version_id, call.now_ms)?;
+        Ok(Self::Output {})
+    }
 }

@@ -4,24 +4,14 @@
 
 use tongguan_model::id::AccountId;
 use tongguan_model::wire_enum;
-use tongguan_store::{Snapshot, StoreError};
+use tongguan_store::{Snapshot, StoreError, TagRow, Tx};
 
-use crate::args::Args;
+use crate::api::ram::TagInfo;
+use crate::args::{Args, Tag};
 use crate::catalogue::Refusal;
-use crate::operation::{Failure, Parameter, Shape, optional, required};
+use crate::operation::Failure;
 
 use super::{names, policies, roles};
-
-/// `ResourceType`.
-pub(super) const RESOURCE_TYPE: Parameter =
-    required("ResourceType", Shape::Text, "role or policy, in any case.");
-/// `ResourceNames`, required.
-pub(super) const RESOURCE_NAMES: Parameter = required("ResourceNames", Shape::Json, RESOURCE_NAMES_RULE);
-/// `ResourceNames` of a list, or where the page leaves it out and it is needed all the same.
-pub(super) const RESOURCE_NAMES_OPTIONAL: Parameter =
-    optional("ResourceNames", Shape::Json, RESOURCE_NAMES_RULE);
-
-const RESOURCE_NAMES_RULE: &str = "JSON array of at most 50 names of roles or custom policies.";
 
 wire_enum! {
     /// Kinds of thing that carry tags.
@@ -33,13 +23,36 @@ wire_enum! {
     }
 }
 
-impl Taggable {
-    /// The kind that `ResourceType` names.
-    pub(super) fn of(args: &Args<'_>) -> Result<Self, Refusal> {
-        let text = args.required("ResourceType");
-        Self::parse(&text.to_ascii_lowercase()).ok_or_else(|| args.illegal("ResourceType", text))
-    }
+/// The kind of thing, named in any case.
+pub(crate) fn kind(args: &Args<'_>, name: &'static str) -> Result<Taggable, Refusal> {
+    let text = args.required(name);
+    Taggable::parse(&text.to_ascii_lowercase()).ok_or_else(|| args.illegal(name, text))
+}
 
+/// Names that things of this kind can have, as many as a call may tag; empty if none are sent.
+pub(crate) fn names(args: &Args<'_>, name: &'static str, kind: &Taggable) -> Result<Vec<String>, Refusal> {
+    let rule = match kind {
+        Taggable::Role => names::ROLE_NAME,
+        Taggable::Policy => names::POLICY_NAME,
+    };
+    let given = texts(args, name, args.quotas().tagged_resources_per_call)?;
+    for one in &given {
+        rule.check(name, one)?;
+    }
+    Ok(given)
+}
+
+/// As [`names`], one at least.
+pub(crate) fn some_names(
+    args: &Args<'_>,
+    name: &'static str,
+    kind: &Taggable,
+) -> Result<Vec<String>, Refusal> {
+    let given = names(args, name, kind)?;
+    if given.is_empty() { Err(args.missing(name)) } else { Ok(given) }
+}
+
+impl Taggable {
     /// The spelling in the store.
     pub(super) const fn kind(self) -> &'static str {
         match self {
@@ -85,17 +98,29 @@ impl Taggable {
         })
     }
 
-    /// `ResourceNames`, each a name that one of this kind can have; empty if it is not sent.
-    pub(super) fn names(self, args: &Args<'_>, most: u64) -> Result<Vec<String>, Refusal> {
-        let rule = match self {
-            Self::Role => names::ROLE_NAME,
-            Self::Policy => names::POLICY_NAME,
-        };
-        let given = texts(args, "ResourceNames", most)?;
-        for name in &given {
-            rule.check("ResourceNames", name)?;
+    /// Puts tags on what [`Self::tagged`] or [`Self::own`] gave.
+    pub(super) fn put(
+        self,
+        tx: &Tx<'_>,
+        account: &AccountId,
+        tagged: &str,
+        tags: &[Tag],
+    ) -> Result<(), StoreError> {
+        for tag in tags {
+            tx.put_tag(account, "", self.kind(), tagged, &tag.key, &tag.value)?;
         }
-        Ok(given)
+        Ok(())
+    }
+}
+
+/// Tags as lists show them.
+pub(super) fn shown(tags: Option<Vec<TagRow>>) -> Vec<TagInfo> {
+    tags.unwrap_or_default().into_iter().map(Into::into).collect()
+}
+
+impl From<TagRow> for TagInfo {
+    fn from(tag: TagRow) -> Self {
+        Self { tag_key: tag.key.into(), tag_value: tag.value.into() }
     }
 }
 

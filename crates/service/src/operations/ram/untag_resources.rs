@@ -3,72 +3,44 @@
 //! Keys may come as `TagKeys`, a JSON array, or as `TagKey.N`: Terraform sends both. With keys given, `All`
 //! is ignored, as in product Vpc.
 
+use tongguan_store::Tx;
+
+use crate::api::ram::{UntagResources, UntagResourcesOutput};
 use crate::args::Args;
 use crate::call::Call;
-use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{
-    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
-};
+use crate::catalogue::Refusal;
+use crate::operation::{Failure, Write};
 
-use super::taggable::{RESOURCE_NAMES, RESOURCE_TYPE, Taggable, texts};
-
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "UntagResources",
-    summary: "Remove tags from roles or custom policies.",
-    permission: Some("ram:UntagResources"),
-    resource: "*",
-    arns: &[&[Part::Text("*")]],
-    conditions: &[],
-    parameters: &[
-        RESOURCE_TYPE,
-        RESOURCE_NAMES,
-        optional("TagKeys", Shape::Json, "JSON array of at most 20 keys."),
-        optional("TagKey", Shape::List, "At most 20 keys; added to those of TagKeys."),
-        optional("All", Shape::Boolean, "true removes all tags. Default false."),
-    ],
-    subject: Some("ResourceNames"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_MISSING,
-        &c::INCORRECT,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::ROLE_NOT_FOUND,
-        &c::OF_A_SERVICE,
-        &c::POLICY_NOT_FOUND,
-    ],
-    handler: Handler::UntypedWrite(remove),
-};
+use super::taggable::texts;
 
 const KEYS: u64 = 20;
 
-fn remove(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let kind = Taggable::of(args)?;
-    let names = kind.names(args, context.settings.quotas.tagged_resources_per_call)?;
-    if names.is_empty() {
-        return Err(args.missing("ResourceNames").into());
+/// Keys of tags, a JSON array.
+pub(crate) fn keys(args: &Args<'_>, name: &'static str) -> Result<Vec<String>, Refusal> {
+    texts(args, name, KEYS)
+}
+
+impl Write for UntagResources {
+    type Output = UntagResourcesOutput;
+
+    fn check(&self, call: &Call) -> Result<(), Failure> {
+        if self.tag_keys.is_empty() && self.tag_key.is_empty() && !self.all {
+            return Err(call.operation.missing("TagKeys").into());
+        }
+        Ok(())
     }
-    let mut keys = texts(args, "TagKeys", KEYS)?;
-    keys.extend(args.list("TagKey", KEYS)?);
-    let all = args.flag("All")?.unwrap_or(false);
-    if keys.is_empty() && !all {
-        return Err(args.missing("TagKeys").into());
-    }
-    let account = call.principal.account.clone();
-    Ok(Box::new(move |tx| {
-        for name in &names {
-            let tagged = kind.own(tx, &account, name)?;
-            if keys.is_empty() {
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        for name in &self.resource_names {
+            let tagged = self.resource_type.own(tx, &call.principal.account, name)?;
+            let mut keys = self.tag_keys.iter().chain(&self.tag_key).peekable();
+            if keys.peek().is_none() {
                 tx.delete_tags(&tagged, None)?;
             }
-            for key in &keys {
+            for key in keys {
                 tx.delete_tags(&tagged, Some(key))?;
             }
         }
-        Ok(Answer::new())
-    }))
+        Ok(Self::Output {})
+    }
 }

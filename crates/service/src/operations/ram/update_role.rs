@@ -2,70 +2,35 @@
 //!
 //! A service-linked role is not changed. Running sessions keep the time that they were given.
 
-use crate::args::Args;
+use tongguan_store::Tx;
+
+use crate::api::ram::{UpdateRole, UpdateRoleOutput};
 use crate::call::Call;
-use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{
-    Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional,
-};
+use crate::operation::{Failure, Write};
 
-use super::{names, roles, trust};
+use super::roles;
+use super::trust::Trust;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "UpdateRole",
-    summary: "Change trust policy, description or session limit of a role.",
-    permission: Some("ram:UpdateRole"),
-    resource: "acs:ram:*:{accountId}:role/{RoleName}",
-    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
-    conditions: &[],
-    parameters: &[
-        roles::ROLE_NAME,
-        optional("NewAssumeRolePolicyDocument", Shape::Json, "Trust policy in place of the old one.")
-            .never_empty(&c::MALFORMED_POLICY),
-        optional("NewDescription", Shape::Text, "Up to 1024 characters.").emptied(),
-        optional("NewMaxSessionDuration", Shape::Integer, "Longest session, 3600 to 43200 seconds."),
-        optional("NewAllowConsoleLogin", Shape::Boolean, "Kept and shown; there is no console here."),
-    ],
-    subject: Some("RoleName"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::INCORRECT,
-        &c::MALFORMED_POLICY,
-        &c::ROLE_NOT_FOUND,
-        &c::OF_A_SERVICE,
-    ],
-    handler: Handler::UntypedWrite(update),
-};
+impl Write for UpdateRole {
+    type Output = UpdateRoleOutput;
 
-fn update(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let name = roles::role_name(args)?.to_owned();
-    let description = names::new_text(args, "NewDescription", names::DESCRIPTION)?;
-    let seconds = roles::session_seconds(args, "NewMaxSessionDuration")?;
-    let console_login = args.flag("NewAllowConsoleLogin")?;
-    let trust = trust::trust(args, "NewAssumeRolePolicyDocument")?;
-    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
-    let call = call.clone();
-    Ok(Box::new(move |tx| {
-        let mut role = roles::own_role(tx, &account, &name)?;
-        if let Some(trust) = &trust {
-            trust.names_what_exists(tx, &call)?;
-            role.trust.clone_from(&trust.document);
+    fn warnings(&self) -> Vec<String> {
+        self.new_assume_role_policy_document.as_ref().map(Trust::warnings).unwrap_or_default()
+    }
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let mut role = roles::own_role(tx, &call.principal.account, &self.role_name)?;
+        if let Some(trust) = &self.new_assume_role_policy_document {
+            trust.names_what_exists(tx, call)?;
+            trust.text().clone_into(&mut role.trust);
         }
-        if let Some(description) = &description {
+        if let Some(description) = &self.new_description {
             role.description.clone_from(description);
         }
-        role.max_session_seconds = seconds.unwrap_or(role.max_session_seconds);
-        role.console_login = console_login.unwrap_or(role.console_login);
-        role.updated_ms = now_ms;
+        role.max_session_seconds = self.new_max_session_duration.unwrap_or(role.max_session_seconds);
+        role.console_login = self.new_allow_console_login.unwrap_or(role.console_login);
+        role.updated_ms = call.now_ms;
         tx.update_role(&role)?;
-        let mut answer = Answer::new();
-        answer.insert("Role".into(), roles::shown_with_update(&role).into());
-        Ok(answer)
-    }))
+        Ok(Self::Output { role: roles::with_trust(&role) })
+    }
 }

@@ -9,7 +9,7 @@
 
 use tongguan_model::id::AccountId;
 use tongguan_model::policy::{
-    Budget, Decision, Exhausted, Policy, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
+    Budget, Decision, Exhausted, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
 };
 use tongguan_model::principal::Identity;
 use tongguan_store::{Bearer, RoleRow, Snapshot};
@@ -21,6 +21,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601_seconds;
 use crate::operation::{Failure, Read};
+use crate::operations::ram::policies::Document;
 use crate::provenance::{Grant, Lineage, Step};
 use crate::token::Tokens;
 
@@ -47,14 +48,14 @@ pub(crate) fn role(args: &Args<'_>, name: &'static str) -> Result<NamedRole, Ref
 }
 
 /// The session policy.
-pub(crate) fn policy(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+pub(crate) fn policy(args: &Args<'_>, name: &'static str) -> Result<Option<Document>, Refusal> {
     let Some(document) = args.text(name) else { return Ok(None) };
     if document.chars().count() > SESSION_DOCUMENT_CHARS_MAX {
         return Err(Refusal::new(&c::SESSION_POLICY_SIZE));
     }
-    Policy::accept(document)
+    let accepted = Document::accept(name, document)
         .map_err(|error| Refusal::new(&c::SESSION_POLICY_GRAMMAR).because(error.to_string()))?;
-    Ok(Some(document.to_owned()))
+    Ok(Some(accepted))
 }
 
 /// The account and the name in a role's ARN.
@@ -94,7 +95,7 @@ impl Read for AssumeRole {
             issued_ms: call.now_ms,
             expires: self.end(call, role.max_session_seconds, &lineage)?,
             role: Step::to(&role, account_from),
-            policy: self.policy.clone(),
+            policy: self.policy.as_ref().map(|policy| policy.text().to_owned()),
             lineage,
         };
         let credentials = call
@@ -116,6 +117,10 @@ impl Read for AssumeRole {
             },
             source_identity: grant.lineage.source_identity.map(Into::into),
         })
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.policy.as_ref().map(Document::warnings).unwrap_or_default()
     }
 
     fn issued(output: &Self::Output) -> Option<String> {
