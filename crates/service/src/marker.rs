@@ -29,10 +29,6 @@ use crate::vault::{SealError, Vault};
 
 /// Name of the marker key among the service's own.
 const NAME: &str = "page-markers";
-/// How Vpc and the lists of tags call the parameter that holds a marker.
-const NEXT_TOKEN: &str = "NextToken";
-/// How the other lists of Ram call it.
-const MARKER: &str = "Marker";
 /// Bytes of the marker key.
 const KEY_BYTES: usize = 32;
 /// Bytes from which the key of one marker is derived.
@@ -154,28 +150,6 @@ impl Markers {
     #[must_use]
     pub fn row(&self, marker: &str) -> Option<i64> {
         self.read(marker)?.try_into().ok().map(i64::from_be_bytes)
-    }
-
-    /// The row's number of the marker that a call sends, if it sends one.
-    ///
-    /// # Errors
-    /// A refusal if there is none in it.
-    pub fn sent_row(&self, marker: Option<&str>) -> Result<Option<i64>, Refusal> {
-        marker.map(|marker| self.row(marker).ok_or_else(|| self.illegal(marker))).transpose()
-    }
-
-    /// What the tag of the marker that a call sends stands on, and its key, if it sends one.
-    ///
-    /// # Errors
-    /// A refusal if there is none in it.
-    pub fn sent_tag(&self, marker: Option<&str>) -> Result<Option<(String, String)>, Refusal> {
-        marker.map(|marker| self.tag(marker).ok_or_else(|| self.illegal(marker))).transpose()
-    }
-
-    /// The refusal of a marker that is not one of this list's.
-    fn illegal(&self, marker: &str) -> Refusal {
-        let parameter = if self.operation.takes(NEXT_TOKEN) { NEXT_TOKEN } else { MARKER };
-        self.operation.illegal(parameter, marker)
     }
 
     /// A marker of a tag: what it stands on, and its key.

@@ -2500,7 +2500,7 @@ pub struct ListTagResources {
     /// `MaxResults`: 1 to 50. Default 50.
     pub max_results: u64,
     /// `NextToken`: Token from the previous page.
-    pub next_token: Option<String>,
+    pub next_token: Option<(String, String)>,
 }
 
 impl Input for ListTagResources {
@@ -2510,7 +2510,7 @@ impl Input for ListTagResources {
         let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
         let tag = crate::operations::vpc::list_tag_resources::filter(args, "Tag", &resource_id)?;
         let max_results = args.number("MaxResults", 1..=50)?.unwrap_or(50);
-        let next_token = args.text("NextToken").map(str::to_owned);
+        let next_token = crate::marker::tag(args, "NextToken")?;
         Ok(Self { region, resource_type, resource_id, tag, max_results, next_token })
     }
 }
@@ -2634,7 +2634,7 @@ pub struct ListVpnCertificateAssociations {
     /// `MaxResults`: 1 to 20. Default 10.
     pub max_results: u64,
     /// `NextToken`: Token from the previous page.
-    pub next_token: Option<String>,
+    pub next_token: Option<i64>,
 }
 
 impl Input for ListVpnCertificateAssociations {
@@ -2648,7 +2648,7 @@ impl Input for ListVpnCertificateAssociations {
             &c::ILLEGAL_CERTIFICATE_TYPE,
         )?;
         let max_results = args.number("MaxResults", 1..=20)?.unwrap_or(10);
-        let next_token = args.text("NextToken").map(str::to_owned);
+        let next_token = crate::marker::row(args, "NextToken")?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type, max_results, next_token })
     }
 }

@@ -8,20 +8,7 @@ use tongguan_model::text;
 
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Parameter, Shape, required};
 
-/// `UserName`, required.
-pub const USER_NAME: Parameter = required(
-    "UserName",
-    Shape::Text,
-    "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
-);
-/// `GroupName`, required.
-pub const GROUP_NAME: Parameter = required(
-    "GroupName",
-    Shape::Text,
-    "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
-);
 /// A rule for a name or a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
@@ -63,7 +50,11 @@ impl Rule {
 ///
 /// # Errors
 /// As [`Rule::check`].
-pub fn checked<'a>(args: &Args<'a>, name: &'static str, rule: Rule) -> Result<Option<&'a str>, Refusal> {
+pub(super) fn checked<'a>(
+    args: &Args<'a>,
+    name: &'static str,
+    rule: Rule,
+) -> Result<Option<&'a str>, Refusal> {
     let value = args.text(name);
     if let Some(value) = value {
         rule.check(name, value)?;
@@ -75,7 +66,7 @@ pub fn checked<'a>(args: &Args<'a>, name: &'static str, rule: Rule) -> Result<Op
 ///
 /// # Errors
 /// As [`Rule::check`].
-pub fn new_text(args: &Args<'_>, name: &'static str, rule: Rule) -> Result<Option<String>, Refusal> {
+fn new_text(args: &Args<'_>, name: &'static str, rule: Rule) -> Result<Option<String>, Refusal> {
     match args.set(name) {
         Some("") | None => {}
         Some(value) => rule.check(name, value)?,
@@ -87,7 +78,7 @@ pub fn new_text(args: &Args<'_>, name: &'static str, rule: Rule) -> Result<Optio
 ///
 /// # Errors
 /// As [`Rule::check`].
-pub fn required_name<'a>(args: &Args<'a>, name: &'static str, rule: Rule) -> Result<&'a str, Refusal> {
+fn required_name<'a>(args: &Args<'a>, name: &'static str, rule: Rule) -> Result<&'a str, Refusal> {
     let value = args.required(name);
     rule.check(name, value)?;
     Ok(value)

@@ -1,6 +1,5 @@
 //! Users, groups and the owners of access keys: how a call finds them, and how they are shown.
 
-use serde_json::Value;
 use tongguan_model::id::AccountId;
 use tongguan_model::principal::Identity;
 use tongguan_store::{GroupRow, Snapshot, UserRow};
@@ -9,7 +8,7 @@ use crate::api::ram::{GroupInfo, UserInfo};
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
-use crate::operation::{Answer, Failure};
+use crate::operation::Failure;
 
 use super::names;
 
@@ -69,14 +68,6 @@ impl From<GroupRow> for GroupInfo {
             update_date: Some(iso8601(group.updated_ms).into()),
         }
     }
-}
-
-/// An answer of one member, for operations without types.
-#[must_use]
-pub fn one(name: &str, value: Value) -> Answer {
-    let mut answer = Answer::new();
-    answer.insert(name.into(), value);
-    answer
 }
 
 /// Whether an access key may be used.

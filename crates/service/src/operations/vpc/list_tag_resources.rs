@@ -30,14 +30,12 @@ impl Read for ListTagResources {
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let (account, region, kind) = (&call.principal.account, self.region.id, self.resource_type.as_str());
         let size = self.max_results;
-        let markers = Markers::of(call)?;
-        let after = markers.sent_tag(self.next_token.as_deref())?;
-        let after = after.as_ref().map(|(resource, key)| (resource.as_str(), key.as_str()));
+        let after = self.next_token.as_ref().map(|(resource, key)| (resource.as_str(), key.as_str()));
         let mut tags = snapshot.tags(account, region, kind, &self.resource_id, &self.tag, after, size + 1)?;
         let more = tags.len() as u64 > size;
         tags.truncate(size as usize);
         let last = tags.last().filter(|_| more);
-        let next_token = last.map(|last| markers.of_tag(&last.resource, &last.key)).transpose()?;
+        let next_token = last.map(|last| Markers::of(call)?.of_tag(&last.resource, &last.key)).transpose()?;
         let tag_resources = tags.into_iter().map(|tag| TagResource {
             resource_id: tag.resource.into(),
             resource_type: kind.into(),

@@ -24,13 +24,11 @@ impl Read for ListVpnCertificateAssociations {
             certificates: self.certificate_id.clone(),
             role: self.certificate_type,
         };
-        let markers = Markers::of(call)?;
-        let before = markers.sent_row(self.next_token.as_deref())?;
-        let mut page = snapshot.bindings(account, region, &filter, before, size + 1)?;
+        let mut page = snapshot.bindings(account, region, &filter, self.next_token, size + 1)?;
         let more = page.items.len() as u64 > size;
         page.items.truncate(size as usize);
         let last = page.items.last().filter(|_| more);
-        let next_token = last.map(|last| markers.of_row(last.seq)).transpose()?;
+        let next_token = last.map(|last| Markers::of(call)?.of_row(last.seq)).transpose()?;
         let relations = page.items.into_iter().map(|row| relation(row, region));
         Ok(Self::Output {
             vpn_certificate_relations: relations.collect(),
