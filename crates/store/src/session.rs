@@ -1,11 +1,10 @@
-//! The seam between what is stored and the database that stores it: a statement with its values, and the rows that it
-//! gives.
+//! The seam between what is stored and the database that stores it: statements with their values, and rows.
 //!
-//! Nothing above knows which database is there. What stands here is all that another one has to offer: values
-//! go in as [`Bind`]s and are not copied, come out as [`Value`]s, and are read in the order of the columns
-//! ([`Cells`]), so that no position is counted by hand. Statements are prepared once for each connection and
-//! kept. Places for values are written `?1`, or `?` where a macro counts them; transactions and savepoints
-//! are the engine's.
+//! Nothing above knows which database it is; a second one has to offer what stands here and nothing else.
+//! Values are bound as [`Bind`]s, borrowed. A row is read column by column in the order of the query
+//! ([`Cells`]), so that no position is counted by hand; a raw value is a [`Value`]. Each connection caches
+//! its prepared statements. Placeholders are `?1`, or `?` where a macro counts them. Transactions and
+//! savepoints are the engine's.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -15,14 +14,14 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, params_from_iter};
 
 use crate::StoreError;
 
-/// What the database, or a row of it, is at fault for. What is behind it is its own affair: it says what it is.
+/// An error of the database, or a row that cannot be read. Opaque: which database is behind it is not part of the API.
 #[derive(Debug)]
 pub struct DatabaseError(Box<Cause>);
 
 #[derive(Debug)]
 enum Cause {
     Sqlite(rusqlite::Error),
-    /// A column holds what no release writes.
+    /// A column has a value that no release writes.
     Unreadable(String),
 }
 
@@ -75,13 +74,13 @@ impl Error for DatabaseError {
     }
 }
 
-/// Wraps what SQLite says. A function and no `From`, which everybody would see.
+/// Wraps an error of SQLite. Not a `From`: that would be public.
 #[cold]
 pub(crate) fn failed(error: rusqlite::Error) -> DatabaseError {
     DatabaseError(Box::new(Cause::Sqlite(error)))
 }
 
-/// A value that goes into a statement.
+/// A value to bind to a statement.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Bind<'v> {
     Null,
@@ -89,7 +88,7 @@ pub(crate) enum Bind<'v> {
     Real(f64),
     Text(&'v str),
     Blob(&'v [u8]),
-    /// A text of lines.
+    /// Lines, bound as one text.
     Lines(&'v [String]),
 }
 
@@ -107,12 +106,12 @@ impl rusqlite::ToSql for Bind<'_> {
     }
 }
 
-/// What can go into a statement.
+/// What can be bound to a statement.
 pub(crate) trait AsBind {
     fn bind(&self) -> Bind<'_>;
 }
 
-/// Values for a statement, borrowed.
+/// Binds values, borrowed.
 macro_rules! binds {
     ($($value:expr),* $(,)?) => { [$($crate::session::AsBind::bind(&$value)),*] };
 }
@@ -131,7 +130,7 @@ impl<T: AsBind> AsBind for Option<T> {
     }
 }
 
-/// Whatever is bound as an integer.
+/// Types that are stored as integers.
 macro_rules! integers {
     ($($kind:ty),+) => {$(
         impl AsBind for $kind {
@@ -161,7 +160,7 @@ impl AsBind for bool {
     }
 }
 
-/// The bits of a signed number: what is counted up from 0 never gets there.
+/// Stored as the signed number of the same bits.
 impl AsBind for u64 {
     #[inline]
     fn bind(&self) -> Bind<'_> {
@@ -235,20 +234,7 @@ pub(crate) enum Value<'r> {
     Blob(&'r [u8]),
 }
 
-impl<'r> From<ValueRef<'r>> for Value<'r> {
-    #[inline]
-    fn from(value: ValueRef<'r>) -> Self {
-        match value {
-            ValueRef::Null => Self::Null,
-            ValueRef::Integer(number) => Self::Integer(number),
-            ValueRef::Real(number) => Self::Real(number),
-            ValueRef::Text(text) => Self::Text(text),
-            ValueRef::Blob(bytes) => Self::Blob(bytes),
-        }
-    }
-}
-
-/// As people who look for a row read it.
+/// As reports of `check` show it.
 impl std::fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -262,6 +248,18 @@ impl std::fmt::Display for Value<'_> {
 }
 
 impl<'r> Value<'r> {
+    /// One of SQLite's.
+    #[inline]
+    pub(crate) fn of(value: ValueRef<'r>) -> Self {
+        match value {
+            ValueRef::Null => Self::Null,
+            ValueRef::Integer(number) => Self::Integer(number),
+            ValueRef::Real(number) => Self::Real(number),
+            ValueRef::Text(text) => Self::Text(text),
+            ValueRef::Blob(bytes) => Self::Blob(bytes),
+        }
+    }
+
     fn kind(self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -272,13 +270,13 @@ impl<'r> Value<'r> {
         }
     }
 
-    /// The value to be looked for.
+    /// Binds the value.
     pub(crate) fn into_bind(self) -> Bind<'r> {
         match self {
             Self::Null => Bind::Null,
             Self::Integer(number) => Bind::Integer(number),
             Self::Real(number) => Bind::Real(number),
-            // Text that is none is not found.
+            // Text that is not UTF-8 equals no text.
             Self::Text(text) => std::str::from_utf8(text).map_or(Bind::Blob(text), Bind::Text),
             Self::Blob(bytes) => Bind::Blob(bytes),
         }
@@ -302,7 +300,7 @@ impl<'r> Value<'r> {
     }
 }
 
-/// A value that was read, to be looked for.
+/// A value that was read, bound to another statement.
 impl AsBind for Value<'_> {
     #[inline]
     fn bind(&self) -> Bind<'_> {
@@ -310,16 +308,16 @@ impl AsBind for Value<'_> {
     }
 }
 
-/// Why a value is not read.
+/// Why a value cannot be read.
 #[derive(Debug)]
 pub(crate) enum Unreadable {
     /// It is of another kind, or beyond the bounds of the type.
     Kind,
-    /// A word that no release writes.
+    /// Not one of the words of its type.
     Word(String),
 }
 
-/// What can be read from one column.
+/// What is read from one column.
 pub(crate) trait FromColumn: Sized {
     fn read(value: Value<'_>) -> Result<Self, Unreadable>;
 }
@@ -359,7 +357,7 @@ impl FromColumn for Cow<'static, str> {
     }
 }
 
-/// Lines; empty ones are left out.
+/// Lines; empty ones are skipped.
 impl FromColumn for Vec<String> {
     #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
@@ -388,7 +386,7 @@ impl<const N: usize> FromColumn for [u8; N] {
     }
 }
 
-/// What can be read from a row, from one column or more.
+/// What is read from one or more columns of a row.
 pub(crate) trait FromRow: Sized {
     fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError>;
 }
@@ -419,12 +417,12 @@ tuples! {
     A B C D E F;
 }
 
-/// A row that a statement gives.
+/// A row of a result.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'r>(&'r rusqlite::Row<'r>);
 
 impl<'r> Row<'r> {
-    /// Its columns, from the first one on.
+    /// A cursor at its first column.
     pub(crate) fn cells(self) -> Cells<'r> {
         Cells { row: self.0, at: 0 }
     }
@@ -435,33 +433,33 @@ impl<'r> Row<'r> {
     }
 }
 
-/// The columns of a row, read one after the other.
+/// A cursor over the columns of a row.
 pub(crate) struct Cells<'r> {
     row: &'r rusqlite::Row<'r>,
     at: usize,
 }
 
 impl<'r> Cells<'r> {
-    /// Reads what comes next.
+    /// Reads the next column or columns.
     #[inline]
     pub(crate) fn next<T: FromRow>(&mut self) -> Result<T, DatabaseError> {
         T::from_row(self)
     }
 
-    /// The next column as it is stored.
+    /// The raw value of the next column.
     #[inline]
     pub(crate) fn value(&mut self) -> Result<Value<'r>, DatabaseError> {
         let value = self.row.get_ref(self.at).map_err(failed)?;
         self.at += 1;
-        Ok(value.into())
+        Ok(Value::of(value))
     }
 
-    /// Passes so many columns.
+    /// Skips columns.
     pub(crate) fn skip(&mut self, columns: usize) {
         self.at += columns;
     }
 
-    /// Whether the next column holds nothing.
+    /// Whether the next column is null; does not advance.
     pub(crate) fn is_null(&self) -> Result<bool, DatabaseError> {
         Ok(self.row.get_ref(self.at).map_err(failed)? == ValueRef::Null)
     }
@@ -474,14 +472,14 @@ impl<'r> Cells<'r> {
                 format!("the database is damaged: unknown word `{word}` in column `{name}`")
             }
             Unreadable::Kind => {
-                let kind = self.row.get_ref(at).map_or("?", |value| Value::from(value).kind());
+                let kind = self.row.get_ref(at).map_or("?", |value| Value::of(value).kind());
                 format!("the database is damaged: column `{name}` holds {kind}, which cannot be read")
             }
         })
     }
 }
 
-/// A connection, as what is stored sees it.
+/// A connection, as rows and audit record see it.
 #[derive(Clone, Copy)]
 pub(crate) struct Session<'c> {
     connection: &'c Connection,
@@ -492,12 +490,12 @@ impl<'c> Session<'c> {
         Self { connection }
     }
 
-    /// A statement, to be run more than once or to be read row by row.
+    /// A prepared statement, to run it more than once or to read its rows one by one.
     pub(crate) fn prepare(self, sql: &str) -> Result<Statement<'c>, StoreError> {
         Ok(Statement(self.connection.prepare_cached(sql).map_err(failed)?))
     }
 
-    /// Runs a statement; answers how many rows it changed.
+    /// Executes a statement; returns how many rows it changed.
     pub(crate) fn execute(self, sql: &str, values: &[Bind<'_>]) -> Result<usize, StoreError> {
         self.prepare(sql)?.execute(values)
     }
@@ -512,7 +510,7 @@ impl<'c> Session<'c> {
         })
     }
 
-    /// The row of a statement that always gives one.
+    /// The row of a query that always has one.
     pub(crate) fn only<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<T, StoreError> {
         Ok(self.one(sql, values)?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?)
     }
@@ -528,37 +526,78 @@ impl<'c> Session<'c> {
         Ok(all)
     }
 
-    /// Runs statements that take no values and give no rows.
+    /// Executes statements without values and results.
     pub(crate) fn script(self, sql: &str) -> Result<(), StoreError> {
         Ok(self.connection.execute_batch(sql).map_err(failed)?)
     }
 
-    /// The number that the row got that was put in last.
+    /// The row number that the last INSERT assigned.
     pub(crate) fn inserted(self) -> i64 {
         self.connection.last_insert_rowid()
     }
 }
 
-/// A prepared statement; it goes back to those that are kept when it is dropped.
+/// A prepared statement; returns to the cache when it is dropped.
 pub(crate) struct Statement<'c>(CachedStatement<'c>);
 
 impl Statement<'_> {
-    /// Runs it; answers how many rows it changed.
+    /// Executes it; returns how many rows it changed.
     pub(crate) fn execute(&mut self, values: &[Bind<'_>]) -> Result<usize, StoreError> {
         Ok(self.0.execute(params_from_iter(values)).map_err(failed)?)
     }
 
-    /// Runs it and gives its rows.
+    /// Executes it and returns its rows.
     pub(crate) fn query(&mut self, values: &[Bind<'_>]) -> Result<Rows<'_>, StoreError> {
         Ok(Rows(self.0.query(params_from_iter(values)).map_err(failed)?))
     }
 }
 
-/// Rows, as they come.
+/// Rows of a result, fetched one by one.
 pub(crate) struct Rows<'s>(rusqlite::Rows<'s>);
 
 impl Rows<'_> {
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, StoreError> {
         Ok(self.0.next().map_err(failed)?.map(Row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_as_they_were_bound() {
+        let connection = Connection::open_in_memory().unwrap();
+        let session = Session::new(&connection);
+        let (text, bytes, none) = ("a text".to_owned(), vec![0_u8, 255], None::<String>);
+        let values = binds![text, bytes, none, u64::MAX, true, 7_u32];
+        let read: (String, Vec<u8>, Option<String>, u64, bool, u32) =
+            session.only("SELECT ?, ?, ?, ?, ?, ?", &values).unwrap();
+        assert_eq!(read, (text, bytes, none, u64::MAX, true, 7));
+        let lines = vec!["one".to_owned(), "two".to_owned()];
+        assert_eq!(session.only::<Vec<String>>("SELECT ?", &binds![lines]).unwrap(), lines);
+        assert_eq!(session.only::<Vec<String>>("SELECT ''", &[]).unwrap(), Vec::<String>::new());
+        assert_eq!(session.one::<i64>("SELECT 1 WHERE 0", &[]).unwrap(), None);
+        assert_eq!(session.all::<i64>("SELECT 1 UNION SELECT 2", &[]).unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_read_is_named() {
+        let connection = Connection::open_in_memory().unwrap();
+        let session = Session::new(&connection);
+        for (sql, told) in [
+            ("SELECT 'x' AS a, 1 AS b", "column `b` holds an integer"),
+            ("SELECT 'x' AS a, NULL AS b", "column `b` holds nothing"),
+            ("SELECT X'00' AS a, 'y' AS b", "column `a` holds bytes"),
+        ] {
+            let error = session.one::<(String, String)>(sql, &[]).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        assert!(
+            session.one::<u8>("SELECT 256", &[]).is_err() && session.one::<u32>("SELECT -1", &[]).is_err()
+        );
+        let error = session.one::<crate::IntentKind>("SELECT 'house' AS kind", &[]).unwrap_err().to_string();
+        assert!(error.contains("unknown word `house` in column `kind`"), "{error}");
+        assert!(!session.only::<i64>("SELECT 1 WHERE 0", &[]).unwrap_err().malformed());
     }
 }

@@ -1,4 +1,4 @@
-//! Questions for all rows of a page at once say what one for each says.
+//! A query for all rows of a page answers what one query for each row answers.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 use tongguan_model::gateway::{BusinessStatus, ChargeType, NetworkType, Phase, VpnGateway, VpnType};
@@ -104,7 +104,7 @@ fn build(tx: &Tx<'_>) -> Result<(), StoreError> {
 }
 
 #[test]
-fn a_question_for_all_says_what_one_for_each_says() {
+fn a_query_for_all_answers_what_one_for_each_answers() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path(), &Options::default()).unwrap();
     store.write_blocking(|tx| Ok(Verdict::Keep(build(tx)?))).unwrap();

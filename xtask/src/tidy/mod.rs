@@ -5,6 +5,7 @@
 
 mod documents;
 mod figures;
+mod floors;
 mod layers;
 mod licences;
 mod modules;
@@ -25,6 +26,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("every dependency has a licence that fits", licences::check),
     ("modules say what they are for", sources::purposes),
     ("SQL stands in the store alone", sources::sql),
+    ("the store has floors", floors::check),
     ("functions fit a screen", sources::lengths),
     ("every crash point is listed", sources::crash_points),
     ("pure crates do no I/O and know no time", sources::purity),

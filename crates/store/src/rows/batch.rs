@@ -1,4 +1,4 @@
-//! One question for all rows of a page, in place of one for each.
+//! One query for all rows of a page, in place of one for each.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use crate::session::{Bind, FromRow, Session};
 /// Ids in one statement at most.
 const MOST: usize = 64;
 
-/// The rows of a question for ids: `before` ends where the list of ids begins and may name the values of
-/// `fixed`, `after` comes after the list. Ids may stand there more than once. A list is filled up with
-/// nothing to a power of two, so that few statements have to be kept.
+/// The rows of a query with a list of ids between `before` and `after`; `before` may name the values of
+/// `fixed`. Ids may repeat. The list is padded with nulls to a power of two, so that few statements have to
+/// be cached.
 pub(super) fn of_all<'i, T: FromRow>(
     session: Session<'_>,
     (before, after): (&str, &str),
@@ -32,7 +32,7 @@ pub(super) fn of_all<'i, T: FromRow>(
     Ok(rows)
 }
 
-/// What belongs to each of them, in the order in which it came.
+/// Groups rows by their owner; those of one owner stay in order.
 pub(super) fn by_owner<K: Ord, T>(rows: impl IntoIterator<Item = (K, T)>) -> BTreeMap<K, Vec<T>> {
     let mut owners: BTreeMap<K, Vec<T>> = BTreeMap::new();
     for (owner, row) in rows {

@@ -3,19 +3,19 @@
 use tongguan_model::certificate::{Certificate, CertificateStatus, Issued};
 use tongguan_model::id::{AccountId, CertificateId};
 
-use super::table::count;
+use super::table::{Part as _, count};
 use super::{Answer, Columns as _, Done};
 use crate::session::{Cells, FromRow};
 use crate::{Bearer, DatabaseError, Snapshot, Tx};
 
-columns! {
+part! {
     Issued {
         certificate, chain, sm, issuer, subject = "issued_subject", serial, signature_algorithm, subject_key_identifier,
         not_before, not_after, purposes = "key_purposes",
     }
 }
 
-/// What was uploaded is there if the certificate is.
+/// Present if there is a certificate.
 impl FromRow for Option<Issued> {
     fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
         if cells.is_null()? {
@@ -79,22 +79,12 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn certificate_issued(&self, id: &CertificateId, issued: &Issued, now_ms: i64) -> Done {
-        update!(self.session, "certificate" {
-            status: CertificateStatus::Active,
-            updated_ms: now_ms,
-            certificate: issued.certificate,
-            chain: issued.chain,
-            sm: issued.sm,
-            issuer: issued.issuer,
-            issued_subject: issued.subject,
-            serial: issued.serial,
-            signature_algorithm: issued.signature_algorithm,
-            subject_key_identifier: issued.subject_key_identifier,
-            not_before: issued.not_before,
-            not_after: issued.not_after,
-            key_purposes: issued.purposes,
-        } where { id: id })?;
-        Ok(())
+        let mut values = issued.values();
+        values.extend(binds![CertificateStatus::Active, now_ms, id]);
+        self.execute(
+            sql!("UPDATE certificate SET ", Issued::SET, ", status = ?, updated_ms = ? WHERE id = ?"),
+            &values,
+        )
     }
 
     /// Stores a certificate's state.

@@ -116,7 +116,7 @@ impl Snapshot<'_> {
         )
     }
 
-    /// How many gateways stand in each of many vSwitches, in two questions. vSwitches without any are left out.
+    /// How many gateways stand in each of many vSwitches, in two queries. vSwitches without any are left out.
     ///
     /// # Errors
     /// A database error.

@@ -1,7 +1,9 @@
-//! What is stored, one file for each thing: its columns, how a row is read, what is asked of it, what is changed, and
-//! what must hold between its rows and others ([`RELATIONS`]).
+//! The rows, one file for each kind of thing: its columns, how a row is read, queries, changes, and what must hold
+//! between its rows and others ([`RELATIONS`]).
 //!
-//! Questions are methods of [`Snapshot`], changes of [`Tx`].
+//! Queries are methods of [`Snapshot`], changes of [`Tx`]. A column is named once: [`table`] makes the list
+//! of columns, the reader and the INSERT of one list of fields. Nothing here knows which database answers:
+//! see [`session`](crate::session).
 
 use std::ops::Deref;
 
@@ -37,7 +39,7 @@ pub(crate) mod token;
 pub(crate) mod vpc;
 pub(crate) mod vswitch;
 
-/// What must hold between rows: what it is called, and the question for those that break it.
+/// What must hold between rows: its name, and the query for rows that violate it.
 pub(crate) type Relation = (&'static str, &'static str);
 
 /// Every relation between rows.
@@ -58,10 +60,10 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     tally::RELATIONS,
 ];
 
-/// A table, the question for its rows, each with what names it before it, and what reads one.
+/// A table, the query for its rows, each preceded by the column that names it, and the reader of one.
 pub(crate) type Readable = (&'static str, &'static str, fn(&mut Cells<'_>) -> Result<(), DatabaseError>);
 
-/// Tables whose rows are read whole by whoever looks at a database.
+/// The tables whose every row `check` reads, but for certificates.
 pub(crate) const READ: &[Readable] = &[
     readable!(VpnGateway, "id"),
     readable!(Vpc, "id"),

@@ -1,4 +1,5 @@
-//! A table, its columns named once: what is selected, how a row is read, and how one is put in follow from one list.
+//! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made
+//! of one list of fields, by macros.
 
 use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
 use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, VpnType};
@@ -9,7 +10,7 @@ use super::intent::IntentKind;
 use super::ram::DeletionStatus;
 use crate::session::{AsBind, Bind, FromColumn, FromRow, Unreadable, Value};
 
-/// Columns that are read together.
+/// A row type, or a part of one.
 pub(crate) trait Columns: FromRow {
     /// The columns, in the order in which they are read.
     const COLUMNS: &'static str;
@@ -19,7 +20,7 @@ pub(crate) trait Columns: FromRow {
 pub(crate) trait Table: Columns {
     /// Name of the table.
     const NAME: &'static str;
-    /// Selects them from the table; a condition may follow.
+    /// Selects the columns from the table; a condition may follow.
     const SELECT: &'static str;
 }
 
@@ -33,7 +34,7 @@ pub(crate) const fn length(parts: &[&str]) -> usize {
     length
 }
 
-/// Texts one after the other.
+/// Concatenates texts.
 pub(crate) const fn joined<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     let (mut filled, mut at) = (0, 0);
@@ -62,14 +63,14 @@ pub(crate) const fn count(columns: &str) -> usize {
     count
 }
 
-/// A statement put together of constant texts while the program is compiled.
+/// A statement, concatenated of constants at compile time.
 macro_rules! sql {
     ($($part:expr),+ $(,)?) => {{
         const PARTS: &[&str] = &[$($part),+];
         const BYTES: [u8; $crate::rows::table::length(PARTS)] = $crate::rows::table::joined(PARTS);
         const TEXT: &str = match std::str::from_utf8(&BYTES) {
             Ok(text) => text,
-            Err(_) => panic!("texts one after the other are a text"),
+            Err(_) => panic!("concatenated texts are UTF-8"),
         };
         TEXT
     }};
@@ -85,7 +86,7 @@ macro_rules! column {
     };
 }
 
-/// The place of one more value.
+/// The placeholder of one more value.
 pub(crate) const fn another(_column: &str) -> &'static str {
     ", ?"
 }
@@ -107,9 +108,35 @@ macro_rules! columns {
     };
 }
 
-/// Names the columns of a table once: those that are put in and read (`both`), those that are read and come
-/// from the database or from somebody else (`read`), and those that are put in and not read (`write`, with
-/// what they are made of). Gives the row its [`Table`], and the module a function `insert`.
+/// A part of a row that is stored later than the row: its columns and their values.
+pub(crate) trait Part: Columns {
+    /// Sets each column, in an UPDATE.
+    const SET: &'static str;
+
+    /// The values, in the same order.
+    fn values(&self) -> Vec<Bind<'_>>;
+}
+
+/// Names the columns of a part of a row once; it can be read and stored later.
+macro_rules! part {
+    ($part:ty { $first:ident $(= $first_column:expr)? $(, $field:ident $(= $column:expr)?)* $(,)? }) => {
+        columns! { $part { $first $(= $first_column)? $(, $field $(= $column)?)* } }
+
+        impl $crate::rows::table::Part for $part {
+            const SET: &'static str = sql!(
+                column!($first $(= $first_column)?), " = ?" $(, ", ", column!($field $(= $column)?), " = ?")*
+            );
+
+            fn values(&self) -> Vec<$crate::session::Bind<'_>> {
+                binds![self.$first $(, self.$field)*].to_vec()
+            }
+        }
+    };
+}
+
+/// Names the columns of a table once: those that are inserted and read (`both`), those that are only read because the
+/// database or a later change sets them (`read`), and those that are only inserted (`write`, each with its expression).
+/// Implements [`Table`] for the row, and defines `INSERT` and `insert` in the module.
 macro_rules! table {
     (
         $row:ty as $it:ident in $table:literal {
@@ -130,7 +157,7 @@ macro_rules! table {
                 sql!("SELECT ", <$row as $crate::rows::table::Columns>::COLUMNS, " FROM ", $table);
         }
 
-        /// The statement that puts a row in.
+        /// Inserts a row.
         pub(super) const INSERT: &str = sql!(
             "INSERT INTO ", $table, " (", column!($first $(= $first_column)?)
             $(, ", ", column!($both $(= $both_column)?))* $($(, ", ", stringify!($write))+)?, ") VALUES (?"
@@ -138,7 +165,7 @@ macro_rules! table {
             $($(, $crate::rows::table::another(stringify!($write)))+)?, ")"
         );
 
-        /// Puts a row in; the statement is [`INSERT`].
+        /// Inserts a row; the statement must be [`INSERT`].
         pub(super) fn insert(
             statement: &mut $crate::session::Statement<'_>,
             $it: &$row
@@ -150,7 +177,7 @@ macro_rules! table {
     };
 }
 
-/// A table as one whose rows are looked at, and the column that names them.
+/// An entry of [`READ`](super::READ): a row type, and the column that names a row in a report.
 macro_rules! readable {
     ($row:ty, $name:literal) => {
         (
@@ -169,15 +196,15 @@ macro_rules! readable {
     };
 }
 
-/// The account's row of an id. A foreign one is left out by the question, not after it was read: it takes the
-/// time of an unknown one.
+/// The query for the account's row of an id. A row of another account is excluded by the query, not after it
+/// was read: it takes the time of an unknown id.
 macro_rules! owned {
     ($row:ty) => {
         sql!(<$row as $crate::rows::Table>::SELECT, " WHERE id = ?1 AND account = ?2")
     };
 }
 
-/// Puts a row in, of which each column is named beside its value; more SQL may follow.
+/// Inserts a row, each column beside its value; more SQL may follow.
 macro_rules! insert {
     (
         $session:expr, $table:literal
@@ -193,7 +220,7 @@ macro_rules! insert {
     };
 }
 
-/// Puts a row in, or replaces what stands at its key.
+/// Inserts a row, or replaces the columns of the one that has its key.
 macro_rules! upsert {
     (
         $session:expr, $table:literal
@@ -215,7 +242,7 @@ macro_rules! upsert {
     };
 }
 
-/// Changes columns of the rows that have these values.
+/// Updates columns of the rows that have these values.
 macro_rules! update {
     (
         $session:expr, $table:literal
@@ -297,5 +324,65 @@ impl FromColumn for KeyPurposes {
     #[inline]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         u8::read(value).map(Self::from_bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tongguan_model::certificate::{Certificate, Issued};
+    use tongguan_model::gateway::{Binding, VpnGateway};
+    use tongguan_model::network::{VSwitch, Vpc};
+
+    use super::*;
+    use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
+    use crate::session::Session;
+    use crate::sqlite::schema;
+    use crate::{AccountRow, AuditRecord, Fault, Intent, TagRow};
+
+    /// Every list of columns is one that the schema has.
+    #[test]
+    fn every_table_can_be_selected() {
+        let fresh = schema::fresh().unwrap();
+        let session = Session::new(&fresh);
+        for select in [
+            VpnGateway::SELECT,
+            Vpc::SELECT,
+            VSwitch::SELECT,
+            Binding::SELECT,
+            Certificate::SELECT,
+            UserRow::SELECT,
+            GroupRow::SELECT,
+            RoleRow::SELECT,
+            PolicyRow::SELECT,
+            RoleDeletion::SELECT,
+            AuditRecord::SELECT,
+        ] {
+            session.prepare(select).unwrap_or_else(|error| panic!("{select}: {error}"));
+        }
+        for (columns, table) in [
+            (AccountRow::COLUMNS, "account"),
+            (Fault::COLUMNS, "fault"),
+            (Intent::COLUMNS, "intent"),
+            (TagRow::COLUMNS, "tag"),
+        ] {
+            session.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();
+        }
+    }
+
+    #[test]
+    fn statements_are_made_of_the_fields() {
+        assert_eq!(TagRow::COLUMNS, "resource, key, value");
+        assert_eq!(count(Issued::COLUMNS), 11);
+        assert!(Issued::SET.starts_with("certificate = ?, chain = ?, sm = ?"), "{}", Issued::SET);
+        assert_eq!(
+            super::super::binding::INSERT,
+            "INSERT INTO binding (gateway, role, certificate, state, associated_ms, account, region) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)"
+        );
+        assert_eq!(owned!(Vpc), [Vpc::SELECT, " WHERE id = ?1 AND account = ?2"].concat());
+        assert!(
+            Vpc::SELECT.starts_with("SELECT id, account, region, ")
+                && Vpc::SELECT.ends_with(", ready FROM vpc")
+        );
     }
 }

@@ -51,7 +51,7 @@ impl Snapshot<'_> {
         )
     }
 
-    /// The tags of many resources, in one question: those of each by key. Resources without any are left out.
+    /// The tags of many resources, in one query: those of each by key. Resources without any are left out.
     ///
     /// # Errors
     /// A database error.

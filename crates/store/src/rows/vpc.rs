@@ -61,7 +61,7 @@ impl Snapshot<'_> {
         self.session.one(owned!(Vpc), &binds![id, account])
     }
 
-    /// The system route tables of many VPCs of the account, in one question.
+    /// The system route tables of many VPCs of the account, in one query.
     ///
     /// # Errors
     /// A database error.

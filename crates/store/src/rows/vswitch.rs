@@ -62,8 +62,7 @@ impl Snapshot<'_> {
         self.session.all(sql!(VSwitch::SELECT, " WHERE vpc = ?1 ORDER BY seq"), &binds![vpc])
     }
 
-    /// The ids of the vSwitches of many VPCs, in one question: those of each oldest first. VPCs without any
-    /// are left out.
+    /// The ids of the vSwitches of many VPCs, in one query: those of each oldest first. VPCs without any are left out.
     ///
     /// # Errors
     /// A database error.
