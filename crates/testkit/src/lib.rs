@@ -19,7 +19,6 @@
 //! Nothing here is in a shipped binary. What is wrong in a harness ends its test: most functions panic.
 #![allow(clippy::disallowed_methods, reason = "whoever calls from outside goes by the time of day")]
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods, reason = "whoever calls from outside goes by the time of day")]
 #![allow(clippy::unwrap_used, reason = "what is wrong in a harness ends its test")]
 
 pub mod api;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Faults;
+use super::{Faults, sources::is_generated};
 use crate::tree::Tree;
 
 /// Characters of a comment's line at most. Code has `max_width`, but rustfmt leaves comments alone.
@@ -49,12 +49,16 @@ pub(super) fn map(tree: &Tree) -> Result<Faults> {
     Ok(faults)
 }
 
-/// No line of a comment is wider than [`COMMENT_COLUMNS`], but rows of tables. (A line that ends in
-/// `\` is part of a text.)
+/// No line of a comment is wider than [`COMMENT_COLUMNS`], but in generated files and rows of tables. (A line
+/// that ends in `\` is part of a text.)
 pub(super) fn comment_width(tree: &Tree) -> Result<Faults> {
     let mut faults = Vec::new();
     for path in tree.files("", "rs")? {
-        for (number, line) in tree.read(&path)?.lines().enumerate() {
+        let text = tree.read(&path)?;
+        if is_generated(&text) {
+            continue;
+        }
+        for (number, line) in text.lines().enumerate() {
             let text = line.trim_start();
             let table = text.trim_start_matches(['/', '!']).trim_start().starts_with('|');
             let quoted = text.ends_with('\\');

@@ -17,10 +17,10 @@ const RUN: usize = 40;
 const SHOWN: usize = 4;
 
 /// Begins the line of a call.
-pub(crate) const CALL: &str = "> ";
+pub const CALL: &str = "> ";
 
 /// A recording that is being made.
-pub(crate) struct Tape {
+pub struct Tape {
     /// Path of the file below `recorded/`.
     name: String,
     lines: Vec<String>,
@@ -30,11 +30,11 @@ pub(crate) struct Tape {
 }
 
 /// Whether recordings are to be written anew.
-pub(crate) fn recording() -> bool {
+pub fn recording() -> bool {
     std::env::var_os("TONGGUAN_RECORD").is_some_and(|value| value == "1")
 }
 
-pub(crate) fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers/recorded")
 }
 
@@ -44,12 +44,12 @@ impl Tape {
     }
 
     /// A line between calls.
-    pub(crate) fn say(&mut self, line: &str) {
+    pub fn say(&mut self, line: &str) {
         self.lines.push(line.to_owned());
     }
 
     /// A call, and how it was answered.
-    pub(crate) fn note(&mut self, call: &str, answer: &Answer) {
+    pub fn note(&mut self, call: &str, answer: &Answer) {
         self.calls += 1;
         self.lines.push(format!("{CALL}{}", one_line(call)));
         let body = answer.body.replace(&answer.request_id, "<request>");
@@ -76,7 +76,7 @@ impl Tape {
     }
 
     /// Writes the recording, or compares it with the one that is kept; answers what is different.
-    pub(crate) fn end(self) -> Result<usize, String> {
+    pub fn end(self) -> Result<usize, String> {
         let path = folder().join(&self.name);
         let text = self.lines.join("\n") + "\n";
         if recording() {
@@ -204,7 +204,7 @@ fn shortened(answer: &Answer, body: &str) -> Option<String> {
         };
         let kms = format!(r#","HttpStatus":{status}}}"#);
         let end = if product == "Kms" && rest != "}" { kms.as_str() } else { "}" };
-        return (rest == end).then(|| short(product, kms == rest, code, message, &detail));
+        return (rest == end).then(|| short(product, &kms == rest, code, message, &detail));
     }
     let rest = body.strip_prefix("<?xml version='1.0' encoding='UTF-8'?>")?;
     let kms = rest.starts_with("<KMS>");

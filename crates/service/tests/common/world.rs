@@ -1,4 +1,5 @@
 //! A service in which one account has a bit of everything, and a call of every operation that succeeds there.
+#![allow(unreachable_pub, reason = "each test file has it as a module of its own")]
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::sync::LazyLock;

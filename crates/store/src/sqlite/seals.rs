@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::rights::{Part, Rights, RightsKey, Sealed, Sum, add, layout, mark_sealed, root, subtract};
 use crate::session::{Session, Value, failed};
 
-/// The writer's part: it keeps the seals, and seals the state of the database with every group.
+/// The writer's part: it maintains the seals, and seals the state of the database with every batch.
 #[derive(Debug, Default)]
 pub(crate) struct Keeper {
     attending: bool,
@@ -48,7 +48,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Seals the state that a group leaves; answers the root, to be handed to [`Keeper::left`] after the commit.
+    /// Seals the state that a batch leaves; returns the root, to be handed to [`Keeper::left`] after the commit.
     pub(crate) fn seal(
         &self,
         session: Session<'_>,

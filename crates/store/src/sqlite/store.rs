@@ -118,7 +118,7 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Runs `question` over one consistent state of the database, on this thread.
+    /// Runs a query on one consistent state of the database, on this thread.
     ///
     /// # Errors
     /// What the question gives, or a database error.
@@ -138,9 +138,9 @@ impl Store {
         self.inner.condition.get()
     }
 
-    /// Runs `change` in the next group and answers once it is durable.
+    /// Runs `change` in the next batch and returns once it is durable.
     ///
-    /// `change` may be called more than once: if the group's transaction fails, each of its members is
+    /// `change` may be called more than once: if the batch's transaction fails, each of its members is
     /// tried again alone. It must therefore not have effects outside the transaction.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Store {
     /// Takes the audit record of a call that changed nothing, and gives it a number for
     /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who
     /// has proved nothing, of which there were too many in this minute. It is in the database with the next
-    /// group, at the latest after [`Options::audit_flush_ms`]. Gives the record back if too many wait: then
+    /// batch, at the latest after [`Options::audit_flush_ms`]. Returns the record if too many wait: then
     /// write it with [`Store::write`], which makes its caller wait.
     ///
     /// # Errors
@@ -207,7 +207,7 @@ impl Store {
         self.inner.writer.audit_written(number)
     }
 
-    /// Whether a sealed mark stands beside the database: then its rows that confer rights were sealed.
+    /// Whether there is a sealed mark beside the database: then its rows that confer rights were sealed.
     #[must_use]
     pub fn mark_is_sealed(&self) -> bool {
         matches!(self.inner.found, Found::Sealed(..))
@@ -273,7 +273,7 @@ impl Store {
         self.write_blocking(|tx| Ok(Verdict::Keep(tx.rely_on_mark()?)))
     }
 
-    /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
+    /// Seals the chain of audit records with every batch from now on, under a key that is not in the clear in
     /// the database; keeps it if it is `new`. Looks at the newest records and at the last seal first; if something
     /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it. Takes up
     /// what an earlier process left in its journal.
