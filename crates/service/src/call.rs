@@ -11,7 +11,7 @@ use tongguan_rpc::Format;
 use crate::access::{Circumstances, Peer, Written};
 use crate::authority::{Authority, Known};
 use crate::context::Context;
-use crate::operation::{Answer, Failure, Identified, Operation, Output};
+use crate::operation::{Failure, Identified, Operation, Output};
 
 /// A request whose signature, freshness and permission were checked. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -94,15 +94,6 @@ impl Call {
     #[must_use]
     pub fn region_or_default(&self, named: Option<&'static Region>) -> &'static Region {
         named.unwrap_or(self.context.settings.default_region)
-    }
-
-    /// Renders the members of an answer, with the request id.
-    ///
-    /// # Errors
-    /// As [`Call::reply`].
-    pub fn answer(&self, mut answer: Answer) -> Result<Reply, Failure> {
-        answer.insert("RequestId".into(), self.request_id.as_str().into());
-        self.reply(&answer)
     }
 
     /// Renders a typed answer in the caller's format, with the request id.

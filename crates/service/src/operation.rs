@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::product::Illegal;
 
 pub use crate::failure::Failure;
-pub use crate::operations::ALL;
+pub use crate::api::ALL;
 pub use crate::product::Product;
 
 /// What a parameter holds.
@@ -60,32 +60,6 @@ pub enum Empty {
     Refused(&'static Code),
 }
 
-impl Parameter {
-    /// Sent empty, it sets the empty text.
-    #[must_use]
-    pub const fn emptied(self) -> Self {
-        Self { empty: Empty::Sets, ..self }
-    }
-
-    /// Sent empty, it is refused with `code`.
-    #[must_use]
-    pub const fn never_empty(self, code: &'static Code) -> Self {
-        Self { empty: Empty::Refused(code), ..self }
-    }
-}
-
-/// A required parameter.
-#[must_use]
-pub const fn required(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
-    Parameter { name, shape, required: true, about, empty: Empty::Absent }
-}
-
-/// An optional parameter.
-#[must_use]
-pub const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
-    Parameter { name, shape, required: false, about, empty: Empty::Absent }
-}
-
 /// Reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -106,14 +80,11 @@ pub enum DryRun {
     Refuses,
 }
 
-/// The members of a write's answer, without the request id.
-pub type Answer = serde_json::Map<String, serde_json::Value>;
+/// The members of an answer that was remembered, without the request id.
+pub(crate) type Members = serde_json::Map<String, serde_json::Value>;
 
 /// The change that a write makes inside the transaction; it may be run again from the start.
 pub type Change = Box<dyn FnMut(&Tx<'_>) -> Result<Box<dyn Answered>, Failure> + Send>;
-
-/// The same, answered by members without a type.
-pub type UntypedChange = Box<dyn FnMut(&Tx<'_>) -> Result<Answer, Failure> + Send>;
 
 /// How an operation is carried out.
 pub enum Handler {
@@ -123,8 +94,6 @@ pub enum Handler {
     Read(fn(&Context, &Call, &Args<'_>, &Snapshot<'_>) -> Result<Reply, Failure>),
     /// Checks the parameters' form and gives the change to make.
     Write(fn(&Call, &Args<'_>) -> Result<Change, Failure>),
-    /// The same, untyped.
-    UntypedWrite(fn(&Context, &Call, &Args<'_>) -> Result<UntypedChange, Failure>),
     /// As `Write`, and its first part is long work (making a key, checking a chain).
     LongWrite(Long),
 }
@@ -356,9 +325,11 @@ impl<O: Output> Answered for Typed<O> {
     }
 }
 
-impl Answered for Answer {
+impl Answered for Members {
     fn reply(&self, call: &Call) -> Result<Reply, Failure> {
-        call.answer(self.clone())
+        let mut members = self.clone();
+        members.insert("RequestId".into(), call.request_id.as_str().into());
+        call.reply(&members)
     }
 
     fn remembered(&self) -> Result<String, Failure> {
@@ -366,7 +337,7 @@ impl Answered for Answer {
     }
 
     fn issued(&self) -> Option<String> {
-        self.get("AccessKey")?.get("AccessKeyId")?.as_str().map(str::to_owned)
+        None
     }
 }
 
@@ -455,7 +426,7 @@ impl std::fmt::Debug for Handler {
         f.write_str(match self {
             Self::Pure(_) => "Pure",
             Self::Read(_) => "Read",
-            Self::Write(_) | Self::UntypedWrite(_) => "Write",
+            Self::Write(_) => "Write",
             Self::LongWrite(_) => "LongWrite",
         })
     }
@@ -497,7 +468,7 @@ impl Operation {
     pub fn kind(&self) -> Kind {
         match self.handler {
             Handler::Pure(_) | Handler::Read(_) => Kind::Read,
-            Handler::Write(_) | Handler::UntypedWrite(_) | Handler::LongWrite(_) => Kind::Write,
+            Handler::Write(_) | Handler::LongWrite(_) => Kind::Write,
         }
     }
 

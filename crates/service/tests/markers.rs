@@ -10,7 +10,7 @@ use common::{REGION, RawCall, Reply, Rig, issue_for, refused, triple};
 use serde_json::Value;
 use tongguan_pki::Usage;
 use tongguan_service::operation::{Operation, Product};
-use tongguan_service::operations;
+use tongguan_service::operation;
 
 const ACCOUNTS: [&str; 2] = ["root", "stranger"];
 const AT: (&str, &str) = ("RegionId", REGION);
@@ -37,7 +37,7 @@ struct Walk {
 impl Walk {
     /// The walk of every list that gives markers.
     fn all() -> Vec<Self> {
-        let paged = operations::ALL.iter().filter(|known| known.takes("Marker") || known.takes("NextToken"));
+        let paged = operation::ALL.iter().filter(|known| known.takes("Marker") || known.takes("NextToken"));
         paged.map(|operation| Self::of(operation)).collect()
     }
 

@@ -6,7 +6,7 @@ use tongguan_store::{NewToken, Tx};
 use crate::call::Call;
 use crate::catalogue;
 use crate::failure::Failure;
-use crate::operation::{Answer, Answered, Change};
+use crate::operation::{Answered, Change, Members};
 
 /// What came of a change.
 pub(super) enum Done {
@@ -67,7 +67,7 @@ pub(super) fn transact(
                 if stored.fingerprint != fingerprint {
                     return Err((&catalogue::TOKEN_MISMATCH).into());
                 }
-                let answer: Answer = serde_json::from_str(&stored.answer)
+                let answer: Members = serde_json::from_str(&stored.answer)
                     .map_err(|error| Failure::Internal(error.to_string()))?;
                 return Ok(Done::Repeated(Box::new(answer)));
             }

@@ -37,7 +37,7 @@ use crate::args::Args;
 use crate::call::{Call, Parts, Reply};
 use crate::catalogue::{Code, Refusal};
 use crate::failure::Failure;
-use crate::operation::{Change, Handler, Operation, Product};
+use crate::operation::{Handler, Operation, Product};
 use crate::service::Service;
 
 /// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
@@ -138,11 +138,6 @@ impl Service {
             Handler::Read(read) => self.read(*read, &call, &args).await,
             Handler::Write(prepare) => {
                 let change = prepare(&call, &args)?;
-                self.write(call, &args, change, trail).await
-            }
-            Handler::UntypedWrite(prepare) => {
-                let mut change = prepare(&self.context, &call, &args)?;
-                let change: Change = Box::new(move |tx| Ok(Box::new(change(tx)?)));
                 self.write(call, &args, change, trail).await
             }
             Handler::LongWrite(long) => {

@@ -13,7 +13,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::operation::{Answer, Change, DryRun, Long, Product};
+use crate::operation::{Answered as _, Change, DryRun, Long, Members, Product};
 use crate::service::Service;
 
 impl Service {
@@ -111,7 +111,7 @@ impl Service {
         };
         match (dry, call.operation.dry_run) {
             (true, DryRun::Refuses) => Err((&catalogue::DRY_RUN).into()),
-            (true, DryRun::Succeeds | DryRun::None) => call.answer(Answer::new()),
+            (true, DryRun::Succeeds | DryRun::None) => Members::new().reply(&call),
             (false, _) => answer.reply(&call),
         }
     }
