@@ -30,7 +30,7 @@ pub enum StoreError {
     },
     /// The database lacks changes that were answered.
     #[error(
-        "the database in `{}` holds {found} groups of changes, but {answered} were answered, as the mark `{}` says: its \
+        "the database in `{}` holds {found} batches of changes, but {answered} were answered, as the mark `{}` says: its \
          write-ahead log `{DATABASE_FILE}-wal` is missing or cut short, or the database is an older copy. Nothing was \
          changed. Put the right files back or restore a backup; to go on without the lost changes, `tongguan seal-anew`",
         .directory.display(), .mark.display()

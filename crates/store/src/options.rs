@@ -5,9 +5,9 @@ use std::path::PathBuf;
 /// How the store is tuned. Every limit has a name.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Operations committed in one group at most.
+    /// Operations committed in one batch at most.
     pub group: usize,
-    /// Audit records of reads and refusals that may wait in memory for the next group.
+    /// Audit records of reads and refusals that may wait in memory for the next batch.
     pub audit_backlog: usize,
     /// Audit records of reads and refusals kept of each account; its older ones are removed.
     pub audit_records: u64,

@@ -1,18 +1,20 @@
-//! Seals on the rows that confer rights: whoever can write the database, and has no master key, can change them, and
-//! not without being found.
+//! Seals on the rows that confer rights: somebody who can write the database but has no master key can change them,
+//! but not undetected.
 //!
-//! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate. What makes its
-//!   rights is its own row and the rows that belong to it, such as the policies attached to a user ([`PARTS`]).
-//! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that a
-//!   later schema may add some. The terms of a bearer's rows are summed up, and its *seal* is that sum with an HMAC over it.
-//!   A sum, so that a change of one row needs no look at the others: what somebody else changed meanwhile stays wrong.
-//! * All seals are summed up likewise, in 256 buckets and a root, so that a bearer that is missing altogether or was put
-//!   back from an older state is found; the root is sealed with the number of groups, which the mark beside the
+//! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate. Its rights are
+//!   its own row and the rows that belong to it, such as the policies attached to a user ([`PARTS`]).
+//! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that
+//!   a later schema may add some. The terms of a bearer's rows are added up, and its *seal* is that sum with an
+//!   HMAC over it. It is a sum so that a change of one row need not read the others: what somebody else has changed
+//!   stays wrong.
+//! * All seals are added up in the same way, in 256 buckets and a root, so that a bearer that is missing altogether
+//!   or was rolled back is detected; the root is sealed with the number of batches, which the mark beside the
 //!   database repeats.
-//! * Triggers keep all of that. They belong to the writer's connection and are no part of the database, so that
-//!   whatever the writer does is sealed, and nothing that others do. Triggers of the database itself do not run.
-//! * A bearer is looked at where its rights are read for use ([`Snapshot::vouch`](crate::Snapshot::vouch)), the sums at
-//!   each start, and everything by `tongguan check`.
+//! * Triggers maintain all of that. They belong to the writer's connection and are not part of the database, so
+//!   that whatever the writer does is sealed, and nothing that others do. Triggers of the database itself do not
+//!   run.
+//! * A bearer is checked where its rights are read for use ([`Snapshot::vouch`](crate::Snapshot::vouch)), the sums
+//!   at each start, and everything by `tongguan check`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -131,7 +133,7 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("vswitch", "what a tenant has, not what it may do"),
 ];
 
-/// A [`Part`] with the columns that the schema gives it, and the questions for its rows.
+/// A [`Part`] with the columns that the schema gives it, and the queries for its rows.
 pub(crate) struct Sealed {
     pub(crate) part: &'static Part,
     pub(crate) columns: Vec<String>,
@@ -190,7 +192,7 @@ pub(crate) fn subtract(from: &mut Sum, term: &Sum) {
     }
 }
 
-/// The key of the seals. It stands in the database sealed under the master key.
+/// The key of the seals. It is stored in the database, sealed under the master key.
 #[derive(Clone)]
 pub struct RightsKey {
     key: hmac::Key,
@@ -288,13 +290,13 @@ impl RightsKey {
         usize::from(self.term("place", [kind, id])[0])
     }
 
-    /// What is sealed with every group.
+    /// What is sealed with every batch.
     pub(crate) fn state(&self, groups: u64, root: &[u8], mark: bool) -> Sum {
         let numbers = [groups.cast_signed(), i64::from(mark)].map(Value::Integer);
         self.term("store", [numbers[0], Value::Blob(root), numbers[1]])
     }
 
-    /// The seal of the mark of so many groups, hex digits.
+    /// The seal of the mark of so many batches, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
         hex(&self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
@@ -442,7 +444,7 @@ impl RightsKey {
         }
         if verify_slices_are_equal(&self.state(groups.cast_unsigned(), &stored, mark), &seal).is_err() {
             told.tell(format!(
-                "the seal of the database does not fit its state, of {groups} groups of changes: it was changed, or \
+                "the seal of the database does not fit its state, of {groups} batches of changes: it was changed, or \
                  rows were put back from an older state"
             ));
         }
@@ -466,7 +468,7 @@ impl RightsKey {
         Ok(())
     }
 
-    /// What a start looks at: the sums, not every row.
+    /// What is checked at startup: the sums, not every row.
     pub(crate) fn at_start(&self, session: Session<'_>) -> Result<Option<Finding>, StoreError> {
         let told = self.state_of(session)?;
         Ok(told.findings().into_iter().next())

@@ -1,5 +1,5 @@
-//! Rows that confer rights under their seals: whatever is done to them by who has no key of the seals is found where they
-//! are used, at the next start, or by a look at all.
+//! Rows that confer rights under their seals: whatever is done to them by who has no key of the seals is
+//! found where they are used, at the next start, or by a look at all.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
-//! Refusals of those who have proved nothing: the first of a minute are recorded one by one, and from then on only
-//! counted, by source and code, so that a flood of them costs neither the disk nor the writer anything.
+//! Refusals of callers who have proved nothing: the first of a minute are recorded one by one, and from then on
+//! only counted, by source and code, so that a flood of them costs neither disk nor writer anything.
 //!
-//! What is counted becomes one record for each source and code once a minute, and when the store ends. A killed
-//! process loses the counts of its last minute; nothing else.
+//! What was counted becomes one record for each source and code once a minute, and when the store is closed. A
+//! killed process loses the counts of its last minute, and nothing else.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,14 +1,14 @@
-//! How long audit records are kept: by class, account and age, so that nobody's act displaces another's record.
+//! Retention of audit records: by class, account and age, so that nobody can displace another's records.
 //!
 //! * Every record belongs to a *stream*: its class ([`AuditClass`]) and its account. Each stream has a budget of
-//!   its own and loses its own oldest records. Refusals of those who proved nothing are one small stream for all;
-//!   the operator's and the service's own acts are one that no caller can write to.
-//! * What is removed leaves a *gap* in the chain: from which number to which, with the hashes at both ends, under a
-//!   seal of its own. Gaps that touch become one, so there is at most one between two records that are kept.
-//! * A record goes only if it is the one that was appended: its hash is compared first, so that nobody has retention
-//!   remove what he has changed.
-//! * Of a removed record its number and the begin of its hash stay for a while ([`TRIMMED_BATCHES`]): enough to tell
-//!   whether a head that was kept elsewhere was removed or replaced.
+//!   its own and loses its own oldest records. Refusals of callers who proved nothing are one small stream for all;
+//!   acts of the operator and of the service itself are one that no caller can write to.
+//! * What is purged leaves a *gap* in the chain: from which number to which, with the hashes at both ends, under a
+//!   seal of its own. Adjacent gaps are merged, so there is at most one between two records that are kept.
+//! * A record is purged only if it is the one that was appended: its hash is verified first, so that retention
+//!   cannot be used to remove tampered records.
+//! * Number and beginning of the hash of purged records are kept for a while ([`TRIMMED_BATCHES`]): enough to tell
+//!   whether a head that was stored elsewhere was purged or replaced.
 
 use std::collections::HashMap;
 

@@ -1,10 +1,10 @@
-//! Looks at the audit record: whether it is as it was written ([`verify`]), and whether the chain vouches for one
+//! Verifies the audit record: whether it is as it was written ([`verify`]), and whether the chain vouches for one
 //! record ([`Snapshot::vouched`]).
 //!
-//! Every row of the table and every gap that retention left is looked at, whatever its number. A row is whole if it
-//! has the hash that its content and the record before it give, stands in the stream that its content gives, and is
-//! where a record can be: after the anchor, up to the head, in no gap; or from before the chain, up to the end that
-//! is sealed.
+//! Every row of the table and every gap that retention left is verified, whatever its number. A row is valid if it
+//! has the hash that follows from its content and the record before it, is in the stream that follows from its
+//! content, and is where a record can be: after the anchor, up to the head, in no gap; or from before the chain, up
+//! to the end that is sealed.
 
 use aws_lc_rs::hmac;
 
@@ -21,12 +21,12 @@ pub const AUDIT_RULE: &str = "no audit record was changed, removed or put in";
 /// Of a seal that is missing or another.
 const SEAL_WRONG: &str =
     "the seal does not fit the ends of the chain: they were changed without the master key";
-/// Newest records that are looked at when the service starts.
+/// Newest records that are verified when the service starts.
 const RECENT: i64 = 512;
 /// Findings that are told; the rest are counted.
 const TOLD: usize = 10;
 
-/// What a look at the whole chain came to.
+/// The result of verifying the whole chain.
 #[derive(Debug)]
 pub struct AuditVerdict {
     /// The ends of the chain.
@@ -427,7 +427,7 @@ fn named(row: Row<'_>) -> String {
 }
 
 impl Snapshot<'_> {
-    /// The newest records of the chain, and the seal: what a start looks at. `new`: there was no key before.
+    /// The newest records of the chain, and the seal: what is verified at startup. `new`: there was no key before.
     pub(crate) fn recent_audit(&self, key: &hmac::Key, new: bool) -> Result<Vec<Finding>, StoreError> {
         let chain = AuditChain::read(self.session())?;
         let mut walk = Walk::new(&chain, Some(key));

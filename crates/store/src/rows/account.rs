@@ -42,7 +42,7 @@ impl Snapshot<'_> {
     /// Every account, the oldest first.
     ///
     /// # Errors
-    /// A database error, as for every question below.
+    /// A database error, as for every query below.
     pub fn accounts(&self) -> Result<Vec<AccountRow>, StoreError> {
         self.session.all(sql!("SELECT ", AccountRow::COLUMNS, " FROM account ORDER BY created_ms, id"), &[])
     }

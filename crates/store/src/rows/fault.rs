@@ -12,7 +12,7 @@ const FAULTS_KEPT: u32 = 1_000;
 wire_enum! {
     /// What became of a change that could not be applied.
     pub enum FaultOutcome {
-        /// It is tried again, without end: other resources may stand on this one.
+        /// It is retried indefinitely, because other resources may depend on this one.
         Retrying = "retrying",
         /// What was applied before is being brought back.
         Withdrawing = "withdrawing",

@@ -53,7 +53,7 @@ impl Snapshot<'_> {
     /// The account's gateway of this id.
     ///
     /// # Errors
-    /// A database error, as for every question below.
+    /// A database error, as for every query below.
     pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
         self.session.one(owned!(VpnGateway), &binds![id, account])
     }

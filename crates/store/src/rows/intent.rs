@@ -116,7 +116,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts a change off: it goes on, or its try failed for this reason.
+    /// Postpones a change: it is still in progress, or its try failed for this reason.
     ///
     /// # Errors
     /// A database error.

@@ -1,7 +1,7 @@
 //! What an operator wants to see of the whole store at once: for metrics, not for callers.
 //!
-//! Five counts over whole tables. With 100,000 gateways they take some ten milliseconds
-//! (`overview_is_quick` measures it), so who asks often should keep the answer for a while.
+//! Five counts over whole tables. With 100,000 gateways they take some ten milliseconds (`overview_is_quick`
+//! measures it), so the result should be cached for a while.
 
 use super::table::Columns as _;
 use crate::{Snapshot, StoreError};

@@ -1,11 +1,11 @@
-//! Every sealed value of the database, in one list: to look at them all, and to seal them anew.
+//! Every sealed value of the database, in one list: to read them all, and to seal them again.
 //!
-//! The store does not know how values are sealed; it knows where they stand. A test compares the list
-//! with the schema: a column that is named `sealed_...` and is not in the list fails it.
+//! The store does not know how values are sealed; it knows where they are. A test compares the list with the
+//! schema: a column that is named `sealed_...` and is not in the list fails it.
 
 use crate::{Snapshot, StoreError, Tx};
 
-/// Rows read before they are looked at or replaced: what bounds the memory of a walk.
+/// Rows read at a time, which bounds the memory of a walk.
 const BATCH: usize = 256;
 
 /// Is given an id and what is sealed there; answers whether to go on.

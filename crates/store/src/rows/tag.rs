@@ -9,7 +9,7 @@ use super::search::Search;
 use super::{Answer, Columns as _, Done, Relation};
 use crate::{Snapshot, Tx};
 
-/// One tag with what it stands on.
+/// One tag with its resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRow {
     /// Id of the resource.

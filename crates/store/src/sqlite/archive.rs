@@ -1,9 +1,9 @@
-//! Looks into a database without changing it: whether it is sound, and a copy of it as a backup.
+//! Inspects a database without changing it: whether it is consistent, and a copy of it as a backup.
 //!
-//! An [`Archive`] may be opened beside the running service; it sees one consistent state. What it checks
-//! is of three kinds: the *structure* (SQLite's own check of every page, index and constraint, and the
-//! schema object by object), the *relations* between rows that the service keeps and no constraint can
-//! say, and, by whoever has the keys, the *values* (`tongguan_service::check`).
+//! An [`Archive`] may be opened beside the running service; it sees one consistent state. It verifies three kinds
+//! of things: the *structure* (SQLite's own check of every page, index and constraint, and the schema object by
+//! object), the *relations* between rows that the service maintains and no constraint can express, and, for callers
+//! that have the keys, the *values* (`tongguan_service::check`).
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -113,7 +113,7 @@ impl Archive {
         self.schema == schema::NEWEST
     }
 
-    /// Runs `question` over the state that was opened.
+    /// Runs a query on the state that was opened.
     ///
     /// # Errors
     /// What the question gives.
@@ -234,8 +234,8 @@ impl Archive {
         answer
     }
 
-    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would. Certificates are
-    /// given to `look` with their sealed private key; it answers what it finds wrong.
+    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service
+    /// would. Certificates are given to `look` with their sealed private key; it answers what it finds wrong.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -275,7 +275,7 @@ impl Archive {
     }
 
     /// Writes a copy of the state that was opened to `target`, which must not exist, checks it and makes
-    /// it durable. The service goes on meanwhile.
+    /// it durable. The service continues meanwhile.
     ///
     /// # Errors
     /// The copy cannot be written, or is not sound; then there is no `target`.

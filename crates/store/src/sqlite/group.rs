@@ -28,9 +28,9 @@ use crate::rights::Rights;
 use crate::session::Session;
 use crate::{AuditRecord, Options, StoreError, Tx};
 
-/// After so many changes and records it is looked whether some have to go.
+/// After so many changes and records, retention checks whether some have to be purged.
 const TRIM_AFTER: u64 = 1_024;
-/// After a change had to be undone, so many groups give each change a savepoint of its own. Without one a group is
+/// After a change had to be undone, so many batches give each change a savepoint of its own. Without one a batch is
 /// cheaper, and is run again from its beginning if a change of it must be undone: so that costs others little, however
 /// often somebody makes it happen.
 const SAVEPOINT_GROUPS: u32 = 64;
@@ -75,7 +75,7 @@ pub(super) struct Loop {
     pub(super) savepoints: u32,
 }
 
-/// How a group is run.
+/// How a batch is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Undo {
     /// Each change can be undone by itself.
@@ -84,12 +84,12 @@ enum Undo {
     Nothing,
 }
 
-/// What the changes of a group come to.
+/// The outcome of a batch's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Worked {
     /// Whether any is kept.
     Kept(bool),
-    /// One must be undone that cannot be: the group is to be run again.
+    /// One must be undone that cannot be: the batch is to be run again.
     Again,
 }
 
@@ -172,7 +172,7 @@ impl Loop {
         Audits { records: backlog.waiting.drain(..taken).collect(), last }
     }
 
-    /// Commits a group; if a change is at fault, tries each member alone, so that it harms no other.
+    /// Commits a batch; if a change is at fault, tries each member alone, so that it affects no other.
     /// Answers whether everything went well.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>, audits: Audits) -> bool {
         let error = match self.transact(&mut jobs, &audits) {
@@ -197,7 +197,7 @@ impl Loop {
             }
             return false;
         }
-        warn!(%error, changes = jobs.len(), "a group was not stored; trying its members alone");
+        warn!(%error, changes = jobs.len(), "a batch was not committed; trying its members alone");
         for job in jobs {
             self.commit(vec![job], Audits::default());
         }
@@ -353,7 +353,7 @@ impl Loop {
         Ok(())
     }
 
-    /// A group without changes (audit of reads and refusals alone) need not wait for the disk.
+    /// A batch without changes (audit of reads and refusals alone) need not wait for the disk.
     pub(super) fn set_sync(&mut self, full: bool) -> Result<(), StoreError> {
         if self.full_sync != full {
             let mode = if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };

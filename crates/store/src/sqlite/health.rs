@@ -1,8 +1,8 @@
-//! Whether the store can be used: a full disk passes, a damaged database does not.
+//! Whether the store can be used: a full disk is temporary, a damaged database is not.
 //!
-//! A passing trouble (no space, no permission, an I/O error) refuses the changes that meet it and is over
-//! with the first group that is stored again. Damage stays: nothing more is written to a database that
-//! SQLite found to be malformed, so that what can be saved is not made worse.
+//! A temporary failure (no space, no permission, an I/O error) refuses the changes that meet it and is over with
+//! the first batch that commits again. Damage stays: nothing more is written to a database that SQLite found to be
+//! malformed, so that what can be saved is not made worse.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -66,7 +66,7 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Notes a trouble, says so in the log when it is new, and gives the error for whoever met it.
+    /// Notes a failure, logs it when it is new, and returns the error for the caller.
     pub(crate) fn note(&self, trouble: Trouble) -> StoreError {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let worse = !matches!(*known, Some(Trouble::Damaged(_)));
@@ -78,7 +78,7 @@ impl Condition {
         StoreError::Unusable(trouble)
     }
 
-    /// A group was stored: a passing trouble is over.
+    /// A batch was committed: a temporary failure is over.
     pub(crate) fn sound(&self) {
         if !self.troubled.load(Ordering::Acquire) {
             return;

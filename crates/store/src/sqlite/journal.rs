@@ -1,17 +1,17 @@
 //! The audit journal: records of calls that changed nothing, on their way into the database.
 //!
-//! Such a record is appended to a file before its call is answered, so that it survives the death of the
-//! process, and moved into the `audit` table in groups. Calls that are answered together share one write. Each has a
-//! number; the table `store` knows up to which one they were moved, in the transaction that moved them, so that none is
-//! lost and none is there twice. The journal is not synced: a loss of power can take its last records.
+//! Such a record is appended to a file before its call is answered, so that it survives the death of the process,
+//! and moved into the `audit` table in batches. Calls that are answered together share one write. Each record has a
+//! number; the transaction that moves records notes in the table `store` up to which one, so that none is lost or
+//! duplicated. The journal is not synced: a power failure can lose its last records.
 //!
-//! A segment is a file of JSON lines, named after the number of its first record, and is removed once
-//! all of it was moved. After the lines of each write stands a line with an HMAC over them and the number of the first,
-//! under a key that only the master key opens: whoever writes to the directory while nobody serves can remove what was
-//! left, and can put in nothing. What has no such line, or another's, is set aside.
+//! A segment is a file of JSON lines, named after the number of its first record, and is deleted once all of it was
+//! moved. The lines of each write are followed by a line with an HMAC over them and the number of the first, under
+//! a key that only the master key opens: somebody who writes to the directory while the service is down can remove
+//! what was left, but cannot insert anything. Lines without such an HMAC, or with a wrong one, are set aside.
 //!
-//! It is as large as [`Options::audit_backlog`](crate::Options::audit_backlog) records and a segment; more than
-//! [`LEFT_RECORDS`] are not read.
+//! Its size is bounded by [`Options::audit_backlog`](crate::Options::audit_backlog) records and a segment; more
+//! than [`LEFT_RECORDS`] are not read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read as _, Write as _};

@@ -1,14 +1,14 @@
-//! The mark: how many groups of changes were committed, kept beside the database.
+//! The mark: how many batches were committed, kept beside the database.
 //!
-//! SQLite cannot tell that its write-ahead log is missing, cut short or from another day: it opens the
-//! database as if the answered changes in it had never been. So the number of committed groups stands in
-//! the database, written with each group, and in a file of its own, written after the commit and before
-//! the changes are answered. A database that knows fewer groups than the mark has lost answered changes,
-//! and is refused. The mark is not synced with each group: after a loss of power it may be behind, which is harmless.
+//! SQLite cannot tell that its write-ahead log is missing, truncated or from another day: it opens the database as
+//! if the answered changes in it had never happened. So the number of committed batches is in the database, written
+//! with each batch, and in a file of its own, written after the commit and before the changes are answered. A
+//! database with a smaller number than the mark has lost answered changes, and is refused. The mark is not synced
+//! with each batch: after a power failure it may be behind, which is harmless.
 //!
-//! Once the rows that confer rights are sealed ([`crate::rights`]) so is the mark: whoever writes the disk can put an
-//! older mark in its place and not make one. An operator may keep it elsewhere than the database, so that who can put
-//! back an older database cannot put back the mark with it.
+//! Once the rows that confer rights are sealed ([`crate::rights`]), so is the mark: somebody who writes the disk
+//! can restore an older mark but cannot make one. An operator may keep it apart from the database, so that somebody
+//! who can roll back the database cannot roll back the mark with it.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

@@ -1,21 +1,21 @@
-//! Nonces that were used, so that no signed request is accepted twice, not even right after a restart.
+//! Used nonces, so that no signed request is accepted twice, not even right after a restart.
 //!
-//! In memory they stand in sets by the minute in which they may be forgotten, spread over shards, so that
-//! a look-up holds a short lock and whole minutes are dropped at once. On disk each such minute has a file,
-//! which goes with it: the log is as long as what is remembered. Nonces are appended to it before the request
-//! has an effect or an answer; requests that are answered together share one write. The log is not synced: what
-//! the process wrote survives its death. It does not survive a loss of power, so the log also names the boot of
-//! the machine; after another boot without an orderly stop [`NonceLog::not_before`] is the start of this process,
-//! and requests dated earlier are refused as expired.
+//! In memory they are in sets by the minute in which they expire, spread over shards, so that a look-up holds a
+//! short lock and whole minutes are dropped at once. On disk each such minute has a file, which is deleted with it:
+//! the log is as long as what is remembered. Nonces are appended to it before the request has an effect or an
+//! answer; requests that are answered together share one write. The log is not synced: what the process wrote
+//! survives its death. It does not survive a power failure, so the log also names the boot of the machine; after
+//! another boot without an orderly stop [`NonceLog::not_before`] is the start of this process, and requests dated
+//! earlier are refused as expired.
 //!
-//! **The bound has shares** (`nonce/shares.rs`): each account, and each principal in it, may use most of the
-//! table while nobody else wants it, and is refused first when others do. A request that is refused for another
-//! reason takes no place and is not written.
+//! **The bound has shares** (`nonce/shares.rs`): each account, and each principal within it, may use most of the
+//! table while nobody else needs it, and is refused first when others do. A request that is refused for another
+//! reason consumes no nonce and is not written.
 //!
-//! **The wall clock may jump.** How long a nonce is kept is measured by a clock that does not, so a jump
-//! forward makes nothing be forgotten early. And when one is forgotten, the latest expiry among the
-//! forgotten is remembered: a request that expires no later than that may be a replay (the clock was set
-//! back to a time that was used before), and is refused.
+//! **The wall clock may jump.** How long a nonce is kept is measured by a monotonic clock, so a jump forward does
+//! not make it expire early. When nonces are dropped, the latest expiry among them is remembered: a request that
+//! expires no later than that may be a replay (the clock was set back to a time that was used before), and is
+//! refused.
 
 mod shares;
 
@@ -365,7 +365,7 @@ fn over(minute: i64, steady: i64) -> bool {
     (minute + 1) * 60 <= steady
 }
 
-/// A nonce as it stands in the log.
+/// A nonce as the log has it.
 struct Record {
     print: Print,
     expires: i64,
@@ -520,7 +520,7 @@ impl Loaded {
     }
 }
 
-/// What stands beside the log: which boot of the machine wrote it, whether it was closed in order, and
+/// The file beside the log: which boot of the machine wrote it, whether it was closed in order, and
 /// the latest expiry among forgotten nonces.
 struct Mark {
     boot: String,

@@ -12,7 +12,7 @@ use super::{BUSY_TIME, schema, state, territory};
 use crate::StoreError;
 use crate::session::{Session, failed};
 
-/// Makes a folder, and those that it is in, for their owner alone; one that is there is left as it is.
+/// Creates a folder, and its parents, for their owner alone; an existing one is left as it is.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -71,8 +71,8 @@ pub(super) fn open_journal(directory: &Path, session: Session<'_>) -> Result<(Le
     Ok((left, journal))
 }
 
-/// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a connection of its
-/// own do.
+/// Triggers and views that somebody has put into the database would act as we: they do not run. Those of a
+/// connection of its own do.
 fn run_nothing_of_the_database(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;

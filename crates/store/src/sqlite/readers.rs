@@ -1,10 +1,10 @@
-//! Reading connections, each with a snapshot that is kept open from one question to the next.
+//! Reading connections, each with a snapshot that is kept open from one query to the next.
 //!
-//! Opening and closing a snapshot costs two locks on the database's shared memory, more than a question
-//! by id itself. A snapshot is therefore kept until a change was committed after it was opened, or for
-//! [`KEPT`]. No answered change is ever missed: the writer counts a commit before it answers, and a
-//! reader looks at the count before it opens. So that no idle snapshot holds the write-ahead log back,
-//! the writer ends them when it wants a checkpoint.
+//! Opening and closing a snapshot takes two locks on the database's shared memory, more than a query by id itself.
+//! A snapshot is therefore kept until a change was committed after it was opened, or for [`KEPT`]. No answered
+//! change is ever missed: the writer counts a commit before it answers, and a reader checks the count before it
+//! opens. So that no idle snapshot holds back the write-ahead log, the writer closes them when it needs a
+//! checkpoint.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,7 @@ impl Readers {
         Self { path, cache_kib, rights, idle, commits: AtomicU64::new(0) }
     }
 
-    /// Answers a question from a state that holds every change answered before.
+    /// Runs a query on a state that contains every change answered before.
     pub(crate) fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,

@@ -8,7 +8,7 @@ use crate::{StoreError, Tx};
 /// First schema with the table `store`.
 const WITH_STORE: u32 = 2;
 
-/// Groups of changes that the database holds.
+/// Batches that the database contains.
 pub(crate) fn groups(session: Session<'_>) -> Result<u64, StoreError> {
     of_store(session, "SELECT groups FROM store")
 }
@@ -37,7 +37,7 @@ impl Tx<'_> {
         self.execute(sql, &binds![number])
     }
 
-    /// Counts a group of the writer, and the audit records moved with it, up to number `journal`.
+    /// Counts a batch of the writer, and the audit records moved with it, up to number `journal`.
     pub(crate) fn count_group(&self, groups: u64, journal: u64) -> Done {
         self.execute("UPDATE store SET groups = ?1, journal = max(journal, ?2)", &binds![groups, journal])
     }

@@ -118,7 +118,7 @@ impl Store {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Runs `question` over one consistent state of the database, on this thread.
+    /// Runs a query on one consistent state of the database, on this thread.
     ///
     /// # Errors
     /// What the question gives, or a database error.
@@ -138,9 +138,9 @@ impl Store {
         self.inner.condition.get()
     }
 
-    /// Runs `change` in the next group and answers once it is durable.
+    /// Runs `change` in the next batch and returns once it is durable.
     ///
-    /// `change` may be called more than once: if the group's transaction fails, each of its members is
+    /// `change` may be called more than once: if the batch's transaction fails, each of its members is
     /// tried again alone. It must therefore not have effects outside the transaction.
     ///
     /// # Errors
@@ -187,10 +187,10 @@ impl Store {
     }
 
     /// Takes the audit record of a call that changed nothing, and gives it a number for
-    /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who has proved
-    /// nothing, of which there were too many in this minute. It is in the database with the next group, at the latest after
-    /// [`Options::audit_flush_ms`]. Gives the record back if too many wait: then write it with
-    /// [`Store::write`], which makes its caller wait.
+    /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who
+    /// has proved nothing, of which there were too many in this minute. It is in the database with the next
+    /// batch, at the latest after [`Options::audit_flush_ms`]. Returns the record if too many wait: then
+    /// write it with [`Store::write`], which makes its caller wait.
     ///
     /// # Errors
     /// The record itself.
@@ -207,18 +207,19 @@ impl Store {
         self.inner.writer.audit_written(number)
     }
 
-    /// Whether a sealed mark stands beside the database: then its rows that confer rights were sealed.
+    /// Whether there is a sealed mark beside the database: then its rows that confer rights were sealed.
     #[must_use]
     pub fn mark_is_sealed(&self) -> bool {
         matches!(self.inner.found, Found::Sealed(..))
     }
 
-    /// Takes up the seals of the rows that confer rights, under this key: whatever is written from now on is sealed, and
-    /// whoever's rights are read for use is looked at. Nothing can be changed in a sealed database before. The sums of the
-    /// seals, the state of the database and the mark are looked at first.
+    /// Takes up the seals of the rows that confer rights, under this key: whatever is written from now on is
+    /// sealed, and whoever's rights are read for use is looked at. Nothing can be changed in a sealed
+    /// database before. The sums of the seals, the state of the database and the mark are looked at first.
     ///
     /// # Errors
-    /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was changed then.
+    /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was
+    /// changed then.
     pub fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
         let (groups, marked) = self.read(|snapshot| {
             let session = snapshot.session();
@@ -237,8 +238,8 @@ impl Store {
         self.rely_on_mark(key, groups, marked)
     }
 
-    /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what `also` does, in
-    /// one transaction; then the mark. To be called instead of [`Store::open_rights`].
+    /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what
+    /// `also` does, in one transaction; then the mark. To be called instead of [`Store::open_rights`].
     ///
     /// # Errors
     /// A database error, or what `also` gives; nothing was changed then.
@@ -272,7 +273,7 @@ impl Store {
         self.write_blocking(|tx| Ok(Verdict::Keep(tx.rely_on_mark()?)))
     }
 
-    /// Seals the chain of audit records with every group from now on, under a key that is not in the clear in
+    /// Seals the chain of audit records with every batch from now on, under a key that is not in the clear in
     /// the database; keeps it if it is `new`. Looks at the newest records and at the last seal first; if something
     /// is wrong with them it answers what, and seals nothing, so that `tongguan check` goes on finding it. Takes up
     /// what an earlier process left in its journal.

@@ -29,7 +29,7 @@ pub(super) fn at_start(session: Session<'_>, whole: bool) -> Result<Option<Findi
     Ok(findings.into_iter().next())
 }
 
-/// An error that says what to do, if it is the database's and not the question's.
+/// An error that says what to do, if it is the database's and not the query's.
 pub(super) fn classified(error: StoreError) -> StoreError {
     match Trouble::of(&error) {
         Some(trouble @ Trouble::Damaged(_)) => StoreError::Unusable(trouble),

@@ -1,10 +1,10 @@
-//! Whose a directory is. Whoever names the wrong one, a home directory or `/`, must not lose anything by it: before a
-//! byte, a mode or an owner is changed, the directory is new, empty, or carries our files; and in one of ours nothing
-//! is touched but what is named here.
+//! Whether a directory is ours. Naming the wrong one, a home directory or `/`, must not do any harm: before a byte,
+//! a mode or an owner is changed, the directory is new, empty, or already ours; and in one of ours only what is
+//! named here is touched.
 //!
-//! Files of ours are known by their names alone, and only where a database or its mark is there too, or nothing that
-//! is not ours: a lone lock file beside somebody's files proves nothing. What we write in place is never a symbolic
-//! link, since it would be written through.
+//! Our files are recognised by their names alone, and only where a database or its mark is there too, or nothing
+//! that is not ours: a lone lock file beside somebody's files proves nothing. Files that are written in place are
+//! never symbolic links, since they would be written through.
 
 use std::fs::{DirEntry, FileType, OpenOptions};
 use std::io::ErrorKind;

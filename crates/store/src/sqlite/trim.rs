@@ -16,7 +16,7 @@ use crate::{AuditClass, StoreError, Tx};
 
 /// Audit records removed in one transaction: changes wait as long as that takes.
 pub(super) const TRIMMED: u32 = 1_024;
-/// How often it is told that an account loses records that are young.
+/// How often a warning says that an account loses young records.
 const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
 
 impl Loop {

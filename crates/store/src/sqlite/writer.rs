@@ -1,4 +1,4 @@
-//! The writer thread: runs the changes that wait together in one transaction and syncs once for all.
+//! The writer thread: runs the changes that wait together in one transaction, a *batch*, and syncs once for all.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +54,7 @@ pub struct WriterStats {
     pub audit_fullest: [u64; AuditClass::ALL.len()],
     /// Pages in the write-ahead log.
     pub log_pages: u64,
-    /// How long groups with changes took, from the first statement to the end of the sync: commits that
+    /// How long batches with changes took, from the first statement to the end of the sync: commits that
     /// took at most so many microseconds as [`COMMIT_BOUNDS_US`] says, in its order, then all longer ones.
     pub commits: [u64; COMMIT_BOUNDS_US.len() + 1],
     /// Sum of those times, microseconds.
@@ -76,7 +76,7 @@ const OWN: usize = 4_096;
 /// Changes of one account that may wait, while there is as much room left for others.
 pub const QUEUE_SHARE: usize = 4_096;
 
-/// Audit records written with one group.
+/// Audit records written with one batch.
 pub(super) const AUDIT_PER_GROUP: usize = 1_024;
 
 pub(super) trait Job: Send {
@@ -362,7 +362,7 @@ impl Writer {
         }
     }
 
-    /// Seals the audit records of every group from now on; if the chain is not `whole`, it is known that they are
+    /// Seals the audit records of every batch from now on; if the chain is not `whole`, it is known that they are
     /// not sealed. What is journalled is proven with the key in any case.
     pub(crate) fn seal_with(&self, key: &hmac::Key, whole: bool) {
         // The first word counts.

@@ -1,7 +1,7 @@
-//! Rows of resource access management: users, access keys, groups, roles, policies and what is attached to
-//! whom. Names are looked up without regard to case, and kept as they were given.
+//! Rows of resource access management: users, access keys, groups, roles, policies and their attachments. Names are
+//! looked up without regard to case, and kept as they were given.
 //!
-//! Questions are methods of [`Snapshot`](crate::Snapshot), changes of [`Tx`](crate::Tx), one file per thing.
+//! Queries are methods of [`Snapshot`](crate::Snapshot), changes of [`Tx`](crate::Tx), one file per thing.
 
 pub(crate) mod attachment;
 pub(crate) mod group;

@@ -1,4 +1,4 @@
-//! Policies, and to whom they are attached.
+//! Policies, and what they are attached to.
 
 use tongguan_model::id::AccountId;
 
@@ -54,7 +54,7 @@ const VERSIONS: &str =
     sql!("SELECT ", PolicyVersionRow::COLUMNS, " FROM ram_policy_version WHERE policy = ?1");
 
 impl PolicyRow {
-    /// What its tags stand on.
+    /// The resource of its tags.
     #[must_use]
     pub fn tagged(&self) -> String {
         format!("ram-policy-{}", self.seq)
@@ -121,7 +121,7 @@ impl Snapshot<'_> {
         )
     }
 
-    /// The policy that tags stand on, by what [`PolicyRow::tagged`] says.
+    /// The policy that has tags, by what [`PolicyRow::tagged`] says.
     ///
     /// # Errors
     /// A database error.
@@ -193,7 +193,7 @@ impl Snapshot<'_> {
         self.session.all(sql!(ATTACHED, " WHERE a.role = ?1"), &binds![role])
     }
 
-    /// Vouches for each of those that a question names by their places.
+    /// Vouches for each of those that a query names by their row numbers.
     fn vouch_for_each(
         &self,
         bearer: fn(i64) -> Bearer<'static>,

@@ -1,5 +1,5 @@
-//! What ends role sessions. Sessions are not stored: each carries, sealed in its token, the number `sessions_from_ms`
-//! of every row that it stands on, and is over when one of these has another number.
+//! What ends role sessions. Sessions are not stored: each carries, sealed in its token, the number
+//! `sessions_from_ms` of every row that it depends on, and is over when one of these has another number.
 
 use tongguan_model::id::AccountId;
 
@@ -20,7 +20,7 @@ pub enum SessionsOf<'a> {
 }
 
 impl Snapshot<'_> {
-    /// The number that sessions must have been made under that stand on this account; none if there is no such
+    /// The number that sessions must have been made under that depend on this account; none if there is no such
     /// account, or it is disabled.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Deletions of service-linked roles, as the tasks that they are answered as.
+//! Deletions of service-linked roles, as tasks.
 
 use tongguan_model::id::{AccountId, VpnGatewayId};
 use tongguan_model::wire_enum;

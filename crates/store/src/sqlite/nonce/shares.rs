@@ -1,10 +1,10 @@
-//! Whose the remembered nonces are, and who may have one more.
+//! Who owns the remembered nonces, and who may have one more.
 //!
-//! A quarter of the table is set aside: the root key of an account and its users together each have a *floor* in
-//! it, so many nonces that nobody else can take from them. The rest is a pool. An account may hold as much of it
-//! as is free, times [`GREED`]: alone it gets most of the pool, but the more others take the less may it hold, and
-//! whoever holds more than that is refused until enough of it has expired. Between the users of an account what
-//! the account may hold is shared in the same way. So there is always room for somebody who has little.
+//! A quarter of the table is reserved: the root key of an account and its users together each have a *floor* in it,
+//! a number of nonces that nobody else can take from them. The rest is a pool. An account may hold as much of it as
+//! is free, times [`GREED`]: alone it gets most of the pool, but the more others take, the less it may hold, and an
+//! account that holds more is refused until enough of it has expired. What an account may hold is divided among its
+//! users in the same way. So there is always room for somebody who has little.
 
 use std::collections::{HashMap, VecDeque};
 
