@@ -97,7 +97,7 @@ impl Suite {
         for round in 1..=self.scale.rounds {
             say(&format!("  round {round} of {}", self.scale.rounds));
             for ((name, caller), windows) in callers.iter().zip(&mut windows) {
-                let mut make = || api::signed(&caller, Scheme::V3, &host, &describe);
+                let mut make = || api::signed(caller, Scheme::V3, &host, &describe);
                 let window = load::measure(target(&program), self.plan(), &mut make).await;
                 windows.push(window.with_context(|| format!("reads by {name}"))?);
             }

@@ -24,6 +24,18 @@ macro_rules! ids {
                 f.write_str(&self.0)
             }
         }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl From<$name> for std::borrow::Cow<'static, str> {
+            fn from(id: $name) -> Self {
+                Self::Owned(id.0)
+            }
+        }
     )+};
 }
 

@@ -7,6 +7,7 @@ mod common;
 use common::{Golden, Owned, golden, secret};
 use http::{HeaderName, HeaderValue, Method};
 use tongguan_rpc::{Family, Incoming, SignatureMethod, WireError, parse_timestamp};
+use tongguan_testkit::api::{KMS, VPC};
 
 /// Everything the server reads of a request's parameters, the common ones included.
 fn decoded(incoming: &Incoming<'_>) -> Vec<(String, String)> {
@@ -75,7 +76,7 @@ fn every_request_says_who_and_what() {
         let name = &golden.name;
         let incoming = golden.request.parse().unwrap();
         assert_eq!(incoming.claims().action(), golden.text("/action"), "{name}");
-        let version = if name.contains("kms") { "2016-01-20" } else { "2016-04-28" };
+        let version = if name.contains("kms") { KMS } else { VPC };
         assert_eq!(incoming.claims().version(), Some(version), "{name}");
         assert_eq!(incoming.access_key_id(), golden.text("/credentials/access_key_id"), "{name}");
         assert_eq!(incoming.security_token(), golden.text("/credentials/security_token"), "{name}");

@@ -21,6 +21,7 @@ use quick_xml::events::Event;
 use tongguan_rpc::{
     ClientCall, Credential, ErrorBody, Format, Placement, RsaPublicKey, Secret, SignatureMethod, Signer,
 };
+use tongguan_testkit::api::VPC;
 
 const HMAC_METHODS: [SignatureMethod; 4] = [
     SignatureMethod::HmacSha1,
@@ -74,7 +75,7 @@ fn sign(case: &Case, method: SignatureMethod, secret: &str) -> Owned {
         http_method: if case.post { Method::POST } else { Method::GET },
         host: "127.0.0.1:8080",
         action: "DescribeVpnGateways",
-        version: "2016-04-28",
+        version: VPC,
         parameters: &case.parameters,
         placement: if case.form { Placement::Form } else { Placement::Query },
         format: if case.xml { Format::Xml } else { Format::Json },
@@ -97,7 +98,7 @@ fn check_signed(request: &Owned, case: &Case, key: &Credential) -> Result<(), Te
         .collect();
     prop_assert_eq!(&received, &case.parameters);
     prop_assert_eq!(incoming.claims().action(), Some("DescribeVpnGateways"));
-    prop_assert_eq!(incoming.claims().version(), Some("2016-04-28"));
+    prop_assert_eq!(incoming.claims().version(), Some(VPC));
     prop_assert_eq!(incoming.access_key_id(), Some("testid"));
     prop_assert_eq!(incoming.security_token(), case.token.as_deref());
     prop_assert_eq!(incoming.timestamp(), Ok(1_795_401_742));

@@ -10,6 +10,7 @@ use std::time::Instant;
 use common::{Owned, secret};
 use http::Method;
 use tongguan_rpc::{ClientCall, Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_testkit::api::VPC;
 
 /// Rounds, in each of which every case has its turn: what else the machine does meets all alike.
 const ROUNDS: usize = 4_001;
@@ -38,7 +39,7 @@ fn refusals_take_the_same_time() {
                 http_method: Method::GET,
                 host: "vpc.test",
                 action: "DescribeVpnGateways",
-                version: "2016-04-28",
+                version: VPC,
                 parameters: &parameters,
                 placement: Placement::Query,
                 format: Format::Json,

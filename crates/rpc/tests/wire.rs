@@ -11,6 +11,7 @@ use sm3::Sm3;
 use tongguan_rpc::{
     ClientCall, Family, Format, KeyError, Placement, Secret, SignError, SignatureMethod, Signer, WireError,
 };
+use tongguan_testkit::api::VPC;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -38,7 +39,7 @@ fn signed(method: SignatureMethod, placement: Placement) -> Owned {
         http_method: Method::POST,
         host: "127.0.0.1:8080",
         action: "CreateVpnGateway",
-        version: "2016-04-28",
+        version: VPC,
         parameters: &parameters,
         placement,
         format: Format::Json,

@@ -11,8 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use common::PATIENCE;
 use common::program::{Process, ended, program_with_key, signal, text};
+use common::{PATIENCE, VPC};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ impl Server {
     fn forged(&self, key: &str) -> String {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().replace(':', "%3A");
         let request = format!(
-            "GET /?Action=DescribeVpcs&Version=2016-04-28&RegionId=cn-hangzhou&AccessKeyId={key}&SignatureNonce=once&\
+            "GET /?Action=DescribeVpcs&Version={VPC}&RegionId=cn-hangzhou&AccessKeyId={key}&SignatureNonce=once&\
              SignatureMethod=HMAC-SHA1&SignatureVersion=1.0&Timestamp={now}&Signature=none HTTP/1.1
 \
              Host: vpc.aliyuncs.com

@@ -1,14 +1,16 @@
 //! Reads an operation's parameters into types, with the product's own refusal for a bad value.
 
+use tongguan_model::limits::Quotas;
+use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
 use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
+use crate::context::Context;
 use crate::operation::{Empty, Operation, Parameter, Shape};
 use crate::operations::ram::tag_json;
-use crate::product::Illegal;
 
 /// Tags that a call may carry at most.
 const TAGS: usize = 20;
@@ -18,6 +20,8 @@ const TAGS: usize = 20;
 pub struct Args<'a> {
     operation: &'static Operation,
     params: &'a Params<'a>,
+    context: &'a Context,
+    caller: &'a Principal,
 }
 
 /// A tag as it is written.
@@ -32,12 +36,33 @@ pub struct Tag {
 type Read<T> = Result<T, Refusal>;
 
 impl<'a> Args<'a> {
-    pub(crate) fn new(operation: &'static Operation, params: &'a Params<'a>) -> Self {
-        Self { operation, params }
+    pub(crate) fn new(
+        operation: &'static Operation,
+        params: &'a Params<'a>,
+        context: &'a Context,
+        caller: &'a Principal,
+    ) -> Self {
+        Self { operation, params, context, caller }
+    }
+
+    /// What operations share: limits that parameters keep, and what markers are read with.
+    pub(crate) fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// Who calls, and whom a parameter that is absent may mean.
+    pub(crate) fn caller(&self) -> &'a Principal {
+        self.caller
     }
 
     pub(crate) fn operation(&self) -> &'static Operation {
         self.operation
+    }
+
+    /// Limits of the service.
+    #[must_use]
+    pub fn quotas(&self) -> &'a Quotas {
+        &self.context.settings.quotas
     }
 
     /// Refuses the call if a required parameter is absent, or a parameter is empty that may not be, in the order of
@@ -75,18 +100,13 @@ impl<'a> Args<'a> {
     /// The refusal for an absent parameter, in the product's words.
     #[must_use]
     pub fn missing(&self, name: &'static str) -> Refusal {
-        let code = self.operation.product.conventions().missing;
-        Refusal::new(code).parameter(name)
+        self.operation.missing(name)
     }
 
     /// The refusal for a bad value, in the product's words.
     #[must_use]
     pub fn illegal(&self, name: &'static str, value: &str) -> Refusal {
-        match self.operation.product.conventions().illegal {
-            Illegal::Named(code) => Refusal::new(code).because(format!("The parameter is \"{name}\".")),
-            Illegal::Value(code) => Refusal::new(code).parameter(name).value(value),
-            Illegal::Parameter(code) => Refusal::new(code).parameter(name),
-        }
+        self.operation.illegal(name, value)
     }
 
     /// A text; empty counts as absent, so it is not for what [`Empty::Sets`].

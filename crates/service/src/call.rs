@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tongguan_model::principal::Principal;
+use tongguan_model::region::Region;
 use tongguan_rpc::Format;
 
 use crate::access::{Circumstances, Peer, Written};
@@ -85,6 +86,12 @@ impl Call {
     pub fn require(&self, action: &str, resource: &str, keys: &[(&str, &str)]) -> Result<(), Failure> {
         let permitted = self.circumstances(keys).permit(action, resource);
         permitted.map_err(|reason| reason.refusal(self.operation.product, &self.principal, action).into())
+    }
+
+    /// The region that a call names, or the service's own where it may leave it out.
+    #[must_use]
+    pub fn region_or_default(&self, named: Option<&'static Region>) -> &'static Region {
+        named.unwrap_or(self.context.settings.default_region)
     }
 
     /// Renders the members of an answer, with the request id.

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::Call;
+use crate::catalogue::Refusal;
 use crate::context::{Context, random};
 use crate::keyring::KeyringError;
 use crate::master;
@@ -27,6 +28,10 @@ use crate::vault::{SealError, Vault};
 
 /// Name of the marker key among the service's own.
 const NAME: &str = "page-markers";
+/// How Vpc and the lists of tags call the parameter that holds a marker.
+const NEXT_TOKEN: &str = "NextToken";
+/// How the other lists of Ram call it.
+const MARKER: &str = "Marker";
 /// Bytes of the marker key.
 const KEY_BYTES: usize = 32;
 /// Bytes from which the key of one marker is derived.
@@ -87,11 +92,15 @@ impl Markers {
     ///
     /// # Errors
     /// [`Failure::Internal`] if the context was never given to a service.
-    pub fn of(context: &Context, call: &Call, args: &Args<'_>) -> Result<Self, Failure> {
-        let key = context.marker_key();
-        let MarkerKey(prk) = key.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))?;
-        let prk = prk.clone();
-        Ok(Self { prk, operation: args.operation(), account: call.principal.account.clone() })
+    pub fn of(call: &Call) -> Result<Self, Failure> {
+        let markers = Self::of_list(&call.context, call.operation, &call.principal.account);
+        markers.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))
+    }
+
+    /// Those of a list of an account; none before the context was given to a service.
+    fn of_list(context: &Context, operation: &'static Operation, account: &AccountId) -> Option<Self> {
+        let MarkerKey(prk) = context.marker_key()?;
+        Some(Self { prk: prk.clone(), operation, account: account.clone() })
     }
 
     /// Those of a list of an account, under this marker key.
@@ -146,6 +155,28 @@ impl Markers {
         self.read(marker)?.try_into().ok().map(i64::from_be_bytes)
     }
 
+    /// The row's number of the marker that a call sends, if it sends one.
+    ///
+    /// # Errors
+    /// A refusal if there is none in it.
+    pub fn sent_row(&self, marker: Option<&str>) -> Result<Option<i64>, Refusal> {
+        marker.map(|marker| self.row(marker).ok_or_else(|| self.illegal(marker))).transpose()
+    }
+
+    /// What the tag of the marker that a call sends stands on, and its key, if it sends one.
+    ///
+    /// # Errors
+    /// A refusal if there is none in it.
+    pub fn sent_tag(&self, marker: Option<&str>) -> Result<Option<(String, String)>, Refusal> {
+        marker.map(|marker| self.tag(marker).ok_or_else(|| self.illegal(marker))).transpose()
+    }
+
+    /// The refusal of a marker that is not one of this list's.
+    fn illegal(&self, marker: &str) -> Refusal {
+        let parameter = if self.operation.takes(NEXT_TOKEN) { NEXT_TOKEN } else { MARKER };
+        self.operation.illegal(parameter, marker)
+    }
+
     /// A marker of a tag: what it stands on, and its key.
     ///
     /// # Errors
@@ -172,6 +203,33 @@ impl Markers {
     }
 }
 
+/// The row after which the page begins, if a parameter says it by a marker.
+///
+/// # Errors
+/// The refusal of a bad value, if this list has not given the marker to this account.
+pub(crate) fn row(args: &Args<'_>, name: &'static str) -> Result<Option<i64>, Refusal> {
+    place(args, name, |markers, marker| markers.row(marker))
+}
+
+/// The tag after which the page begins, if a parameter says it by a marker: what it stands on, and its key.
+///
+/// # Errors
+/// As [`row`].
+pub(crate) fn tag(args: &Args<'_>, name: &'static str) -> Result<Option<(String, String)>, Refusal> {
+    place(args, name, |markers, marker| markers.tag(marker))
+}
+
+fn place<T>(
+    args: &Args<'_>,
+    name: &'static str,
+    read: fn(&Markers, &str) -> Option<T>,
+) -> Result<Option<T>, Refusal> {
+    let Some(marker) = args.text(name) else { return Ok(None) };
+    let markers = Markers::of_list(args.context(), args.operation(), &args.caller().account);
+    let place = markers.and_then(|markers| read(&markers, marker));
+    place.map(Some).ok_or_else(|| args.illegal(name, marker))
+}
+
 /// Each key seals one marker, so there is one nonce.
 fn only_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; NONCE_LEN])
@@ -182,7 +240,8 @@ mod tests {
     use tongguan_store::Options;
 
     use super::*;
-    use crate::operations::{ram, vpc};
+    use crate::api;
+    use crate::operations::ram;
 
     const ONE: &str = "1234567890123456";
 
@@ -192,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_marker_is_read_back_by_its_own_list_and_account_alone() {
-        let (users, groups) = (&ram::list_users::OPERATION, &ram::list_groups::OPERATION);
+        let (users, groups) = (&api::ram::LIST_USERS, &api::ram::LIST_GROUPS);
         let own = markers(7, users, ONE);
         let others = [
             markers(7, groups, ONE),
@@ -214,7 +273,7 @@ mod tests {
     /// Lists of the same name, of two products, do not share their markers.
     #[test]
     fn markers_of_tags_come_back_as_tags() {
-        let own = markers(7, &vpc::list_tag_resources::OPERATION, ONE);
+        let own = markers(7, &crate::api::vpc::LIST_TAG_RESOURCES, ONE);
         let other = markers(7, &ram::list_tag_resources::OPERATION, ONE);
         let longest = "\u{10ffff}".repeat(128);
         for key in ["a\nb", "", &longest] {
@@ -226,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_was_made_up_or_altered_is_no_marker() {
-        let own = markers(7, &ram::list_users::OPERATION, ONE);
+        let own = markers(7, &api::ram::LIST_USERS, ONE);
         let marker = own.of_row(8).unwrap();
         let bytes = URL_SAFE_NO_PAD.decode(&marker).unwrap();
         for at in 0..bytes.len() {
@@ -248,7 +307,7 @@ mod tests {
     /// The same place looks different each time, so that nothing is told by comparing either.
     #[test]
     fn no_two_markers_are_alike() {
-        let own = markers(7, &ram::list_users::OPERATION, ONE);
+        let own = markers(7, &api::ram::LIST_USERS, ONE);
         let made: std::collections::BTreeSet<_> = (0..1_000).map(|_| own.of_row(8).unwrap()).collect();
         assert_eq!(made.len(), 1_000);
     }
@@ -262,7 +321,7 @@ mod tests {
             let kept = store.read(|snapshot| snapshot.sealed_service_key(NAME)).unwrap().unwrap();
             opened(&vault(byte), &kept)
         };
-        let with = |prk| Markers { prk, ..markers(0, &ram::list_users::OPERATION, ONE) };
+        let with = |prk| Markers { prk, ..markers(0, &api::ram::LIST_USERS, ONE) };
         prepare(&store, &vault(1), 1).unwrap();
         let marker = with(key(1).unwrap()).of_row(8).unwrap();
         prepare(&store, &vault(1), 2).unwrap();

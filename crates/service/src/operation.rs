@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{Code, Refusal};
 use crate::context::Context;
+use crate::product::Illegal;
 
 pub use crate::failure::Failure;
 pub use crate::operations::ALL;
@@ -480,6 +481,22 @@ impl Operation {
     #[must_use]
     pub fn xml_root(&self) -> String {
         self.product.conventions().xml_root.map_or_else(|| format!("{}Response", self.action), Into::into)
+    }
+
+    /// The refusal for an absent parameter, in the product's words.
+    #[must_use]
+    pub fn missing(&self, parameter: &'static str) -> Refusal {
+        Refusal::new(self.product.conventions().missing).parameter(parameter)
+    }
+
+    /// The refusal for a bad value, in the product's words.
+    #[must_use]
+    pub fn illegal(&self, parameter: &'static str, value: &str) -> Refusal {
+        match self.product.conventions().illegal {
+            Illegal::Named(code) => Refusal::new(code).because(format!("The parameter is \"{parameter}\".")),
+            Illegal::Value(code) => Refusal::new(code).parameter(parameter).value(value),
+            Illegal::Parameter(code) => Refusal::new(code).parameter(parameter),
+        }
     }
 
     /// Whether it takes this parameter.

@@ -4,6 +4,8 @@
 pub const VPC: &str = "2016-04-28";
 /// Version of product Kms.
 pub const KMS: &str = "2016-01-20";
+/// Version of product Location.
+pub const LOCATION: &str = "2015-06-12";
 /// Version of product Sts.
 pub const STS: &str = "2015-04-01";
 /// Version of product Ram.
@@ -20,9 +22,24 @@ pub fn version(product: &str) -> &'static str {
     match product {
         "Vpc" => VPC,
         "Kms" => KMS,
+        "Location" => LOCATION,
         "Sts" => STS,
         "Ram" => RAM,
         "ResourceManager" => RESOURCE_MANAGER,
         _ => panic!("no product {product}"),
+    }
+}
+
+#[cfg(all(test, feature = "rig"))]
+mod tests {
+    use tongguan_service::operation::Product;
+
+    use super::*;
+
+    #[test]
+    fn the_service_answers_these_versions() {
+        for product in Product::ALL {
+            assert_eq!(version(product.as_str()), product.version());
+        }
     }
 }

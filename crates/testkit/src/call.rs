@@ -108,7 +108,7 @@ impl Caller {
         })
     }
 
-    /// Signs a call in V4 under a scope of region and product, as whoever was handed the key that is derived for it can.
+    /// Signs a call in V4 under a scope of region and product, as whoever holds the key that is derived for it can.
     pub fn sign_v4(
         &self,
         call: &Call<'_>,

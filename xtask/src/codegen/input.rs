@@ -1,12 +1,11 @@
 //! The input of an operation: a struct, and the reader that checks its parameters.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::names;
-use super::page::{Emptied, Handler, OwnParameter, Page, ParameterEntry, Rule};
+use super::page::{Common, CommonParameter, Emptied, Handler, OwnParameter, Page, ParameterEntry, Rule};
 
 /// Parameters that the order of checks reads for every operation.
 const READ_BY_ALL: [&str; 2] = ["ClientToken", "DryRun"];
@@ -32,7 +31,7 @@ struct Field {
 }
 
 /// The parameters that an operation takes, in the order in which they are missed.
-pub(crate) fn parameters(page: &Page, common: &BTreeMap<String, String>) -> Result<Vec<Parameter>> {
+pub(crate) fn parameters(page: &Page, common: &Common) -> Result<Vec<Parameter>> {
     let ours = page.ours()?;
     let taken = ours.parameters.iter().map(|entry| parameter(page, entry, common));
     let taken = taken.collect::<Result<Vec<_>>>()?;
@@ -49,7 +48,7 @@ pub(crate) fn parameters(page: &Page, common: &BTreeMap<String, String>) -> Resu
     Ok(taken)
 }
 
-fn parameter(page: &Page, entry: &ParameterEntry, common: &BTreeMap<String, String>) -> Result<Parameter> {
+fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Parameter> {
     let plain;
     let own = match entry {
         ParameterEntry::Whole(own) => own.as_ref(),
@@ -70,9 +69,10 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &BTreeMap<String, Stri
         (shape, kind) => bail!("{name}: shape {shape:?}, type {kind:?}"),
     };
     let required = own.required.or(documented.map(|known| known.required)).unwrap_or(false);
-    let about = own.about.clone().or_else(|| common.get(name).cloned());
-    let about = about.with_context(|| format!("{name}: `about` is missing"))?;
-    let rule = match &own.rule {
+    let common = common.parameter(&page.product, name);
+    let about = own.about.as_deref().or_else(|| common.map(CommonParameter::about));
+    let about = about.with_context(|| format!("{name}: `about` is missing"))?.to_owned();
+    let rule = match own.rule.as_ref().or_else(|| common.and_then(CommonParameter::rule)) {
         Some(rule) => rule.clone(),
         None => usual_rule(name, shape).with_context(|| name.clone())?,
     };
@@ -86,6 +86,8 @@ fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
         ("RegionId", _) => Rule::Region { code: None },
         ("PageNumber", _) => number(1, PAGES, Some(1)),
         ("PageSize", _) => number(1, 50, Some(10)),
+        ("MaxItems", _) => number(1, 1_000, Some(100)),
+        ("Marker", _) => Rule::Custom { with: "crate::marker::row".into(), r#type: "Option<i64>".into(), given: Vec::new() },
         (_, "Text" | "Json") => Rule::Text { fits: None, code: None, default: None },
         (_, "Boolean") => Rule::Flag { default: None, refuse_true: None },
         (_, "Tags") => Rule::Tags,
@@ -94,7 +96,7 @@ fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
 }
 
 /// The input of an operation, and how it is read.
-pub(crate) fn of(page: &Page, common: &BTreeMap<String, String>) -> Result<String> {
+pub(crate) fn of(page: &Page, common: &Common) -> Result<String> {
     let (ours, action) = (page.ours()?, &page.action);
     let mut parameters = parameters(page, common)?;
     let place = |name: &str| ours.read_order.iter().position(|read| read == name).unwrap_or(usize::MAX);
@@ -215,10 +217,19 @@ impl Parameter {
             Rule::Region { code: Some(code) } => {
                 self.maybe("&'static Region", &format!("args.region_or(&c::{code})?"))
             }
-            Rule::List { most } => kept("Vec<String>", format!("args.list({name:?}, {most})?")),
+            Rule::List { most: Some(most), quota: None } => {
+                kept("Vec<String>", format!("args.list({name:?}, {most})?"))
+            }
+            Rule::List { most: None, quota: Some(quota) } => {
+                kept("Vec<String>", format!("args.list({name:?}, args.quotas().{quota})?"))
+            }
+            Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
             Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
             Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
-            Rule::Custom { with, r#type: kind } => kept(kind, format!("{with}(args, {name:?})?")),
+            Rule::Custom { with, r#type: kind, given } => {
+                let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
+                kept(kind, format!("{with}(args, {name:?}{given})?"))
+            }
             Rule::Refused { code } => Field {
                 kind: None,
                 read: format!("if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code})); }}"),

@@ -160,7 +160,7 @@ pub(crate) enum ParameterEntry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct OwnParameter {
     pub(crate) name: String,
-    /// Its rules in one line, for people; `docs/api/parameters.json` has those of common ones.
+    /// Its rules in one line, for people; `docs/api/parameters.json` ([`Common`]) has those of common ones.
     pub(crate) about: Option<String>,
     /// In place of the page's type: text, integer, boolean, list, tags, json.
     pub(crate) shape: Option<String>,
@@ -168,7 +168,7 @@ pub(crate) struct OwnParameter {
     pub(crate) required: Option<bool>,
     /// What it means if it is sent empty: not sent, if this is absent.
     pub(crate) empty: Option<Emptied>,
-    /// How it is read.
+    /// How it is read, where neither [`Common`] nor the usual rule says it.
     pub(crate) rule: Option<Rule>,
 }
 
@@ -196,18 +196,64 @@ pub(crate) enum Rule {
     Number { min: Option<u64>, max: Option<u64>, one_of: Option<Vec<u64>>, default: Option<u64> },
     /// A region's id.
     Region { code: Option<String> },
-    /// At most so many texts.
-    List { most: u64 },
+    /// At most so many texts, or as many as a quota of the service says.
+    List { most: Option<u64>, quota: Option<String> },
     /// Tags to write.
     Tags,
     /// Tags to look for.
     TagFilter,
-    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`.
-    Custom { with: String, r#type: String },
+    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was read of
+    /// the parameters `given` follows by reference.
+    Custom {
+        with: String,
+        r#type: String,
+        #[serde(default)]
+        given: Vec<String>,
+    },
     /// Not offered: refused if it is sent.
     Refused { code: String },
     /// Without effect, whatever it is. `form`: it must be a flag or a number all the same.
     Ignored { form: Option<String> },
+}
+
+/// `docs/api/parameters.json`: what is the same of a parameter in every operation, by its name or `<Product>.<name>`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Common(BTreeMap<String, CommonParameter>);
+
+/// What is the same of a parameter: its `about` alone, or its rule too.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum CommonParameter {
+    About(String),
+    Whole(Whole),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Whole {
+    about: String,
+    rule: Rule,
+}
+
+impl Common {
+    pub(crate) fn parameter(&self, product: &str, name: &str) -> Option<&CommonParameter> {
+        self.0.get(&format!("{product}.{name}")).or_else(|| self.0.get(name))
+    }
+}
+
+impl CommonParameter {
+    pub(crate) fn about(&self) -> &str {
+        match self {
+            Self::About(about) | Self::Whole(Whole { about, .. }) => about,
+        }
+    }
+
+    pub(crate) fn rule(&self) -> Option<&Rule> {
+        match self {
+            Self::About(_) => None,
+            Self::Whole(whole) => Some(&whole.rule),
+        }
+    }
 }
 
 impl Page {
@@ -219,5 +265,22 @@ impl Page {
 impl Ours {
     pub(crate) fn handler(&self) -> Result<Handler> {
         self.handler.context("`handler` is missing")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_product_says_of_a_parameter_comes_before_what_all_say() {
+        let common =
+            r#"{"Name": "Any.", "Ram.Name": {"about": "Ours.", "rule": {"is": "number", "min": 1}}}"#;
+        let common: Common = serde_json::from_str(common).unwrap();
+        let of = |product| common.parameter(product, "Name").unwrap();
+        assert_eq!((of("Ram").about(), of("Vpc").about()), ("Ours.", "Any."));
+        assert!(matches!(of("Ram").rule(), Some(Rule::Number { min: Some(1), max: None, .. })));
+        assert!(of("Vpc").rule().is_none());
+        assert!(common.parameter("Ram", "Other").is_none());
     }
 }

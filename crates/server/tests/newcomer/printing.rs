@@ -126,7 +126,7 @@ async fn what_tenants_wrote_forges_nothing() {
     server.call(VPC, "DescribeVpcAttribute", &named).await;
     let encoded: String = HOSTILE.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let request = format!(
-        "GET /?Action={encoded}&Version=2016-04-28&AccessKeyId={encoded}&Signature=x&SignatureMethod=HMAC-SHA1&\
+        "GET /?Action={encoded}&Version={VPC}&AccessKeyId={encoded}&Signature=x&SignatureMethod=HMAC-SHA1&\
          SignatureVersion=1.0&SignatureNonce=1&Timestamp={} HTTP/1.1\r\nhost: vpc.test\r\n\r\n",
         jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")
     );

@@ -15,3 +15,1583 @@ use tongguan_store::TagFilter;
 
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
+
+/// AddUserToGroup: all that is known of it.
+pub static ADD_USER_TO_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "AddUserToGroup",
+    summary: "Put a RAM user into a group.",
+    permission: Some("ram:AddUserToGroup"),
+    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "GroupName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::GROUP_NOT_FOUND,
+        &c::MEMBER_EXISTS,
+        &c::MEMBER_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<AddUserToGroup>),
+};
+
+/// Input of AddUserToGroup.
+#[derive(Debug, Clone)]
+pub struct AddUserToGroup {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for AddUserToGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        Ok(Self { user_name, group_name })
+    }
+}
+
+/// Output of AddUserToGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddUserToGroupOutput {}
+
+impl Output for AddUserToGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("AddUserToGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CreateAccessKey: all that is known of it.
+pub static CREATE_ACCESS_KEY: Operation = Operation {
+    product: Product::Ram,
+    action: "CreateAccessKey",
+    summary: "Issue an access key; the only time its secret is shown.",
+    permission: Some("ram:CreateAccessKey"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: false,
+        about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND, &c::KEY_QUOTA],
+    handler: Handler::Write(operation::write::<CreateAccessKey>),
+};
+
+/// Input of CreateAccessKey.
+#[derive(Debug, Clone)]
+pub struct CreateAccessKey {
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    pub user_name: crate::operations::ram::people::Owner,
+}
+
+impl Input for CreateAccessKey {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::people::owner(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of CreateAccessKey.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateAccessKeyOutput {
+    /// `AccessKey`.
+    pub access_key: NewAccessKeyInfo,
+}
+
+impl Output for CreateAccessKeyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateAccessKeyOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("AccessKey", &self.access_key)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CreateGroup: all that is known of it.
+pub static CREATE_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "CreateGroup",
+    summary: "Make a group of RAM users.",
+    permission: Some("ram:CreateGroup"),
+    resource: "acs:ram:*:{accountId}:group/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "GroupName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Comments",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 128 characters.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_EXISTS, &c::GROUP_QUOTA],
+    handler: Handler::Write(operation::write::<CreateGroup>),
+};
+
+/// Input of CreateGroup.
+#[derive(Debug, Clone)]
+pub struct CreateGroup {
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+    /// `Comments`: 1 to 128 characters.
+    pub comments: String,
+}
+
+impl Input for CreateGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        let comments = crate::operations::ram::names::comments(args, "Comments")?;
+        Ok(Self { group_name, comments })
+    }
+}
+
+/// Output of CreateGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateGroupOutput {
+    /// `Group`.
+    pub group: GroupInfo,
+}
+
+impl Output for CreateGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Group", &self.group)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CreateUser: all that is known of it.
+pub static CREATE_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "CreateUser",
+    summary: "Add a RAM user to the account.",
+    permission: Some("ram:CreateUser"),
+    resource: "acs:ram:*:{accountId}:user/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DisplayName",
+            shape: Shape::Text,
+            required: false,
+            about: "Name for people: 1 to 128 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MobilePhone",
+            shape: Shape::Text,
+            required: false,
+            about: "Country code, hyphen, number: 86-18688888888.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Email",
+            shape: Shape::Text,
+            required: false,
+            about: "A mail address.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Comments",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 128 characters.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::USER_EXISTS,
+        &c::USER_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateUser>),
+};
+
+/// Input of CreateUser.
+#[derive(Debug, Clone)]
+pub struct CreateUser {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+    /// `DisplayName`: Name for people: 1 to 128 characters.
+    pub display_name: String,
+    /// `MobilePhone`: Country code, hyphen, number: 86-18688888888.
+    pub mobile_phone: String,
+    /// `Email`: A mail address.
+    pub email: String,
+    /// `Comments`: 1 to 128 characters.
+    pub comments: String,
+}
+
+impl Input for CreateUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        let display_name = crate::operations::ram::names::display_name(args, "DisplayName")?;
+        let mobile_phone = crate::operations::ram::names::telephone(args, "MobilePhone")?;
+        let email = crate::operations::ram::names::mail(args, "Email")?;
+        let comments = crate::operations::ram::names::comments(args, "Comments")?;
+        Ok(Self { user_name, display_name, mobile_phone, email, comments })
+    }
+}
+
+/// Output of CreateUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateUserOutput {
+    /// `User`.
+    pub user: UserInfo,
+}
+
+impl Output for CreateUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateUserOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("User", &self.user)?;
+        object.end()
+    }
+}
+
+/// DeleteAccessKey: all that is known of it.
+pub static DELETE_ACCESS_KEY: Operation = Operation {
+    product: Product::Ram,
+    action: "DeleteAccessKey",
+    summary: "Remove an access key.",
+    permission: Some("ram:DeleteAccessKey"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: false,
+            about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "UserAccessKeyId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the access key; not AccessKeyId, which is the signer's.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserAccessKeyId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::KEY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteAccessKey>),
+};
+
+/// Input of DeleteAccessKey.
+#[derive(Debug, Clone)]
+pub struct DeleteAccessKey {
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    pub user_name: crate::operations::ram::people::Owner,
+    /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
+    pub user_access_key_id: String,
+}
+
+impl Input for DeleteAccessKey {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::people::owner(args, "UserName")?;
+        let user_access_key_id = args.text("UserAccessKeyId").unwrap_or_default().to_owned();
+        Ok(Self { user_name, user_access_key_id })
+    }
+}
+
+/// Output of DeleteAccessKey.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteAccessKeyOutput {}
+
+impl Output for DeleteAccessKeyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteAccessKeyOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteGroup: all that is known of it.
+pub static DELETE_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "DeleteGroup",
+    summary: "Remove a group without members and policies.",
+    permission: Some("ram:DeleteGroup"),
+    resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "GroupName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::GROUP_NOT_FOUND,
+        &c::GROUP_HAS_USER,
+        &c::GROUP_HAS_POLICY,
+    ],
+    handler: Handler::Write(operation::write::<DeleteGroup>),
+};
+
+/// Input of DeleteGroup.
+#[derive(Debug, Clone)]
+pub struct DeleteGroup {
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for DeleteGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        Ok(Self { group_name })
+    }
+}
+
+/// Output of DeleteGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteGroupOutput {}
+
+impl Output for DeleteGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteLoginProfile: all that is known of it.
+pub static DELETE_LOGIN_PROFILE: Operation = Operation {
+    product: Product::Ram,
+    action: "DeleteLoginProfile",
+    summary: "Remove the login profile of a RAM user; none has one.",
+    permission: Some("ram:DeleteLoginProfile"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::LOGIN_PROFILE_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteLoginProfile>),
+};
+
+/// Input of DeleteLoginProfile.
+#[derive(Debug, Clone)]
+pub struct DeleteLoginProfile {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for DeleteLoginProfile {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of DeleteLoginProfile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteLoginProfileOutput {}
+
+impl Output for DeleteLoginProfileOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteLoginProfileOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteUser: all that is known of it.
+pub static DELETE_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "DeleteUser",
+    summary: "Remove a RAM user that has nothing left on it.",
+    permission: Some("ram:DeleteUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::USER_IN_GROUP,
+        &c::USER_HAS_KEY,
+        &c::USER_HAS_POLICY,
+    ],
+    handler: Handler::Write(operation::write::<DeleteUser>),
+};
+
+/// Input of DeleteUser.
+#[derive(Debug, Clone)]
+pub struct DeleteUser {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for DeleteUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of DeleteUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteUserOutput {}
+
+impl Output for DeleteUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteUserOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetAccessKeyLastUsed: all that is known of it.
+pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
+    product: Product::Ram,
+    action: "GetAccessKeyLastUsed",
+    summary: "Tell when an access key was last used.",
+    permission: Some("ram:GetAccessKeyLastUsed"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: false,
+            about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "UserAccessKeyId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the access key; not AccessKeyId, which is the signer's.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserAccessKeyId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::KEY_NOT_FOUND,
+    ],
+    handler: Handler::Read(operation::read::<GetAccessKeyLastUsed>),
+};
+
+/// Input of GetAccessKeyLastUsed.
+#[derive(Debug, Clone)]
+pub struct GetAccessKeyLastUsed {
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    pub user_name: crate::operations::ram::people::Owner,
+    /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
+    pub user_access_key_id: String,
+}
+
+impl Input for GetAccessKeyLastUsed {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::people::owner(args, "UserName")?;
+        let user_access_key_id = args.text("UserAccessKeyId").unwrap_or_default().to_owned();
+        Ok(Self { user_name, user_access_key_id })
+    }
+}
+
+/// Output of GetAccessKeyLastUsed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetAccessKeyLastUsedOutput {
+    /// `AccessKeyLastUsed`.
+    pub access_key_last_used: AccessKeyLastUsedInfo,
+}
+
+impl Output for GetAccessKeyLastUsedOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("GetAccessKeyLastUsedOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("AccessKeyLastUsed", &self.access_key_last_used)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetGroup: all that is known of it.
+pub static GET_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "GetGroup",
+    summary: "Read one group.",
+    permission: Some("ram:GetGroup"),
+    resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "GroupName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetGroup>),
+};
+
+/// Input of GetGroup.
+#[derive(Debug, Clone)]
+pub struct GetGroup {
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for GetGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        Ok(Self { group_name })
+    }
+}
+
+/// Output of GetGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetGroupOutput {
+    /// `Group`.
+    pub group: GroupInfo,
+}
+
+impl Output for GetGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Group", &self.group)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetUser: all that is known of it.
+pub static GET_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "GetUser",
+    summary: "Read one RAM user.",
+    permission: Some("ram:GetUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetUser>),
+};
+
+/// Input of GetUser.
+#[derive(Debug, Clone)]
+pub struct GetUser {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for GetUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of GetUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetUserOutput {
+    /// `User`.
+    pub user: UserInfo,
+}
+
+impl Output for GetUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetUserOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("User", &self.user)?;
+        object.end()
+    }
+}
+
+/// ListAccessKeys: all that is known of it.
+pub static LIST_ACCESS_KEYS: Operation = Operation {
+    product: Product::Ram,
+    action: "ListAccessKeys",
+    summary: "List the access keys of a RAM user.",
+    permission: Some("ram:ListAccessKeys"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: false,
+        about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListAccessKeys>),
+};
+
+/// Input of ListAccessKeys.
+#[derive(Debug, Clone)]
+pub struct ListAccessKeys {
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    pub user_name: crate::operations::ram::people::Owner,
+}
+
+impl Input for ListAccessKeys {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::people::owner(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of ListAccessKeys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListAccessKeysOutput {
+    /// `AccessKeys`.
+    pub access_keys: Vec<AccessKeyInfo>,
+}
+
+impl Output for ListAccessKeysOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListAccessKeysOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("AccessKeys", &operation::Wrapped("AccessKey", &self.access_keys))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListGroups: all that is known of it.
+pub static LIST_GROUPS: Operation = Operation {
+    product: Product::Ram,
+    action: "ListGroups",
+    summary: "List the groups, page by page.",
+    permission: Some("ram:ListGroups"),
+    resource: "acs:ram:*:{accountId}:group/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Marker",
+            shape: Shape::Text,
+            required: false,
+            about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxItems",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 1000. Default 100.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::INCORRECT],
+    handler: Handler::Read(operation::read::<ListGroups>),
+};
+
+/// Input of ListGroups.
+#[derive(Debug, Clone)]
+pub struct ListGroups {
+    /// `Marker`: Where the page begins: the Marker of the answer before. Absent: the first page.
+    pub marker: Option<i64>,
+    /// `MaxItems`: Entries per page, 1 to 1000. Default 100.
+    pub max_items: u64,
+}
+
+impl Input for ListGroups {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let max_items = args.number("MaxItems", 1..=1000)?.unwrap_or(100);
+        let marker = crate::marker::row(args, "Marker")?;
+        Ok(Self { marker, max_items })
+    }
+}
+
+/// Output of ListGroups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListGroupsOutput {
+    /// `Groups`.
+    pub groups: Vec<GroupInfo>,
+    /// `IsTruncated`.
+    pub is_truncated: bool,
+    /// `Marker`.
+    pub marker: Option<Text>,
+}
+
+impl Output for ListGroupsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListGroupsOutput",
+            2 + usize::from(self.marker.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("Groups", &operation::Wrapped("Group", &self.groups))?;
+        object.serialize_field("IsTruncated", &self.is_truncated)?;
+        if let Some(value) = &self.marker {
+            object.serialize_field("Marker", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListGroupsForUser: all that is known of it.
+pub static LIST_GROUPS_FOR_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "ListGroupsForUser",
+    summary: "List the groups that a RAM user is in.",
+    permission: Some("ram:ListGroupsForUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListGroupsForUser>),
+};
+
+/// Input of ListGroupsForUser.
+#[derive(Debug, Clone)]
+pub struct ListGroupsForUser {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for ListGroupsForUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of ListGroupsForUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListGroupsForUserOutput {
+    /// `Groups`.
+    pub groups: Vec<JoinedGroupInfo>,
+}
+
+impl Output for ListGroupsForUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListGroupsForUserOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Groups", &operation::Wrapped("Group", &self.groups))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ListUsers: all that is known of it.
+pub static LIST_USERS: Operation = Operation {
+    product: Product::Ram,
+    action: "ListUsers",
+    summary: "List the RAM users, page by page.",
+    permission: Some("ram:ListUsers"),
+    resource: "acs:ram:*:{accountId}:user/*",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Marker",
+            shape: Shape::Text,
+            required: false,
+            about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxItems",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 1000. Default 100.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::INCORRECT],
+    handler: Handler::Read(operation::read::<ListUsers>),
+};
+
+/// Input of ListUsers.
+#[derive(Debug, Clone)]
+pub struct ListUsers {
+    /// `Marker`: Where the page begins: the Marker of the answer before. Absent: the first page.
+    pub marker: Option<i64>,
+    /// `MaxItems`: Entries per page, 1 to 1000. Default 100.
+    pub max_items: u64,
+}
+
+impl Input for ListUsers {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let max_items = args.number("MaxItems", 1..=1000)?.unwrap_or(100);
+        let marker = crate::marker::row(args, "Marker")?;
+        Ok(Self { marker, max_items })
+    }
+}
+
+/// Output of ListUsers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListUsersOutput {
+    /// `IsTruncated`.
+    pub is_truncated: bool,
+    /// `Marker`.
+    pub marker: Option<Text>,
+    /// `Users`.
+    pub users: Vec<UserInfo>,
+}
+
+impl Output for ListUsersOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListUsersOutput",
+            2 + usize::from(self.marker.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("IsTruncated", &self.is_truncated)?;
+        if let Some(value) = &self.marker {
+            object.serialize_field("Marker", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Users", &operation::Wrapped("User", &self.users))?;
+        object.end()
+    }
+}
+
+/// ListUsersForGroup: all that is known of it.
+pub static LIST_USERS_FOR_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "ListUsersForGroup",
+    summary: "List the members of a group, page by page.",
+    permission: Some("ram:ListUsersForGroup"),
+    resource: "acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "GroupName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Marker",
+            shape: Shape::Text,
+            required: false,
+            about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxItems",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 1000. Default 100.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("GroupName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::GROUP_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListUsersForGroup>),
+};
+
+/// Input of ListUsersForGroup.
+#[derive(Debug, Clone)]
+pub struct ListUsersForGroup {
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+    /// `Marker`: Where the page begins: the Marker of the answer before. Absent: the first page.
+    pub marker: Option<i64>,
+    /// `MaxItems`: Entries per page, 1 to 1000. Default 100.
+    pub max_items: u64,
+}
+
+impl Input for ListUsersForGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        let max_items = args.number("MaxItems", 1..=1000)?.unwrap_or(100);
+        let marker = crate::marker::row(args, "Marker")?;
+        Ok(Self { group_name, marker, max_items })
+    }
+}
+
+/// Output of ListUsersForGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListUsersForGroupOutput {
+    /// `IsTruncated`.
+    pub is_truncated: bool,
+    /// `Marker`.
+    pub marker: Option<Text>,
+    /// `Users`.
+    pub users: Vec<MemberInfo>,
+}
+
+impl Output for ListUsersForGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListUsersForGroupOutput",
+            2 + usize::from(self.marker.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("IsTruncated", &self.is_truncated)?;
+        if let Some(value) = &self.marker {
+            object.serialize_field("Marker", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Users", &operation::Wrapped("User", &self.users))?;
+        object.end()
+    }
+}
+
+/// RemoveUserFromGroup: all that is known of it.
+pub static REMOVE_USER_FROM_GROUP: Operation = Operation {
+    product: Product::Ram,
+    action: "RemoveUserFromGroup",
+    summary: "Take a RAM user out of a group.",
+    permission: Some("ram:RemoveUserFromGroup"),
+    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
+    arns: &[
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
+        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
+    ],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "GroupName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::GROUP_NOT_FOUND,
+        &c::MEMBER_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<RemoveUserFromGroup>),
+};
+
+/// Input of RemoveUserFromGroup.
+#[derive(Debug, Clone)]
+pub struct RemoveUserFromGroup {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+    /// `GroupName`: Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub group_name: String,
+}
+
+impl Input for RemoveUserFromGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        let group_name = crate::operations::ram::names::group_name(args, "GroupName")?;
+        Ok(Self { user_name, group_name })
+    }
+}
+
+/// Output of RemoveUserFromGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoveUserFromGroupOutput {}
+
+impl Output for RemoveUserFromGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("RemoveUserFromGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UnbindMFADevice: all that is known of it.
+pub static UNBIND_MFA_DEVICE: Operation = Operation {
+    product: Product::Ram,
+    action: "UnbindMFADevice",
+    summary: "Unbind the MFA device of a RAM user; none has one.",
+    permission: Some("ram:UnbindMFADevice"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "UserName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::USER_NOT_FOUND,
+        &c::MFA_DEVICE_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<UnbindMFADevice>),
+};
+
+/// Input of UnbindMFADevice.
+#[derive(Debug, Clone)]
+pub struct UnbindMFADevice {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+}
+
+impl Input for UnbindMFADevice {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        Ok(Self { user_name })
+    }
+}
+
+/// Output of UnbindMFADevice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnbindMFADeviceOutput {}
+
+impl Output for UnbindMFADeviceOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UnbindMFADeviceOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UpdateAccessKey: all that is known of it.
+pub static UPDATE_ACCESS_KEY: Operation = Operation {
+    product: Product::Ram,
+    action: "UpdateAccessKey",
+    summary: "Allow or forbid the use of an access key.",
+    permission: Some("ram:UpdateAccessKey"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: false,
+            about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "UserAccessKeyId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the access key; not AccessKeyId, which is the signer's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Status",
+            shape: Shape::Text,
+            required: true,
+            about: "Active or Inactive.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("UserAccessKeyId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::INCORRECT,
+        &c::USER_NOT_FOUND,
+        &c::KEY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<UpdateAccessKey>),
+};
+
+/// Input of UpdateAccessKey.
+#[derive(Debug, Clone)]
+pub struct UpdateAccessKey {
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    pub user_name: crate::operations::ram::people::Owner,
+    /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
+    pub user_access_key_id: String,
+    /// `Status`: Active or Inactive.
+    pub status: crate::operations::ram::people::KeyStatus,
+}
+
+impl Input for UpdateAccessKey {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::people::owner(args, "UserName")?;
+        let user_access_key_id = args.text("UserAccessKeyId").unwrap_or_default().to_owned();
+        let status = args
+            .word("Status", crate::operations::ram::people::KeyStatus::parse)?
+            .ok_or_else(|| args.missing("Status"))?;
+        Ok(Self { user_name, user_access_key_id, status })
+    }
+}
+
+/// Output of UpdateAccessKey.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdateAccessKeyOutput {}
+
+impl Output for UpdateAccessKeyOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UpdateAccessKeyOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UpdateUser: all that is known of it.
+pub static UPDATE_USER: Operation = Operation {
+    product: Product::Ram,
+    action: "UpdateUser",
+    summary: "Rename a RAM user or change its data.",
+    permission: Some("ram:UpdateUser"),
+    resource: "acs:ram:*:{accountId}:user/{UserName}",
+    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "UserName",
+            shape: Shape::Text,
+            required: true,
+            about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewUserName",
+            shape: Shape::Text,
+            required: false,
+            about: "Its name from now on; same rule.",
+            empty: Empty::Refused(&c::RAM_LENGTH),
+        },
+        Parameter {
+            name: "NewDisplayName",
+            shape: Shape::Text,
+            required: false,
+            about: "Name for people: up to 128 characters.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "NewMobilePhone",
+            shape: Shape::Text,
+            required: false,
+            about: "Country code, hyphen, number: 86-18688888888.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "NewEmail",
+            shape: Shape::Text,
+            required: false,
+            about: "A mail address.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "NewComments",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 128 characters.",
+            empty: Empty::Sets,
+        },
+    ],
+    subject: Some("UserName"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::RAM_INVALID_CHARS,
+        &c::RAM_LENGTH,
+        &c::RAM_FORMAT,
+        &c::USER_NOT_FOUND,
+        &c::USER_EXISTS,
+    ],
+    handler: Handler::Write(operation::write::<UpdateUser>),
+};
+
+/// Input of UpdateUser.
+#[derive(Debug, Clone)]
+pub struct UpdateUser {
+    /// `UserName`: Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.
+    pub user_name: String,
+    /// `NewUserName`: Its name from now on; same rule.
+    pub new_user_name: Option<String>,
+    /// `NewDisplayName`: Name for people: up to 128 characters.
+    pub new_display_name: Option<String>,
+    /// `NewMobilePhone`: Country code, hyphen, number: 86-18688888888.
+    pub new_mobile_phone: Option<String>,
+    /// `NewEmail`: A mail address.
+    pub new_email: Option<String>,
+    /// `NewComments`: Up to 128 characters.
+    pub new_comments: Option<String>,
+}
+
+impl Input for UpdateUser {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let user_name = crate::operations::ram::names::user_name(args, "UserName")?;
+        let new_user_name = crate::operations::ram::names::optional_user_name(args, "NewUserName")?;
+        let new_display_name = crate::operations::ram::names::new_display_name(args, "NewDisplayName")?;
+        let new_mobile_phone = crate::operations::ram::names::new_telephone(args, "NewMobilePhone")?;
+        let new_email = crate::operations::ram::names::new_mail(args, "NewEmail")?;
+        let new_comments = crate::operations::ram::names::new_comments(args, "NewComments")?;
+        Ok(Self { user_name, new_user_name, new_display_name, new_mobile_phone, new_email, new_comments })
+    }
+}
+
+/// Output of UpdateUser.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdateUserOutput {
+    /// `User`.
+    pub user: UserInfo,
+}
+
+impl Output for UpdateUserOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UpdateUserOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("User", &self.user)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessKeyInfo {
+    /// `AccessKeyId`.
+    pub access_key_id: Text,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `Status`.
+    pub status: Text,
+}
+
+impl Serialize for AccessKeyInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("AccessKeyInfo", 3)?;
+        object.serialize_field("AccessKeyId", &self.access_key_id)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessKeyLastUsedInfo {
+    /// `LastUsedDate`.
+    pub last_used_date: Option<Text>,
+}
+
+impl Serialize for AccessKeyLastUsedInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("AccessKeyLastUsedInfo", 0 + usize::from(self.last_used_date.is_some()))?;
+        if let Some(value) = &self.last_used_date {
+            object.serialize_field("LastUsedDate", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// `Comments`.
+    pub comments: Text,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `GroupId`.
+    pub group_id: Text,
+    /// `GroupName`.
+    pub group_name: Text,
+    /// `UpdateDate`.
+    pub update_date: Option<Text>,
+}
+
+impl Serialize for GroupInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GroupInfo", 4 + usize::from(self.update_date.is_some()))?;
+        object.serialize_field("Comments", &self.comments)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("GroupId", &self.group_id)?;
+        object.serialize_field("GroupName", &self.group_name)?;
+        if let Some(value) = &self.update_date {
+            object.serialize_field("UpdateDate", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JoinedGroupInfo {
+    /// `Comments`.
+    pub comments: Text,
+    /// `GroupId`.
+    pub group_id: Text,
+    /// `GroupName`.
+    pub group_name: Text,
+    /// `JoinDate`.
+    pub join_date: Text,
+}
+
+impl Serialize for JoinedGroupInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("JoinedGroupInfo", 4)?;
+        object.serialize_field("Comments", &self.comments)?;
+        object.serialize_field("GroupId", &self.group_id)?;
+        object.serialize_field("GroupName", &self.group_name)?;
+        object.serialize_field("JoinDate", &self.join_date)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// `DisplayName`.
+    pub display_name: Text,
+    /// `JoinDate`.
+    pub join_date: Text,
+    /// `UserName`.
+    pub user_name: Text,
+}
+
+impl Serialize for MemberInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("MemberInfo", 3)?;
+        object.serialize_field("DisplayName", &self.display_name)?;
+        object.serialize_field("JoinDate", &self.join_date)?;
+        object.serialize_field("UserName", &self.user_name)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewAccessKeyInfo {
+    /// `AccessKeyId`.
+    pub access_key_id: Text,
+    /// `AccessKeySecret`.
+    pub access_key_secret: Text,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `Status`.
+    pub status: Text,
+}
+
+impl Serialize for NewAccessKeyInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("NewAccessKeyInfo", 4)?;
+        object.serialize_field("AccessKeyId", &self.access_key_id)?;
+        object.serialize_field("AccessKeySecret", &self.access_key_secret)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserInfo {
+    /// `Comments`.
+    pub comments: Text,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `DisplayName`.
+    pub display_name: Text,
+    /// `Email`.
+    pub email: Text,
+    /// `MobilePhone`.
+    pub mobile_phone: Text,
+    /// `UpdateDate`.
+    pub update_date: Option<Text>,
+    /// `UserId`.
+    pub user_id: Text,
+    /// `UserName`.
+    pub user_name: Text,
+}
+
+impl Serialize for UserInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UserInfo", 7 + usize::from(self.update_date.is_some()))?;
+        object.serialize_field("Comments", &self.comments)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("DisplayName", &self.display_name)?;
+        object.serialize_field("Email", &self.email)?;
+        object.serialize_field("MobilePhone", &self.mobile_phone)?;
+        if let Some(value) = &self.update_date {
+            object.serialize_field("UpdateDate", value)?;
+        }
+        object.serialize_field("UserId", &self.user_id)?;
+        object.serialize_field("UserName", &self.user_name)?;
+        object.end()
+    }
+}

@@ -132,6 +132,791 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
     }
 }
 
+/// CreateVpnGateway: all that is known of it.
+pub static CREATE_VPN_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnGateway",
+    summary: "Order a VPN gateway in a VPC.",
+    permission: Some("vpc:CreateVpnGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Bandwidth",
+            shape: Shape::Integer,
+            required: true,
+            about: "Mbit/s: 5, 10, 20, 50, 100, 200, 500, 1000; private: 200 or 1000.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "2 to 100 characters: a letter, then letters, digits, _ - and . Default: the id.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnType",
+            shape: Shape::Text,
+            required: false,
+            about: "Normal (default) or NationalStandard (SM algorithms).",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NetworkType",
+            shape: Shape::Text,
+            required: false,
+            about: "public (default) or private.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchId",
+            shape: Shape::Text,
+            required: false,
+            about: "First vSwitch; absent: the VPC's oldest.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DisasterRecoveryVSwitchId",
+            shape: Shape::Text,
+            required: false,
+            about: "Second vSwitch.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIpsec",
+            shape: Shape::Boolean,
+            required: false,
+            about: "IPsec-VPN on. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableSsl",
+            shape: Shape::Boolean,
+            required: false,
+            about: "SSL-VPN on; not on SM gateways. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SslConnections",
+            shape: Shape::Integer,
+            required: false,
+            about: "5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "InstanceChargeType",
+            shape: Shape::Text,
+            required: false,
+            about: "PREPAY or POSTPAY (default).",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Period",
+            shape: Shape::Integer,
+            required: false,
+            about: "Months: 1 to 9, 12, 24 or 36; required with PREPAY.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoPay",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true pays a PREPAY order at once. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::INVALID_NAME,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::SSL_NOT_SUPPORTED,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::REGION_NOT_FOUND,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::VSWITCH_NOT_FOUND,
+        &c::VSWITCH_STATUS,
+        &c::GATEWAY_QUOTA,
+        &c::ADDRESS_POOL_EMPTY,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnGateway>),
+};
+
+/// Input of CreateVpnGateway.
+#[derive(Debug, Clone)]
+pub struct CreateVpnGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `Bandwidth`: Mbit/s: 5, 10, 20, 50, 100, 200, 500, 1000; private: 200 or 1000.
+    pub bandwidth: u64,
+    /// `Name`: 2 to 100 characters: a letter, then letters, digits, _ - and . Default: the id.
+    pub name: Option<String>,
+    /// `VpnType`: Normal (default) or NationalStandard (SM algorithms).
+    pub vpn_type: Option<tongguan_model::gateway::VpnType>,
+    /// `NetworkType`: public (default) or private.
+    pub network_type: Option<tongguan_model::gateway::NetworkType>,
+    /// `VSwitchId`: First vSwitch; absent: the VPC's oldest.
+    pub vswitch_id: Option<String>,
+    /// `DisasterRecoveryVSwitchId`: Second vSwitch.
+    pub disaster_recovery_vswitch_id: Option<String>,
+    /// `EnableIpsec`: IPsec-VPN on. Default true.
+    pub enable_ipsec: bool,
+    /// `EnableSsl`: SSL-VPN on; not on SM gateways. Default false.
+    pub enable_ssl: bool,
+    /// `SslConnections`: 5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.
+    pub ssl_connections: u64,
+    /// `InstanceChargeType`: PREPAY or POSTPAY (default).
+    pub instance_charge_type: tongguan_model::gateway::ChargeType,
+    /// `Period`: Months: 1 to 9, 12, 24 or 36; required with PREPAY.
+    pub period: Option<u64>,
+    /// `AutoPay`: true pays a PREPAY order at once. Default false.
+    pub auto_pay: bool,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+}
+
+impl Input for CreateVpnGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let network_type = args.word("NetworkType", tongguan_model::gateway::NetworkType::parse)?;
+        let bandwidth =
+            crate::operations::vpc::create_vpn_gateway::bandwidth(args, "Bandwidth", &network_type)?;
+        let vpn_type = args.word("VpnType", tongguan_model::gateway::VpnType::parse)?;
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::gateway_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let enable_ipsec = args.flag("EnableIpsec")?.unwrap_or(true);
+        let enable_ssl =
+            crate::operations::vpc::create_vpn_gateway::ssl(args, "EnableSsl", &vpn_type, &enable_ipsec)?;
+        let instance_charge_type =
+            crate::operations::vpc::create_vpn_gateway::charge_type(args, "InstanceChargeType")?;
+        let auto_pay = args.flag("AutoPay")?.unwrap_or(false);
+        let period =
+            crate::operations::vpc::create_vpn_gateway::months(args, "Period", &instance_charge_type)?;
+        let ssl_connections =
+            args.one_of("SslConnections", &[5, 10, 20, 50, 100, 200, 500, 1000])?.unwrap_or(5);
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        let vswitch_id = args.text("VSwitchId").map(str::to_owned);
+        let disaster_recovery_vswitch_id = args.text("DisasterRecoveryVSwitchId").map(str::to_owned);
+        Ok(Self {
+            region,
+            vpc_id,
+            bandwidth,
+            name,
+            vpn_type,
+            network_type,
+            vswitch_id,
+            disaster_recovery_vswitch_id,
+            enable_ipsec,
+            enable_ssl,
+            ssl_connections,
+            instance_charge_type,
+            period,
+            auto_pay,
+            resource_group_id,
+        })
+    }
+}
+
+/// Output of CreateVpnGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnGatewayOutput {
+    /// `Name`.
+    pub name: Text,
+    /// `OrderId`.
+    pub order_id: i64,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+}
+
+impl Output for CreateVpnGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateVpnGatewayOutput", 3 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("OrderId", &self.order_id)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.end()
+    }
+}
+
+/// DeleteVpnGateway: all that is known of it.
+pub static DELETE_VPN_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnGateway",
+    summary: "Release a VPN gateway.",
+    permission: Some("vpc:DeleteVpnGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/"),
+        Part::Parameter("VpnGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::REGION_NOT_FOUND,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_PAID_TERM,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnGateway>),
+};
+
+/// Input of DeleteVpnGateway.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+}
+
+impl Input for DeleteVpnGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_gateway_id })
+    }
+}
+
+/// Output of DeleteVpnGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnGatewayOutput {}
+
+impl Output for DeleteVpnGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteVpnGatewayOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DescribeRegions: all that is known of it.
+pub static DESCRIBE_REGIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeRegions",
+    summary: "List the regions of the service.",
+    permission: Some("vpc:DescribeRegions"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "AcceptLanguage",
+            shape: Shape::Text,
+            required: false,
+            about: "zh-CN (default) or en-US.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ProductType",
+            shape: Shape::Text,
+            required: false,
+            about: "Product whose regions are wanted; all have the same here.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN],
+    handler: Handler::Pure(operation::pure::<DescribeRegions>),
+};
+
+/// Input of DescribeRegions.
+#[derive(Debug, Clone)]
+pub struct DescribeRegions {
+    /// `AcceptLanguage`: zh-CN (default) or en-US.
+    pub accept_language: crate::operations::vpc::language::Language,
+}
+
+impl Input for DescribeRegions {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let accept_language = crate::operations::vpc::language::language(args, "AcceptLanguage")?;
+
+        Ok(Self { accept_language })
+    }
+}
+
+/// `Regions.Region[]` of DescribeRegions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRegionsRegionsRegion {
+    /// `RegionId`.
+    pub region_id: Text,
+    /// `LocalName`.
+    pub local_name: Text,
+    /// `RegionEndpoint`.
+    pub region_endpoint: Text,
+}
+
+impl Serialize for DescribeRegionsRegionsRegion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeRegionsRegionsRegion", 3)?;
+        object.serialize_field("RegionId", &self.region_id)?;
+        object.serialize_field("LocalName", &self.local_name)?;
+        object.serialize_field("RegionEndpoint", &self.region_endpoint)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeRegions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRegionsOutput {
+    /// `Regions`.
+    pub regions: Vec<DescribeRegionsRegionsRegion>,
+}
+
+impl Output for DescribeRegionsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeRegionsOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Regions", &operation::Wrapped("Region", &self.regions))?;
+        object.end()
+    }
+}
+
+/// DescribeVpnGateway: all that is known of it.
+pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnGateway",
+    summary: "Read one VPN gateway.",
+    permission: Some("vpc:DescribeVpnGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/"),
+        Part::Parameter("VpnGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IncludeReservationData",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: add data of orders not yet in force.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::GATEWAY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnGateway>),
+};
+
+/// Input of DescribeVpnGateway.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+}
+
+impl Input for DescribeVpnGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        args.flag("IncludeReservationData")?;
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_gateway_id })
+    }
+}
+
+/// Output of DescribeVpnGateway.
+pub type DescribeVpnGatewayOutput = VpnGatewayInfo;
+
+/// DescribeVpnGateways: all that is known of it.
+pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnGateways",
+    summary: "List VPN gateways of a region, by page.",
+    permission: Some("vpc:DescribeVpnGateways"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only gateways of this VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Status",
+            shape: Shape::Text,
+            required: false,
+            about: "init, provisioning, active, updating or deleting.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BusinessStatus",
+            shape: Shape::Text,
+            required: false,
+            about: "Normal or FinancialLocked.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "GatewayType",
+            shape: Shape::Text,
+            required: false,
+            about: "Traditional or Enhanced.SiteToSite.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only gateways of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IncludeReservationData",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: add data of orders not yet in force.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeVpnGateways>),
+};
+
+/// Input of DescribeVpnGateways.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnGateways {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Only this gateway.
+    pub vpn_gateway_id: Option<String>,
+    /// `VpcId`: Only gateways of this VPC.
+    pub vpc_id: Option<String>,
+    /// `Status`: init, provisioning, active, updating or deleting.
+    pub status: Option<tongguan_model::gateway::Status>,
+    /// `BusinessStatus`: Normal or FinancialLocked.
+    pub business_status: Option<tongguan_model::gateway::BusinessStatus>,
+    /// `GatewayType`: Traditional or Enhanced.SiteToSite.
+    pub gateway_type: Option<String>,
+    /// `ResourceGroupId`: Only gateways of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnGateways {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        args.flag("IncludeReservationData")?;
+        let status = args.word("Status", tongguan_model::gateway::Status::parse)?;
+        let business_status = args.word("BusinessStatus", tongguan_model::gateway::BusinessStatus::parse)?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let gateway_type =
+            args.one_of_words("GatewayType", &["Traditional", "Enhanced.SiteToSite"])?.map(str::to_owned);
+        let vpn_gateway_id = args.text("VpnGatewayId").map(str::to_owned);
+        let vpc_id = args.text("VpcId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            vpc_id,
+            status,
+            business_status,
+            gateway_type,
+            resource_group_id,
+            tag,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of DescribeVpnGateways.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnGatewaysOutput {
+    /// `VpnGateways`.
+    pub vpn_gateways: Vec<VpnGatewayInfo>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVpnGatewaysOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnGatewaysOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnGateways", &operation::Wrapped("VpnGateway", &self.vpn_gateways))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeZones: all that is known of it.
+pub static DESCRIBE_ZONES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeZones",
+    summary: "List the zones of a region.",
+    permission: Some("vpc:DescribeZones"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AcceptLanguage",
+            shape: Shape::Text,
+            required: false,
+            about: "zh-cn (default) or en-us.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ZoneType",
+            shape: Shape::Text,
+            required: false,
+            about: "Only AvailabilityZone.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::ZONES_REGION],
+    handler: Handler::Pure(operation::pure::<DescribeZones>),
+};
+
+/// Input of DescribeZones.
+#[derive(Debug, Clone)]
+pub struct DescribeZones {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `AcceptLanguage`: zh-cn (default) or en-us.
+    pub accept_language: crate::operations::vpc::language::Language,
+    /// `ZoneType`: Only AvailabilityZone.
+    pub zone_type: Option<String>,
+}
+
+impl Input for DescribeZones {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region_or(&c::ZONES_REGION)?.ok_or_else(|| args.missing("RegionId"))?;
+        let accept_language = crate::operations::vpc::language::language(args, "AcceptLanguage")?;
+        let zone_type = args.one_of_words("ZoneType", &["AvailabilityZone"])?.map(str::to_owned);
+        Ok(Self { region, accept_language, zone_type })
+    }
+}
+
+/// `Zones.Zone[]` of DescribeZones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeZonesZonesZone {
+    /// `ZoneId`.
+    pub zone_id: Text,
+    /// `LocalName`.
+    pub local_name: Text,
+    /// `ZoneType`.
+    pub zone_type: Text,
+}
+
+impl Serialize for DescribeZonesZonesZone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeZonesZonesZone", 3)?;
+        object.serialize_field("ZoneId", &self.zone_id)?;
+        object.serialize_field("LocalName", &self.local_name)?;
+        object.serialize_field("ZoneType", &self.zone_type)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeZones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeZonesOutput {
+    /// `Zones`.
+    pub zones: Vec<DescribeZonesZonesZone>,
+}
+
+impl Output for DescribeZonesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeZonesOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Zones", &operation::Wrapped("Zone", &self.zones))?;
+        object.end()
+    }
+}
+
 /// DissociateVpnGatewayWithCertificate: all that is known of it.
 pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
@@ -240,5 +1025,995 @@ impl Output for DissociateVpnGatewayWithCertificateOutput {
             object.serialize_field("RequestId", id)?;
         }
         object.end()
+    }
+}
+
+/// ListTagResources: all that is known of it.
+pub static LIST_TAG_RESOURCES: Operation = Operation {
+    product: Product::Vpc,
+    action: "ListTagResources",
+    summary: "List the tags of resources.",
+    permission: Some("vpc:ListTagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::List,
+            required: false,
+            about: "At most 50 resource ids; these or Tag.N must be given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxResults",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 50. Default 50.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Token from the previous page.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::TAG_FILTER,
+    ],
+    handler: Handler::Read(operation::read::<ListTagResources>),
+};
+
+/// Input of ListTagResources.
+#[derive(Debug, Clone)]
+pub struct ListTagResources {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    pub resource_type: crate::operations::vpc::taggable::Taggable,
+    /// `ResourceId`: At most 50 resource ids; these or Tag.N must be given.
+    pub resource_id: Vec<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `MaxResults`: 1 to 50. Default 50.
+    pub max_results: u64,
+    /// `NextToken`: Token from the previous page.
+    pub next_token: Option<String>,
+}
+
+impl Input for ListTagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let resource_type = crate::operations::vpc::taggable::kind(args, "ResourceType")?;
+        let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
+        let tag = crate::operations::vpc::list_tag_resources::filter(args, "Tag", &resource_id)?;
+        let max_results = args.number("MaxResults", 1..=50)?.unwrap_or(50);
+        let next_token = args.text("NextToken").map(str::to_owned);
+        Ok(Self { region, resource_type, resource_id, tag, max_results, next_token })
+    }
+}
+
+/// `TagResources.TagResource[]` of ListTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListTagResourcesTagResourcesTagResource {
+    /// `ResourceId`.
+    pub resource_id: Text,
+    /// `ResourceType`.
+    pub resource_type: Text,
+    /// `TagKey`.
+    pub tag_key: Text,
+    /// `TagValue`.
+    pub tag_value: Text,
+}
+
+impl Serialize for ListTagResourcesTagResourcesTagResource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ListTagResourcesTagResourcesTagResource", 4)?;
+        object.serialize_field("ResourceId", &self.resource_id)?;
+        object.serialize_field("ResourceType", &self.resource_type)?;
+        object.serialize_field("TagKey", &self.tag_key)?;
+        object.serialize_field("TagValue", &self.tag_value)?;
+        object.end()
+    }
+}
+
+/// Output of ListTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListTagResourcesOutput {
+    /// `NextToken`.
+    pub next_token: Text,
+    /// `TagResources`.
+    pub tag_resources: Vec<ListTagResourcesTagResourcesTagResource>,
+}
+
+impl Output for ListTagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListTagResourcesOutput", 2 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("NextToken", &self.next_token)?;
+        object.serialize_field("TagResources", &operation::Wrapped("TagResource", &self.tag_resources))?;
+        object.end()
+    }
+}
+
+/// ListVpnCertificateAssociations: all that is known of it.
+pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "ListVpnCertificateAssociations",
+    summary: "List which certificates are bound to which VPN gateways in a region.",
+    permission: Some("vpc:ListVpnCertificateAssociations"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::List,
+            required: false,
+            about: "At most 20 gateway ids.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CertificateId",
+            shape: Shape::List,
+            required: false,
+            about: "At most 20 certificate ids.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CertificateType",
+            shape: Shape::Text,
+            required: false,
+            about: "Encryption or Signature; absent means both.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxResults",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 20. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Token from the previous page.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::ILLEGAL_CERTIFICATE_TYPE, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListVpnCertificateAssociations>),
+};
+
+/// Input of ListVpnCertificateAssociations.
+#[derive(Debug, Clone)]
+pub struct ListVpnCertificateAssociations {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: At most 20 gateway ids.
+    pub vpn_gateway_id: Vec<String>,
+    /// `CertificateId`: At most 20 certificate ids.
+    pub certificate_id: Vec<String>,
+    /// `CertificateType`: Encryption or Signature; absent means both.
+    pub certificate_type: Option<tongguan_model::gateway::Role>,
+    /// `MaxResults`: 1 to 20. Default 10.
+    pub max_results: u64,
+    /// `NextToken`: Token from the previous page.
+    pub next_token: Option<String>,
+}
+
+impl Input for ListVpnCertificateAssociations {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.list("VpnGatewayId", args.quotas().ids_per_filter)?;
+        let certificate_id = args.list("CertificateId", args.quotas().ids_per_filter)?;
+        let certificate_type = args.word_or(
+            "CertificateType",
+            tongguan_model::gateway::Role::parse,
+            &c::ILLEGAL_CERTIFICATE_TYPE,
+        )?;
+        let max_results = args.number("MaxResults", 1..=20)?.unwrap_or(10);
+        let next_token = args.text("NextToken").map(str::to_owned);
+        Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type, max_results, next_token })
+    }
+}
+
+/// `VpnCertificateRelations[]` of ListVpnCertificateAssociations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListVpnCertificateAssociationsVpnCertificateRelations {
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+    /// `CertificateId`.
+    pub certificate_id: Text,
+    /// `CertificateType`.
+    pub certificate_type: Text,
+    /// `AssociationTime`.
+    pub association_time: Text,
+    /// `RegionId`.
+    pub region_id: Text,
+}
+
+impl Serialize for ListVpnCertificateAssociationsVpnCertificateRelations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListVpnCertificateAssociationsVpnCertificateRelations", 5)?;
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.serialize_field("CertificateId", &self.certificate_id)?;
+        object.serialize_field("CertificateType", &self.certificate_type)?;
+        object.serialize_field("AssociationTime", &self.association_time)?;
+        object.serialize_field("RegionId", &self.region_id)?;
+        object.end()
+    }
+}
+
+/// Output of ListVpnCertificateAssociations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListVpnCertificateAssociationsOutput {
+    /// `VpnCertificateRelations`.
+    pub vpn_certificate_relations: Vec<ListVpnCertificateAssociationsVpnCertificateRelations>,
+    /// `MaxResults`.
+    pub max_results: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `NextToken`.
+    pub next_token: Option<Text>,
+}
+
+impl Output for ListVpnCertificateAssociationsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListVpnCertificateAssociationsOutput",
+            3 + usize::from(request_id.is_some()) + usize::from(self.next_token.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnCertificateRelations", &self.vpn_certificate_relations)?;
+        object.serialize_field("MaxResults", &self.max_results)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        if let Some(value) = &self.next_token {
+            object.serialize_field("NextToken", value)?;
+        }
+        object.end()
+    }
+}
+
+/// ModifyVpnGatewayAttribute: all that is known of it.
+pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnGatewayAttribute",
+    summary: "Change name, description or route propagation of a VPN gateway.",
+    permission: Some("vpc:ModifyVpnGatewayAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpngateway/"),
+        Part::Parameter("VpnGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "2 to 100 characters: a letter, then letters, digits, _ - and .",
+            empty: Empty::Refused(&c::INVALID_NAME),
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 100 characters.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "AutoPropagate",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Exchange routes with the VPC's route table by itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_DESCRIPTION,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnGatewayAttribute>),
+};
+
+/// Input of ModifyVpnGatewayAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnGatewayAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `Name`: 2 to 100 characters: a letter, then letters, digits, _ - and .
+    pub name: Option<String>,
+    /// `Description`: Up to 100 characters.
+    pub description: Option<String>,
+    /// `AutoPropagate`: Exchange routes with the VPC's route table by itself.
+    pub auto_propagate: Option<bool>,
+}
+
+impl Input for ModifyVpnGatewayAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::gateway_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.set("Description"),
+                tongguan_model::text::gateway_description,
+                &c::INVALID_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let auto_propagate = args.flag("AutoPropagate")?;
+        Ok(Self { region, vpn_gateway_id, name, description, auto_propagate })
+    }
+}
+
+/// Output of ModifyVpnGatewayAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnGatewayAttributeOutput {
+    /// `AutoPropagate`.
+    pub auto_propagate: bool,
+    /// `BusinessStatus`.
+    pub business_status: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `Description`.
+    pub description: Text,
+    /// `DisasterRecoveryInternetIp`.
+    pub disaster_recovery_internet_ip: Text,
+    /// `DisasterRecoveryVSwitchId`.
+    pub disaster_recovery_vswitch_id: Text,
+    /// `EnableBgp`.
+    pub enable_bgp: bool,
+    /// `EndTime`.
+    pub end_time: i64,
+    /// `InternetIp`.
+    pub internet_ip: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Spec`.
+    pub spec: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `VSwitchId`.
+    pub vswitch_id: Text,
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+}
+
+impl Output for ModifyVpnGatewayAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyVpnGatewayAttributeOutput", 16 + usize::from(request_id.is_some()))?;
+        object.serialize_field("AutoPropagate", &self.auto_propagate)?;
+        object.serialize_field("BusinessStatus", &self.business_status)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("DisasterRecoveryInternetIp", &self.disaster_recovery_internet_ip)?;
+        object.serialize_field("DisasterRecoveryVSwitchId", &self.disaster_recovery_vswitch_id)?;
+        object.serialize_field("EnableBgp", &self.enable_bgp)?;
+        object.serialize_field("EndTime", &self.end_time)?;
+        object.serialize_field("InternetIp", &self.internet_ip)?;
+        object.serialize_field("Name", &self.name)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Spec", &self.spec)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.end()
+    }
+}
+
+/// MoveResourceGroup: all that is known of it.
+pub static MOVE_RESOURCE_GROUP: Operation = Operation {
+    product: Product::Vpc,
+    action: "MoveResourceGroup",
+    summary: "Move a VPC with its vSwitches to another resource group.",
+    permission: Some("vpc:MoveResourceGroup"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "VPC, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewResourceGroupId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the resource group: rg-, letters and digits.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::VPC_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<MoveResourceGroup>),
+};
+
+/// Input of MoveResourceGroup.
+#[derive(Debug, Clone)]
+pub struct MoveResourceGroup {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ResourceType`: VPC, in any case.
+    pub resource_type: crate::operations::vpc::taggable::Taggable,
+    /// `ResourceId`: Id of the VPC.
+    pub resource_id: String,
+    /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
+    pub new_resource_group_id: String,
+}
+
+impl Input for MoveResourceGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let resource_type = crate::operations::vpc::move_resource_group::kind(args, "ResourceType")?;
+        let new_resource_group_id = args
+            .fitting(
+                args.text("NewResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .unwrap_or_default()
+            .to_owned();
+        let resource_id = args.text("ResourceId").unwrap_or_default().to_owned();
+        Ok(Self { region, resource_type, resource_id, new_resource_group_id })
+    }
+}
+
+/// Output of MoveResourceGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MoveResourceGroupOutput {}
+
+impl Output for MoveResourceGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("MoveResourceGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// MoveVpnResourceGroup: all that is known of it.
+pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
+    product: Product::Vpc,
+    action: "MoveVpnResourceGroup",
+    summary: "Move a VPN gateway to another resource group.",
+    permission: Some("vpc:MoveVpnResourceGroup"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "InstanceId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "VpnGateway, in any case: Terraform writes VpnGateWay.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewResourceGroupId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the resource group: rg-, letters and digits.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("InstanceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<MoveVpnResourceGroup>),
+};
+
+/// Input of MoveVpnResourceGroup.
+#[derive(Debug, Clone)]
+pub struct MoveVpnResourceGroup {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `InstanceId`: Id of the gateway.
+    pub instance_id: String,
+    /// `ResourceType`: VpnGateway, in any case: Terraform writes VpnGateWay.
+    pub resource_type: crate::operations::vpc::taggable::Taggable,
+    /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
+    pub new_resource_group_id: String,
+}
+
+impl Input for MoveVpnResourceGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let resource_type = crate::operations::vpc::move_vpn_resource_group::kind(args, "ResourceType")?;
+        let new_resource_group_id = args
+            .fitting(
+                args.text("NewResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .unwrap_or_default()
+            .to_owned();
+        let instance_id = args.text("InstanceId").unwrap_or_default().to_owned();
+        Ok(Self { region, instance_id, resource_type, new_resource_group_id })
+    }
+}
+
+/// Output of MoveVpnResourceGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MoveVpnResourceGroupOutput {}
+
+impl Output for MoveVpnResourceGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("MoveVpnResourceGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// TagResources: all that is known of it.
+pub static TAG_RESOURCES: Operation = Operation {
+    product: Product::Vpc,
+    action: "TagResources",
+    summary: "Put tags on resources.",
+    permission: Some("vpc:TagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::List,
+            required: true,
+            about: "1 to 50 resource ids.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: true,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::TAG_QUOTA,
+        &c::VPC_NOT_FOUND,
+        &c::VSWITCH_NOT_FOUND,
+        &c::GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<TagResources>),
+};
+
+/// Input of TagResources.
+#[derive(Debug, Clone)]
+pub struct TagResources {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    pub resource_type: crate::operations::vpc::taggable::Taggable,
+    /// `ResourceId`: 1 to 50 resource ids.
+    pub resource_id: Vec<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for TagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let resource_type = crate::operations::vpc::taggable::kind(args, "ResourceType")?;
+        let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
+        let tag = args.tags()?;
+        Ok(Self { region, resource_type, resource_id, tag })
+    }
+}
+
+/// Output of TagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagResourcesOutput {}
+
+impl Output for TagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("TagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UnTagResources: all that is known of it.
+pub static UN_TAG_RESOURCES: Operation = Operation {
+    product: Product::Vpc,
+    action: "UnTagResources",
+    summary: "Remove tags from resources.",
+    permission: Some("vpc:UnTagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::List,
+            required: true,
+            about: "1 to 50 resource ids.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TagKey",
+            shape: Shape::List,
+            required: false,
+            about: "At most 20 keys.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "All",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true removes all tags. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::VPC_NOT_FOUND,
+        &c::VSWITCH_NOT_FOUND,
+        &c::GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<UnTagResources>),
+};
+
+/// Input of UnTagResources.
+#[derive(Debug, Clone)]
+pub struct UnTagResources {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    pub resource_type: crate::operations::vpc::taggable::Taggable,
+    /// `ResourceId`: 1 to 50 resource ids.
+    pub resource_id: Vec<String>,
+    /// `TagKey`: At most 20 keys.
+    pub tag_key: Vec<String>,
+    /// `All`: true removes all tags. Default false.
+    pub all: bool,
+}
+
+impl Input for UnTagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let resource_type = crate::operations::vpc::taggable::kind(args, "ResourceType")?;
+        let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
+        let tag_key = args.list("TagKey", 20)?;
+        let all = args.flag("All")?.unwrap_or(false);
+        Ok(Self { region, resource_type, resource_id, tag_key, all })
+    }
+}
+
+/// Output of UnTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnTagResourcesOutput {}
+
+impl Output for UnTagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UnTagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagInfo {
+    /// `Key`.
+    pub key: Text,
+    /// `Value`.
+    pub value: Text,
+}
+
+impl Serialize for TagInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TagInfo", 2)?;
+        object.serialize_field("Key", &self.key)?;
+        object.serialize_field("Value", &self.value)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VpnGatewayInfo {
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `BusinessStatus`.
+    pub business_status: Text,
+    /// `VpnType`.
+    pub vpn_type: Text,
+    /// `GatewayType`.
+    pub gateway_type: Text,
+    /// `NetworkType`.
+    pub network_type: Text,
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `VSwitchId`.
+    pub vswitch_id: Text,
+    /// `DisasterRecoveryVSwitchId`.
+    pub disaster_recovery_vswitch_id: Option<Text>,
+    /// `InternetIp`.
+    pub internet_ip: Text,
+    /// `DisasterRecoveryInternetIp`.
+    pub disaster_recovery_internet_ip: Option<Text>,
+    /// `SslVpnInternetIp`.
+    pub ssl_vpn_internet_ip: Option<Text>,
+    /// `Spec`.
+    pub spec: Text,
+    /// `IpsecVpn`.
+    pub ipsec_vpn: Text,
+    /// `SslVpn`.
+    pub ssl_vpn: Text,
+    /// `SslMaxConnections`.
+    pub ssl_max_connections: i64,
+    /// `EnableBgp`.
+    pub enable_bgp: bool,
+    /// `AutoPropagate`.
+    pub auto_propagate: bool,
+    /// `ChargeType`.
+    pub charge_type: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `EndTime`.
+    pub end_time: i64,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Tag`.
+    pub tag: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+    /// `EniInstanceIds`.
+    pub eni_instance_ids: Vec<Text>,
+}
+
+impl Output for VpnGatewayInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "VpnGatewayInfo",
+            24 + usize::from(request_id.is_some())
+                + usize::from(self.disaster_recovery_vswitch_id.is_some())
+                + usize::from(self.disaster_recovery_internet_ip.is_some())
+                + usize::from(self.ssl_vpn_internet_ip.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("BusinessStatus", &self.business_status)?;
+        object.serialize_field("VpnType", &self.vpn_type)?;
+        object.serialize_field("GatewayType", &self.gateway_type)?;
+        object.serialize_field("NetworkType", &self.network_type)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        if let Some(value) = &self.disaster_recovery_vswitch_id {
+            object.serialize_field("DisasterRecoveryVSwitchId", value)?;
+        }
+        object.serialize_field("InternetIp", &self.internet_ip)?;
+        if let Some(value) = &self.disaster_recovery_internet_ip {
+            object.serialize_field("DisasterRecoveryInternetIp", value)?;
+        }
+        if let Some(value) = &self.ssl_vpn_internet_ip {
+            object.serialize_field("SslVpnInternetIp", value)?;
+        }
+        object.serialize_field("Spec", &self.spec)?;
+        object.serialize_field("IpsecVpn", &self.ipsec_vpn)?;
+        object.serialize_field("SslVpn", &self.ssl_vpn)?;
+        object.serialize_field("SslMaxConnections", &self.ssl_max_connections)?;
+        object.serialize_field("EnableBgp", &self.enable_bgp)?;
+        object.serialize_field("AutoPropagate", &self.auto_propagate)?;
+        object.serialize_field("ChargeType", &self.charge_type)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("EndTime", &self.end_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Tag", &self.tag)?;
+        object.serialize_field("Tags", &operation::Wrapped("Tag", &self.tags))?;
+        object.serialize_field(
+            "EniInstanceIds",
+            &operation::Wrapped("EniInstanceId", &self.eni_instance_ids),
+        )?;
+        object.end()
+    }
+}
+
+impl Serialize for VpnGatewayInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
     }
 }

@@ -115,7 +115,7 @@ impl Service {
         if operation.product.conventions().lower_case_ids {
             trail.request_id.make_ascii_lowercase();
         }
-        let args = Args::new(operation, verified.parameters());
+        let args = Args::new(operation, verified.parameters(), &self.context, &proven.known.key.principal);
         trail.resource = operation.subject.and_then(|name| args.raw(name)).map(cut);
         self.gate.authority.note_use(&self.context, &proven.known, operation.product, trail.now_ms);
         access::authorise(&self.context, operation, &args, &principal, trail.peer, trail.now_ms)

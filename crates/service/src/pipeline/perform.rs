@@ -27,7 +27,7 @@ impl Service {
     ) -> Result<Change, Failure> {
         let call = call.clone();
         let work = move || {
-            let args = Args::new(call.operation, &parameters);
+            let args = Args::new(call.operation, &parameters, &call.context, &call.principal);
             (long.look)(&call, &args)?;
             (long.prepare)(&call, &args)
         };

@@ -7,14 +7,14 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::{Map, Value};
 use tongguan_rpc::{ClientCall, Format, HttpRequest, Placement, Secret, SignatureMethod, Signer};
+use tongguan_service::Response;
 use tongguan_service::access::Peer;
+use tongguan_service::catalogue::Code;
 use tongguan_service::context::{Clock as _, iso8601};
 use tongguan_service::operation::Kind;
 
 use crate::common::Rig;
-
-/// Names and their values: what `${name}` stands for.
-pub type Names = Map<String, Value>;
+use crate::world::Names;
 
 /// An answer, byte for byte, and what it says.
 pub struct Answer {
@@ -85,6 +85,17 @@ impl Stage {
         let request = HttpRequest { method, path: "/", query, headers, body };
         let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
         let response = self.rig.service.answer(request, peer).await;
+        self.answered(response).await
+    }
+
+    /// The answer to what cannot be read.
+    pub async fn refuse(&self, code: &'static Code) -> Answer {
+        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+        let response = self.rig.service.refuse("vpc.test", peer, code).await;
+        self.answered(response).await
+    }
+
+    async fn answered(&self, response: Response) -> Answer {
         let changed = response.operation.is_some_and(|known| known.kind() == Kind::Write);
         if changed && response.status == 200 {
             // Things that were made at one moment are listed by their random ids.
@@ -128,78 +139,6 @@ impl Stage {
             method: SignatureMethod::HmacSha1,
         }
     }
-}
-
-/// The value with its names in place; a text that is nothing but one name becomes its value.
-pub fn substituted(value: &Value, names: &Names) -> Value {
-    match value {
-        Value::String(text) => {
-            if let Some(path) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
-                && !path.contains('}')
-            {
-                return named(path, names);
-            }
-            let (mut out, mut rest) = (String::new(), text.as_str());
-            while let Some((before, path)) = rest.split_once("${") {
-                let (path, after) = path.split_once('}').expect("a name that ends");
-                let value = named(path, names);
-                out.push_str(before);
-                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-                rest = after;
-            }
-            Value::String(out + rest)
-        }
-        Value::Array(items) => items.iter().map(|item| substituted(item, names)).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (name.clone(), substituted(value, names))).collect()
-        }
-        other => other.clone(),
-    }
-}
-
-/// The value of a name; `65*a` is sixty-five letters a.
-fn named(path: &str, names: &Names) -> Value {
-    if let Some((number, piece)) = path.split_once('*') {
-        return piece.repeat(number.parse().expect("how often")).into();
-    }
-    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
-    let value = names.get(name).unwrap_or_else(|| panic!("nothing is named {name}"));
-    looked_up(value, rest).unwrap_or_else(|| panic!("no {path} in {value}")).clone()
-}
-
-/// What stands at a path. An element that came once is also the first of a list.
-pub fn looked_up<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').filter(|part| !part.is_empty()).try_fold(value, |value, part| match value {
-        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
-        Value::Object(members) => members.get(part).or((part == "0").then_some(value)),
-        other => (part == "0").then_some(other),
-    })
-}
-
-/// Parameters as on the wire: lists become `Name.1`, structures in them `Name.1.Key`; null is left out.
-pub fn flattened(parameters: &Map<String, Value>) -> Vec<(String, String)> {
-    fn add(name: String, value: &Value, out: &mut Vec<(String, String)>) {
-        match value {
-            Value::Null => {}
-            Value::String(text) => out.push((name, text.clone())),
-            Value::Bool(_) | Value::Number(_) => out.push((name, value.to_string())),
-            Value::Array(items) => {
-                for (place, item) in items.iter().enumerate() {
-                    add(format!("{name}.{}", place + 1), item, out);
-                }
-            }
-            Value::Object(members) => {
-                for (member, value) in members {
-                    add(format!("{name}.{member}"), value, out);
-                }
-            }
-        }
-    }
-    let mut out = Vec::new();
-    for (name, value) in parameters {
-        add(name.clone(), value, &mut out);
-    }
-    out
 }
 
 /// The elements below the root of a document.

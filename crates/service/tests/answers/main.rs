@@ -4,9 +4,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod exchange;
+mod gate;
 mod mask;
+mod operations;
+mod pages;
 mod scenario;
 mod tape;
+#[path = "../common/world.rs"]
+mod world;
+mod wrong;
 
 use std::path::Path;
 
@@ -24,10 +30,13 @@ fn judge(outcomes: Vec<Result<usize, String>>) {
     println!("{calls} answers are as they were recorded");
 }
 
-/// Plays every scenario of the conformance suite in this format.
+/// Plays every scenario of the conformance suite, and those beside this file, in this format.
 async fn play_all(format: Format, suffix: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/cases");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files = Vec::new();
+    for folder in ["../../conformance/cases", "tests/answers/cases"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        files.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    }
     files.sort();
     let mut outcomes = Vec::new();
     for file in files {
@@ -36,7 +45,7 @@ async fn play_all(format: Format, suffix: &str) {
             outcomes.push(scenario.play(&format!("scenarios/{name}.{suffix}.txt"), format).await);
         }
     }
-    assert!(outcomes.len() >= 8);
+    assert!(outcomes.len() >= 10);
     judge(outcomes);
 }
 
@@ -48,4 +57,14 @@ async fn scenarios_in_json() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scenarios_in_xml() {
     play_all(Format::Xml, "xml").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations() {
+    judge(operations::play_all().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_an_operation() {
+    judge(vec![gate::play().await]);
 }

@@ -9,12 +9,12 @@ use regex_automata::dfa::regex::Regex;
 use regex_automata::util::syntax;
 use serde_json::Value;
 
-use crate::exchange::Names;
+use crate::world::Names;
 
 /// Members of answers that are random, whatever they look like.
 macro_rules! members {
     () => {
-        "AccessKeySecret|SecurityToken|NextToken|Marker|Serial|SubjectKeyIdentifier|OrderId"
+        "AccessKeySecret|SecurityToken|NextToken|Marker|Serial|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp"
     };
 }
 

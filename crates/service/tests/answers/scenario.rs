@@ -19,9 +19,10 @@ use tongguan_rpc::Format;
 use tongguan_service::operation::Product;
 
 use crate::common::{Rig, START_MS};
-use crate::exchange::{Answer, Draft, Stage, flattened, looked_up, substituted};
+use crate::exchange::{Answer, Draft, Stage};
 use crate::mask::Mask;
 use crate::tape::Tape;
+use crate::world::{flattened, looked_up, substituted};
 
 /// Looks until a state is there, at most.
 const LOOKS: usize = 20;
@@ -244,6 +245,26 @@ impl Play {
         }
         let chain = sub.certificate().to_pem() + &root.certificate().to_pem();
         json!({ "certificate": leaf.to_pem(), "chain": chain })
+    }
+}
+
+/// Takes steps that must succeed, before anything is recorded.
+pub async fn prepare(stage: &mut Stage, steps: &str) {
+    let steps: Vec<Step> = serde_json::from_str(steps).unwrap();
+    for step in steps {
+        let call = step.call.expect("a step that says what to do");
+        let (product, action) = call.split_once('.').expect("Product.Action");
+        let product = Product::ALL.iter().find(|known| known.as_str() == product).expect("a product");
+        let with = substituted(&Value::Object(step.with), &stage.names);
+        let caller = step.caller.unwrap_or_else(|| json!("root"));
+        let (version, parameters) = (product.version(), flattened(with.as_object().unwrap()));
+        let draft = Draft { caller: &caller, format: Format::Json, action, version, parameters: &parameters };
+        let answer = stage.call(&draft).await;
+        assert_eq!(answer.status, 200, "{call} {with}: {}", answer.body);
+        for (name, path) in step.save {
+            let value = looked_up(&answer.tree, path.as_str().unwrap()).unwrap().clone();
+            stage.names.insert(name, value);
+        }
     }
 }
 

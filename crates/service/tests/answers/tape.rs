@@ -1,6 +1,6 @@
 //! A recording: calls and their answers, a line each, in a file that people can compare.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use crate::mask::Mask;
 
 /// A longer answer is written once in a file; where it is given again stands its print.
 const LONG: usize = 160;
+/// One letter so often, or more, is written as a number and the letter.
+const RUN: usize = 40;
 /// Differences of one file that are shown.
 const SHOWN: usize = 4;
 
@@ -22,7 +24,7 @@ pub struct Tape {
     /// Path of the file below `recorded/`.
     name: String,
     lines: Vec<String>,
-    long: HashMap<String, String>,
+    long: HashSet<String>,
     pub mask: Mask,
     pub calls: usize,
 }
@@ -38,7 +40,7 @@ pub fn folder() -> PathBuf {
 
 impl Tape {
     pub fn new(name: &str, mask: Mask) -> Self {
-        Self { name: name.to_owned(), lines: Vec::new(), long: HashMap::new(), mask, calls: 0 }
+        Self { name: name.to_owned(), lines: Vec::new(), long: HashSet::new(), mask, calls: 0 }
     }
 
     /// A line between calls.
@@ -67,7 +69,7 @@ impl Tape {
             let _ = write!(line, " {body}");
         } else {
             let print = print(&body);
-            let known = self.long.insert(print.clone(), body.clone()).is_some();
+            let known = !self.long.insert(print.clone());
             let _ = if known { write!(line, " #{print}") } else { write!(line, " #{print} {body}") };
         }
         self.lines.push(line);
@@ -87,34 +89,20 @@ impl Tape {
     }
 
     fn differences(&self, kept: &str) -> String {
-        let kept: Vec<&str> = kept.lines().collect();
         let mut report = format!("recorded/{}:\n", self.name);
         if kept.is_empty() {
             report.push_str("  there is no recording\n");
             return report;
         }
-        let written = |print: &str| {
-            let long =
-                kept.iter().find_map(|line| line.split_once(&format!("#{print} ")).map(|(_, long)| long));
-            long.unwrap_or(print).to_owned()
-        };
-        let full = |line: &str, find: &dyn Fn(&str) -> String| match line.split_once(" #") {
-            Some((status, print)) if print.len() == PRINT => format!("{status} {}", find(print)),
-            Some((status, rest)) if !rest[..PRINT.min(rest.len())].contains(' ') => {
-                format!("{status} {}", rest.split_once(' ').map_or(rest, |(_, long)| long))
-            }
-            _ => line.to_owned(),
-        };
+        let (kept, lines) = (full_lines(kept), full_lines(&self.lines.join("\n")));
         let mut shown = 0;
         let mut call = "";
-        for place in 0..kept.len().max(self.lines.len()) {
-            let before = kept.get(place).copied().unwrap_or("(nothing)");
-            let now = self.lines.get(place).map_or("(nothing)", String::as_str);
+        for place in 0..kept.len().max(lines.len()) {
+            let before = kept.get(place).map_or("(nothing)", String::as_str);
+            let now = lines.get(place).map_or("(nothing)", String::as_str);
             if now.starts_with(CALL) {
                 call = now;
             }
-            let own = |print: &str| self.long.get(print).cloned().unwrap_or_else(|| print.to_owned());
-            let (before, now) = (full(before, &written), full(now, &own));
             if before == now {
                 continue;
             }
@@ -129,8 +117,8 @@ impl Tape {
                 report,
                 "  line {}: {call}\n    recorded: {}\n    answered: {}\n",
                 place + 1,
-                around(&before, same),
-                around(&now, same)
+                around(before, same),
+                around(now, same)
             );
             if before.starts_with(CALL) != now.starts_with(CALL) {
                 report.push_str("  (other calls: what follows is not compared)\n");
@@ -139,6 +127,25 @@ impl Tape {
         }
         report
     }
+}
+
+/// The lines of a recording, with every long answer in full.
+pub fn full_lines(text: &str) -> Vec<String> {
+    let mut long = HashMap::new();
+    let line = |line: &str| {
+        let marked =
+            line.split_once(" #").filter(|(status, _)| !line.starts_with('#') && status.len() < LONG);
+        let Some((status, rest)) = marked else { return line.to_owned() };
+        let (print, body) = rest.split_once(' ').unwrap_or((rest, ""));
+        if print.len() != PRINT {
+            return line.to_owned();
+        }
+        if !body.is_empty() {
+            long.insert(print.to_owned(), body.to_owned());
+        }
+        format!("{status} {}", long.get(print).map_or("", String::as_str))
+    };
+    text.lines().map(line).collect()
 }
 
 /// Characters of a print.
@@ -166,7 +173,19 @@ fn around(text: &str, place: usize) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    text.replace('\n', "␊").replace('\r', "␍")
+    let text = text.replace('\n', "␊").replace('\r', "␍");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(letter) = rest.chars().next() {
+        let run = rest.len() - rest.trim_start_matches(letter).len();
+        if run >= RUN * letter.len_utf8() {
+            let _ = write!(out, "<{}*{letter}>", run / letter.len_utf8());
+        } else {
+            out.push_str(&rest[..run]);
+        }
+        rest = &rest[run..];
+    }
+    out
 }
 
 /// Code and message of an error whose body has the usual form to the last byte: what else stands in it follows from

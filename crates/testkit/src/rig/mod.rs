@@ -64,7 +64,16 @@ pub struct Rig {
     place: Place,
 }
 
+/// What a service that has ended leaves: data on which nothing runs.
+#[derive(Debug)]
+pub struct Closed {
+    place: Place,
+    now_ms: i64,
+    nonce: u64,
+}
+
 /// Where a service keeps its data, and how.
+#[derive(Debug)]
 struct Place {
     directory: TempDir,
     options: Options,
@@ -180,6 +189,24 @@ impl Rig {
         let Self { service, clock, dataplane, nonce, place } = self;
         drop((service, dataplane));
         Self { nonce, ..Self::over(place, detached, driver, clock.now_ms(), quotas) }
+    }
+
+    /// Ends the service.
+    pub fn closed(self) -> Closed {
+        let Self { service, clock, dataplane, nonce, place } = self;
+        drop((service, dataplane));
+        // Nobody else holds the store any more when it can be opened once more.
+        drop(open(place.directory.path(), &place.options));
+        Closed { place, now_ms: clock.now_ms(), nonce: nonce.into_inner() }
+    }
+
+    /// A service on a copy of the data of one that has ended.
+    pub fn on_copy(of: &Closed) -> Self {
+        let place = Place::new();
+        copy(of.place.directory.path(), place.directory.path());
+        let rig = Self::over(place, remembering("0"), None, of.now_ms, Quotas::default());
+        rig.nonce.store(of.nonce, Ordering::SeqCst);
+        rig
     }
 
     /// Has the service carry out an operator's order.
@@ -310,6 +337,19 @@ impl Place {
     fn new() -> Self {
         let options = Options { audit_flush_ms: 1, ..Options::default() };
         Self { directory: tempfile::tempdir().unwrap(), options }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 

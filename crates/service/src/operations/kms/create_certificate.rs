@@ -72,7 +72,7 @@ impl LongWork for CreateCertificate {
         let certificate = Certificate {
             id: CertificateId::new(id),
             account: call.principal.account.clone(),
-            region: RegionId::new(self.region.unwrap_or(call.context.settings.default_region).id),
+            region: RegionId::new(call.region_or_default(self.region).id),
             key_spec: self.key_spec.as_str().to_owned(),
             status: CertificateStatus::Pending,
             exportable: self.exportable_private_key,

@@ -1,55 +1,26 @@
 //! AddUserToGroup: puts a user into a group. Source: `docs/api/ram/AddUserToGroup.json`.
 
-use crate::args::Args;
+use tongguan_store::Tx;
+
+use crate::api::ram::{AddUserToGroup, AddUserToGroupOutput};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{Answer, DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
+use crate::operation::{Failure, Write};
 
-use super::names::{GROUP_NAME, USER_NAME, group_name, user_name};
-use super::people::{find_group, find_user};
+use super::people::find_both;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "AddUserToGroup",
-    summary: "Put a RAM user into a group.",
-    permission: Some("ram:AddUserToGroup"),
-    resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
-    arns: &[
-        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
-        &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
-    ],
-    conditions: &[],
-    parameters: &[USER_NAME, GROUP_NAME],
-    subject: Some("UserName"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::USER_NOT_FOUND,
-        &c::GROUP_NOT_FOUND,
-        &c::MEMBER_EXISTS,
-        &c::MEMBER_QUOTA,
-    ],
-    handler: Handler::UntypedWrite(add),
-};
+impl Write for AddUserToGroup {
+    type Output = AddUserToGroupOutput;
 
-fn add(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let (user, group) = (user_name(args)?.to_owned(), group_name(args)?.to_owned());
-    let (account, now_ms) = (call.principal.account.clone(), call.now_ms);
-    let most = context.settings.quotas.ram_groups_per_user;
-    Ok(Box::new(move |tx| {
-        let user = find_user(tx, &account, &user)?.seq;
-        let group = find_group(tx, &account, &group)?.seq;
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let (user, group) = find_both(tx, &call.principal.account, &self.user_name, &self.group_name)?;
         if tx.is_member(user, group)? {
             return Err((&c::MEMBER_EXISTS).into());
         }
-        if tx.group_count_of_user(user)? >= most {
+        if tx.group_count_of_user(user)? >= call.context.settings.quotas.ram_groups_per_user {
             return Err((&c::MEMBER_QUOTA).into());
         }
-        tx.insert_member(user, group, now_ms)?;
-        Ok(Answer::new())
-    }))
+        tx.insert_member(user, group, call.now_ms)?;
+        Ok(Self::Output {})
+    }
 }

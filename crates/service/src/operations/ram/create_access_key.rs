@@ -3,54 +3,40 @@
 //! The secret is sealed under the master key before anything is written, and the answer is kept nowhere: there is no
 //! ClientToken, a repeat makes another key.
 
-use serde_json::json;
-use tongguan_store::NewKey;
+use tongguan_store::{NewKey, Tx};
 
-use crate::args::Args;
+use crate::api::ram::{CreateAccessKey, CreateAccessKeyOutput, NewAccessKeyInfo};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::{Context, iso8601};
+use crate::context::iso8601;
 use crate::keyring;
-use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, UntypedChange};
+use crate::operation::{Failure, Write};
 
-use super::names::OWNER;
-use super::people::{Owner, one};
+use super::people::KeyStatus;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "CreateAccessKey",
-    summary: "Issue an access key; the only time its secret is shown.",
-    permission: Some("ram:CreateAccessKey"),
-    resource: "acs:ram:*:{accountId}:user/{UserName}",
-    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
-    conditions: &[],
-    parameters: &[OWNER],
-    subject: Some("UserName"),
-    dry_run: DryRun::None,
-    errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND, &c::KEY_QUOTA],
-    handler: Handler::UntypedWrite(create),
-};
+impl Write for CreateAccessKey {
+    type Output = CreateAccessKeyOutput;
 
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let owner = Owner::of(call, args)?;
-    let (id, secret) = keyring::new_key();
-    let sealed = keyring::seal(&context.vault, &id, &secret);
-    let sealed = sealed.map_err(|error| Failure::Internal(format!("sealing an access key: {error}")))?;
-    let (account, created_ms) = (call.principal.account.clone(), call.now_ms);
-    let most = context.settings.quotas.ram_access_keys_per_user;
-    Ok(Box::new(move |tx| {
-        let user = owner.row(tx, &account)?;
-        if tx.key_count(&account, user)? >= most {
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let (account, created_ms) = (&call.principal.account, call.now_ms);
+        let user = self.user_name.row(tx, account)?;
+        if tx.key_count(account, user)? >= call.context.settings.quotas.ram_access_keys_per_user {
             return Err((&c::KEY_QUOTA).into());
         }
-        tx.insert_key(&NewKey { id: &id, account: &account, user, sealed_secret: &sealed, created_ms })?;
-        let shown = json!({
-            "AccessKeyId": id,
-            "AccessKeySecret": secret.expose(),
-            "Status": "Active",
-            "CreateDate": iso8601(created_ms),
-        });
-        Ok(one("AccessKey", shown))
-    }))
+        let (id, secret) = keyring::new_key();
+        let sealed = keyring::seal(&call.context.vault, &id, &secret);
+        let sealed = sealed.map_err(|error| Failure::Internal(format!("sealing an access key: {error}")))?;
+        tx.insert_key(&NewKey { id: &id, account, user, sealed_secret: &sealed, created_ms })?;
+        let access_key = NewAccessKeyInfo {
+            access_key_id: id.into(),
+            access_key_secret: secret.expose().to_owned().into(),
+            create_date: iso8601(created_ms).into(),
+            status: KeyStatus::Active.as_str().into(),
+        };
+        Ok(Self::Output { access_key })
+    }
+
+    fn issued(output: &Self::Output) -> Option<String> {
+        Some(output.access_key.access_key_id.to_string())
+    }
 }

@@ -1,73 +1,45 @@
 //! CreateUser: adds a user, who has no key and no permission yet. Source: `docs/api/ram/CreateUser.json`.
 
-use tongguan_store::UserRow;
+use tongguan_store::{Tx, UserRow};
 
-use crate::args::Args;
+use crate::api::ram::{CreateUser, CreateUserOutput, UserInfo};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::{Context, new_principal_id};
-use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional};
+use crate::context::new_principal_id;
+use crate::operation::{Failure, Write};
 
-use super::names::{self, USER_NAME};
-use super::people::{new_user, one};
+impl Write for CreateUser {
+    type Output = CreateUserOutput;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Ram,
-    action: "CreateUser",
-    summary: "Add a RAM user to the account.",
-    permission: Some("ram:CreateUser"),
-    resource: "acs:ram:*:{accountId}:user/*",
-    arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/*")]],
-    conditions: &[],
-    parameters: &[
-        USER_NAME,
-        optional("DisplayName", Shape::Text, "Name for people: 1 to 128 characters."),
-        optional("MobilePhone", Shape::Text, "Country code, hyphen, number: 86-18688888888."),
-        optional("Email", Shape::Text, "A mail address."),
-        optional("Comments", Shape::Text, "1 to 128 characters."),
-    ],
-    subject: Some("UserName"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::NO_PERMISSION,
-        &c::RAM_INVALID_CHARS,
-        &c::RAM_LENGTH,
-        &c::RAM_FORMAT,
-        &c::USER_EXISTS,
-        &c::USER_QUOTA,
-    ],
-    handler: Handler::UntypedWrite(create),
-};
-
-fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let user = UserRow {
-        seq: 0,
-        id: new_principal_id(2),
-        account: call.principal.account.clone(),
-        name: names::user_name(args)?.to_owned(),
-        display_name: names::checked(args, "DisplayName", names::DISPLAY_NAME)?
-            .unwrap_or_default()
-            .to_owned(),
-        mobile_phone: names::telephone(args, "MobilePhone")?.unwrap_or_default().to_owned(),
-        email: names::mail(args, "Email")?.unwrap_or_default().to_owned(),
-        comments: names::checked(args, "Comments", names::COMMENTS)?.unwrap_or_default().to_owned(),
-        created_ms: call.now_ms,
-        updated_ms: call.now_ms,
-    };
-    // Trust policies may name users of the configuration.
-    if call.authority.configures_user(&user.account, &user.name) {
-        return Err((&c::USER_EXISTS).into());
-    }
-    let most = context.settings.quotas.ram_users_per_account;
-    Ok(Box::new(move |tx| {
-        if tx.user(&user.account, &user.name)?.is_some() {
+    /// Trust policies may name users of the configuration: nobody else gets such a name.
+    fn check(&self, call: &Call) -> Result<(), Failure> {
+        if call.authority.configures_user(&call.principal.account, &self.user_name) {
             return Err((&c::USER_EXISTS).into());
         }
-        if tx.tally("ram_user", &user.account, "")? >= most {
+        Ok(())
+    }
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let account = &call.principal.account;
+        if tx.user(account, &self.user_name)?.is_some() {
+            return Err((&c::USER_EXISTS).into());
+        }
+        if tx.tally("ram_user", account, "")? >= call.context.settings.quotas.ram_users_per_account {
             return Err((&c::USER_QUOTA).into());
         }
+        let user = UserRow {
+            seq: 0,
+            id: new_principal_id(2),
+            account: account.clone(),
+            name: self.user_name.clone(),
+            display_name: self.display_name.clone(),
+            mobile_phone: self.mobile_phone.clone(),
+            email: self.email.clone(),
+            comments: self.comments.clone(),
+            created_ms: call.now_ms,
+            updated_ms: call.now_ms,
+        };
         tx.insert_user(&user)?;
-        Ok(one("User", new_user(&user)))
-    }))
+        Ok(Self::Output { user: UserInfo { update_date: None, ..user.into() } })
+    }
 }

@@ -50,7 +50,7 @@ fn list(context: &Context, call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>
     let names = kind.names(args, context.settings.quotas.tagged_resources_per_call)?;
     let filter = tag_json::filter(args)?;
     let size = args.number("PageSize", 1..=100)?.unwrap_or(100);
-    let markers = Markers::of(context, call, args)?;
+    let markers = Markers::of(call)?;
     let after = match args.text("NextToken") {
         None => None,
         Some(token) => Some(markers.tag(token).ok_or_else(|| args.illegal("NextToken", token))?),

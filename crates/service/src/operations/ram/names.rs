@@ -8,7 +8,7 @@ use tongguan_model::text;
 
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Parameter, Shape, optional, required};
+use crate::operation::{Parameter, Shape, required};
 
 /// `UserName`, required.
 pub const USER_NAME: Parameter = required(
@@ -22,13 +22,6 @@ pub const GROUP_NAME: Parameter = required(
     Shape::Text,
     "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
 );
-/// `UserName` of operations that are about the caller itself without it.
-pub const OWNER: Parameter = optional(
-    "UserName",
-    Shape::Text,
-    "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
-);
-
 /// A rule for a name or a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule {
@@ -100,52 +93,132 @@ pub fn required_name<'a>(args: &Args<'a>, name: &'static str, rule: Rule) -> Res
     Ok(value)
 }
 
-/// `UserName`, which is required.
+/// Name of a user, which is required.
 ///
 /// # Errors
 /// As [`Rule::check`].
-pub fn user_name<'a>(args: &Args<'a>) -> Result<&'a str, Refusal> {
-    required_name(args, "UserName", PLAIN_NAME)
+pub(crate) fn user_name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    required_name(args, name, PLAIN_NAME).map(Into::into)
 }
 
-/// `GroupName`, which is required.
+/// Name of a user, if it is given.
 ///
 /// # Errors
 /// As [`Rule::check`].
-pub fn group_name<'a>(args: &Args<'a>) -> Result<&'a str, Refusal> {
-    required_name(args, "GroupName", PLAIN_NAME)
+pub(crate) fn optional_user_name(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    checked(args, name, PLAIN_NAME).map(owned)
 }
 
-/// A telephone number.
+/// Name of a group, which is required.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn group_name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    required_name(args, name, PLAIN_NAME).map(Into::into)
+}
+
+/// Name of a role, which is required.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn role_name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    required_name(args, name, ROLE_NAME).map(Into::into)
+}
+
+/// Name of a policy, which is required.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn policy_name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    required_name(args, name, POLICY_NAME).map(Into::into)
+}
+
+/// Display name of something new; empty if it is not given.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn display_name(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    checked(args, name, DISPLAY_NAME).map(or_empty)
+}
+
+/// The display name that a parameter of a change sets, if it is sent; may be empty.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn new_display_name(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    new_text(args, name, DISPLAY_NAME)
+}
+
+/// Comments on something new; empty if they are not given.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn comments(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    checked(args, name, COMMENTS).map(or_empty)
+}
+
+/// The comments that a parameter of a change sets, if it is sent; may be empty.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn new_comments(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    new_text(args, name, COMMENTS)
+}
+
+/// Description of something new; empty if it is not given.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn description(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    checked(args, name, DESCRIPTION).map(or_empty)
+}
+
+/// The description that a parameter of a change sets, if it is sent; may be empty.
+///
+/// # Errors
+/// As [`Rule::check`].
+pub(crate) fn new_description(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    new_text(args, name, DESCRIPTION)
+}
+
+/// A telephone number; empty if it is not given.
 ///
 /// # Errors
 /// `InvalidParameter.<Param>.Format`.
-pub fn telephone<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    formatted(args.text(name), name, is_telephone)
+pub(crate) fn telephone(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    formatted(args.text(name), name, is_telephone).map(or_empty)
 }
 
-/// A mail address.
+/// A mail address; empty if it is not given.
 ///
 /// # Errors
 /// `InvalidParameter.<Param>.Format`.
-pub fn mail<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    formatted(args.text(name), name, is_mail)
+pub(crate) fn mail(args: &Args<'_>, name: &'static str) -> Result<String, Refusal> {
+    formatted(args.text(name), name, is_mail).map(or_empty)
 }
 
 /// The telephone number that a parameter of a change sets, if it is sent; may be empty.
 ///
 /// # Errors
 /// As [`telephone`].
-pub fn new_telephone<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    formatted(args.set(name), name, |value| value.is_empty() || is_telephone(value))
+pub(crate) fn new_telephone(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    formatted(args.set(name), name, |value| value.is_empty() || is_telephone(value)).map(owned)
 }
 
 /// The mail address that a parameter of a change sets, if it is sent; may be empty.
 ///
 /// # Errors
 /// As [`mail`].
-pub fn new_mail<'a>(args: &Args<'a>, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    formatted(args.set(name), name, |value| value.is_empty() || is_mail(value))
+pub(crate) fn new_mail(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    formatted(args.set(name), name, |value| value.is_empty() || is_mail(value)).map(owned)
+}
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(ToOwned::to_owned)
+}
+
+fn or_empty(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
 }
 
 fn formatted<'a>(

@@ -1,12 +1,12 @@
 //! Users, groups and the owners of access keys: how a call finds them, and how they are shown.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tongguan_model::id::AccountId;
 use tongguan_model::principal::Identity;
 use tongguan_store::{GroupRow, Snapshot, UserRow};
 
+use crate::api::ram::{GroupInfo, UserInfo};
 use crate::args::Args;
-use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
 use crate::operation::{Answer, Failure};
@@ -29,53 +29,86 @@ pub fn find_group(snapshot: &Snapshot<'_>, account: &AccountId, name: &str) -> R
     snapshot.group(account, name)?.ok_or_else(|| (&c::GROUP_NOT_FOUND).into())
 }
 
-/// A new user as CreateUser shows it. Texts that were not given are empty.
-#[must_use]
-pub fn new_user(user: &UserRow) -> Value {
-    json!({
-        "UserId": user.id,
-        "UserName": user.name,
-        "DisplayName": user.display_name,
-        "MobilePhone": user.mobile_phone,
-        "Email": user.email,
-        "Comments": user.comments,
-        "CreateDate": iso8601(user.created_ms),
-    })
+/// The places of the account's user and group of these names.
+///
+/// # Errors
+/// `EntityNotExist.User`, else `EntityNotExist.Group`, or the store fails.
+pub fn find_both(
+    snapshot: &Snapshot<'_>,
+    account: &AccountId,
+    user: &str,
+    group: &str,
+) -> Result<(i64, i64), Failure> {
+    let user = find_user(snapshot, account, user)?;
+    Ok((user.seq, find_group(snapshot, account, group)?.seq))
 }
 
-/// A user as all others show it. There is no logon to a console here, hence no LastLoginDate.
-#[must_use]
-pub fn whole_user(user: &UserRow) -> Value {
-    let mut shown = new_user(user);
-    shown["UpdateDate"] = iso8601(user.updated_ms).into();
-    shown
+/// Texts that were not given are empty.
+impl From<UserRow> for UserInfo {
+    fn from(user: UserRow) -> Self {
+        Self {
+            comments: user.comments.into(),
+            create_date: iso8601(user.created_ms).into(),
+            display_name: user.display_name.into(),
+            email: user.email.into(),
+            mobile_phone: user.mobile_phone.into(),
+            update_date: Some(iso8601(user.updated_ms).into()),
+            user_id: user.id.into(),
+            user_name: user.name.into(),
+        }
+    }
 }
 
-/// A new group as CreateGroup shows it.
-#[must_use]
-pub fn new_group(group: &GroupRow) -> Value {
-    json!({
-        "GroupId": group.id,
-        "GroupName": group.name,
-        "Comments": group.comments,
-        "CreateDate": iso8601(group.created_ms),
-    })
+impl From<GroupRow> for GroupInfo {
+    fn from(group: GroupRow) -> Self {
+        Self {
+            comments: group.comments.into(),
+            create_date: iso8601(group.created_ms).into(),
+            group_id: group.id.into(),
+            group_name: group.name.into(),
+            update_date: Some(iso8601(group.updated_ms).into()),
+        }
+    }
 }
 
-/// A group as all others show it.
-#[must_use]
-pub fn whole_group(group: &GroupRow) -> Value {
-    let mut shown = new_group(group);
-    shown["UpdateDate"] = iso8601(group.updated_ms).into();
-    shown
-}
-
-/// An answer of one member.
+/// An answer of one member, for operations without types.
 #[must_use]
 pub fn one(name: &str, value: Value) -> Answer {
     let mut answer = Answer::new();
     answer.insert(name.into(), value);
     answer
+}
+
+/// Whether an access key may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyStatus {
+    /// It may.
+    Active,
+    /// It may not, until it is made active again.
+    Inactive,
+}
+
+impl KeyStatus {
+    /// The status of a key that is active, or is not.
+    #[must_use]
+    pub const fn of(active: bool) -> Self {
+        if active { Self::Active } else { Self::Inactive }
+    }
+
+    /// The API's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "Active",
+            Self::Inactive => "Inactive",
+        }
+    }
+
+    /// The status of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Active, Self::Inactive].into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 /// Whose access keys a call is about.
@@ -90,21 +123,6 @@ pub enum Owner {
 }
 
 impl Owner {
-    /// The owner that `UserName` names; without it the caller.
-    ///
-    /// # Errors
-    /// `InvalidParameter.UserName.*` for a bad name; `MissingUserName` for a role session, which has no keys.
-    pub fn of(call: &Call, args: &Args<'_>) -> Result<Self, Refusal> {
-        if let Some(name) = names::checked(args, "UserName", names::PLAIN_NAME)? {
-            return Ok(Self::Named(name.to_owned()));
-        }
-        match &call.principal.identity {
-            Identity::Root => Ok(Self::Account),
-            Identity::User { id, .. } => Ok(Self::Caller(id.clone())),
-            Identity::Session(_) => Err(args.missing("UserName")),
-        }
-    }
-
     /// Row of the user; none for the account itself.
     ///
     /// # Errors
@@ -116,5 +134,20 @@ impl Owner {
             Self::Caller(id) => snapshot.user_by_id(account, id)?.ok_or(&c::USER_NOT_FOUND)?,
         };
         Ok(Some(user.seq))
+    }
+}
+
+/// The owner that a parameter names; without it the caller.
+///
+/// # Errors
+/// `InvalidParameter.<Param>.*` for a bad name; `Missing<Param>` for a role session, which has no keys.
+pub(crate) fn owner(args: &Args<'_>, name: &'static str) -> Result<Owner, Refusal> {
+    if let Some(name) = names::optional_user_name(args, name)? {
+        return Ok(Owner::Named(name));
+    }
+    match &args.caller().identity {
+        Identity::Root => Ok(Owner::Account),
+        Identity::User { id, .. } => Ok(Owner::Caller(id.clone())),
+        Identity::Session(_) => Err(args.missing(name)),
     }
 }

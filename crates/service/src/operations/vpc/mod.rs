@@ -17,6 +17,7 @@ pub mod describe_vswitch_attributes;
 pub mod describe_vswitches;
 pub mod describe_zones;
 pub mod dissociate_vpn_gateway_with_certificate;
+pub(crate) mod language;
 pub mod list_tag_resources;
 pub mod list_vpn_certificate_associations;
 pub mod modify_vpc_attribute;
@@ -28,15 +29,16 @@ pub mod tag_resources;
 pub mod un_tag_resources;
 
 mod shapes;
-mod taggable;
+pub(crate) mod taggable;
 
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::{AccountId, RegionId};
 use tongguan_model::region::Region;
 use tongguan_model::text;
-use tongguan_store::{IntentKind, Tx};
+use tongguan_store::{IntentKind, Page, StoreError, Tx};
 
 use crate::args::Args;
+use crate::call::Call;
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::{Context, default_resource_group};
 use crate::operation::Failure;
@@ -71,9 +73,19 @@ fn resource_group(args: &Args<'_>, account: &AccountId) -> Result<String, Refusa
     }
 }
 
-/// The resource group that a resource moves to.
-fn new_resource_group(args: &Args<'_>) -> Result<String, Refusal> {
-    known_group(args.required("NewResourceGroupId"))
+/// The resource group that a call names, or the account's default one. Groups are not kept here: every well-formed id
+/// counts as one, and stands on the resource as it was given.
+fn group_or_default(call: &Call, named: Option<&str>) -> String {
+    named.map_or_else(|| default_resource_group(&call.principal.account), ToOwned::to_owned)
+}
+
+/// A page's items as they are shown, and how many there are on all pages.
+fn shown<R, I>(
+    page: Page<R>,
+    show: impl FnMut(R) -> Result<I, StoreError>,
+) -> Result<(Vec<I>, i64), StoreError> {
+    let items = page.items.into_iter().map(show).collect::<Result<_, _>>()?;
+    Ok((items, page.total.cast_signed()))
 }
 
 /// Groups are not kept here: every well-formed id counts as one, and stands on the resource as it was given.

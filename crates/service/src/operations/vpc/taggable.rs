@@ -1,41 +1,38 @@
 //! Which resources carry tags, and how their type is spelled.
 
 use tongguan_model::id::AccountId;
+use tongguan_model::wire_enum;
 use tongguan_store::{Snapshot, TagFilter};
 
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::Failure;
 
-/// Kinds of resource that carry tags here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taggable {
-    Vpc,
-    VSwitch,
-    VpnGateway,
+wire_enum! {
+    /// Kinds of resource that carry tags here, as they are spelled in the store and in answers.
+    pub enum Taggable {
+        /// A VPC.
+        Vpc = "VPC",
+        /// A vSwitch.
+        VSwitch = "VSWITCH",
+        /// A VPN gateway.
+        VpnGateway = "VPNGATEWAY",
+    }
+}
+
+/// The kind that is named: compared without case, since clients send `VpnGateWay`.
+pub(crate) fn kind(args: &Args<'_>, name: &'static str) -> Result<Taggable, Refusal> {
+    let text = args.required(name);
+    Taggable::parse(&text.to_ascii_uppercase()).ok_or_else(|| args.illegal(name, text))
+}
+
+/// The kind that is named, which must be this one.
+pub(super) fn only(args: &Args<'_>, name: &'static str, wanted: Taggable) -> Result<Taggable, Refusal> {
+    let named = kind(args, name)?;
+    if named == wanted { Ok(named) } else { Err(args.illegal(name, args.required(name))) }
 }
 
 impl Taggable {
-    /// The kind that `ResourceType` names: compared without case, since clients send `VpnGateWay`.
-    pub(super) fn of(args: &Args<'_>) -> Result<Self, Refusal> {
-        let text = args.required("ResourceType");
-        match text.to_ascii_uppercase().as_str() {
-            "VPC" => Ok(Self::Vpc),
-            "VSWITCH" => Ok(Self::VSwitch),
-            "VPNGATEWAY" => Ok(Self::VpnGateway),
-            _ => Err(args.illegal("ResourceType", text)),
-        }
-    }
-
-    /// The spelling in the store and in answers.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Vpc => "VPC",
-            Self::VSwitch => "VSWITCH",
-            Self::VpnGateway => "VPNGATEWAY",
-        }
-    }
-
     /// Refuses an id that is not the account's in the region.
     pub(super) fn must_exist(
         self,
@@ -55,6 +52,11 @@ impl Taggable {
         };
         if found.is_some_and(|found| found.as_str() == region) { Ok(()) } else { Err(code.into()) }
     }
+}
+
+/// Tags to look for: an empty value matches any, like one that is not sent.
+pub(crate) fn sought(args: &Args<'_>, _: &'static str) -> Result<Vec<TagFilter>, Refusal> {
+    Ok(args.tags()?.into_iter().map(exactly).collect())
 }
 
 /// A filter for a tag with just this value.

@@ -1,0 +1,304 @@
+//! A service in which one account has a bit of everything, and a call of every operation that succeeds there.
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+use tongguan_service::operation::Operation;
+
+use crate::common::{RawCall, Rig, issue};
+
+/// Names and their values: what `${name}` stands for.
+pub type Names = Map<String, Value>;
+
+const RESOURCE_MANAGER: &str = "2020-03-31";
+pub const TRUST: &str = r#"{"Version":"1","Statement":[{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{"RAM":"acs:ram::1234567890123456:root"}}]}"#;
+pub const POLICY: &str =
+    r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"vpc:Describe*","Resource":"*"}]}"#;
+pub const SERVICE_ROLE: &str = "AliyunServiceRoleForVPNCertificate";
+pub const NAMED: &str = r#"["operator"]"#;
+pub const SERVICE: &str = "certificate.vpn.aliyuncs.com";
+
+/// What one account has.
+pub struct World {
+    pub rig: Rig,
+    pub names: Names,
+}
+
+/// A call that succeeds, as `calls.json` has it.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Who makes it: root, or a name.
+    pub caller: String,
+    /// Parameters as on the wire, with names not yet in place.
+    pub parameters: Vec<(String, String)>,
+}
+
+fn text(value: &Value, path: &[&str]) -> String {
+    let found = path.iter().fold(value, |value, name| &value[*name]);
+    found.as_str().unwrap_or_else(|| panic!("{path:?} in {value}")).to_owned()
+}
+
+/// An active gateway with such an id. (Tags are listed in the order of ids, which is to be that of their making.)
+async fn fitting_gateway(rig: &Rig, vpc: &str, fits: impl Fn(&str) -> bool) -> String {
+    loop {
+        let id = rig.gateway_in(vpc, "NationalStandard").await;
+        if fits(&id) {
+            return id;
+        }
+        rig.call("DeleteVpnGateway", &[("RegionId", "cn-hangzhou"), ("VpnGatewayId", &id)]).await.ok();
+        rig.settle().await;
+    }
+}
+
+/// A role with such an id.
+async fn fitting_role(rig: &Rig, name: &str, fits: impl Fn(&str) -> bool) -> String {
+    loop {
+        let parameters = [("RoleName", name), ("AssumeRolePolicyDocument", TRUST)];
+        let id = text(&rig.ram("CreateRole", &parameters).await, &["Role", "RoleId"]);
+        if fits(&id) {
+            return id;
+        }
+        rig.ram("DeleteRole", &[("RoleName", name)]).await;
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let rig = Rig::new("0");
+        let region = ("RegionId", "cn-hangzhou");
+        let vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
+        // Things of one moment are listed by their random ids.
+        rig.advance(1_000);
+        let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
+        rig.settle().await;
+        let parameters =
+            [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
+        let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
+        rig.settle().await;
+        let gateway = fitting_gateway(&rig, &vpc, |id| id < "vpn-bp1m").await;
+        rig.advance(1_000);
+        let idle_gateway = fitting_gateway(&rig, &vpc, |id| id > gateway.as_str()).await;
+        rig.advance(1_000);
+        let parameters =
+            [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.8.0/24")];
+        let idle_vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
+        rig.settle().await;
+        let bound = rig.certificate("EC_SM2").await;
+        rig.advance(1_000);
+        let free = rig.certificate("EC_SM2").await;
+        rig.bind(&gateway, &bound, "Encryption").await.ok();
+        rig.settle().await;
+        let tag = [region, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", gateway.as_str())];
+        let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Key", "team"), ("Tag.1.Value", "a")]).collect();
+        rig.call("TagResources", &tag).await.ok();
+        let pending = rig.pending_certificate("EC_SM2").await;
+        let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
+        let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
+        for name in ["alice", "bob", "unused"] {
+            rig.advance(1_000);
+            rig.ram("CreateUser", &[("UserName", name)]).await;
+        }
+        let key = rig.ram("CreateAccessKey", &[("UserName", "alice")]).await;
+        let key = text(&key, &["AccessKey", "AccessKeyId"]);
+        for name in ["admins", "nobodies"] {
+            rig.advance(1_000);
+            rig.ram("CreateGroup", &[("GroupName", name)]).await;
+        }
+        rig.ram("AddUserToGroup", &[("UserName", "alice"), ("GroupName", "admins")]).await;
+        rig.advance(1_000);
+        let operator = fitting_role(&rig, "operator", |id| id < "35").await;
+        rig.advance(1_000);
+        fitting_role(&rig, "unused-role", |id| id > operator.as_str()).await;
+        for name in ["looking", "unattached"] {
+            rig.advance(1_000);
+            rig.ram("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", POLICY)]).await;
+        }
+        rig.ram("CreatePolicyVersion", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
+        let looking = [("PolicyName", "looking"), ("PolicyType", "Custom")];
+        for (action, principal) in [
+            ("AttachPolicyToUser", ("UserName", "alice")),
+            ("AttachPolicyToGroup", ("GroupName", "admins")),
+            ("AttachPolicyToRole", ("RoleName", "operator")),
+        ] {
+            rig.ram(action, &[looking[0], looking[1], principal]).await;
+        }
+        let raw = RawCall {
+            version: RESOURCE_MANAGER,
+            nonce: &rig.next_nonce(),
+            ..RawCall::new("DeleteServiceLinkedRole", &[("RoleName", SERVICE_ROLE)])
+        };
+        let task = text(&rig.send(&raw).await.ok(), &["DeletionTaskId"]);
+        rig.settle().await;
+        let names = [
+            ("vpc", vpc),
+            ("empty_vpc", empty_vpc),
+            ("vswitch", vswitch),
+            ("idle_vswitch", idle_vswitch),
+            ("gateway", gateway),
+            ("idle_gateway", idle_gateway),
+            ("bound", bound),
+            ("free", free),
+            ("pending", pending),
+            ("leaf", leaf),
+            ("chain", chain),
+            ("key", key),
+            ("task", task),
+            ("trust", TRUST.to_owned()),
+            ("policy", POLICY.to_owned()),
+            ("service", SERVICE.to_owned()),
+            ("service_role", SERVICE_ROLE.to_owned()),
+        ];
+        let names = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Self { rig, names }
+    }
+
+    /// The value of a name.
+    pub fn named(&self, name: &str) -> &str {
+        self.names[name].as_str().unwrap()
+    }
+
+    /// Parameters of a call that succeeds for who may make it.
+    pub fn parameters(&self, operation: &Operation) -> Vec<(String, String)> {
+        in_place(&Sample::minimal(operation).parameters, &self.names)
+    }
+}
+
+impl Sample {
+    /// A call of this operation with what it needs and no more.
+    pub fn minimal(operation: &Operation) -> Self {
+        let found = Self::of(operation, "minimal");
+        found.unwrap_or_else(|| {
+            panic!("{} {} has no call: give it one", operation.product.as_str(), operation.action)
+        })
+    }
+
+    /// A call with as many parameters as go together; none: the minimal one has them all.
+    pub fn full(operation: &Operation) -> Option<Self> {
+        Self::of(operation, "full")
+    }
+
+    /// Reads that show what the call has done: `Product.Action` and parameters.
+    pub fn then(operation: &Operation) -> Vec<(String, Vec<(String, String)>)> {
+        let reads = calls(operation).and_then(|calls| calls.get("then")).and_then(Value::as_object);
+        let read = |(call, with): (&String, &Value)| (call.clone(), flattened(with.as_object().unwrap()));
+        reads.into_iter().flatten().map(read).collect()
+    }
+
+    fn of(operation: &Operation, kind: &str) -> Option<Self> {
+        let calls = calls(operation)?;
+        Some(Self {
+            caller: calls.get("as").and_then(Value::as_str).unwrap_or("root").to_owned(),
+            parameters: flattened(calls.get(kind)?.as_object().unwrap()),
+        })
+    }
+}
+
+fn calls(operation: &Operation) -> Option<&'static Value> {
+    static CALLS: LazyLock<Value> =
+        LazyLock::new(|| serde_json::from_str(include_str!("calls.json")).unwrap());
+    CALLS.get(format!("{}.{}", operation.product.as_str(), operation.action))
+}
+
+/// Parameters with their names in place.
+pub fn in_place(parameters: &[(String, String)], names: &Names) -> Vec<(String, String)> {
+    let value = |text: &String| substituted(&text.as_str().into(), names);
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    parameters.iter().map(|(name, value_of)| (name.clone(), text(value(value_of)))).collect()
+}
+
+/// The value with its names in place; a text that is nothing but one name becomes its value.
+pub fn substituted(value: &Value, names: &Names) -> Value {
+    match value {
+        Value::String(text) => {
+            if let Some(path) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
+                && !path.contains('}')
+            {
+                return named(path, names);
+            }
+            let (mut out, mut rest) = (String::new(), text.as_str());
+            while let Some((before, path)) = rest.split_once("${") {
+                let (path, after) = path.split_once('}').expect("a name that ends");
+                let value = named(path, names);
+                out.push_str(before);
+                out.push_str(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                rest = after;
+            }
+            Value::String(out + rest)
+        }
+        Value::Array(items) => items.iter().map(|item| substituted(item, names)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), substituted(value, names))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// The value of a name; `65*a` is sixty-five letters a.
+fn named(path: &str, names: &Names) -> Value {
+    if let Some((number, piece)) = path.split_once('*') {
+        return piece.repeat(number.parse().expect("how often")).into();
+    }
+    let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+    let value = names.get(name).unwrap_or_else(|| panic!("nothing is named {name}"));
+    looked_up(value, rest).unwrap_or_else(|| panic!("no {path} in {value}")).clone()
+}
+
+/// What stands at a path. An element that came once is also the first of a list.
+pub fn looked_up<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').filter(|part| !part.is_empty()).try_fold(value, |value, part| match value {
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        Value::Object(members) => members.get(part).or((part == "0").then_some(value)),
+        other => (part == "0").then_some(other),
+    })
+}
+
+/// Parameters as on the wire: lists become `Name.1`, structures in them `Name.1.Key`; null is left out.
+pub fn flattened(parameters: &Map<String, Value>) -> Vec<(String, String)> {
+    fn add(name: String, value: &Value, out: &mut Vec<(String, String)>) {
+        match value {
+            Value::Null => {}
+            Value::String(text) => out.push((name, text.clone())),
+            Value::Bool(_) | Value::Number(_) => out.push((name, value.to_string())),
+            Value::Array(items) => {
+                for (place, item) in items.iter().enumerate() {
+                    add(format!("{name}.{}", place + 1), item, out);
+                }
+            }
+            Value::Object(members) => {
+                for (member, value) in members {
+                    add(format!("{name}.{member}"), value, out);
+                }
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for (name, value) in parameters {
+        add(name.clone(), value, &mut out);
+    }
+    out
+}
+
+/// A parameter's value that names something of this account, and one of the same form that names nothing.
+pub fn unknown(names: &Names, value: &str) -> Option<String> {
+    let named = |name: &str| names[name].as_str().unwrap();
+    let other = match value {
+        "alice" | "bob" | "unused" | "admins" | "nobodies" | "operator" | "unused-role" | "looking"
+        | "unattached" => "nothing-here".to_owned(),
+        NAMED => r#"["nothing-here"]"#.to_owned(),
+        "acs:ram::1234567890123456:role/operator" => "acs:ram::1234567890123456:role/nothing-here".into(),
+        SERVICE_ROLE => "AliyunServiceRoleForNothing".into(),
+        value if value == named("task") => {
+            format!("task/acs-service-role/{SERVICE}/{SERVICE_ROLE}/{}", uuid::Uuid::nil())
+        }
+        value if value == named("key") => "LTAI5tzzzzzzzzzzzzzzzzzz".into(),
+        value if ["bound", "free", "pending"].iter().any(|name| value == named(name)) => {
+            uuid::Uuid::nil().to_string()
+        }
+        value if ["vpc-", "vsw-", "vpn-"].iter().any(|prefix| value.starts_with(prefix)) => {
+            format!("{}{}", &value[..7], "z".repeat(value.len() - 7))
+        }
+        _ => return None,
+    };
+    Some(other)
+}
