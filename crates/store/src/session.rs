@@ -7,13 +7,17 @@
 //! `?1`, or `?`
 //! where a macro counts them. Transactions and savepoints are the engine's.
 
-use std::borrow::Cow;
 use std::error::Error;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, params_from_iter};
 
 use crate::StoreError;
+
+#[macro_use]
+mod value;
+
+pub(crate) use value::{AsBind, Bind, FromColumn, Unreadable, Value};
 
 /// An error of the database, or a row that cannot be read. Opaque: which database is behind it is not part of the API.
 #[derive(Debug)]
@@ -81,18 +85,6 @@ pub(crate) fn failed(error: rusqlite::Error) -> DatabaseError {
     DatabaseError(Box::new(Cause::Sqlite(error)))
 }
 
-/// A value to bind to a statement.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Bind<'v> {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(&'v str),
-    Blob(&'v [u8]),
-    /// Lines, bound as one text.
-    Lines(&'v [String]),
-}
-
 impl rusqlite::ToSql for Bind<'_> {
     #[inline]
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -107,283 +99,15 @@ impl rusqlite::ToSql for Bind<'_> {
     }
 }
 
-/// What can be bound to a statement.
-pub(crate) trait AsBind {
-    fn bind(&self) -> Bind<'_>;
-}
-
-/// Binds values, borrowed.
-macro_rules! binds {
-    ($($value:expr),* $(,)?) => { [$($crate::session::AsBind::bind(&$value)),*] };
-}
-
-impl<T: AsBind + ?Sized> AsBind for &T {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        (**self).bind()
-    }
-}
-
-impl<T: AsBind> AsBind for Option<T> {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        self.as_ref().map_or(Bind::Null, AsBind::bind)
-    }
-}
-
-/// Types that are stored as integers.
-macro_rules! integers {
-    ($($kind:ty),+) => {$(
-        impl AsBind for $kind {
-            #[inline]
-            fn bind(&self) -> Bind<'_> {
-                Bind::Integer(i64::from(*self))
-            }
-        }
-
-        impl FromColumn for $kind {
-            #[inline]
-            fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-                match value {
-                    Value::Integer(number) => number.try_into().map_err(|_| Unreadable::Kind),
-                    _ => Err(Unreadable::Kind),
-                }
-            }
-        }
-    )+};
-}
-integers!(i64, u32, u16, u8);
-
-impl AsBind for bool {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Integer(i64::from(*self))
-    }
-}
-
-/// Stored as the signed number of the same bits.
-impl AsBind for u64 {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Integer(self.cast_signed())
-    }
-}
-
-impl AsBind for str {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Text(self)
-    }
-}
-
-impl AsBind for String {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Text(self)
-    }
-}
-
-impl AsBind for Cow<'_, str> {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Text(self)
-    }
-}
-
-impl AsBind for [u8] {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Blob(self)
-    }
-}
-
-impl AsBind for Vec<u8> {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Blob(self)
-    }
-}
-
-impl<const N: usize> AsBind for [u8; N] {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Blob(self)
-    }
-}
-
-impl AsBind for Vec<String> {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        Bind::Lines(self)
-    }
-}
-
-impl AsBind for Bind<'_> {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        *self
-    }
-}
-
-/// A value as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Value<'r> {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(&'r [u8]),
-    Blob(&'r [u8]),
-}
-
-/// As reports of `check` show it.
-impl std::fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Null => f.write_str("Null"),
-            Self::Integer(number) => write!(f, "Integer({number})"),
-            Self::Real(number) => write!(f, "Real({number:?})"),
-            Self::Text(text) => write!(f, "Text({:?})", String::from_utf8_lossy(text)),
-            Self::Blob(bytes) => write!(f, "Blob({bytes:?})"),
-        }
-    }
-}
-
-impl<'r> Value<'r> {
-    /// One of SQLite's.
-    #[inline]
-    pub(crate) fn of(value: ValueRef<'r>) -> Self {
-        match value {
-            ValueRef::Null => Self::Null,
-            ValueRef::Integer(number) => Self::Integer(number),
-            ValueRef::Real(number) => Self::Real(number),
-            ValueRef::Text(text) => Self::Text(text),
-            ValueRef::Blob(bytes) => Self::Blob(bytes),
-        }
-    }
-
-    fn kind(self) -> &'static str {
-        match self {
-            Self::Null => "nothing",
-            Self::Integer(_) => "an integer",
-            Self::Real(_) => "a fraction",
-            Self::Text(_) => "a text",
-            Self::Blob(_) => "bytes",
-        }
-    }
-
-    /// Binds the value.
-    pub(crate) fn into_bind(self) -> Bind<'r> {
-        match self {
-            Self::Null => Bind::Null,
-            Self::Integer(number) => Bind::Integer(number),
-            Self::Real(number) => Bind::Real(number),
-            // Text that is not UTF-8 equals no text.
-            Self::Text(text) => std::str::from_utf8(text).map_or(Bind::Blob(text), Bind::Text),
-            Self::Blob(bytes) => Bind::Blob(bytes),
-        }
-    }
-
-    /// The text, if it is one.
-    #[inline]
-    pub(crate) fn text(self) -> Option<&'r str> {
-        match self {
-            Self::Text(text) => std::str::from_utf8(text).ok(),
-            _ => None,
-        }
-    }
-
-    /// The bytes of a text or a blob.
-    pub(crate) fn bytes(self) -> Option<&'r [u8]> {
-        match self {
-            Self::Text(bytes) | Self::Blob(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-}
-
-/// A value that was read, bound to another statement.
-impl AsBind for Value<'_> {
-    #[inline]
-    fn bind(&self) -> Bind<'_> {
-        (*self).into_bind()
-    }
-}
-
-/// Why a value cannot be read.
-#[derive(Debug)]
-pub(crate) enum Unreadable {
-    /// It is of another kind, or beyond the bounds of the type.
-    Kind,
-    /// Not one of the words of its type.
-    Word(String),
-}
-
-/// What is read from one column.
-pub(crate) trait FromColumn: Sized {
-    fn read(value: Value<'_>) -> Result<Self, Unreadable>;
-}
-
-impl<T: FromColumn> FromColumn for Option<T> {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        if value == Value::Null { Ok(None) } else { T::read(value).map(Some) }
-    }
-}
-
-impl FromColumn for bool {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        i64::read(value).map(|number| number != 0)
-    }
-}
-
-impl FromColumn for u64 {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        i64::read(value).map(i64::cast_unsigned)
-    }
-}
-
-impl FromColumn for String {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        value.text().map(Into::into).ok_or(Unreadable::Kind)
-    }
-}
-
-impl FromColumn for Cow<'static, str> {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        String::read(value).map(Cow::Owned)
-    }
-}
-
-/// Lines; empty ones are skipped.
-impl FromColumn for Vec<String> {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        let text = value.text().ok_or(Unreadable::Kind)?;
-        Ok(text.split('\n').filter(|line| !line.is_empty()).map(Into::into).collect())
-    }
-}
-
-impl FromColumn for Vec<u8> {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        match value {
-            Value::Blob(bytes) => Ok(bytes.to_vec()),
-            _ => Err(Unreadable::Kind),
-        }
-    }
-}
-
-impl<const N: usize> FromColumn for [u8; N] {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        match value {
-            Value::Blob(bytes) => bytes.try_into().map_err(|_| Unreadable::Kind),
-            _ => Err(Unreadable::Kind),
-        }
+/// A value as SQLite has it.
+#[inline]
+pub(crate) fn value_of(value: ValueRef<'_>) -> Value<'_> {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => Value::Text(text),
+        ValueRef::Blob(bytes) => Value::Blob(bytes),
     }
 }
 
@@ -452,7 +176,7 @@ impl<'r> Cells<'r> {
     pub(crate) fn value(&mut self) -> Result<Value<'r>, DatabaseError> {
         let value = self.row.get_ref(self.at).map_err(failed)?;
         self.at += 1;
-        Ok(Value::of(value))
+        Ok(value_of(value))
     }
 
     /// Skips columns.
@@ -473,7 +197,7 @@ impl<'r> Cells<'r> {
                 format!("the database is damaged: unknown word `{word}` in column `{name}`")
             }
             Unreadable::Kind => {
-                let kind = self.row.get_ref(at).map_or("?", |value| Value::of(value).kind());
+                let kind = self.row.get_ref(at).map_or("?", |value| value_of(value).kind());
                 format!("the database is damaged: column `{name}` holds {kind}, which cannot be read")
             }
         })

@@ -1,19 +1,19 @@
-//! The chain of audit records: each holds a hash of itself and of the one before it, so that a record that
-//! was changed, removed or put in is found.
+//! The chain of audit records: each contains a hash of itself and of the one before it, so that a record that was
+//! changed, removed or inserted is detected.
 //!
-//! * The *anchor* is where the chain begins, the *head* its newest record. Both stand in the table `audit_chain`; the
-//!   head changes in the transaction that appends. What retention removes leaves gaps
+//! * The *anchor* is where the chain begins, the *head* its newest record. Both are in the table `audit_chain`; the
+//!   head is updated in the transaction that appends. What retention purges leaves gaps
 //!   ([`retention`](super::retention)), under seals of their own.
-//! * Records from *before the chain* (of schemas 1 and 2, or from before it was begun anew) stand before the anchor.
-//!   They got hashes when they became old, a chain of another kind with an end of its own: what was in them before
-//!   that, nobody vouches for, and what was done to them since is found.
+//! * Records from *before the chain* (of schemas 1 and 2, or from before it was started anew) precede the anchor.
+//!   They got hashes when the chain began, in a chain of another kind with an end of its own: nothing vouches for
+//!   their content before that, and tampering since then is detected.
 //! * The *seal* is an HMAC over these ends under a key that is not in the clear in the database
-//!   ([`Store::seal_audit`](crate::Store::seal_audit)), written with every group. Whoever can write the
-//!   database but has no master key can make up a chain, and not its seal.
+//!   ([`Store::seal_audit`](crate::Store::seal_audit)), written with every batch. Somebody who can write the
+//!   database but has no master key can make up a chain, but not its seal.
 //!
-//! What this cannot show: records that were appended after the last seal while nobody served (they look like
-//! those that a killed process left in its journal), and that the whole database was replaced by an older copy
-//! of itself. Against the second helps a head that is kept elsewhere.
+//! What this cannot show: records that were appended after the last seal while the service was down (they look like
+//! those that a killed process left in its journal), and that the whole database was replaced by an older copy of
+//! itself. A head hash stored on another machine detects the second.
 
 use aws_lc_rs::hmac;
 

@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 
 use crate::StoreError;
 use crate::rights::{Part, Rights, RightsKey, Sealed, Sum, add, layout, mark_sealed, root, subtract};
-use crate::session::{Session, Value, failed};
+use crate::session::{Session, failed, value_of};
 
 /// The writer's part: it maintains the seals, and seals the state of the database with every batch.
 #[derive(Debug, Default)]
@@ -90,18 +90,18 @@ fn functions(key: &RightsKey, connection: &Connection) -> rusqlite::Result<()> {
         let table: String = context.get(0)?;
         let columns = (1..context.len()).step_by(2).map(|at| {
             let name = context.get_raw(at).as_bytes().unwrap_or_default();
-            (name, Value::of(context.get_raw(at + 1)))
+            (name, value_of(context.get_raw(at + 1)))
         });
         Ok(own.row(&table, columns).to_vec())
     })?;
     let own = key.clone();
     connection.create_scalar_function("tongguan_term", -1, flags, move |context| {
         let label: String = context.get(0)?;
-        Ok(own.term(&label, (1..context.len()).map(|at| Value::of(context.get_raw(at)))).to_vec())
+        Ok(own.term(&label, (1..context.len()).map(|at| value_of(context.get_raw(at)))).to_vec())
     })?;
     let own = key.clone();
     connection.create_scalar_function("tongguan_bucket", 2, flags, move |context| {
-        Ok(i64::try_from(own.bucket(Value::of(context.get_raw(0)), Value::of(context.get_raw(1))))
+        Ok(i64::try_from(own.bucket(value_of(context.get_raw(0)), value_of(context.get_raw(1))))
             .unwrap_or_default())
     })?;
     let own = key.clone();
@@ -110,7 +110,7 @@ fn functions(key: &RightsKey, connection: &Connection) -> rusqlite::Result<()> {
             ValueRef::Null => None,
             other => Some(other.as_bytes().unwrap_or_default()),
         };
-        let bearer = (Value::of(context.get_raw(0)), Value::of(context.get_raw(1)));
+        let bearer = (value_of(context.get_raw(0)), value_of(context.get_raw(1)));
         Ok(own.resealed(bearer, old, sum_of(context, 3), sum_of(context, 4)))
     })?;
     connection.create_scalar_function("tongguan_sum", 3, flags, |context| {
