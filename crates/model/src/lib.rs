@@ -18,6 +18,7 @@ pub mod network;
 pub mod policy;
 pub mod principal;
 pub mod region;
+pub mod service_role;
 pub mod text;
 
 /// Declares an enum whose variants have one exact spelling on the wire and in the store.

@@ -16,6 +16,26 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// Who made a route table.
+    pub enum RouteTableType {
+        /// It came with the VPC.
+        System = "System",
+        /// A user.
+        Custom = "Custom",
+    }
+}
+
+wire_enum! {
+    /// What a route table belongs to.
+    pub enum RouterType {
+        /// The vRouter of a VPC.
+        VRouter = "VRouter",
+        /// A virtual border router.
+        Vbr = "VBR",
+    }
+}
+
 /// A virtual private cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vpc {

@@ -13,14 +13,13 @@ use tongguan_model::policy::{
     AccessRequest, Budget, ConditionKeys, Decision, Exhausted, PolicySet, ResourceKeys, is_of_resource,
 };
 use tongguan_model::principal::{Identity, Principal};
-use tongguan_model::region;
+use tongguan_model::{region, service_role};
 use tongguan_store::{StoreError, TagFilter};
 
 use crate::args::Args;
 use crate::catalogue::{self, Refusal};
 use crate::context::{Context, iso8601};
 use crate::operation::{Condition, Failure, Operation, Part, Product};
-use crate::operations::ram::service_linked;
 use crate::seldom::Seldom;
 
 /// Where a request came from.
@@ -365,7 +364,7 @@ fn keys<'a>(operation: &Operation, args: &Args<'a>) -> Vec<(&'static str, &'a st
     let value = |condition: &Condition| {
         let value = args.bare(condition.parameter)?;
         if condition.service_of_role {
-            return service_linked::of_role(value).map(|service| service.name);
+            return service_role::of_role(value).map(|service| service.name);
         }
         // Longer ones are refused by the operations, and would make matching expensive.
         Some(value).filter(|value| value.len() <= LONGEST_VALUE)

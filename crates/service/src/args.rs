@@ -213,6 +213,22 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// A text that is empty or fits; any other is refused in the product's words.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn fitting_or_illegal(
+        &self,
+        name: &'static str,
+        text: Option<&'a str>,
+        fits: fn(&str) -> bool,
+    ) -> Read<Option<&'a str>> {
+        match text {
+            Some(text) if !text.is_empty() && !fits(text) => Err(self.illegal(name, text)),
+            text => Ok(text),
+        }
+    }
+
     /// A list `Name.1`, `Name.2`, ... of at most `most` values.
     ///
     /// # Errors
@@ -225,16 +241,6 @@ impl<'a> Args<'a> {
             return Err(self.illegal(name, values[most as usize]).because(detail));
         }
         Ok(values.into_iter().filter(|value| !value.is_empty()).map(Into::into).collect())
-    }
-
-    /// `PageNumber` and `PageSize` as offset and limit, and as they are answered.
-    ///
-    /// # Errors
-    /// A refusal if either is out of range.
-    pub fn page(&self) -> Read<Paging> {
-        let number = self.number("PageNumber", 1..=1_000_000_000)?.unwrap_or(1);
-        let size = self.number("PageSize", 1..=50)?.unwrap_or(10);
-        Ok(Paging { number, size })
     }
 
     /// The region named by the call, if any. Every operation may carry one: python-core always sends it.

@@ -5,6 +5,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use tongguan_store::{Snapshot, Tx};
+use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
@@ -84,29 +85,6 @@ pub const fn required(name: &'static str, shape: Shape, about: &'static str) -> 
 pub const fn optional(name: &'static str, shape: Shape, about: &'static str) -> Parameter {
     Parameter { name, shape, required: false, about, empty: Empty::Absent }
 }
-
-/// `RegionId`, required.
-pub const REGION: Parameter =
-    required("RegionId", Shape::Text, "Region of the resource; one of the ids that DescribeRegions lists.");
-/// `RegionId`, optional.
-pub const REGION_OPTIONAL: Parameter =
-    optional("RegionId", Shape::Text, "Region of the resource; one of the ids that DescribeRegions lists.");
-/// `ClientToken`.
-pub const CLIENT_TOKEN: Parameter = optional(
-    "ClientToken",
-    Shape::Text,
-    "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
-);
-/// `DryRun`.
-pub const DRY_RUN: Parameter =
-    optional("DryRun", Shape::Boolean, "true: check everything, change nothing. Default false.");
-/// `PageNumber`.
-pub const PAGE_NUMBER: Parameter = optional("PageNumber", Shape::Integer, "Page, from 1. Default 1.");
-/// `PageSize`.
-pub const PAGE_SIZE: Parameter =
-    optional("PageSize", Shape::Integer, "Entries per page, 1 to 50. Default 10.");
-/// `Tag.N`.
-pub const TAGS: Parameter = optional("Tag", Shape::Tags, "Tag.N.Key and Tag.N.Value, at most 20.");
 
 /// Reads or writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -383,6 +361,34 @@ pub(crate) struct Identified<'a, O> {
 impl<O: Output> Serialize for Identified<'_, O> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.output.write(self.request_id, serializer)
+    }
+}
+
+/// A secret that an answer discloses to its caller: wiped on drop, never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Disclosed(Zeroizing<String>);
+
+impl From<&str> for Disclosed {
+    fn from(secret: &str) -> Self {
+        Self(Zeroizing::new(secret.to_owned()))
+    }
+}
+
+impl From<Zeroizing<String>> for Disclosed {
+    fn from(secret: Zeroizing<String>) -> Self {
+        Self(secret)
+    }
+}
+
+impl std::fmt::Debug for Disclosed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Disclosed(***)")
+    }
+}
+
+impl Serialize for Disclosed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

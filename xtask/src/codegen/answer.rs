@@ -14,6 +14,8 @@ enum Node {
     Text,
     Integer,
     Flag,
+    /// A text that is wiped and never printed.
+    Secret,
     /// Names and texts that are the data's own.
     Map,
     List(Box<Node>),
@@ -98,6 +100,7 @@ fn put(root: &mut Node, path: &str, kind: &str) -> Result<()> {
         "string" => Node::Text,
         "integer" | "long" => Node::Integer,
         "boolean" => Node::Flag,
+        "secret" => Node::Secret,
         "map" => Node::Map,
         other => bail!("type {other}"),
     };
@@ -191,6 +194,7 @@ impl Walk<'_, '_> {
             Node::Text => "Text".into(),
             Node::Integer => "i64".into(),
             Node::Flag => "bool".into(),
+            Node::Secret => "operation::Disclosed".into(),
             Node::Map => "std::collections::BTreeMap<String, String>".into(),
             Node::List(item) => format!("Vec<{}>", self.kind(&format!("{path}[]"), item)?),
             Node::Object(members) => {

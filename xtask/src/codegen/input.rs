@@ -83,7 +83,7 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Par
 fn usual_rule(name: &str, shape: &str) -> Result<Rule> {
     let number = |min, max, default| Rule::Number { min: Some(min), max: Some(max), one_of: None, default };
     Ok(match (name, shape) {
-        ("RegionId", _) => Rule::Region { code: None },
+        ("RegionId", _) => Rule::Region { code: None, unless: None },
         ("PageNumber", _) => number(1, PAGES, Some(1)),
         ("PageSize", _) => number(1, 50, Some(10)),
         ("MaxItems", _) => number(1, 1_000, Some(100)),
@@ -108,7 +108,8 @@ pub(crate) fn of(page: &Page, common: &Common) -> Result<String> {
     for parameter in parameters.iter().filter(|known| !READ_BY_ALL.contains(&known.name.as_str())) {
         if let Some(kind) = parameter.field()?.kind {
             let field = parameter.field_name();
-            write!(fields, "/// `{}`: {}\npub {field}: {kind},\n", parameter.name, parameter.about)?;
+            let about = names::comment(&format!("`{}`: {}", parameter.name, parameter.about));
+            write!(fields, "{about}pub {field}: {kind},\n")?;
             write!(inits, "{field}, ")?;
         }
     }
@@ -192,15 +193,15 @@ impl Parameter {
                 self.maybe(kind, &format!("args.word_or({name:?}, {kind}::parse, &c::{code})?"))
             }
             Rule::Flag { default, refuse_true } => {
-                let mut read = format!("args.flag({name:?})?");
-                if let Some(code) = refuse_true {
-                    read = format!(
-                        "{{ let flag = {read}; if flag == Some(true) {{ return Err(Refusal::new(&c::{code})); }} flag }}"
-                    );
-                }
-                match default {
-                    Some(default) => kept("bool", format!("{read}.unwrap_or({default})")),
-                    None => self.maybe("bool", &read),
+                let read = format!("args.flag({name:?})?");
+                match (default, refuse_true) {
+                    (None, Some(code)) => Field {
+                        kind: None,
+                        read: format!("if {read} == Some(true) {{ return Err(Refusal::new(&c::{code})); }}"),
+                    },
+                    (Some(_), Some(_)) => bail!("{name}: a default of what is refused"),
+                    (Some(default), None) => kept("bool", format!("{read}.unwrap_or({default})")),
+                    (None, None) => self.maybe("bool", &read),
                 }
             }
             Rule::Number { min, max, one_of, default } => {
@@ -217,10 +218,7 @@ impl Parameter {
                     None => self.maybe("u64", &read),
                 }
             }
-            Rule::Region { code: None } => self.maybe("&'static Region", "args.region()?"),
-            Rule::Region { code: Some(code) } => {
-                self.maybe("&'static Region", &format!("args.region_or(&c::{code})?"))
-            }
+            Rule::Region { code, unless } => self.region(code.as_deref(), unless.as_deref()),
             Rule::List { most: Some(most), quota: None } => {
                 kept("Vec<String>", format!("args.list({name:?}, {most})?"))
             }
@@ -234,10 +232,7 @@ impl Parameter {
                 let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
                 kept(kind, format!("{with}(args, {name:?}{given})?"))
             }
-            Rule::Refused { code } => Field {
-                kind: None,
-                read: format!("if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code})); }}"),
-            },
+            Rule::Refused { code, because } => self.refused(code.as_deref(), because.as_deref()),
             Rule::Ignored { form } => Field {
                 kind: None,
                 read: match form.as_deref() {
@@ -250,6 +245,35 @@ impl Parameter {
         })
     }
 
+    fn region(&self, code: Option<&str>, unless: Option<&str>) -> Field {
+        let name = &self.name;
+        let mut read = match code {
+            None => "args.region()?".to_owned(),
+            Some(code) => format!("args.region_or(&c::{code})?"),
+        };
+        if let Some(other) = unless {
+            read = format!(
+                "{{ let region = {read}; if region.is_none() && args.text({other:?}).is_none() \
+                 {{ return Err(args.missing({name:?})); }} region }}"
+            );
+        }
+        self.maybe("&'static Region", &read)
+    }
+
+    fn refused(&self, code: Option<&str>, because: Option<&str>) -> Field {
+        let name = &self.name;
+        let because = because.map(|why| format!(".because({why:?})")).unwrap_or_default();
+        let read = match code {
+            Some(code) => format!(
+                "if args.text({name:?}).is_some() {{ return Err(Refusal::new(&c::{code}){because}); }}"
+            ),
+            None => format!(
+                "if let Some(value) = args.text({name:?}) {{ return Err(args.illegal({name:?}, value){because}); }}"
+            ),
+        };
+        Field { kind: None, read }
+    }
+
     fn text(&self, fits: Option<&str>, code: Option<&str>, default: Option<&str>) -> Result<Field> {
         let name = &self.name;
         let sets = matches!(self.empty, Some(Emptied::Sets));
@@ -257,7 +281,8 @@ impl Parameter {
         match (fits, code) {
             (None, None) => {}
             (Some(fits), Some(code)) => read = format!("args.fitting({read}, {fits}, &c::{code})?"),
-            _ => bail!("{name}: `fits` and `code` go together"),
+            (Some(fits), None) => read = format!("args.fitting_or_illegal({name:?}, {read}, {fits})?"),
+            (None, Some(code)) => bail!("{name}: nothing is refused with {code}"),
         }
         Ok(match default {
             Some(default) => Field {

@@ -34,6 +34,24 @@ pub(crate) fn field(wire: &str) -> String {
     }
 }
 
+/// A doc comment of lines that fit a window.
+pub(crate) fn comment(text: &str) -> String {
+    const WIDTH: usize = 100;
+    let (mut comment, mut line) = (String::new(), String::new());
+    for word in text.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH {
+            comment.push_str(&format!("/// {line}\n"));
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    comment.push_str(&format!("/// {line}\n"));
+    comment
+}
+
 /// `DescribeVSwitches` → `DESCRIBE_VSWITCHES`.
 pub(crate) fn constant(action: &str) -> String {
     field(action).to_uppercase()

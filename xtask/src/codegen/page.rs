@@ -73,6 +73,11 @@ pub(crate) struct Ours {
     /// In place of the page's resource: `*`, or a template with `{RegionId}`, `{accountId}`, `{accountId}|system` and
     /// names of parameters; `A + B` are two.
     pub(crate) resource: Option<String>,
+    /// What the permission is checked on, where the resource says it in words that are no template.
+    pub(crate) arn: Option<String>,
+    /// The product whose operation of the same name this is, under a version of its own: their input, output and
+    /// implementation are one.
+    pub(crate) twin: Option<String>,
     /// Condition keys that come from parameters.
     #[serde(default)]
     pub(crate) conditions: BTreeMap<String, Condition>,
@@ -142,7 +147,7 @@ pub(crate) struct Answer {
     /// Members that may be absent, by path.
     #[serde(default)]
     pub(crate) optional: Vec<String>,
-    /// Types of members in place of the page's, by path.
+    /// Types of members in place of the page's, by path; `secret` is a text that is wiped and never printed.
     #[serde(default)]
     pub(crate) types: BTreeMap<String, String>,
 }
@@ -184,34 +189,35 @@ pub(crate) enum Emptied {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Rule {
-    /// Any text; `fits` is a function of the model, `code` the refusal of what does not fit.
+    /// Any text; `fits` is a function of the model, `code` the refusal of what does not fit, in place of the product's.
     Text { fits: Option<String>, code: Option<String>, default: Option<String> },
     /// One of these texts.
     OneOf { words: Vec<String>, default: Option<String> },
     /// A word of an enum of the model, which has `parse`; `code` is refused with the value.
     Word { r#type: String, code: Option<String> },
-    /// `true` or `false`.
+    /// `true` or `false`; not kept if true is refused.
     Flag { default: Option<bool>, refuse_true: Option<String> },
     /// A whole number.
     Number { min: Option<u64>, max: Option<u64>, one_of: Option<Vec<u64>>, default: Option<u64> },
-    /// A region's id.
-    Region { code: Option<String> },
+    /// A region's id. It is missed unless the parameter `unless` is sent, if that is named.
+    Region { code: Option<String>, unless: Option<String> },
     /// At most so many texts, or as many as a quota of the service says.
     List { most: Option<u64>, quota: Option<String> },
     /// Tags to write.
     Tags,
     /// Tags to look for.
     TagFilter,
-    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What
-    /// was read of the parameters `given` follows by reference.
+    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was
+    /// read of
+    /// the parameters `given` follows by reference.
     Custom {
         with: String,
         r#type: String,
         #[serde(default)]
         given: Vec<String>,
     },
-    /// Not offered: refused if it is sent.
-    Refused { code: String },
+    /// Not offered: refused if it is sent, with the product's refusal of a bad value if no `code` is named.
+    Refused { code: Option<String>, because: Option<String> },
     /// Without effect, whatever it is. `form`: it must be a flag or a number all the same.
     Ignored { form: Option<String> },
 }

@@ -15,3 +15,116 @@ use tongguan_store::TagFilter;
 
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
+
+/// DescribeEndpoints: all that is known of it.
+pub static DESCRIBE_ENDPOINTS: Operation = Operation {
+    product: Product::Location,
+    action: "DescribeEndpoints",
+    summary: "Find the endpoint of a service in a region.",
+    permission: None,
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Id",
+            shape: Shape::Text,
+            required: true,
+            about: "Region id.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ServiceCode",
+            shape: Shape::Text,
+            required: true,
+            about: "Service, for example vpc, kms, sts.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Type",
+            shape: Shape::Text,
+            required: false,
+            about: "openAPI (default) or innerAPI.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ServiceCode"),
+    dry_run: DryRun::None,
+    errors: &[&c::MISSING, &c::REGION_NOT_FOUND_LOCATION],
+    handler: Handler::Pure(operation::pure::<DescribeEndpoints>),
+};
+
+/// Input of DescribeEndpoints.
+#[derive(Debug, Clone)]
+pub struct DescribeEndpoints {
+    /// `Id`: Region id.
+    pub id: &'static Region,
+    /// `ServiceCode`: Service, for example vpc, kms, sts.
+    pub service_code: String,
+    /// `Type`: openAPI (default) or innerAPI.
+    pub r#type: String,
+}
+
+impl Input for DescribeEndpoints {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let id = crate::operations::location::describe_endpoints::region(args, "Id")?;
+        let service_code = args.text("ServiceCode").unwrap_or_default().to_owned();
+        let r#type = args.text("Type").unwrap_or("openAPI").to_owned();
+        Ok(Self { id, service_code, r#type })
+    }
+}
+
+/// `Endpoints.Endpoint[]` of DescribeEndpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeEndpointsEndpointsEndpoint {
+    /// `Protocols`.
+    pub protocols: Vec<Text>,
+    /// `Type`.
+    pub r#type: Text,
+    /// `Namespace`.
+    pub namespace: Text,
+    /// `Id`.
+    pub id: Text,
+    /// `SerivceCode`.
+    pub serivce_code: Text,
+    /// `ServiceCode`.
+    pub service_code: Text,
+    /// `Endpoint`.
+    pub endpoint: Text,
+}
+
+impl Serialize for DescribeEndpointsEndpointsEndpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeEndpointsEndpointsEndpoint", 7)?;
+        object.serialize_field("Protocols", &operation::Wrapped("Protocols", &self.protocols))?;
+        object.serialize_field("Type", &self.r#type)?;
+        object.serialize_field("Namespace", &self.namespace)?;
+        object.serialize_field("Id", &self.id)?;
+        object.serialize_field("SerivceCode", &self.serivce_code)?;
+        object.serialize_field("ServiceCode", &self.service_code)?;
+        object.serialize_field("Endpoint", &self.endpoint)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeEndpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeEndpointsOutput {
+    /// `Success`.
+    pub success: bool,
+    /// `Endpoints`.
+    pub endpoints: Vec<DescribeEndpointsEndpointsEndpoint>,
+}
+
+impl Output for DescribeEndpointsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeEndpointsOutput", 2 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Success", &self.success)?;
+        object.serialize_field("Endpoints", &operation::Wrapped("Endpoint", &self.endpoints))?;
+        object.end()
+    }
+}

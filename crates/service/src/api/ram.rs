@@ -115,7 +115,8 @@ pub static CREATE_ACCESS_KEY: Operation = Operation {
 /// Input of CreateAccessKey.
 #[derive(Debug, Clone)]
 pub struct CreateAccessKey {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
 }
 
@@ -208,6 +209,121 @@ impl Output for CreateGroupOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// CreateServiceLinkedRole: all that is known of it.
+pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
+    product: Product::Ram,
+    action: "CreateServiceLinkedRole",
+    summary: "Create the role that a service assumes for itself.",
+    permission: Some("ram:CreateServiceLinkedRole"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[Condition { key: "ram:servicename", parameter: "ServiceName", service_of_role: false }],
+    parameters: &[
+        Parameter {
+            name: "ServiceName",
+            shape: Shape::Text,
+            required: true,
+            about: "Service that the role is for: certificate.vpn.aliyuncs.com.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomSuffix",
+            shape: Shape::Text,
+            required: false,
+            about: "Refused: no service here may have several roles.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 1024 characters; the preset text stays all the same.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ServiceName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::INCORRECT, &c::RAM_LENGTH, &c::RAM_INVALID_CHARS, &c::ROLE_EXISTS],
+    handler: Handler::Write(operation::write::<CreateServiceLinkedRole>),
+};
+
+/// Input of CreateServiceLinkedRole.
+#[derive(Debug, Clone)]
+pub struct CreateServiceLinkedRole {
+    /// `ServiceName`: Service that the role is for: certificate.vpn.aliyuncs.com.
+    pub service_name: &'static tongguan_model::service_role::Service,
+    /// `Description`: 1 to 1024 characters; the preset text stays all the same.
+    pub description: String,
+}
+
+impl Input for CreateServiceLinkedRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let service_name = crate::operations::ram::service_linked::service(args, "ServiceName")?;
+        if let Some(value) = args.text("CustomSuffix") {
+            return Err(args
+                .illegal("CustomSuffix", value)
+                .because("The service has one role in an account."));
+        }
+        let description = crate::operations::ram::names::description(args, "Description")?;
+        Ok(Self { service_name, description })
+    }
+}
+
+/// `Role` of CreateServiceLinkedRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateServiceLinkedRoleRole {
+    /// `Arn`.
+    pub arn: Text,
+    /// `AssumeRolePolicyDocument`.
+    pub assume_role_policy_document: Text,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IsServiceLinkedRole`.
+    pub is_service_linked_role: bool,
+    /// `RoleId`.
+    pub role_id: Text,
+    /// `RoleName`.
+    pub role_name: Text,
+    /// `RolePrincipalName`.
+    pub role_principal_name: Text,
+}
+
+impl Serialize for CreateServiceLinkedRoleRole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("CreateServiceLinkedRoleRole", 8)?;
+        object.serialize_field("Arn", &self.arn)?;
+        object.serialize_field("AssumeRolePolicyDocument", &self.assume_role_policy_document)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IsServiceLinkedRole", &self.is_service_linked_role)?;
+        object.serialize_field("RoleId", &self.role_id)?;
+        object.serialize_field("RoleName", &self.role_name)?;
+        object.serialize_field("RolePrincipalName", &self.role_principal_name)?;
+        object.end()
+    }
+}
+
+/// Output of CreateServiceLinkedRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateServiceLinkedRoleOutput {
+    /// `Role`.
+    pub role: CreateServiceLinkedRoleRole,
+}
+
+impl Output for CreateServiceLinkedRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateServiceLinkedRoleOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Role", &self.role)?;
         object.end()
     }
 }
@@ -356,7 +472,8 @@ pub static DELETE_ACCESS_KEY: Operation = Operation {
 /// Input of DeleteAccessKey.
 #[derive(Debug, Clone)]
 pub struct DeleteAccessKey {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
     /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
     pub user_access_key_id: String,
@@ -599,7 +716,8 @@ pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
 /// Input of GetAccessKeyLastUsed.
 #[derive(Debug, Clone)]
 pub struct GetAccessKeyLastUsed {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
     /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
     pub user_access_key_id: String,
@@ -767,7 +885,8 @@ pub static LIST_ACCESS_KEYS: Operation = Operation {
 /// Input of ListAccessKeys.
 #[derive(Debug, Clone)]
 pub struct ListAccessKeys {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
 }
 
@@ -1271,7 +1390,8 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
 /// Input of UpdateAccessKey.
 #[derive(Debug, Clone)]
 pub struct UpdateAccessKey {
-    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.
+    /// `UserName`: Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if
+    /// it is the account.
     pub user_name: crate::operations::ram::people::Owner,
     /// `UserAccessKeyId`: Id of the access key; not AccessKeyId, which is the signer's.
     pub user_access_key_id: String,

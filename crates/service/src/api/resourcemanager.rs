@@ -15,3 +15,197 @@ use tongguan_store::TagFilter;
 
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
+
+/// CreateServiceLinkedRole: all that is known of it.
+pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "CreateServiceLinkedRole",
+    summary: "Create the role that a service assumes for itself.",
+    permission: Some("ram:CreateServiceLinkedRole"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[Condition { key: "ram:servicename", parameter: "ServiceName", service_of_role: false }],
+    parameters: &[
+        Parameter {
+            name: "ServiceName",
+            shape: Shape::Text,
+            required: true,
+            about: "Service that the role is for: certificate.vpn.aliyuncs.com.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomSuffix",
+            shape: Shape::Text,
+            required: false,
+            about: "Refused: no service here may have several roles.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 1024 characters; the preset text stays all the same.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ServiceName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::INCORRECT, &c::RAM_LENGTH, &c::RAM_INVALID_CHARS, &c::ROLE_EXISTS],
+    handler: Handler::Write(operation::write::<CreateServiceLinkedRole>),
+};
+
+pub use super::ram::{CreateServiceLinkedRole, CreateServiceLinkedRoleOutput};
+
+/// DeleteServiceLinkedRole: all that is known of it.
+pub static DELETE_SERVICE_LINKED_ROLE: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "DeleteServiceLinkedRole",
+    summary: "Start the removal of a service-linked role.",
+    permission: Some("ram:DeleteServiceLinkedRole"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[Condition { key: "ram:servicename", parameter: "RoleName", service_of_role: true }],
+    parameters: &[Parameter {
+        name: "RoleName",
+        shape: Shape::Text,
+        required: true,
+        about: "Name of the service-linked role.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("RoleName"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
+    handler: Handler::Write(operation::write::<DeleteServiceLinkedRole>),
+};
+
+/// Input of DeleteServiceLinkedRole.
+#[derive(Debug, Clone)]
+pub struct DeleteServiceLinkedRole {
+    /// `RoleName`: Name of the service-linked role.
+    pub role_name: String,
+}
+
+impl Input for DeleteServiceLinkedRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_name = args.text("RoleName").unwrap_or_default().to_owned();
+        Ok(Self { role_name })
+    }
+}
+
+/// Output of DeleteServiceLinkedRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteServiceLinkedRoleOutput {
+    /// `DeletionTaskId`.
+    pub deletion_task_id: Text,
+}
+
+impl Output for DeleteServiceLinkedRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteServiceLinkedRoleOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("DeletionTaskId", &self.deletion_task_id)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetServiceLinkedRoleDeletionStatus: all that is known of it.
+pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "GetServiceLinkedRoleDeletionStatus",
+    summary: "Read the state of such a removal.",
+    permission: Some("ram:GetServiceLinkedRoleDeletionStatus"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "DeletionTaskId",
+        shape: Shape::Text,
+        required: true,
+        about: "Id of the task, as DeleteServiceLinkedRole answered it.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("DeletionTaskId"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetServiceLinkedRoleDeletionStatus>),
+};
+
+/// Input of GetServiceLinkedRoleDeletionStatus.
+#[derive(Debug, Clone)]
+pub struct GetServiceLinkedRoleDeletionStatus {
+    /// `DeletionTaskId`: Id of the task, as DeleteServiceLinkedRole answered it.
+    pub deletion_task_id: String,
+}
+
+impl Input for GetServiceLinkedRoleDeletionStatus {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let deletion_task_id = args.text("DeletionTaskId").unwrap_or_default().to_owned();
+        Ok(Self { deletion_task_id })
+    }
+}
+
+/// `Reason.RoleUsages.RoleUsage[]` of GetServiceLinkedRoleDeletionStatus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetServiceLinkedRoleDeletionStatusReasonRoleUsagesRoleUsage {
+    /// `Region`.
+    pub region: Text,
+    /// `Resources`.
+    pub resources: Vec<Text>,
+}
+
+impl Serialize for GetServiceLinkedRoleDeletionStatusReasonRoleUsagesRoleUsage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetServiceLinkedRoleDeletionStatusReasonRoleUsagesRoleUsage", 2)?;
+        object.serialize_field("Region", &self.region)?;
+        object.serialize_field("Resources", &operation::Wrapped("Resource", &self.resources))?;
+        object.end()
+    }
+}
+
+/// `Reason` of GetServiceLinkedRoleDeletionStatus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetServiceLinkedRoleDeletionStatusReason {
+    /// `Message`.
+    pub message: Text,
+    /// `RoleUsages`.
+    pub role_usages: Vec<GetServiceLinkedRoleDeletionStatusReasonRoleUsagesRoleUsage>,
+}
+
+impl Serialize for GetServiceLinkedRoleDeletionStatusReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("GetServiceLinkedRoleDeletionStatusReason", 2)?;
+        object.serialize_field("Message", &self.message)?;
+        object.serialize_field("RoleUsages", &operation::Wrapped("RoleUsage", &self.role_usages))?;
+        object.end()
+    }
+}
+
+/// Output of GetServiceLinkedRoleDeletionStatus.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetServiceLinkedRoleDeletionStatusOutput {
+    /// `Reason`.
+    pub reason: Option<GetServiceLinkedRoleDeletionStatusReason>,
+    /// `Status`.
+    pub status: Text,
+}
+
+impl Output for GetServiceLinkedRoleDeletionStatusOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "GetServiceLinkedRoleDeletionStatusOutput",
+            1 + usize::from(self.reason.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        if let Some(value) = &self.reason {
+            object.serialize_field("Reason", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}

@@ -15,3 +15,267 @@ use tongguan_store::TagFilter;
 
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
+
+/// AssumeRole: all that is known of it.
+pub static ASSUME_ROLE: Operation = Operation {
+    product: Product::Sts,
+    action: "AssumeRole",
+    summary: "Exchange an identity for temporary credentials of a role.",
+    permission: Some("sts:AssumeRole"),
+    resource: "acs:ram::{accountId}:role/{roleName}",
+    arns: &[&[Part::Parameter("RoleArn")]],
+    conditions: &[
+        Condition { key: "sts:externalid", parameter: "ExternalId", service_of_role: false },
+        Condition { key: "sts:sourceidentity", parameter: "SourceIdentity", service_of_role: false },
+    ],
+    parameters: &[
+        Parameter {
+            name: "RoleArn",
+            shape: Shape::Text,
+            required: true,
+            about: "acs:ram::<account>:role/<name>; may be another account's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RoleSessionName",
+            shape: Shape::Text,
+            required: true,
+            about: "2 to 64 letters, digits, `.`, `@`, `-`, `_`.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DurationSeconds",
+            shape: Shape::Integer,
+            required: false,
+            about: "900 to the role's MaxSessionDuration; at most 3600 if a session calls. Default 3600, or the longest if that is less.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Policy",
+            shape: Shape::Json,
+            required: false,
+            about: "Session policy, at most 2048 characters: what it does not allow is denied.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ExternalId",
+            shape: Shape::Text,
+            required: false,
+            about: "2 to 1224 characters, for the condition key sts:ExternalId.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SourceIdentity",
+            shape: Shape::Text,
+            required: false,
+            about: "2 to 64 letters, digits, `.`, `@`, `-`, `_`. What a session makes has that of the session.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RoleArn"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::ROLE_ARN,
+        &c::ROLE_SESSION_NAME,
+        &c::DURATION_SECONDS,
+        &c::SESSION_POLICY_GRAMMAR,
+        &c::SESSION_POLICY_SIZE,
+        &c::INCORRECT,
+        &c::NO_PERMISSION_STS,
+        &c::ROOT_ASSUMES,
+        &c::ROLE_UNTRUSTING,
+        &c::ROLE_NOT_FOUND_STS,
+        &c::ROLE_CHAIN,
+        &c::SOURCE_IDENTITY_HELD,
+    ],
+    handler: Handler::Read(operation::read::<AssumeRole>),
+};
+
+/// Input of AssumeRole.
+#[derive(Debug, Clone)]
+pub struct AssumeRole {
+    /// `RoleArn`: acs:ram::<account>:role/<name>; may be another account's.
+    pub role_arn: crate::operations::sts::assume_role::NamedRole,
+    /// `RoleSessionName`: 2 to 64 letters, digits, `.`, `@`, `-`, `_`.
+    pub role_session_name: String,
+    /// `DurationSeconds`: 900 to the role's MaxSessionDuration; at most 3600 if a session calls. Default
+    /// 3600, or the longest if that is less.
+    pub duration_seconds: Option<String>,
+    /// `Policy`: Session policy, at most 2048 characters: what it does not allow is denied.
+    pub policy: Option<String>,
+    /// `ExternalId`: 2 to 1224 characters, for the condition key sts:ExternalId.
+    pub external_id: Option<String>,
+    /// `SourceIdentity`: 2 to 64 letters, digits, `.`, `@`, `-`, `_`. What a session makes has that of the
+    /// session.
+    pub source_identity: Option<String>,
+}
+
+impl Input for AssumeRole {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let role_arn = crate::operations::sts::assume_role::role(args, "RoleArn")?;
+        let role_session_name = args
+            .fitting(
+                args.text("RoleSessionName"),
+                crate::operations::sts::assume_role::session_name,
+                &c::ROLE_SESSION_NAME,
+            )?
+            .unwrap_or_default()
+            .to_owned();
+        let duration_seconds = args.text("DurationSeconds").map(str::to_owned);
+        let policy = crate::operations::sts::assume_role::policy(args, "Policy")?;
+        let external_id = args
+            .fitting_or_illegal(
+                "ExternalId",
+                args.text("ExternalId"),
+                crate::operations::sts::assume_role::external_id,
+            )?
+            .map(str::to_owned);
+        let source_identity = args
+            .fitting_or_illegal(
+                "SourceIdentity",
+                args.text("SourceIdentity"),
+                crate::operations::sts::assume_role::session_name,
+            )?
+            .map(str::to_owned);
+        Ok(Self { role_arn, role_session_name, duration_seconds, policy, external_id, source_identity })
+    }
+}
+
+/// `AssumedRoleUser` of AssumeRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssumeRoleAssumedRoleUser {
+    /// `Arn`.
+    pub arn: Text,
+    /// `AssumedRoleId`.
+    pub assumed_role_id: Text,
+}
+
+impl Serialize for AssumeRoleAssumedRoleUser {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("AssumeRoleAssumedRoleUser", 2)?;
+        object.serialize_field("Arn", &self.arn)?;
+        object.serialize_field("AssumedRoleId", &self.assumed_role_id)?;
+        object.end()
+    }
+}
+
+/// `Credentials` of AssumeRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssumeRoleCredentials {
+    /// `AccessKeyId`.
+    pub access_key_id: Text,
+    /// `AccessKeySecret`.
+    pub access_key_secret: operation::Disclosed,
+    /// `SecurityToken`.
+    pub security_token: operation::Disclosed,
+    /// `Expiration`.
+    pub expiration: Text,
+}
+
+impl Serialize for AssumeRoleCredentials {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("AssumeRoleCredentials", 4)?;
+        object.serialize_field("AccessKeyId", &self.access_key_id)?;
+        object.serialize_field("AccessKeySecret", &self.access_key_secret)?;
+        object.serialize_field("SecurityToken", &self.security_token)?;
+        object.serialize_field("Expiration", &self.expiration)?;
+        object.end()
+    }
+}
+
+/// Output of AssumeRole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssumeRoleOutput {
+    /// `Credentials`.
+    pub credentials: AssumeRoleCredentials,
+    /// `AssumedRoleUser`.
+    pub assumed_role_user: AssumeRoleAssumedRoleUser,
+    /// `SourceIdentity`.
+    pub source_identity: Option<Text>,
+}
+
+impl Output for AssumeRoleOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "AssumeRoleOutput",
+            2 + usize::from(request_id.is_some()) + usize::from(self.source_identity.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Credentials", &self.credentials)?;
+        object.serialize_field("AssumedRoleUser", &self.assumed_role_user)?;
+        if let Some(value) = &self.source_identity {
+            object.serialize_field("SourceIdentity", value)?;
+        }
+        object.end()
+    }
+}
+
+/// GetCallerIdentity: all that is known of it.
+pub static GET_CALLER_IDENTITY: Operation = Operation {
+    product: Product::Sts,
+    action: "GetCallerIdentity",
+    summary: "Tell who signed this request.",
+    permission: None,
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[],
+    handler: Handler::Pure(operation::pure::<GetCallerIdentity>),
+};
+
+/// Input of GetCallerIdentity.
+#[derive(Debug, Clone)]
+pub struct GetCallerIdentity {}
+
+impl Input for GetCallerIdentity {
+    fn read(_: &Args<'_>) -> Result<Self, Refusal> {
+        Ok(Self {})
+    }
+}
+
+/// Output of GetCallerIdentity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetCallerIdentityOutput {
+    /// `IdentityType`.
+    pub identity_type: Text,
+    /// `AccountId`.
+    pub account_id: Text,
+    /// `PrincipalId`.
+    pub principal_id: Text,
+    /// `UserId`.
+    pub user_id: Option<Text>,
+    /// `RoleId`.
+    pub role_id: Option<Text>,
+    /// `Arn`.
+    pub arn: Text,
+}
+
+impl Output for GetCallerIdentityOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "GetCallerIdentityOutput",
+            4 + usize::from(request_id.is_some())
+                + usize::from(self.user_id.is_some())
+                + usize::from(self.role_id.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("IdentityType", &self.identity_type)?;
+        object.serialize_field("AccountId", &self.account_id)?;
+        object.serialize_field("PrincipalId", &self.principal_id)?;
+        if let Some(value) = &self.user_id {
+            object.serialize_field("UserId", value)?;
+        }
+        if let Some(value) = &self.role_id {
+            object.serialize_field("RoleId", value)?;
+        }
+        object.serialize_field("Arn", &self.arn)?;
+        object.end()
+    }
+}

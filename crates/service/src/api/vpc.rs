@@ -132,6 +132,451 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
     }
 }
 
+/// CreateVSwitch: all that is known of it.
+pub static CREATE_VSWITCH: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVSwitch",
+    summary: "Create a vSwitch in a VPC.",
+    permission: Some("vpc:CreateVSwitch"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CidrBlock",
+            shape: Shape::Text,
+            required: true,
+            about: "Mask 16 to 29, inside the VPC's block.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ZoneId",
+            shape: Shape::Text,
+            required: true,
+            about: "Zone id from DescribeZones.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchName",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 128 characters; must not begin with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 256 characters; must not begin with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcIpv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::REGION_NOT_FOUND,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::ZONE_NOT_FOUND,
+        &c::IPV6_UNSUPPORTED,
+        &c::VSWITCH_NAME,
+        &c::VSWITCH_DESCRIPTION,
+        &c::VSWITCH_CIDR,
+        &c::VSWITCH_CIDR_MASK,
+        &c::VSWITCH_CIDR_OUTSIDE,
+        &c::VSWITCH_CIDR_OVERLAP,
+        &c::VSWITCH_SIMULTANEOUS,
+        &c::VSWITCH_QUOTA,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Write(operation::write::<CreateVSwitch>),
+};
+
+/// Input of CreateVSwitch.
+#[derive(Debug, Clone)]
+pub struct CreateVSwitch {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `CidrBlock`: Mask 16 to 29, inside the VPC's block.
+    pub cidr_block: String,
+    /// `ZoneId`: Zone id from DescribeZones.
+    pub zone_id: String,
+    /// `VSwitchName`: 1 to 128 characters; must not begin with http:// or https://.
+    pub vswitch_name: String,
+    /// `Description`: 1 to 256 characters; must not begin with http:// or https://.
+    pub description: String,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreateVSwitch {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        let cidr_block = args.text("CidrBlock").unwrap_or_default().to_owned();
+        let zone_id = args.text("ZoneId").unwrap_or_default().to_owned();
+        let vswitch_name = args
+            .fitting(args.text("VSwitchName"), tongguan_model::text::vpc_name, &c::VSWITCH_NAME)?
+            .unwrap_or("")
+            .to_owned();
+        let description = args
+            .fitting(
+                args.text("Description"),
+                tongguan_model::text::vpc_description,
+                &c::VSWITCH_DESCRIPTION,
+            )?
+            .unwrap_or("")
+            .to_owned();
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("VpcIpv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let tag = args.tags()?;
+        Ok(Self { region, vpc_id, cidr_block, zone_id, vswitch_name, description, tag })
+    }
+}
+
+/// Output of CreateVSwitch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVSwitchOutput {
+    /// `VSwitchId`.
+    pub vswitch_id: Text,
+}
+
+impl Output for CreateVSwitchOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateVSwitchOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        object.end()
+    }
+}
+
+/// CreateVpc: all that is known of it.
+pub static CREATE_VPC: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpc",
+    summary: "Create a VPC.",
+    permission: Some("vpc:CreateVpc"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "IPv4 block. Default 172.16.0.0/12.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcName",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 128 characters; must not begin with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 256 characters; must not begin with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "UserCidr",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to three comma-separated blocks.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDnsHostname",
+            shape: Shape::Boolean,
+            required: false,
+            about: "DNS host names on. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIpv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Not offered: true is refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6Isp",
+            shape: Shape::Text,
+            required: false,
+            about: "Ignored without IPv6.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv4IpamPoolId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv4CidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6IpamPoolId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::VPC_REGION,
+        &c::VPC_CIDR,
+        &c::VPC_NAME,
+        &c::VPC_DESCRIPTION,
+        &c::USER_CIDR,
+        &c::USER_CIDR_QUOTA,
+        &c::IPV6_UNSUPPORTED,
+        &c::IPAM_UNSUPPORTED,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::VPC_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpc>),
+};
+
+/// Input of CreateVpc.
+#[derive(Debug, Clone)]
+pub struct CreateVpc {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CidrBlock`: IPv4 block. Default 172.16.0.0/12.
+    pub cidr_block: ipnet::Ipv4Net,
+    /// `VpcName`: 1 to 128 characters; must not begin with http:// or https://.
+    pub vpc_name: String,
+    /// `Description`: 1 to 256 characters; must not begin with http:// or https://.
+    pub description: String,
+    /// `UserCidr`: Up to three comma-separated blocks.
+    pub user_cidr: String,
+    /// `EnableDnsHostname`: DNS host names on. Default false.
+    pub enable_dns_hostname: bool,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreateVpc {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region_or(&c::VPC_REGION)?.ok_or_else(|| args.missing("RegionId"))?;
+        if args.flag("EnableIpv6")? == Some(true) {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv4IpamPoolId").is_some() {
+            return Err(Refusal::new(&c::IPAM_UNSUPPORTED));
+        }
+        if args.text("Ipv6IpamPoolId").is_some() {
+            return Err(Refusal::new(&c::IPAM_UNSUPPORTED));
+        }
+        if args.text("Ipv4CidrMask").is_some() {
+            return Err(Refusal::new(&c::IPAM_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrMask").is_some() {
+            return Err(Refusal::new(&c::IPAM_UNSUPPORTED));
+        }
+        let cidr_block = crate::operations::vpc::networks::vpc_block(args, "CidrBlock")?;
+        let vpc_name = args
+            .fitting(args.text("VpcName"), tongguan_model::text::vpc_name, &c::VPC_NAME)?
+            .unwrap_or("")
+            .to_owned();
+        let description = args
+            .fitting(args.text("Description"), tongguan_model::text::vpc_description, &c::VPC_DESCRIPTION)?
+            .unwrap_or("")
+            .to_owned();
+        let user_cidr = crate::operations::vpc::create_vpc::user_blocks(args, "UserCidr")?;
+        let enable_dns_hostname = args.flag("EnableDnsHostname")?.unwrap_or(false);
+
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        let tag = args.tags()?;
+        Ok(Self {
+            region,
+            cidr_block,
+            vpc_name,
+            description,
+            user_cidr,
+            enable_dns_hostname,
+            resource_group_id,
+            tag,
+        })
+    }
+}
+
+/// Output of CreateVpc.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpcOutput {
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `VpcId`.
+    pub vpc_id: Text,
+}
+
+impl Output for CreateVpcOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateVpcOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.end()
+    }
+}
+
 /// CreateVpnGateway: all that is known of it.
 pub static CREATE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
@@ -306,7 +751,8 @@ pub struct CreateVpnGateway {
     pub enable_ipsec: bool,
     /// `EnableSsl`: SSL-VPN on; not on SM gateways. Default false.
     pub enable_ssl: bool,
-    /// `SslConnections`: 5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.
+    /// `SslConnections`: 5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is
+    /// sent.
     pub ssl_connections: u64,
     /// `InstanceChargeType`: PREPAY or POSTPAY (default).
     pub instance_charge_type: tongguan_model::gateway::ChargeType,
@@ -389,6 +835,194 @@ impl Output for CreateVpnGatewayOutput {
             object.serialize_field("RequestId", id)?;
         }
         object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.end()
+    }
+}
+
+/// DeleteVSwitch: all that is known of it.
+pub static DELETE_VSWITCH: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVSwitch",
+    summary: "Delete a vSwitch.",
+    permission: Some("vpc:DeleteVSwitch"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the vSwitch.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VSwitchId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::DRY_RUN,
+        &c::VSWITCH_NOT_FOUND,
+        &c::VSWITCH_STATUS,
+        &c::VSWITCH_IN_USE,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVSwitch>),
+};
+
+/// Input of DeleteVSwitch.
+#[derive(Debug, Clone)]
+pub struct DeleteVSwitch {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VSwitchId`: Id of the vSwitch.
+    pub vswitch_id: String,
+}
+
+impl Input for DeleteVSwitch {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?;
+        let vswitch_id = args.text("VSwitchId").unwrap_or_default().to_owned();
+        Ok(Self { region, vswitch_id })
+    }
+}
+
+/// Output of DeleteVSwitch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVSwitchOutput {}
+
+impl Output for DeleteVSwitchOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteVSwitchOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteVpc: all that is known of it.
+pub static DELETE_VPC: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpc",
+    summary: "Delete a VPC.",
+    permission: Some("vpc:DeleteVpc"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ForceDelete",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true removes an IPv4 or IPv6 gateway too; there are none here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::REGION_NOT_FOUND,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::VPC_HAS_VSWITCH,
+        &c::VPC_HAS_GATEWAY,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpc>),
+};
+
+/// Input of DeleteVpc.
+#[derive(Debug, Clone)]
+pub struct DeleteVpc {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for DeleteVpc {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        args.flag("ForceDelete")?;
+        let region = args.region()?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of DeleteVpc.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpcOutput {}
+
+impl Output for DeleteVpcOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DeleteVpcOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
         object.end()
     }
 }
@@ -560,6 +1194,763 @@ impl Output for DescribeRegionsOutput {
             object.serialize_field("RequestId", id)?;
         }
         object.serialize_field("Regions", &operation::Wrapped("Region", &self.regions))?;
+        object.end()
+    }
+}
+
+/// DescribeRouteTableList: all that is known of it.
+pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeRouteTableList",
+    summary: "List the route tables of a region.",
+    permission: Some("vpc:DescribeRouteTableList"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only the table of this VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only tables of this name; none has one here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableType",
+            shape: Shape::Text,
+            required: false,
+            about: "System or Custom; there are no custom ones here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only the table of this vRouter.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouterType",
+            shape: Shape::Text,
+            required: false,
+            about: "VRouter (default) or VBR; there are no VBRs here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only tables of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeRouteTableList>),
+};
+
+/// Input of DescribeRouteTableList.
+#[derive(Debug, Clone)]
+pub struct DescribeRouteTableList {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Only the table of this VPC.
+    pub vpc_id: Option<String>,
+    /// `RouteTableId`: Only this table.
+    pub route_table_id: Option<String>,
+    /// `RouteTableName`: Only tables of this name; none has one here.
+    pub route_table_name: Option<String>,
+    /// `RouteTableType`: System or Custom; there are no custom ones here.
+    pub route_table_type: Option<tongguan_model::network::RouteTableType>,
+    /// `RouterId`: Only the table of this vRouter.
+    pub router_id: Option<String>,
+    /// `RouterType`: VRouter (default) or VBR; there are no VBRs here.
+    pub router_type: Option<tongguan_model::network::RouterType>,
+    /// `ResourceGroupId`: Only tables of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<Tag>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeRouteTableList {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").map(str::to_owned);
+        let route_table_id = args.text("RouteTableId").map(str::to_owned);
+        let router_id = args.text("RouterId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let route_table_type = args.word("RouteTableType", tongguan_model::network::RouteTableType::parse)?;
+        let router_type = args.word("RouterType", tongguan_model::network::RouterType::parse)?;
+        let route_table_name = args.text("RouteTableName").map(str::to_owned);
+        let tag = args.tags()?;
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            vpc_id,
+            route_table_id,
+            route_table_name,
+            route_table_type,
+            router_id,
+            router_type,
+            resource_group_id,
+            tag,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of DescribeRouteTableList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTableListOutput {
+    /// `RouterTableList`.
+    pub router_table_list: Vec<RouteTableInfo>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeRouteTableListOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteTableListOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field(
+            "RouterTableList",
+            &operation::Wrapped("RouterTableListType", &self.router_table_list),
+        )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeVSwitchAttributes: all that is known of it.
+pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVSwitchAttributes",
+    summary: "Read one vSwitch.",
+    permission: Some("vpc:DescribeVSwitchAttributes"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the vSwitch.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VSwitchId"),
+    dry_run: DryRun::Refuses,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::DRY_RUN, &c::VSWITCH_NOT_FOUND_READ],
+    handler: Handler::Read(operation::read::<DescribeVSwitchAttributes>),
+};
+
+/// Input of DescribeVSwitchAttributes.
+#[derive(Debug, Clone)]
+pub struct DescribeVSwitchAttributes {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VSwitchId`: Id of the vSwitch.
+    pub vswitch_id: String,
+}
+
+impl Input for DescribeVSwitchAttributes {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?;
+        let vswitch_id = args.text("VSwitchId").unwrap_or_default().to_owned();
+        Ok(Self { region, vswitch_id })
+    }
+}
+
+/// Output of DescribeVSwitchAttributes.
+pub type DescribeVSwitchAttributesOutput = VSwitchInfo;
+
+/// DescribeVSwitches: all that is known of it.
+pub static DESCRIBE_VSWITCHES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVSwitches",
+    summary: "List vSwitches.",
+    permission: Some("vpc:DescribeVSwitches"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only vSwitches of this VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ZoneId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only vSwitches of this zone.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only vSwitches of this name.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only vSwitches of this route table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IsDefault",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Only default vSwitches, or only others; none is default here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIpv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Only vSwitches with, or without, IPv6; none has it here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only vSwitches of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchOwnerId",
+            shape: Shape::Integer,
+            required: false,
+            about: "Account id of the owner.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VSwitchId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::DRY_RUN,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeVSwitches>),
+};
+
+/// Input of DescribeVSwitches.
+#[derive(Debug, Clone)]
+pub struct DescribeVSwitches {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VpcId`: Only vSwitches of this VPC.
+    pub vpc_id: Option<String>,
+    /// `VSwitchId`: Only this one.
+    pub vswitch_id: Option<String>,
+    /// `ZoneId`: Only vSwitches of this zone.
+    pub zone_id: Option<String>,
+    /// `VSwitchName`: Only vSwitches of this name.
+    pub vswitch_name: Option<String>,
+    /// `RouteTableId`: Only vSwitches of this route table.
+    pub route_table_id: Option<String>,
+    /// `IsDefault`: Only default vSwitches, or only others; none is default here.
+    pub is_default: Option<bool>,
+    /// `EnableIpv6`: Only vSwitches with, or without, IPv6; none has it here.
+    pub enable_ipv6: Option<bool>,
+    /// `ResourceGroupId`: Only vSwitches of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `VSwitchOwnerId`: Account id of the owner.
+    pub vswitch_owner_id: Option<u64>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVSwitches {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = {
+            let region = args.region()?;
+            if region.is_none() && args.text("VpcId").is_none() {
+                return Err(args.missing("RegionId"));
+            }
+            region
+        };
+        let vpc_id = args.text("VpcId").map(str::to_owned);
+        let vswitch_id = args.text("VSwitchId").map(str::to_owned);
+        let zone_id = args.text("ZoneId").map(str::to_owned);
+        let vswitch_name = args.text("VSwitchName").map(str::to_owned);
+        let route_table_id = args.text("RouteTableId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let vswitch_owner_id = args.number("VSwitchOwnerId", 0..=u64::MAX)?;
+        let is_default = args.flag("IsDefault")?;
+        let enable_ipv6 = args.flag("EnableIpv6")?;
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            vpc_id,
+            vswitch_id,
+            zone_id,
+            vswitch_name,
+            route_table_id,
+            is_default,
+            enable_ipv6,
+            resource_group_id,
+            vswitch_owner_id,
+            tag,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of DescribeVSwitches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVSwitchesOutput {
+    /// `VSwitches`.
+    pub vswitches: Vec<VSwitchInfo>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVSwitchesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVSwitchesOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VSwitches", &operation::Wrapped("VSwitch", &self.vswitches))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeVpcAttribute: all that is known of it.
+pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpcAttribute",
+    summary: "Read one VPC.",
+    permission: Some("vpc:DescribeVpcAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IsDefault",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Whether the VPC is the default one; none is here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::Refuses,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::DRY_RUN, &c::VPC_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpcAttribute>),
+};
+
+/// Input of DescribeVpcAttribute.
+#[derive(Debug, Clone)]
+pub struct DescribeVpcAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for DescribeVpcAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        args.flag("IsDefault")?;
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of DescribeVpcAttribute.
+pub type DescribeVpcAttributeOutput = VpcInfo;
+
+/// DescribeVpcs: all that is known of it.
+pub static DESCRIBE_VPCS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpcs",
+    summary: "List VPCs of a region.",
+    permission: Some("vpc:DescribeVpcs"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 20 comma-separated ids.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only VPCs of this name.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IsDefault",
+            shape: Shape::Boolean,
+            required: false,
+            about: "false leaves default VPCs out; there are none here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIpv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Only VPCs with, or without, IPv6; none has it here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DhcpOptionsSetId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only VPCs with this option set; there are none here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only VPCs of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcOwnerId",
+            shape: Shape::Integer,
+            required: false,
+            about: "Account id of the owner.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::DRY_RUN,
+        &c::VPC_IDS_NUMBER,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeVpcs>),
+};
+
+/// Input of DescribeVpcs.
+#[derive(Debug, Clone)]
+pub struct DescribeVpcs {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Up to 20 comma-separated ids.
+    pub vpc_id: Vec<String>,
+    /// `VpcName`: Only VPCs of this name.
+    pub vpc_name: Option<String>,
+    /// `EnableIpv6`: Only VPCs with, or without, IPv6; none has it here.
+    pub enable_ipv6: Option<bool>,
+    /// `DhcpOptionsSetId`: Only VPCs with this option set; there are none here.
+    pub dhcp_options_set_id: Option<String>,
+    /// `ResourceGroupId`: Only VPCs of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `VpcOwnerId`: Account id of the owner.
+    pub vpc_owner_id: Option<u64>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpcs {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = crate::operations::vpc::describe_vpcs::ids(args, "VpcId")?;
+        let vpc_name = args.text("VpcName").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        args.flag("IsDefault")?;
+        let vpc_owner_id = args.number("VpcOwnerId", 0..=u64::MAX)?;
+        let enable_ipv6 = args.flag("EnableIpv6")?;
+        let dhcp_options_set_id = args.text("DhcpOptionsSetId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            vpc_id,
+            vpc_name,
+            enable_ipv6,
+            dhcp_options_set_id,
+            resource_group_id,
+            vpc_owner_id,
+            tag,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of DescribeVpcs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpcsOutput {
+    /// `Vpcs`.
+    pub vpcs: Vec<VpcInfo>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVpcsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVpcsOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Vpcs", &operation::Wrapped("Vpc", &self.vpcs))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
         object.end()
     }
 }
@@ -1322,6 +2713,301 @@ impl Output for ListVpnCertificateAssociationsOutput {
     }
 }
 
+/// ModifyVSwitchAttribute: all that is known of it.
+pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVSwitchAttribute",
+    summary: "Change name or description of a vSwitch.",
+    permission: Some("vpc:ModifyVSwitchAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VSwitchId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/"),
+        Part::Parameter("VSwitchId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the vSwitch.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VSwitchName",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 128 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 256 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "EnableIPv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Not offered: true is refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcIpv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VSwitchId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::VSWITCH_NOT_FOUND_MODIFY,
+        &c::VSWITCH_STATUS,
+        &c::VSWITCH_NAME,
+        &c::VSWITCH_DESCRIPTION,
+        &c::IPV6_UNSUPPORTED,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVSwitchAttribute>),
+};
+
+/// Input of ModifyVSwitchAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVSwitchAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VSwitchId`: Id of the vSwitch.
+    pub vswitch_id: String,
+    /// `VSwitchName`: Up to 128 characters; must not begin with http:// or https://.
+    pub vswitch_name: Option<String>,
+    /// `Description`: Up to 256 characters; must not begin with http:// or https://.
+    pub description: Option<String>,
+}
+
+impl Input for ModifyVSwitchAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?;
+        let vswitch_id = args.text("VSwitchId").unwrap_or_default().to_owned();
+        if args.flag("EnableIPv6")? == Some(true) {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrMask").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("VpcIpv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let vswitch_name = args
+            .fitting(args.set("VSwitchName"), tongguan_model::text::vpc_name, &c::VSWITCH_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(args.set("Description"), tongguan_model::text::vpc_description, &c::VSWITCH_DESCRIPTION)?
+            .map(str::to_owned);
+        Ok(Self { region, vswitch_id, vswitch_name, description })
+    }
+}
+
+/// Output of ModifyVSwitchAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVSwitchAttributeOutput {}
+
+impl Output for ModifyVSwitchAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyVSwitchAttributeOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ModifyVpcAttribute: all that is known of it.
+pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpcAttribute",
+    summary: "Change name, description, block or DNS host names of a VPC.",
+    permission: Some("vpc:ModifyVpcAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcName",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 128 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 256 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "New IPv4 block, mask 8 to 28; every vSwitch must lie inside.",
+            empty: Empty::Refused(&c::VPC_CIDR_MODIFY),
+        },
+        Parameter {
+            name: "EnableDnsHostname",
+            shape: Shape::Boolean,
+            required: false,
+            about: "DNS host names on or off.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIPv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Not offered: true is refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6Isp",
+            shape: Shape::Text,
+            required: false,
+            about: "Ignored without IPv6.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::VPC_NAME,
+        &c::VPC_DESCRIPTION,
+        &c::VPC_CIDR_MODIFY,
+        &c::IPV6_UNSUPPORTED,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpcAttribute>),
+};
+
+/// Input of ModifyVpcAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpcAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: Option<&'static Region>,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `VpcName`: Up to 128 characters; must not begin with http:// or https://.
+    pub vpc_name: Option<String>,
+    /// `Description`: Up to 256 characters; must not begin with http:// or https://.
+    pub description: Option<String>,
+    /// `CidrBlock`: New IPv4 block, mask 8 to 28; every vSwitch must lie inside.
+    pub cidr_block: Option<ipnet::Ipv4Net>,
+    /// `EnableDnsHostname`: DNS host names on or off.
+    pub enable_dns_hostname: Option<bool>,
+}
+
+impl Input for ModifyVpcAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        if args.flag("EnableIPv6")? == Some(true) {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let vpc_name = args
+            .fitting(args.set("VpcName"), tongguan_model::text::vpc_name, &c::VPC_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(args.set("Description"), tongguan_model::text::vpc_description, &c::VPC_DESCRIPTION)?
+            .map(str::to_owned);
+        let cidr_block = crate::operations::vpc::networks::new_vpc_block(args, "CidrBlock")?;
+        let enable_dns_hostname = args.flag("EnableDnsHostname")?;
+
+        Ok(Self { region, vpc_id, vpc_name, description, cidr_block, enable_dns_hostname })
+    }
+}
+
+/// Output of ModifyVpcAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpcAttributeOutput {}
+
+impl Output for ModifyVpcAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ModifyVpcAttributeOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// ModifyVpnGatewayAttribute: all that is known of it.
 pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
@@ -1885,6 +3571,150 @@ impl Output for UnTagResourcesOutput {
 
 /// An object that several answers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssociatedCenInfo {
+    /// `CenId`.
+    pub cen_id: Text,
+    /// `CenOwnerId`.
+    pub cen_owner_id: i64,
+    /// `CenStatus`.
+    pub cen_status: Text,
+}
+
+impl Serialize for AssociatedCenInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("AssociatedCenInfo", 3)?;
+        object.serialize_field("CenId", &self.cen_id)?;
+        object.serialize_field("CenOwnerId", &self.cen_owner_id)?;
+        object.serialize_field("CenStatus", &self.cen_status)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudResourceInfo {
+    /// `ResourceType`.
+    pub resource_type: Text,
+    /// `ResourceCount`.
+    pub resource_count: i64,
+}
+
+impl Serialize for CloudResourceInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("CloudResourceInfo", 2)?;
+        object.serialize_field("ResourceType", &self.resource_type)?;
+        object.serialize_field("ResourceCount", &self.resource_count)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ipv6CidrBlockInfo {
+    /// `Ipv6CidrBlock`.
+    pub ipv6_cidr_block: Text,
+    /// `Ipv6Isp`.
+    pub ipv6_isp: Text,
+}
+
+impl Serialize for Ipv6CidrBlockInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Ipv6CidrBlockInfo", 2)?;
+        object.serialize_field("Ipv6CidrBlock", &self.ipv6_cidr_block)?;
+        object.serialize_field("Ipv6Isp", &self.ipv6_isp)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PropagationSourceInfo {
+    /// `RoutePropagated`.
+    pub route_propagated: bool,
+    /// `SourceInstanceId`.
+    pub source_instance_id: Text,
+    /// `SourceOwnerId`.
+    pub source_owner_id: i64,
+    /// `SourceType`.
+    pub source_type: Text,
+    /// `Status`.
+    pub status: Text,
+}
+
+impl Serialize for PropagationSourceInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("PropagationSourceInfo", 5)?;
+        object.serialize_field("RoutePropagated", &self.route_propagated)?;
+        object.serialize_field("SourceInstanceId", &self.source_instance_id)?;
+        object.serialize_field("SourceOwnerId", &self.source_owner_id)?;
+        object.serialize_field("SourceType", &self.source_type)?;
+        object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteTableInfo {
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `RouteTableName`.
+    pub route_table_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `RouteTableType`.
+    pub route_table_type: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `AssociateType`.
+    pub associate_type: Text,
+    /// `RoutePropagationEnable`.
+    pub route_propagation_enable: bool,
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `RouterId`.
+    pub router_id: Text,
+    /// `RouterType`.
+    pub router_type: Text,
+    /// `VSwitchIds`.
+    pub vswitch_ids: Vec<Text>,
+    /// `GatewayIds`.
+    pub gateway_ids: Vec<Text>,
+    /// `OwnerId`.
+    pub owner_id: i64,
+    /// `CreationTime`.
+    pub creation_time: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+}
+
+impl Serialize for RouteTableInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("RouteTableInfo", 16)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("RouteTableName", &self.route_table_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("RouteTableType", &self.route_table_type)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("AssociateType", &self.associate_type)?;
+        object.serialize_field("RoutePropagationEnable", &self.route_propagation_enable)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("RouterId", &self.router_id)?;
+        object.serialize_field("RouterType", &self.router_type)?;
+        object.serialize_field("VSwitchIds", &operation::Wrapped("VSwitchId", &self.vswitch_ids))?;
+        object.serialize_field("GatewayIds", &operation::Wrapped("GatewayIds", &self.gateway_ids))?;
+        object.serialize_field("OwnerId", &self.owner_id)?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Tags", &operation::Wrapped("Tag", &self.tags))?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TagInfo {
     /// `Key`.
     pub key: Text,
@@ -1898,6 +3728,244 @@ impl Serialize for TagInfo {
         object.serialize_field("Key", &self.key)?;
         object.serialize_field("Value", &self.value)?;
         object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VSwitchInfo {
+    /// `VSwitchId`.
+    pub vswitch_id: Text,
+    /// `VSwitchName`.
+    pub vswitch_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `ZoneId`.
+    pub zone_id: Text,
+    /// `CidrBlock`.
+    pub cidr_block: Text,
+    /// `Ipv6CidrBlock`.
+    pub ipv6_cidr_block: Text,
+    /// `EnabledIpv6`.
+    pub enabled_ipv6: bool,
+    /// `AvailableIpAddressCount`.
+    pub available_ip_address_count: i64,
+    /// `CreationTime`.
+    pub creation_time: Text,
+    /// `IsDefault`.
+    pub is_default: bool,
+    /// `NetworkAclId`.
+    pub network_acl_id: Text,
+    /// `OwnerId`.
+    pub owner_id: i64,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `RouteTable`.
+    pub route_table: VSwitchRouteTableInfo,
+    /// `ShareType`.
+    pub share_type: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+}
+
+impl Output for VSwitchInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("VSwitchInfo", 18 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        object.serialize_field("VSwitchName", &self.vswitch_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("ZoneId", &self.zone_id)?;
+        object.serialize_field("CidrBlock", &self.cidr_block)?;
+        object.serialize_field("Ipv6CidrBlock", &self.ipv6_cidr_block)?;
+        object.serialize_field("EnabledIpv6", &self.enabled_ipv6)?;
+        object.serialize_field("AvailableIpAddressCount", &self.available_ip_address_count)?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("IsDefault", &self.is_default)?;
+        object.serialize_field("NetworkAclId", &self.network_acl_id)?;
+        object.serialize_field("OwnerId", &self.owner_id)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("RouteTable", &self.route_table)?;
+        object.serialize_field("ShareType", &self.share_type)?;
+        object.serialize_field("Tags", &operation::Wrapped("Tag", &self.tags))?;
+        object.end()
+    }
+}
+
+impl Serialize for VSwitchInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VSwitchRouteTableInfo {
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `RouteTableType`.
+    pub route_table_type: Text,
+}
+
+impl Serialize for VSwitchRouteTableInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("VSwitchRouteTableInfo", 2)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("RouteTableType", &self.route_table_type)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VpcInfo {
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `VpcName`.
+    pub vpc_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `CidrBlock`.
+    pub cidr_block: Text,
+    /// `Ipv6CidrBlock`.
+    pub ipv6_cidr_block: Text,
+    /// `Ipv6CidrBlocks`.
+    pub ipv6_cidr_blocks: Vec<Ipv6CidrBlockInfo>,
+    /// `EnabledIpv6`.
+    pub enabled_ipv6: bool,
+    /// `SecondaryCidrBlocks`.
+    pub secondary_cidr_blocks: Vec<Text>,
+    /// `UserCidrs`.
+    pub user_cidrs: Vec<Text>,
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `VSwitchIds`.
+    pub vswitch_ids: Vec<Text>,
+    /// `RouterTableIds`.
+    pub router_table_ids: Option<Vec<Text>>,
+    /// `NatGatewayIds`.
+    pub nat_gateway_ids: Option<Vec<Text>>,
+    /// `AssociatedCens`.
+    pub associated_cens: Option<Vec<AssociatedCenInfo>>,
+    /// `AssociatedPropagationSources`.
+    pub associated_propagation_sources: Option<Vec<PropagationSourceInfo>>,
+    /// `CloudResources`.
+    pub cloud_resources: Option<Vec<CloudResourceInfo>>,
+    /// `ClassicLinkEnabled`.
+    pub classic_link_enabled: Option<bool>,
+    /// `SupportIpv4Gateway`.
+    pub support_ipv4_gateway: Option<bool>,
+    /// `RegionId`.
+    pub region_id: Text,
+    /// `OwnerId`.
+    pub owner_id: i64,
+    /// `IsDefault`.
+    pub is_default: bool,
+    /// `DnsHostnameStatus`.
+    pub dns_hostname_status: Text,
+    /// `DhcpOptionsSetId`.
+    pub dhcp_options_set_id: Text,
+    /// `DhcpOptionsSetStatus`.
+    pub dhcp_options_set_status: Text,
+    /// `CenStatus`.
+    pub cen_status: Option<Text>,
+    /// `CreationTime`.
+    pub creation_time: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+}
+
+impl Output for VpcInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "VpcInfo",
+            21 + usize::from(request_id.is_some())
+                + usize::from(self.router_table_ids.is_some())
+                + usize::from(self.nat_gateway_ids.is_some())
+                + usize::from(self.associated_cens.is_some())
+                + usize::from(self.associated_propagation_sources.is_some())
+                + usize::from(self.cloud_resources.is_some())
+                + usize::from(self.classic_link_enabled.is_some())
+                + usize::from(self.support_ipv4_gateway.is_some())
+                + usize::from(self.cen_status.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("VpcName", &self.vpc_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("CidrBlock", &self.cidr_block)?;
+        object.serialize_field("Ipv6CidrBlock", &self.ipv6_cidr_block)?;
+        object.serialize_field(
+            "Ipv6CidrBlocks",
+            &operation::Wrapped("Ipv6CidrBlock", &self.ipv6_cidr_blocks),
+        )?;
+        object.serialize_field("EnabledIpv6", &self.enabled_ipv6)?;
+        object.serialize_field(
+            "SecondaryCidrBlocks",
+            &operation::Wrapped("SecondaryCidrBlock", &self.secondary_cidr_blocks),
+        )?;
+        object.serialize_field("UserCidrs", &operation::Wrapped("UserCidr", &self.user_cidrs))?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("VSwitchIds", &operation::Wrapped("VSwitchId", &self.vswitch_ids))?;
+        if let Some(value) = &self.router_table_ids {
+            object.serialize_field("RouterTableIds", &operation::Wrapped("RouterTableIds", value))?;
+        }
+        if let Some(value) = &self.nat_gateway_ids {
+            object.serialize_field("NatGatewayIds", &operation::Wrapped("NatGatewayIds", value))?;
+        }
+        if let Some(value) = &self.associated_cens {
+            object.serialize_field("AssociatedCens", &operation::Wrapped("AssociatedCen", value))?;
+        }
+        if let Some(value) = &self.associated_propagation_sources {
+            object.serialize_field(
+                "AssociatedPropagationSources",
+                &operation::Wrapped("AssociatedPropagationSources", value),
+            )?;
+        }
+        if let Some(value) = &self.cloud_resources {
+            object.serialize_field("CloudResources", &operation::Wrapped("CloudResourceSetType", value))?;
+        }
+        if let Some(value) = &self.classic_link_enabled {
+            object.serialize_field("ClassicLinkEnabled", value)?;
+        }
+        if let Some(value) = &self.support_ipv4_gateway {
+            object.serialize_field("SupportIpv4Gateway", value)?;
+        }
+        object.serialize_field("RegionId", &self.region_id)?;
+        object.serialize_field("OwnerId", &self.owner_id)?;
+        object.serialize_field("IsDefault", &self.is_default)?;
+        object.serialize_field("DnsHostnameStatus", &self.dns_hostname_status)?;
+        object.serialize_field("DhcpOptionsSetId", &self.dhcp_options_set_id)?;
+        object.serialize_field("DhcpOptionsSetStatus", &self.dhcp_options_set_status)?;
+        if let Some(value) = &self.cen_status {
+            object.serialize_field("CenStatus", value)?;
+        }
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Tags", &operation::Wrapped("Tag", &self.tags))?;
+        object.end()
+    }
+}
+
+impl Serialize for VpcInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
     }
 }
 

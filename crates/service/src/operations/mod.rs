@@ -1,7 +1,8 @@
 //! One file per operation, one line in the table.
 //!
 //! Adding an operation touches: its file (a static [`Operation`] with its parameters, errors and
-//! handler), its line in [`ALL`], and one success and one refusal case under `conformance/`.
+//! handler), its line in [`ALL`], one success and one refusal case under `conformance/`, and calls and recorded answers
+//! under `tests/`.
 
 pub mod kms;
 pub mod location;
@@ -25,20 +26,20 @@ pub static ALL: &[&Operation] = &[
     &api::vpc::DELETE_VPN_GATEWAY,
     &api::vpc::DESCRIBE_REGIONS,
     &api::vpc::DESCRIBE_ZONES,
-    &vpc::create_vpc::OPERATION,
-    &vpc::describe_vpcs::OPERATION,
-    &vpc::describe_vpc_attribute::OPERATION,
-    &vpc::delete_vpc::OPERATION,
-    &vpc::create_vswitch::OPERATION,
-    &vpc::describe_vswitches::OPERATION,
-    &vpc::describe_vswitch_attributes::OPERATION,
-    &vpc::delete_vswitch::OPERATION,
+    &api::vpc::CREATE_VPC,
+    &api::vpc::DESCRIBE_VPCS,
+    &api::vpc::DESCRIBE_VPC_ATTRIBUTE,
+    &api::vpc::DELETE_VPC,
+    &api::vpc::CREATE_VSWITCH,
+    &api::vpc::DESCRIBE_VSWITCHES,
+    &api::vpc::DESCRIBE_VSWITCH_ATTRIBUTES,
+    &api::vpc::DELETE_VSWITCH,
     &api::vpc::TAG_RESOURCES,
     &api::vpc::UN_TAG_RESOURCES,
     &api::vpc::LIST_TAG_RESOURCES,
-    &vpc::describe_route_table_list::OPERATION,
-    &vpc::modify_vpc_attribute::OPERATION,
-    &vpc::modify_vswitch_attribute::OPERATION,
+    &api::vpc::DESCRIBE_ROUTE_TABLE_LIST,
+    &api::vpc::MODIFY_VPC_ATTRIBUTE,
+    &api::vpc::MODIFY_VSWITCH_ATTRIBUTE,
     &api::vpc::MOVE_RESOURCE_GROUP,
     &api::vpc::MOVE_VPN_RESOURCE_GROUP,
     &api::kms::CREATE_CERTIFICATE,
@@ -47,9 +48,9 @@ pub static ALL: &[&Operation] = &[
     &api::kms::DESCRIBE_CERTIFICATE,
     &api::kms::UPDATE_CERTIFICATE_STATUS,
     &api::kms::DELETE_CERTIFICATE,
-    &sts::get_caller_identity::OPERATION,
-    &sts::assume_role::OPERATION,
-    &location::describe_endpoints::OPERATION,
+    &api::sts::GET_CALLER_IDENTITY,
+    &api::sts::ASSUME_ROLE,
+    &api::location::DESCRIBE_ENDPOINTS,
     &api::ram::CREATE_USER,
     &api::ram::GET_USER,
     &api::ram::UPDATE_USER,
@@ -99,10 +100,10 @@ pub static ALL: &[&Operation] = &[
     &ram::tag_resources::OPERATION,
     &ram::untag_resources::OPERATION,
     &ram::list_tag_resources::OPERATION,
-    &resourcemanager::create_service_linked_role::OPERATION,
-    &resourcemanager::delete_service_linked_role::OPERATION,
-    &resourcemanager::get_service_linked_role_deletion_status::OPERATION,
-    &ram::create_service_linked_role::OPERATION,
+    &api::resourcemanager::CREATE_SERVICE_LINKED_ROLE,
+    &api::resourcemanager::DELETE_SERVICE_LINKED_ROLE,
+    &api::resourcemanager::GET_SERVICE_LINKED_ROLE_DELETION_STATUS,
+    &api::ram::CREATE_SERVICE_LINKED_ROLE,
 ];
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Every operation: what it answers when all is well, and to each thing that can be wrong with a call.
 //!
-//! The calls are made up from the table of operations when a recording is written. A replay makes the calls
-//! that stand in the recording, so that a change of the table cannot hide a change of an answer.
+//! The calls are made up from the table of operations when a recording is written. A replay makes the calls that
+//! stand in
+//! the recording, so that a change of the table cannot hide a change of an answer.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -375,8 +376,8 @@ impl Author {
     }
 }
 
-/// How many successes of an operation a world bears before another one is refused for them. (A new world
-/// takes its time.)
+/// How many successes of an operation a world bears before another one is refused for them. (A new world takes its
+/// time.)
 fn borne(call: &str) -> usize {
     match call {
         "Vpc.CreateVpc" => 5,

@@ -1,5 +1,6 @@
 //! Every answer against the page of its operation (`docs/api`): the members that come back, their nesting and
-//! their types, in JSON and in XML; and every error of the page against the codes that the operation answers.
+//! their types,
+//! in JSON and in XML; and every error of the page against the codes that the operation answers.
 //!
 //! The answers are those of the recordings, which are the service's own. What is not as the page says stands in
 //! `omits.json` with its reason, and recorded errors that nothing here answers in `unanswered.json`.
@@ -94,8 +95,8 @@ fn is_product(word: &str) -> bool {
     operation::Product::ALL.iter().any(|known| known.as_str() == word)
 }
 
-/// A body that can be read: a placeholder is no value in JSON if it stands for a number, and looks like an
-/// element in XML.
+/// A body that can be read: a placeholder is no value in JSON if it stands for a number, and looks like an element
+/// in XML.
 fn without_placeholders(body: &str, format: Format) -> String {
     let (mut out, mut rest) = (String::with_capacity(body.len()), body);
     while let Some((before, after)) = rest.split_once('<') {

@@ -1,9 +1,10 @@
 //! The rows, one file for each kind of thing: its columns, how a row is read, queries, changes, and what must hold
 //! between its rows and others ([`RELATIONS`]).
 //!
-//! Queries are methods of [`Snapshot`], changes of [`Tx`]. A column is named once: [`table`] makes the list
-//! of columns, the reader and the INSERT of one list of fields. Nothing here knows which database answers:
-//! see [`session`](crate::session).
+//! Queries are methods of [`Snapshot`], changes of [`Tx`]. A column is named once: [`table`] makes the list of
+//! columns, the
+//! reader and the INSERT of one list of fields. Nothing here knows which database answers: see
+//! [`session`](crate::session).
 
 use std::ops::Deref;
 
@@ -89,7 +90,7 @@ impl std::fmt::Debug for Snapshot<'_> {
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
 
-/// A transaction of the writer: every query of [`Snapshot`], and changes.
+/// A transaction of the writer: every question of [`Snapshot`], and changes.
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,

@@ -3,86 +3,39 @@
 //! Source: `docs/api/location/DescribeEndpoints.json`. `SerivceCode` is misspelt on the wire; the right
 //! spelling stands beside it. An unknown service has no endpoints; an unknown region is an error.
 
-use serde::Serialize;
-use tongguan_model::region;
+use tongguan_model::region::{self, Region};
 
+use crate::api::location::{DescribeEndpoints, DescribeEndpointsEndpointsEndpoint, DescribeEndpointsOutput};
 use crate::args::Args;
-use crate::call::{Call, Reply};
+use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::Context;
-use crate::operation::{DryRun, Failure, Handler, Operation, Part, Product, Shape, optional, required};
-
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Location,
-    action: "DescribeEndpoints",
-    summary: "Find the endpoint of a service in a region.",
-    permission: None,
-    resource: "*",
-    arns: &[&[Part::Text("*")]],
-    conditions: &[],
-    parameters: &[
-        required("Id", Shape::Text, "Region id."),
-        required("ServiceCode", Shape::Text, "Service, for example vpc, kms, sts."),
-        optional("Type", Shape::Text, "openAPI (default) or innerAPI."),
-    ],
-    subject: Some("ServiceCode"),
-    dry_run: DryRun::None,
-    errors: &[&c::MISSING, &c::REGION_NOT_FOUND_LOCATION],
-    handler: Handler::Pure(describe),
-};
+use crate::operation::{Failure, Pure};
 
 /// Services that this server answers for.
 const SERVICES: &[&str] = &["vpc", "kms", "sts", "location"];
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listing<'a> {
-    request_id: &'a str,
-    success: bool,
-    endpoints: Endpoints<'a>,
+/// The region that is named by its id.
+pub(crate) fn region(args: &Args<'_>, name: &'static str) -> Result<&'static Region, Refusal> {
+    region::find(args.required(name)).ok_or_else(|| Refusal::new(&c::REGION_NOT_FOUND_LOCATION))
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Endpoints<'a> {
-    endpoint: Vec<Endpoint<'a>>,
-}
+impl Pure for DescribeEndpoints {
+    type Output = DescribeEndpointsOutput;
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Endpoint<'a> {
-    protocols: Protocols,
-    #[serde(rename = "Type")]
-    kind: &'a str,
-    namespace: &'static str,
-    id: &'static str,
-    serivce_code: &'a str,
-    service_code: &'a str,
-    endpoint: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Protocols {
-    protocols: Vec<&'static str>,
-}
-
-fn describe(context: &Context, call: &Call, args: &Args<'_>) -> Result<Reply, Failure> {
-    let region =
-        region::find(args.required("Id")).ok_or_else(|| Refusal::new(&c::REGION_NOT_FOUND_LOCATION))?;
-    let service = args.required("ServiceCode");
-    let mut endpoint = Vec::new();
-    if SERVICES.iter().any(|known| known.eq_ignore_ascii_case(service)) {
-        endpoint.push(Endpoint {
-            protocols: Protocols { protocols: vec![if call.peer.secure { "HTTPS" } else { "HTTP" }] },
-            kind: args.text("Type").unwrap_or("openAPI"),
-            namespace: "tongguan",
-            id: region.id,
-            serivce_code: service,
-            service_code: service,
-            endpoint: context.settings.endpoint.as_deref().unwrap_or(&call.host),
-        });
+    fn answer(&self, call: &Call) -> Result<Self::Output, Failure> {
+        let mut endpoints = Vec::new();
+        if SERVICES.iter().any(|known| known.eq_ignore_ascii_case(&self.service_code)) {
+            let own = call.context.settings.endpoint.as_ref().unwrap_or(&call.host);
+            endpoints.push(DescribeEndpointsEndpointsEndpoint {
+                protocols: vec![if call.peer.secure { "HTTPS" } else { "HTTP" }.into()],
+                r#type: self.r#type.clone().into(),
+                namespace: "tongguan".into(),
+                id: self.id.id.into(),
+                serivce_code: self.service_code.clone().into(),
+                service_code: self.service_code.clone().into(),
+                endpoint: own.clone().into(),
+            });
+        }
+        Ok(Self::Output { success: true, endpoints })
     }
-    call.reply(&Listing { request_id: &call.request_id, success: true, endpoints: Endpoints { endpoint } })
 }

@@ -2,6 +2,7 @@
 //!
 //! Names that begin as those of service-linked roles are kept for them.
 
+use tongguan_model::service_role;
 use tongguan_store::RoleRow;
 
 use crate::args::Args;
@@ -12,7 +13,7 @@ use crate::operation::{
     Answer, DryRun, Failure, Handler, Operation, Part, Product, Shape, UntypedChange, optional, required,
 };
 
-use super::{names, roles, service_linked, tag_json, trust};
+use super::{names, roles, tag_json, trust};
 
 /// The operation.
 pub static OPERATION: Operation = Operation {
@@ -64,7 +65,7 @@ const DEFAULT_SECONDS: u32 = 3_600;
 
 fn create(context: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
     let name = roles::role_name(args)?;
-    if service_linked::is_reserved(name) {
+    if service_role::is_reserved(name) {
         let why = "Names of this kind are kept for service-linked roles.";
         return Err(args.illegal("RoleName", name).because(why).into());
     }

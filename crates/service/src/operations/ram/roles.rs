@@ -51,7 +51,7 @@ pub(crate) fn arn(account: &AccountId, name: &str, service_linked: bool) -> Stri
 }
 
 /// Name with which a role would log on; the account has no alias, so its id stands in its place.
-fn principal_name(role: &RoleRow) -> String {
+pub(super) fn principal_name(role: &RoleRow) -> String {
     let domain = if role.service.is_some() { "onaliyunservice.com" } else { "onaliyun.com" };
     format!("{}@role.{}.{domain}", role.name, role.account)
 }
@@ -103,13 +103,4 @@ pub(super) fn shown_in_list(snapshot: &Snapshot<'_>, role: &RoleRow) -> Result<A
     shown.remove("AssumeRolePolicyDocument");
     shown.insert("Tags".into(), super::tag_json::shown(snapshot, &role.id)?);
     Ok(shown)
-}
-
-/// As CreateServiceLinkedRole shows it.
-pub(super) fn shown_service_linked(role: &RoleRow) -> Answer {
-    let mut shown = facts(role);
-    shown.insert("AssumeRolePolicyDocument".into(), role.trust.as_str().into());
-    shown.insert("IsServiceLinkedRole".into(), true.into());
-    shown.insert("RolePrincipalName".into(), principal_name(role).into());
-    shown
 }

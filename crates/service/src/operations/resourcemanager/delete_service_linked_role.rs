@@ -3,22 +3,26 @@
 //! Source: `docs/api/resourcemanager/DeleteServiceLinkedRole.json`. While a removal is not decided, a further call
 //! answers the same task.
 
-use crate::catalogue as c;
-use crate::operation::{Condition, DryRun, Handler, Operation, Part, Product, Shape, required};
+use tongguan_store::Tx;
+
+use crate::api::resourcemanager::{DeleteServiceLinkedRole, DeleteServiceLinkedRoleOutput};
+use crate::call::Call;
+use crate::catalogue::{self as c, Refusal};
+use crate::operation::{Failure, Write};
 use crate::operations::ram::service_linked;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::ResourceManager,
-    action: "DeleteServiceLinkedRole",
-    summary: "Start the removal of a service-linked role.",
-    permission: Some("ram:DeleteServiceLinkedRole"),
-    resource: "*",
-    arns: &[&[Part::Text("*")]],
-    conditions: &[Condition { key: "ram:servicename", parameter: "RoleName", service_of_role: true }],
-    parameters: &[required("RoleName", Shape::Text, "Name of the service-linked role.")],
-    subject: Some("RoleName"),
-    dry_run: DryRun::None,
-    errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
-    handler: Handler::UntypedWrite(service_linked::delete),
-};
+impl Write for DeleteServiceLinkedRole {
+    type Output = DeleteServiceLinkedRoleOutput;
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let Some(role) = tx.role(&call.principal.account, &self.role_name)? else {
+            return Err((&c::ROLE_NOT_FOUND).into());
+        };
+        let Some(service) = &role.service else {
+            let why = "The role of this name is not linked to a service.";
+            return Err(Refusal::new(&c::ROLE_NOT_FOUND).because(why).into());
+        };
+        let task = service_linked::deletion_task(service, &role, tx, call.now_ms)?;
+        Ok(Self::Output { deletion_task_id: task.into() })
+    }
+}

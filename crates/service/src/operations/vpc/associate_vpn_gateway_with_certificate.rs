@@ -4,6 +4,7 @@
 //! binding of an account makes the service-linked role `AliyunServiceRoleForVPNCertificate`, if the caller may.
 
 use tongguan_model::gateway::Bind;
+use tongguan_model::service_role::CERTIFICATES;
 use tongguan_store::{Bearer, Tx};
 
 use crate::api::vpc::{AssociateVpnGatewayWithCertificate, AssociateVpnGatewayWithCertificateOutput};
@@ -11,7 +12,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Failure, Write};
 use crate::operations::kms::note_purposes;
-use crate::operations::ram::service_linked::CERTIFICATES;
+use crate::operations::ram::service_linked;
 
 use super::{gateway_in, intend};
 
@@ -34,10 +35,7 @@ impl Write for AssociateVpnGatewayWithCertificate {
             .map_err(|refusal| Refusal::from(refusal).value(&self.certificate_id))?;
         let Bind::New(binding) = bind else { return Ok(Self::Output {}) };
         tx.insert_binding(&gateway, &binding)?;
-        if tx.role(account, CERTIFICATES.role)?.is_none() {
-            call.require("ram:CreateServiceLinkedRole", "*", &[("ram:servicename", CERTIFICATES.name)])?;
-            CERTIFICATES.ensure_role(tx, account, now_ms)?;
-        }
+        service_linked::ensure_role(&CERTIFICATES, call, tx)?;
         intend(&call.context, tx, &mut gateway, "associate", now_ms)?;
         tx.update_generations(&gateway.id, gateway.intended, gateway.applied)?;
         Ok(Self::Output {})

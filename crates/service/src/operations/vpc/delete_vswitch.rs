@@ -1,56 +1,21 @@
 //! DeleteVSwitch: deletes an empty vSwitch. Source: `docs/api/vpc/DeleteVSwitch.json`.
 
 use tongguan_model::network::NetworkStatus;
+use tongguan_store::Tx;
 
-use crate::args::Args;
+use crate::api::vpc::{DeleteVSwitch, DeleteVSwitchOutput};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::Context;
-use crate::operation::{
-    Answer, DRY_RUN, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape,
-    UntypedChange, required,
-};
+use crate::operation::{Failure, Write};
 
 use super::in_region;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Vpc,
-    action: "DeleteVSwitch",
-    summary: "Delete a vSwitch.",
-    permission: Some("vpc:DeleteVSwitch"),
-    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
-    arns: &[&[
-        Part::Text("acs:vpc:"),
-        Part::Region { of: Some("VSwitchId") },
-        Part::Text(":"),
-        Part::Account,
-        Part::Text(":vswitch/"),
-        Part::Parameter("VSwitchId"),
-    ]],
-    conditions: &[],
-    parameters: &[REGION_OPTIONAL, required("VSwitchId", Shape::Text, "Id of the vSwitch."), DRY_RUN],
-    subject: Some("VSwitchId"),
-    dry_run: DryRun::Refuses,
-    errors: &[
-        &c::FORBIDDEN,
-        &c::ILLEGAL,
-        &c::REGION_NOT_FOUND,
-        &c::DRY_RUN,
-        &c::VSWITCH_NOT_FOUND,
-        &c::VSWITCH_STATUS,
-        &c::VSWITCH_IN_USE,
-    ],
-    handler: Handler::UntypedWrite(delete),
-};
+impl Write for DeleteVSwitch {
+    type Output = DeleteVSwitchOutput;
 
-fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let region = args.region()?;
-    let id = args.required("VSwitchId").to_owned();
-    let account = call.principal.account.clone();
-    Ok(Box::new(move |tx| {
-        let found = tx.vswitch(&account, &id)?;
-        let vswitch = in_region(found, |vswitch| &vswitch.region, region, &c::VSWITCH_NOT_FOUND)?;
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let found = tx.vswitch(&call.principal.account, &self.vswitch_id)?;
+        let vswitch = in_region(found, |vswitch| &vswitch.region, self.region, &c::VSWITCH_NOT_FOUND)?;
         if vswitch.status() != NetworkStatus::Available {
             return Err((&c::VSWITCH_STATUS).into());
         }
@@ -58,6 +23,6 @@ fn delete(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Fa
             return Err((&c::VSWITCH_IN_USE).into());
         }
         tx.delete_vswitch(&vswitch)?;
-        Ok(Answer::new())
-    }))
+        Ok(Self::Output {})
+    }
 }

@@ -28,18 +28,17 @@ pub mod move_vpn_resource_group;
 pub mod tag_resources;
 pub mod un_tag_resources;
 
+pub(crate) mod networks;
 mod shapes;
 pub(crate) mod taggable;
 
 use tongguan_model::gateway::VpnGateway;
-use tongguan_model::id::{AccountId, RegionId};
+use tongguan_model::id::RegionId;
 use tongguan_model::region::Region;
-use tongguan_model::text;
 use tongguan_store::{IntentKind, Page, StoreError, Tx};
 
-use crate::args::Args;
 use crate::call::Call;
-use crate::catalogue::{self, Code, Refusal};
+use crate::catalogue::{self, Code};
 use crate::context::{Context, default_resource_group};
 use crate::operation::Failure;
 
@@ -60,19 +59,6 @@ fn in_region<T>(
         .ok_or_else(|| missing.into())
 }
 
-/// The region that a call names, or the service's own where it may leave it out.
-fn region_or_default(context: &Context, args: &Args<'_>) -> Result<&'static Region, Refusal> {
-    Ok(args.region()?.unwrap_or(context.settings.default_region))
-}
-
-/// The resource group of a new resource.
-fn resource_group(args: &Args<'_>, account: &AccountId) -> Result<String, Refusal> {
-    match args.text("ResourceGroupId") {
-        None => Ok(default_resource_group(account)),
-        Some(group) => known_group(group),
-    }
-}
-
 /// The resource group that a call names, or the account's default one. Groups are not kept here: every well-formed id
 /// counts as one, and stands on the resource as it was given.
 fn group_or_default(call: &Call, named: Option<&str>) -> String {
@@ -86,28 +72,6 @@ fn shown<R, I>(
 ) -> Result<(Vec<I>, i64), StoreError> {
     let items = page.items.into_iter().map(show).collect::<Result<_, _>>()?;
     Ok((items, page.total.cast_signed()))
-}
-
-/// Groups are not kept here: every well-formed id counts as one, and stands on the resource as it was given.
-fn known_group(group: &str) -> Result<String, Refusal> {
-    if text::resource_group_id(group) {
-        Ok(group.to_owned())
-    } else {
-        Err(Refusal::new(&catalogue::INVALID_RESOURCE_GROUP))
-    }
-}
-
-/// The text that a parameter of a change sets, if it is sent: empty, or what `fits`.
-fn new_text(
-    args: &Args<'_>,
-    name: &'static str,
-    fits: fn(&str) -> bool,
-    unfit: &'static Code,
-) -> Result<Option<String>, Refusal> {
-    match args.set(name) {
-        Some(text) if !text.is_empty() && !fits(text) => Err(Refusal::new(unfit)),
-        text => Ok(text.map(ToOwned::to_owned)),
-    }
 }
 
 /// Writes down the next generation of a gateway and that it is to be applied.

@@ -5,88 +5,25 @@
 
 use ipnet::Ipv4Net;
 use tongguan_model::network::NetworkStatus;
-use tongguan_model::{cidr, text};
+use tongguan_store::Tx;
 
-use crate::args::Args;
+use crate::api::vpc::{ModifyVpcAttribute, ModifyVpcAttributeOutput};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::Context;
-use crate::operation::{
-    Answer, DryRun, Failure, Handler, Operation, Part, Product, REGION_OPTIONAL, Shape, UntypedChange,
-    optional, required,
-};
+use crate::operation::{Failure, Write};
 
-use super::{in_region, new_text};
+use super::in_region;
 
-/// The operation.
-pub static OPERATION: Operation = Operation {
-    product: Product::Vpc,
-    action: "ModifyVpcAttribute",
-    summary: "Change name, description, block or DNS host names of a VPC.",
-    permission: Some("vpc:ModifyVpcAttribute"),
-    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
-    arns: &[&[
-        Part::Text("acs:vpc:"),
-        Part::Region { of: Some("VpcId") },
-        Part::Text(":"),
-        Part::Account,
-        Part::Text(":vpc/"),
-        Part::Parameter("VpcId"),
-    ]],
-    conditions: &[],
-    parameters: &[
-        REGION_OPTIONAL,
-        required("VpcId", Shape::Text, "Id of the VPC."),
-        optional("VpcName", Shape::Text, "Up to 128 characters; must not begin with http:// or https://.")
-            .emptied(),
-        optional(
-            "Description",
-            Shape::Text,
-            "Up to 256 characters; must not begin with http:// or https://.",
-        )
-        .emptied(),
-        optional("CidrBlock", Shape::Text, "New IPv4 block, mask 8 to 28; every vSwitch must lie inside.")
-            .never_empty(&c::VPC_CIDR_MODIFY),
-        optional("EnableDnsHostname", Shape::Boolean, "DNS host names on or off."),
-        optional("EnableIPv6", Shape::Boolean, "Not offered: true is refused."),
-        optional("Ipv6CidrBlock", Shape::Text, "Not offered: refused."),
-        optional("Ipv6Isp", Shape::Text, "Ignored without IPv6."),
-    ],
-    subject: Some("VpcId"),
-    dry_run: DryRun::None,
-    errors: &[
-        &c::FORBIDDEN,
-        &c::ILLEGAL,
-        &c::REGION_NOT_FOUND,
-        &c::VPC_NOT_FOUND,
-        &c::VPC_STATUS,
-        &c::VPC_NAME,
-        &c::VPC_DESCRIPTION,
-        &c::VPC_CIDR_MODIFY,
-        &c::IPV6_UNSUPPORTED,
-    ],
-    handler: Handler::UntypedWrite(modify),
-};
+impl Write for ModifyVpcAttribute {
+    type Output = ModifyVpcAttributeOutput;
 
-fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Failure> {
-    let region = args.region()?;
-    let id = args.required("VpcId").to_owned();
-    if args.flag("EnableIPv6")? == Some(true) || args.text("Ipv6CidrBlock").is_some() {
-        return Err((&c::IPV6_UNSUPPORTED).into());
-    }
-    let name = new_text(args, "VpcName", text::vpc_name, &c::VPC_NAME)?;
-    let description = new_text(args, "Description", text::vpc_description, &c::VPC_DESCRIPTION)?;
-    let block = args.text("CidrBlock").map(cidr::vpc_block).transpose();
-    let block = block.map_err(|_| Refusal::new(&c::VPC_CIDR_MODIFY))?;
-    let dns_hostname = args.flag("EnableDnsHostname")?;
-    let account = call.principal.account.clone();
-    Ok(Box::new(move |tx| {
-        let found = tx.vpc(&account, &id)?;
-        let mut vpc = in_region(found, |vpc| &vpc.region, region, &c::VPC_NOT_FOUND)?;
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let found = tx.vpc(&call.principal.account, &self.vpc_id)?;
+        let mut vpc = in_region(found, |vpc| &vpc.region, self.region, &c::VPC_NOT_FOUND)?;
         if vpc.status() != NetworkStatus::Available {
             return Err((&c::VPC_STATUS).into());
         }
-        if let Some(block) = block {
+        if let Some(block) = self.cidr_block {
             let outside = |inner: &str| !inner.parse::<Ipv4Net>().is_ok_and(|inner| block.contains(&inner));
             let vswitches = tx.vswitches_in(&vpc.id)?;
             if let Some(vswitch) = vswitches.iter().find(|vswitch| outside(&vswitch.cidr)) {
@@ -95,10 +32,10 @@ fn modify(_: &Context, call: &Call, args: &Args<'_>) -> Result<UntypedChange, Fa
             }
             vpc.cidr = block.to_string();
         }
-        vpc.name = name.clone().unwrap_or(vpc.name);
-        vpc.description = description.clone().unwrap_or(vpc.description);
-        vpc.dns_hostname = dns_hostname.unwrap_or(vpc.dns_hostname);
+        vpc.name = self.vpc_name.clone().unwrap_or(vpc.name);
+        vpc.description = self.description.clone().unwrap_or(vpc.description);
+        vpc.dns_hostname = self.enable_dns_hostname.unwrap_or(vpc.dns_hostname);
         tx.update_vpc(&vpc)?;
-        Ok(Answer::new())
-    }))
+        Ok(Self::Output {})
+    }
 }

@@ -1,0 +1,168 @@
+//! What the operations about VPCs, vSwitches and route tables share: how they are read and shown.
+
+use ipnet::Ipv4Net;
+use tongguan_model::cidr;
+use tongguan_model::id::AccountId;
+use tongguan_model::network::{NetworkStatus, RouteTableType, RouterType, VSwitch, Vpc};
+use tongguan_store::{Snapshot, StoreError, Tx};
+
+use crate::api::vpc::{CloudResourceInfo, RouteTableInfo, Text, VSwitchInfo, VSwitchRouteTableInfo, VpcInfo};
+use crate::args::{Args, Tag};
+use crate::call::Call;
+use crate::catalogue::{self as c, Refusal};
+use crate::context::iso8601;
+
+use super::shapes::tags_of;
+
+/// Block of a VPC that names none.
+const DEFAULT_BLOCK: &str = "172.16.0.0/12";
+
+/// The block of a new VPC.
+pub(crate) fn vpc_block(args: &Args<'_>, name: &'static str) -> Result<Ipv4Net, Refusal> {
+    let block = args.text(name).unwrap_or(DEFAULT_BLOCK);
+    cidr::vpc_block(block).map_err(|_| Refusal::new(&c::VPC_CIDR))
+}
+
+/// The block that a VPC is to have from now on.
+pub(crate) fn new_vpc_block(args: &Args<'_>, name: &'static str) -> Result<Option<Ipv4Net>, Refusal> {
+    let block = args.text(name).map(cidr::vpc_block).transpose();
+    block.map_err(|_| Refusal::new(&c::VPC_CIDR_MODIFY))
+}
+
+/// Puts its tags on a resource that was made.
+pub(super) fn put_tags(
+    tx: &Tx<'_>,
+    account: &AccountId,
+    region: &str,
+    kind: &str,
+    resource: &str,
+    tags: &[Tag],
+) -> Result<(), StoreError> {
+    tags.iter().try_for_each(|tag| tx.put_tag(account, region, kind, resource, &tag.key, &tag.value))
+}
+
+/// Whether a list is asked for what belongs to another account: there is nothing of it here.
+pub(super) fn is_foreign(call: &Call, owner: Option<u64>) -> bool {
+    owner.is_some_and(|owner| owner.to_string() != call.principal.account.as_str())
+}
+
+/// Ids of what is shown and still being built, from status and id of each.
+pub(super) fn pending<'a>(shown: impl Iterator<Item = (&'a Text, &'a Text)>) -> Vec<String> {
+    let pending = shown.filter(|(status, _)| *status == NetworkStatus::Pending.as_str());
+    pending.map(|(_, id)| id.clone().into_owned()).collect()
+}
+
+/// What DescribeVpcs and DescribeVpcAttribute both show of a VPC.
+fn vpc_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
+    Ok(VpcInfo {
+        vswitch_ids: vswitch_ids(snapshot, &vpc)?,
+        tags: tags_of(snapshot, vpc.id.as_str())?,
+        status: vpc.status().as_str().into(),
+        user_cidrs: split(&vpc.user_cidrs),
+        region_id: vpc.region.into(),
+        owner_id: number(&vpc.account),
+        dns_hostname_status: if vpc.dns_hostname { "ENABLED" } else { "DISABLED" }.into(),
+        creation_time: iso8601(vpc.created_ms).into(),
+        vpc_id: vpc.id.into(),
+        vpc_name: vpc.name.into(),
+        description: vpc.description.into(),
+        cidr_block: vpc.cidr.into(),
+        vrouter_id: vpc.vrouter.into(),
+        resource_group_id: vpc.resource_group.into(),
+        // Neither IPv6 nor further blocks, neither default VPCs nor DHCP options sets.
+        ..VpcInfo::default()
+    })
+}
+
+/// A VPC as DescribeVpcs shows it.
+pub(super) fn listed_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
+    Ok(VpcInfo {
+        router_table_ids: Some(vec![vpc.route_table.clone().into()]),
+        nat_gateway_ids: Some(Vec::new()),
+        cen_status: Some("Detached".into()),
+        ..vpc_info(snapshot, vpc)?
+    })
+}
+
+/// A VPC as DescribeVpcAttribute shows it: with how many resources of each kind stand in it.
+pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
+    let gateways = snapshot.gateways_in_vpc(&vpc.id)?;
+    let info = vpc_info(snapshot, vpc)?;
+    let counted = [
+        ("VSwitch", info.vswitch_ids.len() as i64),
+        ("VRouter", 1),
+        ("RouteTable", 1),
+        ("VpnGateway", gateways.cast_signed()),
+    ];
+    let there = counted.into_iter().filter(|(_, count)| *count > 0);
+    let resource =
+        |(kind, count)| CloudResourceInfo { resource_type: Text::Borrowed(kind), resource_count: count };
+    Ok(VpcInfo {
+        cloud_resources: Some(there.map(resource).collect()),
+        associated_cens: Some(Vec::new()),
+        associated_propagation_sources: Some(Vec::new()),
+        classic_link_enabled: Some(false),
+        support_ipv4_gateway: Some(false),
+        ..info
+    })
+}
+
+/// A vSwitch as DescribeVSwitches and DescribeVSwitchAttributes show it.
+pub(super) fn vswitch_info(snapshot: &Snapshot<'_>, vswitch: VSwitch) -> Result<VSwitchInfo, StoreError> {
+    let vpc = snapshot.vpc(&vswitch.account, vswitch.vpc.as_str())?;
+    let taken = snapshot.gateways_in_vswitch(&vswitch.id)?;
+    let usable = vswitch.cidr.parse().map_or(0, cidr::usable_addresses);
+    Ok(VSwitchInfo {
+        tags: tags_of(snapshot, vswitch.id.as_str())?,
+        status: vswitch.status().as_str().into(),
+        available_ip_address_count: usable.saturating_sub(taken).cast_signed(),
+        creation_time: iso8601(vswitch.created_ms).into(),
+        owner_id: number(&vswitch.account),
+        route_table: VSwitchRouteTableInfo {
+            route_table_id: vpc.map(|vpc| vpc.route_table).unwrap_or_default().into(),
+            route_table_type: RouteTableType::System.as_str().into(),
+        },
+        vswitch_id: vswitch.id.into(),
+        vswitch_name: vswitch.name.into(),
+        description: vswitch.description.into(),
+        vpc_id: vswitch.vpc.into(),
+        zone_id: vswitch.zone.into(),
+        cidr_block: vswitch.cidr.into(),
+        resource_group_id: vswitch.resource_group.into(),
+        // Neither IPv6 nor default vSwitches, neither network ACLs nor sharing.
+        ..VSwitchInfo::default()
+    })
+}
+
+/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has
+/// neither name nor description nor tags of its own, and is in the resource group of its VPC.
+pub(super) fn route_table_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<RouteTableInfo, StoreError> {
+    Ok(RouteTableInfo {
+        vswitch_ids: vswitch_ids(snapshot, &vpc)?,
+        status: vpc.status().as_str().into(),
+        route_table_id: vpc.route_table.into(),
+        route_table_type: RouteTableType::System.as_str().into(),
+        associate_type: "VSwitch".into(),
+        route_propagation_enable: true,
+        vpc_id: vpc.id.into(),
+        router_id: vpc.vrouter.into(),
+        router_type: RouterType::VRouter.as_str().into(),
+        owner_id: number(&vpc.account),
+        creation_time: iso8601(vpc.created_ms).into(),
+        resource_group_id: vpc.resource_group.into(),
+        ..RouteTableInfo::default()
+    })
+}
+
+fn vswitch_ids(snapshot: &Snapshot<'_>, vpc: &Vpc) -> Result<Vec<Text>, StoreError> {
+    Ok(snapshot.vswitches_in(&vpc.id)?.into_iter().map(|vswitch| vswitch.id.into()).collect())
+}
+
+fn split(list: &str) -> Vec<Text> {
+    list.split(',').filter(|item| !item.is_empty()).map(|item| item.to_owned().into()).collect()
+}
+
+/// Account ids are decimal; the owner of network resources is shown as a number.
+fn number(account: &AccountId) -> i64 {
+    account.as_str().parse().unwrap_or(0)
+}
