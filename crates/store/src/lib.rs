@@ -1,9 +1,9 @@
-//! The durable state: schema, migrations and transactions on the embedded SQLite database.
+//! What is durable: schema, migrations and transactions on the embedded SQLite database.
 //!
 //! * **One writer.** A thread owns the only connection that writes. Callers hand it closures over a
 //!   [`Tx`]; it runs those that wait together in one transaction, so that durability costs one sync per
-//!   *batch*, and answers each caller after the commit. A closure whose verdict is
-//!   [`Verdict::Discard`] leaves no trace.
+//!   *group*, and answers each caller after the commit. A closure whose verdict is
+//!   [`Verdict::Discard`] leaves nothing behind.
 //! * **Readers beside it.** [`Store::read`] runs a closure over a [`Snapshot`] on the caller's thread;
 //!   readers never wait for the writer (write-ahead log), and see every change that was answered.
 //! * **No rules.** Business rules live in `tongguan-model` and `tongguan-service`; this crate knows rows.

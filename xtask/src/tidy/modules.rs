@@ -38,7 +38,6 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "crates/service/src/master.rs",
     "crates/service/src/operation.rs",
     "crates/service/src/operations/mod.rs",
-    "crates/service/src/operations/ram/service_linked.rs",
     "crates/service/src/operations/ram/tag_json.rs",
     "crates/service/src/accounts.rs",
     "crates/service/src/pipeline/record.rs",

@@ -134,8 +134,8 @@ pub(super) fn vswitch_info(snapshot: &Snapshot<'_>, vswitch: VSwitch) -> Result<
     })
 }
 
-/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has neither name nor
-/// description nor tags of its own, and is in the resource group of its VPC.
+/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has
+/// neither name nor description nor tags of its own, and is in the resource group of its VPC.
 pub(super) fn route_table_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<RouteTableInfo, StoreError> {
     Ok(RouteTableInfo {
         vswitch_ids: vswitch_ids(snapshot, &vpc)?,
