@@ -512,3 +512,55 @@ impl Operation {
 pub fn find(product: Product, action: &str) -> Option<&'static Operation> {
     ALL.iter().find(|known| known.product == product && known.action == action).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::api::ram::{CreateAccessKeyOutput, NewAccessKeyInfo};
+    use crate::api::sts::{AssumeRoleCredentials, AssumeRoleOutput};
+
+    #[test]
+    fn no_output_prints_a_secret() {
+        const SECRET: &str = "a-secret-of-the-caller";
+        let access_key = NewAccessKeyInfo { access_key_secret: SECRET.into(), ..Default::default() };
+        let credentials = AssumeRoleCredentials {
+            access_key_secret: SECRET.into(),
+            security_token: SECRET.into(),
+            ..Default::default()
+        };
+        let printed = [
+            format!("{:?}", CreateAccessKeyOutput { access_key }),
+            format!("{:?}", AssumeRoleOutput { credentials, ..Default::default() }),
+        ];
+        for printed in printed {
+            assert!(printed.contains("Disclosed(***)") && !printed.contains(SECRET), "{printed}");
+        }
+    }
+
+    /// Of the members of all answers, those whose name says that they are secret.
+    #[test]
+    fn every_secret_of_an_answer_is_disclosed_as_one() {
+        let mut secrets = Vec::new();
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")).unwrap() {
+            let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let outputs = source.split("\npub struct ").skip(1).filter_map(|item| item.split_once("\n}\n"));
+            let outputs =
+                outputs.filter(|(_, after)| after.contains("fn write<S") || after.contains("fn serialize<S"));
+            for (members, _) in outputs {
+                let members =
+                    members.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+                let secret = members.filter(|(name, _)| {
+                    ["secret", "password", "private_key", "security_token"]
+                        .iter()
+                        .any(|word| name.contains(word))
+                });
+                secrets.extend(secret.map(|(name, kind)| (name.to_owned(), kind.to_owned())));
+            }
+        }
+        // Whether there is one is no secret.
+        secrets.retain(|(_, kind)| kind != "bool,");
+        assert!(secrets.len() >= 3, "{secrets:?}");
+        assert!(secrets.iter().all(|(_, kind)| kind == "operation::Disclosed,"), "{secrets:?}");
+    }
+}

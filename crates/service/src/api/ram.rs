@@ -4247,7 +4247,7 @@ pub struct NewAccessKeyInfo {
     /// `AccessKeyId`.
     pub access_key_id: Text,
     /// `AccessKeySecret`.
-    pub access_key_secret: Text,
+    pub access_key_secret: operation::Disclosed,
     /// `CreateDate`.
     pub create_date: Text,
     /// `Status`.
