@@ -13,9 +13,8 @@
 //! The cache is bounded in bytes, overall and per account: an account with very many keys or sessions displaces its
 //! own entries and nobody else's.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
@@ -30,6 +29,7 @@ use zeroize::Zeroizing;
 
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
+use crate::epochs::AccountEpochs;
 use crate::keyring::{Key, Keyring, purpose};
 use crate::operation::{Failure, Product};
 use crate::provenance::{self, Grant};
@@ -135,7 +135,7 @@ pub struct Authority {
     known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder, Displaced>,
     /// What of `known` is whose.
     shares: Arc<Shares>,
-    epochs: RwLock<HashMap<AccountId, Arc<AtomicU64>>>,
+    epochs: Arc<AccountEpochs>,
     tokens: Tokens,
 }
 
@@ -146,7 +146,7 @@ struct Loaded {
 }
 
 impl Authority {
-    pub(crate) fn new(fixed: Keyring, tokens: Tokens) -> Self {
+    pub(crate) fn new(fixed: Keyring, tokens: Tokens, epochs: Arc<AccountEpochs>) -> Self {
         let shares = Arc::new(Shares::new(SHARE_BYTES));
         let known = Cache::with(
             EXPECTED_KEYS,
@@ -155,13 +155,13 @@ impl Authority {
             DefaultHashBuilder::default(),
             Displaced(Arc::clone(&shares)),
         );
-        Self { fixed, known, shares, epochs: RwLock::default(), tokens }
+        Self { fixed, known, shares, epochs, tokens }
     }
 
     /// To be called after a change of an account's users, keys, groups, roles or policies was committed and
     /// before it is answered.
     pub fn changed(&self, account: &AccountId) {
-        self.epoch(account).fetch_add(1, Ordering::Release);
+        self.epochs.raise(account);
     }
 
     /// Whether the configuration gives the account a user of this name.
@@ -353,11 +353,7 @@ impl Authority {
     }
 
     fn epoch(&self, account: &AccountId) -> Arc<AtomicU64> {
-        let known = self.epochs.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned();
-        known.unwrap_or_else(|| {
-            let mut epochs = self.epochs.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(epochs.entry(account.clone()).or_default())
-        })
+        self.epochs.of(account)
     }
 }
 

@@ -11,6 +11,7 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_store::Store;
 
+use crate::epochs::AccountEpochs;
 use crate::marker::MarkerKey;
 use crate::vault::Vault;
 
@@ -76,6 +77,7 @@ struct Whole {
     shared: Shared,
     /// Set when the service is put together.
     markers: OnceLock<MarkerKey>,
+    epochs: Arc<AccountEpochs>,
 }
 
 /// See [`Context`].
@@ -97,13 +99,18 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(Whole { shared, markers: OnceLock::new() }))
+        Self(Arc::new(Whole { shared, markers: OnceLock::new(), epochs: Arc::default() }))
     }
 
     /// Keeps what markers of pages are made with, for the life of the process.
     pub(crate) fn keep_marker_key(&self, key: MarkerKey) {
         // The first one counts: there is one in the database.
         let _ = self.0.markers.set(key);
+    }
+
+    /// Counters that say whose rights have changed.
+    pub(crate) fn epochs(&self) -> &Arc<AccountEpochs> {
+        &self.0.epochs
     }
 
     /// What markers of pages are made with.

@@ -19,6 +19,7 @@ pub mod catalogue;
 pub mod check;
 pub mod context;
 pub mod engine;
+mod epochs;
 pub mod failure;
 pub mod keyring;
 pub mod marker;

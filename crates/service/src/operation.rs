@@ -13,8 +13,8 @@ use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::product::Illegal;
 
-pub use crate::failure::Failure;
 pub use crate::api::ALL;
+pub use crate::failure::Failure;
 pub use crate::product::Product;
 
 /// What a parameter holds.

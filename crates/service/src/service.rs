@@ -36,7 +36,7 @@ impl Service {
         let engine = Engine::new(context.clone());
         context.keep_marker_key(marker::prepare(&context.store, &context.vault, context.clock.now_ms())?);
         let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
-        let authority = Arc::new(Authority::new(keyring, tokens));
+        let authority = Arc::new(Authority::new(keyring, tokens, Arc::clone(context.epochs())));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
         let gate = Gate { authority, nonces, throttle, failures };
         Ok(Self { context, gate, engine, limits: Limits::default(), work: Work::default() })

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{REGION, RawCall, Reply, Rig, issue_for, refused, triple};
 use serde_json::Value;
 use tongguan_pki::Usage;
-use tongguan_service::operation::{Operation, Product};
 use tongguan_service::operation;
+use tongguan_service::operation::{Operation, Product};
 
 const ACCOUNTS: [&str; 2] = ["root", "stranger"];
 const AT: (&str, &str) = ("RegionId", REGION);

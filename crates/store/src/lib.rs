@@ -7,9 +7,8 @@
 //! * **Readers beside it.** [`Store::read`] runs a closure over a [`Snapshot`] on the caller's thread;
 //!   readers never wait for the writer (write-ahead log), and see every change that was answered.
 //! * **No rules.** Business rules live in `tongguan-model` and `tongguan-service`; this crate knows rows.
-//! * **Floors.** What is stored (`rows`, `audit`, `rights`) works on a `session`, which hides the database; all
-//! that only
-//!   an embedded engine needs is in `sqlite`.
+//! * **Floors.** What is stored (`rows`, `audit`, `rights`) works on a `session`, which hides the database;
+//!   all that only an embedded engine needs is in `sqlite`.
 //!
 //! No SQL text stands outside this crate, and no type of SQLite's is part of its API.
 #![forbid(unsafe_code)]

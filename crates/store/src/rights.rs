@@ -18,8 +18,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
@@ -39,6 +39,9 @@ const BUCKETS: usize = 256;
 const BYTES: usize = 32;
 /// Findings of one kind that are told; the rest are counted.
 const TOLD: usize = 10;
+
+/// A bearer that is no principal.
+pub(crate) const CERTIFICATE: &str = "certificate";
 
 pub(crate) type Sum = [u8; BYTES];
 
@@ -71,7 +74,7 @@ impl<'a> Bearer<'a> {
             Self::Group(seq) => ("ram_group", Value::Integer(seq)),
             Self::Role(seq) => ("ram_role", Value::Integer(seq)),
             Self::Policy(seq) => ("ram_policy", Value::Integer(seq)),
-            Self::Certificate(id) => ("certificate", Value::Text(id.as_bytes())),
+            Self::Certificate(id) => (CERTIFICATE, Value::Text(id.as_bytes())),
         }
     }
 }
@@ -102,7 +105,7 @@ const PARTS: &[Part] = &[
     part("ram_role", "ram_attachment", "role"),
     part("ram_policy", "ram_policy", "seq"),
     part("ram_policy", "ram_policy_version", "policy"),
-    part("certificate", "certificate", "id"),
+    part(CERTIFICATE, CERTIFICATE, "id"),
 ];
 
 /// Columns that are not sealed: when a key was used last is written with its use, and confers nothing.
@@ -609,6 +612,8 @@ pub(crate) struct Rights {
     /// The root that was found sound.
     pub(crate) root: OnceLock<Vec<u8>>,
     found: AtomicU64,
+    /// How often the writer has changed what a principal may do.
+    pub(crate) changes: Arc<AtomicU64>,
 }
 
 impl Rights {
@@ -658,7 +663,7 @@ impl Snapshot<'_> {
         rights.count();
         let (kind, id) = bearer.named();
         let what = named(self.session(), kind, &Id::of(id));
-        Err(StoreError::Forged { what, principal: kind != "certificate" })
+        Err(StoreError::Forged { what, principal: kind != CERTIFICATE })
     }
 
     /// Whether the rows that confer rights are sealed.

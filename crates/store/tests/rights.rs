@@ -660,3 +660,55 @@ fn a_database_as_it_is_can_be_sealed_anew() {
     let store = Store::open(directory.path(), &Options::default()).unwrap();
     store.open_rights(&another).unwrap();
 }
+
+/// The rows say whether a change was one of rights: nobody has to guess it from the operation.
+#[test]
+fn changes_of_rights_are_told_by_their_rows() {
+    type Step = fn(&Tx<'_>) -> Result<(), StoreError>;
+    let directory = filled();
+    let store = open(directory.path());
+    let steps: [(&str, bool, Step); 12] = [
+        ("a user is renamed", true, |tx| {
+            let mut user = tx.user(&AccountId::new(ACCOUNT), "bob")?.unwrap();
+            user.name = "rob".into();
+            tx.update_user(&user)
+        }),
+        ("a policy is attached", true, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            let policy = PolicyKey::System("AliyunVPCFullAccess");
+            tx.attach(&AccountId::new(ACCOUNT), policy, Holder::User(user.seq), 1)
+        }),
+        ("and detached", true, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            tx.detach_all(Holder::User(user.seq))
+        }),
+        ("a user is deleted", true, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            tx.delete_user(&user)
+        }),
+        ("an account is disabled", true, |tx| {
+            tx.set_account_active(&AccountId::new(OTHER), false).map(|_| ())
+        }),
+        ("sessions are ended", true, |tx| {
+            tx.end_sessions(SessionsOf::Account(&AccountId::new(OTHER)), 9).map(|_| ())
+        }),
+        ("a key is used", false, |tx| tx.access_key_used("root", 9, "Vpc")),
+        ("a certificate is disabled", false, |tx| {
+            tx.set_certificate_status(&CertificateId::new(CERTIFICATE), CertificateStatus::Inactive, 9)
+        }),
+        ("a tag is put", false, |tx| {
+            tx.put_tag(&AccountId::new(ACCOUNT), "cn-hangzhou", "VPC", "vpc-1", "key", "value")
+        }),
+        ("a fault is deleted", false, |tx| tx.delete_fault("none")),
+        ("a question", false, |tx| tx.accounts().map(|_| ())),
+        ("an account is there already", false, |tx| tx.ensure_account(&AccountId::new(OTHER), 1)),
+    ];
+    for (what, rights, step) in steps {
+        let told = store.write_blocking(move |tx| {
+            let before = tx.rights_changes();
+            step(tx)?;
+            Ok(Verdict::Keep(tx.rights_changes() > before))
+        });
+        assert_eq!(told.unwrap(), rights, "{what}");
+    }
+}

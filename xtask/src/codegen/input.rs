@@ -109,7 +109,7 @@ pub(crate) fn of(page: &Page, common: &Common) -> Result<String> {
         if let Some(kind) = parameter.field()?.kind {
             let field = parameter.field_name();
             let about = names::comment(&format!("`{}`: {}", parameter.name, parameter.about));
-            write!(fields, "{about}pub {field}: {kind},\n")?;
+            writeln!(fields, "{about}pub {field}: {kind},")?;
             write!(inits, "{field}, ")?;
         }
     }

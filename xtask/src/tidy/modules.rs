@@ -37,8 +37,6 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "crates/service/src/marker.rs",
     "crates/service/src/master.rs",
     "crates/service/src/operation.rs",
-    "crates/service/src/operations/mod.rs",
-    "crates/service/src/operations/ram/tag_json.rs",
     "crates/service/src/accounts.rs",
     "crates/service/src/pipeline/record.rs",
     "crates/service/src/provenance.rs",

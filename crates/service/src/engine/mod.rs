@@ -196,16 +196,19 @@ impl Engine {
         let lease_until = now_ms.saturating_add(self.try_time_ms().saturating_mul(2));
         let limit = self.context.settings.quotas.apply_attempts;
         let recorded = self.context.store.write(move |tx| {
+            let mut changed = Vec::new();
             for outcome in &outcomes {
-                record::outcome(tx, outcome, limit, now_ms)?;
+                changed.extend(record::outcome(tx, outcome, limit, now_ms)?);
             }
             for intent in &leases {
                 tx.postpone_intent(intent, lease_until, None)?;
             }
             fail_point!("engine::recording");
-            Ok(Verdict::Keep(()))
+            Ok(Verdict::Keep(changed))
         });
-        recorded.await?;
+        for account in recorded.await? {
+            self.context.epochs().raise(&account);
+        }
         fail_point!("engine::recorded");
         for (intent, document, future) in later {
             self.wait_for(intent, document, future);
@@ -242,13 +245,13 @@ impl Engine {
             let (resource, now_ms) = (intent.resource.clone(), context.clock.now_ms());
             let outcome = Outcome { intent, progress, document };
             let attempts = context.settings.quotas.apply_attempts;
-            let recorded = context.store.write(move |tx| {
-                record::outcome(tx, &outcome, attempts, now_ms)?;
-                Ok(Verdict::Keep(()))
-            });
-            if let Err(error) = recorded.await {
+            let recorded = context
+                .store
+                .write(move |tx| Ok(Verdict::Keep(record::outcome(tx, &outcome, attempts, now_ms)?)));
+            match recorded.await {
+                Ok(changed) => changed.iter().for_each(|account| context.epochs().raise(account)),
                 // The intent is due again when its lease ends.
-                error!(%error, resource, "the outcome of a try was not written down");
+                Err(error) => error!(%error, resource, "the outcome of a try was not written down"),
             }
             if let Some(all) = all.upgrade() {
                 all.lock().unwrap_or_else(PoisonError::into_inner).resources.remove(&resource);

@@ -15,7 +15,7 @@
 use serde_json::Value;
 use tongguan_dataplane::Progress;
 use tongguan_model::gateway::{Binding, BindingState, Phase, VpnGateway, Withdrawal};
-use tongguan_model::id::{VSwitchId, VpcId};
+use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_store::{DeletionStatus, Fault, FaultOutcome, IntentKind, StoreError, Tx};
 use tracing::{debug, error, warn};
 
@@ -34,20 +34,26 @@ const WITHDRAW: &str = "withdraw";
 /// Characters of a driver's reason that are kept.
 const REASON_CHARS: usize = 500;
 
-/// Writes down what a step found, unless the intent has changed since.
-pub(super) fn outcome(tx: &Tx<'_>, outcome: &Outcome, attempts: u64, now_ms: i64) -> Result<(), StoreError> {
+/// Writes down what a step found, unless the intent has changed since. Answers whose rights that has changed.
+pub(super) fn outcome(
+    tx: &Tx<'_>,
+    outcome: &Outcome,
+    attempts: u64,
+    now_ms: i64,
+) -> Result<Option<AccountId>, StoreError> {
     let intent = &outcome.intent;
     let current = tx.intent(&intent.resource)?;
     let Some(current) = current.filter(|current| current.generation == intent.generation) else {
         debug!(resource = intent.resource, "a step was overtaken");
-        return Ok(());
+        return Ok(None);
     };
     let failed = u64::from(current.attempts) + 1;
+    let before = tx.rights_changes();
     match &outcome.progress {
-        Progress::Applied => applied(tx, outcome, now_ms),
-        Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None),
-        Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms),
-        Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms),
+        Progress::Applied => applied(tx, outcome, now_ms)?,
+        Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None)?,
+        Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms)?,
+        Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms)?,
         Progress::Failed(reason) => {
             warn!(
                 resource = intent.resource,
@@ -56,9 +62,14 @@ pub(super) fn outcome(tx: &Tx<'_>, outcome: &Outcome, attempts: u64, now_ms: i64
                 reason,
                 "a change was not applied"
             );
-            put_off(tx, outcome, current.attempts, reason, now_ms)
+            put_off(tx, outcome, current.attempts, reason, now_ms)?;
         }
     }
+    if tx.rights_changes() == before {
+        return Ok(None);
+    }
+    // Only the end of a role changes anybody's rights.
+    Ok(tx.role_deletion_of_any_account(&intent.resource)?.map(|task| task.account))
 }
 
 fn put_off(

@@ -1,5 +1,5 @@
-//! What each operation does: a file for each, which implements [`Pure`], [`Read`], [`Write`] or [`LongWork`] for the input that
-//! its page gives ([`crate::api`], generated). `docs/adding-an-operation.md` says what a new one touches.
+//! What each operation does: a file for each, which implements [`Pure`], [`Read`], [`Write`] or [`LongWork`] for the
+//! input that its page gives ([`crate::api`], generated). `docs/adding-an-operation.md` says what a new one touches.
 //!
 //! [`Pure`]: crate::operation::Pure
 //! [`Read`]: crate::operation::Read

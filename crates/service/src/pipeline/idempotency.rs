@@ -11,7 +11,12 @@ use crate::operation::{Answered, Change, Members};
 /// What came of a change.
 pub(super) enum Done {
     /// The change was made now.
-    Changed(Box<dyn Answered>),
+    Changed {
+        /// What it is answered with.
+        answer: Box<dyn Answered>,
+        /// Whether it changed what somebody may do.
+        rights: bool,
+    },
     /// Nothing was changed: the answer of an earlier call under the same token, or of a dry run.
     Repeated(Box<dyn Answered>),
 }
@@ -76,7 +81,9 @@ pub(super) fn transact(
             None => tokens.room(tx, call)?,
         }
     }
+    let before = tx.rights_changes();
     let answer = change(tx)?;
+    let rights = tx.rights_changes() > before;
     if let Some((token, fingerprint)) = token {
         let text = answer.remembered()?;
         tx.put_token(&NewToken {
@@ -90,5 +97,5 @@ pub(super) fn transact(
             created_ms: call.now_ms,
         })?;
     }
-    Ok(Done::Changed(answer))
+    Ok(Done::Changed { answer, rights })
 }

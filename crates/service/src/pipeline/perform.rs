@@ -13,7 +13,7 @@ use crate::call::{Call, Reply};
 use crate::catalogue;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::operation::{Answered as _, Change, DryRun, Long, Members, Product};
+use crate::operation::{Answered as _, Change, DryRun, Long, Members};
 use crate::service::Service;
 
 impl Service {
@@ -69,7 +69,6 @@ impl Service {
         let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
         let mut record = trail.granted();
         let (inner, inner_call) = (call.clone(), call.clone());
-        let rights = matches!(call.operation.product, Product::Ram | Product::ResourceManager);
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
         // A task of its own: a caller that goes away does not leave an accepted change unattended.
         self.gate.write_nonces()?;
@@ -79,11 +78,13 @@ impl Service {
             let write = store.write_for(waits_for, move |tx| {
                 let outcome = transact(tx, &inner, token.as_ref(), tokens, &mut change);
                 match outcome {
-                    Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
-                    Ok(Done::Changed(answer)) => {
+                    Ok(Done::Changed { answer, .. }) if dry => {
+                        Ok(Verdict::Discard(Ok(Done::Repeated(answer))))
+                    }
+                    Ok(Done::Changed { answer, rights }) => {
                         record.issued = answer.issued();
                         tx.audit(&record)?;
-                        Ok(Verdict::Keep(Ok(Done::Changed(answer))))
+                        Ok(Verdict::Keep(Ok(Done::Changed { answer, rights })))
                     }
                     Ok(repeated @ Done::Repeated(_)) => Ok(Verdict::Discard(Ok(repeated))),
                     Err(Failure::Store(error)) => Err(error),
@@ -91,11 +92,11 @@ impl Service {
                 }
             });
             let written = write.await;
-            if rights && matches!(written, Ok(Ok(Done::Changed(_)))) {
+            if matches!(written, Ok(Ok(Done::Changed { rights: true, .. }))) {
                 inner_call.authority.changed(&inner_call.principal.account);
             }
             fail_point!("call::written");
-            if matches!(written, Ok(Ok(Done::Changed(_)))) {
+            if matches!(written, Ok(Ok(Done::Changed { .. }))) {
                 engine.notify();
             }
             written
@@ -103,7 +104,7 @@ impl Service {
         let written = written.await.map_err(|error| Failure::Internal(error.to_string()))?;
         let done: Result<Done, Failure> = written?;
         let answer = match done? {
-            Done::Changed(answer) => {
+            Done::Changed { answer, .. } => {
                 trail.audited = true;
                 answer
             }

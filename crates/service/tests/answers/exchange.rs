@@ -17,7 +17,7 @@ use crate::common::Rig;
 use crate::world::Names;
 
 /// An answer, byte for byte, and what it says.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub content_type: &'static str,
     pub warnings: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Answer {
 }
 
 /// A call that is not signed yet.
-pub struct Draft<'a> {
+pub(crate) struct Draft<'a> {
     /// The name of a key of the rig, or of an access key or session among the names; or that itself.
     pub caller: &'a Value,
     pub format: Format,
@@ -38,25 +38,25 @@ pub struct Draft<'a> {
 }
 
 /// A service, and the names of what is in it.
-pub struct Stage {
+pub(crate) struct Stage {
     pub rig: Rig,
     pub names: Names,
 }
 
 impl Answer {
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.tree["Code"].as_str().unwrap_or_default()
     }
 }
 
 impl Stage {
-    pub fn new(rig: Rig) -> Self {
+    pub(crate) fn new(rig: Rig) -> Self {
         Self { rig, names: Names::new() }
     }
 
     /// Makes a call, JSON by a form and XML by a query. A second passes after each change, and the engine does what is
     /// due.
-    pub async fn call(&self, draft: &Draft<'_>) -> Answer {
+    pub(crate) async fn call(&self, draft: &Draft<'_>) -> Answer {
         let (http_method, placement) = match draft.format {
             Format::Json => (Method::POST, Placement::Form),
             Format::Xml => (Method::GET, Placement::Query),
@@ -81,7 +81,13 @@ impl Stage {
     }
 
     /// Sends a request as it is.
-    pub async fn send(&self, method: &Method, query: &str, headers: &HeaderMap, body: &[u8]) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &Method,
+        query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Answer {
         let request = HttpRequest { method, path: "/", query, headers, body };
         let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
         let response = self.rig.service.answer(request, peer).await;
@@ -142,7 +148,7 @@ impl Stage {
 }
 
 /// The elements below the root of a document.
-pub fn xml_tree(text: &str) -> Value {
+pub(crate) fn xml_tree(text: &str) -> Value {
     let mut reader = Reader::from_str(text);
     // Of each open element its name, its elements and its text.
     let mut open = vec![(String::new(), Map::new(), String::new())];

@@ -202,7 +202,7 @@ fn signed(rig: &Rig, request: &Request<'_>) -> OutgoingRequest {
 }
 
 /// Makes every request, and compares the answers with the recording.
-pub async fn play() -> Result<usize, String> {
+pub(crate) async fn play() -> Result<usize, String> {
     let mut tape = Tape::new("gate/requests.txt", Mask::default());
     let stage = Stage::new(Rig::new("0"));
     for request in requests() {

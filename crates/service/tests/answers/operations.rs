@@ -28,13 +28,13 @@ const FRESH: &str = "~";
 const AT_ONCE: usize = 4;
 
 /// A world that is copied for every recording, and whenever a call has changed it.
-pub struct Template {
+pub(crate) struct Template {
     data: Closed,
     names: Names,
 }
 
 impl Template {
-    pub async fn get() -> Arc<Self> {
+    pub(crate) async fn get() -> Arc<Self> {
         static TEMPLATE: OnceCell<Arc<Template>> = OnceCell::const_new();
         Arc::clone(TEMPLATE.get_or_init(|| async { Arc::new(Self::new().await) }).await)
     }
@@ -48,13 +48,13 @@ impl Template {
         Self { data: tokio::task::block_in_place(|| rig.closed()), names }
     }
 
-    pub fn copy(&self) -> Stage {
+    pub(crate) fn copy(&self) -> Stage {
         Stage { rig: Rig::on_copy(&self.data), names: self.names.clone() }
     }
 }
 
 /// A call as it stands in a recording.
-pub struct Asked {
+pub(crate) struct Asked {
     pub caller: String,
     pub format: Format,
     /// `Product.Action`.
@@ -394,12 +394,12 @@ fn borne(call: &str) -> usize {
 }
 
 /// Path of an operation's recording.
-pub fn path(operation: &Operation) -> String {
+pub(crate) fn path(operation: &Operation) -> String {
     format!("{}/{}.txt", operation.product.as_str(), operation.action)
 }
 
 /// Plays every operation.
-pub async fn play_all() -> Vec<Result<usize, String>> {
+pub(crate) async fn play_all() -> Vec<Result<usize, String>> {
     let template = Template::get().await;
     let (mut running, mut outcomes) = (JoinSet::new(), Vec::new());
     for operation in operation::ALL {

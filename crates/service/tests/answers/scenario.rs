@@ -249,7 +249,7 @@ impl Play {
 }
 
 /// Takes steps that must succeed, before anything is recorded.
-pub async fn prepare(stage: &mut Stage, steps: &str) {
+pub(crate) async fn prepare(stage: &mut Stage, steps: &str) {
     let steps: Vec<Step> = serde_json::from_str(steps).unwrap();
     for step in steps {
         let call = step.call.expect("a step that says what to do");

@@ -17,10 +17,10 @@ const RUN: usize = 40;
 const SHOWN: usize = 4;
 
 /// Begins the line of a call.
-pub const CALL: &str = "> ";
+pub(crate) const CALL: &str = "> ";
 
 /// A recording that is being made.
-pub struct Tape {
+pub(crate) struct Tape {
     /// Path of the file below `recorded/`.
     name: String,
     lines: Vec<String>,
@@ -30,26 +30,26 @@ pub struct Tape {
 }
 
 /// Whether recordings are to be written anew.
-pub fn recording() -> bool {
+pub(crate) fn recording() -> bool {
     std::env::var_os("TONGGUAN_RECORD").is_some_and(|value| value == "1")
 }
 
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/answers/recorded")
 }
 
 impl Tape {
-    pub fn new(name: &str, mask: Mask) -> Self {
+    pub(crate) fn new(name: &str, mask: Mask) -> Self {
         Self { name: name.to_owned(), lines: Vec::new(), long: HashSet::new(), mask, calls: 0 }
     }
 
     /// A line between calls.
-    pub fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         self.lines.push(line.to_owned());
     }
 
     /// A call, and how it was answered.
-    pub fn note(&mut self, call: &str, answer: &Answer) {
+    pub(crate) fn note(&mut self, call: &str, answer: &Answer) {
         self.calls += 1;
         self.lines.push(format!("{CALL}{}", one_line(call)));
         let body = answer.body.replace(&answer.request_id, "<request>");
@@ -76,7 +76,7 @@ impl Tape {
     }
 
     /// Writes the recording, or compares it with the one that is kept; answers what is different.
-    pub fn end(self) -> Result<usize, String> {
+    pub(crate) fn end(self) -> Result<usize, String> {
         let path = folder().join(&self.name);
         let text = self.lines.join("\n") + "\n";
         if recording() {
@@ -130,7 +130,7 @@ impl Tape {
 }
 
 /// The lines of a recording, with every long answer in full.
-pub fn full_lines(text: &str) -> Vec<String> {
+pub(crate) fn full_lines(text: &str) -> Vec<String> {
     let mut long = HashMap::new();
     let line = |line: &str| {
         let marked =
@@ -204,7 +204,7 @@ fn shortened(answer: &Answer, body: &str) -> Option<String> {
         };
         let kms = format!(r#","HttpStatus":{status}}}"#);
         let end = if product == "Kms" && rest != "}" { kms.as_str() } else { "}" };
-        return (rest == end).then(|| short(product, &kms == rest, code, message, &detail));
+        return (rest == end).then(|| short(product, kms == rest, code, message, &detail));
     }
     let rest = body.strip_prefix("<?xml version='1.0' encoding='UTF-8'?>")?;
     let kms = rest.starts_with("<KMS>");

@@ -3,27 +3,27 @@
 use tongguan_service::operation::{Parameter, Shape};
 
 /// Parameters as on the wire.
-pub type Parameters = Vec<(String, String)>;
+pub(crate) type Parameters = Vec<(String, String)>;
 
 /// Whether a name on the wire belongs to a parameter: it itself, or an item of its list.
-pub fn is_of(name: &str, parameter: &str) -> bool {
+pub(crate) fn is_of(name: &str, parameter: &str) -> bool {
     name.strip_prefix(parameter).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The parameters without this one.
-pub fn without(parameters: &[(String, String)], parameter: &str) -> Parameters {
+pub(crate) fn without(parameters: &[(String, String)], parameter: &str) -> Parameters {
     parameters.iter().filter(|(name, _)| !is_of(name, parameter)).cloned().collect()
 }
 
 /// The parameters with this one in place of what they have of it.
-pub fn with(parameters: &[(String, String)], parameter: &str, value: &Parameters) -> Parameters {
+pub(crate) fn with(parameters: &[(String, String)], parameter: &str, value: &Parameters) -> Parameters {
     let mut changed = without(parameters, parameter);
     changed.extend(value.iter().cloned());
     changed
 }
 
 /// Values that are wrong, or nearly: empty, not of its type, too long, outside of every range, no known word.
-pub fn values(parameter: &Parameter, good: Option<&str>) -> Vec<Parameters> {
+pub(crate) fn values(parameter: &Parameter, good: Option<&str>) -> Vec<Parameters> {
     let name = parameter.name;
     let plain = |values: &[&str]| -> Vec<Parameters> {
         values.iter().map(|value| vec![(name.to_owned(), (*value).to_owned())]).collect()

@@ -9,8 +9,7 @@ use crate::session::{Bind, FromRow, Session};
 const MOST: usize = 64;
 
 /// The rows of a query with a list of ids between `before` and `after`; `before` may name the values of `fixed`.
-/// Ids may
-/// repeat. The list is padded with nulls to a power of two, so that few statements have to be cached.
+/// Ids may repeat. The list is padded with nulls to a power of two, so that few statements have to be cached.
 pub(super) fn of_all<'i, T: FromRow>(
     session: Session<'_>,
     (before, after): (&str, &str),

@@ -7,6 +7,7 @@
 //! [`session`](crate::session).
 
 use std::ops::Deref;
+use std::sync::atomic::Ordering;
 
 use tongguan_model::id::{AccountId, RegionId};
 
@@ -157,6 +158,13 @@ impl<'c> Tx<'c> {
 
     pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
         Self { snapshot: Snapshot::vouching(session, rights) }
+    }
+
+    /// How often rows that say what a principal may do have changed since the store was opened: what is more than before a
+    /// change was its own doing, undone or not. Certificates do not count.
+    #[must_use]
+    pub fn rights_changes(&self) -> u64 {
+        self.rights().map_or(0, |rights| rights.changes.load(Ordering::Relaxed))
     }
 
     /// Removes what hangs on a resource's id: tags, intent, applied state.

@@ -2,13 +2,17 @@
 //! connection, which are no part of the database, and the seal of the database's state with every group.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 
 use crate::StoreError;
-use crate::rights::{Part, Rights, RightsKey, Sealed, Sum, add, layout, mark_sealed, root, subtract};
+use crate::rights::{
+    CERTIFICATE, Part, Rights, RightsKey, Sealed, Sum, add, layout, mark_sealed, root, subtract,
+};
 use crate::session::{Session, failed, value_of};
 
 /// The writer's part: it maintains the seals, and seals the state of the database with every batch.
@@ -26,7 +30,7 @@ impl Keeper {
         if let Some(key) = rights.key()
             && !self.attending
         {
-            attend(key, connection)?;
+            attend(key, connection, &rights.changes)?;
             self.attending = true;
         }
         Ok(())
@@ -75,15 +79,15 @@ impl Keeper {
 }
 
 /// Gives a connection the functions and triggers that keep the seals.
-fn attend(key: &RightsKey, connection: &Connection) -> Result<(), StoreError> {
-    functions(key, connection).map_err(failed)?;
+fn attend(key: &RightsKey, connection: &Connection, changes: &Arc<AtomicU64>) -> Result<(), StoreError> {
+    functions(key, connection, changes).map_err(failed)?;
     let mut triggers = String::from(SUMS);
     layout()?.iter().for_each(|sealed| triggers.push_str(&triggers_of(sealed)));
     Session::new(connection).script(&triggers)
 }
 
 /// Neither innocuous nor deterministic: no index, constraint or view of a database can ask for a seal.
-fn functions(key: &RightsKey, connection: &Connection) -> rusqlite::Result<()> {
+fn functions(key: &RightsKey, connection: &Connection, changes: &Arc<AtomicU64>) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8;
     let own = key.clone();
     connection.create_scalar_function("tongguan_row", -1, flags, move |context| {
@@ -94,9 +98,13 @@ fn functions(key: &RightsKey, connection: &Connection) -> rusqlite::Result<()> {
         });
         Ok(own.row(&table, columns).to_vec())
     })?;
-    let own = key.clone();
+    let (own, changes) = (key.clone(), Arc::clone(changes));
     connection.create_scalar_function("tongguan_term", -1, flags, move |context| {
         let label: String = context.get(0)?;
+        // Whatever changes a bearer's rows changes its seal, which is summed up here.
+        if label == "seal" && context.get_raw(1).as_str().is_ok_and(|kind| kind != CERTIFICATE) {
+            changes.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(own.term(&label, (1..context.len()).map(|at| value_of(context.get_raw(at)))).to_vec())
     })?;
     let own = key.clone();

@@ -54,7 +54,11 @@ impl Found {
     }
 
     /// The policy as lists show it, to how many it is attached included.
-    pub(super) fn shown(&self, snapshot: &Snapshot<'_>, account: &AccountId) -> Result<PolicyInfo, StoreError> {
+    pub(super) fn shown(
+        &self,
+        snapshot: &Snapshot<'_>,
+        account: &AccountId,
+    ) -> Result<PolicyInfo, StoreError> {
         let count = snapshot.attachment_count(account, self.key())?;
         let shown = match self {
             Self::System(policy) => PolicyInfo::from(*policy),
