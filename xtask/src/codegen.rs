@@ -2,8 +2,8 @@
 //!
 //! `docs/api/<product>/<Action>.json` holds what the vendor documents and, under `ours`, what it does not say
 //! ([`page::Ours`]). From both come the [`Operation`] statics, an input struct with the reader of its parameters, an
-//! output struct for each answer, and the table of all operations; and the lists outside of the service that follow from the pages
-//! ([`lists`]). `docs/api/README.md` explains the pages.
+//! output struct for each answer, and the table of all operations; and the lists outside of the service that follow
+//! from the pages ([`lists`]). `docs/api/README.md` explains the pages.
 //!
 //! [`Operation`]: ../../tongguan_service/operation/struct.Operation.html
 
