@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{Code, Refusal};
+use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::product::Illegal;
 
@@ -492,6 +492,20 @@ impl Operation {
             Illegal::Value(code) => Refusal::new(code).parameter(parameter).value(value),
             Illegal::Parameter(code) => Refusal::new(code).parameter(parameter),
         }
+    }
+
+    /// Whether it may be refused with this code: one of its own, or one of those that are answered whatever the
+    /// operation is.
+    #[must_use]
+    pub fn declares(&self, code: &'static Code) -> bool {
+        let any = [
+            &catalogue::MISSING,
+            &catalogue::REQUEST_MALFORMED,
+            &catalogue::THROTTLING_USER,
+            &catalogue::RIGHTS_TOO_COSTLY,
+            self.product.conventions().missing,
+        ];
+        code.status >= 500 || self.errors.iter().chain(&any).any(|known| std::ptr::eq(*known, code))
     }
 
     /// Whether it takes this parameter.

@@ -3071,6 +3071,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
         &c::RAM_LENGTH,
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
     ],
     handler: Handler::Read(operation::read::<ListTagResources>),
 };
