@@ -68,9 +68,10 @@ torture-short: torture-build
 torture-build: tools
 	$(CARGO) build --locked -p tongguan -p tongguan-torture --features tongguan/failpoints
 
-## lint: formatting, what no compiler checks, clippy with warnings denied, documentation
+## lint: formatting, generated files, what no compiler checks, clippy with warnings denied, documentation
 lint: tools
 	$(CARGO) fmt --all -- --check
+	$(CARGO) xtask codegen --check
 	$(CARGO) xtask tidy
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
@@ -90,8 +91,9 @@ mutations: COUNT := 100000
 mutations: tools
 	MUTATIONS=$(COUNT) $(CARGO) test --locked -p tongguan --test mutations -- --nocapture
 
-## docs: make the reference page and the table of bounds anew from the code
+## docs: make anew all that is generated: code and lists from docs/api, the reference page, the table of bounds
 docs: tools
+	$(CARGO) xtask codegen
 	$(CARGO) run --locked -p tongguan -- operations --format markdown > docs/reference.md.new
 	mv docs/reference.md.new docs/reference.md
 	$(CARGO) run --locked -p tongguan -- limits --format markdown > docs/limits.new

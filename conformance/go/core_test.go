@@ -12,11 +12,6 @@ import (
 	sdkerrors "github.com/aliyun/alibaba-cloud-sdk-go/sdk/errors"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/responses"
-	"github.com/aliyun/alibaba-cloud-sdk-go/services/kms"
-	"github.com/aliyun/alibaba-cloud-sdk-go/services/ram"
-	"github.com/aliyun/alibaba-cloud-sdk-go/services/resourcemanager"
-	"github.com/aliyun/alibaba-cloud-sdk-go/services/sts"
-	"github.com/aliyun/alibaba-cloud-sdk-go/services/vpc"
 )
 
 // coreClient is alibaba-cloud-sdk-go, the library under the aliyun command line; signs the old way.
@@ -32,84 +27,6 @@ type pair struct {
 
 func of[Q requests.AcsRequest, A responses.AcsResponse](request func() Q, response func() A) pair {
 	return pair{func() requests.AcsRequest { return request() }, func() responses.AcsResponse { return response() }}
-}
-
-// Go cannot find a function by name at run time, so the typed requests are listed.
-var typedRequests = map[string]pair{
-	"Vpc.AssociateVpnGatewayWithCertificate":             of(vpc.CreateAssociateVpnGatewayWithCertificateRequest, vpc.CreateAssociateVpnGatewayWithCertificateResponse),
-	"Vpc.DissociateVpnGatewayWithCertificate":            of(vpc.CreateDissociateVpnGatewayWithCertificateRequest, vpc.CreateDissociateVpnGatewayWithCertificateResponse),
-	"Vpc.ListVpnCertificateAssociations":                 of(vpc.CreateListVpnCertificateAssociationsRequest, vpc.CreateListVpnCertificateAssociationsResponse),
-	"Vpc.CreateVpnGateway":                               of(vpc.CreateCreateVpnGatewayRequest, vpc.CreateCreateVpnGatewayResponse),
-	"Vpc.DescribeVpnGateway":                             of(vpc.CreateDescribeVpnGatewayRequest, vpc.CreateDescribeVpnGatewayResponse),
-	"Vpc.DescribeVpnGateways":                            of(vpc.CreateDescribeVpnGatewaysRequest, vpc.CreateDescribeVpnGatewaysResponse),
-	"Vpc.ModifyVpnGatewayAttribute":                      of(vpc.CreateModifyVpnGatewayAttributeRequest, vpc.CreateModifyVpnGatewayAttributeResponse),
-	"Vpc.DeleteVpnGateway":                               of(vpc.CreateDeleteVpnGatewayRequest, vpc.CreateDeleteVpnGatewayResponse),
-	"Vpc.DescribeRegions":                                of(vpc.CreateDescribeRegionsRequest, vpc.CreateDescribeRegionsResponse),
-	"Vpc.DescribeZones":                                  of(vpc.CreateDescribeZonesRequest, vpc.CreateDescribeZonesResponse),
-	"Vpc.CreateVpc":                                      of(vpc.CreateCreateVpcRequest, vpc.CreateCreateVpcResponse),
-	"Vpc.DescribeVpcs":                                   of(vpc.CreateDescribeVpcsRequest, vpc.CreateDescribeVpcsResponse),
-	"Vpc.DescribeVpcAttribute":                           of(vpc.CreateDescribeVpcAttributeRequest, vpc.CreateDescribeVpcAttributeResponse),
-	"Vpc.DeleteVpc":                                      of(vpc.CreateDeleteVpcRequest, vpc.CreateDeleteVpcResponse),
-	"Vpc.CreateVSwitch":                                  of(vpc.CreateCreateVSwitchRequest, vpc.CreateCreateVSwitchResponse),
-	"Vpc.DescribeVSwitches":                              of(vpc.CreateDescribeVSwitchesRequest, vpc.CreateDescribeVSwitchesResponse),
-	"Vpc.DescribeVSwitchAttributes":                      of(vpc.CreateDescribeVSwitchAttributesRequest, vpc.CreateDescribeVSwitchAttributesResponse),
-	"Vpc.DeleteVSwitch":                                  of(vpc.CreateDeleteVSwitchRequest, vpc.CreateDeleteVSwitchResponse),
-	"Vpc.TagResources":                                   of(vpc.CreateTagResourcesRequest, vpc.CreateTagResourcesResponse),
-	"Vpc.UnTagResources":                                 of(vpc.CreateUnTagResourcesRequest, vpc.CreateUnTagResourcesResponse),
-	"Vpc.ListTagResources":                               of(vpc.CreateListTagResourcesRequest, vpc.CreateListTagResourcesResponse),
-	"Kms.CreateCertificate":                              of(kms.CreateCreateCertificateRequest, kms.CreateCreateCertificateResponse),
-	"Kms.UploadCertificate":                              of(kms.CreateUploadCertificateRequest, kms.CreateUploadCertificateResponse),
-	"Kms.GetCertificate":                                 of(kms.CreateGetCertificateRequest, kms.CreateGetCertificateResponse),
-	"Kms.DescribeCertificate":                            of(kms.CreateDescribeCertificateRequest, kms.CreateDescribeCertificateResponse),
-	"Kms.UpdateCertificateStatus":                        of(kms.CreateUpdateCertificateStatusRequest, kms.CreateUpdateCertificateStatusResponse),
-	"Kms.DeleteCertificate":                              of(kms.CreateDeleteCertificateRequest, kms.CreateDeleteCertificateResponse),
-	"Sts.GetCallerIdentity":                              of(sts.CreateGetCallerIdentityRequest, sts.CreateGetCallerIdentityResponse),
-	"Sts.AssumeRole":                                     of(sts.CreateAssumeRoleRequest, sts.CreateAssumeRoleResponse),
-	"Ram.CreateUser":                                     of(ram.CreateCreateUserRequest, ram.CreateCreateUserResponse),
-	"Ram.GetUser":                                        of(ram.CreateGetUserRequest, ram.CreateGetUserResponse),
-	"Ram.UpdateUser":                                     of(ram.CreateUpdateUserRequest, ram.CreateUpdateUserResponse),
-	"Ram.DeleteUser":                                     of(ram.CreateDeleteUserRequest, ram.CreateDeleteUserResponse),
-	"Ram.ListUsers":                                      of(ram.CreateListUsersRequest, ram.CreateListUsersResponse),
-	"Ram.CreateAccessKey":                                of(ram.CreateCreateAccessKeyRequest, ram.CreateCreateAccessKeyResponse),
-	"Ram.DeleteAccessKey":                                of(ram.CreateDeleteAccessKeyRequest, ram.CreateDeleteAccessKeyResponse),
-	"Ram.UpdateAccessKey":                                of(ram.CreateUpdateAccessKeyRequest, ram.CreateUpdateAccessKeyResponse),
-	"Ram.ListAccessKeys":                                 of(ram.CreateListAccessKeysRequest, ram.CreateListAccessKeysResponse),
-	"Ram.GetAccessKeyLastUsed":                           of(ram.CreateGetAccessKeyLastUsedRequest, ram.CreateGetAccessKeyLastUsedResponse),
-	"Ram.CreateGroup":                                    of(ram.CreateCreateGroupRequest, ram.CreateCreateGroupResponse),
-	"Ram.GetGroup":                                       of(ram.CreateGetGroupRequest, ram.CreateGetGroupResponse),
-	"Ram.DeleteGroup":                                    of(ram.CreateDeleteGroupRequest, ram.CreateDeleteGroupResponse),
-	"Ram.ListGroups":                                     of(ram.CreateListGroupsRequest, ram.CreateListGroupsResponse),
-	"Ram.AddUserToGroup":                                 of(ram.CreateAddUserToGroupRequest, ram.CreateAddUserToGroupResponse),
-	"Ram.RemoveUserFromGroup":                            of(ram.CreateRemoveUserFromGroupRequest, ram.CreateRemoveUserFromGroupResponse),
-	"Ram.ListGroupsForUser":                              of(ram.CreateListGroupsForUserRequest, ram.CreateListGroupsForUserResponse),
-	"Ram.ListUsersForGroup":                              of(ram.CreateListUsersForGroupRequest, ram.CreateListUsersForGroupResponse),
-	"Ram.CreateRole":                                     of(ram.CreateCreateRoleRequest, ram.CreateCreateRoleResponse),
-	"Ram.GetRole":                                        of(ram.CreateGetRoleRequest, ram.CreateGetRoleResponse),
-	"Ram.UpdateRole":                                     of(ram.CreateUpdateRoleRequest, ram.CreateUpdateRoleResponse),
-	"Ram.DeleteRole":                                     of(ram.CreateDeleteRoleRequest, ram.CreateDeleteRoleResponse),
-	"Ram.ListRoles":                                      of(ram.CreateListRolesRequest, ram.CreateListRolesResponse),
-	"Ram.CreatePolicy":                                   of(ram.CreateCreatePolicyRequest, ram.CreateCreatePolicyResponse),
-	"Ram.GetPolicy":                                      of(ram.CreateGetPolicyRequest, ram.CreateGetPolicyResponse),
-	"Ram.DeletePolicy":                                   of(ram.CreateDeletePolicyRequest, ram.CreateDeletePolicyResponse),
-	"Ram.ListPolicies":                                   of(ram.CreateListPoliciesRequest, ram.CreateListPoliciesResponse),
-	"Ram.CreatePolicyVersion":                            of(ram.CreateCreatePolicyVersionRequest, ram.CreateCreatePolicyVersionResponse),
-	"Ram.GetPolicyVersion":                               of(ram.CreateGetPolicyVersionRequest, ram.CreateGetPolicyVersionResponse),
-	"Ram.DeletePolicyVersion":                            of(ram.CreateDeletePolicyVersionRequest, ram.CreateDeletePolicyVersionResponse),
-	"Ram.ListPolicyVersions":                             of(ram.CreateListPolicyVersionsRequest, ram.CreateListPolicyVersionsResponse),
-	"Ram.SetDefaultPolicyVersion":                        of(ram.CreateSetDefaultPolicyVersionRequest, ram.CreateSetDefaultPolicyVersionResponse),
-	"Ram.AttachPolicyToUser":                             of(ram.CreateAttachPolicyToUserRequest, ram.CreateAttachPolicyToUserResponse),
-	"Ram.AttachPolicyToGroup":                            of(ram.CreateAttachPolicyToGroupRequest, ram.CreateAttachPolicyToGroupResponse),
-	"Ram.AttachPolicyToRole":                             of(ram.CreateAttachPolicyToRoleRequest, ram.CreateAttachPolicyToRoleResponse),
-	"Ram.DetachPolicyFromUser":                           of(ram.CreateDetachPolicyFromUserRequest, ram.CreateDetachPolicyFromUserResponse),
-	"Ram.DetachPolicyFromGroup":                          of(ram.CreateDetachPolicyFromGroupRequest, ram.CreateDetachPolicyFromGroupResponse),
-	"Ram.DetachPolicyFromRole":                           of(ram.CreateDetachPolicyFromRoleRequest, ram.CreateDetachPolicyFromRoleResponse),
-	"Ram.ListPoliciesForUser":                            of(ram.CreateListPoliciesForUserRequest, ram.CreateListPoliciesForUserResponse),
-	"Ram.ListPoliciesForGroup":                           of(ram.CreateListPoliciesForGroupRequest, ram.CreateListPoliciesForGroupResponse),
-	"Ram.ListPoliciesForRole":                            of(ram.CreateListPoliciesForRoleRequest, ram.CreateListPoliciesForRoleResponse),
-	"Ram.ListEntitiesForPolicy":                          of(ram.CreateListEntitiesForPolicyRequest, ram.CreateListEntitiesForPolicyResponse),
-	"ResourceManager.CreateServiceLinkedRole":            of(resourcemanager.CreateCreateServiceLinkedRoleRequest, resourcemanager.CreateCreateServiceLinkedRoleResponse),
-	"ResourceManager.DeleteServiceLinkedRole":            of(resourcemanager.CreateDeleteServiceLinkedRoleRequest, resourcemanager.CreateDeleteServiceLinkedRoleResponse),
-	"ResourceManager.GetServiceLinkedRoleDeletionStatus": of(resourcemanager.CreateGetServiceLinkedRoleDeletionStatusRequest, resourcemanager.CreateGetServiceLinkedRoleDeletionStatusResponse),
 }
 
 func (c *coreClient) connect(who principal) (*sdk.Client, error) {

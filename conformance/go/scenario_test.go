@@ -25,8 +25,6 @@ const (
 	region       = "cn-hangzhou"
 )
 
-var versions = map[string]string{"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01", "ResourceManager": "2020-03-31"}
-
 type object = map[string]any
 
 // client is one official library. Parameters and body are spelled as on the wire.

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 
-import { PRINCIPALS, Refusal } from './scenario.mjs';
+import { PRINCIPALS, Refusal, VERSIONS } from './scenario.mjs';
 
 // All of these packages are CommonJS.
 const require = createRequire(import.meta.url);
@@ -21,7 +21,6 @@ const Core = require('@alicloud/pop-core');
 const Credentials = require('@alicloud/credentials');
 
 const REGION = 'cn-hangzhou';
-const VERSIONS = { Vpc: '2016-04-28', Kms: '2016-01-20', Sts: '2015-04-01', Location: '2015-06-12', Ram: '2015-05-01', ResourceManager: '2020-03-31' };
 
 export function make(name, endpoint) {
   return { 'node-7.x': () => new Tea(name, endpoint), 'node-pop': () => new Pop(name, endpoint) }[name]();

@@ -14,6 +14,7 @@ const readCases = (name) => JSON.parse(readFileSync(join(CASES, `${name}.json`),
 export const load = readCases;
 export const ERRORS = readCases('errors');
 export const PRINCIPALS = readCases('principals');
+export const VERSIONS = readCases('versions');
 
 /** What the user of a client sees when the server refuses; `status` is undefined where the client hides it. `detail`: AccessDeniedDetail. */
 export class Refusal {

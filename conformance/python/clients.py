@@ -10,12 +10,11 @@ Each client's exception is checked for type and form here and turned into a `Ref
 import json
 import os
 
-from harness.server import PRINCIPALS
+from harness.server import CASES, PRINCIPALS
 from scenario import Refusal
 
 REGION = "cn-hangzhou"
-VERSIONS = {"Vpc": "2016-04-28", "Kms": "2016-01-20", "Sts": "2015-04-01", "Location": "2015-06-12", "Ram": "2015-05-01",
-            "ResourceManager": "2020-03-31"}
+VERSIONS = json.loads((CASES / "versions.json").read_text())
 
 
 def make(name, endpoint, **options):

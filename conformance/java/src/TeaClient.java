@@ -18,9 +18,7 @@ import java.util.Map;
  * <p>Parameters and bodies are spelled as on the wire and go through the clients' own request and response classes.
  */
 final class TeaClient {
-    private static final Map<String, String> VERSIONS =
-            Map.of("Vpc", "2016-04-28", "Kms", "2016-01-20", "Sts", "2015-04-01", "Location", "2015-06-12", "Ram", "2015-05-01",
-                    "ResourceManager", "2020-03-31");
+    private static final Map<String, Object> VERSIONS = Json.object(Json.read("versions"));
 
     final String name;
     private final String host;
@@ -39,7 +37,7 @@ final class TeaClient {
             }
             return request != null
                     ? typed(client(product, who), action, request)
-                    : generic(client("", who), action, version != null ? version : VERSIONS.get(product), parameters);
+                    : generic(client("", who), action, version != null ? version : versionOf(product), parameters);
         } catch (TeaException error) {
             throw refusal(error);
         }
@@ -76,9 +74,13 @@ final class TeaClient {
         return request;
     }
 
+    private static String versionOf(String product) {
+        return (String) VERSIONS.get(product);
+    }
+
     private static Class<?> model(String product, String name) {
         try {
-            return Class.forName("com.aliyun." + product.toLowerCase() + VERSIONS.get(product).replace("-", "") + ".models." + name);
+            return Class.forName("com.aliyun." + product.toLowerCase() + versionOf(product).replace("-", "") + ".models." + name);
         } catch (ClassNotFoundException error) {
             return null;
         }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{Code, Refusal};
+use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
 use crate::product::Illegal;
 
@@ -494,6 +494,20 @@ impl Operation {
         }
     }
 
+    /// Whether it may be refused with this code: one of its own, or one of those that are answered whatever the
+    /// operation is.
+    #[must_use]
+    pub fn declares(&self, code: &'static Code) -> bool {
+        let any = [
+            &catalogue::MISSING,
+            &catalogue::REQUEST_MALFORMED,
+            &catalogue::THROTTLING_USER,
+            &catalogue::RIGHTS_TOO_COSTLY,
+            self.product.conventions().missing,
+        ];
+        code.status >= 500 || self.errors.iter().chain(&any).any(|known| std::ptr::eq(*known, code))
+    }
+
     /// Whether it takes this parameter.
     #[must_use]
     pub fn takes(&self, parameter: &str) -> bool {
@@ -511,4 +525,56 @@ impl Operation {
 #[must_use]
 pub fn find(product: Product, action: &str) -> Option<&'static Operation> {
     ALL.iter().find(|known| known.product == product && known.action == action).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::api::ram::{CreateAccessKeyOutput, NewAccessKeyInfo};
+    use crate::api::sts::{AssumeRoleCredentials, AssumeRoleOutput};
+
+    #[test]
+    fn no_output_prints_a_secret() {
+        const SECRET: &str = "a-secret-of-the-caller";
+        let access_key = NewAccessKeyInfo { access_key_secret: SECRET.into(), ..Default::default() };
+        let credentials = AssumeRoleCredentials {
+            access_key_secret: SECRET.into(),
+            security_token: SECRET.into(),
+            ..Default::default()
+        };
+        let printed = [
+            format!("{:?}", CreateAccessKeyOutput { access_key }),
+            format!("{:?}", AssumeRoleOutput { credentials, ..Default::default() }),
+        ];
+        for printed in printed {
+            assert!(printed.contains("Disclosed(***)") && !printed.contains(SECRET), "{printed}");
+        }
+    }
+
+    /// Of the members of all answers, those whose name says that they are secret.
+    #[test]
+    fn every_secret_of_an_answer_is_disclosed_as_one() {
+        let mut secrets = Vec::new();
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")).unwrap() {
+            let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let outputs = source.split("\npub struct ").skip(1).filter_map(|item| item.split_once("\n}\n"));
+            let outputs =
+                outputs.filter(|(_, after)| after.contains("fn write<S") || after.contains("fn serialize<S"));
+            for (members, _) in outputs {
+                let members =
+                    members.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+                let secret = members.filter(|(name, _)| {
+                    ["secret", "password", "private_key", "security_token"]
+                        .iter()
+                        .any(|word| name.contains(word))
+                });
+                secrets.extend(secret.map(|(name, kind)| (name.to_owned(), kind.to_owned())));
+            }
+        }
+        // Whether there is one is no secret.
+        secrets.retain(|(_, kind)| kind != "bool,");
+        assert!(secrets.len() >= 3, "{secrets:?}");
+        assert!(secrets.iter().all(|(_, kind)| kind == "operation::Disclosed,"), "{secrets:?}");
+    }
 }

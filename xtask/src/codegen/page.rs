@@ -9,6 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page {
     pub(crate) product: String,
+    pub(crate) version: String,
     pub(crate) action: String,
     pub(crate) summary: String,
     pub(crate) parameters: Vec<Documented>,
@@ -78,6 +79,9 @@ pub(crate) struct Ours {
     /// The product whose operation of the same name this is, under a version of its own: their input, output and
     /// implementation are one.
     pub(crate) twin: Option<String>,
+    /// Go's old client has no request of its own for it: the conformance cases call it by name.
+    #[serde(default)]
+    pub(crate) untyped_in_go: bool,
     /// Condition keys that come from parameters.
     #[serde(default)]
     pub(crate) conditions: BTreeMap<String, Condition>,

@@ -13,7 +13,7 @@ use clap::{Args, Command, FromArgMatches as _, ValueEnum};
 use http::Method;
 use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
 
-use super::client::{Answer, Client, Endpoint, Request, Trust, VERSIONS, known_version};
+use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, versions};
 use super::paint::{Paint, Style};
 use super::profile::{self, Sources};
 use super::terminal::{self, harmless};
@@ -377,7 +377,7 @@ fn version(product: &str, given: Option<String>) -> Result<String> {
     if let Some(version) = given {
         return Ok(version);
     }
-    let names = || VERSIONS.map(|(name, _)| name).join(", ");
+    let names = || versions().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
     let unknown = || format!("the version of {product:?} is not known ({} are): give --version", names());
     Ok(known_version(product).with_context(unknown)?.to_owned())
 }

@@ -36,6 +36,7 @@ use tokio_rustls::rustls::{
 };
 use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Signer};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use tongguan_service::operation::Product;
 
 use crate::x509::Facts;
 
@@ -48,20 +49,17 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Longest query, in bytes; what is longer goes into the body.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 
-/// The products whose version is known.
-pub(crate) const VERSIONS: [(&str, &str); 7] = [
-    ("Vpc", "2016-04-28"),
-    ("Kms", "2016-01-20"),
-    ("Sts", "2015-04-01"),
-    ("Location", "2015-06-12"),
-    ("Ram", "2015-05-01"),
-    ("Cas", "2020-04-07"),
-    ("ResourceManager", "2020-03-31"),
-];
+/// Products of the vendor that are not served here.
+const NOT_SERVED: [(&str, &str); 1] = [("Cas", "2020-04-07")];
+
+/// The products whose version is known, each with its version.
+pub(crate) fn versions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Product::ALL.iter().map(|product| (product.as_str(), product.version())).chain(NOT_SERVED)
+}
 
 /// The version of a product, whose name may be in any case.
 pub(crate) fn known_version(product: &str) -> Option<&'static str> {
-    VERSIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(product)).map(|(_, version)| *version)
+    versions().find(|(name, _)| name.eq_ignore_ascii_case(product)).map(|(_, version)| version)
 }
 
 /// Where the API is served.

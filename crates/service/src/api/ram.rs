@@ -3071,6 +3071,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
         &c::RAM_LENGTH,
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
     ],
     handler: Handler::Read(operation::read::<ListTagResources>),
 };
@@ -4247,7 +4248,7 @@ pub struct NewAccessKeyInfo {
     /// `AccessKeyId`.
     pub access_key_id: Text,
     /// `AccessKeySecret`.
-    pub access_key_secret: Text,
+    pub access_key_secret: operation::Disclosed,
     /// `CreateDate`.
     pub create_date: Text,
     /// `Status`.

@@ -155,7 +155,11 @@ impl Service {
                 trail.issued.clone_from(&reply.issued);
                 (200, None)
             }
-            Err(Failure::Refused(refusal)) => (refusal.code.status, Some(refusal.code().into_owned())),
+            Err(Failure::Refused(refusal)) => {
+                let declared = trail.operation.is_none_or(|operation| operation.declares(refusal.code));
+                debug_assert!(declared, "{:?} does not declare {}", trail.action, refusal.code.code);
+                (refusal.code.status, Some(refusal.code().into_owned()))
+            }
             Err(failure) => {
                 let code = failure.unexpected(&trail.request_id);
                 (code.status, Some(code.code.to_owned()))

@@ -29,7 +29,7 @@ impl Write for CreateAccessKey {
         tx.insert_key(&NewKey { id: &id, account, user, sealed_secret: &sealed, created_ms })?;
         let access_key = NewAccessKeyInfo {
             access_key_id: id.into(),
-            access_key_secret: secret.expose().to_owned().into(),
+            access_key_secret: secret.expose().into(),
             create_date: iso8601(created_ms).into(),
             status: KeyStatus::Active.as_str().into(),
         };

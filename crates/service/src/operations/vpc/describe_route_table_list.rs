@@ -12,8 +12,7 @@ use crate::args::Paging;
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::networks::{pending, route_table_info};
-use super::shown;
+use super::networks::{listed_route_tables, pending};
 
 impl Read for DescribeRouteTableList {
     type Output = DescribeRouteTableListOutput;
@@ -37,7 +36,7 @@ impl Read for DescribeRouteTableList {
         } else {
             snapshot.vpcs(&call.principal.account, &filter, paging.offset(), paging.size)?
         };
-        let (router_table_list, total_count) = shown(page, |vpc| route_table_info(snapshot, vpc))?;
+        let (router_table_list, total_count) = listed_route_tables(snapshot, page)?;
         Ok(Self::Output {
             router_table_list,
             page_number: paging.number.cast_signed(),

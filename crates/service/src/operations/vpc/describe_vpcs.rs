@@ -11,8 +11,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Failure, Read};
 
-use super::networks::{is_foreign, listed_vpc, pending};
-use super::shown;
+use super::networks::{is_foreign, listed_vpcs, pending};
 
 /// Ids that a call may name.
 const IDS: usize = 20;
@@ -45,7 +44,7 @@ impl Read for DescribeVpcs {
         } else {
             snapshot.vpcs(&call.principal.account, &filter, paging.offset(), paging.size)?
         };
-        let (vpcs, total_count) = shown(page, |vpc| listed_vpc(snapshot, vpc))?;
+        let (vpcs, total_count) = listed_vpcs(snapshot, page)?;
         Ok(Self::Output {
             vpcs,
             page_number: paging.number.cast_signed(),

@@ -37,8 +37,8 @@ impl Read for DescribeVpnGateways {
         let mut tags = tags_of_all(snapshot, &ids)?;
         let (vpn_gateways, total_count) = shown(page, |gateway| {
             let own = tags.remove(gateway.id.as_str()).unwrap_or_default();
-            Ok(gateway_info(gateway, own))
-        })?;
+            gateway_info(gateway, own)
+        });
         Ok(Self::Output {
             vpn_gateways,
             page_number: paging.number.cast_signed(),

@@ -10,7 +10,7 @@ use crate::catalogue as c;
 use crate::operation::{Failure, Read};
 
 use super::in_region;
-use super::networks::{pending, vswitch_info};
+use super::networks::{pending, whole_vswitch};
 
 impl Read for DescribeVSwitchAttributes {
     type Output = DescribeVSwitchAttributesOutput;
@@ -18,7 +18,7 @@ impl Read for DescribeVSwitchAttributes {
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let found = snapshot.vswitch(&call.principal.account, &self.vswitch_id)?;
         let vswitch = in_region(found, |vswitch| &vswitch.region, self.region, &c::VSWITCH_NOT_FOUND_READ)?;
-        Ok(vswitch_info(snapshot, vswitch)?)
+        Ok(whole_vswitch(snapshot, vswitch)?)
     }
 
     fn unsettled(output: &Self::Output) -> Vec<String> {

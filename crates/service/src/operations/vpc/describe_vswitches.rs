@@ -9,8 +9,7 @@ use crate::args::Paging;
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::networks::{is_foreign, pending, vswitch_info};
-use super::shown;
+use super::networks::{is_foreign, listed_vswitches, pending};
 
 impl Read for DescribeVSwitches {
     type Output = DescribeVSwitchesOutput;
@@ -36,7 +35,7 @@ impl Read for DescribeVSwitches {
         } else {
             snapshot.vswitches(&call.principal.account, &filter, paging.offset(), paging.size)?
         };
-        let (vswitches, total_count) = shown(page, |vswitch| vswitch_info(snapshot, vswitch))?;
+        let (vswitches, total_count) = listed_vswitches(snapshot, &call.principal.account, page)?;
         Ok(Self::Output {
             vswitches,
             page_number: paging.number.cast_signed(),

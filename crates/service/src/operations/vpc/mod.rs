@@ -36,7 +36,7 @@ pub(crate) mod taggable;
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::RegionId;
 use tongguan_model::region::Region;
-use tongguan_store::{IntentKind, Page, StoreError, Tx};
+use tongguan_store::{IntentKind, Page, Tx};
 
 use crate::call::Call;
 use crate::catalogue::{self, Code};
@@ -67,12 +67,8 @@ fn group_or_default(call: &Call, named: Option<&str>) -> String {
 }
 
 /// A page's items as they are shown, and how many there are on all pages.
-fn shown<R, I>(
-    page: Page<R>,
-    show: impl FnMut(R) -> Result<I, StoreError>,
-) -> Result<(Vec<I>, i64), StoreError> {
-    let items = page.items.into_iter().map(show).collect::<Result<_, _>>()?;
-    Ok((items, page.total.cast_signed()))
+fn shown<R, I>(page: Page<R>, show: impl FnMut(R) -> I) -> (Vec<I>, i64) {
+    (page.items.into_iter().map(show).collect(), page.total.cast_signed())
 }
 
 /// Writes down the next generation of a gateway and that it is to be applied.

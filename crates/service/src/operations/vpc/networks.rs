@@ -1,18 +1,24 @@
 //! What the operations about VPCs, vSwitches and route tables share: how they are read and shown.
 
+use std::collections::BTreeMap;
+use std::slice;
+
 use ipnet::Ipv4Net;
 use tongguan_model::cidr;
-use tongguan_model::id::AccountId;
+use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_model::network::{NetworkStatus, RouteTableType, RouterType, VSwitch, Vpc};
-use tongguan_store::{Snapshot, StoreError, Tx};
+use tongguan_store::{Page, Snapshot, StoreError, Tx};
 
-use crate::api::vpc::{CloudResourceInfo, RouteTableInfo, Text, VSwitchInfo, VSwitchRouteTableInfo, VpcInfo};
+use crate::api::vpc::{
+    CloudResourceInfo, RouteTableInfo, TagInfo, Text, VSwitchInfo, VSwitchRouteTableInfo, VpcInfo,
+};
 use crate::args::{Args, Tag};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
 
-use super::shapes::tags_of;
+use super::shapes::{tags_of, tags_of_all};
+use super::shown;
 
 /// Block of a VPC that names none.
 const DEFAULT_BLOCK: &str = "172.16.0.0/12";
@@ -52,11 +58,11 @@ pub(super) fn pending<'a>(shown: impl Iterator<Item = (&'a Text, &'a Text)>) -> 
     pending.map(|(_, id)| id.clone().into_owned()).collect()
 }
 
-/// What DescribeVpcs and DescribeVpcAttribute both show of a VPC.
-fn vpc_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
-    Ok(VpcInfo {
-        vswitch_ids: vswitch_ids(snapshot, &vpc)?,
-        tags: tags_of(snapshot, vpc.id.as_str())?,
+/// What DescribeVpcs and DescribeVpcAttribute both show of a VPC with its vSwitches and tags.
+fn vpc_info(vpc: Vpc, vswitch_ids: Vec<Text>, tags: Vec<TagInfo>) -> VpcInfo {
+    VpcInfo {
+        vswitch_ids,
+        tags,
         status: vpc.status().as_str().into(),
         user_cidrs: split(&vpc.user_cidrs),
         region_id: vpc.region.into(),
@@ -71,23 +77,35 @@ fn vpc_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
         resource_group_id: vpc.resource_group.into(),
         // Neither IPv6 nor further blocks, neither default VPCs nor DHCP options sets.
         ..VpcInfo::default()
-    })
+    }
 }
 
-/// A VPC as DescribeVpcs shows it.
-pub(super) fn listed_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
-    Ok(VpcInfo {
-        router_table_ids: Some(vec![vpc.route_table.clone().into()]),
-        nat_gateway_ids: Some(Vec::new()),
-        cen_status: Some("Detached".into()),
-        ..vpc_info(snapshot, vpc)?
-    })
+/// A page of VPCs as DescribeVpcs shows them, and how many there are on all pages.
+pub(super) fn listed_vpcs(
+    snapshot: &Snapshot<'_>,
+    page: Page<Vpc>,
+) -> Result<(Vec<VpcInfo>, i64), StoreError> {
+    let ids: Vec<&str> = page.items.iter().map(|vpc| vpc.id.as_str()).collect();
+    let mut tags = tags_of_all(snapshot, &ids)?;
+    let mut vswitches = vswitches_of_all(snapshot, &page.items)?;
+    Ok(shown(page, |vpc| {
+        let vswitches = vswitches.remove(&vpc.id).unwrap_or_default();
+        let tags = tags.remove(vpc.id.as_str()).unwrap_or_default();
+        VpcInfo {
+            router_table_ids: Some(vec![vpc.route_table.clone().into()]),
+            nat_gateway_ids: Some(Vec::new()),
+            cen_status: Some("Detached".into()),
+            ..vpc_info(vpc, vswitches, tags)
+        }
+    }))
 }
 
 /// A VPC as DescribeVpcAttribute shows it: with how many resources of each kind stand in it.
 pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, StoreError> {
     let gateways = snapshot.gateways_in_vpc(&vpc.id)?;
-    let info = vpc_info(snapshot, vpc)?;
+    let tags = tags_of(snapshot, vpc.id.as_str())?;
+    let vswitches = vswitches_of_all(snapshot, slice::from_ref(&vpc))?.remove(&vpc.id).unwrap_or_default();
+    let info = vpc_info(vpc, vswitches, tags);
     let counted = [
         ("VSwitch", info.vswitch_ids.len() as i64),
         ("VRouter", 1),
@@ -107,19 +125,17 @@ pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, St
     })
 }
 
-/// A vSwitch as DescribeVSwitches and DescribeVSwitchAttributes show it.
-pub(super) fn vswitch_info(snapshot: &Snapshot<'_>, vswitch: VSwitch) -> Result<VSwitchInfo, StoreError> {
-    let vpc = snapshot.vpc(&vswitch.account, vswitch.vpc.as_str())?;
-    let taken = snapshot.gateways_in_vswitch(&vswitch.id)?;
+/// A vSwitch as DescribeVSwitches and DescribeVSwitchAttributes show it: `taken` addresses of it have gateways.
+fn vswitch_info(vswitch: VSwitch, route_table: String, taken: u64, tags: Vec<TagInfo>) -> VSwitchInfo {
     let usable = vswitch.cidr.parse().map_or(0, cidr::usable_addresses);
-    Ok(VSwitchInfo {
-        tags: tags_of(snapshot, vswitch.id.as_str())?,
+    VSwitchInfo {
+        tags,
         status: vswitch.status().as_str().into(),
         available_ip_address_count: usable.saturating_sub(taken).cast_signed(),
         creation_time: iso8601(vswitch.created_ms).into(),
         owner_id: number(&vswitch.account),
         route_table: VSwitchRouteTableInfo {
-            route_table_id: vpc.map(|vpc| vpc.route_table).unwrap_or_default().into(),
+            route_table_id: route_table.into(),
             route_table_type: RouteTableType::System.as_str().into(),
         },
         vswitch_id: vswitch.id.into(),
@@ -131,14 +147,48 @@ pub(super) fn vswitch_info(snapshot: &Snapshot<'_>, vswitch: VSwitch) -> Result<
         resource_group_id: vswitch.resource_group.into(),
         // Neither IPv6 nor default vSwitches, neither network ACLs nor sharing.
         ..VSwitchInfo::default()
-    })
+    }
 }
 
-/// The system route table of a VPC as DescribeRouteTableList shows it; there are no others here. It has
-/// neither name nor description nor tags of its own, and is in the resource group of its VPC.
-pub(super) fn route_table_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<RouteTableInfo, StoreError> {
-    Ok(RouteTableInfo {
-        vswitch_ids: vswitch_ids(snapshot, &vpc)?,
+/// A vSwitch as DescribeVSwitchAttributes shows it.
+pub(super) fn whole_vswitch(snapshot: &Snapshot<'_>, vswitch: VSwitch) -> Result<VSwitchInfo, StoreError> {
+    let vpc = snapshot.vpc(&vswitch.account, vswitch.vpc.as_str())?;
+    let route_table = vpc.map(|vpc| vpc.route_table).unwrap_or_default();
+    let taken = snapshot.gateways_in_vswitch(&vswitch.id)?;
+    let tags = tags_of(snapshot, vswitch.id.as_str())?;
+    Ok(vswitch_info(vswitch, route_table, taken, tags))
+}
+
+/// A page of the account's vSwitches as DescribeVSwitches shows them, and how many there are on all pages.
+pub(super) fn listed_vswitches(
+    snapshot: &Snapshot<'_>,
+    account: &AccountId,
+    page: Page<VSwitch>,
+) -> Result<(Vec<VSwitchInfo>, i64), StoreError> {
+    let ids: Vec<&VSwitchId> = page.items.iter().map(|vswitch| &vswitch.id).collect();
+    let vpcs: Vec<&VpcId> = page.items.iter().map(|vswitch| &vswitch.vpc).collect();
+    let names: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+    let mut tags = tags_of_all(snapshot, &names)?;
+    let route_tables = snapshot.route_tables_of_all(account, &vpcs)?;
+    let taken = snapshot.gateways_in_all(&ids)?;
+    Ok(shown(page, |vswitch| {
+        let route_table = route_tables.get(&vswitch.vpc).cloned().unwrap_or_default();
+        let taken = taken.get(&vswitch.id).copied().unwrap_or_default();
+        let tags = tags.remove(vswitch.id.as_str()).unwrap_or_default();
+        vswitch_info(vswitch, route_table, taken, tags)
+    }))
+}
+
+/// The system route tables of a page of VPCs as DescribeRouteTableList shows them, and how many there are on all
+/// pages; there are no others here. Such a table has neither name nor description nor tags of its own, and is in the
+/// resource group of its VPC.
+pub(super) fn listed_route_tables(
+    snapshot: &Snapshot<'_>,
+    page: Page<Vpc>,
+) -> Result<(Vec<RouteTableInfo>, i64), StoreError> {
+    let mut vswitches = vswitches_of_all(snapshot, &page.items)?;
+    Ok(shown(page, |vpc| RouteTableInfo {
+        vswitch_ids: vswitches.remove(&vpc.id).unwrap_or_default(),
         status: vpc.status().as_str().into(),
         route_table_id: vpc.route_table.into(),
         route_table_type: RouteTableType::System.as_str().into(),
@@ -151,11 +201,14 @@ pub(super) fn route_table_info(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<Rout
         creation_time: iso8601(vpc.created_ms).into(),
         resource_group_id: vpc.resource_group.into(),
         ..RouteTableInfo::default()
-    })
+    }))
 }
 
-fn vswitch_ids(snapshot: &Snapshot<'_>, vpc: &Vpc) -> Result<Vec<Text>, StoreError> {
-    Ok(snapshot.vswitches_in(&vpc.id)?.into_iter().map(|vswitch| vswitch.id.into()).collect())
+/// The ids of the vSwitches of each VPC, oldest first. VPCs without any are left out.
+fn vswitches_of_all(snapshot: &Snapshot<'_>, vpcs: &[Vpc]) -> Result<BTreeMap<VpcId, Vec<Text>>, StoreError> {
+    let vpcs: Vec<&VpcId> = vpcs.iter().map(|vpc| &vpc.id).collect();
+    let vswitches = snapshot.vswitches_of_all(&vpcs)?.into_iter();
+    Ok(vswitches.map(|(vpc, ids)| (vpc, ids.into_iter().map(Into::into).collect())).collect())
 }
 
 fn split(list: &str) -> Vec<Text> {
