@@ -37,6 +37,7 @@ var typedRequests = map[string]pair{
 	"Vpc.DescribeVpcAttribute":                           of(vpc.CreateDescribeVpcAttributeRequest, vpc.CreateDescribeVpcAttributeResponse),
 	"Vpc.DescribeVpcs":                                   of(vpc.CreateDescribeVpcsRequest, vpc.CreateDescribeVpcsResponse),
 	"Vpc.DescribeVpnGateway":                             of(vpc.CreateDescribeVpnGatewayRequest, vpc.CreateDescribeVpnGatewayResponse),
+	"Vpc.DescribeVpnGatewayAvailableZones":               of(vpc.CreateDescribeVpnGatewayAvailableZonesRequest, vpc.CreateDescribeVpnGatewayAvailableZonesResponse),
 	"Vpc.DescribeVpnGateways":                            of(vpc.CreateDescribeVpnGatewaysRequest, vpc.CreateDescribeVpnGatewaysResponse),
 	"Vpc.DescribeZones":                                  of(vpc.CreateDescribeZonesRequest, vpc.CreateDescribeZonesResponse),
 	"Vpc.DissociateVpnGatewayWithCertificate":            of(vpc.CreateDissociateVpnGatewayWithCertificateRequest, vpc.CreateDissociateVpnGatewayWithCertificateResponse),

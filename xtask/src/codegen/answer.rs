@@ -57,10 +57,10 @@ pub(crate) fn of(page: &Page, shapes: &mut Shapes) -> Result<String> {
     let output = format!("{}Output", page.action);
     let used = Walk { page, shapes, text: &mut text, paths: BTreeSet::new() };
     let used = used.all(members, &output)?;
-    let answer = &page.ours()?.answer;
-    let named =
-        answer.order.keys().chain(answer.shapes.keys()).chain(&answer.optional).chain(answer.types.keys());
-    for path in named {
+    let ours = page.ours()?;
+    let answer = &ours.answer;
+    let named = answer.order.keys().chain(answer.shapes.keys()).chain(&answer.optional);
+    for path in named.chain(answer.types.keys()).chain(ours.always_empty.keys()) {
         ensure!(used.contains(path.as_str()), "`{path}` is no path of the answer");
     }
     Ok(text)

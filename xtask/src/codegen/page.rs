@@ -110,6 +110,12 @@ pub(crate) struct Ours {
     /// Members that are answered and not documented, each with the reason.
     #[serde(default)]
     pub(crate) adds: BTreeMap<String, Added>,
+    /// Lists that are answered and never have anything in them, each with the reason.
+    #[serde(default)]
+    pub(crate) always_empty: BTreeMap<String, String>,
+    /// Why no call of it succeeds, for people and for the tests of answers.
+    #[serde(rename = "never_succeeds")]
+    pub(crate) _never_succeeds: Option<String>,
 }
 
 /// So that null is told from nothing.
@@ -292,5 +298,36 @@ mod tests {
         assert!(matches!(of("Ram").rule(), Some(Rule::Number { min: Some(1), max: None, .. })));
         assert!(of("Vpc").rule().is_none());
         assert!(common.parameter("Ram", "Other").is_none());
+    }
+
+    /// What is known in place of a name that is not, as serde tells it.
+    fn known<T: serde::de::DeserializeOwned>(with_unknown_name: &str) -> Vec<String> {
+        let Err(error) = serde_json::from_str::<T>(with_unknown_name) else {
+            panic!("{with_unknown_name} was read");
+        };
+        let error = error.to_string();
+        let (_, names) = error.split_once("expected ").expect("serde names what it expected");
+        names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_member_of_ours_and_every_rule_is_described() {
+        let rules = known::<Rule>(r#"{"is": "?"}"#);
+        assert!(rules.len() > 10, "{rules:?}");
+        let mut names = known::<Ours>(r#"{"?": 0}"#);
+        names.extend(known::<OwnParameter>(r#"{"?": 0}"#));
+        names.extend(known::<Answer>(r#"{"?": 0}"#));
+        names.extend(known::<Condition>(r#"{"?": 0}"#));
+        names.extend(known::<Added>(r#"{"?": 0}"#));
+        names.extend(known::<Handler>(r#""?""#));
+        names.extend(known::<Emptied>(r#""?""#));
+        for rule in rules.iter().filter(|rule| !matches!(rule.as_str(), "tags" | "tag_filter")) {
+            names.extend(known::<Rule>(&format!(r#"{{"is": "{rule}", "?": 0}}"#)));
+        }
+        names.extend(rules);
+        assert!(names.len() > 50, "{names:?}");
+        let readme = include_str!("../../../docs/api/README.md");
+        names.retain(|name| !readme.contains(&format!("`{name}`")));
+        assert!(names.is_empty(), "docs/api/README.md says nothing of {names:?}");
     }
 }

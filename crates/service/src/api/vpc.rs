@@ -2021,6 +2021,122 @@ impl Input for DescribeVpnGateway {
 /// Output of DescribeVpnGateway.
 pub type DescribeVpnGatewayOutput = VpnGatewayInfo;
 
+/// DescribeVpnGatewayAvailableZones: all that is known of it.
+pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnGatewayAvailableZones",
+    summary: "List zones of a region where VPN gateways can be placed.",
+    permission: Some("vpc:DescribeVpnGatewayAvailableZones"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Spec",
+            shape: Shape::Text,
+            required: true,
+            about: "5M, 10M, 20M, 50M, 100M, 200M, 500M or 1000M; every zone has room for each.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "GatewayType",
+            shape: Shape::Text,
+            required: false,
+            about: "Traditional or Enhanced.SiteToSite; no zone takes one of the latter here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AcceptLanguage",
+            shape: Shape::Text,
+            required: false,
+            about: "Language of zone names: zh-CN or en-US (default).",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Pure(operation::pure::<DescribeVpnGatewayAvailableZones>),
+};
+
+/// Input of DescribeVpnGatewayAvailableZones.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnGatewayAvailableZones {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `Spec`: 5M, 10M, 20M, 50M, 100M, 200M, 500M or 1000M; every zone has room for each.
+    pub spec: String,
+    /// `GatewayType`: Traditional or Enhanced.SiteToSite; no zone takes one of the latter here.
+    pub gateway_type: Option<String>,
+    /// `AcceptLanguage`: Language of zone names: zh-CN or en-US (default).
+    pub accept_language: String,
+}
+
+impl Input for DescribeVpnGatewayAvailableZones {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let spec = args
+            .one_of_words("Spec", &["5M", "10M", "20M", "50M", "100M", "200M", "500M", "1000M"])?
+            .map(str::to_owned)
+            .ok_or_else(|| args.missing("Spec"))?;
+        let gateway_type =
+            args.one_of_words("GatewayType", &["Traditional", "Enhanced.SiteToSite"])?.map(str::to_owned);
+        let accept_language =
+            args.one_of_words("AcceptLanguage", &["zh-CN", "en-US"])?.unwrap_or("en-US").to_owned();
+        Ok(Self { region, spec, gateway_type, accept_language })
+    }
+}
+
+/// `AvailableZoneIdList[]` of DescribeVpnGatewayAvailableZones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnGatewayAvailableZonesAvailableZoneIdList {
+    /// `ZoneId`.
+    pub zone_id: Text,
+    /// `ZoneName`.
+    pub zone_name: Text,
+}
+
+impl Serialize for DescribeVpnGatewayAvailableZonesAvailableZoneIdList {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVpnGatewayAvailableZonesAvailableZoneIdList", 2)?;
+        object.serialize_field("ZoneId", &self.zone_id)?;
+        object.serialize_field("ZoneName", &self.zone_name)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnGatewayAvailableZones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnGatewayAvailableZonesOutput {
+    /// `AvailableZoneIdList`.
+    pub available_zone_id_list: Vec<DescribeVpnGatewayAvailableZonesAvailableZoneIdList>,
+    /// `RegionId`.
+    pub region_id: Text,
+}
+
+impl Output for DescribeVpnGatewayAvailableZonesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DescribeVpnGatewayAvailableZonesOutput",
+            2 + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("AvailableZoneIdList", &self.available_zone_id_list)?;
+        object.serialize_field("RegionId", &self.region_id)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DescribeVpnGateways: all that is known of it.
 pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
     product: Product::Vpc,

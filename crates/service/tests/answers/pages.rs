@@ -2,14 +2,14 @@
 //! their types,
 //! in JSON and in XML; and every error of the page against the codes that the operation answers.
 //!
-//! The answers are those of the recordings, which are the service's own. What is not as the page says stands in
-//! `omits.json` with its reason, and recorded errors that nothing here answers in `unanswered.json`.
+//! The answers are those of the recordings, which are the service's own. What is not as the page says stands under
+//! `ours` of the page with its reason, and recorded errors that nothing here answers in `unanswered.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tongguan_rpc::Format;
 use tongguan_service::catalogue::{self, Code};
 use tongguan_service::operation::{self, Operation};
@@ -20,8 +20,16 @@ use crate::tape::{CALL, folder, full_lines, recording};
 /// Recorded errors that nothing answers. The number may only become smaller.
 const UNANSWERED: usize = 103;
 
-/// What is said of members of a list that is answered, and has nothing in it.
+/// A member of the page that no answer has.
+const NOT_ANSWERED: &str = "is not answered";
+/// A member of the page in a list that is answered, and has nothing in it.
 const ALWAYS_EMPTY: &str = "stands in a list that is always empty";
+/// A member of an answer that the page does not have.
+const NOT_ON_THE_PAGE: &str = "is not on the page";
+
+/// Where the page says that an answer is otherwise, and what is meant.
+const SAID: [(&str, &str); 3] =
+    [("omits", NOT_ANSWERED), ("always_empty", ALWAYS_EMPTY), ("adds", NOT_ON_THE_PAGE)];
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,7 +190,7 @@ fn differences(page: &Value, seen: &Seen) -> BTreeMap<String, String> {
                 let nothing_in = |list: &str| !seen.json.keys().any(|seen| seen.starts_with(list));
                 let in_list =
                     seen.lists.iter().any(|list| path.starts_with(list.as_str()) && nothing_in(list));
-                let what = if in_list { ALWAYS_EMPTY } else { "is not answered" };
+                let what = if in_list { ALWAYS_EMPTY } else { NOT_ANSWERED };
                 found.insert(path.to_owned(), what.to_owned());
             }
             Some(kinds) if kinds.iter().any(|seen| *seen != kind) => {
@@ -197,7 +205,7 @@ fn differences(page: &Value, seen: &Seen) -> BTreeMap<String, String> {
             .iter()
             .any(|known| known.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['.', '['])));
         if !told.contains(path.as_str()) && !above {
-            found.insert(path.clone(), "is not on the page".to_owned());
+            found.insert(path.clone(), NOT_ON_THE_PAGE.to_owned());
         }
     }
     found
@@ -241,9 +249,45 @@ fn differences_in_xml(page: &Value, seen: &Seen) -> Vec<String> {
     found
 }
 
-fn read(file: &str) -> BTreeMap<String, Map<String, Value>> {
-    let path = folder().join("..").join(file);
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+/// Whether a path is the one of an entry, or lies under it.
+fn covers(entry: &str, path: &str) -> bool {
+    path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// Differences that the page does not tell of, and what it tells that is not so.
+fn untold(page: &Value, seen: &Seen) -> Vec<String> {
+    let (found, ours) = (differences(page, seen), &page["ours"]);
+    let mut report = Vec::new();
+    if let Some(reason) = ours["never_succeeds"].as_str() {
+        assert!(reason.len() > 10, "never_succeeds has no reason");
+        if !seen.json.is_empty() {
+            report.push("has succeeded, and its page says that it never does".to_owned());
+        }
+        return report;
+    }
+    let said = |member: &str| ours[member].as_object().cloned().unwrap_or_default();
+    for (path, what) in &found {
+        let told = |(member, meant): &(&str, &str)| {
+            what == meant && said(member).keys().any(|entry| covers(entry, path))
+        };
+        if !SAID.iter().any(told) {
+            report.push(format!("{path} {what}, and its page has no reason"));
+        }
+    }
+    let paths = page["response"].as_array().unwrap().iter().map(|member| member["path"].as_str().unwrap());
+    let paths: BTreeSet<&str> = paths.chain(seen.json.keys().map(String::as_str)).collect();
+    for (member, meant) in SAID {
+        for (entry, reason) in said(member) {
+            let reason = reason.as_str().or(reason["reason"].as_str()).expect("a reason");
+            assert!(reason.len() > 10, "{entry} has no reason");
+            let mut below = paths.iter().filter(|path| covers(&entry, path)).peekable();
+            let so = |path: &&str| found.get(*path).is_some_and(|what| what == meant);
+            if below.peek().is_none() || !below.all(so) {
+                report.push(format!("{entry} stands in {member}, and is otherwise"));
+            }
+        }
+    }
+    report
 }
 
 #[test]
@@ -251,47 +295,51 @@ fn pages() {
     if recording() {
         return;
     }
-    let (seen, omits) = (seen(), read("omits.json"));
-    let nothing = (Seen::default(), Map::new());
+    let (seen, nothing) = (seen(), Seen::default());
     let mut report = String::new();
     for operation in operation::ALL {
-        let name = name(operation);
-        let page = page(operation);
-        let seen = seen.get(&name).unwrap_or(&nothing.0);
-        let omitted = omits.get(&name).unwrap_or(&nothing.1);
-        let found = differences(&page, seen);
-        let covers = |entry: &str, path: &str| {
-            path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        for (path, what) in &found {
-            if !omitted.keys().any(|entry| covers(entry, path)) {
-                let _ = writeln!(report, "{name}: {path} {what}, and omits.json has no reason");
-            }
-        }
-        let paths =
-            page["response"].as_array().unwrap().iter().map(|member| member["path"].as_str().unwrap());
-        let paths: BTreeSet<&str> = paths.chain(seen.json.keys().map(String::as_str)).collect();
-        for (entry, reason) in omitted {
-            let reason = reason.as_str().expect("a reason");
-            assert!(reason.len() > 10, "{name}: {entry} has no reason");
-            let empty = found.iter().any(|(path, what)| covers(entry, path) && what == ALWAYS_EMPTY);
-            if empty != reason.starts_with("Always empty: ") {
-                let _ =
-                    writeln!(report, "{name}: {entry} is an empty list: {empty}, its reason says otherwise");
-            }
-            let mut below = paths.iter().filter(|path| covers(entry, path)).peekable();
-            if below.peek().is_none() || below.any(|path| !found.contains_key(*path)) {
-                let _ = writeln!(report, "{name}: {entry} stands in omits.json, and is as the page says");
-            }
-        }
-        for what in differences_in_xml(&page, seen) {
+        let (name, page) = (name(operation), page(operation));
+        let seen = seen.get(&name).unwrap_or(&nothing);
+        for what in untold(&page, seen).into_iter().chain(differences_in_xml(&page, seen)) {
             let _ = writeln!(report, "{name}: {what}");
         }
     }
-    for entry in omits.keys() {
-        assert!(operation::ALL.iter().any(|operation| name(operation) == *entry), "{entry} is no operation");
-    }
     assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn what_a_page_does_not_tell_is_seen() {
+    let mut page = serde_json::json!({
+        "response": [
+            {"path": "Name", "type": "string"},
+            {"path": "Old", "type": "string"},
+            {"path": "Parts.Part[].Id", "type": "string"},
+        ],
+        "ours": {},
+    });
+    let mut seen = Seen::default();
+    walk(&serde_json::json!({"Name": "a", "New": 1, "Parts": {"Part": []}}), "", &mut seen);
+    let untold_now = |page: &Value| untold(page, &seen).join("; ");
+    let all = untold_now(&page);
+    assert!(
+        ["Old is not", "New is not", "Parts.Part[].Id stands"].iter().all(|part| all.contains(part)),
+        "{all}"
+    );
+    page["ours"] = serde_json::json!({
+        "omits": {"Old": "Nobody asks for it."},
+        "adds": {"New": {"type": "integer", "reason": "Clients ask for it."}},
+        "always_empty": {"Parts": "There are no parts."},
+    });
+    assert_eq!(untold_now(&page), "");
+    page["ours"]["omits"]["Name"] = "But it is answered.".into();
+    page["ours"]["omits"]["Parts"] = "But the list is answered.".into();
+    let wrong = untold_now(&page);
+    assert!(
+        ["Name stands in omits", "Parts stands in omits"].iter().all(|part| wrong.contains(part)),
+        "{wrong}"
+    );
+    page["ours"] = serde_json::json!({"never_succeeds": "There is nothing to call."});
+    assert!(untold_now(&page).contains("has succeeded"));
 }
 
 /// Whether an operation answers this code of its page: by its own list, or before it is reached.

@@ -12,6 +12,7 @@ pub mod describe_route_table_list;
 pub mod describe_vpc_attribute;
 pub mod describe_vpcs;
 pub mod describe_vpn_gateway;
+pub mod describe_vpn_gateway_available_zones;
 pub mod describe_vpn_gateways;
 pub mod describe_vswitch_attributes;
 pub mod describe_vswitches;
