@@ -104,30 +104,26 @@ impl Snapshot<'_> {
         self.number("SELECT count(*) FROM vpn_gateway WHERE vpc = ?1", &binds![vpc])
     }
 
-    /// How many gateways stand in a vSwitch, with either of their two; one with both counts once.
+    /// How many gateways stand in a vSwitch.
     ///
     /// # Errors
     /// A database error.
     pub fn gateways_in_vswitch(&self, vswitch: &VSwitchId) -> Answer<u64> {
         self.number(
             "SELECT (SELECT count(*) FROM vpn_gateway WHERE vswitch = ?1) \
-             + (SELECT count(*) FROM vpn_gateway WHERE dr_vswitch = ?1 AND (vswitch IS NULL OR vswitch <> ?1))",
+             + (SELECT count(*) FROM vpn_gateway WHERE dr_vswitch = ?1)",
             &binds![vswitch],
         )
     }
 
-    /// How many gateways stand in each of many vSwitches, in two queries; one with both of its vSwitches in the same
-    /// counts once. vSwitches without any are left out.
+    /// How many gateways stand in each of many vSwitches, in two queries. vSwitches without any are left out.
     ///
     /// # Errors
     /// A database error.
     pub fn gateways_in_all(&self, vswitches: &[&VSwitchId]) -> Answer<BTreeMap<VSwitchId, u64>> {
         let first = ("SELECT vswitch, count(*) FROM vpn_gateway WHERE vswitch IN", "GROUP BY vswitch");
-        let second = (
-            "SELECT dr_vswitch, count(*) FROM vpn_gateway WHERE (vswitch IS NULL OR vswitch <> dr_vswitch) \
-             AND dr_vswitch IN",
-            "GROUP BY dr_vswitch",
-        );
+        let second =
+            ("SELECT dr_vswitch, count(*) FROM vpn_gateway WHERE dr_vswitch IN", "GROUP BY dr_vswitch");
         let mut counts = BTreeMap::new();
         for sql in [first, second] {
             for (vswitch, count) in

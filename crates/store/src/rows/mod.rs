@@ -160,7 +160,8 @@ impl<'c> Tx<'c> {
         Self { snapshot: Snapshot::vouching(session, rights) }
     }
 
-    /// How often rows that say what a principal may do have changed since the store was opened: what is more than before a
+    /// How often rows that say what a principal may do have changed since the store was opened: what is more than
+    /// before a
     /// change was its own doing, undone or not. Certificates do not count.
     #[must_use]
     pub fn rights_changes(&self) -> u64 {
