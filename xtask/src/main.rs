@@ -1,7 +1,7 @@
 //! Chores of the repository: `cargo xtask <chore>`.
 //!
 //! A chore is a module with its `Arguments` (clap's) and a function `run`. It is added by its `mod` and its line under
-//! [`chores`].
+//! `chores!`.
 #![forbid(unsafe_code)]
 
 mod codegen;

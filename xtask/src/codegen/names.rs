@@ -38,6 +38,8 @@ pub(crate) fn field(wire: &str) -> String {
 pub(crate) fn comment(text: &str) -> String {
     const WIDTH: usize = 100;
     let (mut comment, mut line) = (String::new(), String::new());
+    // What stands in angle brackets is a slot, and no tag of HTML.
+    let text = text.replace('<', r"\<");
     for word in text.split_whitespace() {
         if !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH {
             comment.push_str(&format!("/// {line}\n"));

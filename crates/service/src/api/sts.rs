@@ -94,7 +94,7 @@ pub static ASSUME_ROLE: Operation = Operation {
 /// Input of AssumeRole.
 #[derive(Debug, Clone)]
 pub struct AssumeRole {
-    /// `RoleArn`: acs:ram::<account>:role/<name>; may be another account's.
+    /// `RoleArn`: acs:ram::\<account>:role/\<name>; may be another account's.
     pub role_arn: crate::operations::sts::assume_role::NamedRole,
     /// `RoleSessionName`: 2 to 64 letters, digits, `.`, `@`, `-`, `_`.
     pub role_session_name: String,

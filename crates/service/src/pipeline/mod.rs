@@ -3,19 +3,19 @@
 //!
 //! 1. size and shape of the request ([`tongguan_rpc::parse`])
 //! 2. common parameters; the access key is known and active; its security token; signature method; the time is
-//!    well formed and fresh; the signature ([`admit`])
-//! 3. the nonce is unused; the rate of account and principal; a place for the nonce ([`admit`])
-//! 4. version and action name an operation, and the scope of the signature covers it ([`route`])
+//!    well formed and fresh; the signature (`admit`)
+//! 3. the nonce is unused; the rate of account and principal; a place for the nonce (`admit`)
+//! 4. version and action name an operation, and the scope of the signature covers it (`route`)
 //! 5. permission ([`crate::access`])
-//! 6. required parameters are there ([`Args::require_all`])
+//! 6. required parameters are there (`Args::require_all`)
 //! 7. the form of each parameter, then of all together ([`crate::operation::Input`], `check`); of long work also
 //!    whether it is worth doing (quota, state)
-//! 8. long work, in a bounded pool ([`perform`])
-//! 9. ClientToken: a repeat gets the answer of the first ([`idempotency`])
+//! 8. long work, in a bounded pool (`perform`)
+//! 9. ClientToken: a repeat gets the answer of the first (`idempotency`)
 //! 10. existence, state, quota: in the transaction of the change, or the snapshot of the read (the operation)
 //! 11. a dry run ends here
-//! 12. the change, the record of its token and its audit record, in one transaction ([`perform`], [`record`])
-//! 13. the answer, once that is durable; the record of whatever was not a change is written before it ([`record`])
+//! 12. the change, the record of its token and its audit record, in one transaction (`perform`, `record`)
+//! 13. the answer, once that is durable; the record of whatever was not a change is written before it (`record`)
 
 pub(crate) mod admit;
 mod idempotency;

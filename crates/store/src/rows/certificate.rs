@@ -55,7 +55,7 @@ impl Snapshot<'_> {
     /// Private key of the account's certificate of this id, sealed.
     ///
     /// # Errors
-    /// A database error, or [`StoreError::Forged`].
+    /// A database error, or [`StoreError::Forged`](crate::StoreError::Forged).
     pub fn certificate_key(&self, account: &AccountId, id: &str) -> Answer<Option<CertificateKey>> {
         let sql = "SELECT sealed_private_key FROM certificate WHERE account = ?1 AND id = ?2";
         let Some(sealed) = self.session.one(sql, &binds![account, id])? else { return Ok(None) };
