@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 const VARIABLE: &str = "TONGGUAN_CRASH_AT";
 
 /// Every point, in the order in which a call meets them. A test compares the list with the sources.
-pub const POINTS: &[&str] = &[
+pub(crate) const POINTS: &[&str] = &[
     "start::opened",
     "rights::sealed",
     "call::received",
@@ -44,7 +44,7 @@ pub const POINTS: &[&str] = &[
 ];
 
 /// Prepares the points that the environment names.
-pub fn arm() -> anyhow::Result<()> {
+pub(crate) fn arm() -> anyhow::Result<()> {
     // Takes up FAILPOINTS; dropped, it would undo that.
     std::mem::forget(fail::FailScenario::setup());
     let Ok(wanted) = std::env::var(VARIABLE) else { return Ok(()) };
@@ -67,7 +67,7 @@ pub fn arm() -> anyhow::Result<()> {
 }
 
 /// `tongguan crash-points`.
-pub fn list() -> anyhow::Result<ExitCode> {
+pub(crate) fn list() -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     for point in POINTS {
         writeln!(out, "{point}")?;
