@@ -18,11 +18,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::tree::Tree;
 
-use page::{Common, Handler, Page};
+use page::{Common, DryRun, Handler, Page, Ram};
 
 /// Products in the order of the table, as their folders and modules are called.
 const PRODUCTS: [&str; 6] = ["vpc", "kms", "sts", "location", "ram", "resourcemanager"];
@@ -162,26 +162,28 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
     let ours = page.ours()?;
     let action = &page.action;
     let summary = ours.summary.as_deref().unwrap_or(&page.summary);
-    let permission = match &ours.permission {
-        Some(permission) => permission.clone(),
-        None => page.ram.as_ref().and_then(|ram| ram.action.clone()),
-    };
-    let template = ours.resource.clone().or_else(|| {
-        page.ram
-            .as_ref()
-            .and_then(|ram| ram.resource.clone())
-            .map(|text| text.replace("{regionId}", "{RegionId}"))
-    });
-    let template = template.unwrap_or_else(|| "*".into());
+    let documented = |of: fn(&Ram) -> &Option<String>| page.ram.as_ref().and_then(|ram| of(ram).clone());
+    let documented_permission = documented(|ram| &ram.action);
+    let permission = ours.permission.clone().unwrap_or_else(|| documented_permission.clone());
+    ensure!(
+        documented_permission.is_none() || permission == documented_permission,
+        "the permission is {permission:?}, and documented as {documented_permission:?}"
+    );
+    let documented_resource = documented(|ram| &ram.resource);
+    let template = ours.resource.clone().or_else(|| documented_resource.clone());
+    let template = template.map_or_else(|| "*".into(), |text| text.replace("{regionId}", "{RegionId}"));
+    ensure!(
+        documented_resource.as_ref().is_none_or(|documented| documented.eq_ignore_ascii_case(&template)),
+        "the resource is {template}, and documented as {documented_resource:?}"
+    );
     let mut parameters = String::new();
     for parameter in input::parameters(page, common)? {
         parameters.push_str(&parameter.specification());
     }
-    let dry_run = match ours.dry_run.as_deref() {
+    let dry_run = match ours.dry_run {
         None => "None",
-        Some("succeeds") => "Succeeds",
-        Some("refuses") => "Refuses",
-        Some(other) => bail!("dry_run: `{other}`"),
+        Some(DryRun::Succeeds) => "Succeeds",
+        Some(DryRun::Refuses) => "Refuses",
     };
     let errors: String = ours.errors.iter().map(|code| format!("&c::{code}, ")).collect();
     let name = names::type_name(action);
@@ -282,5 +284,31 @@ mod tests {
         let stale = stale(&Tree::of_this_repository()).unwrap();
         let names: Vec<_> = stale.iter().map(|(path, _)| path).collect();
         assert!(names.is_empty(), "run `cargo xtask codegen`: {names:?}");
+    }
+
+    /// What is documented cannot be overruled: no permission, no resource, nothing that a parameter is.
+    #[test]
+    fn a_page_is_not_contradicted() {
+        let page = |ours: &str| -> Result<String> {
+            let page = format!(
+                r#"{{"product": "Vpc", "version": "2016-04-28", "action": "Do", "summary": "Does.", "kind": "read",
+                "parameters": [{{"wire": "Name", "type": "string", "required": true}}],
+                "response": [{{"path": "RequestId", "type": "string"}}], "errors": [],
+                "ram": {{"action": "vpc:Do", "resource": "acs:vpc:{{regionId}}:{{accountId}}:vpc/{{name}}"}},
+                "ours": {{"handler": "read", "errors": [], {ours}}}}}"#
+            );
+            specification(&serde_json::from_str(&page)?, &serde_json::from_str::<Common>("{}")?)
+        };
+        let name = r#""parameters": [{"name": "Name", "about": "A name."}]"#;
+        let refused = |ours: &str| page(ours).unwrap_err().to_string();
+        page(name).unwrap();
+        page(&format!(r#""resource": "acs:vpc:{{RegionId}}:{{accountId}}:vpc/{{Name}}", {name}"#)).unwrap();
+        assert!(refused(&format!(r#""resource": "*", {name}"#)).contains("documented as"));
+        assert!(refused(&format!(r#""permission": null, {name}"#)).contains("documented as"));
+        assert!(refused(r#""parameters": []"#).contains("documented parameter Name is not taken"));
+        for otherwise in [r#""required": false"#, r#""shape": "integer""#] {
+            let ours = format!(r#""parameters": [{{"name": "Name", "about": "A name.", {otherwise}}}]"#);
+            assert_eq!(refused(&ours), "Name: its page says what it is");
+        }
     }
 }

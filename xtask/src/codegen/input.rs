@@ -68,6 +68,9 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Par
         (Some("json"), _) | (None, Some("json-string")) => "Json",
         (shape, kind) => bail!("{name}: shape {shape:?}, type {kind:?}"),
     };
+    if documented.is_some_and(|known| known.documented) {
+        ensure!(own.shape.is_none() && own.required.is_none(), "{name}: its page says what it is");
+    }
     let required = own.required.or(documented.map(|known| known.required)).unwrap_or(false);
     let common = common.parameter(&page.product, name);
     let about = own.about.as_deref().or_else(|| common.map(CommonParameter::about));

@@ -62,6 +62,14 @@ pub(crate) enum Handler {
     Long,
 }
 
+/// What a dry run whose checks pass is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DryRun {
+    Succeeds,
+    Refuses,
+}
+
 /// What the vendor does not say. A name that is not known here is an error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,7 +96,7 @@ pub(crate) struct Ours {
     /// The parameter that names the resource in the audit record.
     pub(crate) subject: Option<String>,
     /// What a dry run is answered with: `succeeds` or `refuses`.
-    pub(crate) dry_run: Option<String>,
+    pub(crate) dry_run: Option<DryRun>,
     pub(crate) handler: Option<Handler>,
     /// As how many requests a long one counts.
     pub(crate) cost: Option<u32>,

@@ -3,7 +3,8 @@
 //! in JSON and in XML; and every error of the page against the codes that the operation answers.
 //!
 //! The answers are those of the recordings, which are the service's own. What is not as the page says stands under
-//! `ours` of the page with its reason, and recorded errors that nothing here answers in `unanswered.json`.
+//! `ours` of the page with its reason, recorded errors that nothing here answers in `unanswered.json`, and those that are
+//! answered in other words in `reworded.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,6 +20,9 @@ use crate::tape::{CALL, folder, full_lines, recording};
 
 /// Recorded errors that nothing answers. The number may only become smaller.
 const UNANSWERED: usize = 103;
+
+/// Recorded errors whose code is answered with another status or message. The number may only become smaller.
+const REWORDED: usize = 26;
 
 /// A member of the page that no answer has.
 const NOT_ANSWERED: &str = "is not answered";
@@ -342,15 +346,33 @@ fn what_a_page_does_not_tell_is_seen() {
     assert!(untold_now(&page).contains("has succeeded"));
 }
 
-/// Whether an operation answers this code of its page: by its own list, or before it is reached.
-fn answers(operation: &Operation, code: &str) -> bool {
+/// The codes that an operation answers, and those that every one does because no operation has them for itself.
+fn answered(operation: &Operation) -> impl Iterator<Item = &'static Code> {
     let listed =
         |known: &Code| operation::ALL.iter().any(|other| other.errors.iter().any(|code| **code == *known));
-    let common = catalogue::ALL.iter().copied().filter(|known| !listed(known));
-    let mut own = operation.errors.iter().copied().chain(common);
-    own.any(|known| {
+    let common = catalogue::ALL.iter().copied().filter(move |known| !listed(known));
+    operation.errors.iter().copied().chain(common)
+}
+
+/// Whether an operation answers an error that fits, its slot filled with the name of a parameter or with nothing.
+fn answers(operation: &Operation, fits: impl Fn(&Code, &dyn Fn(&str) -> String) -> bool) -> bool {
+    answered(operation).any(|known| {
         let names = operation.parameters.iter().map(|parameter| parameter.name);
-        names.chain([""]).any(|name| known.code.replace("<Param>", name) == code)
+        names.chain([""]).any(|name| fits(known, &|text| text.replace("<Param>", name)))
+    })
+}
+
+/// Whether it answers this code.
+fn answers_code(operation: &Operation, code: &str) -> bool {
+    answers(operation, |known, fill| fill(known.code) == code)
+}
+
+/// Whether it answers this code with the status and the message of the page. A message without a sentence of its own is
+/// the detail.
+fn answers_exactly(operation: &Operation, error: &Value) -> bool {
+    let message = error["message"].as_str().unwrap_or_default().replace("{The error details}", "%s");
+    answers(operation, |known, fill| {
+        error["code"] == fill(known.code) && error["http"] == known.status && message == fill(known.message)
     })
 }
 
@@ -367,7 +389,7 @@ fn recorded_errors() {
             page["errors"].as_array().unwrap().iter().map(|error| error["code"].as_str().unwrap()).collect();
         let listed = listed.get(&name).cloned().unwrap_or_default();
         for code in &codes {
-            match (answers(operation, code), listed.contains(*code)) {
+            match (answers_code(operation, code), listed.contains(*code)) {
                 (true, true) => {
                     report.push_str(&format!("{name} answers {code} now: take it out of unanswered.json\n"))
                 }
@@ -435,5 +457,59 @@ fn every_code_is_recorded() {
     for known in catalogue::ALL {
         let excuse = UNRECORDED.iter().any(|(when, _)| *when == known.when);
         assert_ne!(is_recorded(known), excuse, "{} {:?}: {}", known.code, known.message, known.when);
+    }
+}
+
+/// Every recorded error whose code is answered has the status and the message of its page, word for word, or stands in
+/// `reworded.json`: most of these pages have several messages for one code.
+#[test]
+fn recorded_errors_are_exact() {
+    let path = folder().join("../reworded.json");
+    let mut listed: BTreeMap<String, BTreeSet<(String, String)>> =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let number: usize = listed.values().map(BTreeSet::len).sum();
+    let mut report = String::new();
+    for operation in operation::ALL {
+        let (name, page) = (name(operation), page(operation));
+        let mut listed = listed.remove(&name).unwrap_or_default();
+        for error in page["errors"].as_array().unwrap() {
+            let (Some(code), Some(message)) = (error["code"].as_str(), error["message"].as_str()) else {
+                continue;
+            };
+            if !error["http"].is_u64() || !answers_code(operation, code) {
+                continue;
+            }
+            let said = listed.remove(&(code.to_owned(), message.to_owned()));
+            match (answers_exactly(operation, error), said) {
+                (true, true) => {
+                    let _ =
+                        writeln!(report, "{name} answers {code} {message} now: take it out of reworded.json");
+                }
+                (false, false) => {
+                    let _ = writeln!(report, "{name} answers {code} otherwise than its page: {error}");
+                }
+                (true, false) | (false, true) => {}
+            }
+        }
+        for (code, message) in listed {
+            let _ = writeln!(report, "{name}: its page has no {code} {message} that could be answered");
+        }
+    }
+    assert!(report.is_empty(), "{report}");
+    assert!(listed.is_empty(), "no such operations: {listed:?}");
+    assert_eq!(
+        number, REWORDED,
+        "the number of reworded errors may only become smaller: write down the new one"
+    );
+}
+
+/// What the code says of a product is what the pages of its operations say.
+#[test]
+fn conventions_of_products_are_those_of_the_pages() {
+    for operation in operation::ALL {
+        let page = page(operation);
+        assert_eq!(page["product"], operation.product.as_str(), "{}", operation.action);
+        assert_eq!(page["version"], operation.product.version(), "{}", operation.action);
+        assert_eq!(page["xml_root"], operation.xml_root(), "{}", operation.action);
     }
 }
