@@ -4,15 +4,13 @@ use serde::{Deserialize, Serialize};
 use tongguan_model::id::AccountId;
 use tongguan_store::{SessionsOf, Store, StoreError, Verdict};
 
+use crate::audit::of_operator;
 use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
-use crate::pipeline::record::operator;
 use crate::token::{Earlier, Rotation};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
 const NAME_CHARS: usize = 64;
-/// Who does these things in the audit record.
-pub(crate) const OPERATOR: &str = "operator";
 
 /// What an operator wants done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +133,7 @@ fn create(
     let key = new_root_key(account.clone());
     let sealed = seal(vault, &key.id, &key.secret)?;
     let (key_id, name) = (key.id.clone(), name.to_owned());
-    let record = operator("CreateAccount", Some(&account), account.as_str(), now_ms);
+    let record = of_operator("CreateAccount", Some(&account), account.as_str(), now_ms);
     let made = store.write_blocking(move |tx| {
         if tx.account(&account)?.is_some() {
             return Ok(Verdict::Discard(false));
@@ -151,7 +149,7 @@ fn create(
 fn switch(store: &Store, id: &str, active: bool, now_ms: i64) -> Result<Done, AccountError> {
     let account = AccountId::new(id);
     let action = if active { "EnableAccount" } else { "DisableAccount" };
-    let record = operator(action, Some(&account), id, now_ms);
+    let record = of_operator(action, Some(&account), id, now_ms);
     let switched = account.clone();
     let known = store.write_blocking(move |tx| {
         if !tx.set_account_active(&switched, active)? {
@@ -174,7 +172,7 @@ fn end_sessions(store: &Store, id: &str, of: &Whose, now_ms: i64) -> Result<Done
         Whose::User(name) => format!("acs:ram::{id}:user/{name}"),
         Whose::Role(name) => format!("acs:ram::{id}:role/{name}"),
     };
-    let record = operator("EndSessions", Some(&account), &resource, now_ms);
+    let record = of_operator("EndSessions", Some(&account), &resource, now_ms);
     let (ended, whose) = (account.clone(), of.clone());
     let outcome = store.write_blocking(move |tx| {
         let id = || ended.as_str().to_owned();
@@ -210,7 +208,7 @@ fn rotate_token_key(
         Earlier::Stay => "RotateTokenKey",
         Earlier::End => "RotateTokenKeyAndEndSessions",
     };
-    let record = operator(action, None, "token-key", now_ms);
+    let record = of_operator(action, None, "token-key", now_ms);
     store.write_blocking(move |tx| {
         rotation.carry_out(tx)?;
         tx.audit(&record)?;

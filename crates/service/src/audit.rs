@@ -2,11 +2,14 @@
 //!
 //! It is separate from the master key, so that it stays the same when the master key is changed.
 
-use tongguan_store::{Archive, AuditLink, AuditRecord, Finding, HeadFate, NewAuditKey, Store, StoreError};
+use tongguan_model::id::AccountId;
+use tongguan_store::{
+    Archive, AuditLink, AuditRecord, Finding, HeadFate, LOCAL, NewAuditKey, Store, StoreError,
+};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use crate::context::random;
+use crate::context::{new_request_id, random};
 use crate::vault::{SealError, Vault};
 
 /// What the key is sealed for. The row in the database has the name `audit-chain`.
@@ -69,20 +72,37 @@ pub fn begin_anew(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), Audit
         Some(key) => (key, None),
         None => made(vault, now_ms).map(|(key, new)| (key, Some(new)))?,
     };
-    Ok(store.begin_audit_anew(&key, new, of_operator("BeginAuditAnew", now_ms))?)
+    Ok(store.begin_audit_anew(&key, new, local("BeginAuditAnew", now_ms))?)
 }
 
-/// The record of what an operator has done on a stopped service's database.
-pub(crate) fn of_operator(action: &str, now_ms: i64) -> AuditRecord {
-    let mut buffer = uuid::Uuid::encode_buffer();
+/// The name under which operators stand in the audit record.
+const OPERATOR: &str = "operator";
+
+/// The record of what was done on the machine to a stopped service's database.
+pub(crate) fn local(action: &str, now_ms: i64) -> AuditRecord {
     AuditRecord {
         time_ms: now_ms,
-        request_id: uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned(),
-        source: "local".into(),
+        request_id: new_request_id(),
+        source: LOCAL.into(),
         action: Some(action.into()),
         status: 200,
         changed: true,
         ..AuditRecord::default()
+    }
+}
+
+/// The record of what an operator had a running service do.
+pub(crate) fn of_operator(
+    action: &str,
+    account: Option<&AccountId>,
+    resource: &str,
+    now_ms: i64,
+) -> AuditRecord {
+    AuditRecord {
+        account: account.map(ToString::to_string),
+        principal: Some(OPERATOR.to_owned()),
+        resource: Some(resource.to_owned()),
+        ..local(action, now_ms)
     }
 }
 

@@ -144,6 +144,13 @@ pub fn new_id(prefix: &str, region: &Region) -> String {
     id::compose(prefix, region.infix, &random())
 }
 
+/// A new id of a request: a UUID in upper case.
+#[must_use]
+pub(crate) fn new_request_id() -> String {
+    let mut buffer = uuid::Uuid::encode_buffer();
+    uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned()
+}
+
 /// A new id of a RAM user, group or role: eighteen decimal digits, the first of them `kind` (2 for users, 3 for roles,
 /// 4 for groups).
 #[must_use]

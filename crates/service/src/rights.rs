@@ -91,7 +91,7 @@ pub fn seal_anew(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), SealAn
     for finding in audit::seal(store, vault, now_ms)? {
         warn!(%finding, "the audit record is not sealed");
     }
-    let record = audit::of_operator("SealAnew", now_ms);
+    let record = audit::local("SealAnew", now_ms);
     store.write_blocking(move |tx| {
         tx.audit(&record)?;
         Ok(Verdict::Keep(()))

@@ -27,7 +27,7 @@ mod sqlite;
 pub use audit::chain::{AuditChain, NewAuditKey};
 pub use audit::link::{AuditLink, NoLink};
 pub use audit::record::{AuditRecord, Repeats};
-pub use audit::retention::{AuditClass, YOUNG_DAYS};
+pub use audit::retention::{AuditClass, LOCAL, YOUNG_DAYS};
 pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
 pub use error::{Finding, StoreError};
 pub use options::Options;

@@ -37,10 +37,7 @@ const STILL_IN_CIRCLES: &[&str] = &[
     "crates/service/src/marker.rs",
     "crates/service/src/master.rs",
     "crates/service/src/operation.rs",
-    "crates/service/src/accounts.rs",
-    "crates/service/src/pipeline/record.rs",
     "crates/service/src/provenance.rs",
-    "crates/service/src/service.rs",
     "crates/service/src/token.rs",
 ];
 

@@ -1,18 +1,17 @@
-//! The audit record of a call: what is known of it on its way, and the one place that writes it down.
+//! The audit record of a call: what is known of it on its way, and the one place that makes it.
 //!
 //! A change's record is written in the transaction of the change ([`Trail::granted`]); every other call's afterwards,
-//! before it is answered ([`Service::record`]); an operator's act in its own transaction ([`operator`]).
+//! before it is answered ([`Service::record`]). Records of what an operator did are made in [`crate::audit`].
 
 use std::sync::Arc;
 
-use tongguan_model::id::AccountId;
 use tongguan_model::principal::Principal;
 use tongguan_rpc::Format;
 use tongguan_store::{AuditRecord, Verdict};
 use tracing::info;
 
 use crate::access::Peer;
-use crate::accounts::OPERATOR;
+use crate::context::new_request_id;
 use crate::failure::Failure;
 use crate::operation::{Operation, Product};
 use crate::service::Service;
@@ -40,10 +39,8 @@ pub(crate) struct Trail<'a> {
 impl<'a> Trail<'a> {
     /// What is known of a request before it is read.
     pub(crate) fn new(host: &'a str, peer: Peer, now_ms: i64) -> Self {
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let request_id = uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned();
         Self {
-            request_id,
+            request_id: new_request_id(),
             host,
             peer,
             now_ms,
@@ -132,26 +129,5 @@ impl Service {
             }
         }
         self.gate.write_nonces()
-    }
-}
-
-/// The record of what an operator did.
-pub(crate) fn operator(
-    action: &str,
-    account: Option<&AccountId>,
-    resource: &str,
-    now_ms: i64,
-) -> AuditRecord {
-    AuditRecord {
-        time_ms: now_ms,
-        request_id: uuid::Uuid::new_v4().hyphenated().to_string().to_uppercase(),
-        account: account.map(ToString::to_string),
-        principal: Some(OPERATOR.to_owned()),
-        source: "local".to_owned(),
-        action: Some(action.to_owned()),
-        resource: Some(resource.to_owned()),
-        status: 200,
-        changed: true,
-        ..AuditRecord::default()
     }
 }

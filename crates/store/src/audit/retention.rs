@@ -22,7 +22,7 @@ use crate::session::{Session, Value};
 use crate::{AuditRecord, DatabaseError, Options, StoreError, Tx};
 
 /// Source of what the operator and the service itself did: no address is written like this.
-const LOCAL: &str = "local";
+pub const LOCAL: &str = "local";
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 /// Days under which it is worth a word that a read or a refusal was removed.
