@@ -16,35 +16,22 @@ use crate::{AUDIT_FOLDER, DATABASE_FILE, LOCK_FILE, MARK_FILE, StoreError};
 /// Name of the nonce log's folder inside a data directory.
 pub const NONCE_FOLDER: &str = "nonces";
 
-/// Files of a data directory, besides those that end with [`PART`].
-const FILES: &[&str] = &[
-    DATABASE_FILE,
-    "tongguan.db-wal",
-    "tongguan.db-shm",
-    "tongguan.db-journal",
-    MARK_FILE,
-    LOCK_FILE,
-    "control.sock",
-    "master.key",
-    "master.key.next",
-    "root-access-key.env",
-];
+/// Files of a data directory that are written in place.
+const WRITTEN: &[&str] =
+    &[DATABASE_FILE, "tongguan.db-wal", "tongguan.db-shm", "tongguan.db-journal", MARK_FILE, LOCK_FILE];
+/// Its other files, besides those that end with [`PART`]: each is replaced whole.
+const REPLACED: &[&str] = &["control.sock", "master.key", "master.key.next", "root-access-key.env"];
 /// What is written before it gets its name.
 const PART: &str = ".part";
-/// Names of such files that are not one of [`FILES`] with more at its end.
+/// Names of such files that are not one of its files with more at its end.
 const PARTS: &[&str] = &["tongguan.part", "master.part"];
 const FOLDERS: &[&str] = &[AUDIT_FOLDER, NONCE_FOLDER];
+
 /// What is written in place: never through a link.
-const IN_PLACE: &[&str] = &[
-    DATABASE_FILE,
-    "tongguan.db-wal",
-    "tongguan.db-shm",
-    "tongguan.db-journal",
-    MARK_FILE,
-    LOCK_FILE,
-    AUDIT_FOLDER,
-    NONCE_FOLDER,
-];
+fn written_in_place() -> impl Iterator<Item = &'static str> {
+    WRITTEN.iter().chain(FOLDERS).copied()
+}
+
 /// The file system's own folder for what it has found.
 const FOUND: &str = "lost+found";
 
@@ -79,7 +66,7 @@ pub fn look(directory: &Path) -> Result<Territory, StoreError> {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_symlink() && IN_PLACE.contains(&name.as_str()) {
+        if kind.is_symlink() && written_in_place().any(|ours| ours == name) {
             return Err(foreign(directory, link(&name)));
         }
         had_database |= proves(&entry, &name, kind);
@@ -192,7 +179,7 @@ fn is_own(name: &str, kind: FileType) -> bool {
         return FOLDERS.contains(&name);
     }
     let whole = name.strip_suffix(PART).unwrap_or(name);
-    FILES.contains(&whole) || PARTS.contains(&name)
+    WRITTEN.contains(&whole) || REPLACED.contains(&whole) || PARTS.contains(&name)
 }
 
 fn is_own_inside(folder: &str, name: &str) -> bool {
@@ -252,7 +239,7 @@ mod tests {
             "nonces/nonces.boot",
             "nonces/nonces-3",
         ];
-        for name in IN_PLACE.iter().chain(&inside) {
+        for name in written_in_place().chain(inside) {
             let directory = tempfile::tempdir().unwrap();
             let (data, victim) = (directory.path().join("data"), directory.path().join("victim"));
             drop(Store::open(&data, &Options::default()).unwrap());
