@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue::{self, Code, Refusal};
-use crate::context::Context;
 use crate::product::Illegal;
 
 pub use crate::api::ALL;
@@ -89,9 +88,9 @@ pub type Change = Box<dyn FnMut(&Tx<'_>) -> Result<Box<dyn Answered>, Failure> +
 /// How an operation is carried out.
 pub enum Handler {
     /// Answers from the call alone.
-    Pure(fn(&Context, &Call, &Args<'_>) -> Result<Reply, Failure>),
+    Pure(fn(&Call, &Args<'_>) -> Result<Reply, Failure>),
     /// Answers from a consistent state of the store.
-    Read(fn(&Context, &Call, &Args<'_>, &Snapshot<'_>) -> Result<Reply, Failure>),
+    Read(fn(&Call, &Args<'_>, &Snapshot<'_>) -> Result<Reply, Failure>),
     /// Checks the parameters' form and gives the change to make.
     Write(fn(&Call, &Args<'_>) -> Result<Change, Failure>),
     /// As `Write`, and its first part is long work (making a key, checking a chain).
@@ -237,18 +236,13 @@ pub trait LongWork: Input {
 }
 
 /// Handler of a [`Pure`] operation.
-pub(crate) fn pure<T: Pure>(_: &Context, call: &Call, args: &Args<'_>) -> Result<Reply, Failure> {
+pub(crate) fn pure<T: Pure>(call: &Call, args: &Args<'_>) -> Result<Reply, Failure> {
     let output = T::read(args)?.answer(call)?;
     Ok(Reply { issued: T::issued(&output), ..call.render(&output)? })
 }
 
 /// Handler of a [`Read`] operation.
-pub(crate) fn read<T: Read>(
-    _: &Context,
-    call: &Call,
-    args: &Args<'_>,
-    snapshot: &Snapshot<'_>,
-) -> Result<Reply, Failure> {
+pub(crate) fn read<T: Read>(call: &Call, args: &Args<'_>, snapshot: &Snapshot<'_>) -> Result<Reply, Failure> {
     let input = T::read(args)?;
     let output = input.answer(call, snapshot)?;
     Ok(Reply {

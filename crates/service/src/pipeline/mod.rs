@@ -134,7 +134,7 @@ impl Service {
         });
         args.require_all()?;
         match &operation.handler {
-            Handler::Pure(answer) => answer(&self.context, &call, &args),
+            Handler::Pure(answer) => answer(&call, &args),
             Handler::Read(read) => self.read(*read, &call, &args).await,
             Handler::Write(prepare) => {
                 let change = prepare(&call, &args)?;

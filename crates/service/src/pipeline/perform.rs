@@ -11,7 +11,6 @@ use super::record::Trail;
 use crate::args::Args;
 use crate::call::{Call, Reply};
 use crate::catalogue;
-use crate::context::Context;
 use crate::failure::Failure;
 use crate::operation::{Answered as _, Change, DryRun, Long, Members};
 use crate::service::Service;
@@ -36,12 +35,12 @@ impl Service {
 
     pub(super) async fn read(
         &self,
-        read: fn(&Context, &Call, &Args<'_>, &Snapshot<'_>) -> Result<Reply, Failure>,
+        read: fn(&Call, &Args<'_>, &Snapshot<'_>) -> Result<Reply, Failure>,
         call: &Call,
         args: &Args<'_>,
     ) -> Result<Reply, Failure> {
         let dry = args.dry_run()?;
-        let reply = self.context.store.read(|snapshot| Ok(read(&self.context, call, args, snapshot)))??;
+        let reply = self.context.store.read(|snapshot| Ok(read(call, args, snapshot)))??;
         if dry && call.operation.dry_run == DryRun::Refuses {
             return Err((&catalogue::DRY_RUN).into());
         }

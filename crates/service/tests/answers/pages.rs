@@ -3,7 +3,8 @@
 //! in JSON and in XML; and every error of the page against the codes that the operation answers.
 //!
 //! The answers are those of the recordings, which are the service's own. What is not as the page says stands under
-//! `ours` of the page with its reason, recorded errors that nothing here answers in `unanswered.json`, and those that are
+//! `ours` of the page with its reason, recorded errors that nothing here answers in `unanswered.json`, and those
+//! that are
 //! answered in other words in `reworded.json`.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,6 +18,14 @@ pub struct Page<T> {
     pub total: u64,
 }
 
+impl<T> Page<T> {
+    /// The page of a list that nothing matches.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { items: Vec::new(), total: 0 }
+    }
+}
+
 /// Conditions of a list, with the values that they name.
 pub(super) struct Search<'v> {
     pub(super) account: &'v AccountId,

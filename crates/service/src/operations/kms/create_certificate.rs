@@ -40,13 +40,12 @@ pub(crate) fn dns_names(args: &Args<'_>, name: &'static str) -> Result<Vec<Strin
     Ok(names)
 }
 
-impl CreateCertificate {
-    fn within_quota(&self, call: &Call, held: u64) -> Result<(), Failure> {
-        if held >= call.context.settings.quotas.certificates_per_account {
-            return Err((&c::CERTIFICATE_QUOTA).into());
-        }
-        Ok(())
+/// Whether one more certificate fits, beside so many.
+fn within_quota(call: &Call, held: u64) -> Result<(), Failure> {
+    if held >= call.context.settings.quotas.certificates_per_account {
+        return Err((&c::CERTIFICATE_QUOTA).into());
     }
+    Ok(())
 }
 
 impl LongWork for CreateCertificate {
@@ -57,7 +56,7 @@ impl LongWork for CreateCertificate {
     fn look(&self, call: &Call) -> Result<(), Failure> {
         let account = &call.principal.account;
         let held = call.context.store.read(|snapshot| snapshot.tally_everywhere("certificate", account))?;
-        self.within_quota(call, held)
+        within_quota(call, held)
     }
 
     fn prepare(&self, call: &Call) -> Result<Self::Prepared, Failure> {
@@ -93,7 +92,7 @@ impl LongWork for CreateCertificate {
         call: &Call,
         tx: &Tx<'_>,
     ) -> Result<Self::Output, Failure> {
-        self.within_quota(call, tx.tally_everywhere("certificate", &certificate.account)?)?;
+        within_quota(call, tx.tally_everywhere("certificate", &certificate.account)?)?;
         tx.insert_certificate(certificate, sealed)?;
         Ok(Self::Output {
             arn: super::arn(certificate).into(),

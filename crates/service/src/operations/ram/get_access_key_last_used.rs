@@ -7,7 +7,6 @@ use tongguan_store::Snapshot;
 
 use crate::api::ram::{AccessKeyLastUsedInfo, GetAccessKeyLastUsed, GetAccessKeyLastUsedOutput};
 use crate::call::Call;
-use crate::catalogue as c;
 use crate::context::iso8601;
 use crate::operation::{Failure, Read};
 
@@ -15,9 +14,7 @@ impl Read for GetAccessKeyLastUsed {
     type Output = GetAccessKeyLastUsedOutput;
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
-        let account = &call.principal.account;
-        let user = self.user_name.row(snapshot, account)?;
-        let key = snapshot.key_of(account, user, &self.user_access_key_id)?.ok_or(&c::KEY_NOT_FOUND)?;
+        let key = self.user_name.key(snapshot, &call.principal.account, &self.user_access_key_id)?;
         let last_used_date = key.used.map(|(used_ms, _)| iso8601(used_ms).into());
         Ok(Self::Output { access_key_last_used: AccessKeyLastUsedInfo { last_used_date } })
     }

@@ -2,7 +2,7 @@
 
 use tongguan_model::id::AccountId;
 use tongguan_model::principal::Identity;
-use tongguan_store::{GroupRow, Snapshot, UserRow};
+use tongguan_store::{GroupRow, OwnKeyRow, Snapshot, UserRow};
 
 use crate::api::ram::{GroupInfo, UserInfo};
 use crate::args::Args;
@@ -114,6 +114,20 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// The key of this id, if it is the owner's.
+    ///
+    /// # Errors
+    /// `EntityNotExist.User` or `EntityNotExist.User.AccessKey`, or the store fails.
+    pub(super) fn key(
+        &self,
+        snapshot: &Snapshot<'_>,
+        account: &AccountId,
+        id: &str,
+    ) -> Result<OwnKeyRow, Failure> {
+        let user = self.row(snapshot, account)?;
+        Ok(snapshot.key_of(account, user, id)?.ok_or(&c::KEY_NOT_FOUND)?)
+    }
+
     /// Row of the user; none for the account itself.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use tongguan_store::{SessionsOf, Tx};
 
 use crate::api::ram::{UpdateAccessKey, UpdateAccessKeyOutput};
 use crate::call::Call;
-use crate::catalogue as c;
 use crate::operation::{Failure, Write};
 
 use super::people::KeyStatus;
@@ -13,9 +12,7 @@ impl Write for UpdateAccessKey {
     type Output = UpdateAccessKeyOutput;
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
-        let account = &call.principal.account;
-        let user = self.user_name.row(tx, account)?;
-        let key = tx.key_of(account, user, &self.user_access_key_id)?.ok_or(&c::KEY_NOT_FOUND)?;
+        let key = self.user_name.key(tx, &call.principal.account, &self.user_access_key_id)?;
         tx.set_key_active(&key.id, self.status == KeyStatus::Active)?;
         if self.status == KeyStatus::Inactive {
             // For good: those that it made before do not come back with it.

@@ -32,7 +32,7 @@ impl Read for DescribeRouteTableList {
         let foreign = self.router_type == Some(RouterType::Vbr) && filter.ids.is_empty();
         let paging = Paging { number: self.page_number, size: self.page_size };
         let page = if custom || named || foreign {
-            Page { items: Vec::new(), total: 0 }
+            Page::empty()
         } else {
             snapshot.vpcs(&call.principal.account, &filter, paging.offset(), paging.size)?
         };

@@ -40,7 +40,7 @@ impl Read for DescribeVpcs {
             || is_foreign(call, self.vpc_owner_id);
         let paging = Paging { number: self.page_number, size: self.page_size };
         let page = if none {
-            Page { items: Vec::new(), total: 0 }
+            Page::empty()
         } else {
             snapshot.vpcs(&call.principal.account, &filter, paging.offset(), paging.size)?
         };

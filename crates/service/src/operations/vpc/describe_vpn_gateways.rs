@@ -28,7 +28,7 @@ impl Read for DescribeVpnGateways {
         let paging = Paging { number: self.page_number, size: self.page_size };
         let page = if self.gateway_type.as_deref() == Some("Enhanced.SiteToSite") {
             // No gateway of this release is enhanced.
-            Page { items: Vec::new(), total: 0 }
+            Page::empty()
         } else {
             let account = &call.principal.account;
             snapshot.gateways(account, self.region.id, &filter, paging.offset(), paging.size)?

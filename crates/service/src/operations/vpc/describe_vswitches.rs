@@ -31,7 +31,7 @@ impl Read for DescribeVSwitches {
             || is_foreign(call, self.vswitch_owner_id);
         let paging = Paging { number: self.page_number, size: self.page_size };
         let page = if none {
-            Page { items: Vec::new(), total: 0 }
+            Page::empty()
         } else {
             snapshot.vswitches(&call.principal.account, &filter, paging.offset(), paging.size)?
         };
