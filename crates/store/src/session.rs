@@ -1,11 +1,9 @@
 //! The seam between what is stored and the database that stores it: statements with their values, and rows.
 //!
-//! Nothing above knows which database it is; a second one has to offer what stands here and nothing else. Values
-//! are bound
-//! as [`Bind`]s, borrowed. A row is read column by column in the order of the query ([`Cells`]), so that no position is
-//! counted by hand; a raw value is a [`Value`]. Each connection caches its prepared statements. Placeholders are
-//! `?1`, or `?`
-//! where a macro counts them. Transactions and savepoints are the engine's.
+//! Nothing above knows which database it is; a second one has to offer what stands here and nothing else. Values are
+//! bound as [`Bind`]s, borrowed. A row is read column by column in the order of the query ([`Cells`]), so that no
+//! position is counted by hand; a raw value is a [`Value`]. Each connection caches its prepared statements.
+//! Placeholders are `?1`, or `?` where a macro counts them. Transactions and savepoints are the engine's.
 
 use std::error::Error;
 

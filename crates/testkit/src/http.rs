@@ -12,8 +12,7 @@ use tongguan_rpc::OutgoingRequest;
 pub use connection::{Answer, Connection, read_reply};
 
 /// Start line and headers of a request; `more` are further header lines. The length of the body, and what ends the
-/// head,
-/// are the caller's to add.
+/// head, are the caller's to add.
 pub fn head(request: &OutgoingRequest, more: &str) -> String {
     let mut head = format!("{} {} HTTP/1.1\r\n{more}", request.method, request.path_and_query);
     for (name, value) in &request.headers {

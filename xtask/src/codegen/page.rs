@@ -225,9 +225,8 @@ pub(crate) enum Rule {
     Tags,
     /// Tags to look for, likewise.
     TagFilter,
-    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was
-    /// read of
-    /// the parameters `given` follows by reference.
+    /// Read by a function `fn(&Args<'_>, &'static str) -> Result<T, Refusal>`, for which `type` is `T`. What was read
+    /// of the parameters `given` follows by reference.
     Custom {
         with: String,
         r#type: String,

@@ -1,6 +1,5 @@
-//! What is answered before an operation is reached: keys, signatures, times, nonces, versions, rates, and the
-//! forms of a
-//! request.
+//! What is answered before an operation is reached: keys, signatures, times, nonces, versions, rates, and the forms
+//! of a request.
 
 use http::{HeaderMap, HeaderValue, Method};
 use tongguan_rpc::{ClientCall, Format, OutgoingRequest, Placement, Secret, SignatureMethod, Signer};

@@ -1,8 +1,7 @@
 //! Every operation: what it answers when all is well, and to each thing that can be wrong with a call.
 //!
 //! The calls are made up from the table of operations when a recording is written. A replay makes the calls that
-//! stand in
-//! the recording, so that a change of the table cannot hide a change of an answer.
+//! stand in the recording, so that a change of the table cannot hide a change of an answer.
 
 use std::collections::BTreeSet;
 use std::path::Path;

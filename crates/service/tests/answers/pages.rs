@@ -1,11 +1,9 @@
-//! Every answer against the page of its operation (`docs/api`): the members that come back, their nesting and
-//! their types,
-//! in JSON and in XML; and every error of the page against the codes that the operation answers.
+//! Every answer against the page of its operation (`docs/api`): the members that come back, their nesting and their
+//! types, in JSON and in XML; and every error of the page against the codes that the operation answers.
 //!
 //! The answers are those of the recordings, which are the service's own. What is not as the page says stands under
-//! `ours` of the page with its reason, recorded errors that nothing here answers in `unanswered.json`, and those
-//! that are
-//! answered in other words in `reworded.json`.
+//! `ours` of the page with its reason, recorded errors that nothing here answers in `unanswered.json`, and those that
+//! are answered in other words in `reworded.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

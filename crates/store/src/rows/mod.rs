@@ -2,8 +2,7 @@
 //! between its rows and others ([`RELATIONS`]).
 //!
 //! Queries are methods of [`Snapshot`], changes of [`Tx`]. A column is named once: [`table`] makes the list of
-//! columns, the
-//! reader and the INSERT of one list of fields. Nothing here knows which database answers: see
+//! columns, the reader and the INSERT of one list of fields. Nothing here knows which database answers: see
 //! [`session`](crate::session).
 
 use std::ops::Deref;
@@ -161,8 +160,7 @@ impl<'c> Tx<'c> {
     }
 
     /// How often rows that say what a principal may do have changed since the store was opened: what is more than
-    /// before a
-    /// change was its own doing, undone or not. Certificates do not count.
+    /// before a change was its own doing, undone or not. Certificates do not count.
     #[must_use]
     pub fn rights_changes(&self) -> u64 {
         self.rights().map_or(0, |rights| rights.changes.load(Ordering::Relaxed))

@@ -1,6 +1,5 @@
-//! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of
-//! one list
-//! of fields, by macros.
+//! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of one
+//! list of fields, by macros.
 
 use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
 use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, VpnType};
@@ -198,8 +197,7 @@ macro_rules! readable {
 }
 
 /// The query for the account's row of an id. A row of another account is excluded by the query, not after it was
-/// read: it
-/// takes the time of an unknown id.
+/// read: it takes the time of an unknown id.
 macro_rules! owned {
     ($row:ty) => {
         sql!(<$row as $crate::rows::Table>::SELECT, " WHERE id = ?1 AND account = ?2")
