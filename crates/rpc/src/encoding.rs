@@ -75,7 +75,6 @@ fn next_segment(text: &str, start: usize) -> (Raw<'_>, Raw<'_>, usize) {
     let mut end = bytes.len();
     for (offset, &byte) in bytes[start..].iter().enumerate() {
         match CLASS[byte as usize] {
-            0 => {}
             AND => {
                 end = start + offset;
                 break;
