@@ -130,7 +130,7 @@ impl Signer {
         pairs.extend(self.security_token.as_deref().map(|token| ("SecurityToken", token)));
         pairs.extend(sorted(call.parameters));
         pairs.sort_unstable();
-        let text = sign::v1_string_to_sign(call.http_method.as_str(), pairs.iter().copied(), 1024);
+        let text = sign::v1_string_to_sign(call.http_method.as_str(), pairs.iter().copied(), 640);
         let code = sign::v1_code(self.method, self.secret.expose(), &text);
         let signature = STANDARD.encode(code.as_bytes());
         pairs.push(("Signature", &signature));
