@@ -170,4 +170,16 @@ mod tests {
         let body = STANDARD.encode(b"secret-secret");
         assert!(error.to_string().contains("PRIVATE KEY") && !error.to_string().contains(&body));
     }
+
+    #[test]
+    fn one_certificate_too_many_is_told_where_it_belongs() {
+        let hint = "those of its CAs belong into CertificateChain";
+        for (label, count, hinted) in [(CERTIFICATE, 1, true), (CERTIFICATE, 2, false), (REQUEST, 1, false)] {
+            let text = encode(label, &[1, 2, 3, 4]).repeat(count + 1);
+            assert_eq!(all(&text, &[label], count + 1).unwrap().len(), count + 1);
+            let refused = all(&text, &[label], count).unwrap_err().to_string();
+            assert!(refused.contains(&format!("more than {count} ")), "{refused}");
+            assert_eq!(refused.contains(hint), hinted, "{refused}");
+        }
+    }
 }
