@@ -182,4 +182,35 @@ mod tests {
             assert_eq!(refused.contains(hint), hinted, "{refused}");
         }
     }
+
+    #[test]
+    fn a_block_of_another_kind_is_named_with_what_to_do() {
+        const KEY: &str = "PRIVATE KEY";
+        let leave_out = "leave that block out";
+        for (found, wanted, hint) in [
+            ("EC PARAMETERS", CERTIFICATE, leave_out),
+            ("SM2 PARAMETERS", CERTIFICATE, leave_out),
+            ("EC PARAMETERS", KEY, "openssl pkcs8 -topk8 -nocrypt"),
+            ("RSA PRIVATE KEY", KEY, "openssl pkcs8 -topk8 -nocrypt"),
+            ("ENCRYPTED PRIVATE KEY", KEY, "openssl pkcs8 -nocrypt"),
+            ("ENCRYPTED PRIVATE KEY", CERTIFICATE, "found \"ENCRYPTED PRIVATE KEY\""),
+        ] {
+            let refused = one(&encode(found, &[1]), &[wanted]).unwrap_err().to_string();
+            assert!(refused.contains(found) && refused.contains(hint), "{refused}");
+            assert_eq!(refused.contains("pkcs8"), hint.contains("pkcs8"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn texts_and_labels_have_a_greatest_length() {
+        let refused = |text: &str| one(text, &[CERTIFICATE]).unwrap_err().to_string();
+        let blank = " ".repeat(MAX_PEM_BYTES - 1);
+        assert!(refused(&format!("{blank}  ")).contains("longer than 262144 bytes"));
+        assert!(!refused(&format!("{blank} ")).contains("longer"));
+        let label = "A".repeat(MAX_LABEL_BYTES);
+        assert!(refused(&encode(&label, &[1])).contains("found \"AAA"));
+        for bad in [format!("{label}A"), String::new(), "certificate".to_owned(), "X_Y".to_owned()] {
+            assert!(refused(&encode(&bad, &[1])).contains("no proper label"), "{bad}");
+        }
+    }
 }
