@@ -765,7 +765,8 @@ mod tests {
         }
     }
 
-    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next start.
+    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next
+    /// start.
     #[test]
     fn service_keys_of_an_earlier_release_are_sealed_at_the_next_start() {
         let directory = tempfile::tempdir().unwrap();
