@@ -29,6 +29,8 @@ pub enum Shape {
     List,
     /// `Name.1.Key`, `Name.1.Value`, ...
     Tags,
+    /// `Name.1.Member`, `Name.1.Object.Member`, ..., whatever the members are.
+    Structures,
     /// A JSON document in one value.
     Json,
 }

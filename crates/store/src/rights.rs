@@ -134,6 +134,7 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("audit_trimmed", "of the audit record, which has a chain of its own"),
     ("binding", "what a tenant has, not what it may do"),
     ("client_token", "answers that were given"),
+    ("customer_gateway", "what a tenant has, not what it may do"),
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
     ("ram_role_deletion", "tasks, for callers to read"),
