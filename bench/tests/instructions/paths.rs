@@ -167,7 +167,8 @@ impl World {
 /// What a user may do, as people write it: much of it is about something else.
 fn statements() -> Value {
     let other = (0..19).map(|number| {
-        let (verb, thing) = (["Create", "Delete", "Modify"][number % 3], ["Vpc", "VSwitch", "HaVip"][number % 3]);
+        let (verb, thing) =
+            (["Create", "Delete", "Modify"][number % 3], ["Vpc", "VSwitch", "HaVip"][number % 3]);
         let resource = format!("acs:vpc:*:*:{}/x-{number}*", thing.to_lowercase());
         json!({"Effect": "Allow", "Action": format!("vpc:{verb}{thing}*"), "Resource": resource})
     });

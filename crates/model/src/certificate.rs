@@ -1,8 +1,17 @@
 //! Certificates of the key management service and their states (`states.md`, section 4).
 
-use crate::gateway::Role;
 use crate::id::{AccountId, CertificateId, RegionId};
 use crate::wire_enum;
+
+wire_enum! {
+    /// What a bound certificate is used for.
+    pub enum Role {
+        /// Key exchange.
+        Encryption = "Encryption",
+        /// Authentication.
+        Signature = "Signature",
+    }
+}
 
 wire_enum! {
     /// State of a certificate.

@@ -8,8 +8,11 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::oid::db::DB;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use crate::key::{Material, unsupported};
-use crate::{DEFAULT_USER_ID, KeySpec, PkiError, asn1};
+use crate::material::{KeySpec, Material, unsupported};
+use crate::{PkiError, asn1};
+
+/// User id of every SM2 signature in certificates and requests (GM/T 0009-2012, 10).
+pub const DEFAULT_USER_ID: &str = "1234567812345678";
 
 /// A signature algorithm of certificates and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,10 +21,10 @@ use tongguan_rpc::Secret;
 use tongguan_store::{SealedKind, Store, StoreError, Tx, Verdict};
 use zeroize::Zeroizing;
 
-use crate::context::random;
-use crate::keyring::{KeyringError, LETTERS, characters};
+use crate::keyring::KeyringError;
 use crate::master;
 use crate::provenance::Grant;
+use crate::random::{LETTERS, characters, random};
 use crate::vault::{MASTER_KEY_BYTES, SealError, Vault};
 
 /// Temporary access key ids begin with this.

@@ -1,6 +1,7 @@
 //! Which certificates are on which gateways.
 
-use tongguan_model::gateway::{Binding, BindingState, Role, VpnGateway};
+use tongguan_model::certificate::Role;
+use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
 
 use super::search::{Page, Search};
