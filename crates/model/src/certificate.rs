@@ -28,7 +28,7 @@ wire_enum! {
 }
 
 impl CertificateStatus {
-    /// Reads the status that a caller asks for, in the spellings of every edition of the page:
+    /// Parses the status that a caller requests, in the spellings of every edition of the page:
     /// `INACTIVE` is also written `DISABLE` and `DISABLED`.
     #[must_use]
     pub fn parse_request(text: &str) -> Option<Self> {
@@ -73,7 +73,7 @@ pub struct Certificate {
     pub exportable: bool,
     /// Subject as the caller gave it.
     pub subject: String,
-    /// DNS names asked for.
+    /// DNS names that the request names.
     pub dns_names: Vec<String>,
     /// Certificate request, PEM.
     pub csr: String,

@@ -112,7 +112,7 @@ fn length_within(text: &str, min: usize, max: usize) -> bool {
     (min..=max).contains(&text.chars().take(max + 1).count())
 }
 
-/// Can stand in one line of an XML document.
+/// Whether a character can be part of one line of an XML document.
 #[must_use]
 pub fn fits_line(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')

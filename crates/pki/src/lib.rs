@@ -10,7 +10,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! - Trust anchors. [`verify_chain`] tells whether a chain holds together, not whether its root is
+//! - Trust anchors. [`verify_chain`] verifies whether a chain is consistent, not whether its root is
 //!   trusted: the caller of UploadCertificate brings the root along.
 //! - Revocation and policies. A *critical* extension the crate does not process
 //!   makes a chain fail; see [`PkiError::UnhandledCriticalExtension`].

@@ -86,7 +86,7 @@ impl Scheme {
             .map_err(|_| PkiError::BadSignature)
     }
 
-    /// Like [`Scheme::verify`], but tells the empty SM2 user id from other bad signatures, and what else an SM2
+    /// Like [`Scheme::verify`], but distinguishes the empty SM2 user id from other bad signatures, and what else an SM2
     /// signature may suffer from.
     pub(crate) fn diagnose(self, key: &Material, message: &[u8], signature: &[u8]) -> Result<(), PkiError> {
         match (self.verify(key, message, signature), key) {

@@ -16,8 +16,8 @@ use crate::tree::Tree;
 
 /// Files that still stand in a circle. The list may only shrink: a file that has left its circle leaves the list.
 ///
-/// These four are one circle by what they are: an operation names the handler that carries it out, which takes a call and
-/// its parameters, and these name their operation.
+/// These four are one circle by what they are: an operation names the handler that carries it out, which takes a call
+/// and its parameters, and these name their operation.
 const STILL_IN_CIRCLES: &[&str] = &[
     "crates/service/src/access.rs",
     "crates/service/src/args.rs",

@@ -8,7 +8,7 @@ use super::search::{Page, Search};
 use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::{Snapshot, Tx};
 
-/// Which bindings a list asks for: AND between the members, OR inside a list.
+/// Which bindings a query selects: AND between the members, OR inside a list.
 #[derive(Debug, Clone, Default)]
 pub struct BindingFilter {
     /// Gateways; empty means all.
