@@ -418,12 +418,10 @@ impl<'a> Incoming<'a> {
 
     fn v1_text(&self) -> Vec<u8> {
         let pairs = self.params.pairs().iter().filter(|pair| pair.common != Some(Common::Signature));
-        // The raw text has three bytes for most that here take five.
-        let raw = self.request.query.len() + self.request.body.len();
         sign::v1_string_to_sign(
             self.request.method.as_str(),
             pairs.map(|pair| (&*pair.name, &*pair.value)),
-            raw + raw / 2 + 64,
+            self.bytes(),
         )
     }
 
