@@ -8,7 +8,7 @@
 //! is decided in the doc comments and marked as a proposal there.
 //!
 //! Evaluation knows nothing of who calls: the caller collects the policies of
-//! one set (a user with its groups, a role, a session) in a [`PolicySet`] and asks it;
+//! one set (a user with its groups, a role, a session) in a [`PolicySet`] and evaluates it;
 //! combining several sets is the caller's too. An account's own keys are not
 //! evaluated at all.
 

@@ -131,7 +131,7 @@ impl Signer {
         pairs.extend(sorted(call.parameters));
         pairs.sort_unstable();
         let text = sign::v1_string_to_sign(call.http_method.as_str(), pairs.iter().copied(), 640);
-        let code = sign::v1_code(self.method, self.secret.expose(), &text);
+        let code = sign::v1_code(self.method, &self.secret, &text);
         let signature = STANDARD.encode(code.as_bytes());
         pairs.push(("Signature", &signature));
         let mut request = OutgoingRequest::new(call, pairs.into_iter());
@@ -179,7 +179,7 @@ impl Signer {
 
     fn v3_signature(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
         if self.method != SignatureMethod::Acs3RsaSha256 {
-            let code = sign::v3_code(self.method.hash(), self.secret.expose(), text);
+            let code = sign::v3_code(self.method.hash(), &self.secret, text);
             return Ok(code.as_bytes().to_vec());
         }
         let key = self.secret.expose();

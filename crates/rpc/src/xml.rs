@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use serde::{Serialize, ser};
 
-use crate::answer::RenderError;
+use crate::error::RenderError;
 
 const HEADER: &str = "<?xml version='1.0' encoding='UTF-8'?>";
 

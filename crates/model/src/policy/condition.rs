@@ -21,8 +21,8 @@ use super::Budget;
 use super::value::{Decimal, Instant, parse_block, parse_bool};
 use super::wildcard::{Case, Pattern, Text};
 
-/// What is known about a request beyond action and resource. A policy asks for single
-/// keys, and most ask for none: values may be made when they are asked for.
+/// What is known about a request beyond action and resource. A policy queries single
+/// keys, and most query none: values may be computed when they are queried.
 pub trait ConditionKeys {
     /// Calls `each` with every value of `key`, not at all when the key is absent.
     ///

@@ -1,11 +1,11 @@
 //! The policies of one principal, put together and compiled.
 //!
 //! [`PolicySet::new`] sorts the statements so that a request looks only at those that may
-//! apply. Deny and Allow are apart, and Deny is asked first: one that applies ends it. Each
+//! apply. Deny and Allow are separate, and Deny is evaluated first: one that applies decides. Each
 //! side is cut into blocks of at most [`BLOCK`] statements, so that the candidates of a block
 //! are a set of bits on the stack. In a block every distinct action pattern is kept once, with
 //! the statements that list it: those without wildcards in a sorted table, the others in a list
-//! that is walked. For the candidates resources are compared, last the conditions are asked.
+//! that is walked. For the candidates resources are compared, and last the conditions are evaluated.
 //!
 //! Before a pattern is compared, the pairs of neighbouring letters of its literal parts are
 //! looked up among those of the request ([`Pairs`]): where one is missing, it cannot match.
@@ -87,7 +87,7 @@ impl PolicySet {
     }
 
     /// As [`Self::decide`] for a call that names several resources: denied if one is, allowed if all are.
-    /// Condition keys of resources are asked of `resources`, all others of the request's context.
+    /// Condition keys of resources are looked up in `resources`, all others in the request's context.
     ///
     /// # Errors
     /// [`Exhausted`], also for more than [`RESOURCES_MAX`] resources.
