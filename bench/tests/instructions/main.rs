@@ -51,13 +51,18 @@ fn main() -> ExitCode {
 
 fn drive(record: bool) -> ExitCode {
     let Some(machine) = Machine::here() else {
-        println!("skipped: instructions are counted with valgrind, which is not installed (Debian: apt-get install valgrind)");
+        println!(
+            "skipped: instructions are counted with valgrind, which is not installed (Debian: apt-get install valgrind)"
+        );
         return ExitCode::SUCCESS;
     };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/instructions/recorded/{machine}.txt"));
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/instructions/recorded/{machine}.txt"));
     let recorded = std::fs::read_to_string(&file).ok();
     if recorded.is_none() && !record {
-        println!("skipped: no instructions are recorded for {machine}; `make instructions-record` records them");
+        println!(
+            "skipped: no instructions are recorded for {machine}; `make instructions-record` records them"
+        );
         return ExitCode::SUCCESS;
     }
     let counts = count();
@@ -138,7 +143,9 @@ fn compare(recorded: &Counts, counts: &Counts) -> ExitCode {
         println!("{name:<24}{before:>12}{now:>12}{change:>+8.1} %  {verdict}");
     }
     if failed {
-        println!("A path takes more than {TOLERATED} % above what is recorded. Is it meant? Then: make instructions-record");
+        println!(
+            "A path takes more than {TOLERATED} % above what is recorded. Is it meant? Then: make instructions-record"
+        );
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -9,9 +9,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 use tongguan_model::limits::Quotas;
 use tongguan_rpc::{Credential, Secret};
 use tongguan_service::access::Peer;
+use tongguan_service::audit;
+use tongguan_service::context::Clock as _;
 use tongguan_store::{Options, Verdict};
 use tongguan_testkit::request::Owned;
 use tongguan_testkit::rig::{Rig, triple};
@@ -122,6 +125,10 @@ impl World {
         rig.settle().await;
         // No record waits now.
         let rig = rig.restart("0");
+        let context = rig.service.context();
+        let findings =
+            block_in_place(|| audit::seal(&context.store, &context.vault, rig.clock.now_ms())).unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
         Self { rig, root, user, gateway, certificate, waiting: Cell::new(0), moved: Cell::new(0) }
     }
 
@@ -199,7 +206,8 @@ impl World {
 /// What a user may do, as people write it: much of it is about something else.
 fn statements() -> Value {
     let other = (0..19).map(|number| {
-        let (verb, thing) = (["Create", "Delete", "Modify"][number % 3], ["Vpc", "VSwitch", "HaVip"][number % 3]);
+        let (verb, thing) =
+            (["Create", "Delete", "Modify"][number % 3], ["Vpc", "VSwitch", "HaVip"][number % 3]);
         let resource = format!("acs:vpc:*:*:{}/x-{number}*", thing.to_lowercase());
         json!({"Effect": "Allow", "Action": format!("vpc:{verb}{thing}*"), "Resource": resource})
     });
