@@ -555,7 +555,10 @@ mod tests {
         ] {
             assert!(Policy::parse(&bad).is_err(), "{bad}");
         }
-        let padded = format!("{}{}", frame(r#""1""#, &format!("[{good}]")), " ".repeat(DOCUMENT_CHARS_MAX));
+        let document = frame(r#""1""#, &format!("[{good}]"));
+        let room = DOCUMENT_CHARS_MAX - document.len();
+        assert!(Policy::parse(&format!("{document}{}", " ".repeat(room))).is_ok());
+        let padded = format!("{document}{}", " ".repeat(room + 1));
         assert!(matches!(Policy::parse(&padded), Err(PolicyError::TooLong { .. })));
     }
 

@@ -371,6 +371,8 @@ mod tests {
         let mut merged = params("b=2&Format=x&Action=A&c=3", "a=1&b=2&%61=1").unwrap();
         assert_eq!(names(&merged), ["a", "b", "c"]);
         assert_eq!((merged.len(), merged.is_empty()), (3, false));
+        let none = params("", "").unwrap();
+        assert_eq!((none.len(), none.is_empty()), (0, true));
         assert_eq!(merged.get("b"), Some("2"));
         assert_eq!(merged.get("Action"), Some("A"));
         assert_eq!(merged.get("aa"), None);

@@ -321,7 +321,7 @@ impl<'a> Incoming<'a> {
             .decode_slice(sent, &mut signature)
             .map_err(|_| incomplete("Signature is not Base64 of the method's length"))?;
         let text = self.v1_text();
-        let code = sign::v1_code(method, secret.expose(), &text);
+        let code = sign::v1_code(method, secret, &text);
         if len != code.as_bytes().len() {
             return Err(incomplete("Signature does not have the method's length"));
         }
@@ -418,12 +418,10 @@ impl<'a> Incoming<'a> {
 
     fn v1_text(&self) -> Vec<u8> {
         let pairs = self.params.pairs().iter().filter(|pair| pair.common != Some(Common::Signature));
-        // The raw text has three bytes for most that here take five.
-        let raw = self.request.query.len() + self.request.body.len();
         sign::v1_string_to_sign(
             self.request.method.as_str(),
             pairs.map(|pair| (&*pair.name, &*pair.value)),
-            raw + raw / 2 + 64,
+            self.bytes(),
         )
     }
 
@@ -656,9 +654,9 @@ fn matches(
             Credential::Secret(_) => Err(WireError::SignatureMethod(method.name().to_owned())),
         };
     }
-    let secret = secret_of(key, method)?.expose();
+    let secret = secret_of(key, method)?;
     let code = match scope {
-        Some(scope) => sign::v4_code(secret, scope.date, scope.region, scope.product, text),
+        Some(scope) => sign::v4_code(secret.expose(), scope.date, scope.region, scope.product, text),
         None => sign::v3_code(method.hash(), secret, text),
     };
     if signature.len() != code.as_bytes().len() {

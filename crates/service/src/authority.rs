@@ -44,8 +44,8 @@ pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 const SHARE_BYTES: usize = (KEPT_BYTES / 8) as usize;
 /// Keys that the cache makes room for at first.
 const EXPECTED_KEYS: usize = 1_024;
-/// Bytes of one entry beside its policies.
-const ENTRY_BYTES: usize = 1_024;
+/// Bytes of one entry beside its policies, with what signatures are verified with.
+const ENTRY_BYTES: usize = 2_560;
 /// How exactly the last use of a key is noted, milliseconds.
 const USE_GRAIN_MS: i64 = 60_000;
 

@@ -456,12 +456,9 @@ impl Lane {
 }
 
 fn print(key: &str, nonce: &str) -> Print {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&key.len().to_le_bytes());
-    context.update(key.as_bytes());
-    context.update(nonce.as_bytes());
+    let text = [&key.len().to_le_bytes(), key.as_bytes(), nonce.as_bytes()].concat();
     let mut print = [0; 16];
-    print.copy_from_slice(&context.finish().as_ref()[..16]);
+    print.copy_from_slice(&digest::digest(&digest::SHA256, &text).as_ref()[..16]);
     print
 }
 
