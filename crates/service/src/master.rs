@@ -47,6 +47,7 @@ pub fn purpose(kind: SealedKind, id: &str) -> String {
         SealedKind::AccessKey => format!("access-key:{id}"),
         SealedKind::Certificate => format!("certificate-key:{id}"),
         SealedKind::CustomerGateway => format!("customer-gateway-key:{id}"),
+        SealedKind::Connection => format!("connection-keys:{id}"),
         SealedKind::ServiceKey => format!("service-key:{id}"),
     }
 }
@@ -58,6 +59,7 @@ pub fn named(kind: SealedKind, id: &str) -> String {
         SealedKind::AccessKey => format!("secret of access key `{id}`"),
         SealedKind::Certificate => format!("private key of certificate `{id}`"),
         SealedKind::CustomerGateway => format!("BGP key of customer gateway `{id}`"),
+        SealedKind::Connection => format!("keys of connection `{id}`"),
         SealedKind::ServiceKey => format!("service key `{id}`"),
     }
 }

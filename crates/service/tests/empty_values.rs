@@ -35,6 +35,19 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
     Some(match (product, action, parameter) {
         (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
+        | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
+        | (Product::Vpc, "ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
+        | (
+            Product::Vpc,
+            "ModifyVpnAttachmentAttribute",
+            "VpnConnectionId" | "CustomerGatewayId" | "NetworkType" | "RemoteCaCert",
+        )
+        // Documents of several attributes; an empty one says nothing of any.
+        | (
+            Product::Vpc,
+            "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
+            "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig",
+        )
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
@@ -45,6 +58,24 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (Product::Vpc, "ModifyVpnGatewayAttribute", "Name") => Refused("InvalidName"),
         (Product::Vpc, "ModifyVpnGatewayAttribute", "Description") => {
             Emptied { read: "DescribeVpnGateway", path: &["Description"], full: "before" }
+        }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Name") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Description") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Description"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute", "Name") => {
+            Emptied { read: "DescribeVpnConnection", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnAttachmentAttribute", "Name") => {
+            Emptied { read: "DescribeVpnAttachments", path: &["VpnAttachments", "0", "Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute", "LocalSubnet") => {
+            Refused("IllegalParam.LocalSubnet")
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute", "RemoteSubnet") => {
+            Refused("IllegalParam.RemoteSubnet")
         }
         (Product::Vpc, "ModifyVpcAttribute", "VpcName") => {
             Emptied { read: VPC_READ, path: &["VpcName"], full: "before" }
@@ -96,12 +127,18 @@ struct World {
     vpc: String,
     vswitch: String,
     gateway: String,
+    customer: String,
+    connection: String,
+    attachment: String,
     certificate: String,
     key: String,
 }
 
 fn text(value: &Value, path: &[&str]) -> String {
-    let found = path.iter().fold(value, |value, name| &value[*name]);
+    let found = path.iter().fold(value, |value, name| match name.parse::<usize>() {
+        Ok(place) => &value[place],
+        Err(_) => &value[*name],
+    });
     found.as_str().unwrap_or_else(|| panic!("{path:?} in {value}")).to_owned()
 }
 
@@ -114,6 +151,26 @@ impl World {
         let at = [("VpcId", &*vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &at).await.ok(), &["VSwitchId"]);
         rig.settle().await;
+        let parameters = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
+        let customer =
+            text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"]);
+        let parameters = [
+            ("RegionId", REGION),
+            ("VpnGatewayId", &*gateway),
+            ("CustomerGatewayId", &*customer),
+            ("LocalSubnet", "10.0.0.0/24"),
+            ("RemoteSubnet", "10.1.0.0/24"),
+        ];
+        let connection = text(&rig.call("CreateVpnConnection", &parameters).await.ok(), &["VpnConnectionId"]);
+        rig.settle().await;
+        let parameters = [
+            ("RegionId", REGION),
+            ("LocalSubnet", "10.0.0.0/24"),
+            ("RemoteSubnet", "10.1.0.0/24"),
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*customer),
+        ];
+        let attachment = text(&rig.call("CreateVpnAttachment", &parameters).await.ok(), &["VpnConnectionId"]);
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
@@ -124,7 +181,7 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, vswitch, gateway, certificate, key }
+        Self { rig, vpc, vswitch, gateway, customer, connection, attachment, certificate, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -132,6 +189,15 @@ impl World {
         match action {
             "ModifyVpnGatewayAttribute" | "DescribeVpnGateway" => {
                 vec![("RegionId", REGION), ("VpnGatewayId", &self.gateway)]
+            }
+            "ModifyCustomerGatewayAttribute" | "DescribeCustomerGateway" => {
+                vec![("RegionId", REGION), ("CustomerGatewayId", &self.customer)]
+            }
+            "ModifyVpnConnectionAttribute" | "DescribeVpnConnection" => {
+                vec![("RegionId", REGION), ("VpnConnectionId", &self.connection)]
+            }
+            "ModifyVpnAttachmentAttribute" | "DescribeVpnAttachments" => {
+                vec![("RegionId", REGION), ("VpnConnectionId", &self.attachment)]
             }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
@@ -221,7 +287,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 20);
+    assert_eq!(cases, 28);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

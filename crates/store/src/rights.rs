@@ -143,7 +143,11 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("tag", "what a tenant has; a condition of a policy may ask for it"),
     ("tally", "follows from the rows counted"),
     ("vpc", "what a tenant has, not what it may do"),
+    ("vpn_connection", "what a tenant has, not what it may do"),
+    ("vpn_diagnosis", "what was found, for a tenant to read"),
     ("vpn_gateway", "what a tenant has, not what it may do"),
+    ("vpn_observation", "what was seen"),
+    ("vpn_tunnel", "what a tenant has, and what is seen of it"),
     ("vswitch", "what a tenant has, not what it may do"),
 ];
 

@@ -20,6 +20,8 @@ pub enum SealedKind {
     Certificate,
     /// The key of a customer gateway's BGP sessions, by the gateway's id.
     CustomerGateway,
+    /// The keys of a connection's tunnels, by the connection's id: those that are wanted, and those before a change.
+    Connection,
     /// A key of the service's own, by its name.
     ServiceKey,
 }
@@ -38,6 +40,8 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::ServiceKey, table: "service_key", id: "name", column: "sealed_key" },
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_keys" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_before" },
     Place {
         kind: SealedKind::CustomerGateway,
         table: "customer_gateway",

@@ -1,6 +1,7 @@
 //! What the operations about VPCs, vSwitches and route tables share: how they are read and shown.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::slice;
 
 use ipnet::Ipv4Net;
@@ -15,11 +16,15 @@ use crate::api::vpc::{
 use crate::args::{Args, Tag};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::iso8601;
+use crate::context::{Context, iso8601};
+use crate::operation::Failure;
+use crate::random::random;
 
 use super::shapes::{tags_of, tags_of_all};
 use super::shown;
 
+/// Addresses drawn before the pool counts as used up.
+const DRAWS: u32 = 64;
 /// Block of a VPC that names none.
 const DEFAULT_BLOCK: &str = "172.16.0.0/12";
 
@@ -33,6 +38,30 @@ pub(crate) fn vpc_block(args: &Args<'_>, name: &'static str) -> Result<Ipv4Net, 
 pub(crate) fn new_vpc_block(args: &Args<'_>, name: &'static str) -> Result<Option<Ipv4Net>, Refusal> {
     let block = args.text(name).map(cidr::vpc_block).transpose();
     block.map_err(|_| Refusal::new(&c::VPC_CIDR_MODIFY))
+}
+
+/// An address of the pool of public ones that nobody has, and that is none of these.
+pub(super) fn pool_address(context: &Context, tx: &Tx<'_>, but: &[String]) -> Result<String, Failure> {
+    let block = context.settings.address_pool;
+    let free = |address: &str| Ok(!but.iter().any(|taken| taken == address) && !tx.address_in_use(address)?);
+    draw(block, free)?.map(|address| address.to_string()).ok_or_else(|| (&c::ADDRESS_POOL_EMPTY).into())
+}
+
+/// An address of a block that is free, drawn at random; none if there is hardly one.
+pub(super) fn draw(
+    block: Ipv4Net,
+    free: impl Fn(&str) -> Result<bool, StoreError>,
+) -> Result<Option<Ipv4Addr>, StoreError> {
+    let size = cidr::usable_addresses(block).max(1);
+    for _ in 0..DRAWS {
+        let drawn = cidr::nth_address(block, u64::from_le_bytes(random()) % size);
+        if let Some(address) = drawn
+            && free(&address.to_string())?
+        {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
 }
 
 /// Puts its tags on a resource that was made.
