@@ -9,9 +9,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 use tongguan_model::limits::Quotas;
 use tongguan_rpc::{Credential, Secret};
 use tongguan_service::access::Peer;
+use tongguan_service::audit;
+use tongguan_service::context::Clock as _;
 use tongguan_store::{Options, Verdict};
 use tongguan_testkit::request::Owned;
 use tongguan_testkit::rig::{Rig, triple};
@@ -122,6 +125,10 @@ impl World {
         rig.settle().await;
         // No record waits now.
         let rig = rig.restart("0");
+        let context = rig.service.context();
+        let findings =
+            block_in_place(|| audit::seal(&context.store, &context.vault, rig.clock.now_ms())).unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
         Self { rig, root, user, gateway, certificate, waiting: Cell::new(0), moved: Cell::new(0) }
     }
 
