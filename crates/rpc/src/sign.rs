@@ -112,13 +112,14 @@ fn hex64(bytes: &[u8]) -> [u8; 64] {
 }
 
 /// The V1 string to sign: method, `%2F`, and the twice encoded pairs. `Signature` must be left
-/// out of `pairs`, which must be sorted by name. `capacity` is a guess of its length.
+/// out of `pairs`, which must be sorted by name. `raw` is how many bytes they take as query or form.
 pub(crate) fn v1_string_to_sign<'p>(
     method: &str,
     pairs: impl Iterator<Item = (&'p str, &'p str)>,
-    capacity: usize,
+    raw: usize,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(capacity);
+    // The raw text has three bytes for most that here take five.
+    let mut out = Vec::with_capacity(raw + raw / 2 + 64);
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(b"&%2F&");
     for (at, (name, value)) in pairs.enumerate() {

@@ -12,7 +12,8 @@ use tongguan_model::region::{self, Region};
 use tongguan_store::Store;
 
 use crate::epochs::AccountEpochs;
-use crate::marker::MarkerKey;
+use crate::marker_key::MarkerKey;
+use crate::random::random;
 use crate::vault::Vault;
 
 /// Where the present moment comes from.
@@ -125,17 +126,6 @@ impl Deref for Context {
     fn deref(&self) -> &Shared {
         &self.0.shared
     }
-}
-
-/// Random bytes from the operating system.
-///
-/// # Panics
-/// If the operating system has none to give, which no request can be served without.
-#[must_use]
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system supplies randomness");
-    bytes
 }
 
 /// A new resource id in a region.

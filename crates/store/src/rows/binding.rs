@@ -2,14 +2,15 @@
 
 use std::cmp::Reverse;
 
-use tongguan_model::gateway::{Binding, BindingState, Role, VpnGateway};
+use tongguan_model::certificate::Role;
+use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
 
 use super::search::{Page, Search};
 use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::{Snapshot, Tx};
 
-/// Which bindings a list asks for: AND between the members, OR inside a list.
+/// Which bindings a query selects: AND between the members, OR inside a list.
 #[derive(Debug, Clone, Default)]
 pub struct BindingFilter {
     /// Gateways; empty means all.
