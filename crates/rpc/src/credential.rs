@@ -1,15 +1,15 @@
 //! The server's side of a caller's key: a shared secret, or the public half of an RSA key.
 
 use std::fmt;
+use std::sync::OnceLock;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-use crate::sign::Keys;
 
 /// What a request is verified with.
 #[derive(Debug, Clone)]
@@ -34,8 +34,14 @@ impl Secret {
         &self.text
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+    /// Its key of V1 with HMAC-SHA1.
+    pub(crate) fn v1_key(&self) -> &hmac::Key {
+        self.keys.v1(&self.text)
+    }
+
+    /// Its key of V3 with HMAC-SHA256.
+    pub(crate) fn v3_key(&self) -> &hmac::Key {
+        self.keys.v3(&self.text)
     }
 }
 
@@ -70,6 +76,35 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+/// The keys that most requests are signed with, made of a secret when they are first needed: hashing the secret is a
+/// fifth of a signature's cost. They print nothing and are wiped on drop, as the secret is.
+#[derive(Clone, Default)]
+struct Keys {
+    v1: OnceLock<Box<hmac::Key>>,
+    v3: OnceLock<Box<hmac::Key>>,
+}
+
+impl Keys {
+    /// Of V1 with HMAC-SHA1.
+    fn v1(&self, secret: &str) -> &hmac::Key {
+        let algorithm = hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY;
+        self.v1.get_or_init(|| Box::new(hmac::Key::new(algorithm, &v1_key(secret))))
+    }
+
+    /// Of V3 with HMAC-SHA256.
+    fn v3(&self, secret: &str) -> &hmac::Key {
+        self.v3.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
+    }
+}
+
+/// The key of V1: the secret followed by `&`.
+pub(crate) fn v1_key(secret: &str) -> Zeroizing<Vec<u8>> {
+    let mut key = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
+    key.extend_from_slice(secret.as_bytes());
+    key.push(b'&');
+    key
+}
 
 /// The public half of an RSA key of 2048 to 8192 bits.
 #[derive(Clone)]
