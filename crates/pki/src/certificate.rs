@@ -23,7 +23,7 @@ use x509_cert::ext::pkix::{
 };
 use x509_cert::name::Name;
 
-use crate::key::Material;
+use crate::material::Material;
 use crate::signature::{self, Scheme};
 use crate::{KeySpec, PkiError, PublicKey, asn1, csr, name, pem};
 

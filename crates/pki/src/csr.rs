@@ -13,12 +13,12 @@ use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
 use crate::signature::Scheme;
 use crate::{PkiError, PrivateKey, PublicKey, Subject, asn1, name, pem};
 
-/// Most DNS names a request may ask for (SubjectAlternativeNames of CreateCertificate).
+/// Maximum number of DNS names in a request (SubjectAlternativeNames of CreateCertificate).
 pub const MAX_DNS_NAMES: usize = 10;
 const MAX_DNS_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
-/// Makes a signing request, PEM, with `dns_names` as the subject alternative names it asks for.
+/// Makes a signing request, PEM, with `dns_names` as the subject alternative names that it requests.
 /// The signature is the one of [`PrivateKey::sign`].
 ///
 /// # Errors
@@ -63,7 +63,7 @@ impl Csr {
         &self.public_key
     }
 
-    /// DNS names asked for.
+    /// DNS names that are requested.
     pub fn dns_names(&self) -> &[String] {
         &self.dns_names
     }

@@ -1,4 +1,4 @@
-//! Distinguished names of certificates: shown as RFC 4514 strings, compared as RFC 5280 asks.
+//! Distinguished names of certificates: shown as RFC 4514 strings, compared as RFC 5280 requires.
 //!
 //! Reading is lenient: certificates in the field have C=CHN, BMPString and attributes nobody knows.
 

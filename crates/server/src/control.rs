@@ -61,7 +61,7 @@ impl From<Done> for Outcome {
             },
             Done::Switched(account) => Self { account: Some(account.to_string()), key: None },
             Done::Observed(account) => Self { account: Some(account.to_string()), key: None },
-            Done::TokenKey => Self { account: None, key: None },
+            Done::TokenKey(_) => Self { account: None, key: None },
         }
     }
 }

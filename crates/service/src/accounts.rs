@@ -7,7 +7,7 @@ use tongguan_store::{SessionsOf, Store, StoreError, Tx, Verdict};
 
 use crate::audit::of_operator;
 use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
-use crate::token::{Earlier, Rotation};
+use crate::token::{Earlier, Rotated, Rotation};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
@@ -76,8 +76,8 @@ pub enum Done {
     Switched(AccountId),
     /// What is seen of a tunnel of the account is another.
     Observed(AccountId),
-    /// Another token key is in the store.
-    TokenKey,
+    /// Another token key is in the store, for the service to take up.
+    TokenKey(Rotated),
 }
 
 /// Why it was not done.
@@ -260,18 +260,19 @@ fn rotate_token_key(
     earlier: Earlier,
     now_ms: i64,
 ) -> Result<Done, AccountError> {
-    let rotation = Rotation::new(store, vault, earlier, now_ms)?;
+    let rotation = Rotation::new(vault, earlier, now_ms)?;
     let action = match earlier {
         Earlier::Stay => "RotateTokenKey",
         Earlier::End => "RotateTokenKeyAndEndSessions",
     };
     let record = of_operator(action, None, "token-key", now_ms);
-    store.write_blocking(move |tx| {
-        rotation.carry_out(tx)?;
+    let change = rotation.clone();
+    let made_ms = store.write_blocking(move |tx| {
+        let made_ms = change.carry_out(tx)?;
         tx.audit(&record)?;
-        Ok(Verdict::Keep(()))
+        Ok(Verdict::Keep(made_ms))
     })?;
-    Ok(Done::TokenKey)
+    Ok(Done::TokenKey(rotation.committed(made_ms)))
 }
 
 /// An account id as it is given.

@@ -100,7 +100,7 @@ pub struct AssociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of a certificate that is ACTIVE and uses SM2 with SM3.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature, exactly as written here.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for AssociateVpnGatewayWithCertificate {
@@ -109,7 +109,11 @@ impl Input for AssociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -4746,7 +4750,7 @@ pub struct DissociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of the bound certificate, as it was given to Associate.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature: the role in which it is bound.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for DissociateVpnGatewayWithCertificate {
@@ -4755,7 +4759,11 @@ impl Input for DissociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -5325,7 +5333,7 @@ pub struct ListVpnCertificateAssociations {
     /// `CertificateId`: At most 20 certificate ids.
     pub certificate_id: Vec<String>,
     /// `CertificateType`: Encryption or Signature; absent means both.
-    pub certificate_type: Option<tongguan_model::gateway::Role>,
+    pub certificate_type: Option<tongguan_model::certificate::Role>,
     /// `MaxResults`: 1 to 20. Default 10.
     pub max_results: u64,
     /// `NextToken`: Token from the previous page.
@@ -5339,7 +5347,7 @@ impl Input for ListVpnCertificateAssociations {
         let certificate_id = args.list("CertificateId", args.quotas().ids_per_filter)?;
         let certificate_type = args.word_or(
             "CertificateType",
-            tongguan_model::gateway::Role::parse,
+            tongguan_model::certificate::Role::parse,
             &c::ILLEGAL_CERTIFICATE_TYPE,
         )?;
         let max_results = args.number("MaxResults", 1..=20)?.unwrap_or(10);
@@ -5480,6 +5488,8 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
         &c::CLIENT_TOKEN,
         &c::TOKEN_MISMATCH,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
     ],
     handler: Handler::Write(operation::write::<ModifyCustomerGatewayAttribute>),
 };

@@ -1,10 +1,10 @@
 //! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of one
 //! list of fields, by macros.
 
-use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
+use tongguan_model::certificate::{CertificateStatus, KeyPurposes, Role};
 use tongguan_model::connection::{Negotiation, TunnelBandwidth};
 use tongguan_model::gateway::{
-    BindingState, BusinessStatus, ChargeType, ChildState, NetworkType, Phase, Role, VpnType,
+    BindingState, BusinessStatus, ChargeType, ChildState, NetworkType, Phase, VpnType,
 };
 use tongguan_model::id::{
     AccountId, CertificateId, ConnectionId, CustomerGatewayId, RegionId, TunnelId, VSwitchId, VpcId,

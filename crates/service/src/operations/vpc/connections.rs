@@ -17,22 +17,22 @@ use tongguan_model::id::{AccountId, CustomerGatewayId, TunnelId};
 use tongguan_model::region::Region;
 use tongguan_pki::Certificate;
 use tongguan_rpc::{Secret, parse_bool};
-use tongguan_store::Tx;
+use tongguan_store::{SealedKind, Tx};
 use zeroize::Zeroizing;
 
 use crate::args::{Args, digits};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::{new_id, random};
+use crate::context::new_id;
+use crate::master;
 use crate::operation::{Failure, Operation};
+use crate::random::{LETTERS, characters};
 use crate::vault::Vault;
 
 use super::customer_gateways::opened;
 
 /// Characters of a key that is made here (documented).
 const KEY: usize = 16;
-/// What it is made of: 64 characters, so that none is likelier than another.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// Bytes of a CA certificate at most.
 const CA_BYTES: usize = 16 * 1024;
 /// Longest pause between probes, seconds.
@@ -376,32 +376,21 @@ pub(super) fn change_tunnels(
     Ok(())
 }
 
-/// What the keys of a connection are sealed for: they open for no other one.
-pub(crate) fn key_purpose(id: &str) -> String {
-    format!("connection-keys:{id}")
-}
-
 /// The key that is given, or one of random characters.
 pub(super) fn key_or_random(given: Option<&Secret>) -> Zeroizing<String> {
-    match given {
-        Some(key) => Zeroizing::new(key.expose().to_owned()),
-        None => {
-            let bytes = Zeroizing::new(random::<KEY>());
-            Zeroizing::new(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect())
-        }
-    }
+    Zeroizing::new(given.map_or_else(|| characters(KEY, LETTERS), |key| key.expose().to_owned()))
 }
 
 /// The keys of a connection's tunnels, sealed.
 pub(super) fn sealed_keys(vault: &Vault, id: &str, keys: &[Zeroizing<String>]) -> Result<Vec<u8>, Failure> {
     let bug = |error: &dyn std::fmt::Display| Failure::Internal(format!("sealing keys: {error}"));
     let document = Zeroizing::new(serde_json::to_vec(keys).map_err(|error| bug(&error))?);
-    vault.seal(&key_purpose(id), &document).map_err(|error| bug(&error))
+    vault.seal(&master::purpose(SealedKind::Connection, id), &document).map_err(|error| bug(&error))
 }
 
 /// The keys of a connection's tunnels.
 pub(super) fn opened_keys(vault: &Vault, id: &str, sealed: &[u8]) -> Result<Vec<Zeroizing<String>>, Failure> {
-    let document = opened(vault, &key_purpose(id), sealed)?;
+    let document = opened(vault, &master::purpose(SealedKind::Connection, id), sealed)?;
     serde_json::from_str(&document).map_err(|_| Failure::Internal(format!("the keys of {id} cannot be read")))
 }
 

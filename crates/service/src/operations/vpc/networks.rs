@@ -16,8 +16,9 @@ use crate::api::vpc::{
 use crate::args::{Args, Tag};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::{Context, iso8601, random};
+use crate::context::{Context, iso8601};
 use crate::operation::Failure;
+use crate::random::random;
 
 use super::shapes::{tags_of, tags_of_all};
 use super::shown;
