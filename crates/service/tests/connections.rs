@@ -300,15 +300,15 @@ impl History {
 
     async fn step(&mut self) {
         let (at, customer, selector) = (self.draw(3), self.draw(3), self.draw(3));
-        match self.draw(20) {
-            0..=3 => self.connect(at, customer, selector).await,
-            4..=5 => self.modify(selector).await,
-            6..=7 => self.disconnect().await,
-            8..=10 => self.bind(at).await,
-            11 => self.unbind(at).await,
-            12 => self.customer(customer).await,
-            13 => self.delete_gateway(at).await,
-            14 => {
+        match self.draw(40) {
+            0..=9 => self.connect(at, customer, selector).await,
+            10..=12 => self.modify(selector).await,
+            13..=15 => self.disconnect().await,
+            16..=20 => self.bind(at).await,
+            21 => self.unbind(at).await,
+            22..=23 => self.customer(customer).await,
+            24 => self.delete_gateway(at).await,
+            25 => {
                 let Self { rig, driver, .. } = self;
                 let kept = std::mem::replace(rig, Rig::new("0"));
                 *rig = kept.restart_driven(Arc::clone(driver) as Arc<dyn DataPlane>, quotas());
@@ -486,7 +486,7 @@ async fn random_histories_agree_with_the_model() {
                 );
             }
         }
-        assert!(history.model.made > 10, "{:?}", history.model);
+        assert!(history.model.made > 10, "the history is a poor one: {:?}", history.model);
     }
 }
 

@@ -5491,6 +5491,8 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
         &c::CLIENT_TOKEN,
         &c::TOKEN_MISMATCH,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
     ],
     handler: Handler::Write(operation::write::<ModifyCustomerGatewayAttribute>),
 };

@@ -26,15 +26,13 @@ use crate::catalogue::{self as c, Refusal};
 use crate::context::new_id;
 use crate::master;
 use crate::operation::{Failure, Operation};
-use crate::random::random;
+use crate::random::{LETTERS, characters};
 use crate::vault::Vault;
 
 use super::customer_gateways::opened;
 
 /// Characters of a key that is made here (documented).
 const KEY: usize = 16;
-/// What it is made of: 64 characters, so that none is likelier than another.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 /// Bytes of a CA certificate at most.
 const CA_BYTES: usize = 16 * 1024;
 /// Longest pause between probes, seconds.
@@ -380,13 +378,7 @@ pub(super) fn change_tunnels(
 
 /// The key that is given, or one of random characters.
 pub(super) fn key_or_random(given: Option<&Secret>) -> Zeroizing<String> {
-    match given {
-        Some(key) => Zeroizing::new(key.expose().to_owned()),
-        None => {
-            let bytes = Zeroizing::new(random::<KEY>());
-            Zeroizing::new(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect())
-        }
-    }
+    Zeroizing::new(given.map_or_else(|| characters(KEY, LETTERS), |key| key.expose().to_owned()))
 }
 
 /// The keys of a connection's tunnels, sealed.
