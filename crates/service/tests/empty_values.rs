@@ -29,12 +29,15 @@ use Case::{AlwaysEmpty, Emptied, Missing, Refused};
 
 const VPC_READ: &str = "DescribeVpcAttribute";
 const VSWITCH_READ: &str = "DescribeVSwitchAttributes";
+const TABLE_READ: &str = "DescribeRouteTableList";
+const LIST: &str = "RouterTableList";
 
 /// Every text that a change can set. `None`: the parameter names what is changed, or is no attribute of it.
 fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
     Some(match (product, action, parameter) {
         (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
+        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
@@ -54,6 +57,16 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
+        (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableName") => Emptied {
+            read: TABLE_READ,
+            path: &[LIST, "RouterTableListType", "0", "RouteTableName"],
+            full: "before",
+        },
+        (Product::Vpc, "ModifyRouteTableAttributes", "Description") => Emptied {
+            read: TABLE_READ,
+            path: &[LIST, "RouterTableListType", "0", "Description"],
+            full: "before",
+        },
         (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchName") => {
             Emptied { read: VSWITCH_READ, path: &["VSwitchName"], full: "before" }
         }
@@ -94,6 +107,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
 struct World {
     rig: Rig,
     vpc: String,
+    table: String,
     vswitch: String,
     gateway: String,
     certificate: String,
@@ -101,7 +115,10 @@ struct World {
 }
 
 fn text(value: &Value, path: &[&str]) -> String {
-    let found = path.iter().fold(value, |value, name| &value[*name]);
+    let found = path.iter().fold(value, |value, name| match name.parse::<usize>() {
+        Ok(place) => &value[place],
+        Err(_) => &value[*name],
+    });
     found.as_str().unwrap_or_else(|| panic!("{path:?} in {value}")).to_owned()
 }
 
@@ -114,6 +131,8 @@ impl World {
         let at = [("VpcId", &*vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &at).await.ok(), &["VSwitchId"]);
         rig.settle().await;
+        let shown = rig.call("DescribeRouteTableList", &[("RegionId", REGION), ("VpcId", &vpc)]).await.ok();
+        let table = text(&shown, &[LIST, "RouterTableListType", "0", "RouteTableId"]);
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
@@ -124,7 +143,7 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, vswitch, gateway, certificate, key }
+        Self { rig, vpc, table, vswitch, gateway, certificate, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -134,6 +153,9 @@ impl World {
                 vec![("RegionId", REGION), ("VpnGatewayId", &self.gateway)]
             }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
+            "ModifyRouteTableAttributes" | TABLE_READ => {
+                vec![("RegionId", REGION), ("RouteTableId", &self.table)]
+            }
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
             "UpdateCertificateStatus" => vec![("CertificateId", &self.certificate)],
             "UpdateUser" | "GetUser" => vec![("UserName", "alice")],
@@ -221,7 +243,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 20);
+    assert_eq!(cases, 22);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

@@ -68,11 +68,16 @@ impl World {
     pub async fn new() -> Self {
         let rig = Rig::new("0");
         let region = ("RegionId", "cn-hangzhou");
-        let vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
+        let made = rig.call("CreateVpc", &[region]).await.ok();
+        let (vpc, table) = (text(&made, &["VpcId"]), text(&made, &["RouteTableId"]));
         // Things of one moment are listed by their random ids.
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
+        let beijing = ("RegionId", "cn-beijing");
+        let default_vpc = text(&rig.call("CreateDefaultVpc", &[beijing]).await.ok(), &["VpcId"]);
         rig.settle().await;
+        let further = [beijing, ("VpcId", &default_vpc), ("SecondaryCidrBlock", "192.168.0.0/16")];
+        rig.call("AssociateVpcCidrBlock", &further).await.ok();
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
@@ -133,6 +138,8 @@ impl World {
         rig.settle().await;
         let names = [
             ("vpc", vpc),
+            ("table", table),
+            ("default_vpc", default_vpc),
             ("empty_vpc", empty_vpc),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
@@ -296,7 +303,7 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
         value if ["bound", "free", "pending"].iter().any(|name| value == named(name)) => {
             uuid::Uuid::nil().to_string()
         }
-        value if ["vpc-", "vsw-", "vpn-"].iter().any(|prefix| value.starts_with(prefix)) => {
+        value if ["vpc-", "vsw-", "vpn-", "vtb-"].iter().any(|prefix| value.starts_with(prefix)) => {
             format!("{}{}", &value[..7], "z".repeat(value.len() - 7))
         }
         _ => return None,

@@ -1,6 +1,9 @@
 //! Product Vpc, version 2016-04-28: VPN gateways, their certificates, and the network under them.
 
+pub mod associate_vpc_cidr_block;
 pub mod associate_vpn_gateway_with_certificate;
+pub mod create_default_vpc;
+pub mod create_default_vswitch;
 pub mod create_vpc;
 pub mod create_vpn_gateway;
 pub mod create_vswitch;
@@ -8,19 +11,25 @@ pub mod delete_vpc;
 pub mod delete_vpn_gateway;
 pub mod delete_vswitch;
 pub mod describe_regions;
+pub mod describe_route_entry_list;
 pub mod describe_route_table_list;
+pub mod describe_route_tables;
 pub mod describe_vpc_attribute;
 pub mod describe_vpcs;
 pub mod describe_vpn_gateway;
 pub mod describe_vpn_gateway_available_zones;
 pub mod describe_vpn_gateways;
+pub mod describe_vrouters;
 pub mod describe_vswitch_attributes;
 pub mod describe_vswitches;
 pub mod describe_zones;
+pub mod disable_vpc_classic_link;
 pub mod dissociate_vpn_gateway_with_certificate;
+pub mod enable_vpc_classic_link;
 pub(crate) mod language;
 pub mod list_tag_resources;
 pub mod list_vpn_certificate_associations;
+pub mod modify_route_table_attributes;
 pub mod modify_vpc_attribute;
 pub mod modify_vpn_gateway_attribute;
 pub mod modify_vswitch_attribute;
@@ -28,8 +37,11 @@ pub mod move_resource_group;
 pub mod move_vpn_resource_group;
 pub mod tag_resources;
 pub mod un_tag_resources;
+pub mod unassociate_vpc_cidr_block;
 
 pub(crate) mod networks;
+mod new_networks;
+mod routes;
 mod shapes;
 pub(crate) mod taggable;
 
