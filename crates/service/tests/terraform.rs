@@ -166,12 +166,12 @@ async fn a_route_table_has_a_route_to_each_vswitch_and_to_the_services() {
     let made = rig.call("CreateVpc", &[AT, ("CidrBlock", "10.0.0.0/8")]).await.ok();
     let (id, table) = (text(&made, "VpcId"), text(&made, "RouteTableId"));
     let services = ("100.64.0.0/10".to_owned(), "service".to_owned());
-    assert_eq!(routes(&rig, &table, &[]).await, [services.clone()]);
+    assert_eq!(routes(&rig, &table, &[]).await, std::slice::from_ref(&services));
     rig.settle().await;
     vswitch(&rig, &id, "10.200.0.0/24").await;
     let second = vswitch(&rig, &id, "10.9.0.0/24").await;
     let local = |block: &str| (block.to_owned(), "local".to_owned());
-    let all = [local("10.9.0.0/24"), local("10.200.0.0/24"), services.clone()];
+    let all = [local("10.9.0.0/24"), local("10.200.0.0/24"), services];
     assert_eq!(routes(&rig, &table, &[]).await, all);
     for (filter, found) in [
         (vec![("NextHopType", "service")], &all[2..]),
@@ -338,7 +338,7 @@ async fn a_region_has_one_default_vpc_and_a_zone_one_default_vswitch() {
     let vpcs = ["Vpcs", "Vpc", "VpcId"];
     assert_eq!(listed("DescribeVpcs", vpcs, &[]).await.len(), 2);
     assert_eq!(listed("DescribeVpcs", vpcs, &[("IsDefault", "true")]).await.len(), 2);
-    assert_eq!(listed("DescribeVpcs", vpcs, &[("IsDefault", "false")]).await, [usual.clone()]);
+    assert_eq!(listed("DescribeVpcs", vpcs, &[("IsDefault", "false")]).await, std::slice::from_ref(&usual));
 
     // The first free block of its size, whatever lies before it.
     vswitch(&rig, &id, "172.16.3.0/24").await;

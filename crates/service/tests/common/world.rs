@@ -64,6 +64,16 @@ async fn fitting_role(rig: &Rig, name: &str, fits: impl Fn(&str) -> bool) -> Str
     }
 }
 
+/// The default VPC of another region, with a further block.
+async fn default_vpc(rig: &Rig) -> String {
+    let region = ("RegionId", "cn-beijing");
+    let vpc = text(&rig.call("CreateDefaultVpc", &[region]).await.ok(), &["VpcId"]);
+    rig.settle().await;
+    let further = [region, ("VpcId", vpc.as_str()), ("SecondaryCidrBlock", "192.168.0.0/16")];
+    rig.call("AssociateVpcCidrBlock", &further).await.ok();
+    vpc
+}
+
 impl World {
     pub async fn new() -> Self {
         let rig = Rig::new("0");
@@ -73,11 +83,7 @@ impl World {
         // Things of one moment are listed by their random ids.
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
-        let beijing = ("RegionId", "cn-beijing");
-        let default_vpc = text(&rig.call("CreateDefaultVpc", &[beijing]).await.ok(), &["VpcId"]);
-        rig.settle().await;
-        let further = [beijing, ("VpcId", &default_vpc), ("SecondaryCidrBlock", "192.168.0.0/16")];
-        rig.call("AssociateVpcCidrBlock", &further).await.ok();
+        let default_vpc = default_vpc(&rig).await;
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);

@@ -1,7 +1,7 @@
 //! ModifyRouteTableAttributes: changes name, description or route propagation of a route table.
 //!
-//! Source: `docs/api/vpc/ModifyRouteTableAttributes.json`. What is left out stays as it is. There are system tables alone
-//! here, one in each VPC.
+//! Source: `docs/api/vpc/ModifyRouteTableAttributes.json`. What is left out stays as it is. There are system tables
+//! alone here, one in each VPC.
 
 use tongguan_model::network::NetworkStatus;
 use tongguan_store::Tx;
