@@ -2,14 +2,19 @@
 
 pub mod associate_vpc_cidr_block;
 pub mod associate_vpn_gateway_with_certificate;
+pub mod create_customer_gateway;
 pub mod create_default_vpc;
 pub mod create_default_vswitch;
 pub mod create_vpc;
 pub mod create_vpn_gateway;
 pub mod create_vswitch;
+pub(crate) mod customer_gateways;
+pub mod delete_customer_gateway;
 pub mod delete_vpc;
 pub mod delete_vpn_gateway;
 pub mod delete_vswitch;
+pub mod describe_customer_gateway;
+pub mod describe_customer_gateways;
 pub mod describe_regions;
 pub mod describe_route_entry_list;
 pub mod describe_route_table_list;
@@ -29,6 +34,7 @@ pub mod enable_vpc_classic_link;
 pub(crate) mod language;
 pub mod list_tag_resources;
 pub mod list_vpn_certificate_associations;
+pub mod modify_customer_gateway_attribute;
 pub mod modify_route_table_attributes;
 pub mod modify_vpc_attribute;
 pub mod modify_vpn_gateway_attribute;
@@ -48,7 +54,7 @@ pub(crate) mod taggable;
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::RegionId;
 use tongguan_model::region::Region;
-use tongguan_store::{IntentKind, Page, Tx};
+use tongguan_store::{CustomerGatewayRow, IntentKind, Page, Tx};
 
 use crate::call::Call;
 use crate::catalogue::{self, Code};
@@ -58,6 +64,14 @@ use crate::operation::Failure;
 /// The account's gateway in the region of the call.
 fn gateway_in(gateway: Option<VpnGateway>, region: Option<&'static Region>) -> Result<VpnGateway, Failure> {
     in_region(gateway, |gateway| &gateway.region, region, &catalogue::GATEWAY_NOT_FOUND)
+}
+
+/// The account's customer gateway in the region of the call.
+fn customer_gateway_in(
+    row: Option<CustomerGatewayRow>,
+    region: &'static Region,
+) -> Result<CustomerGatewayRow, Failure> {
+    in_region(row, |row| &row.region, Some(region), &catalogue::CUSTOMER_GATEWAY_NOT_FOUND)
 }
 
 /// What was found, if it lies in the region of the call (any, if the call names none).

@@ -17,6 +17,8 @@ wire_enum! {
         VSwitch = "VSWITCH",
         /// A VPN gateway.
         VpnGateway = "VPNGATEWAY",
+        /// A customer gateway.
+        CustomerGateway = "CUSTOMERGATEWAY",
     }
 }
 
@@ -49,14 +51,18 @@ impl Taggable {
             Self::VpnGateway => {
                 (snapshot.gateway(account, id)?.map(|gateway| gateway.region), &c::GATEWAY_NOT_FOUND)
             }
+            Self::CustomerGateway => {
+                let row = snapshot.customer_gateway(account, id)?;
+                (row.map(|row| row.region), &c::CUSTOMER_GATEWAY_NOT_FOUND)
+            }
         };
         if found.is_some_and(|found| found.as_str() == region) { Ok(()) } else { Err(code.into()) }
     }
 }
 
 /// Tags to look for: an empty value matches any, like one that is not sent.
-pub(crate) fn sought(args: &Args<'_>, _: &'static str) -> Result<Vec<TagFilter>, Refusal> {
-    Ok(args.tags()?.into_iter().map(exactly).collect())
+pub(crate) fn sought(args: &Args<'_>, name: &'static str) -> Result<Vec<TagFilter>, Refusal> {
+    Ok(args.tags(name)?.into_iter().map(exactly).collect())
 }
 
 /// A filter for a tag with just this value.

@@ -1,4 +1,5 @@
--- Schema 5: what is around a gateway: more of VPCs, and resource groups.
+-- Schema 5: the far ends of tunnels and the connections to them, and what is around a gateway: more of VPCs, and
+-- resource groups.
 
 -- == VPCs, vSwitches and route tables ==
 
@@ -15,3 +16,24 @@ ALTER TABLE vswitch ADD COLUMN is_default INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX vpc_default ON vpc (account, region) WHERE is_default;
 CREATE UNIQUE INDEX vswitch_default ON vswitch (account, zone) WHERE is_default;
 CREATE UNIQUE INDEX vpc_route_table ON vpc (route_table);
+
+-- == Far ends of tunnels ==
+
+-- Devices that connections lead to. The key of BGP sessions is sealed under the master key, which is not in the
+-- database.
+CREATE TABLE customer_gateway (
+    seq             INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
+    account         TEXT NOT NULL REFERENCES account (id),
+    region          TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    description     TEXT NOT NULL,
+    ip              TEXT NOT NULL,
+    -- Null: none was given.
+    asn             INTEGER,
+    sealed_auth_key BLOB,
+    resource_group  TEXT NOT NULL,
+    created_ms      INTEGER NOT NULL,
+    UNIQUE (account, region, ip)
+);
+CREATE INDEX customer_gateway_page ON customer_gateway (account, region);
