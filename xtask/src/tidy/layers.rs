@@ -13,6 +13,7 @@ use crate::tree::Tree;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("tongguan-rpc", &[]),
     ("tongguan-pki", &[]),
+    ("tongguan-smcrypto", &[]),
     ("tongguan-model", &[]),
     ("tongguan-store", &["tongguan-model"]),
     ("tongguan-dataplane", &["tongguan-model", "tongguan-pki"]),
@@ -22,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("tongguan", EVERY_LAYER),
     ("tongguan-testkit", EVERY_LAYER),
-    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", "tongguan-smcrypto"]),
     ("tongguan-fuzz", EVERY_LAYER),
     ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
     ("xtask", &[]),
@@ -44,7 +45,7 @@ const TESTKIT: &str = "tongguan-testkit";
 const MAY_USE_TESTKIT: &[&str] = &["tongguan-bench", "tongguan-fuzz", "tongguan-torture"];
 
 /// The crates that do no I/O.
-pub(super) const PURE: &[&str] = &["rpc", "pki", "model"];
+pub(super) const PURE: &[&str] = &["rpc", "pki", "smcrypto", "model"];
 
 /// What they must not depend on.
 const IMPURE: &[&str] = &["tokio", "hyper", "rusqlite", "axum"];
