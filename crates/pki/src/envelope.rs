@@ -11,8 +11,8 @@ use sm2::dsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
 use sm2::dsa::signature::{MultipartVerifier, RandomizedMultipartSigner};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
-use sm2::pke::{Cipher, DecryptingKey, EncryptingKey, Mode};
 use sm2::pkcs8::der::Decode;
+use sm2::pke::{Cipher, DecryptingKey, EncryptingKey, Mode};
 use sm3::{Digest, Sm3};
 use zeroize::Zeroizing;
 
@@ -65,7 +65,12 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`PkiError::UnsupportedKey`] for another kind of key, [`PkiError::Crypto`] if that fails.
-    pub fn seal(&self, message: &[u8], form: SealedForm, random: &mut dyn Random) -> Result<Vec<u8>, PkiError> {
+    pub fn seal(
+        &self,
+        message: &[u8],
+        form: SealedForm,
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, PkiError> {
         let mode = Mode::C1C2C3;
         let key = EncryptingKey::new_with_mode(*self.sm2()?, mode);
         let mut random = Adapter(random);
@@ -110,7 +115,8 @@ impl PrivateKey {
             _ => [None, None],
         };
         // As much work for what cannot be read as for what can, in both orders.
-        let decoy = Cipher::from_slice(&DECOY, Mode::C1C3C2).map_err(|_| PkiError::Crypto("SM2 decryption"))?;
+        let decoy =
+            Cipher::from_slice(&DECOY, Mode::C1C3C2).map_err(|_| PkiError::Crypto("SM2 decryption"))?;
         let [first, second] = readings.map(|reading| {
             let usable = reading.as_ref().filter(|cipher| !cipher.c2().is_empty());
             let opened = key.decrypt_cipher(usable.unwrap_or(&decoy)).map(Zeroizing::new);
