@@ -9,7 +9,7 @@ use crate::keys::same;
 use crate::proposal::{ESP, ISAKMP};
 use crate::quick::Message;
 use crate::sa::{Context, Dropped, IkeSa, nonzero};
-use crate::wire::{After, Delete, Notify, exchange, kind, payloads};
+use crate::wire::{After, Delete, Draft, Notify, exchange, kind, payloads};
 
 /// A peer that was not heard for so long is asked.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -144,7 +144,7 @@ fn cookies(sa: &IkeSa) -> Vec<u8> {
     [sa.cookies.initiator, sa.cookies.responder].concat()
 }
 
-fn send(sa: &mut IkeSa, payload: (u8, Vec<u8>), context: &mut Context<'_>) -> Result<(), Dropped> {
+fn send(sa: &mut IkeSa, payload: Draft, context: &mut Context<'_>) -> Result<(), Dropped> {
     let id = nonzero(context.random)?;
     let keys = sa.keys.as_ref().ok_or("there are no keys yet")?;
     let (_, written) = crate::wire::chain(std::slice::from_ref(&payload));

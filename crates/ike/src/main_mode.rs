@@ -13,7 +13,7 @@ use crate::keys::{Basis, Cookies, Phase1Keys, same};
 use crate::peer::{self, Envelope, NONCE_BYTES, PeerCertificates};
 use crate::proposal;
 use crate::sa::{Agreed, Context, Dropped, IkeSa, Own, Phase};
-use crate::wire::{self, After, Header, Identity, Payload, Sa, exchange, kind, payloads};
+use crate::wire::{self, After, Draft, Header, Identity, Payload, Sa, exchange, kind, payloads};
 
 /// MD5 of "RFC 3947".
 const NAT_VENDOR_ID: [u8; 16] =
@@ -121,7 +121,7 @@ fn take_chosen_sa(
             let peer =
                 PeerCertificates::read(bodies, credentials, &connection.remote_id, now).map_err(text)?;
             let (envelope, answer) = fill(credentials, &peer, connection, true, context)?;
-            (Own::Envelope { envelope, peer: Box::new(peer) }, answer)
+            (Own::Envelope { envelope: Box::new(envelope), peer: Box::new(peer) }, answer)
         }
         _ => {
             let group = suite.group.ok_or("no group")?;
@@ -306,15 +306,14 @@ fn fill(
     connection: &Connection,
     with_certificates: bool,
     context: &mut Context<'_>,
-) -> Result<(Envelope, Vec<(u8, Vec<u8>)>), Dropped> {
-    let (envelope, hidden, signature) =
-        peer::seal(credentials, peer, &connection.local_id, context.random).map_err(text)?;
-    let mut all = hidden.to_vec();
+) -> Result<(Envelope, Vec<Draft>), Dropped> {
+    let filled = peer::seal(credentials, peer, &connection.local_id, context.random).map_err(text)?;
+    let mut all = filled.hidden.to_vec();
     if with_certificates {
         all.extend(peer::certificate_payloads(credentials));
     }
-    all.push(signature);
-    Ok((envelope, all))
+    all.push(filled.signature);
+    Ok((filled.envelope, all))
 }
 
 type Derived = (Phase1Keys, crate::suite::Block);
@@ -418,7 +417,7 @@ pub(crate) fn take<'a, const N: usize>(
     if next == N { Ok(found) } else { Err("a payload is missing".into()) }
 }
 
-fn vendor_ids(connection: &Connection) -> Vec<(u8, Vec<u8>)> {
+fn vendor_ids(connection: &Connection) -> Vec<Draft> {
     let mut ids = vec![(kind::VENDOR_ID, DPD_VENDOR_ID.to_vec())];
     if connection.nat != NatTraversal::Off {
         ids.push((kind::VENDOR_ID, NAT_VENDOR_ID.to_vec()));
@@ -448,11 +447,7 @@ fn nat_digest(sa: &IkeSa, address: SocketAddr) -> Vec<u8> {
 }
 
 /// The digests that we send: of the peer's end, then of ours; a wrong one of ours if UDP is wanted in any case.
-fn nat_payloads(
-    sa: &IkeSa,
-    nat: NatTraversal,
-    context: &mut Context<'_>,
-) -> Result<[(u8, Vec<u8>); 2], Dropped> {
+fn nat_payloads(sa: &IkeSa, nat: NatTraversal, context: &mut Context<'_>) -> Result<[Draft; 2], Dropped> {
     let mut own = nat_digest(sa, sa.local);
     if nat == NatTraversal::Always {
         context.random.fill(&mut own).map_err(text)?;

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::config::Credentials;
 use crate::envelope::{EnvelopeKey, KEY_BYTES};
 use crate::suite::Secret;
-use crate::wire::{Identity, kind};
+use crate::wire::{Draft, Identity, kind};
 
 /// Largest certificate that is read.
 pub(crate) const MAX_CERTIFICATE: usize = 4 * 1024;
@@ -94,8 +94,16 @@ pub(crate) struct Envelope {
     pub(crate) identity: Vec<u8>,
 }
 
+/// Our envelope, as it is remembered and as it is sent.
+pub(crate) struct Filled {
+    pub(crate) envelope: Envelope,
+    /// SK, NONCE and ID.
+    pub(crate) hidden: [Draft; 3],
+    pub(crate) signature: Draft,
+}
+
 /// Our certificates as bodies of payloads.
-pub(crate) fn certificate_payloads(credentials: &Credentials) -> [(u8, Vec<u8>); 2] {
+pub(crate) fn certificate_payloads(credentials: &Credentials) -> [Draft; 2] {
     let certificates = [&credentials.signature, &credentials.encryption];
     let mut bodies = certificates
         .into_iter()
@@ -110,7 +118,7 @@ pub(crate) fn seal(
     peer: &PeerCertificates,
     identity: &Identity,
     random: &mut dyn Random,
-) -> Result<(Envelope, [(u8, Vec<u8>); 3], (u8, Vec<u8>)), Disbelief> {
+) -> Result<Filled, Disbelief> {
     let mut octets = Zeroizing::new(vec![0; KEY_BYTES]);
     let mut nonce = Zeroizing::new(vec![0; NONCE_BYTES]);
     random.fill(&mut octets).map_err(because)?;
@@ -126,7 +134,11 @@ pub(crate) fn seal(
     let signature = signature_to_der(&signature.map_err(because)?).map_err(because)?;
     let payloads =
         [(kind::SYMMETRIC_KEY, sealed_key), (kind::NONCE, sealed_nonce), (kind::ID, sealed_identity)];
-    Ok((Envelope { key, nonce, identity }, payloads, (kind::SIGNATURE, signature)))
+    Ok(Filled {
+        envelope: Envelope { key, nonce, identity },
+        hidden: payloads,
+        signature: (kind::SIGNATURE, signature),
+    })
 }
 
 /// Opens the peer's envelope and verifies its signature.

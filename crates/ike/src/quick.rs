@@ -13,7 +13,7 @@ use crate::peer::{NONCE_BYTES, is_nonce};
 use crate::proposal::{ESP, MIN_SPI, choose_phase_2, offer_phase_2};
 use crate::sa::{Context, Dropped, IkeSa, Sent, nonzero};
 use crate::suite::{Block, Hash, KeyPair, Secret};
-use crate::wire::{After, Header, Identity, Payload, Sa, exchange, kind, payloads};
+use crate::wire::{After, Draft, Header, Identity, Payload, Sa, exchange, kind, payloads};
 
 /// How long an exchange that is over is remembered, for messages that come again.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -323,11 +323,11 @@ impl<'a> Read<'a> {
 
 /// The payloads after the digest.
 fn rest_of(
-    sa: (u8, Vec<u8>),
+    sa: Draft,
     nonce: &[u8],
     pair: Option<&KeyPair>,
     networks: [&(std::net::IpAddr, u8); 2],
-) -> Vec<(u8, Vec<u8>)> {
+) -> Vec<Draft> {
     let mut rest = vec![sa, (kind::NONCE, nonce.to_vec())];
     rest.extend(pair.map(|pair| (kind::KEY_EXCHANGE, pair.public().to_vec())));
     rest.extend(networks.map(|(address, prefix)| (kind::ID, Identity::network(*address, *prefix).write())));
@@ -335,7 +335,7 @@ fn rest_of(
 }
 
 /// Puts a digest of them before some payloads.
-fn with_digest(rest: &[(u8, Vec<u8>)], digest: impl Fn(QuickParts<'_>) -> Secret) -> Vec<(u8, Vec<u8>)> {
+fn with_digest(rest: &[Draft], digest: impl Fn(QuickParts<'_>) -> Secret) -> Vec<Draft> {
     let (_, written) = crate::wire::chain(rest);
     let sa = crate::wire::GENERIC_BYTES + rest[0].1.len();
     let nonce = crate::wire::GENERIC_BYTES + rest[1].1.len();

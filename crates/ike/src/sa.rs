@@ -14,7 +14,7 @@ use crate::keys::{Cookies, Phase1Keys};
 use crate::peer::{Envelope, PeerCertificates};
 use crate::quick::Quick;
 use crate::suite::{BLOCK_BYTES, Block, Hash, KeyPair, Secret};
-use crate::wire::{Header, chain, kind};
+use crate::wire::{Draft, Header, chain, kind};
 
 /// When something is sent again, after the first time: 1, 2, 4, 8 and 16 seconds.
 const TRIES: u32 = 5;
@@ -78,7 +78,7 @@ pub(crate) enum Phase {
 /// What we have put into message 3.
 pub(crate) enum Own {
     Psk { pair: KeyPair, nonce: Secret },
-    Envelope { envelope: Envelope, peer: Box<PeerCertificates> },
+    Envelope { envelope: Box<Envelope>, peer: Box<PeerCertificates> },
 }
 
 /// What proofs cover. The initiator's comes first.
@@ -243,7 +243,7 @@ impl IkeSa {
     pub(crate) fn protect(
         &self,
         header: Header,
-        payloads: &[(u8, Vec<u8>)],
+        payloads: &[Draft],
         vector: Block,
     ) -> Result<(Vec<u8>, Block), Dropped> {
         let (next, body) = chain(payloads);

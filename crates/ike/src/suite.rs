@@ -106,7 +106,7 @@ impl Cipher {
             let new = || UnboundCipherKey::new(algorithm, key);
             let encrypt = EncryptingKey::cbc(new().map_err(|_| wrong)?).map_err(|_| wrong)?;
             let decrypt = DecryptingKey::cbc(new().map_err(|_| wrong)?).map_err(|_| wrong)?;
-            Ok(CipherKey::Aes { encrypt, decrypt })
+            Ok(CipherKey::Aes(Box::new(AesKey { encrypt, decrypt })))
         };
         match self {
             Self::Sm4 => Ok(CipherKey::Sm4(Sm4Key::new(key.try_into().map_err(|_| wrong)?))),
@@ -121,13 +121,15 @@ impl Cipher {
 pub enum CipherKey {
     /// Of SM4.
     Sm4(Sm4Key),
-    /// Of AES, both ways.
-    Aes {
-        /// For encrypting.
-        encrypt: EncryptingKey,
-        /// For decrypting.
-        decrypt: DecryptingKey,
-    },
+    /// Of AES.
+    Aes(Box<AesKey>),
+}
+
+/// A key of AES, both ways.
+#[derive(Debug)]
+pub struct AesKey {
+    encrypt: EncryptingKey,
+    decrypt: DecryptingKey,
 }
 
 impl CipherKey {
@@ -139,9 +141,9 @@ impl CipherKey {
         whole_blocks(data)?;
         match self {
             Self::Sm4(key) => cbc_encrypt(&mut [CbcJob::new(key, iv, data).map_err(|_| BROKEN)?]),
-            Self::Aes { encrypt, .. } => {
+            Self::Aes(key) => {
                 let context = EncryptionContext::Iv128(FixedLength::from(iv));
-                encrypt.less_safe_encrypt(data, context).map_err(|_| BROKEN)?;
+                key.encrypt.less_safe_encrypt(data, context).map_err(|_| BROKEN)?;
             }
         }
         last_block(data)
@@ -156,9 +158,9 @@ impl CipherKey {
         let last = last_block(data)?;
         match self {
             Self::Sm4(key) => cbc_decrypt(&mut [CbcJob::new(key, iv, data).map_err(|_| BROKEN)?]),
-            Self::Aes { decrypt, .. } => {
+            Self::Aes(key) => {
                 let context = DecryptionContext::Iv128(FixedLength::from(iv));
-                decrypt.decrypt(data, context).map_err(|_| BROKEN)?;
+                key.decrypt.decrypt(data, context).map_err(|_| BROKEN)?;
             }
         }
         Ok(last)

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tongguan-pki", &[]),
     ("tongguan-smcrypto", &[]),
     ("tongguan-ike", &["tongguan-pki", "tongguan-smcrypto"]),
+    ("tongguan-esp", &["tongguan-smcrypto"]),
     ("tongguan-model", &[]),
     ("tongguan-store", &["tongguan-model"]),
     ("tongguan-dataplane", &["tongguan-model", "tongguan-pki"]),
@@ -46,7 +47,7 @@ const TESTKIT: &str = "tongguan-testkit";
 const MAY_USE_TESTKIT: &[&str] = &["tongguan-bench", "tongguan-fuzz", "tongguan-torture"];
 
 /// The crates that do no I/O.
-pub(super) const PURE: &[&str] = &["rpc", "pki", "smcrypto", "ike", "model"];
+pub(super) const PURE: &[&str] = &["rpc", "pki", "smcrypto", "ike", "esp", "model"];
 
 /// What they must not depend on.
 const IMPURE: &[&str] = &["tokio", "hyper", "rusqlite", "axum"];

@@ -186,6 +186,9 @@ pub struct Payload<'a> {
     pub body: &'a [u8],
 }
 
+/// A payload to be written: its kind and its body.
+pub type Draft = (u8, Vec<u8>);
+
 /// Whether something may follow a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
@@ -229,7 +232,7 @@ pub fn payloads(first: u8, body: &[u8], after: After) -> Result<Vec<Payload<'_>>
 }
 
 /// Writes payloads one after the other; answers the kind of the first as well.
-pub fn chain(payloads: &[(u8, Vec<u8>)]) -> (u8, Vec<u8>) {
+pub fn chain(payloads: &[Draft]) -> (u8, Vec<u8>) {
     let mut out = Vec::new();
     for (place, (_, body)) in payloads.iter().enumerate() {
         let next = payloads.get(place + 1).map_or(kind::NONE, |(kind, _)| *kind);
@@ -240,7 +243,7 @@ pub fn chain(payloads: &[(u8, Vec<u8>)]) -> (u8, Vec<u8>) {
 }
 
 /// A whole message that is not encrypted.
-pub fn message(header: Header, payloads: &[(u8, Vec<u8>)]) -> Vec<u8> {
+pub fn message(header: Header, payloads: &[Draft]) -> Vec<u8> {
     let (next, body) = chain(payloads);
     let header = Header { next, ..header };
     [&header.write(body.len())[..], &body].concat()
