@@ -858,7 +858,7 @@ mod tests {
         ] {
             assert_eq!(bad.check().unwrap_err().member, member);
         }
-        let mut two = good.clone();
+        let mut two = good;
         two.tunnels.push(two.tunnels[0].clone());
         two.tunnels_bgp = true;
         assert_eq!(two.check().unwrap_err().member, "TunnelCidr");

@@ -198,7 +198,32 @@ mod tests {
     fn specs_have_the_names_of_the_api() {
         for spec in KeySpec::ALL {
             assert_eq!(spec.as_str().parse::<KeySpec>().unwrap(), spec);
+            assert_eq!(spec.to_string(), spec.as_str());
         }
         assert!("EC_P384".parse::<KeySpec>().is_err() && "rsa_2048".parse::<KeySpec>().is_err());
+    }
+
+    #[test]
+    fn curves_are_named_in_one_of_two_ways() {
+        let (null, list) = (Any::null(), Any::new(Tag::Sequence, [0x02, 0x01, 0x01]).unwrap());
+        let oid = |oid: ObjectIdentifier| Some(Any::from(oid));
+        for (algorithm, parameters, expected) in [
+            (asn1::SM2, None, Ok(asn1::SM2)),
+            (asn1::SM2, Some(null.clone()), Ok(asn1::SM2)),
+            (asn1::SM2, oid(asn1::SM2), Ok(asn1::SM2)),
+            (asn1::SM2, oid(asn1::EC_PUBLIC_KEY), Err("parameters of something else")),
+            (asn1::SM2, Some(list.clone()), Err("parameters of something else")),
+            (asn1::EC_PUBLIC_KEY, oid(asn1::SM2), Ok(asn1::SM2)),
+            (asn1::EC_PUBLIC_KEY, Some(list), Err("its curve is written out instead of named")),
+            (asn1::EC_PUBLIC_KEY, Some(null), Err("the curve is not named")),
+            (asn1::EC_PUBLIC_KEY, None, Err("the curve is not named")),
+        ] {
+            let shown = format!("{algorithm} {parameters:?}");
+            match (curve(&AlgorithmIdentifierOwned { oid: algorithm, parameters }), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{shown}"),
+                (Err(error), Err(reason)) => assert!(error.to_string().contains(reason), "{shown}: {error}"),
+                (found, _) => panic!("{shown}: {found:?}, expected {expected:?}"),
+            }
+        }
     }
 }

@@ -617,7 +617,7 @@ mod tests {
                 READ - 32 + 8 * 128 + (2 + 2) + (2 + 4),
             ),
             ("StringLike", vec!["x*", &seventeen], READ + 3 + (3 + 1)),
-            ("StringLike", vec!["x*", "*y*"], READ + Text::COST + 3 + (3 + 3 * 3)),
+            ("StringLike", vec!["x*", "*y*"], READ + (512 + 256 + 128) + 3 + (3 + 3 * 3)),
             ("NumericEquals", vec!["123456789"], READ + 2 + 2),
         ] {
             assert_eq!(condition(operator, &listed).cost(), expected, "{operator} {listed:?}");

@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2016-04-28";
+
 /// AssociateVpnGatewayWithCertificate: all that is known of it.
 pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
