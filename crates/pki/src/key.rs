@@ -14,7 +14,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -26,18 +28,18 @@ use sm2::dsa::signature::RandomizedSigner;
 use sm2::elliptic_curve::Generate;
 use sm2::elliptic_curve::sec1::ToSec1Point;
 use sm2::pkcs8::{DecodePrivateKey, EncodePrivateKey, PrivateKeyInfoRef};
-use x509_cert::der::asn1::{BitString, ObjectIdentifier, UintRef};
-use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader, Tag, Tagged};
+use x509_cert::der::asn1::{AnyRef, BitString, ContextSpecific, ObjectIdentifier, UintRef};
+use x509_cert::der::{Any, Decode, Encode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use zeroize::Zeroizing;
 
+use crate::certificate::hex;
 use crate::signature::Scheme;
 use crate::{PkiError, asn1, pem};
 
 /// User id of every SM2 signature in certificates and requests (GM/T 0009-2012, 10).
 pub const DEFAULT_USER_ID: &str = "1234567812345678";
 
-const RSA_2048_BYTES: usize = 256;
 const UNCOMPRESSED: u8 = 4;
 /// n - 1 of sm2p256v1: the one private key that cannot sign, as 1 + d has no inverse.
 const SM2_ORDER_MINUS_ONE: [u8; 32] = [
@@ -50,6 +52,10 @@ const SM2_ORDER_MINUS_ONE: [u8; 32] = [
 pub enum KeySpec {
     /// RSA with a modulus of 2048 bits, signatures PKCS #1 v1.5 with SHA-256.
     Rsa2048,
+    /// The same with 3072 bits.
+    Rsa3072,
+    /// The same with 4096 bits.
+    Rsa4096,
     /// NIST P-256, signatures ECDSA with SHA-256.
     EcP256,
     /// sm2p256v1, signatures SM2 with SM3.
@@ -58,14 +64,40 @@ pub enum KeySpec {
 
 impl KeySpec {
     /// All specs.
-    pub const ALL: [Self; 3] = [Self::Rsa2048, Self::EcP256, Self::EcSm2];
+    pub const ALL: [Self; 5] = [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::EcP256, Self::EcSm2];
+    /// One of each algorithm, and those that CreateCertificate makes.
+    pub const USUAL: [Self; 3] = [Self::Rsa2048, Self::EcP256, Self::EcSm2];
 
     /// Name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rsa2048 => "RSA_2048",
+            Self::Rsa3072 => "RSA_3072",
+            Self::Rsa4096 => "RSA_4096",
             Self::EcP256 => "EC_P256",
             Self::EcSm2 => "EC_SM2",
+        }
+    }
+
+    /// Bits of the modulus, or of the field of the curve.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 2048,
+            Self::Rsa3072 => 3072,
+            Self::Rsa4096 => 4096,
+            Self::EcP256 | Self::EcSm2 => 256,
+        }
+    }
+
+    /// RSA with a modulus of this length.
+    fn rsa(bits: usize) -> Result<Self, PkiError> {
+        match bits {
+            2048 => Ok(Self::Rsa2048),
+            3072 => Ok(Self::Rsa3072),
+            4096 => Ok(Self::Rsa4096),
+            _ => Err(PkiError::UnsupportedKey(format!(
+                "RSA with {bits} bits, only 2048, 3072 and 4096 are supported"
+            ))),
         }
     }
 }
@@ -89,7 +121,7 @@ impl FromStr for KeySpec {
 pub struct PrivateKey(Secret);
 
 enum Secret {
-    Rsa(RsaKeyPair),
+    Rsa(RsaKeyPair, KeySpec),
     P256(EcdsaKeyPair),
     Sm2(sm2::SecretKey),
 }
@@ -101,8 +133,11 @@ impl PrivateKey {
     /// [`PkiError::Crypto`] when that randomness fails.
     pub fn generate(spec: KeySpec) -> Result<Self, PkiError> {
         let failed = PkiError::Crypto("key generation");
+        let rsa = |size| RsaKeyPair::generate(size).map(|key| Secret::Rsa(key, spec)).map_err(|_| failed.clone());
         Ok(Self(match spec {
-            KeySpec::Rsa2048 => Secret::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| failed)?),
+            KeySpec::Rsa2048 => rsa(KeySize::Rsa2048)?,
+            KeySpec::Rsa3072 => rsa(KeySize::Rsa3072)?,
+            KeySpec::Rsa4096 => rsa(KeySize::Rsa4096)?,
             KeySpec::EcP256 => {
                 Secret::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| failed)?)
             }
@@ -116,7 +151,7 @@ impl PrivateKey {
     /// Kind of key.
     pub fn spec(&self) -> KeySpec {
         match &self.0 {
-            Secret::Rsa(_) => KeySpec::Rsa2048,
+            Secret::Rsa(_, spec) => *spec,
             Secret::P256(_) => KeySpec::EcP256,
             Secret::Sm2(_) => KeySpec::EcSm2,
         }
@@ -129,7 +164,7 @@ impl PrivateKey {
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
         let failed = PkiError::Crypto("PKCS #8 encoding");
         let der = match &self.0 {
-            Secret::Rsa(key) => key.as_der().map_err(|_| failed)?.as_ref().to_vec(),
+            Secret::Rsa(key, _) => key.as_der().map_err(|_| failed)?.as_ref().to_vec(),
             Secret::P256(key) => key.to_pkcs8v1().map_err(|_| failed)?.as_ref().to_vec(),
             Secret::Sm2(key) => key.to_pkcs8_der().map_err(|_| failed)?.as_bytes().to_vec(),
         };
@@ -146,10 +181,7 @@ impl PrivateKey {
             .map_err(|_| PkiError::malformed("private key", "not an unencrypted PKCS #8 key"))?;
         let oid = info.algorithm.oid;
         if oid == asn1::RSA {
-            let key = RsaKeyPair::from_pkcs8(der)
-                .map_err(|_| PkiError::InvalidPrivateKey("not a usable RSA key"))?;
-            rsa_2048(key.public_modulus_len())?;
-            return Ok(Self(Secret::Rsa(key)));
+            return Self::from_rsa(RsaKeyPair::from_pkcs8(der));
         }
         if oid == asn1::SM2 {
             return sm2::SecretKey::from_sec1_der(info.private_key.as_bytes())
@@ -173,6 +205,42 @@ impl PrivateKey {
         }
     }
 
+    fn from_rsa(key: Result<RsaKeyPair, KeyRejected>) -> Result<Self, PkiError> {
+        let key = key.map_err(|_| PkiError::InvalidPrivateKey("not a usable RSA key"))?;
+        let spec = KeySpec::rsa(key.public_modulus_len() * 8)?;
+        Ok(Self(Secret::Rsa(key, spec)))
+    }
+
+    /// Reads one private key in any of the forms that OpenSSL writes unencrypted: "PRIVATE KEY" (PKCS #8), "RSA PRIVATE
+    /// KEY" (RFC 8017, A.1.2) and "EC PRIVATE KEY" (RFC 5915, its curve named). Parameters of the curve may stand
+    /// before it in a block of their own.
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`] and those of [`PrivateKey::from_pkcs8_der`].
+    pub fn from_pem(text: &str) -> Result<Self, PkiError> {
+        let (label, der) = pem::private_key(text)?;
+        match label.as_str() {
+            pem::RSA_PRIVATE_KEY => Self::from_rsa(RsaKeyPair::from_der(&der)),
+            pem::EC_PRIVATE_KEY => Self::from_sec1_der(&der),
+            _ => Self::from_pkcs8_der(&der),
+        }
+    }
+
+    /// Reads an `ECPrivateKey` (RFC 5915) that names its curve.
+    fn from_sec1_der(der: &[u8]) -> Result<Self, PkiError> {
+        match sec1_curve(der).map_err(|e| PkiError::malformed("private key", e))? {
+            Some(asn1::SM2) => sm2::SecretKey::from_sec1_der(der)
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable SM2 key"))
+                .and_then(able_to_sign)
+                .map(|key| Self(Secret::Sm2(key))),
+            Some(asn1::P256) => EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+                .map(|key| Self(Secret::P256(key)))
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable P-256 key")),
+            Some(curve) => Err(unsupported("elliptic curve", curve)),
+            None => Err(PkiError::malformed("private key", "the curve is not named")),
+        }
+    }
+
     /// Reads one "PRIVATE KEY" block; see [`PrivateKey::from_pkcs8_der`].
     ///
     /// # Errors
@@ -192,8 +260,9 @@ impl PrivateKey {
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
         let (spec, material) = match &self.0 {
-            Secret::Rsa(key) => {
-                (KeySpec::Rsa2048, Material::Rsa { der: key.public_key().as_ref().to_vec(), bits: 2048 })
+            Secret::Rsa(key, spec) => {
+                let bits = key.public_modulus_len() * 8;
+                (*spec, Material::Rsa { der: key.public_key().as_ref().to_vec(), bits })
             }
             Secret::P256(key) => (KeySpec::EcP256, Material::P256(key.public_key().as_ref().to_vec())),
             Secret::Sm2(key) => (KeySpec::EcSm2, Material::Sm2(key.public_key())),
@@ -209,7 +278,7 @@ impl PrivateKey {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
         let failed = PkiError::Crypto("signing");
         match &self.0 {
-            Secret::Rsa(key) => {
+            Secret::Rsa(key, _) => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
                     .map_err(|_| failed)?;
@@ -252,6 +321,11 @@ impl PublicKey {
     pub fn to_spki_der(&self) -> Vec<u8> {
         // Encoding fails only beyond the 256 MiB of a DER length; keys have a few hundred bytes.
         self.material.to_spki().and_then(|spki| spki.to_der()).unwrap_or_default()
+    }
+
+    /// SHA-256 of the `SubjectPublicKeyInfo`, lower-case hex.
+    pub fn fingerprint_sha256(&self) -> String {
+        hex(digest(&SHA256, &self.to_spki_der()).as_ref())
     }
 
     /// "PUBLIC KEY" block (RFC 7468, 13).
@@ -339,8 +413,7 @@ impl Material {
     /// The spec, if the API has one for this kind of key.
     pub(crate) fn spec(&self) -> Result<KeySpec, PkiError> {
         match self {
-            Self::Rsa { bits: 2048, .. } => Ok(KeySpec::Rsa2048),
-            Self::Rsa { bits, .. } => Err(rsa_size(*bits)),
+            Self::Rsa { bits, .. } => KeySpec::rsa(*bits),
             Self::P256(_) => Ok(KeySpec::EcP256),
             Self::P384(_) => Err(unsupported("elliptic curve", asn1::P384)),
             Self::Sm2(_) => Ok(KeySpec::EcSm2),
@@ -399,12 +472,20 @@ pub(crate) fn unsupported(what: &'static str, oid: ObjectIdentifier) -> PkiError
     PkiError::UnsupportedAlgorithm { what, oid: oid.to_string() }
 }
 
-fn rsa_size(bits: usize) -> PkiError {
-    PkiError::UnsupportedKey(format!("RSA with {bits} bits, only 2048 is supported"))
-}
-
-fn rsa_2048(modulus_bytes: usize) -> Result<(), PkiError> {
-    if modulus_bytes == RSA_2048_BYTES { Ok(()) } else { Err(rsa_size(modulus_bytes * 8)) }
+/// The curve that an `ECPrivateKey` (RFC 5915) names.
+fn sec1_curve(der: &[u8]) -> x509_cert::der::Result<Option<ObjectIdentifier>> {
+    let mut reader = SliceReader::new(der)?;
+    let curve = reader.sequence(|inner| {
+        u8::decode(inner)?;
+        AnyRef::decode(inner)?;
+        let parameters = ContextSpecific::<ObjectIdentifier>::decode_explicit(inner, TagNumber(0))?;
+        while !inner.is_finished() {
+            AnyRef::decode(inner)?;
+        }
+        Ok::<_, x509_cert::der::Error>(parameters.map(|parameters| parameters.value))
+    })?;
+    reader.finish()?;
+    Ok(curve)
 }
 
 fn able_to_sign(key: sm2::SecretKey) -> Result<sm2::SecretKey, PkiError> {
@@ -458,7 +539,7 @@ mod tests {
 
     #[test]
     fn keys_survive_pkcs8_and_keep_their_signatures() {
-        for spec in KeySpec::ALL {
+        for spec in KeySpec::USUAL {
             let key = PrivateKey::generate(spec).unwrap();
             let again = PrivateKey::from_pkcs8_der(&key.to_pkcs8_der().unwrap()).unwrap();
             assert_eq!(again.public_key(), key.public_key());
@@ -476,7 +557,7 @@ mod tests {
 
     #[test]
     fn damaged_private_keys_are_refused() {
-        for spec in KeySpec::ALL {
+        for spec in KeySpec::USUAL {
             let der = PrivateKey::generate(spec).unwrap().to_pkcs8_der().unwrap();
             assert!(PrivateKey::from_pkcs8_der(&der[..der.len() - 1]).is_err());
             assert!(PrivateKey::from_pkcs8_der(&[&der[..], &[0]].concat()).is_err());

@@ -7,6 +7,7 @@ use tongguan_model::region::{self, Region};
 use tongguan_model::text;
 use tongguan_rpc::{Params, parse_bool};
 use tongguan_store::TagFilter;
+use zeroize::Zeroizing;
 
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
@@ -39,6 +40,34 @@ pub struct Tag {
 struct JsonTag {
     key: String,
     value: Option<String>,
+}
+
+/// A secret that a call carries: wiped on drop, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The secret.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// A parameter that holds a secret; none if it is absent or empty.
+pub(crate) fn secret(args: &Args<'_>, name: &'static str) -> Result<Option<Secret>, Refusal> {
+    Ok(args.text(name).map(|text| Secret(Zeroizing::new(text.to_owned()))))
+}
+
+/// The same of one that is required.
+pub(crate) fn required_secret(args: &Args<'_>, name: &'static str) -> Result<Secret, Refusal> {
+    secret(args, name)?.ok_or_else(|| args.missing(name))
 }
 
 type Read<T> = Result<T, Refusal>;
@@ -268,24 +297,24 @@ impl<'a> Args<'a> {
         named.map(|id| region::find(id).ok_or_else(|| Refusal::new(code))).transpose()
     }
 
-    /// `Tag.N` as tags to write.
+    /// `Name.N`, usually `Tag.N`, as tags to write.
     ///
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
-    pub fn tags(&self) -> Read<Vec<Tag>> {
-        let tags = self.tag_filter()?.into_iter();
+    pub fn tags(&self, name: &'static str) -> Read<Vec<Tag>> {
+        let tags = self.tag_filter(name)?.into_iter();
         Ok(tags.map(|tag| Tag { key: tag.key, value: tag.value.unwrap_or_default() }).collect())
     }
 
-    /// `Tag.N` as tags to look for: a value that is not sent matches any.
+    /// The same as tags to look for: a value that is not sent matches any.
     ///
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
-    pub fn tag_filter(&self) -> Read<Vec<TagFilter>> {
-        let given = self.params.structs("Tag");
+    pub fn tag_filter(&self, name: &'static str) -> Read<Vec<TagFilter>> {
+        let given = self.params.structs(name);
         if given.len() > TAGS {
             let detail = format!("{} tags were given, at most {TAGS} may be.", given.len());
-            return Err(self.illegal("Tag", "").because(detail));
+            return Err(self.illegal(name, "").because(detail));
         }
         let mut tags = Vec::with_capacity(given.len());
         for (_, tag) in given {
@@ -391,13 +420,18 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal for a key that is given twice: it would not be clear which of its values a policy should see.
     pub(crate) fn request_tags(&self) -> Read<Vec<TagFilter>> {
-        let shape =
-            self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);
-        let tags = match shape {
-            Some(Shape::Tags) => self.tag_filter(),
-            Some(Shape::Json) => self.json_tag_filter("Tag"),
-            _ => Ok(Vec::new()),
+        let carried = |known: &&Parameter| {
+            known.shape == Shape::Tags || known.shape == Shape::Json && known.name == "Tag"
         };
+        let mut carrying = self.operation.parameters.iter().filter(carried).map(|known| match known.shape {
+            Shape::Tags => self.tag_filter(known.name),
+            _ => self.json_tag_filter(known.name),
+        });
+        let tags: Read<Vec<TagFilter>> = carrying.try_fold(Vec::new(), |mut all, tags| {
+            all.extend(tags?);
+            each_key_once(&all)?;
+            Ok(all)
+        });
         match tags {
             Err(refusal) if refusal.code != &catalogue::DUPLICATED_TAG_KEY => Ok(Vec::new()),
             tags => tags,

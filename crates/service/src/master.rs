@@ -47,6 +47,7 @@ pub fn purpose(kind: SealedKind, id: &str) -> String {
     match kind {
         SealedKind::AccessKey => keyring::purpose(id),
         SealedKind::Certificate => operations::kms::key_purpose(id),
+        SealedKind::SigningRequest => operations::cas::csr_key_purpose(id),
         SealedKind::ServiceKey => format!("service-key:{id}"),
     }
 }
@@ -57,6 +58,7 @@ pub fn named(kind: SealedKind, id: &str) -> String {
     match kind {
         SealedKind::AccessKey => format!("secret of access key `{id}`"),
         SealedKind::Certificate => format!("private key of certificate `{id}`"),
+        SealedKind::SigningRequest => format!("private key of certificate request `{id}`"),
         SealedKind::ServiceKey => format!("service key `{id}`"),
     }
 }

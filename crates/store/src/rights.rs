@@ -1,7 +1,7 @@
 //! Seals on the rows that confer rights: somebody who can write the database but has no master key can change them,
 //! but not undetected.
 //!
-//! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate. Its rights are
+//! * A *bearer* of rights is an account, an access key, a user, group, role, policy, certificate or request for one. Its rights are
 //!   its own row and the rows that belong to it, such as the policies attached to a user ([`PARTS`]).
 //! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that
 //!   a later schema may add some. The terms of a bearer's rows are added up, and its *seal* is that sum with an
@@ -40,8 +40,15 @@ const BYTES: usize = 32;
 /// Findings of one kind that are told; the rest are counted.
 const TOLD: usize = 10;
 
-/// A bearer that is no principal.
-pub(crate) const CERTIFICATE: &str = "certificate";
+/// The table of certificates.
+const CERTIFICATE: &str = "certificate";
+/// The table of requests for certificates.
+const SIGNING_REQUEST: &str = "cas_csr";
+
+/// Whether somebody acts by bearers of this kind.
+pub(crate) fn is_principal(kind: &str) -> bool {
+    !matches!(kind, CERTIFICATE | SIGNING_REQUEST)
+}
 
 pub(crate) type Sum = [u8; BYTES];
 
@@ -62,6 +69,8 @@ pub enum Bearer<'a> {
     Policy(i64),
     /// A certificate, by its id.
     Certificate(&'a str),
+    /// A request for a certificate in Cas, by its own id.
+    SigningRequest(&'a str),
 }
 
 impl<'a> Bearer<'a> {
@@ -75,6 +84,7 @@ impl<'a> Bearer<'a> {
             Self::Role(seq) => ("ram_role", Value::Integer(seq)),
             Self::Policy(seq) => ("ram_policy", Value::Integer(seq)),
             Self::Certificate(id) => (CERTIFICATE, Value::Text(id.as_bytes())),
+            Self::SigningRequest(id) => (SIGNING_REQUEST, Value::Text(id.as_bytes())),
         }
     }
 }
@@ -106,6 +116,7 @@ const PARTS: &[Part] = &[
     part("ram_policy", "ram_policy", "seq"),
     part("ram_policy", "ram_policy_version", "policy"),
     part(CERTIFICATE, CERTIFICATE, "id"),
+    part(SIGNING_REQUEST, SIGNING_REQUEST, "id"),
 ];
 
 /// Columns that are not sealed: when a key was used last is written with its use, and confers nothing.
@@ -121,6 +132,7 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("audit_gap", "of the audit record, which has a chain of its own"),
     ("audit_trimmed", "of the audit record, which has a chain of its own"),
     ("binding", "what a tenant has, not what it may do"),
+    ("cas_certificate", "names and groups of certificates, which are sealed themselves"),
     ("client_token", "answers that were given"),
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
@@ -543,7 +555,8 @@ fn named(session: Session<'_>, kind: &str, id: &Id) -> String {
     let (what, table) = match kind {
         "account" => return format!("account `{shown}`"),
         "access_key" => return format!("access key `{shown}`"),
-        "certificate" => return format!("certificate `{shown}`"),
+        CERTIFICATE => return format!("certificate `{shown}`"),
+        SIGNING_REQUEST => return format!("certificate request `{shown}`"),
         "ram_user" => ("user", "ram_user"),
         "ram_group" => ("group", "ram_group"),
         "ram_role" => ("role", "ram_role"),
@@ -663,7 +676,7 @@ impl Snapshot<'_> {
         rights.count();
         let (kind, id) = bearer.named();
         let what = named(self.session(), kind, &Id::of(id));
-        Err(StoreError::Forged { what, principal: kind != CERTIFICATE })
+        Err(StoreError::Forged { what, principal: is_principal(kind) })
     }
 
     /// Whether the rows that confer rights are sealed.

@@ -4,6 +4,8 @@
 pub const VPC: &str = "2016-04-28";
 /// Version of product Kms.
 pub const KMS: &str = "2016-01-20";
+/// Version of product Cas.
+pub const CAS: &str = "2020-04-07";
 /// Version of product Location.
 pub const LOCATION: &str = "2015-06-12";
 /// Version of product Sts.
@@ -22,6 +24,7 @@ pub fn version(product: &str) -> &'static str {
     match product {
         "Vpc" => VPC,
         "Kms" => KMS,
+        "Cas" => CAS,
         "Location" => LOCATION,
         "Sts" => STS,
         "Ram" => RAM,

@@ -230,11 +230,11 @@ impl Parameter {
             }
             Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
             Rule::Tags if self.shape == "Json" => kept("Vec<Tag>", format!("args.json_tags({name:?})?")),
-            Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
+            Rule::Tags => kept("Vec<Tag>", format!("args.tags({name:?})?")),
             Rule::TagFilter if self.shape == "Json" => {
                 kept("Vec<TagFilter>", format!("args.json_tag_filter({name:?})?"))
             }
-            Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
+            Rule::TagFilter => kept("Vec<TagFilter>", format!("args.tag_filter({name:?})?")),
             Rule::Custom { with, r#type: kind, given } => {
                 let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
                 kept(kind, format!("{with}(args, {name:?}{given})?"))

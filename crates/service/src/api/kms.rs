@@ -396,6 +396,168 @@ impl Output for GetCertificateOutput {
     }
 }
 
+/// ListCertificates: all that is known of it.
+pub static LIST_CERTIFICATES: Operation = Operation {
+    product: Product::Kms,
+    action: "ListCertificates",
+    summary: "List certificates of a region.",
+    permission: Some("kms:ListCertificates"),
+    resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
+    arns: &[&[
+        Part::Text("acs:kms:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":certificate/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Subject",
+            shape: Shape::Text,
+            required: false,
+            about: "Only certificates with this subject, as DescribeCertificate writes it.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Issuer",
+            shape: Shape::Text,
+            required: false,
+            about: "Only certificates of this issuer, likewise.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Status",
+            shape: Shape::Text,
+            required: false,
+            about: "PENDING, ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN_KMS, &c::INVALID_PARAMETER, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListCertificates>),
+};
+
+/// Input of ListCertificates.
+#[derive(Debug, Clone)]
+pub struct ListCertificates {
+    /// `Subject`: Only certificates with this subject, as DescribeCertificate writes it.
+    pub subject: Option<String>,
+    /// `Issuer`: Only certificates of this issuer, likewise.
+    pub issuer: Option<String>,
+    /// `Status`: PENDING, ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED.
+    pub status: Option<tongguan_model::certificate::CertificateStatus>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+    /// The region that the call names.
+    pub region: Option<&'static Region>,
+}
+
+impl Input for ListCertificates {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let subject = args.text("Subject").map(str::to_owned);
+        let issuer = args.text("Issuer").map(str::to_owned);
+        let status = crate::operations::kms::list_certificates::status(args, "Status")?;
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        let region = args.region()?;
+        Ok(Self { subject, issuer, status, page_number, page_size, region })
+    }
+}
+
+/// `CertificateSummaryList.CertificateSummary[]` of ListCertificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListCertificatesCertificateSummaryListCertificateSummary {
+    /// `CertificateId`.
+    pub certificate_id: Text,
+    /// `Issuer`.
+    pub issuer: Option<Text>,
+    /// `KeySpec`.
+    pub key_spec: Text,
+    /// `NotAfter`.
+    pub not_after: Option<Text>,
+    /// `NotBefore`.
+    pub not_before: Option<Text>,
+    /// `Status`.
+    pub status: Text,
+    /// `Subject`.
+    pub subject: Text,
+}
+
+impl Serialize for ListCertificatesCertificateSummaryListCertificateSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListCertificatesCertificateSummaryListCertificateSummary",
+            4 + usize::from(self.issuer.is_some())
+                + usize::from(self.not_after.is_some())
+                + usize::from(self.not_before.is_some()),
+        )?;
+        object.serialize_field("CertificateId", &self.certificate_id)?;
+        if let Some(value) = &self.issuer {
+            object.serialize_field("Issuer", value)?;
+        }
+        object.serialize_field("KeySpec", &self.key_spec)?;
+        if let Some(value) = &self.not_after {
+            object.serialize_field("NotAfter", value)?;
+        }
+        if let Some(value) = &self.not_before {
+            object.serialize_field("NotBefore", value)?;
+        }
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("Subject", &self.subject)?;
+        object.end()
+    }
+}
+
+/// Output of ListCertificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListCertificatesOutput {
+    /// `CertificateSummaryList`.
+    pub certificate_summary_list: Vec<ListCertificatesCertificateSummaryListCertificateSummary>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalSize`.
+    pub total_size: i64,
+}
+
+impl Output for ListCertificatesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListCertificatesOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field(
+            "CertificateSummaryList",
+            &operation::Wrapped("CertificateSummary", &self.certificate_summary_list),
+        )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalSize", &self.total_size)?;
+        object.end()
+    }
+}
+
 /// UpdateCertificateStatus: all that is known of it.
 pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
     product: Product::Kms,

@@ -289,7 +289,7 @@ impl Input for CreateVSwitch {
         if args.text("VpcIpv6CidrBlock").is_some() {
             return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
         }
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         Ok(Self { region, vpc_id, cidr_block, zone_id, vswitch_name, description, tag })
     }
 }
@@ -535,7 +535,7 @@ impl Input for CreateVpc {
                 &c::INVALID_RESOURCE_GROUP,
             )?
             .map(str::to_owned);
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         Ok(Self {
             region,
             cidr_block,
@@ -1342,7 +1342,7 @@ impl Input for DescribeRouteTableList {
         let route_table_type = args.word("RouteTableType", tongguan_model::network::RouteTableType::parse)?;
         let router_type = args.word("RouterType", tongguan_model::network::RouterType::parse)?;
         let route_table_name = args.text("RouteTableName").map(str::to_owned);
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
         let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
         Ok(Self {
@@ -3564,7 +3564,7 @@ impl Input for TagResources {
         let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
         let resource_type = crate::operations::vpc::taggable::kind(args, "ResourceType")?;
         let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         Ok(Self { region, resource_type, resource_id, tag })
     }
 }

@@ -6,6 +6,7 @@
 //! [`Write`]: crate::operation::Write
 //! [`LongWork`]: crate::operation::LongWork
 
+pub mod cas;
 pub mod kms;
 pub mod location;
 pub mod ram;

@@ -15,6 +15,7 @@ use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 pub(crate) use table::{Columns, Table};
+use tongguan_model::certificate::Upload;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
 
@@ -27,6 +28,7 @@ mod applied;
 mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
+pub(crate) mod csr;
 pub(crate) mod fault;
 pub(crate) mod gateway;
 pub(crate) mod intent;
@@ -37,6 +39,7 @@ pub(crate) mod search;
 pub(crate) mod tag;
 mod tally;
 pub(crate) mod token;
+pub(crate) mod upload;
 pub(crate) mod vpc;
 pub(crate) mod vswitch;
 
@@ -55,6 +58,7 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     ram::key::RELATIONS,
     vpc::RELATIONS,
     binding::RELATIONS,
+    upload::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
     tag::RELATIONS,
@@ -64,12 +68,13 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
 /// A table, the query for its rows, each preceded by the column that names it, and the reader of one.
 pub(crate) type Readable = (&'static str, &'static str, fn(&mut Cells<'_>) -> Result<(), DatabaseError>);
 
-/// The tables whose every row `check` reads, but for certificates.
+/// The tables whose every row `check` reads, but for certificates and requests for them.
 pub(crate) const READ: &[Readable] = &[
     readable!(VpnGateway, "id"),
     readable!(Vpc, "id"),
     readable!(VSwitch, "id"),
     readable!(Binding, "seq"),
+    readable!(Upload, "number"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),

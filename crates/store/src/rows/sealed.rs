@@ -18,6 +18,8 @@ pub enum SealedKind {
     AccessKey,
     /// The private key of a certificate, by the certificate's id.
     Certificate,
+    /// The private key of a request for a certificate in Cas, where it is known, by the request's own id.
+    SigningRequest,
     /// A key of the service's own, by its name.
     ServiceKey,
 }
@@ -36,12 +38,15 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::ServiceKey, table: "service_key", id: "name", column: "sealed_key" },
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
+    Place { kind: SealedKind::SigningRequest, table: "cas_csr", id: "id", column: "sealed_private_key" },
 ];
 
 impl Place {
     fn batch(&self, snapshot: &Snapshot<'_>, after: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let Self { table, id, column, .. } = self;
-        let sql = format!("SELECT {id}, {column} FROM {table} WHERE {id} > ?1 ORDER BY {id} LIMIT {BATCH}");
+        let sql = format!(
+            "SELECT {id}, {column} FROM {table} WHERE {id} > ?1 AND {column} IS NOT NULL ORDER BY {id} LIMIT {BATCH}"
+        );
         snapshot.session.all(&sql, &binds![after])
     }
 

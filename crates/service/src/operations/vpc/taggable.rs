@@ -55,8 +55,8 @@ impl Taggable {
 }
 
 /// Tags to look for: an empty value matches any, like one that is not sent.
-pub(crate) fn sought(args: &Args<'_>, _: &'static str) -> Result<Vec<TagFilter>, Refusal> {
-    Ok(args.tags()?.into_iter().map(exactly).collect())
+pub(crate) fn sought(args: &Args<'_>, name: &'static str) -> Result<Vec<TagFilter>, Refusal> {
+    Ok(args.tags(name)?.into_iter().map(exactly).collect())
 }
 
 /// A filter for a tag with just this value.
