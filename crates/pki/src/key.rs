@@ -212,8 +212,8 @@ impl PrivateKey {
     }
 
     /// Reads one private key in any of the forms that OpenSSL writes unencrypted: "PRIVATE KEY" (PKCS #8), "RSA PRIVATE
-    /// KEY" (RFC 8017, A.1.2) and "EC PRIVATE KEY" (RFC 5915, its curve named). Parameters of the curve may stand
-    /// before it in a block of their own.
+    /// KEY" (RFC 8017, A.1.2), and "EC PRIVATE KEY" or "SM2 PRIVATE KEY" (RFC 5915, its curve named). Parameters of the
+    /// curve may stand before it in a block of their own.
     ///
     /// # Errors
     /// [`PkiError::Pem`] and those of [`PrivateKey::from_pkcs8_der`].
@@ -221,7 +221,7 @@ impl PrivateKey {
         let (label, der) = pem::private_key(text)?;
         match label.as_str() {
             pem::RSA_PRIVATE_KEY => Self::from_rsa(RsaKeyPair::from_der(&der)),
-            pem::EC_PRIVATE_KEY => Self::from_sec1_der(&der),
+            pem::EC_PRIVATE_KEY | pem::SM2_PRIVATE_KEY => Self::from_sec1_der(&der),
             _ => Self::from_pkcs8_der(&der),
         }
     }

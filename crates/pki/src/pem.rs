@@ -25,6 +25,7 @@ pub(crate) const OLD_REQUEST: &str = "NEW CERTIFICATE REQUEST";
 pub(crate) const PRIVATE_KEY: &str = "PRIVATE KEY";
 pub(crate) const RSA_PRIVATE_KEY: &str = "RSA PRIVATE KEY";
 pub(crate) const EC_PRIVATE_KEY: &str = "EC PRIVATE KEY";
+pub(crate) const SM2_PRIVATE_KEY: &str = "SM2 PRIVATE KEY";
 pub(crate) const PUBLIC_KEY: &str = "PUBLIC KEY";
 /// Blocks that say what curve the key after them is on, which the key says by itself.
 const PARAMETERS: [&str; 2] = ["EC PARAMETERS", "SM2 PARAMETERS"];
@@ -43,7 +44,7 @@ pub(crate) fn one(text: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, Pki
 
 /// The only private key of `text`, in whatever form, with its label. Parameters of its curve may stand before it.
 pub(crate) fn private_key(text: &str) -> Result<(String, Zeroizing<Vec<u8>>), PkiError> {
-    const FORMS: [&str; 3] = [PRIVATE_KEY, RSA_PRIVATE_KEY, EC_PRIVATE_KEY];
+    const FORMS: [&str; 4] = [PRIVATE_KEY, RSA_PRIVATE_KEY, EC_PRIVATE_KEY, SM2_PRIVATE_KEY];
     let mut rest = limited(text)?;
     let mut found = None;
     while let Some((block, after)) = next(rest)? {

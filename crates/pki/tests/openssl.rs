@@ -226,14 +226,16 @@ fn keys_are_read_in_every_form_of_openssl() {
     for spec in KeySpec::ALL {
         let ssl = OpenSsl::new();
         ssl.key("new", spec);
-        let form = match spec {
-            KeySpec::EcP256 | KeySpec::EcSm2 => "ec",
-            _ => "rsa",
+        let (form, label) = match spec {
+            KeySpec::EcP256 => ("ec", "EC PRIVATE KEY"),
+            KeySpec::EcSm2 => ("ec", "SM2 PRIVATE KEY"),
+            KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => ("rsa -traditional", "RSA PRIVATE KEY"),
         };
-        let traditional = if form == "rsa" { "-traditional" } else { "" };
-        ssl.ok(&format!("{form} -in new.key {traditional} -out old.key"));
-        let (new, old) = (ssl.read("new.key"), ssl.read("old.key"));
-        assert!(old.contains(&format!("-----BEGIN {} PRIVATE KEY-----", form.to_uppercase())), "{old}");
+        ssl.ok(&format!("{form} -in new.key -out old.key"));
+        let (new, old) = (ssl.read("new.key"), ssl.read("old.key").replace("EC PRIVATE KEY", label));
+        assert!(old.contains(&format!("-----BEGIN {label}-----")), "{old}");
+        let ec = old.replace("SM2 PRIVATE KEY", "EC PRIVATE KEY");
+        assert_eq!(PrivateKey::from_pem(&ec).unwrap().spec(), spec);
         let key = PrivateKey::from_pem(&new).unwrap();
         assert_eq!(key.spec(), spec);
         assert_eq!(PrivateKey::from_pem(&old).unwrap().public_key(), key.public_key());

@@ -21,7 +21,8 @@ async fn send(rig: &Rig, caller: &Caller, operation: &Operation, parameters: &[(
 /// Everything that only the account may see.
 fn own(world: &World) -> Vec<&str> {
     let ids =
-        ["vpc", "empty_vpc", "vswitch", "gateway", "idle_gateway", "bound", "free", "pending", "key", "task"];
+        ["vpc", "empty_vpc", "vswitch", "gateway", "idle_gateway", "bound", "free", "pending", "upload", "pair", "csr",
+         "key", "task"];
     let names = ["alice", "admins", "operator", "looking"];
     ids.into_iter().map(|name| world.named(name)).chain(names).collect()
 }
@@ -50,7 +51,7 @@ fn arns(operation: &Operation, parameters: &[(String, String)]) -> Vec<String> {
 fn refused(operation: &Operation, reply: &Reply, kind: &str) {
     let action = operation.action;
     let (code, message) = match operation.product {
-        Product::Vpc | Product::Location => {
+        Product::Vpc | Product::Cas | Product::Location => {
             ("Forbidden", "User not authorized to operate on the specified resource.")
         }
         Product::Kms => ("Forbidden.NoPermission", "This operation is forbidden by permission system."),

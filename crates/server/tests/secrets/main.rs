@@ -278,10 +278,11 @@ impl Run {
     fn certificates(&self) -> Vec<String> {
         let mut ids = Vec::new();
         let archive = Archive::open(&self.data()).unwrap();
-        let findings = archive.rows(|certificate, _| {
+        let note = |certificate: &tongguan_model::certificate::Certificate, _: Option<&[u8]>| {
             ids.push(certificate.id.as_str().to_owned());
             None
-        });
+        };
+        let findings = archive.rows(note, |_, _| None);
         assert_eq!(findings.unwrap(), []);
         ids
     }

@@ -14,7 +14,7 @@ use crate::world::Names;
 /// Members of answers that are random, whatever they look like.
 macro_rules! members {
     () => {
-        "AccessKeySecret|SecurityToken|NextToken|Marker|Serial|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp"
+        "AccessKeySecret|SecurityToken|NextToken|Marker|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp|Identifier|KeySha2|Serial"
     };
 }
 
@@ -23,6 +23,8 @@ const KINDS: &[(&str, &str)] = &[
     ("", r"-----BEGIN [A-Z ]+-----[A-Za-z0-9+/=\\\n]+-----END [A-Z ]+-----"),
     ("uuid", r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
     ("", r"(?:vpc|vsw|vpn|vrt|vtb)-[a-z0-9]{20}"),
+    ("", r"cas-upload-[a-z0-9]{6}"),
+    ("number", r"\b[1-9][0-9]{7,9}\b"),
     ("id", r"\b[234][0-9]{17}\b"),
     ("key", r"LTAI5t[A-Za-z0-9]{18}"),
     ("key", r"STS\.[A-Za-z0-9]+"),
