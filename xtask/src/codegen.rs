@@ -191,6 +191,7 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
         Handler::Pure => format!("Handler::Pure(operation::pure::<{name}>)"),
         Handler::Read => format!("Handler::Read(operation::read::<{name}>)"),
         Handler::Write => format!("Handler::Write(operation::write::<{name}>)"),
+        Handler::Prepared => format!("Handler::Write(operation::prepared::<{name}>)"),
         Handler::Long => {
             let cost = ours.cost.context("`cost` is missing")?;
             format!(

@@ -297,7 +297,9 @@ mod tests {
     #[test]
     fn an_upload_is_named_by_its_number_as_it_is_written() {
         assert_eq!(upload_number("12345"), Some(12_345));
-        for other in ["", "012345", "+1", " 1", "1x", "18446744073709551616", "9a28de48-8d8b-484d-a766-dec4aaaaaaaa"] {
+        for other in
+            ["", "012345", "+1", " 1", "1x", "18446744073709551616", "9a28de48-8d8b-484d-a766-dec4aaaaaaaa"]
+        {
             assert_eq!(upload_number(other), None, "{other}");
         }
     }

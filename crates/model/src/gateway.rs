@@ -385,7 +385,8 @@ mod tests {
         gateway.vpn_type = VpnType::Normal;
         gateway.intended = 2;
         let unfit = BindingFacts { sm: false, ..fit() };
-        let bind = |gateway: &VpnGateway| gateway.bind(&[], Role::Signature, &certificate, &certificate, unfit, 0);
+        let bind =
+            |gateway: &VpnGateway| gateway.bind(&[], Role::Signature, &certificate, &certificate, unfit, 0);
         assert_eq!(bind(&gateway), Err(Refusal::Configuring));
         gateway.applied = 2;
         assert_eq!(bind(&gateway), Err(Refusal::NotNationalStandard));

@@ -46,6 +46,12 @@ ids! {
     RegionId,
     /// A VPN gateway (`vpn-`).
     VpnGatewayId,
+    /// A customer gateway (`cgw-`).
+    CustomerGatewayId,
+    /// An IPsec connection (`vco-`).
+    ConnectionId,
+    /// A tunnel of an IPsec connection (`tun-`).
+    TunnelId,
     /// A VPC (`vpc-`).
     VpcId,
     /// A vSwitch (`vsw-`).

@@ -50,6 +50,8 @@ macro_rules! quotas {
 quotas! {
     vpn_gateways_per_account = 30,
         "VPN gateways of one account over all regions (documented: 30).";
+    customer_gateways_per_region = 100,
+        "Customer gateways of one account in one region (documented: 100).";
     vpcs_per_region = 10,
         "VPCs of one account in one region (documented default: 10).";
     vswitches_per_vpc = 150,

@@ -27,6 +27,27 @@ pub fn gateway_description(description: &str) -> bool {
     length_within(description, 1, 100) && description.chars().all(fits_prose)
 }
 
+/// Name of a customer gateway or an IPsec connection: 1 to 128 characters, not beginning with `http://` or `https://`.
+///
+/// The current pages say 1 to 100 characters, those of 2021 said 2 to 128: older clients may still send such names.
+#[must_use]
+pub fn peer_name(name: &str) -> bool {
+    vpc_name(name)
+}
+
+/// Description of a customer gateway: 1 to 256 characters (100 on the current pages), not beginning with `http://` or
+/// `https://`.
+#[must_use]
+pub fn peer_description(description: &str) -> bool {
+    vpc_description(description)
+}
+
+/// Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks.
+#[must_use]
+pub fn bgp_key(key: &str) -> bool {
+    (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?')
+}
+
 /// Name of a VPC or vSwitch: 1 to 128 characters, not beginning with `http://` or `https://`.
 #[must_use]
 pub fn vpc_name(name: &str) -> bool {
@@ -202,6 +223,15 @@ mod tests {
             assert!(!gateway_description(bad) && !vpc_description(bad) && !vpc_name(bad));
         }
         assert!(!vpc_name("two\nlines"));
+    }
+
+    #[test]
+    fn keys_of_bgp_sessions() {
+        check_lengths(bgp_key, 1, 64, "k");
+        assert!(bgp_key("AuthKey!#~"));
+        for bad in ["a b", "what?", "\t", "钥", "a\u{7f}"] {
+            assert!(!bgp_key(bad), "{bad:?}");
+        }
     }
 
     #[test]

@@ -133,7 +133,8 @@ impl PrivateKey {
     /// [`PkiError::Crypto`] when that randomness fails.
     pub fn generate(spec: KeySpec) -> Result<Self, PkiError> {
         let failed = PkiError::Crypto("key generation");
-        let rsa = |size| RsaKeyPair::generate(size).map(|key| Secret::Rsa(key, spec)).map_err(|_| failed.clone());
+        let rsa =
+            |size| RsaKeyPair::generate(size).map(|key| Secret::Rsa(key, spec)).map_err(|_| failed.clone());
         Ok(Self(match spec {
             KeySpec::Rsa2048 => rsa(KeySize::Rsa2048)?,
             KeySpec::Rsa3072 => rsa(KeySize::Rsa3072)?,

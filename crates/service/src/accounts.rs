@@ -6,7 +6,7 @@ use tongguan_store::{SessionsOf, Store, StoreError, Verdict};
 
 use crate::audit::of_operator;
 use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
-use crate::token::{Earlier, Rotation};
+use crate::token::{Earlier, Rotated, Rotation};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
@@ -66,8 +66,8 @@ pub enum Done {
     Created(RootKey),
     /// What the account's keys and sessions may is another.
     Switched(AccountId),
-    /// Another token key is in the store.
-    TokenKey,
+    /// Another token key is in the store, for the service to take up.
+    TokenKey(Rotated),
 }
 
 /// Why it was not done.
@@ -203,18 +203,19 @@ fn rotate_token_key(
     earlier: Earlier,
     now_ms: i64,
 ) -> Result<Done, AccountError> {
-    let rotation = Rotation::new(store, vault, earlier, now_ms)?;
+    let rotation = Rotation::new(vault, earlier, now_ms)?;
     let action = match earlier {
         Earlier::Stay => "RotateTokenKey",
         Earlier::End => "RotateTokenKeyAndEndSessions",
     };
     let record = of_operator(action, None, "token-key", now_ms);
-    store.write_blocking(move |tx| {
-        rotation.carry_out(tx)?;
+    let change = rotation.clone();
+    let made_ms = store.write_blocking(move |tx| {
+        let made_ms = change.carry_out(tx)?;
         tx.audit(&record)?;
-        Ok(Verdict::Keep(()))
+        Ok(Verdict::Keep(made_ms))
     })?;
-    Ok(Done::TokenKey)
+    Ok(Done::TokenKey(rotation.committed(made_ms)))
 }
 
 /// An account id as it is given.

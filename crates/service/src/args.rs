@@ -124,7 +124,7 @@ impl<'a> Args<'a> {
     /// Whether a required parameter is there. An empty one is if it sets the empty text.
     fn is_given(&self, parameter: &Parameter) -> bool {
         match parameter.shape {
-            Shape::List | Shape::Tags => self.params.iter().any(|(known, _)| {
+            Shape::List | Shape::Tags | Shape::Structures => self.params.iter().any(|(known, _)| {
                 known.strip_prefix(parameter.name).is_some_and(|rest| rest.starts_with('.'))
             }),
             Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => self
@@ -297,7 +297,7 @@ impl<'a> Args<'a> {
         named.map(|id| region::find(id).ok_or_else(|| Refusal::new(code))).transpose()
     }
 
-    /// `Name.N`, usually `Tag.N`, as tags to write.
+    /// `Tag.N`, or a list of another name, as tags to write.
     ///
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
@@ -306,7 +306,7 @@ impl<'a> Args<'a> {
         Ok(tags.map(|tag| Tag { key: tag.key, value: tag.value.unwrap_or_default() }).collect())
     }
 
-    /// The same as tags to look for: a value that is not sent matches any.
+    /// `Tag.N`, or a list of another name, as tags to look for: a value that is not sent matches any.
     ///
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
@@ -420,19 +420,14 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal for a key that is given twice: it would not be clear which of its values a policy should see.
     pub(crate) fn request_tags(&self) -> Read<Vec<TagFilter>> {
-        let carried = |known: &&Parameter| {
-            known.shape == Shape::Tags || known.shape == Shape::Json && known.name == "Tag"
-        };
-        let mut carrying = self.operation.parameters.iter().filter(carried).map(|known| match known.shape {
-            Shape::Tags => self.tag_filter(known.name),
-            _ => self.json_tag_filter(known.name),
+        let parameters = self.operation.parameters.iter();
+        let tags = parameters.filter_map(|known| match known.shape {
+            Shape::Tags => Some(self.tag_filter(known.name)),
+            Shape::Json if known.name == "Tag" => Some(self.json_tag_filter(known.name)),
+            _ => None,
         });
-        let tags: Read<Vec<TagFilter>> = carrying.try_fold(Vec::new(), |mut all, tags| {
-            all.extend(tags?);
-            each_key_once(&all)?;
-            Ok(all)
-        });
-        match tags {
+        let tags: Read<Vec<Vec<TagFilter>>> = tags.collect();
+        match tags.map(|tags| tags.concat()) {
             Err(refusal) if refusal.code != &catalogue::DUPLICATED_TAG_KEY => Ok(Vec::new()),
             tags => tags,
         }

@@ -142,6 +142,12 @@ codes! {
     SSL_NOT_SUPPORTED = 400 "OperationFailed.SslNotSupport" "SSL-VPN is not available on this type of VPN gateway." CodeOnly "EnableSsl on an SM gateway.";
     ADDRESS_POOL_EMPTY = 400 "ResourceNotAvailable" "Resource you requested is not available in this region or zone." Documented "The pool of gateway addresses is used up.";
 
+    // Customer gateways.
+    CUSTOMER_GATEWAY_NOT_FOUND = 404 "InvalidCustomerGatewayInstanceId.NotFound" "The specified customer gateway instance id does not exist." Documented "No such customer gateway, or another account's.";
+    CUSTOMER_ADDRESS_FORMAT = 400 "InvalidIpAddress.WrongFormat" "Specified IpAddress is invalid." Documented "CreateCustomerGateway: no IPv4 address that a device can have.";
+    CUSTOMER_ADDRESS_TAKEN = 400 "InvalidIpAddress.AlreadyExist" "Specified IpAddress is already exist." Documented "CreateCustomerGateway: another customer gateway of the region has the address.";
+    CUSTOMER_GATEWAY_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The account has as many customer gateways in the region as it may.";
+
     // Bindings: nothing is published for these cases.
     CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
     CERTIFICATE_NOT_BINDABLE = 400 "IllegalParam.CertificateId" "The specified certificate (%s) cannot be bound: it must be ACTIVE, use SM2 with SM3, and be within its validity." Ours "The certificate is PENDING, INACTIVE, REVOKED, expired, not yet valid, or not an SM certificate.";

@@ -112,7 +112,7 @@ fn audit_record(
 }
 
 fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
-    let rule = "every access key and service key opens";
+    let rule = "every access key, BGP key and service key opens";
     let mut findings = Vec::new();
     archive.read(|snapshot| {
         snapshot.each_sealed(|kind, id, sealed| {
@@ -198,7 +198,11 @@ fn fault_of_upload(certificate: &Certificate, uploaded: &Uploaded) -> Result<(),
 }
 
 /// What is wrong with a certificate request's row.
-fn fault_of_request(request: &SigningRequest, sealed: Option<&[u8]>, vault: Option<&Vault>) -> Result<(), String> {
+fn fault_of_request(
+    request: &SigningRequest,
+    sealed: Option<&[u8]>,
+    vault: Option<&Vault>,
+) -> Result<(), String> {
     let own = PublicKey::from_pem(&request.public_key).map_err(|error| format!("public key: {error}"))?;
     let csr = parse_csr(&request.csr).map_err(|error| format!("certificate request: {error}"))?;
     if csr.public_key() != &own || own.spec().as_str() != request.key_spec {

@@ -48,6 +48,7 @@ pub fn purpose(kind: SealedKind, id: &str) -> String {
         SealedKind::AccessKey => keyring::purpose(id),
         SealedKind::Certificate => operations::kms::key_purpose(id),
         SealedKind::SigningRequest => operations::cas::csr_key_purpose(id),
+        SealedKind::CustomerGateway => operations::vpc::customer_gateways::key_purpose(id),
         SealedKind::ServiceKey => format!("service-key:{id}"),
     }
 }
@@ -59,6 +60,7 @@ pub fn named(kind: SealedKind, id: &str) -> String {
         SealedKind::AccessKey => format!("secret of access key `{id}`"),
         SealedKind::Certificate => format!("private key of certificate `{id}`"),
         SealedKind::SigningRequest => format!("private key of certificate request `{id}`"),
+        SealedKind::CustomerGateway => format!("BGP key of customer gateway `{id}`"),
         SealedKind::ServiceKey => format!("service key `{id}`"),
     }
 }

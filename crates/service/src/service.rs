@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
 use crate::authority::Authority;
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::engine::Engine;
 use crate::keyring::{Keyring, KeyringError};
 use crate::marker;
@@ -96,7 +96,7 @@ impl Service {
         match &done {
             Ordered::Created(key) => self.authority().changed(&key.account),
             Ordered::Switched(account) => self.authority().changed(account),
-            Ordered::TokenKey => self.authority().tokens().reload(&context.store, &context.vault)?,
+            Ordered::TokenKey(rotated) => self.authority().tokens().take_up(rotated),
         }
         Ok(done)
     }
@@ -106,7 +106,8 @@ impl Service {
     /// # Errors
     /// The store fails, or a key does not open.
     pub async fn keep_token_keys(&self) -> Result<(), KeyringError> {
-        self.authority().tokens().keep(&self.context).await
+        let Shared { store, vault, clock, .. } = &*self.context;
+        self.authority().tokens().keep(store, vault, clock.now_ms()).await
     }
 
     /// The memory of used nonces.

@@ -163,7 +163,10 @@ async fn what_does_not_fit_is_refused_and_nothing_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_of_one_and_quotas_hold() {
-    let rig = Rig::with_quotas("0", Quotas { certificates_per_account: 2, csrs_per_account: 1, ..Quotas::default() });
+    let rig = Rig::with_quotas(
+        "0",
+        Quotas { certificates_per_account: 2, csrs_per_account: 1, ..Quotas::default() },
+    );
     let once = [&rsa("same")[..], &[("ClientToken", "once")]].concat();
     let first = upload(&rig, &once).await;
     assert_eq!(upload(&rig, &once).await, first, "a repeat");
@@ -294,7 +297,10 @@ async fn lists_are_paged_and_searched() {
         (named(&list, "CertificateList", "CertificateName"), list["TotalCount"].as_u64().unwrap())
     };
     assert_eq!(certificates(&[]).await.0, ["pair", "Wide", "b%", "aX1", "a_1"]);
-    assert_eq!(certificates(&[("ShowSize", "2"), ("CurrentPage", "2")]).await, (vec!["b%".into(), "aX1".into()], 5));
+    assert_eq!(
+        certificates(&[("ShowSize", "2"), ("CurrentPage", "2")]).await,
+        (vec!["b%".into(), "aX1".into()], 5)
+    );
     for (keyword, found) in [
         ("a_1", vec!["a_1"]),
         ("%", vec!["b%"]),
@@ -303,9 +309,13 @@ async fn lists_are_paged_and_searched() {
         ("!", vec![]),
         ("example.com", vec!["pair", "Wide", "b%", "aX1", "a_1"]),
     ] {
-        assert_eq!(certificates(&[("Keyword", keyword)]).await, (found.iter().map(ToString::to_string).collect(), found.len() as u64));
+        assert_eq!(
+            certificates(&[("Keyword", keyword)]).await,
+            (found.iter().map(ToString::to_string).collect(), found.len() as u64)
+        );
     }
-    let orders = rig.cas("ListUserCertificateOrder", &[("OrderType", "UPLOAD"), ("Keyword", "pair")]).await.ok();
+    let orders =
+        rig.cas("ListUserCertificateOrder", &[("OrderType", "UPLOAD"), ("Keyword", "pair")]).await.ok();
     assert_eq!(named(&orders, "CertificateOrderList", "Name"), ["pair"]);
     let instance = orders["CertificateOrderList"][0]["InstanceId"].as_str().unwrap();
     assert_eq!(certificates(&[("InstanceId", instance)]).await.0, ["pair"]);
@@ -316,7 +326,8 @@ async fn lists_are_paged_and_searched() {
     let identifiers = named(&single, "CertList", "Identifier").join(",");
     let again = rig.cas("ListCert", &[("Identifiers", &format!("{identifiers},nonsense"))]).await.ok();
     assert_eq!(again["CertList"], single["CertList"]);
-    for nothing in [("CertType", "CA"), ("Status", "REVOKE"), ("SourceType", "aliyun"), ("WarehouseId", "2")] {
+    for nothing in [("CertType", "CA"), ("Status", "REVOKE"), ("SourceType", "aliyun"), ("WarehouseId", "2")]
+    {
         assert_eq!(rig.cas("ListCert", &[nothing]).await.ok()["TotalCount"], 0);
     }
 }
@@ -350,11 +361,15 @@ async fn requests_are_such_as_openssl_verifies_and_come_with_their_keys() {
         assert_eq!(shown["Csr"], made["Csr"]);
         std::fs::write(directory.path().join("a.csr"), shown["Csr"].as_str().unwrap()).unwrap();
         std::fs::write(directory.path().join("a.key"), shown["PrivateKey"].as_str().unwrap()).unwrap();
-        let verified = openssl(&["req", "-verify", "-noout", "-in", "a.csr", "-vfyopt", "distid:1234567812345678"][..if algorithm == "SM2" { 7 } else { 5 }]);
+        let verified = openssl(
+            &["req", "-verify", "-noout", "-in", "a.csr", "-vfyopt", "distid:1234567812345678"]
+                [..if algorithm == "SM2" { 7 } else { 5 }],
+        );
         assert!(verified.contains("verify OK"), "{verified}");
         let text = openssl(&["req", "-noout", "-text", "-in", "a.csr"]);
         assert!(text.contains("DNS:a.example.com, DNS:*.b.example.com"), "{text}");
-        let subject = openssl(&["req", "-noout", "-subject", "-nameopt", "RFC2253,utf8,-esc_msb", "-in", "a.csr"]);
+        let subject =
+            openssl(&["req", "-noout", "-subject", "-nameopt", "RFC2253,utf8,-esc_msb", "-in", "a.csr"]);
         assert_eq!(subject.trim_end(), r"subject=CN=www.example.com,O=a\, b,L=Hangzhou,ST=浙江,C=CN");
         openssl(&["pkey", "-in", "a.key", "-check", "-noout"]);
         let keys = [
@@ -364,7 +379,10 @@ async fn requests_are_such_as_openssl_verifies_and_come_with_their_keys() {
         assert_eq!(keys[0], keys[1]);
         let listed = rig.cas("ListCsr", &[("Algorithm", algorithm)]).await.ok();
         let first = &listed["CsrList"][0];
-        assert_eq!((&first["KeySize"].to_string(), &first["HasPrivateKey"]), (&size.to_owned(), &json!(true)));
+        assert_eq!(
+            (&first["KeySize"].to_string(), &first["HasPrivateKey"]),
+            (&size.to_owned(), &json!(true))
+        );
         assert_eq!(first["Province"], "浙江");
     }
     assert!(sound(rig.directory()));
@@ -378,7 +396,11 @@ async fn requests_lead_to_a_pair_on_a_gateway() {
     let mut parts = Vec::new();
     for usage in [Usage::Encryption, Usage::Signature] {
         let parameters = [
-            ("Algorithm", "SM2"), ("KeySize", "256"), ("CommonName", "vpn"), ("CountryCode", "CN"), ("Province", "a"),
+            ("Algorithm", "SM2"),
+            ("KeySize", "256"),
+            ("CommonName", "vpn"),
+            ("CountryCode", "CN"),
+            ("Province", "a"),
             ("Locality", "b"),
         ];
         let made = rig.cas("CreateCsr", &parameters).await.ok();

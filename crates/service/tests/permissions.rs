@@ -20,9 +20,21 @@ async fn send(rig: &Rig, caller: &Caller, operation: &Operation, parameters: &[(
 
 /// Everything that only the account may see.
 fn own(world: &World) -> Vec<&str> {
-    let ids =
-        ["vpc", "empty_vpc", "vswitch", "gateway", "idle_gateway", "bound", "free", "pending", "upload", "pair", "csr",
-         "key", "task"];
+    let ids = [
+        "vpc",
+        "empty_vpc",
+        "vswitch",
+        "gateway",
+        "idle_gateway",
+        "bound",
+        "free",
+        "pending",
+        "upload",
+        "pair",
+        "csr",
+        "key",
+        "task",
+    ];
     let names = ["alice", "admins", "operator", "looking"];
     ids.into_iter().map(|name| world.named(name)).chain(names).collect()
 }

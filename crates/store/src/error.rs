@@ -95,7 +95,7 @@ pub enum StoreError {
     Forged {
         /// Whose row.
         what: String,
-        /// Whether somebody acts by it; if not it is a certificate.
+        /// Whether somebody acts by it; if not it is a certificate, or a key of the service's own.
         principal: bool,
     },
     /// The rows that confer rights are sealed, and the key of the seals was not given: nothing may be changed.

@@ -35,6 +35,7 @@ pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
 pub use rows::binding::{BindingFilter, BindingRow};
 pub use rows::certificate::{CertificateFilter, CertificateKey};
+pub use rows::customer_gateway::{CustomerGatewayFilter, CustomerGatewayRow};
 pub use rows::fault::{Fault, FaultOutcome};
 pub use rows::gateway::{GatewayFilter, GatewayRow};
 pub use rows::intent::{Intent, IntentKind};

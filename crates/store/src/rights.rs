@@ -1,8 +1,9 @@
 //! Seals on the rows that confer rights: somebody who can write the database but has no master key can change them,
 //! but not undetected.
 //!
-//! * A *bearer* of rights is an account, an access key, a user, group, role, policy, certificate or request for one. Its rights are
-//!   its own row and the rows that belong to it, such as the policies attached to a user ([`PARTS`]).
+//! * A *bearer* of rights is an account, an access key, a user, group, role, policy, certificate or request for one, or a
+//!   key of the service's own, such as those that make security tokens. Its rights are its own row and the rows that belong to
+//!   it, such as the policies attached to a user ([`PARTS`]).
 //! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that
 //!   a later schema may add some. The terms of a bearer's rows are added up, and its *seal* is that sum with an
 //!   HMAC over it. It is a sum so that a change of one row need not read the others: what somebody else has changed
@@ -40,14 +41,15 @@ const BYTES: usize = 32;
 /// Findings of one kind that are told; the rest are counted.
 const TOLD: usize = 10;
 
-/// The table of certificates.
+/// Bearers that are no principals: nobody acts by them, and a change of one is no change of what an account may do.
+const NO_PRINCIPALS: &[&str] = &[CERTIFICATE, SIGNING_REQUEST, SERVICE_KEY];
 const CERTIFICATE: &str = "certificate";
-/// The table of requests for certificates.
 const SIGNING_REQUEST: &str = "cas_csr";
+const SERVICE_KEY: &str = "service_key";
 
-/// Whether somebody acts by bearers of this kind.
+/// Whether somebody acts by a bearer of this kind.
 pub(crate) fn is_principal(kind: &str) -> bool {
-    !matches!(kind, CERTIFICATE | SIGNING_REQUEST)
+    !NO_PRINCIPALS.contains(&kind)
 }
 
 pub(crate) type Sum = [u8; BYTES];
@@ -71,6 +73,8 @@ pub enum Bearer<'a> {
     Certificate(&'a str),
     /// A request for a certificate in Cas, by its own id.
     SigningRequest(&'a str),
+    /// A key of the service's own, by its name.
+    ServiceKey(&'a str),
 }
 
 impl<'a> Bearer<'a> {
@@ -85,6 +89,7 @@ impl<'a> Bearer<'a> {
             Self::Policy(seq) => ("ram_policy", Value::Integer(seq)),
             Self::Certificate(id) => (CERTIFICATE, Value::Text(id.as_bytes())),
             Self::SigningRequest(id) => (SIGNING_REQUEST, Value::Text(id.as_bytes())),
+            Self::ServiceKey(name) => (SERVICE_KEY, Value::Text(name.as_bytes())),
         }
     }
 }
@@ -117,6 +122,7 @@ const PARTS: &[Part] = &[
     part("ram_policy", "ram_policy_version", "policy"),
     part(CERTIFICATE, CERTIFICATE, "id"),
     part(SIGNING_REQUEST, SIGNING_REQUEST, "id"),
+    part(SERVICE_KEY, SERVICE_KEY, "name"),
 ];
 
 /// Columns that are not sealed: when a key was used last is written with its use, and confers nothing.
@@ -134,12 +140,12 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("binding", "what a tenant has, not what it may do"),
     ("cas_certificate", "names and groups of certificates, which are sealed themselves"),
     ("client_token", "answers that were given"),
+    ("customer_gateway", "what a tenant has, not what it may do"),
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
     ("ram_role_deletion", "tasks, for callers to read"),
     ("row_bucket", "sums of the seals"),
     ("row_seal", "the seals"),
-    ("service_key", "sealed values, each bound to its name"),
     ("store", "sealed with the root"),
     ("tag", "what a tenant has; a condition of a policy may ask for it"),
     ("tally", "follows from the rows counted"),
@@ -383,11 +389,16 @@ impl RightsKey {
         }
         session.execute("UPDATE store SET rights_root = ?1, rights_mark = 0", &binds![root])?;
         for own in layout()?.iter().filter(|sealed| sealed.own()) {
-            let kind = own.part.kind;
-            for (id, sum) in self.sums(session, kind)? {
-                let tag = self.tag(Value::Text(kind.as_bytes()), id.value(), &sum);
-                insert!(session, "row_seal" { kind: kind, id: id, seal: [sum, tag].concat() })?;
-            }
+            self.seal_kind(session, own.part.kind)?;
+        }
+        Ok(())
+    }
+
+    /// Seals every bearer of one kind, of which none is.
+    fn seal_kind(&self, session: Session<'_>, kind: &str) -> Result<(), StoreError> {
+        for (id, sum) in self.sums(session, kind)? {
+            let tag = self.tag(Value::Text(kind.as_bytes()), id.value(), &sum);
+            insert!(session, "row_seal" { kind: kind, id: id, seal: [sum, tag].concat() })?;
         }
         Ok(())
     }
@@ -397,6 +408,9 @@ impl RightsKey {
         let mut told = Told::default();
         for own in layout()?.iter().filter(|sealed| sealed.own()) {
             let kind = own.part.kind;
+            if kind == SERVICE_KEY && service_keys_unsealed(session)? {
+                continue;
+            }
             let mut sums = self.sums(session, kind)?;
             let mut statement = session.prepare("SELECT id, seal FROM row_seal WHERE kind = ?1")?;
             let mut rows = statement.query(&binds![kind])?;
@@ -557,6 +571,7 @@ fn named(session: Session<'_>, kind: &str, id: &Id) -> String {
         "access_key" => return format!("access key `{shown}`"),
         CERTIFICATE => return format!("certificate `{shown}`"),
         SIGNING_REQUEST => return format!("certificate request `{shown}`"),
+        SERVICE_KEY => return format!("key `{shown}` of the service's own"),
         "ram_user" => ("user", "ram_user"),
         "ram_group" => ("group", "ram_group"),
         "ram_role" => ("role", "ram_role"),
@@ -611,6 +626,13 @@ pub(crate) fn sealed(session: Session<'_>) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM store WHERE rights_root IS NOT NULL OR rights_seal IS NOT NULL \
                OR rights_mark <> 0) OR EXISTS (SELECT 1 FROM row_seal) OR EXISTS (SELECT 1 FROM row_bucket)";
     session.only(sql, &[])
+}
+
+/// Whether no key of the service's own is sealed, as releases leave them that seal only the other bearers. In a
+/// database of this release one always is, the key of the seals; and nobody makes the one of the other by removing
+/// seals, which are summed up in the root.
+pub(crate) fn service_keys_unsealed(session: Session<'_>) -> Result<bool, StoreError> {
+    session.only("SELECT NOT EXISTS (SELECT 1 FROM row_seal WHERE kind = ?1)", &binds![SERVICE_KEY])
 }
 
 /// Whether the mark beside the database must be sealed.
@@ -701,6 +723,10 @@ impl Tx<'_> {
         key.seal_all(self.session())
     }
 
+    pub(crate) fn seal_service_keys(&self, key: &RightsKey) -> Result<(), StoreError> {
+        key.seal_kind(self.session(), SERVICE_KEY)
+    }
+
     pub(crate) fn rely_on_mark(&self) -> Result<(), StoreError> {
         self.execute("UPDATE store SET rights_mark = 1", &[])
     }
@@ -715,6 +741,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::{Archive, Options, Store, Verdict};
 
     #[test]
     fn every_table_of_the_schema_is_sealed_or_said_not_to_be() {
@@ -744,6 +771,37 @@ mod tests {
                 part.table
             );
         }
+    }
+
+    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next start.
+    #[test]
+    fn service_keys_of_an_earlier_release_are_sealed_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = RightsKey::new(b"a key of this test");
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        store.seal_rights(&key, |tx| tx.put_sealed_service_key("rights", b"sealed", 1)).unwrap();
+        let earlier = store.write_blocking(|tx| {
+            tx.execute("DELETE FROM row_seal WHERE kind = ?1", &binds![SERVICE_KEY])?;
+            Ok(Verdict::Keep(()))
+        });
+        earlier.unwrap();
+        drop(store);
+        let findings = || Archive::open(directory.path()).unwrap().rights(&key).unwrap();
+        assert!(findings().is_empty(), "{:?}", findings());
+        for _ in 0..2 {
+            let store = Store::open(directory.path(), &Options::default()).unwrap();
+            store.open_rights(&key).unwrap();
+            store.read(|snapshot| snapshot.vouch(Bearer::ServiceKey("rights"))).unwrap();
+            assert!(!store.read(|snapshot| service_keys_unsealed(snapshot.session())).unwrap());
+            drop(store);
+            assert!(findings().is_empty(), "{:?}", findings());
+        }
+        // From now on there is no way back.
+        let disk = Connection::open(directory.path().join(crate::DATABASE_FILE)).unwrap();
+        disk.execute_batch("DELETE FROM row_seal WHERE kind = 'service_key'").unwrap();
+        assert!(!findings().is_empty());
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        assert!(matches!(store.open_rights(&key), Err(StoreError::Unsound(_))));
     }
 
     proptest! {

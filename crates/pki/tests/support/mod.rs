@@ -96,7 +96,9 @@ impl OpenSsl {
 /// Options of `pkeyutl` for messages, not digests.
 pub(crate) fn raw(spec: KeySpec) -> String {
     match spec {
-        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::EcP256 => "-rawin -digest sha256".into(),
+        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::EcP256 => {
+            "-rawin -digest sha256".into()
+        }
         KeySpec::EcSm2 => format!("-rawin -digest sm3 -pkeyopt {ID}"),
     }
 }

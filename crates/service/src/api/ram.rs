@@ -409,7 +409,7 @@ pub static CREATE_ACCESS_KEY: Operation = Operation {
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND, &c::KEY_QUOTA],
-    handler: Handler::Write(operation::write::<CreateAccessKey>),
+    handler: Handler::Write(operation::prepared::<CreateAccessKey>),
 };
 
 /// Input of CreateAccessKey.

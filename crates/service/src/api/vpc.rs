@@ -132,6 +132,191 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
     }
 }
 
+/// CreateCustomerGateway: all that is known of it.
+pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateCustomerGateway",
+    summary: "Register the address of an on-premises VPN device.",
+    permission: Some("vpc:CreateCustomerGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpAddress",
+            shape: Shape::Text,
+            required: true,
+            about: "Static IPv4 address of the device; not from 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4 or 255.0.0.0/8, and not that of another customer gateway of the region.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 256 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Asn",
+            shape: Shape::Text,
+            required: false,
+            about: "Number of the device's autonomous system, 1 to 4294967295, or high.low with sixteen bits each; not 45104. Needed for BGP.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AuthKey",
+            shape: Shape::Text,
+            required: false,
+            about: "Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is kept sealed.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tags",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tags.N.Key and Tags.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("IpAddress"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CUSTOMER_ADDRESS_FORMAT,
+        &c::INVALID_NAME,
+        &c::INVALID_DESCRIPTION,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CUSTOMER_ADDRESS_TAKEN,
+        &c::CUSTOMER_GATEWAY_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateCustomerGateway>),
+};
+
+/// Input of CreateCustomerGateway.
+#[derive(Debug, Clone)]
+pub struct CreateCustomerGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `IpAddress`: Static IPv4 address of the device; not from 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16,
+    /// 224.0.0.0/4 or 255.0.0.0/8, and not that of another customer gateway of the region.
+    pub ip_address: std::net::Ipv4Addr,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `Description`: 1 to 100 characters, 256 at most, not beginning with http:// or https://.
+    pub description: Option<String>,
+    /// `Asn`: Number of the device's autonomous system, 1 to 4294967295, or high.low with sixteen bits
+    /// each; not 45104. Needed for BGP.
+    pub asn: Option<u32>,
+    /// `AuthKey`: Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is
+    /// kept sealed.
+    pub auth_key: Option<tongguan_rpc::Secret>,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+    /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.
+    pub tags: Vec<Tag>,
+}
+
+impl Input for CreateCustomerGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let ip_address = crate::operations::vpc::customer_gateways::ip_address(args, "IpAddress")?;
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.text("Description"),
+                tongguan_model::text::peer_description,
+                &c::INVALID_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let asn = crate::operations::vpc::customer_gateways::asn(args, "Asn")?;
+        let auth_key = crate::operations::vpc::customer_gateways::auth_key(args, "AuthKey")?;
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        let tags = args.tags("Tags")?;
+        Ok(Self { region, ip_address, name, description, asn, auth_key, resource_group_id, tags })
+    }
+}
+
+/// Output of CreateCustomerGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateCustomerGatewayOutput {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IpAddress`.
+    pub ip_address: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateCustomerGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateCustomerGatewayOutput", 5 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IpAddress", &self.ip_address)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.end()
+    }
+}
+
 /// CreateVSwitch: all that is known of it.
 pub static CREATE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
@@ -839,6 +1024,91 @@ impl Output for CreateVpnGatewayOutput {
     }
 }
 
+/// DeleteCustomerGateway: all that is known of it.
+pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteCustomerGateway",
+    summary: "Delete a customer gateway.",
+    permission: Some("vpc:DeleteCustomerGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("CustomerGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/"),
+        Part::Parameter("CustomerGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the customer gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteCustomerGateway>),
+};
+
+/// Input of DeleteCustomerGateway.
+#[derive(Debug, Clone)]
+pub struct DeleteCustomerGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Id of the customer gateway.
+    pub customer_gateway_id: String,
+}
+
+impl Input for DeleteCustomerGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let customer_gateway_id = args.text("CustomerGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, customer_gateway_id })
+    }
+}
+
+/// Output of DeleteCustomerGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteCustomerGatewayOutput {}
+
+impl Output for DeleteCustomerGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteCustomerGatewayOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DeleteVSwitch: all that is known of it.
 pub static DELETE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
@@ -1108,6 +1378,196 @@ impl Output for DeleteVpnGatewayOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// DescribeCustomerGateway: all that is known of it.
+pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeCustomerGateway",
+    summary: "Read one customer gateway.",
+    permission: Some("vpc:DescribeCustomerGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("CustomerGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/"),
+        Part::Parameter("CustomerGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the customer gateway.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CUSTOMER_GATEWAY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeCustomerGateway>),
+};
+
+/// Input of DescribeCustomerGateway.
+#[derive(Debug, Clone)]
+pub struct DescribeCustomerGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Id of the customer gateway.
+    pub customer_gateway_id: String,
+}
+
+impl Input for DescribeCustomerGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let customer_gateway_id = args.text("CustomerGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, customer_gateway_id })
+    }
+}
+
+/// Output of DescribeCustomerGateway.
+pub type DescribeCustomerGatewayOutput = CustomerGatewayInfo;
+
+/// DescribeCustomerGateways: all that is known of it.
+pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeCustomerGateways",
+    summary: "List customer gateways of a region.",
+    permission: Some("vpc:DescribeCustomerGateways"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this customer gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only customer gateways of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeCustomerGateways>),
+};
+
+/// Input of DescribeCustomerGateways.
+#[derive(Debug, Clone)]
+pub struct DescribeCustomerGateways {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Only this customer gateway.
+    pub customer_gateway_id: Option<String>,
+    /// `ResourceGroupId`: Only customer gateways of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeCustomerGateways {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, customer_gateway_id, resource_group_id, tag, page_number, page_size })
+    }
+}
+
+/// Output of DescribeCustomerGateways.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeCustomerGatewaysOutput {
+    /// `CustomerGateways`.
+    pub customer_gateways: Vec<CustomerGatewayInfo>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeCustomerGatewaysOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeCustomerGatewaysOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field(
+            "CustomerGateways",
+            &operation::Wrapped("CustomerGateway", &self.customer_gateways),
+        )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
         object.end()
     }
 }
@@ -2556,7 +3016,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -2607,7 +3067,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
 pub struct ListTagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: At most 50 resource ids; these or Tag.N must be given.
     pub resource_id: Vec<String>,
@@ -2825,6 +3285,153 @@ impl Output for ListVpnCertificateAssociationsOutput {
         if let Some(value) = &self.next_token {
             object.serialize_field("NextToken", value)?;
         }
+        object.end()
+    }
+}
+
+/// ModifyCustomerGatewayAttribute: all that is known of it.
+pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyCustomerGatewayAttribute",
+    summary: "Change name, description or BGP key of a customer gateway.",
+    permission: Some("vpc:ModifyCustomerGatewayAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("CustomerGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/"),
+        Part::Parameter("CustomerGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the customer gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 256 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "AuthKey",
+            shape: Shape::Text,
+            required: false,
+            about: "Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is kept sealed.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_DESCRIPTION,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<ModifyCustomerGatewayAttribute>),
+};
+
+/// Input of ModifyCustomerGatewayAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyCustomerGatewayAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Id of the customer gateway.
+    pub customer_gateway_id: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `Description`: 1 to 100 characters, 256 at most, not beginning with http:// or https://.
+    pub description: Option<String>,
+    /// `AuthKey`: Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is
+    /// kept sealed.
+    pub auth_key: Option<tongguan_rpc::Secret>,
+}
+
+impl Input for ModifyCustomerGatewayAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let name = args
+            .fitting(args.set("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.set("Description"),
+                tongguan_model::text::peer_description,
+                &c::INVALID_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let auth_key = crate::operations::vpc::customer_gateways::auth_key(args, "AuthKey")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, customer_gateway_id, name, description, auth_key })
+    }
+}
+
+/// Output of ModifyCustomerGatewayAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyCustomerGatewayAttributeOutput {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IpAddress`.
+    pub ip_address: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+}
+
+impl Output for ModifyCustomerGatewayAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ModifyCustomerGatewayAttributeOutput",
+            6 + usize::from(request_id.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IpAddress", &self.ip_address)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
         object.end()
     }
 }
@@ -3511,7 +4118,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3542,6 +4149,7 @@ pub static TAG_RESOURCES: Operation = Operation {
         &c::VPC_NOT_FOUND,
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<TagResources>),
 };
@@ -3551,7 +4159,7 @@ pub static TAG_RESOURCES: Operation = Operation {
 pub struct TagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: 1 to 50 resource ids.
     pub resource_id: Vec<String>,
@@ -3605,7 +4213,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3640,6 +4248,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
         &c::VPC_NOT_FOUND,
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<UnTagResources>),
 };
@@ -3649,7 +4258,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
 pub struct UnTagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: 1 to 50 resource ids.
     pub resource_id: Vec<String>,
@@ -3721,6 +4330,63 @@ impl Serialize for CloudResourceInfo {
         object.serialize_field("ResourceType", &self.resource_type)?;
         object.serialize_field("ResourceCount", &self.resource_count)?;
         object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomerGatewayInfo {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IpAddress`.
+    pub ip_address: Text,
+    /// `Asn`.
+    pub asn: Option<i64>,
+    /// `AuthKey`.
+    pub auth_key: Option<operation::Disclosed>,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+}
+
+impl Output for CustomerGatewayInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "CustomerGatewayInfo",
+            7 + usize::from(request_id.is_some())
+                + usize::from(self.asn.is_some())
+                + usize::from(self.auth_key.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IpAddress", &self.ip_address)?;
+        if let Some(value) = &self.asn {
+            object.serialize_field("Asn", value)?;
+        }
+        if let Some(value) = &self.auth_key {
+            object.serialize_field("AuthKey", value)?;
+        }
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Tags", &operation::Wrapped("Tag", &self.tags))?;
+        object.end()
+    }
+}
+
+impl Serialize for CustomerGatewayInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
     }
 }
 

@@ -32,9 +32,8 @@ impl Service {
         let (account, action) = (&call.principal.account, call.operation.action);
         let stored = self.context.store.read(|snapshot| snapshot.token(account, action, token))?;
         let oldest_ms = self.tokens(call).oldest_ms;
-        Ok(stored.is_some_and(|stored| {
-            stored.created_ms >= oldest_ms && stored.fingerprint == args.fingerprint()
-        }))
+        Ok(stored
+            .is_some_and(|stored| stored.created_ms >= oldest_ms && stored.fingerprint == args.fingerprint()))
     }
 
     /// The ClientTokens that are remembered.

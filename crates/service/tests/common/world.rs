@@ -58,8 +58,13 @@ async fn uploads(rig: &Rig) -> Vec<(&'static str, String)> {
         names.push((name, made["CertId"].to_string()));
     }
     let subject = [
-        ("Algorithm", "SM2"), ("KeySize", "256"), ("CommonName", "vpn.example.com"), ("CountryCode", "CN"),
-        ("Province", "Zhejiang"), ("Locality", "Hangzhou"), ("Name", "first"),
+        ("Algorithm", "SM2"),
+        ("KeySize", "256"),
+        ("CommonName", "vpn.example.com"),
+        ("CountryCode", "CN"),
+        ("Province", "Zhejiang"),
+        ("Locality", "Hangzhou"),
+        ("Name", "first"),
     ];
     let made = rig.cas("CreateCsr", &subject).await.ok();
     names.push(("csr", made["CsrId"].to_string()));
@@ -80,6 +85,12 @@ async fn fitting_gateway(rig: &Rig, vpc: &str, fits: impl Fn(&str) -> bool) -> S
         rig.call("DeleteVpnGateway", &[("RegionId", "cn-hangzhou"), ("VpnGatewayId", &id)]).await.ok();
         rig.settle().await;
     }
+}
+
+/// A customer gateway of this address.
+async fn customer_gateway(rig: &Rig, ip: &str) -> String {
+    let parameters = [("RegionId", "cn-hangzhou"), ("IpAddress", ip)];
+    text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"])
 }
 
 /// A role with such an id.
@@ -123,6 +134,20 @@ impl World {
         let tag = [region, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", gateway.as_str())];
         let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Key", "team"), ("Tag.1.Value", "a")]).collect();
         rig.call("TagResources", &tag).await.ok();
+        let customer = customer_gateway(&rig, "1.0.0.1").await;
+        let idle_customer = customer_gateway(&rig, "1.0.0.2").await;
+        let peer = [
+            ("IpAddress", "1.0.0.3"),
+            ("Name", "peer"),
+            ("Description", "a peer that speaks BGP"),
+            ("Asn", "123.456"),
+            ("AuthKey", "key-of-the-peer"),
+            ("ResourceGroupId", "rg-acfmelsewhere1"),
+            ("Tags.1.Key", "team"),
+            ("Tags.1.Value", "a"),
+        ];
+        let peer: Vec<_> = [region].into_iter().chain(peer).collect();
+        let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
@@ -171,6 +196,9 @@ impl World {
             ("idle_gateway", idle_gateway),
             ("bound", bound),
             ("free", free),
+            ("customer", customer),
+            ("idle_customer", idle_customer),
+            ("peer", peer),
             ("pending", pending),
             ("leaf", leaf),
             ("chain", chain),
@@ -321,7 +349,9 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
         NAMED => r#"["nothing-here"]"#.to_owned(),
         "acs:ram::1234567890123456:role/operator" => "acs:ram::1234567890123456:role/nothing-here".into(),
         SERVICE_ROLE => "AliyunServiceRoleForNothing".into(),
-        value if ["upload", "pair", "csr", "keyless_csr"].iter().any(|name| value == named(name)) => "1".into(),
+        value if ["upload", "pair", "csr", "keyless_csr"].iter().any(|name| value == named(name)) => {
+            "1".into()
+        }
         value if value == named("task") => {
             format!("task/acs-service-role/{SERVICE}/{SERVICE_ROLE}/{}", uuid::Uuid::nil())
         }
@@ -329,7 +359,7 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
         value if ["bound", "free", "pending"].iter().any(|name| value == named(name)) => {
             uuid::Uuid::nil().to_string()
         }
-        value if ["vpc-", "vsw-", "vpn-"].iter().any(|prefix| value.starts_with(prefix)) => {
+        value if ["vpc-", "vsw-", "vpn-", "cgw-"].iter().any(|prefix| value.starts_with(prefix)) => {
             format!("{}{}", &value[..7], "z".repeat(value.len() - 7))
         }
         _ => return None,

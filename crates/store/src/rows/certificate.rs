@@ -91,10 +91,8 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn certificate_for(&self, account: &AccountId, id: &str, role: Role) -> Answer<Option<Certificate>> {
         let Some(number) = upload_number(id) else { return self.certificate(account, id) };
-        let sql = sql!(
-            Certificate::SELECT,
-            " WHERE upload = ?1 AND account = ?2 AND (half IS NULL OR half = ?3)"
-        );
+        let sql =
+            sql!(Certificate::SELECT, " WHERE upload = ?1 AND account = ?2 AND (half IS NULL OR half = ?3)");
         self.session.one(sql, &binds![number, account, role])
     }
 

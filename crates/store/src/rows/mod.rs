@@ -13,6 +13,7 @@ use tongguan_model::id::{AccountId, RegionId};
 use crate::rights::Rights;
 use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
+use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 pub(crate) use table::{Columns, Table};
 use tongguan_model::certificate::Upload;
@@ -29,6 +30,7 @@ mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
 pub(crate) mod csr;
+pub(crate) mod customer_gateway;
 pub(crate) mod fault;
 pub(crate) mod gateway;
 pub(crate) mod intent;
@@ -75,6 +77,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(VSwitch, "id"),
     readable!(Binding, "seq"),
     readable!(Upload, "number"),
+    readable!(CustomerGatewayRow, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),
@@ -125,13 +128,14 @@ impl<'c> Snapshot<'c> {
         self.rights
     }
 
-    /// The region of the account's gateway, VPC, vSwitch or certificate of this id.
+    /// The region of the account's gateway, customer gateway, VPC, vSwitch or certificate of this id.
     ///
     /// # Errors
     /// A database error.
     pub fn region_of(&self, account: &AccountId, id: &str) -> Answer<Option<RegionId>> {
         let table = match id.split_once('-').map(|(prefix, _)| prefix) {
             Some("vpn") => "vpn_gateway",
+            Some("cgw") => "customer_gateway",
             Some("vpc") => "vpc",
             Some("vsw") => "vswitch",
             _ => "certificate",

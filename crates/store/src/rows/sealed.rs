@@ -3,7 +3,7 @@
 //! The store does not know how values are sealed; it knows where they are. A test compares the list with the
 //! schema: a column that is named `sealed_...` and is not in the list fails it.
 
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// Rows read at a time, which bounds the memory of a walk.
 const BATCH: usize = 256;
@@ -20,6 +20,8 @@ pub enum SealedKind {
     Certificate,
     /// The private key of a request for a certificate in Cas, where it is known, by the request's own id.
     SigningRequest,
+    /// The key of a customer gateway's BGP sessions, by the gateway's id.
+    CustomerGateway,
     /// A key of the service's own, by its name.
     ServiceKey,
 }
@@ -39,6 +41,12 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
     Place { kind: SealedKind::SigningRequest, table: "cas_csr", id: "id", column: "sealed_private_key" },
+    Place {
+        kind: SealedKind::CustomerGateway,
+        table: "customer_gateway",
+        id: "id",
+        column: "sealed_auth_key",
+    },
 ];
 
 impl Place {
@@ -89,18 +97,32 @@ impl Snapshot<'_> {
     /// One of the service's own keys, sealed.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn sealed_service_key(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.session.one("SELECT sealed_key FROM service_key WHERE name = ?1", &binds![name])
+        let kept = self.session.one("SELECT sealed_key FROM service_key WHERE name = ?1", &binds![name])?;
+        kept.iter().try_for_each(|_: &Vec<u8>| self.vouch(Bearer::ServiceKey(name)))?;
+        Ok(kept)
     }
 
     /// The service's own keys whose names begin with `prefix`, sealed: name, key, and when it was stored, UNIX
     /// milliseconds. The oldest comes first, of two of one moment the one whose name comes first.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn sealed_service_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
         let sql = "SELECT name, sealed_key, created_ms FROM service_key \
+                   WHERE substr(name, 1, length(?1)) = ?1 ORDER BY created_ms, name";
+        let rows: Vec<(String, Vec<u8>, i64)> = self.session.all(sql, &binds![prefix])?;
+        rows.iter().try_for_each(|(name, ..)| self.vouch(Bearer::ServiceKey(name)))?;
+        Ok(rows)
+    }
+
+    /// The names of the same, and when each was stored; whoever put it there, so that all can be removed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn service_key_names(&self, prefix: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT name, created_ms FROM service_key \
                    WHERE substr(name, 1, length(?1)) = ?1 ORDER BY created_ms, name";
         self.session.all(sql, &binds![prefix])
     }

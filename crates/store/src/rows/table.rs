@@ -3,7 +3,9 @@
 
 use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
 use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, VpnType};
-use tongguan_model::id::{AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId};
+use tongguan_model::id::{
+    AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId,
+};
 
 use super::fault::FaultOutcome;
 use super::intent::IntentKind;
@@ -278,7 +280,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId);
+ids!(AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId);
 
 /// Words of the API, one of a few.
 macro_rules! words {
@@ -337,7 +339,7 @@ mod tests {
     use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
     use crate::session::Session;
     use crate::sqlite::schema;
-    use crate::{AccountRow, AuditRecord, Fault, Intent, TagRow};
+    use crate::{AccountRow, AuditRecord, CustomerGatewayRow, Fault, Intent, TagRow};
 
     /// Every list of columns is one that the schema has.
     #[test]
@@ -352,6 +354,7 @@ mod tests {
             Certificate::SELECT,
             Upload::SELECT,
             SigningRequest::SELECT,
+            CustomerGatewayRow::SELECT,
             UserRow::SELECT,
             GroupRow::SELECT,
             RoleRow::SELECT,

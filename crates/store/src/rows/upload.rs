@@ -56,7 +56,8 @@ pub struct UploadedRow {
 columns! { UploadedRow { id, certificate } }
 
 /// Certificates of uploads, each with the name of its upload.
-const UPLOADED: &str = "certificate JOIN (SELECT number, name FROM cas_certificate) AS whole ON whole.number = upload";
+const UPLOADED: &str =
+    "certificate JOIN (SELECT number, name FROM cas_certificate) AS whole ON whole.number = upload";
 
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[(

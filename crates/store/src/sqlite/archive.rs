@@ -272,8 +272,7 @@ impl Archive {
         look: &mut dyn FnMut(&T, Option<&[u8]>) -> Option<String>,
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
-        let sql =
-            format!("SELECT id, {}, sealed_private_key FROM {} ORDER BY seq", T::COLUMNS, T::NAME);
+        let sql = format!("SELECT id, {}, sealed_private_key FROM {} ORDER BY seq", T::COLUMNS, T::NAME);
         let mut statement = self.session().prepare(&sql)?;
         let mut rows = statement.query(&[])?;
         while let Some(row) = rows.next()? {

@@ -108,9 +108,9 @@ impl Rig {
         Self::over(Place::new(), unused(), Some(driver), START_MS, quotas)
     }
 
-    /// In this directory, the store with these options.
-    pub fn within(directory: TempDir, options: Options, delay: &str) -> Self {
-        Self::over(Place { directory, options }, remembering(delay), None, START_MS, Quotas::default())
+    /// In this directory, the store with these options, under these quotas.
+    pub fn within(directory: TempDir, options: Options, delay: &str, quotas: Quotas) -> Self {
+        Self::over(Place { directory, options }, remembering(delay), None, START_MS, quotas)
     }
 
     fn over(

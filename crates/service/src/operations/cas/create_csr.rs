@@ -16,7 +16,11 @@ use crate::operation::{Failure, LongWork};
 use super::{Algorithm, csr_key_purpose, invalid, new_number};
 
 /// The kind of key, of the size that is given.
-pub(crate) fn key_spec(args: &Args<'_>, name: &'static str, algorithm: &Algorithm) -> Result<KeySpec, Refusal> {
+pub(crate) fn key_spec(
+    args: &Args<'_>,
+    name: &'static str,
+    algorithm: &Algorithm,
+) -> Result<KeySpec, Refusal> {
     let text = args.required(name);
     let bits = digits(text).ok_or_else(|| args.illegal(name, text))?;
     let spec = algorithm.specs().find(|spec| u64::from(spec.bits()) == bits);
@@ -99,7 +103,12 @@ impl LongWork for CreateCsr {
         Ok((request, sealed.map_err(|error| bug(&error))?))
     }
 
-    fn change(&self, (request, sealed): &Self::Prepared, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+    fn change(
+        &self,
+        (request, sealed): &Self::Prepared,
+        call: &Call,
+        tx: &Tx<'_>,
+    ) -> Result<Self::Output, Failure> {
         let csr_id = store((request, Some(sealed)), call, tx)?;
         Ok(Self::Output { csr: request.csr.clone().into(), csr_id })
     }

@@ -23,7 +23,8 @@ impl Read for GetCertificateDetail {
         let upload = existing(snapshot.upload(account, self.certificate_id)?)?;
         let certificates = snapshot.certificates_of_upload(account, upload.number)?;
         let main = standing(&certificates)?;
-        let issued = main.issued.as_ref().ok_or_else(|| Failure::Internal("an upload without certificate".into()))?;
+        let issued =
+            main.issued.as_ref().ok_or_else(|| Failure::Internal("an upload without certificate".into()))?;
         let shown = Shown::read(&issued.certificate)?;
         let text = [issued.certificate.as_str(), &issued.chain].concat();
         let chain = tongguan_pki::Certificate::chain_from_pem(&text);

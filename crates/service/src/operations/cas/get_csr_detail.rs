@@ -14,7 +14,8 @@ impl Read for GetCsrDetail {
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let request = existing_request(snapshot.signing_request(&call.principal.account, self.csr_id)?)?;
         let sealed = snapshot.signing_request_key(&request)?;
-        let private_key = sealed.map(|sealed| opened(call, &csr_key_purpose(&request.id), &sealed)).transpose()?;
+        let private_key =
+            sealed.map(|sealed| opened(call, &csr_key_purpose(&request.id), &sealed)).transpose()?;
         Ok(Self::Output { csr: request.csr.into(), private_key })
     }
 }

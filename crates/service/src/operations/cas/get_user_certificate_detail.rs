@@ -27,7 +27,8 @@ impl Read for GetUserCertificateDetail {
         let upload = existing(snapshot.upload(account, self.cert_id)?)?;
         let certificates = snapshot.certificates_of_upload(account, upload.number)?;
         let main = standing(&certificates)?;
-        let issued = main.issued.as_ref().ok_or_else(|| Failure::Internal("an upload without certificate".into()))?;
+        let issued =
+            main.issued.as_ref().ok_or_else(|| Failure::Internal("an upload without certificate".into()))?;
         let shown = Shown::read(&issued.certificate)?;
         let leaf = &shown.leaf;
         let mut output = Self::Output {

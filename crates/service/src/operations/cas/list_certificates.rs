@@ -27,7 +27,8 @@ impl Read for ListCertificates {
             ..UploadFilter::default()
         };
         let validity = self.certificate_status.map(|status| status.validity());
-        let none = validity == Some(None) || self.certificate_source.as_deref().is_some_and(|it| it != "UPLOAD");
+        let none =
+            validity == Some(None) || self.certificate_source.as_deref().is_some_and(|it| it != "UPLOAD");
         let page = if none {
             Page::empty()
         } else {

@@ -19,7 +19,8 @@ impl Read for ListCsr {
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let paging = Paging { number: self.current_page, size: self.show_size };
-        let specs = self.algorithm.map(|algorithm| algorithm.specs().map(|spec| spec.as_str().to_owned()).collect());
+        let specs =
+            self.algorithm.map(|algorithm| algorithm.specs().map(|spec| spec.as_str().to_owned()).collect());
         let (account, specs, keyword) =
             (&call.principal.account, specs.unwrap_or_else(Vec::new), self.key_word.as_deref());
         let page = snapshot.signing_requests(account, &specs, keyword, paging.offset(), paging.size)?;

@@ -74,7 +74,12 @@ impl Material<'_> {
             csr: String::new(),
             public_key: private.public_key().to_pem(),
             // The number is found in the transaction.
-            uploaded: Some(Uploaded { upload: 0, half: self.half, domain: domain(&leaf), text: text.to_owned() }),
+            uploaded: Some(Uploaded {
+                upload: 0,
+                half: self.half,
+                domain: domain(&leaf),
+                text: text.to_owned(),
+            }),
             issued: None,
             created_ms: call.now_ms,
             updated_ms: call.now_ms,
@@ -104,4 +109,3 @@ impl Material<'_> {
         Ok(())
     }
 }
-

@@ -29,7 +29,12 @@ impl LongWork for UpdateCsr {
         Ok((request, sealed))
     }
 
-    fn change(&self, (request, sealed): &Self::Prepared, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+    fn change(
+        &self,
+        (request, sealed): &Self::Prepared,
+        call: &Call,
+        tx: &Tx<'_>,
+    ) -> Result<Self::Output, Failure> {
         existing_request(tx.signing_request(&call.principal.account, request.number)?)?;
         tx.set_signing_request_key(request, sealed)?;
         Ok(Self::Output {})

@@ -54,7 +54,12 @@ impl LongWork for UploadCsr {
         Ok((request, sealed))
     }
 
-    fn change(&self, (request, sealed): &Self::Prepared, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+    fn change(
+        &self,
+        (request, sealed): &Self::Prepared,
+        call: &Call,
+        tx: &Tx<'_>,
+    ) -> Result<Self::Output, Failure> {
         Ok(Self::Output { csr_id: store((request, sealed.as_deref()), call, tx)? })
     }
 }

@@ -96,10 +96,7 @@ impl UploadUserCertificate {
         let encryption = Material {
             half: Some(Role::Encryption),
             certificate: ("EncryptCert", pair.0.as_deref().ok_or_else(|| missing("EncryptCert"))?),
-            key: (
-                "EncryptPrivateKey",
-                pair.1.as_ref().ok_or_else(|| missing("EncryptPrivateKey"))?.expose(),
-            ),
+            key: ("EncryptPrivateKey", pair.1.as_ref().ok_or_else(|| missing("EncryptPrivateKey"))?.expose()),
         };
         let signature = Material {
             half: Some(Role::Signature),
@@ -127,6 +124,7 @@ impl UploadUserCertificate {
 
 /// An `InstanceId`: `cas-upload-` and six letters and digits.
 fn new_instance() -> String {
-    let letters = random::<INSTANCE_LETTERS>().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
+    let letters =
+        random::<INSTANCE_LETTERS>().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
     format!("cas-upload-{}", letters.iter().collect::<String>())
 }

@@ -7,7 +7,8 @@ use tongguan_model::certificate::{Certificate, CertificateStatus};
 use tongguan_store::{CertificateFilter, Snapshot};
 
 use crate::api::kms::{
-    ListCertificates, ListCertificatesCertificateSummaryListCertificateSummary as Summary, ListCertificatesOutput,
+    ListCertificates, ListCertificatesCertificateSummaryListCertificateSummary as Summary,
+    ListCertificatesOutput,
 };
 use crate::args::{Args, Paging};
 use crate::call::Call;

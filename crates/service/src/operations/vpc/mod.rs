@@ -1,12 +1,17 @@
 //! Product Vpc, version 2016-04-28: VPN gateways, their certificates, and the network under them.
 
 pub mod associate_vpn_gateway_with_certificate;
+pub mod create_customer_gateway;
 pub mod create_vpc;
 pub mod create_vpn_gateway;
 pub mod create_vswitch;
+pub(crate) mod customer_gateways;
+pub mod delete_customer_gateway;
 pub mod delete_vpc;
 pub mod delete_vpn_gateway;
 pub mod delete_vswitch;
+pub mod describe_customer_gateway;
+pub mod describe_customer_gateways;
 pub mod describe_regions;
 pub mod describe_route_table_list;
 pub mod describe_vpc_attribute;
@@ -21,6 +26,7 @@ pub mod dissociate_vpn_gateway_with_certificate;
 pub(crate) mod language;
 pub mod list_tag_resources;
 pub mod list_vpn_certificate_associations;
+pub mod modify_customer_gateway_attribute;
 pub mod modify_vpc_attribute;
 pub mod modify_vpn_gateway_attribute;
 pub mod modify_vswitch_attribute;
@@ -36,7 +42,7 @@ pub(crate) mod taggable;
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::RegionId;
 use tongguan_model::region::Region;
-use tongguan_store::{IntentKind, Page, Tx};
+use tongguan_store::{CustomerGatewayRow, IntentKind, Page, Tx};
 
 use crate::call::Call;
 use crate::catalogue::{self, Code};
@@ -46,6 +52,14 @@ use crate::operation::Failure;
 /// The account's gateway in the region of the call.
 fn gateway_in(gateway: Option<VpnGateway>, region: Option<&'static Region>) -> Result<VpnGateway, Failure> {
     in_region(gateway, |gateway| &gateway.region, region, &catalogue::GATEWAY_NOT_FOUND)
+}
+
+/// The account's customer gateway in the region of the call.
+fn customer_gateway_in(
+    row: Option<CustomerGatewayRow>,
+    region: &'static Region,
+) -> Result<CustomerGatewayRow, Failure> {
+    in_region(row, |row| &row.region, Some(region), &catalogue::CUSTOMER_GATEWAY_NOT_FOUND)
 }
 
 /// What was found, if it lies in the region of the call (any, if the call names none).

@@ -17,6 +17,8 @@ wire_enum! {
         VSwitch = "VSWITCH",
         /// A VPN gateway.
         VpnGateway = "VPNGATEWAY",
+        /// A customer gateway.
+        CustomerGateway = "CUSTOMERGATEWAY",
     }
 }
 
@@ -48,6 +50,10 @@ impl Taggable {
             }
             Self::VpnGateway => {
                 (snapshot.gateway(account, id)?.map(|gateway| gateway.region), &c::GATEWAY_NOT_FOUND)
+            }
+            Self::CustomerGateway => {
+                let row = snapshot.customer_gateway(account, id)?;
+                (row.map(|row| row.region), &c::CUSTOMER_GATEWAY_NOT_FOUND)
             }
         };
         if found.is_some_and(|found| found.as_str() == region) { Ok(()) } else { Err(code.into()) }

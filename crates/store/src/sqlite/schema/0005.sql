@@ -1,4 +1,6 @@
--- Schema 5: certificates that are uploaded to Cas with their keys, and requests for certificates there.
+-- Schema 5: the far ends of tunnels, and the connections to them; certificates that are uploaded to Cas with their keys.
+
+-- == Certificates in Cas ==
 
 -- An upload: one certificate, or the two of an SM pair, each a row of `certificate`. `number` is the CertId by which
 -- callers name it; tags hang on `instance`.
@@ -47,3 +49,24 @@ CREATE TABLE cas_csr (
     created_ms         INTEGER NOT NULL
 );
 CREATE INDEX cas_csr_page ON cas_csr (account);
+
+-- == Far ends of tunnels ==
+
+-- Devices that connections lead to. The key of BGP sessions is sealed under the master key, which is not in the
+-- database.
+CREATE TABLE customer_gateway (
+    seq             INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
+    account         TEXT NOT NULL REFERENCES account (id),
+    region          TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    description     TEXT NOT NULL,
+    ip              TEXT NOT NULL,
+    -- Null: none was given.
+    asn             INTEGER,
+    sealed_auth_key BLOB,
+    resource_group  TEXT NOT NULL,
+    created_ms      INTEGER NOT NULL,
+    UNIQUE (account, region, ip)
+);
+CREATE INDEX customer_gateway_page ON customer_gateway (account, region);
