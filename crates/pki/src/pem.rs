@@ -26,6 +26,7 @@ pub(crate) const PRIVATE_KEY: &str = "PRIVATE KEY";
 pub(crate) const RSA_PRIVATE_KEY: &str = "RSA PRIVATE KEY";
 pub(crate) const EC_PRIVATE_KEY: &str = "EC PRIVATE KEY";
 pub(crate) const SM2_PRIVATE_KEY: &str = "SM2 PRIVATE KEY";
+pub(crate) const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 pub(crate) const PUBLIC_KEY: &str = "PUBLIC KEY";
 /// Blocks that say what curve the key after them is on, which the key says by itself.
 const PARAMETERS: [&str; 2] = ["EC PARAMETERS", "SM2 PARAMETERS"];
@@ -123,7 +124,7 @@ fn hint(label: &str, wanted: &str) -> &'static str {
         EC_PRIVATE_KEY | RSA_PRIVATE_KEY | "EC PARAMETERS" => {
             "; convert with `openssl pkcs8 -topk8 -nocrypt`"
         }
-        "ENCRYPTED PRIVATE KEY" => "; decrypt with `openssl pkcs8 -nocrypt`",
+        ENCRYPTED_PRIVATE_KEY => "; decrypt with `openssl pkcs8 -nocrypt`",
         _ => "",
     }
 }

@@ -255,6 +255,44 @@ fn keys_are_read_in_every_form_of_openssl() {
     assert_eq!(PrivateKey::from_pem(&ssl.read("with-parameters.key")).unwrap().spec(), KeySpec::EcSm2);
 }
 
+/// What is exported is opened with the passphrase and with no other.
+#[test]
+fn exports_are_opened_with_their_passphrase() {
+    let ca = Ca::new(KeySpec::EcP256, &subject("root"), now() - DAY, now() + DAY).unwrap();
+    for spec in KeySpec::USUAL {
+        let ssl = OpenSsl::new();
+        let key = generate(spec);
+        let leaf = ca.issue(
+            &create_csr(&key, &subject("leaf"), &[]).unwrap(),
+            Usage::Both,
+            now() - DAY,
+            now() + DAY,
+        );
+        let leaf = leaf.unwrap();
+        // The second fills a block of the digest, the third has letters beyond ASCII.
+        for passphrase in ["secret", &"p".repeat(70), "口令"] {
+            ssl.write("pass", passphrase);
+            ssl.write("key.pem", key.to_encrypted_pem(passphrase).unwrap());
+            assert!(ssl.read("key.pem").starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"));
+            ssl.ok("pkcs8 -in key.pem -passin file:pass -out plain.pem");
+            assert_eq!(PrivateKey::from_pem(&ssl.read("plain.pem")).unwrap().public_key(), key.public_key());
+            ssl.write(
+                "all.p12",
+                key.to_pkcs12(&leaf, std::slice::from_ref(ca.certificate()), passphrase).unwrap(),
+            );
+            ssl.ok("pkcs12 -in all.p12 -passin file:pass -nodes -nocerts -out plain.pem");
+            assert_eq!(PrivateKey::from_pem(&ssl.read("plain.pem")).unwrap().public_key(), key.public_key());
+            ssl.ok("pkcs12 -in all.p12 -passin file:pass -nokeys -clcerts -out own.pem");
+            assert_eq!(certificate(&ssl, "own.pem"), leaf);
+            ssl.ok("pkcs12 -in all.p12 -passin file:pass -nokeys -cacerts -out ca.pem");
+            assert_eq!(&certificate(&ssl, "ca.pem"), ca.certificate());
+            for line in ["pkcs8 -in key.pem", "pkcs12 -in all.p12 -nodes"] {
+                assert!(!ssl.run(&format!("{line} -passin pass:other")).status.success(), "{line}");
+            }
+        }
+    }
+}
+
 /// Raw signatures, without certificates around them.
 #[test]
 fn signatures_pass_to_and_fro() {

@@ -196,6 +196,7 @@ codes! {
     // Certificates.
     CERTIFICATE_STATE = 409 "Rejected.StateModifiedFailed" "Keystate modified failed." Documented "The certificate's state does not allow the change. (Documented for keys; that it stands for certificates is our choice.)";
     CERTIFICATE_IN_USE = 409 "Rejected.CertificateInUse" "The certificate is bound to VPN gateway %s: dissociate it first." Ours "A bound certificate is not deleted.";
+    CERTIFICATE_NOT_EXPORTABLE = 409 "Rejected.NotExportable" "The private key of the certificate was made so that it is not exported." Ours "ExportCertificate of a certificate made with ExportablePrivateKey=false.";
     CERTIFICATE_QUOTA = 400 "Rejected.LimitExceeded" "The request was rejected because user create resource limit was exceeded." Documented "The account has as many certificates as it may.";
 
     // Cas, of which no codes are published.

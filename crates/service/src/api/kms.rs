@@ -317,6 +317,129 @@ impl Output for DescribeCertificateOutput {
     }
 }
 
+/// ExportCertificate: all that is known of it.
+pub static EXPORT_CERTIFICATE: Operation = Operation {
+    product: Product::Kms,
+    action: "ExportCertificate",
+    summary: "Export certificate, chain and private key.",
+    permission: Some("kms:ExportCertificate"),
+    resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
+    arns: &[&[
+        Part::Text("acs:kms:"),
+        Part::Region { of: Some("CertificateId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":certificate/"),
+        Part::Parameter("CertificateId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "CertificateId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the certificate: a GUID.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Passphrase",
+            shape: Shape::Text,
+            required: true,
+            about: "Protects the exported key, 1 to 256 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ExportFormat",
+            shape: Shape::Text,
+            required: false,
+            about: "PEM (default): Certificate, CertificateChain and PrivateKey. PKCS12: all of them in PKCS12Blob.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CertificateId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN_KMS,
+        &c::MISSING_PARAMETER,
+        &c::INVALID_PARAMETER,
+        &c::CERTIFICATE_NOT_FOUND,
+        &c::CERTIFICATE_STATE,
+        &c::CERTIFICATE_NOT_EXPORTABLE,
+    ],
+    handler: Handler::LongWrite(Long {
+        look: operation::look::<ExportCertificate>,
+        prepare: operation::prepare::<ExportCertificate>,
+        cost: 100,
+    }),
+};
+
+/// Input of ExportCertificate. It is read again when the work's turn has come.
+#[derive(Debug, Clone)]
+pub struct ExportCertificate {
+    /// `CertificateId`: Id of the certificate: a GUID.
+    pub certificate_id: String,
+    /// `Passphrase`: Protects the exported key, 1 to 256 characters.
+    pub passphrase: crate::args::Secret,
+    /// `ExportFormat`: PEM (default): Certificate, CertificateChain and PrivateKey. PKCS12: all of them in
+    /// PKCS12Blob.
+    pub export_format: String,
+}
+
+impl Input for ExportCertificate {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
+        let passphrase = crate::operations::kms::export_certificate::passphrase(args, "Passphrase")?;
+        let export_format =
+            args.one_of_words("ExportFormat", &["PEM", "PKCS12"])?.unwrap_or("PEM").to_owned();
+        Ok(Self { certificate_id, passphrase, export_format })
+    }
+}
+
+/// Output of ExportCertificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportCertificateOutput {
+    /// `Certificate`.
+    pub certificate: Option<Text>,
+    /// `CertificateChain`.
+    pub certificate_chain: Option<Text>,
+    /// `CertificateId`.
+    pub certificate_id: Text,
+    /// `PKCS12Blob`.
+    pub pkcs12_blob: Option<operation::Disclosed>,
+    /// `PrivateKey`.
+    pub private_key: Option<operation::Disclosed>,
+}
+
+impl Output for ExportCertificateOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ExportCertificateOutput",
+            1 + usize::from(self.certificate.is_some())
+                + usize::from(self.certificate_chain.is_some())
+                + usize::from(self.pkcs12_blob.is_some())
+                + usize::from(self.private_key.is_some())
+                + usize::from(request_id.is_some()),
+        )?;
+        if let Some(value) = &self.certificate {
+            object.serialize_field("Certificate", value)?;
+        }
+        if let Some(value) = &self.certificate_chain {
+            object.serialize_field("CertificateChain", value)?;
+        }
+        object.serialize_field("CertificateId", &self.certificate_id)?;
+        if let Some(value) = &self.pkcs12_blob {
+            object.serialize_field("PKCS12Blob", value)?;
+        }
+        if let Some(value) = &self.private_key {
+            object.serialize_field("PrivateKey", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// GetCertificate: all that is known of it.
 pub static GET_CERTIFICATE: Operation = Operation {
     product: Product::Kms,

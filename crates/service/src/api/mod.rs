@@ -47,6 +47,7 @@ pub static ALL: &[&Operation] = &[
     &kms::CREATE_CERTIFICATE,
     &kms::DELETE_CERTIFICATE,
     &kms::DESCRIBE_CERTIFICATE,
+    &kms::EXPORT_CERTIFICATE,
     &kms::GET_CERTIFICATE,
     &kms::LIST_CERTIFICATES,
     &kms::UPDATE_CERTIFICATE_STATUS,

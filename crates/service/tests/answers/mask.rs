@@ -14,7 +14,7 @@ use crate::world::Names;
 /// Members of answers that are random, whatever they look like.
 macro_rules! members {
     () => {
-        "AccessKeySecret|SecurityToken|NextToken|Marker|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp|Identifier|KeySha2|Serial"
+        "AccessKeySecret|SecurityToken|NextToken|Marker|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp|Identifier|KeySha2|PKCS12Blob|Serial"
     };
 }
 

@@ -3,6 +3,7 @@
 pub mod create_certificate;
 pub mod delete_certificate;
 pub mod describe_certificate;
+pub mod export_certificate;
 pub mod get_certificate;
 pub mod list_certificates;
 pub mod update_certificate_status;
