@@ -4,7 +4,7 @@
 //! Its [`Status`] follows from them and from its [`Phase`]; it is never stored, so it cannot be stuck.
 //! A change is accepted only while both are equal, which makes work on one gateway serial.
 
-use crate::certificate::BindingFacts;
+use crate::certificate::{BindingFacts, Role};
 use crate::id::{AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId};
 use crate::wire_enum;
 
@@ -41,16 +41,6 @@ wire_enum! {
         Public = "public",
         /// Addresses of its vSwitch.
         Private = "private",
-    }
-}
-
-wire_enum! {
-    /// What a bound certificate is used for.
-    pub enum Role {
-        /// Key exchange.
-        Encryption = "Encryption",
-        /// Authentication.
-        Signature = "Signature",
     }
 }
 

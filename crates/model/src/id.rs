@@ -91,4 +91,10 @@ mod tests {
         assert_eq!(id, "vpn-bp1aaaaaaaaaaaaaaaaa");
         assert_eq!(id.len(), "vpn-bp1q8bgx4xnkm2ogjabcd".len() - 1);
     }
+
+    #[test]
+    fn random_bytes_are_mapped_onto_the_alphabet() {
+        let random = [0, 1, 25, 26, 35, 36, 37, 61, 62, 71, 72, 143, 144, 251, 252, 254, 255];
+        assert_eq!(compose("vsw", "bp1", &random), "vsw-bp1abz09abz09a9a9acd");
+    }
 }

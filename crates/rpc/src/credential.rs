@@ -9,6 +9,8 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::sign::Keys;
+
 /// What a request is verified with.
 #[derive(Debug, Clone)]
 pub enum Credential {
@@ -20,19 +22,26 @@ pub enum Credential {
 
 /// An AccessKey secret: wiped on drop, never printed, compared in constant time.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret {
+    text: Zeroizing<String>,
+    keys: Keys,
+}
 
 impl Secret {
     /// The secret itself. Keep the borrow short and copy it nowhere.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 }
 
 impl From<String> for Secret {
     fn from(secret: String) -> Self {
-        Self(Zeroizing::new(secret))
+        Self { text: Zeroizing::new(secret), keys: Keys::default() }
     }
 }
 
@@ -50,7 +59,7 @@ impl fmt::Debug for Secret {
 
 impl ConstantTimeEq for Secret {
     fn ct_eq(&self, other: &Self) -> subtle::Choice {
-        self.0.as_bytes().ct_eq(other.0.as_bytes())
+        self.text.as_bytes().ct_eq(other.text.as_bytes())
     }
 }
 
@@ -128,7 +137,8 @@ mod tests {
     #[test]
     fn secrets_print_nothing_and_compare() {
         let secret = Secret::from("hunter2");
-        assert_eq!(format!("{secret:?} {:?}", Credential::Secret(secret.clone())).find("hunter"), None);
+        assert_eq!(format!("{secret:?}"), "Secret(***)");
+        assert_eq!(format!("{:?}", Credential::Secret(secret.clone())), "Secret(Secret(***))");
         assert_eq!(secret, Secret::from("hunter2".to_owned()));
         assert_ne!(secret, Secret::from("hunter3"));
         assert_ne!(secret, Secret::from("hunter"));

@@ -14,6 +14,7 @@ mod exit;
 mod framing;
 mod http;
 mod key_command;
+mod master_key;
 mod metrics;
 mod permissions;
 mod pulse;

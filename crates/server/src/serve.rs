@@ -303,7 +303,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let address_pool = config.address_pool().context(exit::Configuration)?;
     let apply_delay = config.apply_delay().context(exit::Configuration)?;
     permissions::tighten(&config.data_dir)?;
-    for file in [secrets::MASTER_KEY_FILE, secrets::NEXT_KEY_FILE, secrets::ROOT_KEY_FILE] {
+    for file in [permissions::MASTER_KEY_FILE, permissions::NEXT_KEY_FILE, permissions::ROOT_KEY_FILE] {
         let path = config.data_dir.join(file);
         if path.exists() {
             permissions::open_secret(&path)?;

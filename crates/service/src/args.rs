@@ -5,9 +5,8 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
-use tongguan_rpc::{Params, parse_bool};
+use tongguan_rpc::{Params, Secret, parse_bool};
 use tongguan_store::TagFilter;
-use zeroize::Zeroizing;
 
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
@@ -42,27 +41,9 @@ struct JsonTag {
     value: Option<String>,
 }
 
-/// A secret that a call carries: wiped on drop, never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// The secret.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
-
 /// A parameter that holds a secret; none if it is absent or empty.
 pub(crate) fn secret(args: &Args<'_>, name: &'static str) -> Result<Option<Secret>, Refusal> {
-    Ok(args.text(name).map(|text| Secret(Zeroizing::new(text.to_owned()))))
+    Ok(args.text(name).map(|text| Secret::from(text)))
 }
 
 /// The same of one that is required.

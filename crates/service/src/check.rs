@@ -164,7 +164,7 @@ fn fault_of(certificate: &Certificate, sealed: &[u8], vault: Option<&Vault>) -> 
         verify_chain(&leaf, &chain, then).map_err(wrong)?;
     }
     if let Some(vault) = vault {
-        let purpose = operations::kms::key_purpose(certificate.id.as_str());
+        let purpose = master::purpose(SealedKind::Certificate, certificate.id.as_str());
         let document = vault.open(&purpose, sealed).map_err(|error| format!("private key: {error}"))?;
         let key = match certificate.uploaded {
             Some(_) => key_of_text(&document),
@@ -221,7 +221,7 @@ fn fault_of_request(
         return Err("what is kept of the request is not what stands in it".into());
     }
     if let (Some(vault), Some(sealed)) = (vault, sealed) {
-        let purpose = operations::cas::csr_key_purpose(&request.id);
+        let purpose = master::purpose(SealedKind::SigningRequest, &request.id);
         let document = vault.open(&purpose, sealed).map_err(|error| format!("private key: {error}"))?;
         if key_of_text(&document)?.public_key() != own {
             return Err("the private key is another one".into());

@@ -66,5 +66,5 @@ pub use sqlite::writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterSt
 /// Name of the database inside a data directory.
 pub const DATABASE_FILE: &str = "tongguan.db";
 
-/// Folder of the audit journal inside a data directory.
+/// Directory of the audit journal inside a data directory.
 const AUDIT_FOLDER: &str = "audit";

@@ -38,7 +38,7 @@ const BEGIN: &[u8] = b"tongguan rights 1\0";
 const BUCKETS: usize = 256;
 /// Bytes of a sum, a term and an HMAC.
 const BYTES: usize = 32;
-/// Findings of one kind that are told; the rest are counted.
+/// Findings of one kind that are reported; the rest are counted.
 const TOLD: usize = 10;
 
 /// Bearers that are no principals: nobody acts by them, and a change of one is no change of what an account may do.
@@ -183,7 +183,7 @@ impl Sealed {
 }
 
 /// Everything that is sealed, with the columns of this release's schema. Taken from a schema made afresh, so that a
-/// database cannot say what of it is looked at.
+/// database cannot decide what of it is verified.
 pub(crate) fn layout() -> Result<&'static [Sealed], StoreError> {
     static LAYOUT: OnceLock<Vec<Sealed>> = OnceLock::new();
     if let Some(layout) = LAYOUT.get() {
@@ -378,7 +378,7 @@ impl RightsKey {
         Ok(sums)
     }
 
-    /// Seals every row as it is now, in place of what stands there.
+    /// Seals every row as it is now and replaces all existing seals.
     fn seal_all(&self, session: Session<'_>) -> Result<(), StoreError> {
         // The triggers sum up what is put in afterwards.
         session.script("DELETE FROM row_seal; DELETE FROM row_bucket;")?;
@@ -644,7 +644,7 @@ pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
 #[derive(Debug, Default)]
 pub(crate) struct Rights {
     key: OnceLock<RightsKey>,
-    /// The root that was found sound.
+    /// The root that was verified.
     pub(crate) root: OnceLock<Vec<u8>>,
     found: AtomicU64,
     /// How often the writer has changed what a principal may do.
@@ -661,7 +661,7 @@ impl Rights {
         let _ = self.key.set(key.clone());
     }
 
-    /// Notes the root, which was found sound.
+    /// Remembers the root, which was verified.
     pub(crate) fn found_sound(&self, session: Session<'_>) -> Result<(), StoreError> {
         if let Some(root) = root(session)? {
             let _ = self.root.set(root);
@@ -684,7 +684,7 @@ pub(crate) fn root(session: Session<'_>) -> Result<Option<Vec<u8>>, StoreError> 
 }
 
 impl Snapshot<'_> {
-    /// Makes sure that a bearer is as the service sealed it. To be asked wherever rights are read for use. Passes as
+    /// Verifies that a bearer is as the service sealed it. To be called wherever rights are read for use. Passes as
     /// long as the key of the seals is not known: then nobody is served.
     ///
     /// # Errors
@@ -773,7 +773,8 @@ mod tests {
         }
     }
 
-    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next start.
+    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next
+    /// start.
     #[test]
     fn service_keys_of_an_earlier_release_are_sealed_at_the_next_start() {
         let directory = tempfile::tempdir().unwrap();

@@ -1470,7 +1470,7 @@ pub struct UpdateCsr {
     /// `CsrId`: Id of the request, a number.
     pub csr_id: u64,
     /// `Key`: The request's private key, PEM, not encrypted.
-    pub key: crate::args::Secret,
+    pub key: tongguan_rpc::Secret,
 }
 
 impl Input for UpdateCsr {
@@ -1544,7 +1544,7 @@ pub struct UploadCsr {
     /// `Csr`: The request, PEM; its key as for CreateCsr.
     pub csr: String,
     /// `Key`: Its private key, PEM, not encrypted; may be given later.
-    pub key: Option<crate::args::Secret>,
+    pub key: Option<tongguan_rpc::Secret>,
     /// `Name`: 1 to 50 letters, digits, underscores, hyphens and periods.
     pub name: Option<String>,
 }
@@ -1698,15 +1698,15 @@ pub struct UploadUserCertificate {
     /// P-256.
     pub cert: Option<String>,
     /// `Key`: Its private key, PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.
-    pub key: Option<crate::args::Secret>,
+    pub key: Option<tongguan_rpc::Secret>,
     /// `EncryptCert`: SM certificate for encryption, PEM, issuers after it.
     pub encrypt_cert: Option<String>,
     /// `EncryptPrivateKey`: Its private key, PEM.
-    pub encrypt_private_key: Option<crate::args::Secret>,
+    pub encrypt_private_key: Option<tongguan_rpc::Secret>,
     /// `SignCert`: SM certificate for signatures, PEM, issuers after it.
     pub sign_cert: Option<String>,
     /// `SignPrivateKey`: Its private key, PEM.
-    pub sign_private_key: Option<crate::args::Secret>,
+    pub sign_private_key: Option<tongguan_rpc::Secret>,
     /// `ResourceGroupId`: Resource group; absent: the default one.
     pub resource_group_id: Option<String>,
     /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.

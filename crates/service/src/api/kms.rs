@@ -379,7 +379,7 @@ pub struct ExportCertificate {
     /// `CertificateId`: Id of the certificate: a GUID.
     pub certificate_id: String,
     /// `Passphrase`: Protects the exported key, 1 to 256 characters.
-    pub passphrase: crate::args::Secret,
+    pub passphrase: tongguan_rpc::Secret,
     /// `ExportFormat`: PEM (default): Certificate, CertificateChain and PrivateKey. PKCS12: all of them in
     /// PKCS12Blob.
     pub export_format: String,

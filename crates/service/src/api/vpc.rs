@@ -100,7 +100,7 @@ pub struct AssociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of a certificate that is ACTIVE and uses SM2 with SM3.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature, exactly as written here.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for AssociateVpnGatewayWithCertificate {
@@ -109,7 +109,11 @@ impl Input for AssociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -2963,7 +2967,7 @@ pub struct DissociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of the bound certificate, as it was given to Associate.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature: the role in which it is bound.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for DissociateVpnGatewayWithCertificate {
@@ -2972,7 +2976,11 @@ impl Input for DissociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -3206,7 +3214,7 @@ pub struct ListVpnCertificateAssociations {
     /// `CertificateId`: At most 20 certificate ids.
     pub certificate_id: Vec<String>,
     /// `CertificateType`: Encryption or Signature; absent means both.
-    pub certificate_type: Option<tongguan_model::gateway::Role>,
+    pub certificate_type: Option<tongguan_model::certificate::Role>,
     /// `MaxResults`: 1 to 20. Default 10.
     pub max_results: u64,
     /// `NextToken`: Token from the previous page.
@@ -3220,7 +3228,7 @@ impl Input for ListVpnCertificateAssociations {
         let certificate_id = args.list("CertificateId", args.quotas().ids_per_filter)?;
         let certificate_type = args.word_or(
             "CertificateType",
-            tongguan_model::gateway::Role::parse,
+            tongguan_model::certificate::Role::parse,
             &c::ILLEGAL_CERTIFICATE_TYPE,
         )?;
         let max_results = args.number("MaxResults", 1..=20)?.unwrap_or(10);

@@ -20,8 +20,9 @@ use tongguan_store::{DeletionStatus, Fault, FaultOutcome, IntentKind, StoreError
 use tracing::{debug, error, warn};
 
 use super::Outcome;
-use crate::context::random;
+
 use crate::operations::ram::service_linked;
+use crate::random::random;
 
 /// First wait after a failed try, milliseconds; doubled after each further one.
 const BACKOFF_FIRST_MS: i64 = 500;

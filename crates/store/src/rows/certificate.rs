@@ -1,7 +1,7 @@
 //! Certificates with their private keys, which are sealed: those of Kms, and those of uploads to Cas.
 
+use tongguan_model::certificate::Role;
 use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, Uploaded, upload_number};
-use tongguan_model::gateway::Role;
 use tongguan_model::id::{AccountId, CertificateId};
 
 use super::search::{Page, Search};

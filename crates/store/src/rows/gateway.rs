@@ -24,7 +24,7 @@ table! {
     }
 }
 
-/// Which gateways a list asks for; everything given must hold.
+/// Which gateways a query selects; every condition that is given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayFilter {
     /// Id.
@@ -96,7 +96,7 @@ impl Snapshot<'_> {
         self.page(&search, offset, limit)
     }
 
-    /// How many gateways stand in a VPC.
+    /// Number of gateways in a VPC.
     ///
     /// # Errors
     /// A database error.
@@ -104,7 +104,7 @@ impl Snapshot<'_> {
         self.number("SELECT count(*) FROM vpn_gateway WHERE vpc = ?1", &binds![vpc])
     }
 
-    /// How many gateways stand in a vSwitch.
+    /// Number of gateways in a vSwitch.
     ///
     /// # Errors
     /// A database error.
@@ -116,7 +116,7 @@ impl Snapshot<'_> {
         )
     }
 
-    /// How many gateways stand in each of many vSwitches, in two queries. vSwitches without any are left out.
+    /// Number of gateways in each of many vSwitches, in two queries. vSwitches without any are left out.
     ///
     /// # Errors
     /// A database error.

@@ -98,7 +98,7 @@ impl std::fmt::Debug for Snapshot<'_> {
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
 
-/// A transaction of the writer: every question of [`Snapshot`], and changes.
+/// A transaction of the writer: every query of [`Snapshot`], and changes.
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,

@@ -8,7 +8,7 @@ use crate::{Bearer, Snapshot, StoreError, Tx};
 /// Rows read at a time, which bounds the memory of a walk.
 const BATCH: usize = 256;
 
-/// Is given an id and what is sealed there; answers whether to go on.
+/// Gets an id and the sealed value; returns whether to continue.
 type Look<'l> = dyn FnMut(&str, &[u8]) -> Result<bool, StoreError> + 'l;
 
 /// What a sealed value is of.
@@ -26,7 +26,7 @@ pub enum SealedKind {
     ServiceKey,
 }
 
-/// Where the sealed values of one kind stand.
+/// Where the sealed values of one kind are stored.
 struct Place {
     kind: SealedKind,
     table: &'static str,
@@ -137,7 +137,7 @@ impl Tx<'_> {
         self.execute("DELETE FROM service_key WHERE name = ?1", &binds![name])
     }
 
-    /// Replaces every sealed value by what `seal` makes of it; answers how many there were.
+    /// Replaces every sealed value by what `seal` makes of it; returns how many there were.
     ///
     /// # Errors
     /// A database error, or what `seal` gives: then the change must not be kept.

@@ -1,8 +1,8 @@
 //! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of one
 //! list of fields, by macros.
 
-use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
-use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, VpnType};
+use tongguan_model::certificate::{CertificateStatus, KeyPurposes, Role};
+use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, VpnType};
 use tongguan_model::id::{
     AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId,
 };

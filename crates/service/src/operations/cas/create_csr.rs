@@ -5,15 +5,16 @@
 
 use tongguan_model::certificate::SigningRequest;
 use tongguan_pki::{KeySpec, PrivateKey, Subject, check_dns_names, create_csr};
-use tongguan_store::Tx;
+use tongguan_store::{SealedKind, Tx};
 
 use crate::api::cas::{CreateCsr, CreateCsrOutput};
 use crate::args::{Args, digits};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
+use crate::master;
 use crate::operation::{Failure, LongWork};
 
-use super::{Algorithm, csr_key_purpose, invalid, new_number};
+use super::{Algorithm, invalid, new_number};
 
 /// The kind of key, of the size that is given.
 pub(crate) fn key_spec(
@@ -80,7 +81,8 @@ impl LongWork for CreateCsr {
         let csr = create_csr(&key, &self.subject()?, &self.sans).map_err(|error| bug(&error))?;
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
         let text = key.to_pkcs8_pem().map_err(|error| bug(&error))?;
-        let sealed = call.context.vault.seal(&csr_key_purpose(&id), text.as_bytes());
+        let sealed =
+            call.context.vault.seal(&master::purpose(SealedKind::SigningRequest, &id), text.as_bytes());
         let request = SigningRequest {
             id,
             // It is found in the transaction.

@@ -5,15 +5,14 @@
 //! members that describe one.
 
 use tongguan_model::certificate::Certificate;
-use tongguan_model::gateway::Role;
-use tongguan_store::Snapshot;
+use tongguan_model::certificate::Role;
+use tongguan_store::{SealedKind, Snapshot};
 
 use crate::api::cas::{
     GetUserCertificateDetail, GetUserCertificateDetailCertChain as Link, GetUserCertificateDetailOutput,
 };
 use crate::call::Call;
 use crate::operation::{Disclosed, Failure, Read};
-use crate::operations::kms::key_purpose;
 
 use super::shown::{Shown, day};
 use super::validity::{Validity, remaining_days};
@@ -78,7 +77,7 @@ fn disclose(
     let id = certificate.id.as_str();
     let key = snapshot.certificate_key(&certificate.account, id)?;
     let key = key.ok_or_else(|| Failure::Internal(format!("no key of certificate {id}")))?;
-    let key: Option<Disclosed> = Some(super::opened(call, &key_purpose(id), &key.sealed)?);
+    let key: Option<Disclosed> = Some(super::opened(call, SealedKind::Certificate, id, &key.sealed)?);
     let uploaded = certificate.uploaded.as_ref();
     let text = uploaded.map(|uploaded| uploaded.text.clone().into());
     match uploaded.and_then(|uploaded| uploaded.half) {

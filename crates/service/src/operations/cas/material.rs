@@ -1,14 +1,16 @@
 //! Certificates and private keys as they are uploaded: read, compared, verified.
 
+use tongguan_model::certificate::Role;
 use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, Uploaded};
-use tongguan_model::gateway::Role;
 use tongguan_model::id::{CertificateId, RegionId};
 use tongguan_model::text::fits_prose;
 use tongguan_pki::{Certificate as Leaf, KeySpec, PrivateKey, matches, verify_chain};
+use tongguan_store::SealedKind;
 
 use crate::call::Call;
+use crate::master;
 use crate::operation::Failure;
-use crate::operations::kms::{issued, key_purpose, purposes};
+use crate::operations::kms::{issued, purposes};
 
 use super::{REGION, invalid};
 
@@ -59,7 +61,8 @@ impl Material<'_> {
         let now = call.now_ms.div_euclid(1000);
         verify_chain(&leaf, &chain, now).map_err(|error| invalid(certificate, error))?;
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
-        let sealed = call.context.vault.seal(&key_purpose(&id), key_text.as_bytes());
+        let sealed =
+            call.context.vault.seal(&master::purpose(SealedKind::Certificate, &id), key_text.as_bytes());
         let sealed = sealed.map_err(|error| Failure::Internal(format!("sealing a key: {error}")))?;
         let issued = issued(&leaf, &chain);
         let stored = Certificate {

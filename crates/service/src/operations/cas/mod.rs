@@ -24,14 +24,15 @@ pub mod validity;
 use tongguan_model::certificate::{SigningRequest, Upload};
 use tongguan_model::wire_enum;
 use tongguan_pki::KeySpec;
-use tongguan_store::Snapshot;
+use tongguan_store::{SealedKind, Snapshot};
 use zeroize::Zeroizing;
 
 use crate::api::cas::CertificateTagInfo;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::random;
+use crate::master;
 use crate::operation::{Disclosed, Failure};
+use crate::random::random;
 
 /// Where everything of Cas lies on the vendor's China site; the certificates can be bound in every region.
 const REGION: &str = "cn-hangzhou";
@@ -100,17 +101,13 @@ fn tags(snapshot: &Snapshot<'_>, upload: &Upload) -> Result<Vec<CertificateTagIn
     Ok(tags.map(|tag| CertificateTagInfo { tag_key: tag.key.into(), tag_value: tag.value.into() }).collect())
 }
 
-/// A private key in PEM, sealed as `purpose` says.
-fn opened(call: &Call, purpose: &str, sealed: &[u8]) -> Result<Disclosed, Failure> {
-    let broken = |error: &dyn std::fmt::Display| Failure::Internal(format!("{purpose}: {error}"));
-    let text = call.context.vault.open(purpose, sealed).map_err(|error| broken(&error))?;
+/// The sealed private key of this id, a text in PEM.
+fn opened(call: &Call, kind: SealedKind, id: &str, sealed: &[u8]) -> Result<Disclosed, Failure> {
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::Internal(format!("{}: {error}", master::named(kind, id)));
+    let text = call.context.vault.open(&master::purpose(kind, id), sealed).map_err(|error| broken(&error))?;
     let text = std::str::from_utf8(&text).map_err(|error| broken(&error))?;
     Ok(Zeroizing::new(text.to_owned()).into())
-}
-
-/// What the sealed private key of a request is for: it opens for no other.
-pub(crate) fn csr_key_purpose(id: &str) -> String {
-    format!("csr-key:{id}")
 }
 
 pub(crate) use material::{domain, has_letters_of_pem};

@@ -5,14 +5,15 @@
 
 use tongguan_model::certificate::SigningRequest;
 use tongguan_pki::PrivateKey;
-use tongguan_store::Tx;
+use tongguan_rpc::Secret;
+use tongguan_store::{SealedKind, Tx};
 
 use crate::api::cas::{UpdateCsr, UpdateCsrOutput};
-use crate::args::Secret;
 use crate::call::Call;
+use crate::master;
 use crate::operation::{Failure, LongWork};
 
-use super::{csr_key_purpose, existing_request, has_letters_of_pem, invalid};
+use super::{existing_request, has_letters_of_pem, invalid};
 
 impl LongWork for UpdateCsr {
     /// The request and its private key, sealed.
@@ -61,6 +62,7 @@ pub(super) fn sealed_key(call: &Call, request: &SigningRequest, key: &Secret) ->
     if private.public_key().to_pem() != request.public_key {
         return Err(invalid("Key", "it is not the private key of the request"));
     }
-    let sealed = call.context.vault.seal(&csr_key_purpose(&request.id), text.as_bytes());
+    let sealed =
+        call.context.vault.seal(&master::purpose(SealedKind::SigningRequest, &request.id), text.as_bytes());
     sealed.map_err(|error| Failure::Internal(format!("sealing a key: {error}")))
 }

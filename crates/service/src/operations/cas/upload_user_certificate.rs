@@ -5,17 +5,18 @@
 //! the certificate must be valid now; the two of a pair must be SM certificates with different keys, each with a keyUsage
 //! that allows what it is for. Texts are kept as they were sent, keys sealed.
 
+use tongguan_model::certificate::Role;
 use tongguan_model::certificate::Upload;
-use tongguan_model::gateway::Role;
 use tongguan_model::id::{ALPHABET, AccountId};
 use tongguan_store::{Snapshot, StoreError, Tx};
 
 use crate::api::cas::{UploadUserCertificate, UploadUserCertificateOutput};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::{default_resource_group, random};
+use crate::context::default_resource_group;
 use crate::operation::{Failure, LongWork};
 use crate::operations::kms::held;
+use crate::random::random;
 
 use super::material::{Material, Ready};
 use super::{TAGGED, invalid, new_number};

@@ -9,16 +9,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tongguan_model::certificate::{Certificate, Issued};
 use tongguan_pki::{Certificate as Leaf, PrivateKey};
-use tongguan_store::Tx;
+use tongguan_rpc::Secret;
+use tongguan_store::{SealedKind, Tx};
 use zeroize::Zeroizing;
 
 use crate::api::kms::{ExportCertificate, ExportCertificateOutput};
-use crate::args::{Args, Secret, required_secret};
+use crate::args::{Args, required_secret};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
+use crate::master;
 use crate::operation::{Failure, LongWork};
 
-use super::{existing, key_purpose};
+use super::existing;
 
 /// Characters of a passphrase.
 const LONGEST: usize = 256;
@@ -46,8 +48,11 @@ impl LongWork for ExportCertificate {
         let sealed =
             call.context.store.read(|snapshot| snapshot.certificate_key(&certificate.account, id))?;
         let Some(sealed) = sealed else { return Err((&c::CERTIFICATE_NOT_FOUND).into()) };
-        let document =
-            call.context.vault.open(&key_purpose(id), &sealed.sealed).map_err(|error| broken(&error))?;
+        let document = call
+            .context
+            .vault
+            .open(&master::purpose(SealedKind::Certificate, id), &sealed.sealed)
+            .map_err(|error| broken(&error))?;
         let key = PrivateKey::from_pkcs8_der(&document).map_err(|error| broken(&error))?;
         let passphrase = self.passphrase.expose();
         let mut output = Self::Output { certificate_id: id.to_owned().into(), ..Self::Output::default() };

@@ -19,8 +19,9 @@ use crate::api::vpc::{CreateVpnGateway, CreateVpnGatewayOutput};
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::{Context, new_id, random};
+use crate::context::{Context, new_id};
 use crate::operation::{Failure, Write};
+use crate::random::random;
 
 use super::{group_or_default, in_region, to_be_applied};
 
