@@ -241,8 +241,9 @@ impl VpnGateway {
         }
     }
 
-    /// Checks a bind of `certificate`, which the caller names `named`, in `role` at `now_ms`, given the gateway's present
-    /// bindings. The two roles need two certificates, and may name them alike: a pair in Cas has both under one id.
+    /// Checks a bind of `certificate`, which the caller names `named`, in `role` at `now_ms`, given the gateway's
+    /// present bindings. The two roles need two certificates, and may name them alike: a pair in Cas has both under
+    /// one id.
     ///
     /// # Errors
     /// In this order: not settled, not an SM gateway, certificate not bindable, certificate in the other role, role
@@ -416,9 +417,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever is asked in whatever order, at most one binding per role, never one certificate in
-        /// both roles, and an unbind succeeds exactly for what is bound. The last of the three is a pair: its name is the
-        /// same in both roles, and it has a certificate for each.
+        /// Whatever is asked in whatever order, at most one binding per role, never one certificate in both roles, and
+        /// an unbind succeeds exactly for what is bound. The last of the three is a pair: its name is the same in both
+        /// roles, and it has a certificate for each.
         #[test]
         fn bindings_keep_their_invariants(steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0u8..3), 1..60)) {
             let gateway = sm_gateway();

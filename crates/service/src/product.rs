@@ -85,7 +85,8 @@ static KMS: Conventions = Conventions {
     ..VPC
 };
 
-// Nothing is published of how it refuses: its codes are ours, and a value is never repeated, since many are private keys.
+// Nothing is published of how it refuses: its codes are ours, and a value is never repeated, since many are private
+// keys.
 static CAS: Conventions = Conventions {
     name: "Cas",
     version: "2020-04-07",

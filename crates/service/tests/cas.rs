@@ -498,8 +498,8 @@ fn sound(directory: &std::path::Path) -> bool {
     let vault = Vault::new(&[9; 32]).unwrap();
     let archive = Archive::open(directory).unwrap();
     let verdicts = check::everything(&archive, Some(&vault)).unwrap();
-    // No audit record of this service is sealed; and every damage is to be found by a rule of its own, though a seal tells
-    // of most.
+    // No audit record of this service is sealed; and every damage is to be found by a rule of its own, though a seal
+    // tells of most.
     let elsewhere = [AUDIT_RULE, RIGHTS_RULE];
     let verdicts = verdicts.iter().filter(|verdict| !elsewhere.contains(&verdict.rule));
     let findings: Vec<_> = verdicts.flat_map(|verdict| &verdict.findings).collect();

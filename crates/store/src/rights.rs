@@ -1,9 +1,9 @@
 //! Seals on the rows that confer rights: somebody who can write the database but has no master key can change them,
 //! but not undetected.
 //!
-//! * A *bearer* of rights is an account, an access key, a user, group, role, policy, certificate or request for one, or a
-//!   key of the service's own, such as those that make security tokens. Its rights are its own row and the rows that belong to
-//!   it, such as the policies attached to a user ([`PARTS`]).
+//! * A *bearer* of rights is an account, an access key, a user, group, role, policy, certificate or request for one,
+//!   or a key of the service's own, such as those that make security tokens. Its rights are its own row and the rows
+//!   that belong to it, such as the policies attached to a user ([`PARTS`]).
 //! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that
 //!   a later schema may add some. The terms of a bearer's rows are added up, and its *seal* is that sum with an
 //!   HMAC over it. It is a sum so that a change of one row need not read the others: what somebody else has changed

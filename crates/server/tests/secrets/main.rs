@@ -280,8 +280,8 @@ impl Run {
         self.open_all(vault, CERTIFICATES - DELETED + UPLOADED);
     }
 
-    /// Private keys that callers bring, in queries and in forms, where they are taken and where they are refused. Nothing
-    /// that is called shows them.
+    /// Private keys that callers bring, in queries and in forms, where they are taken and where they are refused.
+    /// Nothing that is called shows them.
     fn uploads(&mut self, root: &Key) {
         let method = SignatureMethod::Acs3HmacSha256;
         let rsa = [("Name", "rsa"), ("Cert", fixtures::RSA), ("Key", fixtures::RSA_KEY)];

@@ -1,7 +1,7 @@
 //! DeleteUserCertificate: deletes an upload with its certificates and keys; final.
 //!
-//! Source: `docs/api/cas/DeleteUserCertificate.json`. While one of its certificates is bound it is refused (our choice: no
-//! page says so), so that it is not deleted from under a gateway.
+//! Source: `docs/api/cas/DeleteUserCertificate.json`. While one of its certificates is bound it is refused (our
+//! choice: no page says so), so that it is not deleted from under a gateway.
 
 use tongguan_model::id::{CertificateId, VpnGatewayId};
 use tongguan_store::Tx;

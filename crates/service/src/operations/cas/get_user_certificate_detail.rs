@@ -1,8 +1,8 @@
 //! GetUserCertificateDetail: shows an upload; unless it is filtered, with certificates and private keys as they were
 //! uploaded.
 //!
-//! Source: `docs/api/cas/GetUserCertificateDetail.json`. Of an SM pair the certificate for signatures stands for both in the
-//! members that describe one.
+//! Source: `docs/api/cas/GetUserCertificateDetail.json`. Of an SM pair the certificate for signatures stands for both
+//! in the members that describe one.
 
 use tongguan_model::certificate::Certificate;
 use tongguan_model::certificate::Role;

@@ -1,7 +1,8 @@
 //! ListCert: lists single certificates, each of a pair by itself, newest first.
 //!
-//! Source: `docs/api/cas/ListCert.json`, which is of private CAs and their repositories: there are none, so that only what
-//! was uploaded is listed. `AfterDate` is where validity begins and `BeforeDate` where it ends, as in the page's sample.
+//! Source: `docs/api/cas/ListCert.json`, which is of private CAs and their repositories: there are none, so that only
+//! what was uploaded is listed. `AfterDate` is where validity begins and `BeforeDate` where it ends, as in the page's
+//! sample.
 
 use tongguan_store::{Page, Snapshot, UploadedRow};
 

@@ -1,7 +1,7 @@
 //! ListCsr: lists requests, newest first. Source: `docs/api/cas/ListCsr.json`.
 //!
-//! What a request does not say is empty. `KeySha2` is the SHA-256 of the SubjectPublicKeyInfo (our choice: no page says of
-//! what).
+//! What a request does not say is empty. `KeySha2` is the SHA-256 of the SubjectPublicKeyInfo (our choice: no page
+//! says of what).
 
 use tongguan_model::certificate::SigningRequest;
 use tongguan_pki::{KeySpec, PkiError, PublicKey};

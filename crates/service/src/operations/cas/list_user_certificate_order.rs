@@ -1,7 +1,7 @@
 //! ListUserCertificateOrder: lists uploads (`OrderType` `UPLOAD` or `CERT`), newest first; there are no orders.
 //!
-//! Source: `docs/api/cas/ListUserCertificateOrder.json`. Without `Status` only certificates are listed that are valid, be
-//! they about to expire. Of an SM pair the certificate for signatures stands for both.
+//! Source: `docs/api/cas/ListUserCertificateOrder.json`. Without `Status` only certificates are listed that are valid,
+//! be they about to expire. Of an SM pair the certificate for signatures stands for both.
 
 use tongguan_store::{Page, Snapshot, UploadFilter, UploadRow};
 

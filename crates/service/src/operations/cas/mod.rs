@@ -1,8 +1,9 @@
-//! Product Cas, version 2020-04-07: certificates that are uploaded with their keys, SM pairs among them, and requests for
-//! certificates.
+//! Product Cas, version 2020-04-07: certificates that are uploaded with their keys, SM pairs among them, and requests
+//! for certificates.
 //!
-//! Nothing is published of how it refuses; where clients wait for a code (`NotFound`), it is answered, and the others are
-//! ours. Private keys are shown as they were uploaded, or in PEM, to whoever may call the operations that show them.
+//! Nothing is published of how it refuses; where clients wait for a code (`NotFound`), it is answered, and the others
+//! are ours. Private keys are shown as they were uploaded, or in PEM, to whoever may call the operations that show
+//! them.
 
 pub mod create_csr;
 pub mod delete_csr;

@@ -1,7 +1,7 @@
 //! UpdateCsr: gives a request that was uploaded without it its private key.
 //!
-//! Source: `docs/api/cas/UpdateCsr.json`. The key must be the request's, so that a request whose key is known can only get
-//! the same one again.
+//! Source: `docs/api/cas/UpdateCsr.json`. The key must be the request's, so that a request whose key is known can only
+//! get the same one again.
 
 use tongguan_model::certificate::SigningRequest;
 use tongguan_pki::PrivateKey;

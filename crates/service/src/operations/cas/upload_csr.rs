@@ -1,7 +1,7 @@
 //! UploadCsr: stores a request for a certificate that was made elsewhere, with its private key or without.
 //!
-//! Source: `docs/api/cas/UploadCsr.json`. The request's own signature must verify (SM2 with the default user id), and the
-//! key must be the request's. Texts are kept as they were sent.
+//! Source: `docs/api/cas/UploadCsr.json`. The request's own signature must verify (SM2 with the default user id), and
+//! the key must be the request's. Texts are kept as they were sent.
 
 use tongguan_model::certificate::SigningRequest;
 use tongguan_pki::parse_csr;

@@ -1,9 +1,9 @@
 //! UploadUserCertificate: stores a certificate with its private key, or the two of an SM pair.
 //!
-//! Source: `docs/api/cas/UploadUserCertificate.json`. With `Cert` and `Key` the SM parameters are ignored. A text holds the
-//! certificate, and after it those of its issuers may stand. Each key must be the certificate's, the chain must verify,
-//! the certificate must be valid now; the two of a pair must be SM certificates with different keys, each with a keyUsage
-//! that allows what it is for. Texts are kept as they were sent, keys sealed.
+//! Source: `docs/api/cas/UploadUserCertificate.json`. With `Cert` and `Key` the SM parameters are ignored. A text
+//! holds the certificate, and after it those of its issuers may stand. Each key must be the certificate's, the chain
+//! must verify, the certificate must be valid now; the two of a pair must be SM certificates with different keys, each
+//! with a keyUsage that allows what it is for. Texts are kept as they were sent, keys sealed.
 
 use tongguan_model::certificate::Role;
 use tongguan_model::certificate::Upload;

@@ -3,8 +3,8 @@
 use tongguan_model::wire_enum;
 use tongguan_store::UploadFilter;
 
-/// Days before its end in which a certificate is about to expire. Nothing is published; the vendor reminds of it in this
-/// time.
+/// Days before its end in which a certificate is about to expire. Nothing is published; the vendor reminds of it in
+/// this time.
 const SOON_DAYS: i64 = 30;
 /// Seconds of a day.
 pub(super) const DAY: i64 = 86_400;

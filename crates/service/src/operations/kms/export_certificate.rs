@@ -1,9 +1,9 @@
 //! ExportCertificate: hands a certificate out with its chain and its private key, under a passphrase.
 //!
-//! Source: `docs/api/kms/ExportCertificate.json`, of which only the shape is published: the formats are ours. A certificate
-//! that is not uploaded yet is refused, and one whose key was made not to be exported. A revoked or disabled one is exported:
-//! what was encrypted for it is to be read all the same. It changes nothing; it is carried out like a change because it
-//! takes long, and so that it is in the audit record before it is answered, durably.
+//! Source: `docs/api/kms/ExportCertificate.json`, of which only the shape is published: the formats are ours. A
+//! certificate that is not uploaded yet is refused, and one whose key was made not to be exported. A revoked or
+//! disabled one is exported: what was encrypted for it is to be read all the same. It changes nothing; it is carried
+//! out like a change because it takes long, and so that it is in the audit record before it is answered, durably.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

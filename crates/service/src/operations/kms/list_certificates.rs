@@ -1,7 +1,7 @@
 //! ListCertificates: lists the certificates of a region, newest first.
 //!
-//! Source: `docs/api/kms/ListCertificates.json`. Filters combine with AND and compare whole names. Certificates of Cas are
-//! not among them.
+//! Source: `docs/api/kms/ListCertificates.json`. Filters combine with AND and compare whole names. Certificates of Cas
+//! are not among them.
 
 use tongguan_model::certificate::{Certificate, CertificateStatus};
 use tongguan_store::{CertificateFilter, Snapshot};

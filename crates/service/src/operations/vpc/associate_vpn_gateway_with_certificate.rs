@@ -1,8 +1,8 @@
 //! AssociateVpnGatewayWithCertificate: binds one SM certificate to an SM VPN gateway in a role.
 //!
 //! Source: `docs/api/vpc/AssociateVpnGatewayWithCertificate.json` and `states.md`, section 3. The id is that of a
-//! certificate in Kms, or of an upload to Cas; of an SM pair there the half of the role is bound, so that one id may stand
-//! in both roles. The first binding of an account makes the service-linked role
+//! certificate in Kms, or of an upload to Cas; of an SM pair there the half of the role is bound, so that one id may
+//! stand in both roles. The first binding of an account makes the service-linked role
 //! `AliyunServiceRoleForVPNCertificate`, if the caller may.
 
 use tongguan_model::gateway::Bind;
