@@ -25,7 +25,7 @@ use crate::tree::Tree;
 use page::{Common, DryRun, Handler, Page, Ram};
 
 /// Products in the order of the table, as their folders and modules are called.
-const PRODUCTS: [&str; 6] = ["vpc", "kms", "sts", "location", "ram", "resourcemanager"];
+const PRODUCTS: [&str; 7] = ["vpc", "kms", "cas", "sts", "location", "ram", "resourcemanager"];
 /// Where the generated code stands.
 const OUT: &str = "crates/service/src/api";
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{REGION, Reply, Rig, VPC, issue, ram, refused};
+use common::{REGION, Reply, Rig, VPC, fixtures, issue, ram, refused};
 use serde_json::Value;
 use tongguan_service::operation::{self, Empty, Operation, Parameter, Product, Shape};
 
@@ -54,6 +54,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
+        | (Product::Cas, "UpdateCsr", "CsrId")
         | (Product::Ram, "UpdateUser" | "UpdateAccessKey", "UserName")
         | (Product::Ram, "UpdateAccessKey", "UserAccessKeyId")
         | (Product::Ram, "UpdateRole", "RoleName")
@@ -108,6 +109,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (Product::Kms, "UpdateCertificateStatus", "Status") | (Product::Ram, "UpdateAccessKey", "Status") => {
             Missing("MissingParameter")
         }
+        (Product::Cas, "UpdateCsr", "Key") => Missing("MissingKey"),
         (Product::Ram, "UpdateUser", "NewUserName") => Refused("InvalidParameter.NewUserName.Length"),
         (Product::Ram, "UpdateUser", "NewDisplayName") => {
             Emptied { read: "GetUser", path: &["User", "DisplayName"], full: "before" }
@@ -145,6 +147,7 @@ struct World {
     connection: String,
     attachment: String,
     certificate: String,
+    csr: String,
     key: String,
 }
 
@@ -197,7 +200,8 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, table, vswitch, gateway, customer, connection, attachment, certificate, key }
+        let csr = rig.cas("UploadCsr", &[("Csr", fixtures::REQUEST)]).await.ok()["CsrId"].to_string();
+        Self { rig, vpc, table, vswitch, gateway, customer, connection, attachment, certificate, csr, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -221,6 +225,7 @@ impl World {
             }
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
             "UpdateCertificateStatus" => vec![("CertificateId", &self.certificate)],
+            "UpdateCsr" => vec![("CsrId", &self.csr)],
             "UpdateUser" | "GetUser" => vec![("UserName", "alice")],
             "UpdateAccessKey" => vec![("UserName", "alice"), ("UserAccessKeyId", &self.key)],
             "UpdateRole" | "GetRole" => vec![("RoleName", "operator")],
@@ -235,6 +240,7 @@ impl World {
         parameters.extend_from_slice(more);
         let reply = match product {
             Product::Kms => self.rig.kms(action, &parameters).await,
+            Product::Cas => self.rig.cas(action, &parameters).await,
             Product::Ram => ram(&self.rig, action, &parameters).await,
             _ => self.rig.call(action, &parameters).await,
         };
@@ -306,7 +312,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 30);
+    assert_eq!(cases, 32);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

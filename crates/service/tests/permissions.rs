@@ -31,6 +31,9 @@ fn own(world: &World) -> Vec<&str> {
         "bound",
         "free",
         "pending",
+        "upload",
+        "pair",
+        "csr",
         "key",
         "task",
     ];
@@ -62,7 +65,7 @@ fn arns(operation: &Operation, parameters: &[(String, String)]) -> Vec<String> {
 fn refused(operation: &Operation, reply: &Reply, kind: &str) {
     let action = operation.action;
     let (code, message) = match operation.product {
-        Product::Vpc | Product::Location => {
+        Product::Vpc | Product::Cas | Product::Location => {
             ("Forbidden", "User not authorized to operate on the specified resource.")
         }
         Product::Kms => ("Forbidden.NoPermission", "This operation is forbidden by permission system."),

@@ -8,6 +8,7 @@
 //! [`PreparedWrite`]: crate::operation::PreparedWrite
 //! [`LongWork`]: crate::operation::LongWork
 
+pub mod cas;
 pub mod kms;
 pub mod location;
 pub mod ram;

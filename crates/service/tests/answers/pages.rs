@@ -121,7 +121,8 @@ fn without_placeholders(body: &str, format: Format) -> String {
             }
             (Format::Xml, Some((placed, after))) if placeholder => {
                 // What it stands for may be a number.
-                out.push_str(if placed.starts_with("value ") { "0" } else { placed });
+                let number = placed.starts_with("value ") || placed.starts_with("number ");
+                out.push_str(if number { "0" } else { placed });
                 rest = after;
             }
             _ => {

@@ -12,7 +12,7 @@ use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Failure, Pure};
 
 /// Services that this server answers for.
-const SERVICES: &[&str] = &["vpc", "kms", "sts", "location"];
+const SERVICES: &[&str] = &["vpc", "kms", "cas", "sts", "location"];
 
 /// The region that is named by its id.
 pub(crate) fn region(args: &Args<'_>, name: &'static str) -> Result<&'static Region, Refusal> {
