@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run hint install test unit conformance failpoints torture torture-short torture-build lint bench fuzz mutations mutants docs demo clean tools
+.PHONY: run hint install test unit instructions instructions-record conformance failpoints torture torture-short torture-build lint bench fuzz mutations mutants docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -41,10 +41,20 @@ demo: $(BIN)
 	$(BIN) demo
 
 ## test: every test, official clients against the real binary and kills of it included
-test: unit conformance failpoints torture-short
+test: unit instructions conformance failpoints torture-short
 
 unit: tools
 	$(CARGO) test --workspace --locked
+
+## instructions: count those that hot paths take, under valgrind, and compare them with what is recorded
+instructions: tools
+	TONGGUAN_INSTRUCTIONS=check $(COUNTED)
+
+## instructions-record: record them anew, where they are meant to have changed
+instructions-record: tools
+	TONGGUAN_INSTRUCTIONS=record $(COUNTED)
+
+COUNTED = $(CARGO) --config bench/counted.toml test --workspace --locked --test instructions
 
 ## The official clients drive the development build: it has the assertions on.
 conformance: tools

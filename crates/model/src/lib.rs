@@ -11,6 +11,7 @@
 
 pub mod certificate;
 pub mod cidr;
+pub mod connection;
 pub mod customer_gateway;
 pub mod gateway;
 pub mod id;

@@ -1,15 +1,15 @@
 //! The server's side of a caller's key: a shared secret, or the public half of an RSA key.
 
 use std::fmt;
+use std::sync::OnceLock;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
-
-use crate::sign::Keys;
 
 /// What a request is verified with.
 #[derive(Debug, Clone)]
@@ -27,6 +27,14 @@ pub struct Secret {
     keys: Keys,
 }
 
+/// The keys that most requests are signed with, made of a secret when they are first needed: hashing the secret is a
+/// fifth of a signature's cost. They are wiped on drop, as the secret is.
+#[derive(Clone, Default)]
+struct Keys {
+    v1: OnceLock<Box<hmac::Key>>,
+    v3: OnceLock<Box<hmac::Key>>,
+}
+
 impl Secret {
     /// The secret itself. Keep the borrow short and copy it nowhere.
     #[must_use]
@@ -34,9 +42,25 @@ impl Secret {
         &self.text
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+    /// The key of V1 with HMAC-SHA1.
+    pub(crate) fn v1(&self) -> &hmac::Key {
+        let algorithm = hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY;
+        self.keys.v1.get_or_init(|| Box::new(hmac::Key::new(algorithm, &v1_key(self.expose()))))
     }
+
+    /// The key of V3 with HMAC-SHA256.
+    pub(crate) fn v3(&self) -> &hmac::Key {
+        let key = || Box::new(hmac::Key::new(hmac::HMAC_SHA256, self.expose().as_bytes()));
+        self.keys.v3.get_or_init(key)
+    }
+}
+
+/// The bytes of the key of V1: the secret followed by `&`.
+pub(crate) fn v1_key(secret: &str) -> Zeroizing<Vec<u8>> {
+    let mut key = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
+    key.extend_from_slice(secret.as_bytes());
+    key.push(b'&');
+    key
 }
 
 impl From<String> for Secret {

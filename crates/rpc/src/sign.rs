@@ -6,8 +6,6 @@
 //!
 //! Source: the published signature documents, and what the official clients were seen to send.
 
-use std::sync::OnceLock;
-
 use aws_lc_rs::{digest, hmac};
 use hmac_generic::{Hmac, KeyInit as _, Mac as _};
 use sm3::{Digest as _, Sm3};
@@ -15,7 +13,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use ::hmac as hmac_generic;
 
-use crate::credential::Secret;
+use crate::credential::{Secret, v1_key};
 use crate::encoding::{encode_into, encode_twice_into};
 
 /// The last part of an ACS4 credential and the last link of its key chain.
@@ -175,41 +173,10 @@ impl Code {
     }
 }
 
-/// The keys that most requests are signed with, made of a secret when they are first needed: hashing the secret is a
-/// fifth of a signature's cost. They print nothing and are wiped on drop, as the secret is.
-#[derive(Clone, Default)]
-pub(crate) struct Keys {
-    v1: OnceLock<Box<hmac::Key>>,
-    v3: OnceLock<Box<hmac::Key>>,
-}
-
-impl Keys {
-    /// Of V1 with HMAC-SHA1.
-    fn v1(&self, secret: &str) -> &hmac::Key {
-        let algorithm = hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY;
-        self.v1.get_or_init(|| Box::new(hmac::Key::new(algorithm, &v1_key(secret))))
-    }
-
-    /// Of V3 with HMAC-SHA256.
-    fn v3(&self, secret: &str) -> &hmac::Key {
-        self.v3.get_or_init(|| Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())))
-    }
-}
-
-/// The key of V1: the secret followed by `&`.
-fn v1_key(secret: &str) -> Zeroizing<Vec<u8>> {
-    let mut key = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
-    key.extend_from_slice(secret.as_bytes());
-    key.push(b'&');
-    key
-}
-
 /// HMAC of V1.
 pub(crate) fn v1_code(method: SignatureMethod, secret: &Secret, string_to_sign: &[u8]) -> Code {
     match method {
-        SignatureMethod::HmacSha1 => {
-            Code::new(hmac::sign(secret.keys().v1(secret.expose()), string_to_sign).as_ref())
-        }
+        SignatureMethod::HmacSha1 => Code::new(hmac::sign(secret.v1(), string_to_sign).as_ref()),
         SignatureMethod::HmacSha256
         | SignatureMethod::Acs3HmacSha256
         | SignatureMethod::Acs3HmacSm3
@@ -221,7 +188,7 @@ pub(crate) fn v1_code(method: SignatureMethod, secret: &Secret, string_to_sign: 
 /// HMAC of V3: the key is the secret as it is.
 pub(crate) fn v3_code(hash: Hash, secret: &Secret, string_to_sign: &[u8]) -> Code {
     match hash {
-        Hash::Sha256 => Code::new(hmac::sign(secret.keys().v3(secret.expose()), string_to_sign).as_ref()),
+        Hash::Sha256 => Code::new(hmac::sign(secret.v3(), string_to_sign).as_ref()),
         Hash::Sm3 => match Hmac::<Sm3>::new_from_slice(secret.expose().as_bytes()) {
             Ok(mac) => Code::new(mac.chain_update(string_to_sign).finalize().into_bytes().as_slice()),
             // HMAC takes keys of every length.

@@ -112,7 +112,7 @@ fn audit_record(
 }
 
 fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
-    let rule = "every access key, BGP key and service key opens";
+    let rule = "every access key, connection key, BGP key and service key opens";
     let mut findings = Vec::new();
     archive.read(|snapshot| {
         snapshot.each_sealed(|kind, id, sealed| {

@@ -96,6 +96,8 @@ impl Service {
         match &done {
             Ordered::Created(key) => self.authority().changed(&key.account),
             Ordered::Switched(account) => self.authority().changed(account),
+            // Nobody's rights are others.
+            Ordered::Observed(_) => {}
             Ordered::TokenKey(rotated) => self.authority().tokens().take_up(rotated),
         }
         Ok(done)

@@ -22,6 +22,8 @@ async fn send(rig: &Rig, caller: &Caller, operation: &Operation, parameters: &[(
 fn own(world: &World) -> Vec<&str> {
     let ids = [
         "vpc",
+        "table",
+        "default_vpc",
         "empty_vpc",
         "vswitch",
         "gateway",
@@ -49,7 +51,7 @@ fn arns(operation: &Operation, parameters: &[(String, String)]) -> Vec<String> {
     let owner = if value("PolicyType") == Some("System") { "system" } else { ACCOUNT };
     let fill = |template: &str| {
         let mut arn = template.replace("{accountId}|system", owner).replace("{accountId}", ACCOUNT);
-        arn = arn.replace("{RegionId}", "cn-hangzhou");
+        arn = arn.replace("{RegionId}", value("RegionId").unwrap_or("cn-hangzhou"));
         while let (Some(from), Some(to)) = (arn.find('{'), arn.find('}')) {
             let name = arn[from + 1..to].to_owned();
             arn.replace_range(from..=to, value(&name).unwrap_or("*"));

@@ -18,7 +18,6 @@
 //!   at each start, and everything by `tongguan check`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -150,7 +149,11 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("tag", "what a tenant has; a condition of a policy may ask for it"),
     ("tally", "follows from the rows counted"),
     ("vpc", "what a tenant has, not what it may do"),
+    ("vpn_connection", "what a tenant has, not what it may do"),
+    ("vpn_diagnosis", "what was found, for a tenant to read"),
     ("vpn_gateway", "what a tenant has, not what it may do"),
+    ("vpn_observation", "what was seen"),
+    ("vpn_tunnel", "what a tenant has, and what is seen of it"),
     ("vswitch", "what a tenant has, not what it may do"),
 ];
 
@@ -319,13 +322,13 @@ impl RightsKey {
 
     /// The seal of the mark of so many batches, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
-        hex(&self.term("mark", [Value::Integer(groups.cast_signed())]))
+        hex::encode(self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
 
     /// The seal of a backup of this SHA-256, hex digits.
     #[must_use]
     pub fn backup(&self, sha256: &str) -> String {
-        hex(&self.term("backup", [Value::Text(sha256.as_bytes())]))
+        hex::encode(self.term("backup", [Value::Text(sha256.as_bytes())]))
     }
 
     /// Whether this is the seal of a backup of this SHA-256.
@@ -515,13 +518,6 @@ fn signed(context: hmac::Context) -> Sum {
     let mut sum = [0; BYTES];
     sum.copy_from_slice(context.sign().as_ref());
     sum
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// What names a bearer in its table.
@@ -823,7 +819,7 @@ mod tests {
         let key = RightsKey::new(b"a key of this test");
         let row = key.row("account", [(&b"id"[..], Value::Text(b"1")), (b"name", Value::Null)]);
         assert_eq!(row, key.row("account", [(&b"id"[..], Value::Text(b"1"))]));
-        assert_eq!(hex(&row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
+        assert_eq!(hex::encode(row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
         assert_eq!(key.mark(7), "7b653f7e3a098ed520c1980098151a27212f501ac7af6908078a2333ab104c77");
         assert_eq!(key.backup("00"), "fde7192a783f82790511cf5009f01926fc740524d80f51cb4f7e3a653f757b4a");
         let (kind, id) = (Value::Text(b"account"), Value::Text(b"1"));

@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2020-04-07";
+
 /// CreateCsr: all that is known of it.
 pub static CREATE_CSR: Operation = Operation {
     product: Product::Cas,

@@ -76,6 +76,16 @@ impl Snapshot<'_> {
         self.session.all(sql!(Binding::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
+    /// The certificates that are in force on a gateway: also those that are being removed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings_in_force(&self, gateway: &VpnGatewayId) -> Answer<Vec<Binding>> {
+        let mut bindings = self.bindings_of(gateway)?;
+        bindings.retain(|binding| binding.state != BindingState::Associating);
+        Ok(bindings)
+    }
+
     /// The gateways on which something is bound that is named so: a certificate of Kms, or one of an upload to Cas.
     ///
     /// # Errors

@@ -66,6 +66,21 @@ impl Snapshot<'_> {
         self.session.one(sql!(VpnGateway::SELECT, " WHERE id = ?1"), &binds![id])
     }
 
+    /// Many gateways of the account, in one query.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_of_all(
+        &self,
+        account: &AccountId,
+        ids: &[&VpnGatewayId],
+    ) -> Answer<BTreeMap<VpnGatewayId, VpnGateway>> {
+        let sql = (sql!(VpnGateway::SELECT, " WHERE +account = ?1 AND id IN"), "");
+        let rows: Vec<VpnGateway> =
+            of_all(self.session, sql, &binds![account], ids.iter().map(|id| id.as_str()))?;
+        Ok(rows.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect())
+    }
+
     /// A page of the account's gateways in a region, newest first.
     ///
     /// # Errors
@@ -193,7 +208,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Removes a gateway with its bindings, addresses, tags and intent.
+    /// Removes a gateway with its bindings, addresses, diagnosis, tags and intent.
     ///
     /// # Errors
     /// A database error.
@@ -202,6 +217,7 @@ impl Tx<'_> {
             self.delete_binding(gateway, &binding)?;
         }
         self.execute("DELETE FROM address WHERE gateway = ?1", &binds![gateway.id])?;
+        self.execute("DELETE FROM vpn_diagnosis WHERE gateway = ?1", &binds![gateway.id])?;
         self.forget(gateway.id.as_str())?;
         self.execute("DELETE FROM vpn_gateway WHERE id = ?1", &binds![gateway.id])?;
         self.count("vpn_gateway", &gateway.account, gateway.region.as_str(), -1)

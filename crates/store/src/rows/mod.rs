@@ -17,6 +17,7 @@ use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 pub(crate) use table::{Columns, Table};
 use tongguan_model::certificate::Upload;
+use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
 
@@ -29,8 +30,10 @@ mod applied;
 mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
+pub(crate) mod connection;
 pub(crate) mod csr;
 pub(crate) mod customer_gateway;
+pub(crate) mod diagnosis;
 pub(crate) mod fault;
 pub(crate) mod gateway;
 pub(crate) mod intent;
@@ -61,6 +64,8 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     vpc::RELATIONS,
     binding::RELATIONS,
     upload::RELATIONS,
+    connection::RELATIONS,
+    diagnosis::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
     tag::RELATIONS,
@@ -78,6 +83,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(Binding, "seq"),
     readable!(Upload, "number"),
     readable!(CustomerGatewayRow, "id"),
+    readable!(Connection, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),
@@ -128,7 +134,7 @@ impl<'c> Snapshot<'c> {
         self.rights
     }
 
-    /// The region of the account's gateway, customer gateway, VPC, vSwitch or certificate of this id.
+    /// The region of the account's gateway, customer gateway, connection, VPC, vSwitch or certificate of this id.
     ///
     /// # Errors
     /// A database error.
@@ -136,6 +142,7 @@ impl<'c> Snapshot<'c> {
         let table = match id.split_once('-').map(|(prefix, _)| prefix) {
             Some("vpn") => "vpn_gateway",
             Some("cgw") => "customer_gateway",
+            Some("vco") => "vpn_connection",
             Some("vpc") => "vpc",
             Some("vsw") => "vswitch",
             _ => "certificate",

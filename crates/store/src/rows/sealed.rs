@@ -22,6 +22,8 @@ pub enum SealedKind {
     SigningRequest,
     /// The key of a customer gateway's BGP sessions, by the gateway's id.
     CustomerGateway,
+    /// The keys of a connection's tunnels, by the connection's id: those that are wanted, and those before a change.
+    Connection,
     /// A key of the service's own, by its name.
     ServiceKey,
 }
@@ -41,6 +43,8 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
     Place { kind: SealedKind::SigningRequest, table: "cas_csr", id: "id", column: "sealed_private_key" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_keys" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_before" },
     Place {
         kind: SealedKind::CustomerGateway,
         table: "customer_gateway",

@@ -2,9 +2,13 @@
 //! list of fields, by macros.
 
 use tongguan_model::certificate::{CertificateStatus, KeyPurposes, Role};
-use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, VpnType};
+use tongguan_model::connection::{Negotiation, TunnelBandwidth};
+use tongguan_model::gateway::{
+    BindingState, BusinessStatus, ChargeType, ChildState, NetworkType, Phase, VpnType,
+};
 use tongguan_model::id::{
-    AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId,
+    AccountId, CertificateId, ConnectionId, CustomerGatewayId, RegionId, TunnelId, VSwitchId, VpcId,
+    VpnGatewayId,
 };
 
 use super::fault::FaultOutcome;
@@ -280,7 +284,17 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId);
+ids!(
+    AccountId,
+    CertificateId,
+    ConnectionId,
+    CustomerGatewayId,
+    RegionId,
+    TunnelId,
+    VSwitchId,
+    VpcId,
+    VpnGatewayId
+);
 
 /// Words of the API, one of a few.
 macro_rules! words {
@@ -306,12 +320,15 @@ words!(
     BusinessStatus,
     CertificateStatus,
     ChargeType,
+    ChildState,
     DeletionStatus,
     FaultOutcome,
     IntentKind,
+    Negotiation,
     NetworkType,
     Phase,
     Role,
+    TunnelBandwidth,
     VpnType
 );
 
@@ -332,6 +349,7 @@ impl FromColumn for KeyPurposes {
 #[cfg(test)]
 mod tests {
     use tongguan_model::certificate::{Certificate, Issued, SigningRequest, Upload};
+    use tongguan_model::connection::Connection;
     use tongguan_model::gateway::{Binding, VpnGateway};
     use tongguan_model::network::{VSwitch, Vpc};
 
@@ -339,7 +357,10 @@ mod tests {
     use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
     use crate::session::Session;
     use crate::sqlite::schema;
-    use crate::{AccountRow, AuditRecord, CustomerGatewayRow, Fault, Intent, TagRow};
+    use crate::{
+        AccountRow, AuditRecord, CustomerGatewayRow, DiagnosisRow, Fault, Intent, ObservationRow, TagRow,
+        TunnelRow,
+    };
 
     /// Every list of columns is one that the schema has.
     #[test]
@@ -355,6 +376,7 @@ mod tests {
             Upload::SELECT,
             SigningRequest::SELECT,
             CustomerGatewayRow::SELECT,
+            Connection::SELECT,
             UserRow::SELECT,
             GroupRow::SELECT,
             RoleRow::SELECT,
@@ -369,6 +391,9 @@ mod tests {
             (Fault::COLUMNS, "fault"),
             (Intent::COLUMNS, "intent"),
             (TagRow::COLUMNS, "tag"),
+            (TunnelRow::COLUMNS, "vpn_tunnel"),
+            (ObservationRow::COLUMNS, "vpn_observation"),
+            (DiagnosisRow::COLUMNS, "vpn_diagnosis"),
         ] {
             session.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();
         }

@@ -292,10 +292,7 @@ impl Journal {
             context.update(&(self.written + 1).to_be_bytes());
             context.update(&self.pending);
             self.pending.push(PROOF);
-            for byte in context.sign().as_ref() {
-                // Writing to memory does not fail.
-                let _ = write!(self.pending, "{byte:02x}");
-            }
+            self.pending.extend_from_slice(hex::encode(context.sign()).as_bytes());
             self.pending.push(b'\n');
         }
         if let Err(error) = self.file.write_all(&self.pending) {
