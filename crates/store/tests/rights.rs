@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes, SigningRequest};
 use tongguan_model::id::{AccountId, CertificateId, RegionId};
 use tongguan_store::{
     Archive, Bearer, DATABASE_FILE, GroupRow, Holder, MARK_FILE, NewKey, Options, PolicyKey, PolicyRow,
