@@ -376,9 +376,9 @@ impl VpnGateway {
         }
     }
 
-    /// Checks that a connection can be made, given the bindings: all are in force if the gateway is settled.
-    /// never come to rest otherwise. Bindings do not stand in the way (no page says so): they end with
-    /// the gateway.
+    /// Checks a deletion at `now_ms` of a gateway with so many connections. An unpaid order can be cancelled by
+    /// deleting it, since it could never come to rest otherwise. Bindings do not stand in the way (no page says so):
+    /// they end with the gateway.
     ///
     /// # Errors
     /// Not settled, inside the paid term, or not empty.

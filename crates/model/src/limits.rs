@@ -60,6 +60,8 @@ quotas! {
         "VPCs of one account in one region (documented default: 10).";
     vswitches_per_vpc = 150,
         "vSwitches of one VPC (documented: 150).";
+    secondary_cidrs_per_vpc = 5,
+        "Secondary IPv4 blocks of one VPC (documented: 5).";
     tags_per_resource = 20,
         "Tags on one resource, and Tag.N of one call (documented: 20).";
     certificates_per_account = 1_000,

@@ -125,6 +125,20 @@ impl Markers {
         Some((resource.to_owned(), key.to_owned()))
     }
 
+    /// A marker of a name.
+    ///
+    /// # Errors
+    /// As [`Markers::make`].
+    pub fn of_name(&self, name: &str) -> Result<String, Failure> {
+        self.make(name.as_bytes())
+    }
+
+    /// The name of a marker; none as in [`Markers::read`].
+    #[must_use]
+    pub fn name(&self, marker: &str) -> Option<String> {
+        String::from_utf8(self.read(marker)?).ok()
+    }
+
     /// The key of the marker that begins so. It seals no other.
     fn key(&self, salt: &[u8; SALT_BYTES]) -> Result<LessSafeKey, Unspecified> {
         let (version, action) = (self.operation.product.version(), self.operation.action);
@@ -149,6 +163,14 @@ pub(crate) fn row(args: &Args<'_>, name: &'static str) -> Result<Option<i64>, Re
 /// As [`row`].
 pub(crate) fn tag(args: &Args<'_>, name: &'static str) -> Result<Option<(String, String)>, Refusal> {
     place(args, name, |markers, marker| markers.tag(marker))
+}
+
+/// The name after which the page begins, if a parameter says it by a marker.
+///
+/// # Errors
+/// As [`row`].
+pub(crate) fn name(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    place(args, name, |markers, marker| markers.name(marker))
 }
 
 fn place<T>(

@@ -29,6 +29,8 @@ use Case::{AlwaysEmpty, Emptied, Missing, Refused};
 
 const VPC_READ: &str = "DescribeVpcAttribute";
 const VSWITCH_READ: &str = "DescribeVSwitchAttributes";
+const TABLE_READ: &str = "DescribeRouteTableList";
+const LIST: &str = "RouterTableList";
 
 /// Every text that a change can set. `None`: the parameter names what is changed, or is no attribute of it.
 fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
@@ -48,6 +50,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
             "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
             "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig",
         )
+        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
@@ -85,6 +88,16 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
+        (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableName") => Emptied {
+            read: TABLE_READ,
+            path: &[LIST, "RouterTableListType", "0", "RouteTableName"],
+            full: "before",
+        },
+        (Product::Vpc, "ModifyRouteTableAttributes", "Description") => Emptied {
+            read: TABLE_READ,
+            path: &[LIST, "RouterTableListType", "0", "Description"],
+            full: "before",
+        },
         (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchName") => {
             Emptied { read: VSWITCH_READ, path: &["VSwitchName"], full: "before" }
         }
@@ -125,6 +138,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
 struct World {
     rig: Rig,
     vpc: String,
+    table: String,
     vswitch: String,
     gateway: String,
     customer: String,
@@ -171,6 +185,8 @@ impl World {
             ("TunnelOptionsSpecification.2.CustomerGatewayId", &*customer),
         ];
         let attachment = text(&rig.call("CreateVpnAttachment", &parameters).await.ok(), &["VpnConnectionId"]);
+        let shown = rig.call("DescribeRouteTableList", &[("RegionId", REGION), ("VpcId", &vpc)]).await.ok();
+        let table = text(&shown, &[LIST, "RouterTableListType", "0", "RouteTableId"]);
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
@@ -181,7 +197,7 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, vswitch, gateway, customer, connection, attachment, certificate, key }
+        Self { rig, vpc, table, vswitch, gateway, customer, connection, attachment, certificate, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -200,6 +216,9 @@ impl World {
                 vec![("RegionId", REGION), ("VpnConnectionId", &self.attachment)]
             }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
+            "ModifyRouteTableAttributes" | TABLE_READ => {
+                vec![("RegionId", REGION), ("RouteTableId", &self.table)]
+            }
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
             "UpdateCertificateStatus" => vec![("CertificateId", &self.certificate)],
             "UpdateUser" | "GetUser" => vec![("UserName", "alice")],
@@ -287,7 +306,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 28);
+    assert_eq!(cases, 30);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

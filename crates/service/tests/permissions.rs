@@ -22,6 +22,8 @@ async fn send(rig: &Rig, caller: &Caller, operation: &Operation, parameters: &[(
 fn own(world: &World) -> Vec<&str> {
     let ids = [
         "vpc",
+        "table",
+        "default_vpc",
         "empty_vpc",
         "vswitch",
         "gateway",

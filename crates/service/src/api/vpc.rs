@@ -19,6 +19,167 @@ pub type Text = std::borrow::Cow<'static, str>;
 /// Version of the product's API.
 pub const VERSION: &str = "2016-04-28";
 
+/// AssociateVpcCidrBlock: all that is known of it.
+pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
+    product: Product::Vpc,
+    action: "AssociateVpcCidrBlock",
+    summary: "Add a secondary CIDR block to a VPC.",
+    permission: Some("vpc:AssociateVpcCidrBlock"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpVersion",
+            shape: Shape::Text,
+            required: false,
+            about: "IPV4 or IPV6, in any case; the latter is not offered and refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SecondaryCidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "IPv4 block, mask 8 to 28, apart from the VPC's other blocks.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SecondaryCidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpamPoolId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IPv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6Isp",
+            shape: Shape::Text,
+            required: false,
+            about: "Ignored without IPv6.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::IPAM_REGION,
+        &c::IPV6_UNSUPPORTED,
+        &c::BLOCK_IP_VERSION,
+        &c::BLOCK_MISSING,
+        &c::BLOCK_MALFORMED,
+        &c::BLOCK_MASK,
+        &c::BLOCK_ILLEGAL,
+        &c::BLOCK_EXISTS,
+        &c::BLOCK_QUOTA,
+        &c::BLOCK_VPC_NOT_FOUND,
+        &c::BLOCK_VPC_STATUS,
+    ],
+    handler: Handler::Write(operation::write::<AssociateVpcCidrBlock>),
+};
+
+/// Input of AssociateVpcCidrBlock.
+#[derive(Debug, Clone)]
+pub struct AssociateVpcCidrBlock {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `IpVersion`: IPV4 or IPV6, in any case; the latter is not offered and refused.
+    pub ip_version: Option<crate::operations::vpc::networks::IpVersion>,
+    /// `SecondaryCidrBlock`: IPv4 block, mask 8 to 28, apart from the VPC's other blocks.
+    pub secondary_cidr_block: ipnet::Ipv4Net,
+}
+
+impl Input for AssociateVpcCidrBlock {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        let ip_version = crate::operations::vpc::associate_vpc_cidr_block::ip_version(args, "IpVersion")?;
+        if args.text("IPv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrMask").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("IpamPoolId").is_some() {
+            return Err(Refusal::new(&c::IPAM_REGION));
+        }
+        if args.text("SecondaryCidrMask").is_some() {
+            return Err(Refusal::new(&c::IPAM_REGION));
+        }
+        let secondary_cidr_block =
+            crate::operations::vpc::associate_vpc_cidr_block::block(args, "SecondaryCidrBlock")?;
+
+        Ok(Self { region, vpc_id, ip_version, secondary_cidr_block })
+    }
+}
+
+/// Output of AssociateVpcCidrBlock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssociateVpcCidrBlockOutput {
+    /// `CidrBlock`.
+    pub cidr_block: Text,
+    /// `IpVersion`.
+    pub ip_version: Text,
+}
+
+impl Output for AssociateVpcCidrBlockOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("AssociateVpcCidrBlockOutput", 2 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CidrBlock", &self.cidr_block)?;
+        object.serialize_field("IpVersion", &self.ip_version)?;
+        object.end()
+    }
+}
+
 /// AssociateVpnGatewayWithCertificate: all that is known of it.
 pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
@@ -388,6 +549,232 @@ impl Output for CreateCustomerGatewayOutput {
     }
 }
 
+/// CreateDefaultVSwitch: all that is known of it.
+pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateDefaultVSwitch",
+    summary: "Create the default vSwitch of a zone.",
+    permission: Some("vpc:CreateDefaultVSwitch"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ZoneId",
+            shape: Shape::Text,
+            required: true,
+            about: "Zone id from DescribeZones.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::IPV6_UNSUPPORTED,
+        &c::ZONE_NOT_FOUND,
+        &c::NO_DEFAULT_VPC,
+        &c::DEFAULT_VSWITCH_EXISTS,
+        &c::VPC_STATUS,
+        &c::VSWITCH_SIMULTANEOUS,
+        &c::VSWITCH_CIDR_OVERLAP,
+        &c::VSWITCH_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateDefaultVSwitch>),
+};
+
+/// Input of CreateDefaultVSwitch.
+#[derive(Debug, Clone)]
+pub struct CreateDefaultVSwitch {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ZoneId`: Zone id from DescribeZones.
+    pub zone_id: String,
+}
+
+impl Input for CreateDefaultVSwitch {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let zone_id = args.text("ZoneId").unwrap_or_default().to_owned();
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        Ok(Self { region, zone_id })
+    }
+}
+
+/// Output of CreateDefaultVSwitch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateDefaultVSwitchOutput {
+    /// `VSwitchId`.
+    pub vswitch_id: Text,
+}
+
+impl Output for CreateDefaultVSwitchOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateDefaultVSwitchOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        object.end()
+    }
+}
+
+/// CreateDefaultVpc: all that is known of it.
+pub static CREATE_DEFAULT_VPC: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateDefaultVpc",
+    summary: "Create the default VPC of a region.",
+    permission: Some("vpc:CreateDefaultVpc"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIpv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Not offered: true is refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::IPV6_UNSUPPORTED,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::DEFAULT_VPC_EXISTS,
+        &c::VPC_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateDefaultVpc>),
+};
+
+/// Input of CreateDefaultVpc.
+#[derive(Debug, Clone)]
+pub struct CreateDefaultVpc {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+}
+
+impl Input for CreateDefaultVpc {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        if args.flag("EnableIpv6")? == Some(true) {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        Ok(Self { region, resource_group_id })
+    }
+}
+
+/// Output of CreateDefaultVpc.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateDefaultVpcOutput {
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+}
+
+impl Output for CreateDefaultVpcOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateDefaultVpcOutput", 3 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.end()
+    }
+}
+
 /// CreateVSwitch: all that is known of it.
 pub static CREATE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
@@ -422,7 +809,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             name: "CidrBlock",
             shape: Shape::Text,
             required: true,
-            about: "Mask 16 to 29, inside the VPC's block.",
+            about: "Mask 16 to 29, inside a block of the VPC.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -509,7 +896,7 @@ pub struct CreateVSwitch {
     pub region: Option<&'static Region>,
     /// `VpcId`: Id of the VPC.
     pub vpc_id: String,
-    /// `CidrBlock`: Mask 16 to 29, inside the VPC's block.
+    /// `CidrBlock`: Mask 16 to 29, inside a block of the VPC.
     pub cidr_block: String,
     /// `ZoneId`: Zone id from DescribeZones.
     pub zone_id: String,
@@ -2544,6 +2931,280 @@ impl Output for DescribeRegionsOutput {
     }
 }
 
+/// DescribeRouteEntryList: all that is known of it.
+pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeRouteEntryList",
+    summary: "List the routes of a route table.",
+    permission: Some("vpc:DescribeRouteEntryList"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("RouteTableId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/"),
+        Part::Parameter("RouteTableId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this route.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes of this name; none has one here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryType",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes of this kind: Custom, System, BGP, CEN or ECR.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DestinationCidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Only the route to this block.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DestCidrBlockList",
+            shape: Shape::List,
+            required: false,
+            about: "Only routes to these blocks, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpVersion",
+            shape: Shape::Text,
+            required: false,
+            about: "ipv4 or ipv6, in any case; there are no IPv6 routes here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHopId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes over this next hop.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHopType",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes with this kind of next hop.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ServiceType",
+            shape: Shape::Text,
+            required: false,
+            about: "TR: only routes that a transit router hosts; there are none here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxResult",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Token from the previous page.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RouteTableId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::ROUTE_TABLE_NOT_FOUND_READ],
+    handler: Handler::Read(operation::read::<DescribeRouteEntryList>),
+};
+
+/// Input of DescribeRouteEntryList.
+#[derive(Debug, Clone)]
+pub struct DescribeRouteEntryList {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `RouteTableId`: Id of the table.
+    pub route_table_id: String,
+    /// `RouteEntryId`: Only this route.
+    pub route_entry_id: Option<String>,
+    /// `RouteEntryName`: Only routes of this name; none has one here.
+    pub route_entry_name: Option<String>,
+    /// `RouteEntryType`: Only routes of this kind: Custom, System, BGP, CEN or ECR.
+    pub route_entry_type: Option<tongguan_model::network::RouteType>,
+    /// `DestinationCidrBlock`: Only the route to this block.
+    pub destination_cidr_block: Option<String>,
+    /// `DestCidrBlockList`: Only routes to these blocks, at most 20.
+    pub dest_cidr_block_list: Vec<String>,
+    /// `IpVersion`: ipv4 or ipv6, in any case; there are no IPv6 routes here.
+    pub ip_version: Option<crate::operations::vpc::networks::IpVersion>,
+    /// `NextHopId`: Only routes over this next hop.
+    pub next_hop_id: Option<String>,
+    /// `NextHopType`: Only routes with this kind of next hop.
+    pub next_hop_type: Option<String>,
+    /// `ServiceType`: TR: only routes that a transit router hosts; there are none here.
+    pub service_type: Option<String>,
+    /// `MaxResult`: 1 to 100. Default 10.
+    pub max_result: u64,
+    /// `NextToken`: Token from the previous page.
+    pub next_token: Option<String>,
+}
+
+impl Input for DescribeRouteEntryList {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let route_table_id = args.text("RouteTableId").unwrap_or_default().to_owned();
+        let route_entry_type = args.word("RouteEntryType", tongguan_model::network::RouteType::parse)?;
+        let ip_version = crate::operations::vpc::describe_route_entry_list::ip_version(args, "IpVersion")?;
+        let service_type = args.one_of_words("ServiceType", &["TR"])?.map(str::to_owned);
+        let dest_cidr_block_list = args.list("DestCidrBlockList", 20)?;
+        let route_entry_id = args.text("RouteEntryId").map(str::to_owned);
+        let route_entry_name = args.text("RouteEntryName").map(str::to_owned);
+        let destination_cidr_block = args.text("DestinationCidrBlock").map(str::to_owned);
+        let next_hop_id = args.text("NextHopId").map(str::to_owned);
+        let next_hop_type = args.text("NextHopType").map(str::to_owned);
+        let max_result = args.number("MaxResult", 1..=100)?.unwrap_or(10);
+        let next_token = crate::marker::name(args, "NextToken")?;
+        Ok(Self {
+            region,
+            route_table_id,
+            route_entry_id,
+            route_entry_name,
+            route_entry_type,
+            destination_cidr_block,
+            dest_cidr_block_list,
+            ip_version,
+            next_hop_id,
+            next_hop_type,
+            service_type,
+            max_result,
+            next_token,
+        })
+    }
+}
+
+/// `RouteEntrys.RouteEntry[].NextHops.NextHop[]` of DescribeRouteEntryList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop {
+    /// `NextHopType`.
+    pub next_hop_type: Text,
+    /// `NextHopId`.
+    pub next_hop_id: Text,
+    /// `Enabled`.
+    pub enabled: i64,
+}
+
+impl Serialize for DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop", 3)?;
+        object.serialize_field("NextHopType", &self.next_hop_type)?;
+        object.serialize_field("NextHopId", &self.next_hop_id)?;
+        object.serialize_field("Enabled", &self.enabled)?;
+        object.end()
+    }
+}
+
+/// `RouteEntrys.RouteEntry[]` of DescribeRouteEntryList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteEntryListRouteEntrysRouteEntry {
+    /// `RouteEntryId`.
+    pub route_entry_id: Text,
+    /// `RouteEntryName`.
+    pub route_entry_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `DestinationCidrBlock`.
+    pub destination_cidr_block: Text,
+    /// `IpVersion`.
+    pub ip_version: Text,
+    /// `Type`.
+    pub r#type: Text,
+    /// `Origin`.
+    pub origin: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `ServiceType`.
+    pub service_type: Text,
+    /// `GmtModified`.
+    pub gmt_modified: Text,
+    /// `NextHops`.
+    pub next_hops: Vec<DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop>,
+}
+
+impl Serialize for DescribeRouteEntryListRouteEntrysRouteEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeRouteEntryListRouteEntrysRouteEntry", 12)?;
+        object.serialize_field("RouteEntryId", &self.route_entry_id)?;
+        object.serialize_field("RouteEntryName", &self.route_entry_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("DestinationCidrBlock", &self.destination_cidr_block)?;
+        object.serialize_field("IpVersion", &self.ip_version)?;
+        object.serialize_field("Type", &self.r#type)?;
+        object.serialize_field("Origin", &self.origin)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("ServiceType", &self.service_type)?;
+        object.serialize_field("GmtModified", &self.gmt_modified)?;
+        object.serialize_field("NextHops", &operation::Wrapped("NextHop", &self.next_hops))?;
+        object.end()
+    }
+}
+
+/// Output of DescribeRouteEntryList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteEntryListOutput {
+    /// `NextToken`.
+    pub next_token: Text,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `RouteEntrys`.
+    pub route_entrys: Vec<DescribeRouteEntryListRouteEntrysRouteEntry>,
+}
+
+impl Output for DescribeRouteEntryListOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteEntryListOutput", 3 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("NextToken", &self.next_token)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("RouteEntrys", &operation::Wrapped("RouteEntry", &self.route_entrys))?;
+        object.end()
+    }
+}
+
 /// DescribeRouteTableList: all that is known of it.
 pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
     product: Product::Vpc,
@@ -2585,7 +3246,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             name: "RouteTableName",
             shape: Shape::Text,
             required: false,
-            about: "Only tables of this name; none has one here.",
+            about: "Only tables of this name.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -2660,7 +3321,7 @@ pub struct DescribeRouteTableList {
     pub vpc_id: Option<String>,
     /// `RouteTableId`: Only this table.
     pub route_table_id: Option<String>,
-    /// `RouteTableName`: Only tables of this name; none has one here.
+    /// `RouteTableName`: Only tables of this name.
     pub route_table_name: Option<String>,
     /// `RouteTableType`: System or Custom; there are no custom ones here.
     pub route_table_type: Option<tongguan_model::network::RouteTableType>,
@@ -2731,6 +3392,421 @@ impl Output for DescribeRouteTableListOutput {
             "RouterTableList",
             &operation::Wrapped("RouterTableListType", &self.router_table_list),
         )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeRouteTables: all that is known of it.
+pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeRouteTables",
+    summary: "List route tables with their routes (old form).",
+    permission: Some("vpc:DescribeRouteTables"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only tables of this name.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VRouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only the table of this vRouter.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "The same; both must agree.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouterType",
+            shape: Shape::Text,
+            required: false,
+            about: "VRouter (default) or VBR; there are no VBRs here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Type",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes of this kind: Custom, System, BGP, CEN or ECR.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only tables of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RouteTableId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeRouteTables>),
+};
+
+/// Input of DescribeRouteTables.
+#[derive(Debug, Clone)]
+pub struct DescribeRouteTables {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `RouteTableId`: Only this table.
+    pub route_table_id: Option<String>,
+    /// `RouteTableName`: Only tables of this name.
+    pub route_table_name: Option<String>,
+    /// `VRouterId`: Only the table of this vRouter.
+    pub vrouter_id: Option<String>,
+    /// `RouterId`: The same; both must agree.
+    pub router_id: Option<String>,
+    /// `RouterType`: VRouter (default) or VBR; there are no VBRs here.
+    pub router_type: Option<tongguan_model::network::RouterType>,
+    /// `Type`: Only routes of this kind: Custom, System, BGP, CEN or ECR.
+    pub r#type: Option<tongguan_model::network::RouteType>,
+    /// `ResourceGroupId`: Only tables of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeRouteTables {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let route_table_id = args.text("RouteTableId").map(str::to_owned);
+        let route_table_name = args.text("RouteTableName").map(str::to_owned);
+        let vrouter_id = args.text("VRouterId").map(str::to_owned);
+        let router_id = args.text("RouterId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let router_type = args.word("RouterType", tongguan_model::network::RouterType::parse)?;
+        let r#type = args.word("Type", tongguan_model::network::RouteType::parse)?;
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            route_table_id,
+            route_table_name,
+            vrouter_id,
+            router_id,
+            router_type,
+            r#type,
+            resource_group_id,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// `RouteTables.RouteTable[].RouteEntrys.RouteEntry[].NextHops.NextHop[]` of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop {
+    /// `Enabled`.
+    pub enabled: i64,
+    /// `NextHopId`.
+    pub next_hop_id: Text,
+    /// `NextHopType`.
+    pub next_hop_type: Text,
+    /// `Weight`.
+    pub weight: i64,
+}
+
+impl Serialize for DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop",
+            4,
+        )?;
+        object.serialize_field("Enabled", &self.enabled)?;
+        object.serialize_field("NextHopId", &self.next_hop_id)?;
+        object.serialize_field("NextHopType", &self.next_hop_type)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.end()
+    }
+}
+
+/// `RouteTables.RouteTable[].RouteEntrys.RouteEntry[]` of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry {
+    /// `RouteEntryId`.
+    pub route_entry_id: Text,
+    /// `RouteEntryName`.
+    pub route_entry_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `DestinationCidrBlock`.
+    pub destination_cidr_block: Text,
+    /// `Type`.
+    pub r#type: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `NextHopType`.
+    pub next_hop_type: Text,
+    /// `InstanceId`.
+    pub instance_id: Text,
+    /// `NextHops`.
+    pub next_hops: Vec<DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop>,
+}
+
+impl Serialize for DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry", 10)?;
+        object.serialize_field("RouteEntryId", &self.route_entry_id)?;
+        object.serialize_field("RouteEntryName", &self.route_entry_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("DestinationCidrBlock", &self.destination_cidr_block)?;
+        object.serialize_field("Type", &self.r#type)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("NextHopType", &self.next_hop_type)?;
+        object.serialize_field("InstanceId", &self.instance_id)?;
+        object.serialize_field("NextHops", &operation::Wrapped("NextHop", &self.next_hops))?;
+        object.end()
+    }
+}
+
+/// `RouteTables.RouteTable[]` of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesRouteTablesRouteTable {
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `RouteTableType`.
+    pub route_table_type: Text,
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `RouteEntrys`.
+    pub route_entrys: Vec<DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry>,
+    /// `VSwitchIds`.
+    pub vswitch_ids: Vec<Text>,
+    /// `CreationTime`.
+    pub creation_time: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+}
+
+impl Serialize for DescribeRouteTablesRouteTablesRouteTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeRouteTablesRouteTablesRouteTable", 8)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("RouteTableType", &self.route_table_type)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("RouteEntrys", &operation::Wrapped("RouteEntry", &self.route_entrys))?;
+        object.serialize_field("VSwitchIds", &operation::Wrapped("VSwitchId", &self.vswitch_ids))?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesOutput {
+    /// `RouteTables`.
+    pub route_tables: Vec<DescribeRouteTablesRouteTablesRouteTable>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeRouteTablesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteTablesOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("RouteTables", &operation::Wrapped("RouteTable", &self.route_tables))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeVRouters: all that is known of it.
+pub static DESCRIBE_VROUTERS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVRouters",
+    summary: "List the vRouters of a region.",
+    permission: Some("vpc:DescribeVRouters"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vrouter/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vrouter/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VRouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this vRouter.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VRouterId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVRouters>),
+};
+
+/// Input of DescribeVRouters.
+#[derive(Debug, Clone)]
+pub struct DescribeVRouters {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VRouterId`: Only this vRouter.
+    pub vrouter_id: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVRouters {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vrouter_id = args.text("VRouterId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vrouter_id, page_number, page_size })
+    }
+}
+
+/// `VRouters.VRouter[]` of DescribeVRouters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVRoutersVRoutersVRouter {
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `VRouterName`.
+    pub vrouter_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `RouteTableIds`.
+    pub route_table_ids: Vec<Text>,
+    /// `RegionId`.
+    pub region_id: Text,
+    /// `CreationTime`.
+    pub creation_time: Text,
+}
+
+impl Serialize for DescribeVRoutersVRoutersVRouter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeVRoutersVRoutersVRouter", 7)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("VRouterName", &self.vrouter_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object
+            .serialize_field("RouteTableIds", &operation::Wrapped("RouteTableId", &self.route_table_ids))?;
+        object.serialize_field("RegionId", &self.region_id)?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVRouters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVRoutersOutput {
+    /// `VRouters`.
+    pub vrouters: Vec<DescribeVRoutersVRoutersVRouter>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVRoutersOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVRoutersOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VRouters", &operation::Wrapped("VRouter", &self.vrouters))?;
         object.serialize_field("PageNumber", &self.page_number)?;
         object.serialize_field("PageSize", &self.page_size)?;
         object.serialize_field("TotalCount", &self.total_count)?;
@@ -2865,7 +3941,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             name: "IsDefault",
             shape: Shape::Boolean,
             required: false,
-            about: "Only default vSwitches, or only others; none is default here.",
+            about: "Only default vSwitches, or only others.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -2948,7 +4024,7 @@ pub struct DescribeVSwitches {
     pub vswitch_name: Option<String>,
     /// `RouteTableId`: Only vSwitches of this route table.
     pub route_table_id: Option<String>,
-    /// `IsDefault`: Only default vSwitches, or only others; none is default here.
+    /// `IsDefault`: Only default vSwitches, or only others.
     pub is_default: Option<bool>,
     /// `EnableIpv6`: Only vSwitches with, or without, IPv6; none has it here.
     pub enable_ipv6: Option<bool>,
@@ -3066,7 +4142,7 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
             name: "IsDefault",
             shape: Shape::Boolean,
             required: false,
-            about: "Whether the VPC is the default one; none is here.",
+            about: "Whether the VPC is the default one; the answer says it in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3145,7 +4221,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             name: "IsDefault",
             shape: Shape::Boolean,
             required: false,
-            about: "false leaves default VPCs out; there are none here.",
+            about: "false leaves the default VPC out.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3229,6 +4305,8 @@ pub struct DescribeVpcs {
     pub vpc_id: Vec<String>,
     /// `VpcName`: Only VPCs of this name.
     pub vpc_name: Option<String>,
+    /// `IsDefault`: false leaves the default VPC out.
+    pub is_default: Option<bool>,
     /// `EnableIpv6`: Only VPCs with, or without, IPv6; none has it here.
     pub enable_ipv6: Option<bool>,
     /// `DhcpOptionsSetId`: Only VPCs with this option set; there are none here.
@@ -3252,7 +4330,7 @@ impl Input for DescribeVpcs {
         let vpc_name = args.text("VpcName").map(str::to_owned);
         let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
         let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
-        args.flag("IsDefault")?;
+        let is_default = args.flag("IsDefault")?;
         let vpc_owner_id = args.number("VpcOwnerId", 0..=u64::MAX)?;
         let enable_ipv6 = args.flag("EnableIpv6")?;
         let dhcp_options_set_id = args.text("DhcpOptionsSetId").map(str::to_owned);
@@ -3262,6 +4340,7 @@ impl Input for DescribeVpcs {
             region,
             vpc_id,
             vpc_name,
+            is_default,
             enable_ipv6,
             dhcp_options_set_id,
             resource_group_id,
@@ -4674,6 +5753,91 @@ impl Output for DiagnoseVpnGatewayOutput {
     }
 }
 
+/// DisableVpcClassicLink: all that is known of it.
+pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
+    product: Product::Vpc,
+    action: "DisableVpcClassicLink",
+    summary: "Turn ClassicLink of a VPC off.",
+    permission: Some("vpc:DisableVpcClassicLink"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::VPC_REGION,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+    ],
+    handler: Handler::Write(operation::write::<DisableVpcClassicLink>),
+};
+
+/// Input of DisableVpcClassicLink.
+#[derive(Debug, Clone)]
+pub struct DisableVpcClassicLink {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for DisableVpcClassicLink {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region_or(&c::VPC_REGION)?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of DisableVpcClassicLink.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DisableVpcClassicLinkOutput {}
+
+impl Output for DisableVpcClassicLinkOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DisableVpcClassicLinkOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DissociateVpnGatewayWithCertificate: all that is known of it.
 pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
@@ -4987,6 +6151,92 @@ impl Output for DownloadVpnConnectionConfigOutput {
             object.serialize_field("RequestId", id)?;
         }
         object.serialize_field("VpnConnectionConfig", &self.vpn_connection_config)?;
+        object.end()
+    }
+}
+
+/// EnableVpcClassicLink: all that is known of it.
+pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
+    product: Product::Vpc,
+    action: "EnableVpcClassicLink",
+    summary: "Turn ClassicLink of a VPC on.",
+    permission: Some("vpc:EnableVpcClassicLink"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::VPC_REGION,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::CLASSIC_LINK_STATUS,
+    ],
+    handler: Handler::Write(operation::write::<EnableVpcClassicLink>),
+};
+
+/// Input of EnableVpcClassicLink.
+#[derive(Debug, Clone)]
+pub struct EnableVpcClassicLink {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for EnableVpcClassicLink {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region_or(&c::VPC_REGION)?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of EnableVpcClassicLink.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnableVpcClassicLinkOutput {}
+
+impl Output for EnableVpcClassicLinkOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("EnableVpcClassicLinkOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
         object.end()
     }
 }
@@ -5568,6 +6818,122 @@ impl Output for ModifyCustomerGatewayAttributeOutput {
     }
 }
 
+/// ModifyRouteTableAttributes: all that is known of it.
+pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyRouteTableAttributes",
+    summary: "Change name, description or route propagation of a route table.",
+    permission: Some("vpc:ModifyRouteTableAttributes"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("RouteTableId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/"),
+        Part::Parameter("RouteTableId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableName",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 128 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 256 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "RoutePropagationEnable",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Whether the table takes in propagated routes.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RouteTableId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::ROUTE_TABLE_NOT_FOUND,
+        &c::ROUTE_TABLE_VPC_STATUS,
+        &c::ROUTE_TABLE_NAME,
+        &c::ROUTE_TABLE_DESCRIPTION,
+    ],
+    handler: Handler::Write(operation::write::<ModifyRouteTableAttributes>),
+};
+
+/// Input of ModifyRouteTableAttributes.
+#[derive(Debug, Clone)]
+pub struct ModifyRouteTableAttributes {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `RouteTableId`: Id of the table.
+    pub route_table_id: String,
+    /// `RouteTableName`: Up to 128 characters; must not begin with http:// or https://.
+    pub route_table_name: Option<String>,
+    /// `Description`: Up to 256 characters; must not begin with http:// or https://.
+    pub description: Option<String>,
+    /// `RoutePropagationEnable`: Whether the table takes in propagated routes.
+    pub route_propagation_enable: Option<bool>,
+}
+
+impl Input for ModifyRouteTableAttributes {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let route_table_id = args.text("RouteTableId").unwrap_or_default().to_owned();
+        let route_table_name = args
+            .fitting(args.set("RouteTableName"), tongguan_model::text::vpc_name, &c::ROUTE_TABLE_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.set("Description"),
+                tongguan_model::text::vpc_description,
+                &c::ROUTE_TABLE_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let route_propagation_enable = args.flag("RoutePropagationEnable")?;
+        Ok(Self { region, route_table_id, route_table_name, description, route_propagation_enable })
+    }
+}
+
+/// Output of ModifyRouteTableAttributes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyRouteTableAttributesOutput {}
+
+impl Output for ModifyRouteTableAttributesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyRouteTableAttributesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// ModifyVSwitchAttribute: all that is known of it.
 pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
@@ -5760,7 +7126,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             name: "CidrBlock",
             shape: Shape::Text,
             required: false,
-            about: "New IPv4 block, mask 8 to 28; every vSwitch must lie inside.",
+            about: "New IPv4 block, mask 8 to 28; every vSwitch must lie inside a block of the VPC. That of a default VPC stays.",
             empty: Empty::Refused(&c::VPC_CIDR_MODIFY),
         },
         Parameter {
@@ -5819,7 +7185,8 @@ pub struct ModifyVpcAttribute {
     pub vpc_name: Option<String>,
     /// `Description`: Up to 256 characters; must not begin with http:// or https://.
     pub description: Option<String>,
-    /// `CidrBlock`: New IPv4 block, mask 8 to 28; every vSwitch must lie inside.
+    /// `CidrBlock`: New IPv4 block, mask 8 to 28; every vSwitch must lie inside a block of the VPC. That of
+    /// a default VPC stays.
     pub cidr_block: Option<ipnet::Ipv4Net>,
     /// `EnableDnsHostname`: DNS host names on or off.
     pub enable_dns_hostname: Option<bool>,
@@ -7064,6 +8431,106 @@ impl Output for UnTagResourcesOutput {
     fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object =
             serializer.serialize_struct("UnTagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UnassociateVpcCidrBlock: all that is known of it.
+pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
+    product: Product::Vpc,
+    action: "UnassociateVpcCidrBlock",
+    summary: "Take a secondary CIDR block away from a VPC.",
+    permission: Some("vpc:UnassociateVpcCidrBlock"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SecondaryCidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Block to take away; no vSwitch may be in it.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IPv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::IPV6_UNSUPPORTED,
+        &c::BLOCK_MISSING,
+        &c::BLOCK_ILLEGAL,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::VPC_HAS_VSWITCH,
+    ],
+    handler: Handler::Write(operation::write::<UnassociateVpcCidrBlock>),
+};
+
+/// Input of UnassociateVpcCidrBlock.
+#[derive(Debug, Clone)]
+pub struct UnassociateVpcCidrBlock {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `SecondaryCidrBlock`: Block to take away; no vSwitch may be in it.
+    pub secondary_cidr_block: Option<String>,
+}
+
+impl Input for UnassociateVpcCidrBlock {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        if args.text("IPv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let secondary_cidr_block = args.text("SecondaryCidrBlock").map(str::to_owned);
+        Ok(Self { region, vpc_id, secondary_cidr_block })
+    }
+}
+
+/// Output of UnassociateVpcCidrBlock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnassociateVpcCidrBlockOutput {}
+
+impl Output for UnassociateVpcCidrBlockOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("UnassociateVpcCidrBlockOutput", 0 + usize::from(request_id.is_some()))?;
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }

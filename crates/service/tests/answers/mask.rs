@@ -22,7 +22,7 @@ macro_rules! members {
 const KINDS: &[(&str, &str)] = &[
     ("", r"-----BEGIN [A-Z ]+-----[A-Za-z0-9+/=\\\n]+-----END [A-Z ]+-----"),
     ("uuid", r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
-    ("", r"(?:vpc|vsw|vpndgn|vpn|vrt|vtb|cgw|vco|tun)-[a-z0-9]{20}"),
+    ("", r"(?:vpc|vsw|vpndgn|vpn|vrt|vtb|rte|cgw|vco|tun)-[a-z0-9]{20}"),
     ("id", r"\b[234][0-9]{17}\b"),
     ("key", r"LTAI5t[A-Za-z0-9]{18}"),
     ("key", r"STS\.[A-Za-z0-9]+"),

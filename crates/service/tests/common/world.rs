@@ -154,15 +154,26 @@ async fn fitting_role(rig: &Rig, name: &str, fits: impl Fn(&str) -> bool) -> Str
     }
 }
 
+/// The default VPC of another region, with a further block.
+async fn default_vpc(rig: &Rig) -> String {
+    let region = ("RegionId", "cn-beijing");
+    let vpc = text(&rig.call("CreateDefaultVpc", &[region]).await.ok(), &["VpcId"]);
+    rig.settle().await;
+    let further = [region, ("VpcId", vpc.as_str()), ("SecondaryCidrBlock", "192.168.0.0/16")];
+    rig.call("AssociateVpcCidrBlock", &further).await.ok();
+    vpc
+}
+
 impl World {
     pub async fn new() -> Self {
         let rig = Rig::new("0");
         let region = ("RegionId", "cn-hangzhou");
-        let vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
+        let made = rig.call("CreateVpc", &[region]).await.ok();
+        let (vpc, table) = (text(&made, &["VpcId"]), text(&made, &["RouteTableId"]));
         // Things of one moment are listed by their random ids.
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
-        rig.settle().await;
+        let default_vpc = default_vpc(&rig).await;
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
@@ -225,6 +236,8 @@ impl World {
         rig.settle().await;
         let names = [
             ("vpc", vpc),
+            ("table", table),
+            ("default_vpc", default_vpc),
             ("empty_vpc", empty_vpc),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
@@ -390,7 +403,7 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
             uuid::Uuid::nil().to_string()
         }
         value
-            if ["vpc-", "vsw-", "vpn-", "cgw-", "vco-", "tun-", "vpndgn-"]
+            if ["vpc-", "vsw-", "vpn-", "vtb-", "cgw-", "vco-", "tun-", "vpndgn-"]
                 .iter()
                 .any(|prefix| value.starts_with(prefix)) =>
         {

@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use tongguan_model::cidr;
 use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_model::network::{NetworkStatus, RouteTableType, RouterType, VSwitch, Vpc};
+use tongguan_model::wire_enum;
 use tongguan_store::{Page, Snapshot, StoreError, Tx};
 
 use crate::api::vpc::{
@@ -26,12 +27,12 @@ use super::shown;
 /// Addresses drawn before the pool counts as used up.
 const DRAWS: u32 = 64;
 /// Block of a VPC that names none.
-const DEFAULT_BLOCK: &str = "172.16.0.0/12";
+pub(super) const DEFAULT_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12);
 
 /// The block of a new VPC.
 pub(crate) fn vpc_block(args: &Args<'_>, name: &'static str) -> Result<Ipv4Net, Refusal> {
-    let block = args.text(name).unwrap_or(DEFAULT_BLOCK);
-    cidr::vpc_block(block).map_err(|_| Refusal::new(&c::VPC_CIDR))
+    let block = args.text(name).map_or(Ok(DEFAULT_BLOCK), cidr::vpc_block);
+    block.map_err(|_| Refusal::new(&c::VPC_CIDR))
 }
 
 /// The block that a VPC is to have from now on.
@@ -64,6 +65,23 @@ pub(super) fn draw(
     Ok(None)
 }
 
+wire_enum! {
+    /// An IP version, as answers about blocks spell it.
+    pub enum IpVersion {
+        /// The one that there is.
+        V4 = "IPV4",
+        /// Not offered.
+        V6 = "IPV6",
+    }
+}
+
+impl IpVersion {
+    /// The version that is named, in any case.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        Self::parse(&text.to_ascii_uppercase())
+    }
+}
+
 /// Puts its tags on a resource that was made.
 pub(super) fn put_tags(
     tx: &Tx<'_>,
@@ -94,6 +112,7 @@ fn vpc_info(vpc: Vpc, vswitch_ids: Vec<Text>, tags: Vec<TagInfo>) -> VpcInfo {
         tags,
         status: vpc.status().as_str().into(),
         user_cidrs: split(&vpc.user_cidrs),
+        secondary_cidr_blocks: split(&vpc.secondary_cidrs),
         region_id: vpc.region.into(),
         owner_id: number(&vpc.account),
         dns_hostname_status: if vpc.dns_hostname { "ENABLED" } else { "DISABLED" }.into(),
@@ -104,7 +123,8 @@ fn vpc_info(vpc: Vpc, vswitch_ids: Vec<Text>, tags: Vec<TagInfo>) -> VpcInfo {
         cidr_block: vpc.cidr.into(),
         vrouter_id: vpc.vrouter.into(),
         resource_group_id: vpc.resource_group.into(),
-        // Neither IPv6 nor further blocks, neither default VPCs nor DHCP options sets.
+        is_default: vpc.is_default,
+        // Neither IPv6 nor DHCP options sets.
         ..VpcInfo::default()
     }
 }
@@ -134,6 +154,7 @@ pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, St
     let gateways = snapshot.gateways_in_vpc(&vpc.id)?;
     let tags = tags_of(snapshot, vpc.id.as_str())?;
     let vswitches = vswitches_of_all(snapshot, slice::from_ref(&vpc))?.remove(&vpc.id).unwrap_or_default();
+    let classic_link = vpc.classic_link;
     let info = vpc_info(vpc, vswitches, tags);
     let counted = [
         ("VSwitch", info.vswitch_ids.len() as i64),
@@ -148,7 +169,7 @@ pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, St
         cloud_resources: Some(there.map(resource).collect()),
         associated_cens: Some(Vec::new()),
         associated_propagation_sources: Some(Vec::new()),
-        classic_link_enabled: Some(false),
+        classic_link_enabled: Some(classic_link),
         support_ipv4_gateway: Some(false),
         ..info
     })
@@ -174,7 +195,8 @@ fn vswitch_info(vswitch: VSwitch, route_table: String, taken: u64, tags: Vec<Tag
         zone_id: vswitch.zone.into(),
         cidr_block: vswitch.cidr.into(),
         resource_group_id: vswitch.resource_group.into(),
-        // Neither IPv6 nor default vSwitches, neither network ACLs nor sharing.
+        is_default: vswitch.is_default,
+        // Neither IPv6 nor network ACLs nor sharing.
         ..VSwitchInfo::default()
     }
 }
@@ -209,8 +231,7 @@ pub(super) fn listed_vswitches(
 }
 
 /// The system route tables of a page of VPCs as DescribeRouteTableList shows them, and how many there are on all
-/// pages; there are no others here. Such a table has neither name nor description nor tags of its own, and is in the
-/// resource group of its VPC.
+/// pages; there are no others here. Such a table has no tags of its own, and is in the resource group of its VPC.
 pub(super) fn listed_route_tables(
     snapshot: &Snapshot<'_>,
     page: Page<Vpc>,
@@ -220,9 +241,11 @@ pub(super) fn listed_route_tables(
         vswitch_ids: vswitches.remove(&vpc.id).unwrap_or_default(),
         status: vpc.status().as_str().into(),
         route_table_id: vpc.route_table.into(),
+        route_table_name: vpc.route_table_name.into(),
+        description: vpc.route_table_description.into(),
         route_table_type: RouteTableType::System.as_str().into(),
         associate_type: "VSwitch".into(),
-        route_propagation_enable: true,
+        route_propagation_enable: vpc.route_propagation,
         vpc_id: vpc.id.into(),
         router_id: vpc.vrouter.into(),
         router_type: RouterType::VRouter.as_str().into(),
@@ -234,7 +257,10 @@ pub(super) fn listed_route_tables(
 }
 
 /// The ids of the vSwitches of each VPC, oldest first. VPCs without any are left out.
-fn vswitches_of_all(snapshot: &Snapshot<'_>, vpcs: &[Vpc]) -> Result<BTreeMap<VpcId, Vec<Text>>, StoreError> {
+pub(super) fn vswitches_of_all(
+    snapshot: &Snapshot<'_>,
+    vpcs: &[Vpc],
+) -> Result<BTreeMap<VpcId, Vec<Text>>, StoreError> {
     let vpcs: Vec<&VpcId> = vpcs.iter().map(|vpc| &vpc.id).collect();
     let vswitches = snapshot.vswitches_of_all(&vpcs)?.into_iter();
     Ok(vswitches.map(|(vpc, ids)| (vpc, ids.into_iter().map(Into::into).collect())).collect())
