@@ -287,7 +287,7 @@ impl VpnGateway {
         }
     }
 
-    /// Checks that a connection can be made, given the gateway's present bindings: all are in force if it is settled.
+    /// Checks that a connection can be made, given the gateway's bindings: all are in force if it is settled.
     ///
     /// # Errors
     /// In this order: not settled, locked, IPsec-VPN off, a certificate missing.
@@ -377,9 +377,9 @@ impl VpnGateway {
         }
     }
 
-    /// Checks a deletion at `now_ms` of a gateway with so many connections. An unpaid order can be cancelled by deleting it, since it could
-    /// never come to rest otherwise. Bindings do not stand in the way (no page says so): they end with
-    /// the gateway.
+    /// Checks a deletion at `now_ms` of a gateway with so many connections. An unpaid order can be cancelled by
+    /// deleting it, since it could never come to rest otherwise. Bindings do not stand in the way (no page says so):
+    /// they end with the gateway.
     ///
     /// # Errors
     /// Not settled, inside the paid term, or not empty.

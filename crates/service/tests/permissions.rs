@@ -36,6 +36,13 @@ fn own(world: &World) -> Vec<&str> {
         "csr",
         "key",
         "task",
+        "customer",
+        "linked",
+        "connection",
+        "redundant",
+        "tunnel",
+        "attachment",
+        "diagnosis",
     ];
     let names = ["alice", "admins", "operator", "looking"];
     ids.into_iter().map(|name| world.named(name)).chain(names).collect()

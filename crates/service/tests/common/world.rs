@@ -93,78 +93,88 @@ async fn customer_gateway(rig: &Rig, ip: &str) -> String {
     text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"])
 }
 
-/// What one region has of connections, where nothing else is.
-struct Far {
-    gateway: String,
-    customer: String,
-    other_customer: String,
-    connection: String,
-    redundant: String,
-    tunnel: String,
-    diagnosis: String,
-    attachment: String,
+/// Customer gateways: one that others lead to, one that is not used, and one with everything.
+async fn customers(rig: &Rig) -> [(&'static str, String); 3] {
+    let peer = [
+        ("RegionId", "cn-hangzhou"),
+        ("IpAddress", "1.0.0.3"),
+        ("Name", "peer"),
+        ("Description", "a peer that speaks BGP"),
+        ("Asn", "123.456"),
+        ("AuthKey", "key-of-the-peer"),
+        ("ResourceGroupId", "rg-acfmelsewhere1"),
+        ("Tags.1.Key", "team"),
+        ("Tags.1.Value", "a"),
+    ];
+    let (customer, idle) = (customer_gateway(rig, "1.0.0.1").await, customer_gateway(rig, "1.0.0.2").await);
+    let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
+    [("customer", customer), ("idle_customer", idle), ("peer", peer)]
 }
 
-impl Far {
-    async fn new(rig: &Rig) -> Self {
-        let at = ("RegionId", "cn-beijing");
-        let call = async |action: &str, more: &[(&str, &str)], path: &str| {
-            let parameters: Vec<_> = [at].iter().chain(more).copied().collect();
-            let answer = rig.call(action, &parameters).await.ok();
-            rig.settle().await;
-            text(&answer, &[path])
-        };
-        let vpc = call("CreateVpc", &[], "VpcId").await;
-        let order = [("VpcId", &*vpc), ("Bandwidth", "10"), ("EnableIpsec", "true")];
-        let gateway = call("CreateVpnGateway", &order, "VpnGatewayId").await;
-        let peer = [("IpAddress", "1.0.1.1"), ("Asn", "65530"), ("AuthKey", "key-of-the-far-end")];
-        let customer = call("CreateCustomerGateway", &peer, "CustomerGatewayId").await;
-        let other_customer =
-            call("CreateCustomerGateway", &[("IpAddress", "1.0.1.2")], "CustomerGatewayId").await;
-        let blocks =
-            [("VpnGatewayId", &*gateway), ("LocalSubnet", "10.0.0.0/24"), ("RemoteSubnet", "10.1.0.0/24")];
-        let one = [
-            ("CustomerGatewayId", &*customer),
-            ("Name", "first"),
-            ("IkeConfig", r#"{"Psk":"key.of.the.first.one"}"#),
-            (
-                "BgpConfig",
-                r#"{"EnableBgp":"true","TunnelCidr":"169.254.10.0/30","LocalBgpIp":"169.254.10.1"}"#,
-            ),
-            ("Tags.1.Key", "team"),
-            ("Tags.1.Value", "a"),
-        ];
-        let one: Vec<_> = blocks.iter().chain(&one).copied().collect();
-        let connection = call("CreateVpnConnection", &one, "VpnConnectionId").await;
-        let two = [
-            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
-            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.master"),
-            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
-            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.one"),
-        ];
-        let blocks =
-            [("VpnGatewayId", &*gateway), ("LocalSubnet", "0.0.0.0/0"), ("RemoteSubnet", "0.0.0.0/0")];
-        let two: Vec<_> = blocks.iter().chain(&two).copied().collect();
-        let redundant = call("CreateVpnConnection", &two, "VpnConnectionId").await;
-        let shown = rig.call("DescribeVpnConnection", &[at, ("VpnConnectionId", &*redundant)]).await.ok();
-        let tunnels = &shown["TunnelOptionsSpecification"]["TunnelOptions"];
-        let tunnel = tunnels[0]["TunnelId"].as_str().unwrap().to_owned();
-        let diagnose = [("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
-        let diagnosis = call("DiagnoseVpnGateway", &diagnose, "DiagnoseId").await;
-        let both = [
-            ("LocalSubnet", "0.0.0.0/0"),
-            ("RemoteSubnet", "0.0.0.0/0"),
-            ("Name", "attached"),
-            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
-            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.first.tunnel"),
-            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
-            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.tunnel"),
-            ("Tag.1.Key", "team"),
-            ("Tag.1.Value", "b"),
-        ];
-        let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
-        Self { gateway, customer, other_customer, connection, redundant, tunnel, diagnosis, attachment }
-    }
+/// What one region has of connections, where nothing else is.
+async fn far(rig: &Rig) -> [(&'static str, String); 8] {
+    let at = ("RegionId", "cn-beijing");
+    let call = async |action: &str, more: &[(&str, &str)], path: &str| {
+        let parameters: Vec<_> = [at].iter().chain(more).copied().collect();
+        let answer = rig.call(action, &parameters).await.ok();
+        rig.settle().await;
+        text(&answer, &[path])
+    };
+    let vpc = call("CreateVpc", &[], "VpcId").await;
+    let order = [("VpcId", &*vpc), ("Bandwidth", "10"), ("EnableIpsec", "true")];
+    let gateway = call("CreateVpnGateway", &order, "VpnGatewayId").await;
+    let peer = [("IpAddress", "1.0.1.1"), ("Asn", "65530"), ("AuthKey", "key-of-the-far-end")];
+    let customer = call("CreateCustomerGateway", &peer, "CustomerGatewayId").await;
+    let other_customer =
+        call("CreateCustomerGateway", &[("IpAddress", "1.0.1.2")], "CustomerGatewayId").await;
+    let blocks =
+        [("VpnGatewayId", &*gateway), ("LocalSubnet", "10.0.0.0/24"), ("RemoteSubnet", "10.1.0.0/24")];
+    let one = [
+        ("CustomerGatewayId", &*customer),
+        ("Name", "first"),
+        ("IkeConfig", r#"{"Psk":"key.of.the.first.one"}"#),
+        ("BgpConfig", r#"{"EnableBgp":"true","TunnelCidr":"169.254.10.0/30","LocalBgpIp":"169.254.10.1"}"#),
+        ("Tags.1.Key", "team"),
+        ("Tags.1.Value", "a"),
+    ];
+    let one: Vec<_> = blocks.iter().chain(&one).copied().collect();
+    let connection = call("CreateVpnConnection", &one, "VpnConnectionId").await;
+    let two = [
+        ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+        ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.master"),
+        ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+        ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.one"),
+    ];
+    let blocks = [("VpnGatewayId", &*gateway), ("LocalSubnet", "0.0.0.0/0"), ("RemoteSubnet", "0.0.0.0/0")];
+    let two: Vec<_> = blocks.iter().chain(&two).copied().collect();
+    let redundant = call("CreateVpnConnection", &two, "VpnConnectionId").await;
+    let shown = rig.call("DescribeVpnConnection", &[at, ("VpnConnectionId", &*redundant)]).await.ok();
+    let tunnels = &shown["TunnelOptionsSpecification"]["TunnelOptions"];
+    let tunnel = tunnels[0]["TunnelId"].as_str().unwrap().to_owned();
+    let diagnose = [("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
+    let diagnosis = call("DiagnoseVpnGateway", &diagnose, "DiagnoseId").await;
+    let both = [
+        ("LocalSubnet", "0.0.0.0/0"),
+        ("RemoteSubnet", "0.0.0.0/0"),
+        ("Name", "attached"),
+        ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+        ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.first.tunnel"),
+        ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+        ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.tunnel"),
+        ("Tag.1.Key", "team"),
+        ("Tag.1.Value", "b"),
+    ];
+    let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
+    [
+        ("linked", gateway),
+        ("far", customer),
+        ("further", other_customer),
+        ("connection", connection),
+        ("redundant", redundant),
+        ("tunnel", tunnel),
+        ("diagnosis", diagnosis),
+        ("attachment", attachment),
+    ]
 }
 
 /// A role with such an id.
@@ -219,21 +229,8 @@ impl World {
         let tag = [region, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", gateway.as_str())];
         let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Key", "team"), ("Tag.1.Value", "a")]).collect();
         rig.call("TagResources", &tag).await.ok();
-        let customer = customer_gateway(&rig, "1.0.0.1").await;
-        let idle_customer = customer_gateway(&rig, "1.0.0.2").await;
-        let peer = [
-            ("IpAddress", "1.0.0.3"),
-            ("Name", "peer"),
-            ("Description", "a peer that speaks BGP"),
-            ("Asn", "123.456"),
-            ("AuthKey", "key-of-the-peer"),
-            ("ResourceGroupId", "rg-acfmelsewhere1"),
-            ("Tags.1.Key", "team"),
-            ("Tags.1.Value", "a"),
-        ];
-        let peer: Vec<_> = [region].into_iter().chain(peer).collect();
-        let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
-        let far = Far::new(&rig).await;
+        let customers = customers(&rig).await;
+        let far = far(&rig).await;
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
@@ -284,17 +281,6 @@ impl World {
             ("idle_gateway", idle_gateway),
             ("bound", bound),
             ("free", free),
-            ("customer", customer),
-            ("idle_customer", idle_customer),
-            ("peer", peer),
-            ("linked", far.gateway),
-            ("far", far.customer),
-            ("further", far.other_customer),
-            ("connection", far.connection),
-            ("redundant", far.redundant),
-            ("tunnel", far.tunnel),
-            ("diagnosis", far.diagnosis),
-            ("attachment", far.attachment),
             ("pending", pending),
             ("leaf", leaf),
             ("chain", chain),
@@ -305,7 +291,7 @@ impl World {
             ("service", SERVICE.to_owned()),
             ("service_role", SERVICE_ROLE.to_owned()),
         ];
-        let names = names.into_iter().chain(uploads);
+        let names = names.into_iter().chain(customers).chain(far).chain(uploads);
         let names = names.map(|(name, value)| (name.to_owned(), value.into())).collect();
         Self { rig, names }
     }
