@@ -12,6 +12,10 @@ pub const STS: &str = "2015-04-01";
 pub const RAM: &str = "2015-05-01";
 /// Version of product ResourceManager.
 pub const RESOURCE_MANAGER: &str = "2020-03-31";
+/// Version of product Ecs.
+pub const ECS: &str = "2014-05-26";
+/// Version of product Alb.
+pub const ALB: &str = "2020-06-16";
 /// The region of everything that is made.
 pub const REGION: &str = "cn-hangzhou";
 /// The account of the tests' own keys.
@@ -26,6 +30,8 @@ pub fn version(product: &str) -> &'static str {
         "Sts" => STS,
         "Ram" => RAM,
         "ResourceManager" => RESOURCE_MANAGER,
+        "Ecs" => ECS,
+        "Alb" => ALB,
         _ => panic!("no product {product}"),
     }
 }
