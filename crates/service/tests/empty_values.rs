@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{REGION, Reply, Rig, VPC, issue, ram, refused};
+use common::{Caller, REGION, RESOURCE_MANAGER, Reply, Rig, VPC, issue, ram, refused};
 use serde_json::Value;
 use tongguan_service::operation::{self, Empty, Operation, Parameter, Product, Shape};
 
@@ -37,7 +37,9 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
     Some(match (product, action, parameter) {
         (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
+        | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
         | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
+        | (Product::ResourceManager, "UpdateResourceGroup", "ResourceGroupId")
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
@@ -57,6 +59,15 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Name") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Description") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Description"], full: "before" }
+        }
+        (Product::ResourceManager, "UpdateResourceGroup", "NewDisplayName") => {
+            Missing("MissingNewDisplayName")
+        }
         (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableName") => Emptied {
             read: TABLE_READ,
             path: &[LIST, "RouterTableListType", "0", "RouteTableName"],
@@ -108,6 +119,8 @@ struct World {
     rig: Rig,
     vpc: String,
     table: String,
+    customer: String,
+    group: String,
     vswitch: String,
     gateway: String,
     certificate: String,
@@ -133,6 +146,9 @@ impl World {
         rig.settle().await;
         let shown = rig.call("DescribeRouteTableList", &[("RegionId", REGION), ("VpcId", &vpc)]).await.ok();
         let table = text(&shown, &[LIST, "RouterTableListType", "0", "RouteTableId"]);
+        let address = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
+        let customer = text(&rig.call("CreateCustomerGateway", &address).await.ok(), &["CustomerGatewayId"]);
+        let group = rig.resource_group("group").await;
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
@@ -143,7 +159,7 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, table, vswitch, gateway, certificate, key }
+        Self { rig, vpc, table, customer, group, vswitch, gateway, certificate, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -153,6 +169,10 @@ impl World {
                 vec![("RegionId", REGION), ("VpnGatewayId", &self.gateway)]
             }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
+            "ModifyCustomerGatewayAttribute" | "DescribeCustomerGateway" => {
+                vec![("RegionId", REGION), ("CustomerGatewayId", &self.customer)]
+            }
+            "UpdateResourceGroup" => vec![("ResourceGroupId", &self.group)],
             "ModifyRouteTableAttributes" | TABLE_READ => {
                 vec![("RegionId", REGION), ("RouteTableId", &self.table)]
             }
@@ -173,6 +193,9 @@ impl World {
         let reply = match product {
             Product::Kms => self.rig.kms(action, &parameters).await,
             Product::Ram => ram(&self.rig, action, &parameters).await,
+            Product::ResourceManager => {
+                self.rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, &parameters).await
+            }
             _ => self.rig.call(action, &parameters).await,
         };
         self.rig.settle().await;
@@ -243,7 +266,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 22);
+    assert_eq!(cases, 25);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

@@ -20,6 +20,7 @@ pub type Text = std::borrow::Cow<'static, str>;
 pub static CREATE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "CreateCertificate",
+    spellings: &[],
     summary: "Make a key pair and return the CSR for it.",
     permission: Some("kms:CreateCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
@@ -133,6 +134,7 @@ impl Output for CreateCertificateOutput {
 pub static DELETE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "DeleteCertificate",
+    spellings: &[],
     summary: "Delete a certificate with its key and chain.",
     permission: Some("kms:DeleteCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -191,6 +193,7 @@ impl Output for DeleteCertificateOutput {
 pub static DESCRIBE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "DescribeCertificate",
+    spellings: &[],
     summary: "Return the metadata of one certificate.",
     permission: Some("kms:DescribeCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -321,6 +324,7 @@ impl Output for DescribeCertificateOutput {
 pub static GET_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "GetCertificate",
+    spellings: &[],
     summary: "Return certificate, chain and CSR as PEM.",
     permission: Some("kms:GetCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -400,6 +404,7 @@ impl Output for GetCertificateOutput {
 pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
     product: Product::Kms,
     action: "UpdateCertificateStatus",
+    spellings: &[],
     summary: "Enable, disable or revoke a certificate.",
     permission: Some("kms:UpdateCertificateStatus"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -476,6 +481,7 @@ impl Output for UpdateCertificateStatusOutput {
 pub static UPLOAD_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "UploadCertificate",
+    spellings: &[],
     summary: "Store the certificate a CA issued for an earlier CSR.",
     permission: Some("kms:UploadCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",

@@ -20,6 +20,7 @@ pub type Text = std::borrow::Cow<'static, str>;
 pub static DESCRIBE_ENDPOINTS: Operation = Operation {
     product: Product::Location,
     action: "DescribeEndpoints",
+    spellings: &[],
     summary: "Find the endpoint of a service in a region.",
     permission: None,
     resource: "*",

@@ -20,6 +20,7 @@ pub type Text = std::borrow::Cow<'static, str>;
 pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     product: Product::Vpc,
     action: "AssociateVpcCidrBlock",
+    spellings: &[],
     summary: "Add a secondary CIDR block to a VPC.",
     permission: Some("vpc:AssociateVpcCidrBlock"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -181,6 +182,7 @@ impl Output for AssociateVpcCidrBlockOutput {
 pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
     action: "AssociateVpnGatewayWithCertificate",
+    spellings: &[],
     summary: "Bind one SM certificate to an SM VPN gateway in a given role.",
     permission: Some("vpc:AssociateVpnGatewayWithCertificate"),
     resource: "*",
@@ -297,6 +299,7 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
 pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "CreateCustomerGateway",
+    spellings: &[],
     summary: "Register the address of an on-premises VPN device.",
     permission: Some("vpc:CreateCustomerGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
@@ -482,6 +485,7 @@ impl Output for CreateCustomerGatewayOutput {
 pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
     product: Product::Vpc,
     action: "CreateDefaultVSwitch",
+    spellings: &[],
     summary: "Create the default vSwitch of a zone.",
     permission: Some("vpc:CreateDefaultVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
@@ -586,6 +590,7 @@ impl Output for CreateDefaultVSwitchOutput {
 pub static CREATE_DEFAULT_VPC: Operation = Operation {
     product: Product::Vpc,
     action: "CreateDefaultVpc",
+    spellings: &[],
     summary: "Create the default VPC of a region.",
     permission: Some("vpc:CreateDefaultVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
@@ -708,6 +713,7 @@ impl Output for CreateDefaultVpcOutput {
 pub static CREATE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVSwitch",
+    spellings: &[],
     summary: "Create a vSwitch in a VPC.",
     permission: Some("vpc:CreateVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
@@ -889,6 +895,7 @@ impl Output for CreateVSwitchOutput {
 pub static CREATE_VPC: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVpc",
+    spellings: &[],
     summary: "Create a VPC.",
     permission: Some("vpc:CreateVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
@@ -1153,6 +1160,7 @@ impl Output for CreateVpcOutput {
 pub static CREATE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVpnGateway",
+    spellings: &[],
     summary: "Order a VPN gateway in a VPC.",
     permission: Some("vpc:CreateVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
@@ -1415,6 +1423,7 @@ impl Output for CreateVpnGatewayOutput {
 pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteCustomerGateway",
+    spellings: &[],
     summary: "Delete a customer gateway.",
     permission: Some("vpc:DeleteCustomerGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
@@ -1500,6 +1509,7 @@ impl Output for DeleteCustomerGatewayOutput {
 pub static DELETE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVSwitch",
+    spellings: &[],
     summary: "Delete a vSwitch.",
     permission: Some("vpc:DeleteVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
@@ -1585,6 +1595,7 @@ impl Output for DeleteVSwitchOutput {
 pub static DELETE_VPC: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVpc",
+    spellings: &[],
     summary: "Delete a VPC.",
     permission: Some("vpc:DeleteVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -1688,6 +1699,7 @@ impl Output for DeleteVpcOutput {
 pub static DELETE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVpnGateway",
+    spellings: &[],
     summary: "Release a VPN gateway.",
     permission: Some("vpc:DeleteVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
@@ -1773,6 +1785,7 @@ impl Output for DeleteVpnGatewayOutput {
 pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeCustomerGateway",
+    spellings: &[],
     summary: "Read one customer gateway.",
     permission: Some("vpc:DescribeCustomerGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
@@ -1831,6 +1844,7 @@ pub type DescribeCustomerGatewayOutput = CustomerGatewayInfo;
 pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeCustomerGateways",
+    spellings: &[],
     summary: "List customer gateways of a region.",
     permission: Some("vpc:DescribeCustomerGateways"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
@@ -1963,6 +1977,7 @@ impl Output for DescribeCustomerGatewaysOutput {
 pub static DESCRIBE_REGIONS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRegions",
+    spellings: &[],
     summary: "List the regions of the service.",
     permission: Some("vpc:DescribeRegions"),
     resource: "*",
@@ -2049,6 +2064,7 @@ impl Output for DescribeRegionsOutput {
 pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRouteEntryList",
+    spellings: &[],
     summary: "List the routes of a route table.",
     permission: Some("vpc:DescribeRouteEntryList"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
@@ -2323,6 +2339,7 @@ impl Output for DescribeRouteEntryListOutput {
 pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRouteTableList",
+    spellings: &[],
     summary: "List the route tables of a region.",
     permission: Some("vpc:DescribeRouteTableList"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
@@ -2517,6 +2534,7 @@ impl Output for DescribeRouteTableListOutput {
 pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRouteTables",
+    spellings: &[],
     summary: "List route tables with their routes (old form).",
     permission: Some("vpc:DescribeRouteTables"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
@@ -2796,6 +2814,7 @@ impl Output for DescribeRouteTablesOutput {
 pub static DESCRIBE_VROUTERS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVRouters",
+    spellings: &[],
     summary: "List the vRouters of a region.",
     permission: Some("vpc:DescribeVRouters"),
     resource: "acs:vpc:{RegionId}:{accountId}:vrouter/*",
@@ -2932,6 +2951,7 @@ impl Output for DescribeVRoutersOutput {
 pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVSwitchAttributes",
+    spellings: &[],
     summary: "Read one vSwitch.",
     permission: Some("vpc:DescribeVSwitchAttributes"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
@@ -2997,6 +3017,7 @@ pub type DescribeVSwitchAttributesOutput = VSwitchInfo;
 pub static DESCRIBE_VSWITCHES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVSwitches",
+    spellings: &[],
     summary: "List vSwitches.",
     permission: Some("vpc:DescribeVSwitches"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
@@ -3225,6 +3246,7 @@ impl Output for DescribeVSwitchesOutput {
 pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpcAttribute",
+    spellings: &[],
     summary: "Read one VPC.",
     permission: Some("vpc:DescribeVpcAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -3298,6 +3320,7 @@ pub type DescribeVpcAttributeOutput = VpcInfo;
 pub static DESCRIBE_VPCS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpcs",
+    spellings: &[],
     summary: "List VPCs of a region.",
     permission: Some("vpc:DescribeVpcs"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
@@ -3498,6 +3521,7 @@ impl Output for DescribeVpcsOutput {
 pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnGateway",
+    spellings: &[],
     summary: "Read one VPN gateway.",
     permission: Some("vpc:DescribeVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
@@ -3564,6 +3588,7 @@ pub type DescribeVpnGatewayOutput = VpnGatewayInfo;
 pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnGatewayAvailableZones",
+    spellings: &[],
     summary: "List zones of a region where VPN gateways can be placed.",
     permission: Some("vpc:DescribeVpnGatewayAvailableZones"),
     resource: "*",
@@ -3680,6 +3705,7 @@ impl Output for DescribeVpnGatewayAvailableZonesOutput {
 pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnGateways",
+    spellings: &[],
     summary: "List VPN gateways of a region, by page.",
     permission: Some("vpc:DescribeVpnGateways"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
@@ -3869,6 +3895,7 @@ impl Output for DescribeVpnGatewaysOutput {
 pub static DESCRIBE_ZONES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeZones",
+    spellings: &[],
     summary: "List the zones of a region.",
     permission: Some("vpc:DescribeZones"),
     resource: "*",
@@ -3967,6 +3994,7 @@ impl Output for DescribeZonesOutput {
 pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
     product: Product::Vpc,
     action: "DisableVpcClassicLink",
+    spellings: &[],
     summary: "Turn ClassicLink of a VPC off.",
     permission: Some("vpc:DisableVpcClassicLink"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -4052,6 +4080,7 @@ impl Output for DisableVpcClassicLinkOutput {
 pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
     action: "DissociateVpnGatewayWithCertificate",
+    spellings: &[],
     summary: "Undo one certificate binding of an SM VPN gateway.",
     permission: Some("vpc:DissociateVpnGatewayWithCertificate"),
     resource: "*",
@@ -4163,6 +4192,7 @@ impl Output for DissociateVpnGatewayWithCertificateOutput {
 pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
     product: Product::Vpc,
     action: "EnableVpcClassicLink",
+    spellings: &[],
     summary: "Turn ClassicLink of a VPC on.",
     permission: Some("vpc:EnableVpcClassicLink"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -4249,6 +4279,7 @@ impl Output for EnableVpcClassicLinkOutput {
 pub static LIST_TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
     action: "ListTagResources",
+    spellings: &[],
     summary: "List the tags of resources.",
     permission: Some("vpc:ListTagResources"),
     resource: "*",
@@ -4391,6 +4422,7 @@ impl Output for ListTagResourcesOutput {
 pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
     product: Product::Vpc,
     action: "ListVpnCertificateAssociations",
+    spellings: &[],
     summary: "List which certificates are bound to which VPN gateways in a region.",
     permission: Some("vpc:ListVpnCertificateAssociations"),
     resource: "*",
@@ -4543,6 +4575,7 @@ impl Output for ListVpnCertificateAssociationsOutput {
 pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyCustomerGatewayAttribute",
+    spellings: &[],
     summary: "Change name, description or BGP key of a customer gateway.",
     permission: Some("vpc:ModifyCustomerGatewayAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
@@ -4690,6 +4723,7 @@ impl Output for ModifyCustomerGatewayAttributeOutput {
 pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyRouteTableAttributes",
+    spellings: &[],
     summary: "Change name, description or route propagation of a route table.",
     permission: Some("vpc:ModifyRouteTableAttributes"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
@@ -4806,6 +4840,7 @@ impl Output for ModifyRouteTableAttributesOutput {
 pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVSwitchAttribute",
+    spellings: &[],
     summary: "Change name or description of a vSwitch.",
     permission: Some("vpc:ModifyVSwitchAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
@@ -4949,6 +4984,7 @@ impl Output for ModifyVSwitchAttributeOutput {
 pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVpcAttribute",
+    spellings: &[],
     summary: "Change name, description, block or DNS host names of a VPC.",
     permission: Some("vpc:ModifyVpcAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -5102,6 +5138,7 @@ impl Output for ModifyVpcAttributeOutput {
 pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVpnGatewayAttribute",
+    spellings: &[],
     summary: "Change name, description or route propagation of a VPN gateway.",
     permission: Some("vpc:ModifyVpnGatewayAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
@@ -5276,6 +5313,7 @@ impl Output for ModifyVpnGatewayAttributeOutput {
 pub static MOVE_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
     action: "MoveResourceGroup",
+    spellings: &[],
     summary: "Move a VPC with its vSwitches to another resource group.",
     permission: Some("vpc:MoveResourceGroup"),
     resource: "*",
@@ -5307,7 +5345,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
             name: "NewResourceGroupId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the resource group: rg-, letters and digits.",
+            about: "Id of the resource group.",
             empty: Empty::Absent,
         },
     ],
@@ -5332,7 +5370,7 @@ pub struct MoveResourceGroup {
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: Id of the VPC.
     pub resource_id: String,
-    /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
+    /// `NewResourceGroupId`: Id of the resource group.
     pub new_resource_group_id: String,
 }
 
@@ -5372,7 +5410,8 @@ impl Output for MoveResourceGroupOutput {
 pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
     action: "MoveVpnResourceGroup",
-    summary: "Move a VPN gateway to another resource group.",
+    spellings: &[],
+    summary: "Move a VPN gateway or customer gateway to another resource group.",
     permission: Some("vpc:MoveVpnResourceGroup"),
     resource: "*",
     arns: &[&[Part::Text("*")]],
@@ -5389,21 +5428,21 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             name: "InstanceId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the gateway.",
+            about: "Id of the gateway or customer gateway.",
             empty: Empty::Absent,
         },
         Parameter {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VpnGateway, in any case: Terraform writes VpnGateWay.",
+            about: "VpnGateway or CustomerGateway, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
             name: "NewResourceGroupId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the resource group: rg-, letters and digits.",
+            about: "Id of the resource group.",
             empty: Empty::Absent,
         },
     ],
@@ -5415,6 +5454,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
         &c::REGION_NOT_FOUND,
         &c::INVALID_RESOURCE_GROUP,
         &c::GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<MoveVpnResourceGroup>),
 };
@@ -5424,11 +5464,11 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
 pub struct MoveVpnResourceGroup {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `InstanceId`: Id of the gateway.
+    /// `InstanceId`: Id of the gateway or customer gateway.
     pub instance_id: String,
-    /// `ResourceType`: VpnGateway, in any case: Terraform writes VpnGateWay.
+    /// `ResourceType`: VpnGateway or CustomerGateway, in any case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
-    /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
+    /// `NewResourceGroupId`: Id of the resource group.
     pub new_resource_group_id: String,
 }
 
@@ -5468,6 +5508,7 @@ impl Output for MoveVpnResourceGroupOutput {
 pub static TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
     action: "TagResources",
+    spellings: &[],
     summary: "Put tags on resources.",
     permission: Some("vpc:TagResources"),
     resource: "*",
@@ -5563,6 +5604,7 @@ impl Output for TagResourcesOutput {
 pub static UN_TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
     action: "UnTagResources",
+    spellings: &[],
     summary: "Remove tags from resources.",
     permission: Some("vpc:UnTagResources"),
     resource: "*",
@@ -5665,6 +5707,7 @@ impl Output for UnTagResourcesOutput {
 pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     product: Product::Vpc,
     action: "UnassociateVpcCidrBlock",
+    spellings: &[],
     summary: "Take a secondary CIDR block away from a VPC.",
     permission: Some("vpc:UnassociateVpcCidrBlock"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",

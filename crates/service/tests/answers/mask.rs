@@ -23,6 +23,7 @@ const KINDS: &[(&str, &str)] = &[
     ("", r"-----BEGIN [A-Z ]+-----[A-Za-z0-9+/=\\\n]+-----END [A-Z ]+-----"),
     ("uuid", r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
     ("", r"(?:vpc|vsw|vpn|vrt|vtb|rte|cgw|vco|tun)-[a-z0-9]{20}"),
+    ("rg", r"rg-acfm[a-z0-9]{11}"),
     ("id", r"\b[234][0-9]{17}\b"),
     ("key", r"LTAI5t[A-Za-z0-9]{18}"),
     ("key", r"STS\.[A-Za-z0-9]+"),

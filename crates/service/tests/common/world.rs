@@ -5,9 +5,11 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
+use tongguan_model::id::AccountId;
 use tongguan_service::operation::Operation;
+use tongguan_store::default_resource_group;
 
-use crate::common::{RawCall, Rig, issue};
+use crate::common::{ACCOUNT, RawCall, Rig, issue};
 
 /// Names and their values: what `${name}` stands for.
 pub type Names = Map<String, Value>;
@@ -90,6 +92,8 @@ impl World {
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
         let default_vpc = default_vpc(&rig).await;
+        let group = rig.resource_group("projects").await;
+        let empty_group = rig.resource_group("empty").await;
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
@@ -118,7 +122,7 @@ impl World {
             ("Description", "a peer that speaks BGP"),
             ("Asn", "123.456"),
             ("AuthKey", "key-of-the-peer"),
-            ("ResourceGroupId", "rg-acfmelsewhere1"),
+            ("ResourceGroupId", &group),
             ("Tags.1.Key", "team"),
             ("Tags.1.Value", "a"),
         ];
@@ -166,6 +170,9 @@ impl World {
             ("vpc", vpc),
             ("table", table),
             ("default_vpc", default_vpc),
+            ("default_group", default_resource_group(&AccountId::new(ACCOUNT))),
+            ("group", group),
+            ("empty_group", empty_group),
             ("empty_vpc", empty_vpc),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
@@ -332,7 +339,11 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
         value if ["bound", "free", "pending"].iter().any(|name| value == named(name)) => {
             uuid::Uuid::nil().to_string()
         }
-        value if ["vpc-", "vsw-", "vpn-", "vtb-", "cgw-"].iter().any(|prefix| value.starts_with(prefix)) => {
+        value
+            if ["vpc-", "vsw-", "vpn-", "vtb-", "rg-", "cgw-"]
+                .iter()
+                .any(|prefix| value.starts_with(prefix)) =>
+        {
             format!("{}{}", &value[..7], "z".repeat(value.len() - 7))
         }
         _ => return None,

@@ -15,6 +15,7 @@ use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
+use resource_group::ResourceGroupRow;
 pub(crate) use table::{Columns, Table};
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
@@ -34,6 +35,7 @@ pub(crate) mod gateway;
 pub(crate) mod intent;
 pub(crate) mod overview;
 pub(crate) mod ram;
+pub(crate) mod resource_group;
 pub(crate) mod sealed;
 pub(crate) mod search;
 pub(crate) mod tag;
@@ -59,6 +61,7 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     binding::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
+    resource_group::RELATIONS,
     tag::RELATIONS,
     tally::RELATIONS,
 ];
@@ -73,6 +76,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(VSwitch, "id"),
     readable!(Binding, "seq"),
     readable!(CustomerGatewayRow, "id"),
+    readable!(ResourceGroupRow, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),

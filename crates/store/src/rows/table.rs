@@ -10,6 +10,7 @@ use tongguan_model::id::{
 use super::fault::FaultOutcome;
 use super::intent::IntentKind;
 use super::ram::DeletionStatus;
+use super::resource_group::ResourceGroupStatus;
 use crate::session::{AsBind, Bind, FromColumn, FromRow, Unreadable, Value};
 
 /// A row type, or a part of one.
@@ -311,6 +312,7 @@ words!(
     IntentKind,
     NetworkType,
     Phase,
+    ResourceGroupStatus,
     Role,
     VpnType
 );

@@ -37,3 +37,19 @@ CREATE TABLE customer_gateway (
     UNIQUE (account, region, ip)
 );
 CREATE INDEX customer_gateway_page ON customer_gateway (account, region);
+
+-- == Resource groups ==
+
+CREATE TABLE resource_group (
+    seq          INTEGER PRIMARY KEY,
+    id           TEXT NOT NULL,
+    account      TEXT NOT NULL REFERENCES account (id),
+    name         TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    status       TEXT NOT NULL,
+    is_default   INTEGER NOT NULL,
+    created_ms   INTEGER NOT NULL,
+    -- Not unique by itself: before groups were kept, two accounts may have written down the same one.
+    UNIQUE (account, id),
+    UNIQUE (account, name)
+);
