@@ -1,4 +1,4 @@
-//! How many instructions the hot paths take, compared with what is recorded: more than 3 % above it fails.
+//! How many instructions the hot paths take, compared with what is recorded: clearly more than that fails.
 //!
 //! Counted instructions do not wobble with what else the machine does, so that a path that has become more expensive is
 //! told from noise. The counter is valgrind's callgrind, which needs no permission and no hardware: the program runs
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::machine::Machine;
-use crate::paths::NAMES;
+use crate::paths::{NAMES, tolerated};
 
 /// The program's own allocator, which counts too.
 #[global_allocator]
@@ -27,9 +27,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Says what to do: `check`, `record`, or `run`, which the program calls itself with, under valgrind.
 const TASK: &str = "TONGGUAN_INSTRUCTIONS";
-/// How much more than recorded a path may take, per cent.
-const TOLERATED: f64 = 3.0;
-
 /// Instructions of one call, by path.
 type Counts = BTreeMap<String, u64>;
 
@@ -132,10 +129,10 @@ fn compare(recorded: &Counts, counts: &Counts) -> ExitCode {
             continue;
         };
         let change = (now as f64 / *before as f64 - 1.0) * 100.0;
-        let verdict = if change > TOLERATED {
+        let verdict = if change > tolerated(name) {
             failed = true;
             "too many"
-        } else if change < -TOLERATED {
+        } else if change < -tolerated(name) {
             "fewer: record it"
         } else {
             ""
@@ -143,9 +140,7 @@ fn compare(recorded: &Counts, counts: &Counts) -> ExitCode {
         println!("{name:<24}{before:>12}{now:>12}{change:>+8.1} %  {verdict}");
     }
     if failed {
-        println!(
-            "A path takes more than {TOLERATED} % above what is recorded. Is it meant? Then: make instructions-record"
-        );
+        println!("A path takes clearly more than is recorded. Is it meant? Then: make instructions-record");
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS

@@ -52,6 +52,10 @@ quotas! {
         "VPN gateways of one account over all regions (documented: 30).";
     customer_gateways_per_region = 100,
         "Customer gateways of one account in one region (documented: 100).";
+    vpn_connections_per_gateway = 10,
+        "IPsec connections of one VPN gateway (documented: 10).";
+    vpn_attachments_per_region = 100,
+        "IPsec connections without a VPN gateway of one account in one region (no published limit).";
     vpcs_per_region = 10,
         "VPCs of one account in one region (documented default: 10).";
     vswitches_per_vpc = 150,

@@ -126,7 +126,7 @@ fn length_within(text: &str, min: usize, max: usize) -> bool {
     (min..=max).contains(&text.chars().take(max + 1).count())
 }
 
-/// Can stand in one line of an XML document.
+/// Whether a character can be part of one line of an XML document.
 #[must_use]
 pub fn fits_line(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')
@@ -172,6 +172,7 @@ mod tests {
             check_lengths(vpc_description, 1, 256, fill);
             check_lengths(tag_key, 1, 128, fill);
             check_lengths(tag_value, 0, 128, fill);
+            check_lengths(ram_tag_value, 0, 256, fill);
         }
         check_lengths(client_token, 1, 64, "a");
     }
@@ -235,6 +236,27 @@ mod tests {
         assert!(client_token(" ~"));
         for bad in ["", "令", "a\t", "a\u{7f}"] {
             assert!(!client_token(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tags_of_roles_are_longer_and_no_freer() {
+        for bad in ["aliyun", "acs:x", "see http://x", "https://", "a\n"] {
+            assert!(!ram_tag_value(bad), "{bad}");
+            assert!(!tag_value(bad), "{bad}");
+        }
+        assert!(ram_tag_value("x aliyun acs: http:/"));
+    }
+
+    #[test]
+    fn resource_group_ids() {
+        let longest = format!("rg-{}", "a".repeat(61));
+        for good in ["rg-a", "rg-7", "rg-acfmxazb4ph6aiy", longest.as_str()] {
+            assert!(resource_group_id(good), "{good}");
+        }
+        let longer = format!("{longest}a");
+        for bad in ["", "rg", "rg-", "RG-a", "acfm", "rg-A", "rg-a_b", "rg-a-b", "rg-网", longer.as_str()] {
+            assert!(!resource_group_id(bad), "{bad}");
         }
     }
 

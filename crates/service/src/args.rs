@@ -5,7 +5,7 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
-use tongguan_rpc::{Params, parse_bool};
+use tongguan_rpc::{Params, StructParams, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
@@ -249,6 +249,13 @@ impl<'a> Args<'a> {
             return Err(self.illegal(name, values[most as usize]).because(detail));
         }
         Ok(values.into_iter().filter(|value| !value.is_empty()).map(Into::into).collect())
+    }
+
+    /// A list of structures `Name.1.Member`, `Name.2.Member`, ..., in the order of their numbers.
+    #[must_use]
+    pub fn structures(&self, name: &str) -> Vec<StructParams<'a>> {
+        debug_assert!(self.operation.takes(name), "{} does not declare {name}", self.operation.action);
+        self.params.structs(name).into_iter().map(|(_, structure)| structure).collect()
     }
 
     /// The region named by the call, if any. Every operation may carry one: python-core always sends it.

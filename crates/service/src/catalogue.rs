@@ -169,6 +169,8 @@ codes! {
     GATEWAY_CONFIGURING = 400 "VpnGateway.Configuring" "The specified service is configuring." Documented "The gateway is not settled: a change is under way.";
     GATEWAY_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The account has as many gateways as it may.";
     GATEWAY_PAID_TERM = 403 "ForbiddenRelease" "Forbidden to release a prepaid instance within validity period" Documented "A subscription gateway inside its paid term is not deleted.";
+    GATEWAY_LOCKED = 400 "VpnGateway.FinancialLocked" "The specified service is financial locked." Documented "The account's debts lock the gateway. Nothing is charged here, so only an operator's hand in the database does.";
+    GATEWAY_HAS_CONNECTIONS = 400 "DependencyViolation" "The VPN gateway still has IPsec connections: delete them first." Ours "DeleteVpnGateway: connections are left. (The rule is documented, its code is not.)";
     SSL_NOT_SUPPORTED = 400 "OperationFailed.SslNotSupport" "SSL-VPN is not available on this type of VPN gateway." CodeOnly "EnableSsl on an SM gateway.";
     ADDRESS_POOL_EMPTY = 400 "ResourceNotAvailable" "Resource you requested is not available in this region or zone." Documented "The pool of gateway addresses is used up.";
 
@@ -177,6 +179,17 @@ codes! {
     CUSTOMER_ADDRESS_FORMAT = 400 "InvalidIpAddress.WrongFormat" "Specified IpAddress is invalid." Documented "CreateCustomerGateway: no IPv4 address that a device can have.";
     CUSTOMER_ADDRESS_TAKEN = 400 "InvalidIpAddress.AlreadyExist" "Specified IpAddress is already exist." Documented "CreateCustomerGateway: another customer gateway of the region has the address.";
     CUSTOMER_GATEWAY_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The account has as many customer gateways in the region as it may.";
+
+    CUSTOMER_GATEWAY_IN_USE = 400 "DependencyViolation.VpnConnection" "The customer gateway is in use by IPsec connection %s." Ours "DeleteCustomerGateway: a connection or attachment leads to it. (The rule is documented, its code is not.)";
+
+    // IPsec connections.
+    CONNECTION_NOT_FOUND = 404 "InvalidVpnConnectionInstanceId.NotFound" "The specified vpn connection instance id does not exist." Documented "No such connection, or another account's.";
+    CONNECTION_EXISTS = 400 "InvalidVpnConnection.AlreadyExists" "Vpn connection already exists." Documented "Another connection of the gateway leads to the same customer gateway with the same blocks on both sides. (The code is documented; that this is its condition is our choice.)";
+    CONNECTION_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The gateway has as many connections, or the region as many attachments, as it may.";
+    GATEWAY_WITHOUT_IPSEC = 400 "OperationUnsupported.IpsecVpn" "IPsec-VPN is not enabled on the VPN gateway." Ours "CreateVpnConnection: EnableIpsec of the gateway is false.";
+    GATEWAY_WITHOUT_CERTIFICATES = 400 "OperationDenied.CertificateNotBound" "An Encryption and a Signature certificate must be bound to the VPN gateway first." Ours "CreateVpnConnection: an SM gateway without both certificates. (The rule is documented, its code is not.)";
+    DIAGNOSIS_NOT_FOUND = 404 "InvalidDiagnoseId.NotFound" "The specified diagnosis does not exist." Ours "GetVpnGatewayDiagnoseResult: no such diagnosis, an older one of its gateway, or another account's.";
+    TUNNEL_OPTIONS = 400 "VpnConnection.InvalidCreateTunnelOptions" "TunnelOptionsSpecification must hold exactly two tunnels." CodeOnly "Tunnels were given, and not two; or none for an attachment.";
 
     // Bindings: nothing is published for these cases.
     CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
@@ -401,6 +414,10 @@ impl From<tongguan_model::gateway::Refusal> for Refusal {
             Rule::RoleOccupied => &ROLE_OCCUPIED,
             Rule::NotBound => &NOT_BOUND,
             Rule::PaidTerm => &GATEWAY_PAID_TERM,
+            Rule::FinancialLocked => &GATEWAY_LOCKED,
+            Rule::NoIpsec => &GATEWAY_WITHOUT_IPSEC,
+            Rule::CertificatesMissing => &GATEWAY_WITHOUT_CERTIFICATES,
+            Rule::HasConnections => &GATEWAY_HAS_CONNECTIONS,
         })
     }
 }

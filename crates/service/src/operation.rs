@@ -16,6 +16,15 @@ pub use crate::api::ALL;
 pub use crate::failure::Failure;
 pub use crate::product::Product;
 
+/// What nearly every operation's file uses.
+pub(crate) mod prelude {
+    pub(crate) use tongguan_store::{Snapshot, Tx};
+
+    pub(crate) use super::{Failure, LongWork, PreparedWrite, Pure, Read, Write};
+    pub(crate) use crate::call::Call;
+    pub(crate) use crate::catalogue::{self as c, Refusal};
+}
+
 /// What a parameter holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {

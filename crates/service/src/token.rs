@@ -21,10 +21,10 @@ use tongguan_rpc::Secret;
 use tongguan_store::{SealedKind, Store, StoreError, Tx, Verdict};
 use zeroize::Zeroizing;
 
-use crate::context::random;
-use crate::keyring::{KeyringError, LETTERS, characters};
+use crate::keyring::KeyringError;
 use crate::master;
 use crate::provenance::Grant;
+use crate::random::{LETTERS, characters, random};
 use crate::vault::{MASTER_KEY_BYTES, SealError, Vault};
 
 /// Temporary access key ids begin with this.
@@ -177,8 +177,9 @@ impl Tokens {
         Ok(Some(Rotation { made: made.map(Arc::new), forget: Forget::These(forget), now_ms }))
     }
 
-    /// Takes up what was committed to the store. It asks the store nothing and cannot fail, so that there is no rotation
-    /// that the store has and the process has not; and rotations may come in another order than they were committed in.
+    /// Takes up what was committed to the store. It asks the store nothing and cannot fail, so that there is no
+    /// rotation that the store has and the process has not; and rotations may come in another order than they were
+    /// committed in.
     pub(crate) fn take_up(&self, rotated: &Rotated) {
         let Rotated { rotation, made_ms } = rotated;
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
@@ -353,8 +354,8 @@ impl Rotation {
         Ok(Self { made: Some(Arc::new(NewKey::make(vault)?)), forget, now_ms })
     }
 
-    /// Removes the keys that go and stores the new one. Answers when the new one was made, UNIX milliseconds: later than
-    /// those that were there, whatever the clock says, so that it is the newest.
+    /// Removes the keys that go and stores the new one. Answers when the new one was made, UNIX milliseconds: later
+    /// than those that were there, whatever the clock says, so that it is the newest.
     ///
     /// # Errors
     /// A database error.

@@ -40,6 +40,18 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
         | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
         | (Product::ResourceManager, "UpdateResourceGroup", "ResourceGroupId")
+        | (Product::Vpc, "ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
+        | (
+            Product::Vpc,
+            "ModifyVpnAttachmentAttribute",
+            "VpnConnectionId" | "CustomerGatewayId" | "NetworkType" | "RemoteCaCert",
+        )
+        // Documents of several attributes; an empty one says nothing of any.
+        | (
+            Product::Vpc,
+            "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
+            "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig",
+        )
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
@@ -51,6 +63,24 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (Product::Vpc, "ModifyVpnGatewayAttribute", "Description") => {
             Emptied { read: "DescribeVpnGateway", path: &["Description"], full: "before" }
         }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Name") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Description") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Description"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute", "Name") => {
+            Emptied { read: "DescribeVpnConnection", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnAttachmentAttribute", "Name") => {
+            Emptied { read: "DescribeVpnAttachments", path: &["VpnAttachments", "0", "Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute", "LocalSubnet") => {
+            Refused("IllegalParam.LocalSubnet")
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute", "RemoteSubnet") => {
+            Refused("IllegalParam.RemoteSubnet")
+        }
         (Product::Vpc, "ModifyVpcAttribute", "VpcName") => {
             Emptied { read: VPC_READ, path: &["VpcName"], full: "before" }
         }
@@ -59,12 +89,6 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
-        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Name") => {
-            Emptied { read: "DescribeCustomerGateway", path: &["Name"], full: "before" }
-        }
-        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Description") => {
-            Emptied { read: "DescribeCustomerGateway", path: &["Description"], full: "before" }
-        }
         (Product::ResourceManager, "UpdateResourceGroup", "NewDisplayName") => {
             Missing("MissingNewDisplayName")
         }
@@ -123,6 +147,8 @@ struct World {
     group: String,
     vswitch: String,
     gateway: String,
+    connection: String,
+    attachment: String,
     certificate: String,
     key: String,
 }
@@ -146,9 +172,27 @@ impl World {
         rig.settle().await;
         let shown = rig.call("DescribeRouteTableList", &[("RegionId", REGION), ("VpcId", &vpc)]).await.ok();
         let table = text(&shown, &[LIST, "RouterTableListType", "0", "RouteTableId"]);
-        let address = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
-        let customer = text(&rig.call("CreateCustomerGateway", &address).await.ok(), &["CustomerGatewayId"]);
         let group = rig.resource_group("group").await;
+        let parameters = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
+        let customer =
+            text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"]);
+        let parameters = [
+            ("RegionId", REGION),
+            ("VpnGatewayId", &*gateway),
+            ("CustomerGatewayId", &*customer),
+            ("LocalSubnet", "10.0.0.0/24"),
+            ("RemoteSubnet", "10.1.0.0/24"),
+        ];
+        let connection = text(&rig.call("CreateVpnConnection", &parameters).await.ok(), &["VpnConnectionId"]);
+        rig.settle().await;
+        let parameters = [
+            ("RegionId", REGION),
+            ("LocalSubnet", "10.0.0.0/24"),
+            ("RemoteSubnet", "10.1.0.0/24"),
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*customer),
+        ];
+        let attachment = text(&rig.call("CreateVpnAttachment", &parameters).await.ok(), &["VpnConnectionId"]);
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
@@ -159,7 +203,7 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, table, customer, group, vswitch, gateway, certificate, key }
+        Self { rig, vpc, table, group, vswitch, gateway, customer, connection, attachment, certificate, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -168,10 +212,16 @@ impl World {
             "ModifyVpnGatewayAttribute" | "DescribeVpnGateway" => {
                 vec![("RegionId", REGION), ("VpnGatewayId", &self.gateway)]
             }
-            "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
             "ModifyCustomerGatewayAttribute" | "DescribeCustomerGateway" => {
                 vec![("RegionId", REGION), ("CustomerGatewayId", &self.customer)]
             }
+            "ModifyVpnConnectionAttribute" | "DescribeVpnConnection" => {
+                vec![("RegionId", REGION), ("VpnConnectionId", &self.connection)]
+            }
+            "ModifyVpnAttachmentAttribute" | "DescribeVpnAttachments" => {
+                vec![("RegionId", REGION), ("VpnConnectionId", &self.attachment)]
+            }
+            "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
             "UpdateResourceGroup" => vec![("ResourceGroupId", &self.group)],
             "ModifyRouteTableAttributes" | TABLE_READ => {
                 vec![("RegionId", REGION), ("RouteTableId", &self.table)]
@@ -266,7 +316,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 25);
+    assert_eq!(cases, 31);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

@@ -184,6 +184,8 @@ async fn every_operation_is_allowed_denied_and_closed_to_strangers() {
             "UnbindMFADevice" => "EntityNotExist.User.MFADevice",
             _ => "OK",
         };
-        assert_eq!(done.code(), told, "{}: {}", operation.action, done.body);
+        // Some answers have a member Code when all is well.
+        let code = if done.status == 200 { "OK" } else { done.code() };
+        assert_eq!(code, told, "{}: {}", operation.action, done.body);
     }
 }

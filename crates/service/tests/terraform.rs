@@ -554,7 +554,7 @@ async fn resources_move_to_another_group_and_take_along_what_stands_in_them() {
     refused(&move_vpc("VPC", "vpc-none", to).await, 404, "InvalidVpcId.NotFound");
     refused(&move_vpc("Eip", &id, to).await, 400, "IllegalParam.ResourceType");
     refused(&move_vpn("VpnGateway", "vpn-none", to).await, 404, "InvalidVpnGatewayInstanceId.NotFound");
-    refused(&move_vpn("VpnAttachment", &gateway, to).await, 400, "IllegalParam.ResourceType");
+    refused(&move_vpn("VpnConnection", &gateway, to).await, 400, "IllegalParam.ResourceType");
     refused(&move_vpc("VPC", &id, "").await, 400, "MissingNewResourceGroupId");
     refused(&move_vpn("VpnGateway", &gateway, "").await, 400, "MissingNewResourceGroupId");
 }

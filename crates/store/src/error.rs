@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{DATABASE_FILE, DatabaseError, Trouble};
 
-/// Why the store could not do what was asked.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused.
@@ -130,7 +130,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database engine says that what it reads is no sound database.
+    /// Whether the database engine reports that the file is malformed.
     #[must_use]
     pub fn malformed(&self) -> bool {
         matches!(self, Self::Database(error) if error.malformed())

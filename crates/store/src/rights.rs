@@ -18,7 +18,6 @@
 //!   at each start, and everything by `tongguan check`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -38,7 +37,7 @@ const BEGIN: &[u8] = b"tongguan rights 1\0";
 const BUCKETS: usize = 256;
 /// Bytes of a sum, a term and an HMAC.
 const BYTES: usize = 32;
-/// Findings of one kind that are told; the rest are counted.
+/// Findings of one kind that are reported; the rest are counted.
 const TOLD: usize = 10;
 
 /// Bearers that are no principals: nobody acts by them, and a change of one is no change of what an account may do.
@@ -145,7 +144,11 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("tag", "what a tenant has; a condition of a policy may ask for it"),
     ("tally", "follows from the rows counted"),
     ("vpc", "what a tenant has, not what it may do"),
+    ("vpn_connection", "what a tenant has, not what it may do"),
+    ("vpn_diagnosis", "what was found, for a tenant to read"),
     ("vpn_gateway", "what a tenant has, not what it may do"),
+    ("vpn_observation", "what was seen"),
+    ("vpn_tunnel", "what a tenant has, and what is seen of it"),
     ("vswitch", "what a tenant has, not what it may do"),
 ];
 
@@ -178,7 +181,7 @@ impl Sealed {
 }
 
 /// Everything that is sealed, with the columns of this release's schema. Taken from a schema made afresh, so that a
-/// database cannot say what of it is looked at.
+/// database cannot decide what of it is verified.
 pub(crate) fn layout() -> Result<&'static [Sealed], StoreError> {
     static LAYOUT: OnceLock<Vec<Sealed>> = OnceLock::new();
     if let Some(layout) = LAYOUT.get() {
@@ -314,13 +317,13 @@ impl RightsKey {
 
     /// The seal of the mark of so many batches, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
-        hex(&self.term("mark", [Value::Integer(groups.cast_signed())]))
+        hex::encode(self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
 
     /// The seal of a backup of this SHA-256, hex digits.
     #[must_use]
     pub fn backup(&self, sha256: &str) -> String {
-        hex(&self.term("backup", [Value::Text(sha256.as_bytes())]))
+        hex::encode(self.term("backup", [Value::Text(sha256.as_bytes())]))
     }
 
     /// Whether this is the seal of a backup of this SHA-256.
@@ -373,7 +376,7 @@ impl RightsKey {
         Ok(sums)
     }
 
-    /// Seals every row as it is now, in place of what stands there.
+    /// Seals every row as it is now and replaces all existing seals.
     fn seal_all(&self, session: Session<'_>) -> Result<(), StoreError> {
         // The triggers sum up what is put in afterwards.
         session.script("DELETE FROM row_seal; DELETE FROM row_bucket;")?;
@@ -512,13 +515,6 @@ fn signed(context: hmac::Context) -> Sum {
     sum
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// What names a bearer in its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Id {
@@ -638,7 +634,7 @@ pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
 #[derive(Debug, Default)]
 pub(crate) struct Rights {
     key: OnceLock<RightsKey>,
-    /// The root that was found sound.
+    /// The root that was verified.
     pub(crate) root: OnceLock<Vec<u8>>,
     found: AtomicU64,
     /// How often the writer has changed what a principal may do.
@@ -655,7 +651,7 @@ impl Rights {
         let _ = self.key.set(key.clone());
     }
 
-    /// Notes the root, which was found sound.
+    /// Remembers the root, which was verified.
     pub(crate) fn found_sound(&self, session: Session<'_>) -> Result<(), StoreError> {
         if let Some(root) = root(session)? {
             let _ = self.root.set(root);
@@ -678,7 +674,7 @@ pub(crate) fn root(session: Session<'_>) -> Result<Option<Vec<u8>>, StoreError> 
 }
 
 impl Snapshot<'_> {
-    /// Makes sure that a bearer is as the service sealed it. To be asked wherever rights are read for use. Passes as
+    /// Verifies that a bearer is as the service sealed it. To be called wherever rights are read for use. Passes as
     /// long as the key of the seals is not known: then nobody is served.
     ///
     /// # Errors
@@ -767,7 +763,8 @@ mod tests {
         }
     }
 
-    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next start.
+    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next
+    /// start.
     #[test]
     fn service_keys_of_an_earlier_release_are_sealed_at_the_next_start() {
         let directory = tempfile::tempdir().unwrap();
@@ -816,7 +813,7 @@ mod tests {
         let key = RightsKey::new(b"a key of this test");
         let row = key.row("account", [(&b"id"[..], Value::Text(b"1")), (b"name", Value::Null)]);
         assert_eq!(row, key.row("account", [(&b"id"[..], Value::Text(b"1"))]));
-        assert_eq!(hex(&row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
+        assert_eq!(hex::encode(row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
         assert_eq!(key.mark(7), "7b653f7e3a098ed520c1980098151a27212f501ac7af6908078a2333ab104c77");
         assert_eq!(key.backup("00"), "fde7192a783f82790511cf5009f01926fc740524d80f51cb4f7e3a653f757b4a");
         let (kind, id) = (Value::Text(b"account"), Value::Text(b"1"));

@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2016-04-28";
+
 /// AssociateVpcCidrBlock: all that is known of it.
 pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     product: Product::Vpc,
@@ -263,7 +266,7 @@ pub struct AssociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of a certificate that is ACTIVE and uses SM2 with SM3.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature, exactly as written here.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for AssociateVpnGatewayWithCertificate {
@@ -272,7 +275,11 @@ impl Input for AssociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -288,6 +295,71 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
             "AssociateVpnGatewayWithCertificateOutput",
             0 + usize::from(request_id.is_some()),
         )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CheckVpnBgpEnabled: all that is known of it.
+pub static CHECK_VPN_BGP_ENABLED: Operation = Operation {
+    product: Product::Vpc,
+    action: "CheckVpnBgpEnabled",
+    spellings: &[],
+    summary: "Tell whether a region supports BGP for IPsec connections.",
+    permission: Some("vpc:CheckVpnBgpEnabled"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND],
+    handler: Handler::Pure(operation::pure::<CheckVpnBgpEnabled>),
+};
+
+/// Input of CheckVpnBgpEnabled.
+#[derive(Debug, Clone)]
+pub struct CheckVpnBgpEnabled {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+}
+
+impl Input for CheckVpnBgpEnabled {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        Ok(Self { region })
+    }
+}
+
+/// Output of CheckVpnBgpEnabled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckVpnBgpEnabledOutput {
+    /// `BgpEnabled`.
+    pub bgp_enabled: bool,
+}
+
+impl Output for CheckVpnBgpEnabledOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CheckVpnBgpEnabledOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("BgpEnabled", &self.bgp_enabled)?;
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
@@ -1156,6 +1228,648 @@ impl Output for CreateVpcOutput {
     }
 }
 
+/// CreateVpnAttachment: all that is known of it.
+pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnAttachment",
+    spellings: &[],
+    summary: "Create an IPsec connection meant for a transit router instead of a VPN gateway.",
+    permission: Some("vpc:CreateVpnAttachment"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NetworkType",
+            shape: Shape::Text,
+            required: false,
+            about: "public (default) or private.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelBandwidth",
+            shape: Shape::Text,
+            required: false,
+            about: "Standard (default, 1 Gbit/s) or Large (3 Gbit/s), in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once. Default false: when traffic arrives.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection of tunnels that do not say. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal of tunnels that do not say. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCert",
+            shape: Shape::Text,
+            required: false,
+            about: "Accepted, and without effect.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "Two tunnels: CustomerGatewayId, TunnelIndex, Role, EnableDpd, EnableNatTraversal, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects of a connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tags",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tags.N.Key and Tags.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "As Tags.N: Terraform's provider calls them so.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("Name"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::TUNNEL_OPTIONS,
+        &c::CONNECTION_QUOTA,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::ADDRESS_POOL_EMPTY,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnAttachment>),
+};
+
+/// Input of CreateVpnAttachment.
+#[derive(Debug, Clone)]
+pub struct CreateVpnAttachment {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: String,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `NetworkType`: public (default) or private.
+    pub network_type: Option<tongguan_model::gateway::NetworkType>,
+    /// `TunnelBandwidth`: Standard (default, 1 Gbit/s) or Large (3 Gbit/s), in any case.
+    pub tunnel_bandwidth: tongguan_model::connection::TunnelBandwidth,
+    /// `EffectImmediately`: Negotiate at once. Default false: when traffic arrives.
+    pub effect_immediately: bool,
+    /// `AutoConfigRoute`: Configure routes by itself. Default true.
+    pub auto_config_route: bool,
+    /// `EnableDpd`: Dead peer detection of tunnels that do not say. Default true.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal of tunnels that do not say. Default true.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Default false.
+    pub enable_tunnels_bgp: bool,
+    /// `CustomerGatewayId`: For connections with one tunnel, which an attachment is not: refused.
+    pub customer_gateway_id: Option<String>,
+    /// `IkeConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `TunnelOptionsSpecification`: Two tunnels: CustomerGatewayId, TunnelIndex, Role, EnableDpd,
+    /// EnableNatTraversal, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON
+    /// objects of a connection.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+    /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.
+    pub tags: Vec<Tag>,
+    /// `Tag`: As Tags.N: Terraform's provider calls them so.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreateVpnAttachment {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let local_subnet = crate::operations::vpc::connections::required_subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::required_subnet(args, "RemoteSubnet")?;
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let network_type = args.word("NetworkType", tongguan_model::gateway::NetworkType::parse)?;
+        let tunnel_bandwidth = crate::operations::vpc::attachments::bandwidth(args, "TunnelBandwidth")?;
+        let effect_immediately = args.flag("EffectImmediately")?.unwrap_or(false);
+        let auto_config_route = args.flag("AutoConfigRoute")?.unwrap_or(true);
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?.unwrap_or(false);
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        let tags = args.tags("Tags")?;
+        let tag = args.tags("Tag")?;
+        Ok(Self {
+            region,
+            local_subnet,
+            remote_subnet,
+            name,
+            network_type,
+            tunnel_bandwidth,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            customer_gateway_id,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            tunnel_options_specification,
+            resource_group_id,
+            tags,
+            tag,
+        })
+    }
+}
+
+/// Output of CreateVpnAttachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnAttachmentOutput {
+    /// `Code`.
+    pub code: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `Message`.
+    pub message: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Success`.
+    pub success: bool,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Output for CreateVpnAttachmentOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVpnAttachmentOutput", 6 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Code", &self.code)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("Message", &self.message)?;
+        object.serialize_field("Name", &self.name)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Success", &self.success)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// CreateVpnConnection: all that is known of it.
+pub static CREATE_VPN_CONNECTION: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnConnection",
+    spellings: &[],
+    summary: "Create an IPsec connection on a VPN gateway.",
+    permission: Some("vpc:CreateVpnConnection"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway; an SM gateway must have both certificates bound.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Customer gateway; needed unless tunnels are given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once. Default false: when traffic arrives.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels. Default false. Two tunnels only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway must have an Asn. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any case of their letters. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCertificate",
+            shape: Shape::Text,
+            required: false,
+            about: "CA certificate of the peer, PEM: needed on SM gateways, refused on others. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "Two tunnels, in place of what is for one tunnel only: CustomerGatewayId, Role, EnableDpd, EnableNatTraversal, RemoteCaCertificate, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tags",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tags.N.Key and Tags.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::TUNNEL_OPTIONS,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::GATEWAY_WITHOUT_IPSEC,
+        &c::GATEWAY_WITHOUT_CERTIFICATES,
+        &c::CONNECTION_QUOTA,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_EXISTS,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnConnection>),
+};
+
+/// Input of CreateVpnConnection.
+#[derive(Debug, Clone)]
+pub struct CreateVpnConnection {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway; an SM gateway must have both certificates bound.
+    pub vpn_gateway_id: String,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: String,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: String,
+    /// `CustomerGatewayId`: Customer gateway; needed unless tunnels are given.
+    pub customer_gateway_id: Option<String>,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `EffectImmediately`: Negotiate at once. Default false: when traffic arrives.
+    pub effect_immediately: bool,
+    /// `AutoConfigRoute`: Configure routes by itself. Default true.
+    pub auto_config_route: bool,
+    /// `EnableDpd`: Dead peer detection. Default true. One tunnel only.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal. Default true. One tunnel only.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Default false. Two tunnels only.
+    pub enable_tunnels_bgp: bool,
+    /// `IkeConfig`: Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs,
+    /// IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made.
+    /// One tunnel only.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One
+    /// tunnel only.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway
+    /// must have an Asn. One tunnel only.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any
+    /// case of their letters. One tunnel only.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `RemoteCaCertificate`: CA certificate of the peer, PEM: needed on SM gateways, refused on others.
+    /// One tunnel only.
+    pub remote_ca_certificate: Option<String>,
+    /// `TunnelOptionsSpecification`: Two tunnels, in place of what is for one tunnel only:
+    /// CustomerGatewayId, Role, EnableDpd, EnableNatTraversal, RemoteCaCertificate, TunnelIkeConfig,
+    /// TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+    /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.
+    pub tags: Vec<Tag>,
+}
+
+impl Input for CreateVpnConnection {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let local_subnet = crate::operations::vpc::connections::required_subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::required_subnet(args, "RemoteSubnet")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let effect_immediately = args.flag("EffectImmediately")?.unwrap_or(false);
+        let auto_config_route = args.flag("AutoConfigRoute")?.unwrap_or(true);
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?.unwrap_or(false);
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+        let remote_ca_certificate =
+            crate::operations::vpc::connections::remote_ca(args, "RemoteCaCertificate")?;
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        let tags = args.tags("Tags")?;
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            local_subnet,
+            remote_subnet,
+            customer_gateway_id,
+            name,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            remote_ca_certificate,
+            tunnel_options_specification,
+            tags,
+        })
+    }
+}
+
+/// Output of CreateVpnConnection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnConnectionOutput {
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateVpnConnectionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVpnConnectionOutput", 3 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.end()
+    }
+}
+
 /// CreateVpnGateway: all that is known of it.
 pub static CREATE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
@@ -1469,6 +2183,8 @@ pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
         &c::CLIENT_TOKEN,
         &c::TOKEN_MISMATCH,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_IN_USE,
+        &c::GATEWAY_CONFIGURING,
     ],
     handler: Handler::Write(operation::write::<DeleteCustomerGateway>),
 };
@@ -1695,6 +2411,180 @@ impl Output for DeleteVpcOutput {
     }
 }
 
+/// DeleteVpnAttachment: all that is known of it.
+pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnAttachment",
+    spellings: &[],
+    summary: "Delete an IPsec connection made for a transit router.",
+    permission: Some("vpc:DeleteVpnAttachment"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CONNECTION_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnAttachment>),
+};
+
+/// Input of DeleteVpnAttachment.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnAttachment {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DeleteVpnAttachment {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// Output of DeleteVpnAttachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnAttachmentOutput {
+    /// `Code`.
+    pub code: Text,
+    /// `Message`.
+    pub message: Text,
+    /// `Success`.
+    pub success: bool,
+}
+
+impl Output for DeleteVpnAttachmentOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVpnAttachmentOutput", 3 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Code", &self.code)?;
+        object.serialize_field("Message", &self.message)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Success", &self.success)?;
+        object.end()
+    }
+}
+
+/// DeleteVpnConnection: all that is known of it.
+pub static DELETE_VPN_CONNECTION: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnConnection",
+    spellings: &[],
+    summary: "Delete an IPsec connection.",
+    permission: Some("vpc:DeleteVpnConnection"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CONNECTION_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnConnection>),
+};
+
+/// Input of DeleteVpnConnection.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnConnection {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DeleteVpnConnection {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// Output of DeleteVpnConnection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnConnectionOutput {}
+
+impl Output for DeleteVpnConnectionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVpnConnectionOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DeleteVpnGateway: all that is known of it.
 pub static DELETE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
@@ -1745,6 +2635,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
         &c::GATEWAY_NOT_FOUND,
         &c::GATEWAY_CONFIGURING,
         &c::GATEWAY_PAID_TERM,
+        &c::GATEWAY_HAS_CONNECTIONS,
     ],
     handler: Handler::Write(operation::write::<DeleteVpnGateway>),
 };
@@ -3517,6 +4408,640 @@ impl Output for DescribeVpcsOutput {
     }
 }
 
+/// DescribeVpnAttachments: all that is known of it.
+pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnAttachments",
+    spellings: &[],
+    summary: "List IPsec connections bound to transit routers.",
+    permission: Some("vpc:DescribeVpnAttachments"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this attachment.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AttachType",
+            shape: Shape::Text,
+            required: false,
+            about: "CEN: every attachment is meant for one, bound or not.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnAttachments>),
+};
+
+/// Input of DescribeVpnAttachments.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnAttachments {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Only this attachment.
+    pub vpn_connection_id: Option<String>,
+    /// `AttachType`: CEN: every attachment is meant for one, bound or not.
+    pub attach_type: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnAttachments {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").map(str::to_owned);
+        let attach_type = args.one_of_words("AttachType", &["CEN"])?.map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, attach_type, page_number, page_size })
+    }
+}
+
+/// `VpnAttachments[]` of DescribeVpnAttachments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnAttachmentsVpnAttachments {
+    /// `AttachType`.
+    pub attach_type: Text,
+    /// `CrossAccountAuthorized`.
+    pub cross_account_authorized: bool,
+    /// `InstanceId`.
+    pub instance_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+    /// `TunnelBandwidth`.
+    pub tunnel_bandwidth: Text,
+}
+
+impl Serialize for DescribeVpnAttachmentsVpnAttachments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeVpnAttachmentsVpnAttachments", 6)?;
+        object.serialize_field("AttachType", &self.attach_type)?;
+        object.serialize_field("CrossAccountAuthorized", &self.cross_account_authorized)?;
+        object.serialize_field("InstanceId", &self.instance_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Tags", &self.tags)?;
+        object.serialize_field("TunnelBandwidth", &self.tunnel_bandwidth)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnAttachments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnAttachmentsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnAttachments`.
+    pub vpn_attachments: Vec<DescribeVpnAttachmentsVpnAttachments>,
+}
+
+impl Output for DescribeVpnAttachmentsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnAttachmentsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VpnAttachments", &self.vpn_attachments)?;
+        object.end()
+    }
+}
+
+/// DescribeVpnConnection: all that is known of it.
+pub static DESCRIBE_VPN_CONNECTION: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnConnection",
+    spellings: &[],
+    summary: "Read one IPsec connection.",
+    permission: Some("vpc:DescribeVpnConnection"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnConnection>),
+};
+
+/// Input of DescribeVpnConnection.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnConnection {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DescribeVpnConnection {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// Output of DescribeVpnConnection.
+pub type DescribeVpnConnectionOutput = VpnConnectionInfo;
+
+/// DescribeVpnConnectionLogs: all that is known of it.
+pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnConnectionLogs",
+    spellings: &[],
+    summary: "Read the negotiation log of an IPsec connection.",
+    permission: Some("vpc:DescribeVpnConnectionLogs"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this tunnel of two.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "From",
+            shape: Shape::Integer,
+            required: false,
+            about: "Begin of the window, UNIX seconds.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "To",
+            shape: Shape::Integer,
+            required: false,
+            about: "End of the window, UNIX seconds.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MinutePeriod",
+            shape: Shape::Integer,
+            required: false,
+            about: "Length of the window, minutes: 1 to 10. Needed unless From and To are given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnConnectionLogs>),
+};
+
+/// Input of DescribeVpnConnectionLogs.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnConnectionLogs {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `TunnelId`: Only this tunnel of two.
+    pub tunnel_id: Option<String>,
+    /// `From`: Begin of the window, UNIX seconds.
+    pub from: Option<u64>,
+    /// `To`: End of the window, UNIX seconds.
+    pub to: Option<u64>,
+    /// `MinutePeriod`: Length of the window, minutes: 1 to 10. Needed unless From and To are given.
+    pub minute_period: Option<u64>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnConnectionLogs {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let from = args.number("From", 0..=253402300799)?;
+        let to = args.number("To", 0..=253402300799)?;
+        let minute_period =
+            crate::operations::vpc::describe_vpn_connection_logs::period(args, "MinutePeriod", &from, &to)?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let tunnel_id = args.text("TunnelId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, tunnel_id, from, to, minute_period, page_number, page_size })
+    }
+}
+
+/// Output of DescribeVpnConnectionLogs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnConnectionLogsOutput {
+    /// `Count`.
+    pub count: i64,
+    /// `Data`.
+    pub data: Vec<Text>,
+    /// `IsCompleted`.
+    pub is_completed: bool,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+}
+
+impl Output for DescribeVpnConnectionLogsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnConnectionLogsOutput", 5 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Count", &self.count)?;
+        object.serialize_field("Data", &operation::Wrapped("Logs", &self.data))?;
+        object.serialize_field("IsCompleted", &self.is_completed)?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DescribeVpnConnections: all that is known of it.
+pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnConnections",
+    spellings: &[],
+    summary: "List IPsec connections of a region.",
+    permission: Some("vpc:DescribeVpnConnections"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only connections of this gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only connections that lead to this customer gateway, with any tunnel.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only connections of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeVpnConnections>),
+};
+
+/// Input of DescribeVpnConnections.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnConnections {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Only this connection.
+    pub vpn_connection_id: Option<String>,
+    /// `VpnGatewayId`: Only connections of this gateway.
+    pub vpn_gateway_id: Option<String>,
+    /// `CustomerGatewayId`: Only connections that lead to this customer gateway, with any tunnel.
+    pub customer_gateway_id: Option<String>,
+    /// `ResourceGroupId`: Only connections of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnConnections {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let vpn_connection_id = args.text("VpnConnectionId").map(str::to_owned);
+        let vpn_gateway_id = args.text("VpnGatewayId").map(str::to_owned);
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            vpn_connection_id,
+            vpn_gateway_id,
+            customer_gateway_id,
+            resource_group_id,
+            tag,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of DescribeVpnConnections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnConnectionsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnConnections`.
+    pub vpn_connections: Vec<VpnConnectionInfo>,
+}
+
+impl Output for DescribeVpnConnectionsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnConnectionsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object
+            .serialize_field("VpnConnections", &operation::Wrapped("VpnConnection", &self.vpn_connections))?;
+        object.end()
+    }
+}
+
+/// DescribeVpnCrossAccountAuthorizations: all that is known of it.
+pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnCrossAccountAuthorizations",
+    spellings: &[],
+    summary: "List the accounts an IPsec connection is shared with.",
+    permission: Some("vpc:DescribeVpnCrossAccountAuthorizations"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnCrossAccountAuthorizations>),
+};
+
+/// Input of DescribeVpnCrossAccountAuthorizations.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnCrossAccountAuthorizations {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnCrossAccountAuthorizations {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, page_number, page_size })
+    }
+}
+
+/// `CrossAccountAuthorizations[]` of DescribeVpnCrossAccountAuthorizations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations {
+    /// `AliUid`.
+    pub ali_uid: i64,
+    /// `BindInstance`.
+    pub bind_instance: Text,
+    /// `BindProduct`.
+    pub bind_product: Text,
+    /// `BindUid`.
+    pub bind_uid: i64,
+    /// `CreationTime`.
+    pub creation_time: i64,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Serialize for DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations", 6)?;
+        object.serialize_field("AliUid", &self.ali_uid)?;
+        object.serialize_field("BindInstance", &self.bind_instance)?;
+        object.serialize_field("BindProduct", &self.bind_product)?;
+        object.serialize_field("BindUid", &self.bind_uid)?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnCrossAccountAuthorizations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnCrossAccountAuthorizationsOutput {
+    /// `CrossAccountAuthorizations`.
+    pub cross_account_authorizations: Vec<DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVpnCrossAccountAuthorizationsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DescribeVpnCrossAccountAuthorizationsOutput",
+            4 + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("CrossAccountAuthorizations", &self.cross_account_authorizations)?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
 /// DescribeVpnGateway: all that is known of it.
 pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
@@ -3990,6 +5515,283 @@ impl Output for DescribeZonesOutput {
     }
 }
 
+/// DiagnoseVpnConnections: all that is known of it.
+pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DiagnoseVpnConnections",
+    spellings: &[],
+    summary: "Diagnose IPsec connections and return the findings.",
+    permission: Some("vpc:DiagnoseVpnConnections"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionIds",
+            shape: Shape::List,
+            required: false,
+            about: "Connections with one tunnel, at most 50.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelIds",
+            shape: Shape::List,
+            required: false,
+            about: "Tunnels of connections with two, at most 50. One of both lists is needed.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only those of this gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DiagnoseVpnConnections>),
+};
+
+/// Input of DiagnoseVpnConnections.
+#[derive(Debug, Clone)]
+pub struct DiagnoseVpnConnections {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionIds`: Connections with one tunnel, at most 50.
+    pub vpn_connection_ids: Vec<String>,
+    /// `TunnelIds`: Tunnels of connections with two, at most 50. One of both lists is needed.
+    pub tunnel_ids: Vec<String>,
+    /// `VpnGatewayId`: Only those of this gateway.
+    pub vpn_gateway_id: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DiagnoseVpnConnections {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_ids = args.list("VpnConnectionIds", 50)?;
+        let tunnel_ids = crate::operations::vpc::diagnose_vpn_connections::tunnels(
+            args,
+            "TunnelIds",
+            &vpn_connection_ids,
+        )?;
+        let vpn_gateway_id = args.text("VpnGatewayId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_ids, tunnel_ids, vpn_gateway_id, page_number, page_size })
+    }
+}
+
+/// `VpnConnections[]` of DiagnoseVpnConnections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiagnoseVpnConnectionsVpnConnections {
+    /// `FailedReason`.
+    pub failed_reason: Text,
+    /// `FailedReasonCode`.
+    pub failed_reason_code: Text,
+    /// `FailedTime`.
+    pub failed_time: i64,
+    /// `Severity`.
+    pub severity: Text,
+    /// `SourceLog`.
+    pub source_log: Text,
+    /// `TunnelId`.
+    pub tunnel_id: Option<Text>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Serialize for DiagnoseVpnConnectionsVpnConnections {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DiagnoseVpnConnectionsVpnConnections",
+            6 + usize::from(self.tunnel_id.is_some()),
+        )?;
+        object.serialize_field("FailedReason", &self.failed_reason)?;
+        object.serialize_field("FailedReasonCode", &self.failed_reason_code)?;
+        object.serialize_field("FailedTime", &self.failed_time)?;
+        object.serialize_field("Severity", &self.severity)?;
+        object.serialize_field("SourceLog", &self.source_log)?;
+        if let Some(value) = &self.tunnel_id {
+            object.serialize_field("TunnelId", value)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// Output of DiagnoseVpnConnections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiagnoseVpnConnectionsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnConnections`.
+    pub vpn_connections: Vec<DiagnoseVpnConnectionsVpnConnections>,
+}
+
+impl Output for DiagnoseVpnConnectionsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DiagnoseVpnConnectionsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VpnConnections", &self.vpn_connections)?;
+        object.end()
+    }
+}
+
+/// DiagnoseVpnGateway: all that is known of it.
+pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DiagnoseVpnGateway",
+    spellings: &[],
+    summary: "Start a one-click diagnosis of a VPN gateway.",
+    permission: Some("vpc:DiagnoseVpnGateway"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "IPsec.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection to diagnose, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IPsecExtendInfo",
+            shape: Shape::Json,
+            required: false,
+            about: "A probe as a JSON object: PrivateSourceIp and PrivateDestinationIp, two IPv4 addresses.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DiagnoseVpnGateway>),
+};
+
+/// Input of DiagnoseVpnGateway.
+#[derive(Debug, Clone)]
+pub struct DiagnoseVpnGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `ResourceType`: IPsec.
+    pub resource_type: String,
+    /// `ResourceId`: Id of the connection to diagnose, one of the gateway's.
+    pub resource_id: String,
+    /// `IPsecExtendInfo`: A probe as a JSON object: PrivateSourceIp and PrivateDestinationIp, two IPv4
+    /// addresses.
+    pub ipsec_extend_info: Option<crate::operations::vpc::diagnose_vpn_gateway::Probe>,
+}
+
+impl Input for DiagnoseVpnGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let resource_type = args
+            .one_of_words("ResourceType", &["IPsec"])?
+            .map(str::to_owned)
+            .ok_or_else(|| args.missing("ResourceType"))?;
+        let resource_id = args.text("ResourceId").unwrap_or_default().to_owned();
+        let ipsec_extend_info = crate::operations::vpc::diagnose_vpn_gateway::probe(args, "IPsecExtendInfo")?;
+        Ok(Self { region, vpn_gateway_id, resource_type, resource_id, ipsec_extend_info })
+    }
+}
+
+/// Output of DiagnoseVpnGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiagnoseVpnGatewayOutput {
+    /// `DiagnoseId`.
+    pub diagnose_id: Text,
+}
+
+impl Output for DiagnoseVpnGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DiagnoseVpnGatewayOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("DiagnoseId", &self.diagnose_id)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DisableVpcClassicLink: all that is known of it.
 pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
     product: Product::Vpc,
@@ -4156,7 +5958,7 @@ pub struct DissociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of the bound certificate, as it was given to Associate.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature: the role in which it is bound.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for DissociateVpnGatewayWithCertificate {
@@ -4165,7 +5967,11 @@ impl Input for DissociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -4184,6 +5990,209 @@ impl Output for DissociateVpnGatewayWithCertificateOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// DownloadVpnConnectionConfig: all that is known of it.
+pub static DOWNLOAD_VPN_CONNECTION_CONFIG: Operation = Operation {
+    product: Product::Vpc,
+    action: "DownloadVpnConnectionConfig",
+    spellings: &[],
+    summary: "Fetch the peer-side configuration of an IPsec connection.",
+    permission: Some("vpc:DownloadVpnConnectionConfig"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DownloadVpnConnectionConfig>),
+};
+
+/// Input of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone)]
+pub struct DownloadVpnConnectionConfig {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DownloadVpnConnectionConfig {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// `VpnConnectionConfig.BgpConfigs.BgpConfig[]` of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig {
+    /// `LocalAsn`.
+    pub local_asn: Text,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<Text>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+}
+
+impl Serialize for DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig",
+            2 + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        object.serialize_field("LocalAsn", &self.local_asn)?;
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.end()
+    }
+}
+
+/// `VpnConnectionConfig.TunnelsConfig.TunnelConfig[]` of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig {
+    /// `IkeConfig`.
+    pub ike_config: IkeConfigInfo,
+    /// `IpsecConfig`.
+    pub ipsec_config: IpsecConfigInfo,
+    /// `Local`.
+    pub local: Text,
+    /// `Remote`.
+    pub remote: Text,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+}
+
+impl Serialize for DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig", 5)?;
+        object.serialize_field("IkeConfig", &self.ike_config)?;
+        object.serialize_field("IpsecConfig", &self.ipsec_config)?;
+        object.serialize_field("Local", &self.local)?;
+        object.serialize_field("Remote", &self.remote)?;
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.end()
+    }
+}
+
+/// `VpnConnectionConfig` of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigVpnConnectionConfig {
+    /// `BgpConfigs`.
+    pub bgp_configs: Option<Vec<DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig>>,
+    /// `IkeConfig`.
+    pub ike_config: Option<IkeConfigInfo>,
+    /// `IpsecConfig`.
+    pub ipsec_config: Option<IpsecConfigInfo>,
+    /// `Local`.
+    pub local: Option<Text>,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Remote`.
+    pub remote: Option<Text>,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `TunnelsConfig`.
+    pub tunnels_config: Option<Vec<DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig>>,
+}
+
+impl Serialize for DownloadVpnConnectionConfigVpnConnectionConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DownloadVpnConnectionConfigVpnConnectionConfig",
+            2 + usize::from(self.bgp_configs.is_some())
+                + usize::from(self.ike_config.is_some())
+                + usize::from(self.ipsec_config.is_some())
+                + usize::from(self.local.is_some())
+                + usize::from(self.remote.is_some())
+                + usize::from(self.tunnels_config.is_some()),
+        )?;
+        if let Some(value) = &self.bgp_configs {
+            object.serialize_field("BgpConfigs", &operation::Wrapped("BgpConfig", value))?;
+        }
+        if let Some(value) = &self.ike_config {
+            object.serialize_field("IkeConfig", value)?;
+        }
+        if let Some(value) = &self.ipsec_config {
+            object.serialize_field("IpsecConfig", value)?;
+        }
+        if let Some(value) = &self.local {
+            object.serialize_field("Local", value)?;
+        }
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        if let Some(value) = &self.remote {
+            object.serialize_field("Remote", value)?;
+        }
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(value) = &self.tunnels_config {
+            object.serialize_field("TunnelsConfig", &operation::Wrapped("TunnelConfig", value))?;
+        }
+        object.end()
+    }
+}
+
+/// Output of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigOutput {
+    /// `VpnConnectionConfig`.
+    pub vpn_connection_config: DownloadVpnConnectionConfigVpnConnectionConfig,
+}
+
+impl Output for DownloadVpnConnectionConfigOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DownloadVpnConnectionConfigOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnConnectionConfig", &self.vpn_connection_config)?;
         object.end()
     }
 }
@@ -4275,6 +6284,140 @@ impl Output for EnableVpcClassicLinkOutput {
     }
 }
 
+/// GetVpnGatewayDiagnoseResult: all that is known of it.
+pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
+    product: Product::Vpc,
+    action: "GetVpnGatewayDiagnoseResult",
+    spellings: &[],
+    summary: "Read the result of a gateway diagnosis.",
+    permission: Some("vpc:GetVpnGatewayDiagnoseResult"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DiagnoseId",
+            shape: Shape::Text,
+            required: false,
+            about: "Id of the diagnosis; or VpnGatewayId.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Gateway, whose last diagnosis is meant.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("DiagnoseId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::DIAGNOSIS_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetVpnGatewayDiagnoseResult>),
+};
+
+/// Input of GetVpnGatewayDiagnoseResult.
+#[derive(Debug, Clone)]
+pub struct GetVpnGatewayDiagnoseResult {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `DiagnoseId`: Id of the diagnosis; or VpnGatewayId.
+    pub diagnose_id: Option<String>,
+    /// `VpnGatewayId`: Gateway, whose last diagnosis is meant.
+    pub vpn_gateway_id: Option<String>,
+}
+
+impl Input for GetVpnGatewayDiagnoseResult {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let diagnose_id = args.text("DiagnoseId").map(str::to_owned);
+        let vpn_gateway_id = crate::operations::vpc::get_vpn_gateway_diagnose_result::gateway(
+            args,
+            "VpnGatewayId",
+            &diagnose_id,
+        )?;
+        Ok(Self { region, diagnose_id, vpn_gateway_id })
+    }
+}
+
+/// `DiagnoseResult[]` of GetVpnGatewayDiagnoseResult.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetVpnGatewayDiagnoseResultDiagnoseResult {
+    /// `DiagnoseName`.
+    pub diagnose_name: Text,
+    /// `DiagnoseResultDescription`.
+    pub diagnose_result_description: Text,
+    /// `DiagnoseResultLevel`.
+    pub diagnose_result_level: Text,
+}
+
+impl Serialize for GetVpnGatewayDiagnoseResultDiagnoseResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("GetVpnGatewayDiagnoseResultDiagnoseResult", 3)?;
+        object.serialize_field("DiagnoseName", &self.diagnose_name)?;
+        object.serialize_field("DiagnoseResultDescription", &self.diagnose_result_description)?;
+        object.serialize_field("DiagnoseResultLevel", &self.diagnose_result_level)?;
+        object.end()
+    }
+}
+
+/// Output of GetVpnGatewayDiagnoseResult.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetVpnGatewayDiagnoseResultOutput {
+    /// `BeginTime`.
+    pub begin_time: Text,
+    /// `DiagnoseId`.
+    pub diagnose_id: Text,
+    /// `DiagnoseResult`.
+    pub diagnose_result: Vec<GetVpnGatewayDiagnoseResultDiagnoseResult>,
+    /// `FinishTime`.
+    pub finish_time: Text,
+    /// `FinishedCount`.
+    pub finished_count: i64,
+    /// `ResourceInstanceId`.
+    pub resource_instance_id: Text,
+    /// `ResourceType`.
+    pub resource_type: Text,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+}
+
+impl Output for GetVpnGatewayDiagnoseResultOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("GetVpnGatewayDiagnoseResultOutput", 9 + usize::from(request_id.is_some()))?;
+        object.serialize_field("BeginTime", &self.begin_time)?;
+        object.serialize_field("DiagnoseId", &self.diagnose_id)?;
+        object.serialize_field("DiagnoseResult", &self.diagnose_result)?;
+        object.serialize_field("FinishTime", &self.finish_time)?;
+        object.serialize_field("FinishedCount", &self.finished_count)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceInstanceId", &self.resource_instance_id)?;
+        object.serialize_field("ResourceType", &self.resource_type)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.end()
+    }
+}
+
 /// ListTagResources: all that is known of it.
 pub static LIST_TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
@@ -4297,7 +6440,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -4348,7 +6491,8 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
 pub struct ListTagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any
+    /// case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: At most 50 resource ids; these or Tag.N must be given.
     pub resource_id: Vec<String>,
@@ -4488,7 +6632,7 @@ pub struct ListVpnCertificateAssociations {
     /// `CertificateId`: At most 20 certificate ids.
     pub certificate_id: Vec<String>,
     /// `CertificateType`: Encryption or Signature; absent means both.
-    pub certificate_type: Option<tongguan_model::gateway::Role>,
+    pub certificate_type: Option<tongguan_model::certificate::Role>,
     /// `MaxResults`: 1 to 20. Default 10.
     pub max_results: u64,
     /// `NextToken`: Token from the previous page.
@@ -4502,7 +6646,7 @@ impl Input for ListVpnCertificateAssociations {
         let certificate_id = args.list("CertificateId", args.quotas().ids_per_filter)?;
         let certificate_type = args.word_or(
             "CertificateType",
-            tongguan_model::gateway::Role::parse,
+            tongguan_model::certificate::Role::parse,
             &c::ILLEGAL_CERTIFICATE_TYPE,
         )?;
         let max_results = args.number("MaxResults", 1..=20)?.unwrap_or(10);
@@ -4644,6 +6788,8 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
         &c::CLIENT_TOKEN,
         &c::TOKEN_MISMATCH,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
     ],
     handler: Handler::Write(operation::write::<ModifyCustomerGatewayAttribute>),
 };
@@ -5134,6 +7280,646 @@ impl Output for ModifyVpcAttributeOutput {
     }
 }
 
+/// ModifyVpnAttachmentAttribute: all that is known of it.
+pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnAttachmentAttribute",
+    spellings: &[],
+    summary: "Change an IPsec connection of a transit router.",
+    permission: Some("vpc:ModifyVpnAttachmentAttribute"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "NetworkType",
+            shape: Shape::Text,
+            required: false,
+            about: "public or private; what it is, since it cannot change.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection of both tunnels.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal of both tunnels.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCert",
+            shape: Shape::Text,
+            required: false,
+            about: "Accepted, and without effect.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "The tunnels that change, each named by TunnelId or TunnelIndex, or by its place if both are given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::TUNNEL_OPTIONS,
+        &c::CONNECTION_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnAttachmentAttribute>),
+};
+
+/// Input of ModifyVpnAttachmentAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnAttachmentAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: Option<String>,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: Option<String>,
+    /// `NetworkType`: public or private; what it is, since it cannot change.
+    pub network_type: Option<tongguan_model::gateway::NetworkType>,
+    /// `EffectImmediately`: Negotiate at once.
+    pub effect_immediately: Option<bool>,
+    /// `AutoConfigRoute`: Configure routes by itself.
+    pub auto_config_route: Option<bool>,
+    /// `EnableDpd`: Dead peer detection of both tunnels.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal of both tunnels.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels.
+    pub enable_tunnels_bgp: Option<bool>,
+    /// `CustomerGatewayId`: For connections with one tunnel, which an attachment is not: refused.
+    pub customer_gateway_id: Option<String>,
+    /// `IkeConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `TunnelOptionsSpecification`: The tunnels that change, each named by TunnelId or TunnelIndex, or by
+    /// its place if both are given.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+}
+
+impl Input for ModifyVpnAttachmentAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let name = args
+            .fitting(args.set("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let local_subnet = crate::operations::vpc::connections::subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::subnet(args, "RemoteSubnet")?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let network_type = args.word("NetworkType", tongguan_model::gateway::NetworkType::parse)?;
+        let effect_immediately = args.flag("EffectImmediately")?;
+        let auto_config_route = args.flag("AutoConfigRoute")?;
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        Ok(Self {
+            region,
+            vpn_connection_id,
+            name,
+            local_subnet,
+            remote_subnet,
+            network_type,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            customer_gateway_id,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            tunnel_options_specification,
+        })
+    }
+}
+
+/// Output of ModifyVpnAttachmentAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnAttachmentAttributeOutput {
+    /// `AttachType`.
+    pub attach_type: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `EffectImmediately`.
+    pub effect_immediately: bool,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `EnableTunnelsBgp`.
+    pub enable_tunnels_bgp: bool,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `NetworkType`.
+    pub network_type: Text,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Spec`.
+    pub spec: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `TunnelOptionsSpecification`.
+    pub tunnel_options_specification: Vec<ChangedTunnelInfo>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Output for ModifyVpnAttachmentAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyVpnAttachmentAttributeOutput", 15 + usize::from(request_id.is_some()))?;
+        object.serialize_field("AttachType", &self.attach_type)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("EffectImmediately", &self.effect_immediately)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("EnableTunnelsBgp", &self.enable_tunnels_bgp)?;
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("NetworkType", &self.network_type)?;
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Spec", &self.spec)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("TunnelOptionsSpecification", &self.tunnel_options_specification)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// ModifyVpnConnectionAttribute: all that is known of it.
+pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnConnectionAttribute",
+    spellings: &[],
+    summary: "Change an IPsec connection.",
+    permission: Some("vpc:ModifyVpnConnectionAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels. Two tunnels only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway must have an Asn. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any case of their letters. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCertificate",
+            shape: Shape::Text,
+            required: false,
+            about: "CA certificate of the peer, PEM: needed on SM gateways, refused on others. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "The tunnels that change, each named by TunnelId, or by its place if both are given. Two tunnels only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::TUNNEL_OPTIONS,
+        &c::CONNECTION_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_EXISTS,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnConnectionAttribute>),
+};
+
+/// Input of ModifyVpnConnectionAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnConnectionAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: Option<String>,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: Option<String>,
+    /// `EffectImmediately`: Negotiate at once.
+    pub effect_immediately: Option<bool>,
+    /// `AutoConfigRoute`: Configure routes by itself.
+    pub auto_config_route: Option<bool>,
+    /// `EnableDpd`: Dead peer detection. Default true. One tunnel only.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal. Default true. One tunnel only.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Two tunnels only.
+    pub enable_tunnels_bgp: Option<bool>,
+    /// `IkeConfig`: Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs,
+    /// IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made.
+    /// One tunnel only.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One
+    /// tunnel only.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway
+    /// must have an Asn. One tunnel only.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any
+    /// case of their letters. One tunnel only.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `RemoteCaCertificate`: CA certificate of the peer, PEM: needed on SM gateways, refused on others.
+    /// One tunnel only.
+    pub remote_ca_certificate: Option<String>,
+    /// `TunnelOptionsSpecification`: The tunnels that change, each named by TunnelId, or by its place if
+    /// both are given. Two tunnels only.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+}
+
+impl Input for ModifyVpnConnectionAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let name = args
+            .fitting(args.set("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let local_subnet = crate::operations::vpc::connections::subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::subnet(args, "RemoteSubnet")?;
+        let effect_immediately = args.flag("EffectImmediately")?;
+        let auto_config_route = args.flag("AutoConfigRoute")?;
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?;
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+        let remote_ca_certificate =
+            crate::operations::vpc::connections::remote_ca(args, "RemoteCaCertificate")?;
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        Ok(Self {
+            region,
+            vpn_connection_id,
+            name,
+            local_subnet,
+            remote_subnet,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            remote_ca_certificate,
+            tunnel_options_specification,
+        })
+    }
+}
+
+/// Output of ModifyVpnConnectionAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnConnectionAttributeOutput {
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EffectImmediately`.
+    pub effect_immediately: bool,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `EnableTunnelsBgp`.
+    pub enable_tunnels_bgp: bool,
+    /// `IkeConfig`.
+    pub ike_config: Option<IkeConfigInfo>,
+    /// `IpsecConfig`.
+    pub ipsec_config: Option<IpsecConfigInfo>,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `TunnelOptionsSpecification`.
+    pub tunnel_options_specification: Option<Vec<ChangedTunnelInfo>>,
+    /// `VcoHealthCheck`.
+    pub vco_health_check: Option<HealthCheckInfo>,
+    /// `VpnBgpConfig`.
+    pub vpn_bgp_config: Option<BgpConfigInfo>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+}
+
+impl Output for ModifyVpnConnectionAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ModifyVpnConnectionAttributeOutput",
+            12 + usize::from(self.ike_config.is_some())
+                + usize::from(self.ipsec_config.is_some())
+                + usize::from(request_id.is_some())
+                + usize::from(self.tunnel_options_specification.is_some())
+                + usize::from(self.vco_health_check.is_some())
+                + usize::from(self.vpn_bgp_config.is_some()),
+        )?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EffectImmediately", &self.effect_immediately)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("EnableTunnelsBgp", &self.enable_tunnels_bgp)?;
+        if let Some(value) = &self.ike_config {
+            object.serialize_field("IkeConfig", value)?;
+        }
+        if let Some(value) = &self.ipsec_config {
+            object.serialize_field("IpsecConfig", value)?;
+        }
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        if let Some(value) = &self.tunnel_options_specification {
+            object
+                .serialize_field("TunnelOptionsSpecification", &operation::Wrapped("TunnelOptions", value))?;
+        }
+        if let Some(value) = &self.vco_health_check {
+            object.serialize_field("VcoHealthCheck", value)?;
+        }
+        if let Some(value) = &self.vpn_bgp_config {
+            object.serialize_field("VpnBgpConfig", value)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
+        object.end()
+    }
+}
+
 /// ModifyVpnGatewayAttribute: all that is known of it.
 pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
@@ -5411,7 +8197,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
     action: "MoveVpnResourceGroup",
     spellings: &[],
-    summary: "Move a VPN gateway or customer gateway to another resource group.",
+    summary: "Move a VPN gateway, a customer gateway or an attachment to another resource group.",
     permission: Some("vpc:MoveVpnResourceGroup"),
     resource: "*",
     arns: &[&[Part::Text("*")]],
@@ -5428,21 +8214,21 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             name: "InstanceId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the gateway or customer gateway.",
+            about: "Id of the gateway, customer gateway or attachment.",
             empty: Empty::Absent,
         },
         Parameter {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VpnGateway or CustomerGateway, in any case.",
+            about: "VpnGateway, CustomerGateway or VpnAttachment, in any case: Terraform writes VpnGateWay.",
             empty: Empty::Absent,
         },
         Parameter {
             name: "NewResourceGroupId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the resource group.",
+            about: "Id of the resource group: rg-, letters and digits.",
             empty: Empty::Absent,
         },
     ],
@@ -5455,6 +8241,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
         &c::INVALID_RESOURCE_GROUP,
         &c::GATEWAY_NOT_FOUND,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<MoveVpnResourceGroup>),
 };
@@ -5464,11 +8251,12 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
 pub struct MoveVpnResourceGroup {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `InstanceId`: Id of the gateway or customer gateway.
+    /// `InstanceId`: Id of the gateway, customer gateway or attachment.
     pub instance_id: String,
-    /// `ResourceType`: VpnGateway or CustomerGateway, in any case.
+    /// `ResourceType`: VpnGateway, CustomerGateway or VpnAttachment, in any case: Terraform writes
+    /// VpnGateWay.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
-    /// `NewResourceGroupId`: Id of the resource group.
+    /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
     pub new_resource_group_id: String,
 }
 
@@ -5526,7 +8314,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -5558,6 +8346,7 @@ pub static TAG_RESOURCES: Operation = Operation {
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<TagResources>),
 };
@@ -5567,7 +8356,8 @@ pub static TAG_RESOURCES: Operation = Operation {
 pub struct TagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any
+    /// case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: 1 to 50 resource ids.
     pub resource_id: Vec<String>,
@@ -5622,7 +8412,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -5658,6 +8448,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<UnTagResources>),
 };
@@ -5667,7 +8458,8 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
 pub struct UnTagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY or CUSTOMERGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any
+    /// case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: 1 to 50 resource ids.
     pub resource_id: Vec<String>,
@@ -5827,6 +8619,171 @@ impl Serialize for AssociatedCenInfo {
 
 /// An object that several answers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BgpConfigInfo {
+    /// `AuthKey`.
+    pub auth_key: Option<operation::Disclosed>,
+    /// `EnableBgp`.
+    pub enable_bgp: Option<Text>,
+    /// `LocalAsn`.
+    pub local_asn: Option<i64>,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<i64>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `Status`.
+    pub status: Text,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+}
+
+impl Serialize for BgpConfigInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "BgpConfigInfo",
+            1 + usize::from(self.auth_key.is_some())
+                + usize::from(self.enable_bgp.is_some())
+                + usize::from(self.local_asn.is_some())
+                + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        if let Some(value) = &self.auth_key {
+            object.serialize_field("AuthKey", value)?;
+        }
+        if let Some(value) = &self.enable_bgp {
+            object.serialize_field("EnableBgp", value)?;
+        }
+        if let Some(value) = &self.local_asn {
+            object.serialize_field("LocalAsn", value)?;
+        }
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        object.serialize_field("Status", &self.status)?;
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedBgpInfo {
+    /// `LocalAsn`.
+    pub local_asn: i64,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<i64>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+}
+
+impl Serialize for ChangedBgpInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ChangedBgpInfo",
+            1 + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        object.serialize_field("LocalAsn", &self.local_asn)?;
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedTunnelInfo {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `InternetIp`.
+    pub internet_ip: Text,
+    /// `RemoteCaCertificate`.
+    pub remote_ca_certificate: Option<Text>,
+    /// `Role`.
+    pub role: Text,
+    /// `State`.
+    pub state: Text,
+    /// `TunnelBgpConfig`.
+    pub tunnel_bgp_config: Option<ChangedBgpInfo>,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+    /// `TunnelIkeConfig`.
+    pub tunnel_ike_config: IkeConfigInfo,
+    /// `TunnelIndex`.
+    pub tunnel_index: Option<i64>,
+    /// `TunnelIpsecConfig`.
+    pub tunnel_ipsec_config: IpsecConfigInfo,
+    /// `ZoneNo`.
+    pub zone_no: Option<Text>,
+}
+
+impl Serialize for ChangedTunnelInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ChangedTunnelInfo",
+            9 + usize::from(self.remote_ca_certificate.is_some())
+                + usize::from(self.tunnel_bgp_config.is_some())
+                + usize::from(self.tunnel_index.is_some())
+                + usize::from(self.zone_no.is_some()),
+        )?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("InternetIp", &self.internet_ip)?;
+        if let Some(value) = &self.remote_ca_certificate {
+            object.serialize_field("RemoteCaCertificate", value)?;
+        }
+        object.serialize_field("Role", &self.role)?;
+        object.serialize_field("State", &self.state)?;
+        if let Some(value) = &self.tunnel_bgp_config {
+            object.serialize_field("TunnelBgpConfig", value)?;
+        }
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.serialize_field("TunnelIkeConfig", &self.tunnel_ike_config)?;
+        if let Some(value) = &self.tunnel_index {
+            object.serialize_field("TunnelIndex", value)?;
+        }
+        object.serialize_field("TunnelIpsecConfig", &self.tunnel_ipsec_config)?;
+        if let Some(value) = &self.zone_no {
+            object.serialize_field("ZoneNo", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloudResourceInfo {
     /// `ResourceType`.
     pub resource_type: Text,
@@ -5897,6 +8854,111 @@ impl Output for CustomerGatewayInfo {
 impl Serialize for CustomerGatewayInfo {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.write(None, serializer)
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthCheckInfo {
+    /// `Dip`.
+    pub dip: Text,
+    /// `Enable`.
+    pub enable: Text,
+    /// `Interval`.
+    pub interval: i64,
+    /// `Policy`.
+    pub policy: Option<Text>,
+    /// `Retry`.
+    pub retry: i64,
+    /// `Sip`.
+    pub sip: Text,
+    /// `Status`.
+    pub status: Option<Text>,
+}
+
+impl Serialize for HealthCheckInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "HealthCheckInfo",
+            5 + usize::from(self.policy.is_some()) + usize::from(self.status.is_some()),
+        )?;
+        object.serialize_field("Dip", &self.dip)?;
+        object.serialize_field("Enable", &self.enable)?;
+        object.serialize_field("Interval", &self.interval)?;
+        if let Some(value) = &self.policy {
+            object.serialize_field("Policy", value)?;
+        }
+        object.serialize_field("Retry", &self.retry)?;
+        object.serialize_field("Sip", &self.sip)?;
+        if let Some(value) = &self.status {
+            object.serialize_field("Status", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IkeConfigInfo {
+    /// `IkeAuthAlg`.
+    pub ike_auth_alg: Text,
+    /// `IkeEncAlg`.
+    pub ike_enc_alg: Text,
+    /// `IkeLifetime`.
+    pub ike_lifetime: i64,
+    /// `IkeMode`.
+    pub ike_mode: Text,
+    /// `IkePfs`.
+    pub ike_pfs: Text,
+    /// `IkeVersion`.
+    pub ike_version: Text,
+    /// `LocalId`.
+    pub local_id: Text,
+    /// `Psk`.
+    pub psk: Option<operation::Disclosed>,
+    /// `RemoteId`.
+    pub remote_id: Text,
+}
+
+impl Serialize for IkeConfigInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("IkeConfigInfo", 8 + usize::from(self.psk.is_some()))?;
+        object.serialize_field("IkeAuthAlg", &self.ike_auth_alg)?;
+        object.serialize_field("IkeEncAlg", &self.ike_enc_alg)?;
+        object.serialize_field("IkeLifetime", &self.ike_lifetime)?;
+        object.serialize_field("IkeMode", &self.ike_mode)?;
+        object.serialize_field("IkePfs", &self.ike_pfs)?;
+        object.serialize_field("IkeVersion", &self.ike_version)?;
+        object.serialize_field("LocalId", &self.local_id)?;
+        if let Some(value) = &self.psk {
+            object.serialize_field("Psk", value)?;
+        }
+        object.serialize_field("RemoteId", &self.remote_id)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IpsecConfigInfo {
+    /// `IpsecAuthAlg`.
+    pub ipsec_auth_alg: Text,
+    /// `IpsecEncAlg`.
+    pub ipsec_enc_alg: Text,
+    /// `IpsecLifetime`.
+    pub ipsec_lifetime: i64,
+    /// `IpsecPfs`.
+    pub ipsec_pfs: Text,
+}
+
+impl Serialize for IpsecConfigInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("IpsecConfigInfo", 4)?;
+        object.serialize_field("IpsecAuthAlg", &self.ipsec_auth_alg)?;
+        object.serialize_field("IpsecEncAlg", &self.ipsec_enc_alg)?;
+        object.serialize_field("IpsecLifetime", &self.ipsec_lifetime)?;
+        object.serialize_field("IpsecPfs", &self.ipsec_pfs)?;
+        object.end()
     }
 }
 
@@ -6019,6 +9081,181 @@ impl Serialize for TagInfo {
         let mut object = serializer.serialize_struct("TagInfo", 2)?;
         object.serialize_field("Key", &self.key)?;
         object.serialize_field("Value", &self.value)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelBgpInfo {
+    /// `BgpStatus`.
+    pub bgp_status: Text,
+    /// `LocalAsn`.
+    pub local_asn: Text,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<Text>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+}
+
+impl Serialize for TunnelBgpInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "TunnelBgpInfo",
+            2 + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        object.serialize_field("BgpStatus", &self.bgp_status)?;
+        object.serialize_field("LocalAsn", &self.local_asn)?;
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelIkeInfo {
+    /// `IkeAuthAlg`.
+    pub ike_auth_alg: Text,
+    /// `IkeEncAlg`.
+    pub ike_enc_alg: Text,
+    /// `IkeLifetime`.
+    pub ike_lifetime: Text,
+    /// `IkeMode`.
+    pub ike_mode: Text,
+    /// `IkePfs`.
+    pub ike_pfs: Text,
+    /// `IkeVersion`.
+    pub ike_version: Text,
+    /// `LocalId`.
+    pub local_id: Text,
+    /// `Psk`.
+    pub psk: operation::Disclosed,
+    /// `RemoteId`.
+    pub remote_id: Text,
+}
+
+impl Serialize for TunnelIkeInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TunnelIkeInfo", 9)?;
+        object.serialize_field("IkeAuthAlg", &self.ike_auth_alg)?;
+        object.serialize_field("IkeEncAlg", &self.ike_enc_alg)?;
+        object.serialize_field("IkeLifetime", &self.ike_lifetime)?;
+        object.serialize_field("IkeMode", &self.ike_mode)?;
+        object.serialize_field("IkePfs", &self.ike_pfs)?;
+        object.serialize_field("IkeVersion", &self.ike_version)?;
+        object.serialize_field("LocalId", &self.local_id)?;
+        object.serialize_field("Psk", &self.psk)?;
+        object.serialize_field("RemoteId", &self.remote_id)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelInfo {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EnableDpd`.
+    pub enable_dpd: Text,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: Text,
+    /// `InternetIp`.
+    pub internet_ip: Option<Text>,
+    /// `RemoteCaCertificate`.
+    pub remote_ca_certificate: Option<Text>,
+    /// `Role`.
+    pub role: Text,
+    /// `State`.
+    pub state: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `TunnelBgpConfig`.
+    pub tunnel_bgp_config: Option<TunnelBgpInfo>,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+    /// `TunnelIkeConfig`.
+    pub tunnel_ike_config: TunnelIkeInfo,
+    /// `TunnelIndex`.
+    pub tunnel_index: Option<i64>,
+    /// `TunnelIpsecConfig`.
+    pub tunnel_ipsec_config: TunnelIpsecInfo,
+    /// `ZoneNo`.
+    pub zone_no: Text,
+}
+
+impl Serialize for TunnelInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "TunnelInfo",
+            10 + usize::from(self.internet_ip.is_some())
+                + usize::from(self.remote_ca_certificate.is_some())
+                + usize::from(self.tunnel_bgp_config.is_some())
+                + usize::from(self.tunnel_index.is_some()),
+        )?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        if let Some(value) = &self.internet_ip {
+            object.serialize_field("InternetIp", value)?;
+        }
+        if let Some(value) = &self.remote_ca_certificate {
+            object.serialize_field("RemoteCaCertificate", value)?;
+        }
+        object.serialize_field("Role", &self.role)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("Status", &self.status)?;
+        if let Some(value) = &self.tunnel_bgp_config {
+            object.serialize_field("TunnelBgpConfig", value)?;
+        }
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.serialize_field("TunnelIkeConfig", &self.tunnel_ike_config)?;
+        if let Some(value) = &self.tunnel_index {
+            object.serialize_field("TunnelIndex", value)?;
+        }
+        object.serialize_field("TunnelIpsecConfig", &self.tunnel_ipsec_config)?;
+        object.serialize_field("ZoneNo", &self.zone_no)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelIpsecInfo {
+    /// `IpsecAuthAlg`.
+    pub ipsec_auth_alg: Text,
+    /// `IpsecEncAlg`.
+    pub ipsec_enc_alg: Text,
+    /// `IpsecLifetime`.
+    pub ipsec_lifetime: Text,
+    /// `IpsecPfs`.
+    pub ipsec_pfs: Text,
+}
+
+impl Serialize for TunnelIpsecInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TunnelIpsecInfo", 4)?;
+        object.serialize_field("IpsecAuthAlg", &self.ipsec_auth_alg)?;
+        object.serialize_field("IpsecEncAlg", &self.ipsec_enc_alg)?;
+        object.serialize_field("IpsecLifetime", &self.ipsec_lifetime)?;
+        object.serialize_field("IpsecPfs", &self.ipsec_pfs)?;
         object.end()
     }
 }
@@ -6256,6 +9493,157 @@ impl Output for VpcInfo {
 }
 
 impl Serialize for VpcInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VpnConnectionInfo {
+    /// `AttachType`.
+    pub attach_type: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `CrossAccountAuthorized`.
+    pub cross_account_authorized: bool,
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EffectImmediately`.
+    pub effect_immediately: bool,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `EnableTunnelsBgp`.
+    pub enable_tunnels_bgp: bool,
+    /// `IkeConfig`.
+    pub ike_config: Option<IkeConfigInfo>,
+    /// `InternetIp`.
+    pub internet_ip: Option<Text>,
+    /// `IpsecConfig`.
+    pub ipsec_config: Option<IpsecConfigInfo>,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `NetworkType`.
+    pub network_type: Text,
+    /// `RemoteCaCertificate`.
+    pub remote_ca_certificate: Option<Text>,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Spec`.
+    pub spec: Option<Text>,
+    /// `State`.
+    pub state: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `Tag`.
+    pub tag: Option<Vec<TagInfo>>,
+    /// `Tags`.
+    pub tags: Option<Vec<TagInfo>>,
+    /// `TunnelBandwidth`.
+    pub tunnel_bandwidth: Option<Text>,
+    /// `TunnelOptionsSpecification`.
+    pub tunnel_options_specification: Option<Vec<TunnelInfo>>,
+    /// `VcoHealthCheck`.
+    pub vco_health_check: Option<HealthCheckInfo>,
+    /// `VpnBgpConfig`.
+    pub vpn_bgp_config: Option<BgpConfigInfo>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Option<Text>,
+    /// `ZoneNo`.
+    pub zone_no: Option<Text>,
+}
+
+impl Output for VpnConnectionInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "VpnConnectionInfo",
+            16 + usize::from(self.ike_config.is_some())
+                + usize::from(self.internet_ip.is_some())
+                + usize::from(self.ipsec_config.is_some())
+                + usize::from(self.remote_ca_certificate.is_some())
+                + usize::from(request_id.is_some())
+                + usize::from(self.spec.is_some())
+                + usize::from(self.tag.is_some())
+                + usize::from(self.tags.is_some())
+                + usize::from(self.tunnel_bandwidth.is_some())
+                + usize::from(self.tunnel_options_specification.is_some())
+                + usize::from(self.vco_health_check.is_some())
+                + usize::from(self.vpn_bgp_config.is_some())
+                + usize::from(self.vpn_gateway_id.is_some())
+                + usize::from(self.zone_no.is_some()),
+        )?;
+        object.serialize_field("AttachType", &self.attach_type)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("CrossAccountAuthorized", &self.cross_account_authorized)?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EffectImmediately", &self.effect_immediately)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("EnableTunnelsBgp", &self.enable_tunnels_bgp)?;
+        if let Some(value) = &self.ike_config {
+            object.serialize_field("IkeConfig", value)?;
+        }
+        if let Some(value) = &self.internet_ip {
+            object.serialize_field("InternetIp", value)?;
+        }
+        if let Some(value) = &self.ipsec_config {
+            object.serialize_field("IpsecConfig", value)?;
+        }
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("NetworkType", &self.network_type)?;
+        if let Some(value) = &self.remote_ca_certificate {
+            object.serialize_field("RemoteCaCertificate", value)?;
+        }
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        if let Some(value) = &self.spec {
+            object.serialize_field("Spec", value)?;
+        }
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("Status", &self.status)?;
+        if let Some(value) = &self.tag {
+            object.serialize_field("Tag", &operation::Wrapped("Tag", value))?;
+        }
+        if let Some(value) = &self.tags {
+            object.serialize_field("Tags", &operation::Wrapped("Tag", value))?;
+        }
+        if let Some(value) = &self.tunnel_bandwidth {
+            object.serialize_field("TunnelBandwidth", value)?;
+        }
+        if let Some(value) = &self.tunnel_options_specification {
+            object
+                .serialize_field("TunnelOptionsSpecification", &operation::Wrapped("TunnelOptions", value))?;
+        }
+        if let Some(value) = &self.vco_health_check {
+            object.serialize_field("VcoHealthCheck", value)?;
+        }
+        if let Some(value) = &self.vpn_bgp_config {
+            object.serialize_field("VpnBgpConfig", value)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        if let Some(value) = &self.vpn_gateway_id {
+            object.serialize_field("VpnGatewayId", value)?;
+        }
+        if let Some(value) = &self.zone_no {
+            object.serialize_field("ZoneNo", value)?;
+        }
+        object.end()
+    }
+}
+
+impl Serialize for VpnConnectionInfo {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.write(None, serializer)
     }

@@ -60,6 +60,80 @@ async fn customer_gateway(rig: &Rig, ip: &str) -> String {
     text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"])
 }
 
+/// What one region has of connections, where nothing else is.
+struct Far {
+    gateway: String,
+    customer: String,
+    other_customer: String,
+    connection: String,
+    redundant: String,
+    tunnel: String,
+    diagnosis: String,
+    attachment: String,
+}
+
+impl Far {
+    async fn new(rig: &Rig) -> Self {
+        let at = ("RegionId", "cn-beijing");
+        let call = async |action: &str, more: &[(&str, &str)], path: &str| {
+            let parameters: Vec<_> = [at].iter().chain(more).copied().collect();
+            let answer = rig.call(action, &parameters).await.ok();
+            rig.settle().await;
+            text(&answer, &[path])
+        };
+        let vpc = call("CreateVpc", &[], "VpcId").await;
+        let order = [("VpcId", &*vpc), ("Bandwidth", "10"), ("EnableIpsec", "true")];
+        let gateway = call("CreateVpnGateway", &order, "VpnGatewayId").await;
+        let peer = [("IpAddress", "1.0.1.1"), ("Asn", "65530"), ("AuthKey", "key-of-the-far-end")];
+        let customer = call("CreateCustomerGateway", &peer, "CustomerGatewayId").await;
+        let other_customer =
+            call("CreateCustomerGateway", &[("IpAddress", "1.0.1.2")], "CustomerGatewayId").await;
+        let blocks =
+            [("VpnGatewayId", &*gateway), ("LocalSubnet", "10.0.0.0/24"), ("RemoteSubnet", "10.1.0.0/24")];
+        let one = [
+            ("CustomerGatewayId", &*customer),
+            ("Name", "first"),
+            ("IkeConfig", r#"{"Psk":"key.of.the.first.one"}"#),
+            (
+                "BgpConfig",
+                r#"{"EnableBgp":"true","TunnelCidr":"169.254.10.0/30","LocalBgpIp":"169.254.10.1"}"#,
+            ),
+            ("Tags.1.Key", "team"),
+            ("Tags.1.Value", "a"),
+        ];
+        let one: Vec<_> = blocks.iter().chain(&one).copied().collect();
+        let connection = call("CreateVpnConnection", &one, "VpnConnectionId").await;
+        let two = [
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.master"),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.one"),
+        ];
+        let blocks =
+            [("VpnGatewayId", &*gateway), ("LocalSubnet", "0.0.0.0/0"), ("RemoteSubnet", "0.0.0.0/0")];
+        let two: Vec<_> = blocks.iter().chain(&two).copied().collect();
+        let redundant = call("CreateVpnConnection", &two, "VpnConnectionId").await;
+        let shown = rig.call("DescribeVpnConnection", &[at, ("VpnConnectionId", &*redundant)]).await.ok();
+        let tunnels = &shown["TunnelOptionsSpecification"]["TunnelOptions"];
+        let tunnel = tunnels[0]["TunnelId"].as_str().unwrap().to_owned();
+        let diagnose = [("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
+        let diagnosis = call("DiagnoseVpnGateway", &diagnose, "DiagnoseId").await;
+        let both = [
+            ("LocalSubnet", "0.0.0.0/0"),
+            ("RemoteSubnet", "0.0.0.0/0"),
+            ("Name", "attached"),
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.first.tunnel"),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.tunnel"),
+            ("Tag.1.Key", "team"),
+            ("Tag.1.Value", "b"),
+        ];
+        let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
+        Self { gateway, customer, other_customer, connection, redundant, tunnel, diagnosis, attachment }
+    }
+}
+
 /// A role with such an id.
 async fn fitting_role(rig: &Rig, name: &str, fits: impl Fn(&str) -> bool) -> String {
     loop {
@@ -128,6 +202,7 @@ impl World {
         ];
         let peer: Vec<_> = [region].into_iter().chain(peer).collect();
         let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
+        let far = Far::new(&rig).await;
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
@@ -183,6 +258,14 @@ impl World {
             ("customer", customer),
             ("idle_customer", idle_customer),
             ("peer", peer),
+            ("linked", far.gateway),
+            ("far", far.customer),
+            ("further", far.other_customer),
+            ("connection", far.connection),
+            ("redundant", far.redundant),
+            ("tunnel", far.tunnel),
+            ("diagnosis", far.diagnosis),
+            ("attachment", far.attachment),
             ("pending", pending),
             ("leaf", leaf),
             ("chain", chain),
@@ -340,7 +423,7 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
             uuid::Uuid::nil().to_string()
         }
         value
-            if ["vpc-", "vsw-", "vpn-", "vtb-", "rg-", "cgw-"]
+            if ["vpc-", "vsw-", "vpn-", "vtb-", "rg-", "cgw-", "vco-", "tun-", "vpndgn-"]
                 .iter()
                 .any(|prefix| value.starts_with(prefix)) =>
         {

@@ -1,9 +1,12 @@
 //! Customer gateways: the devices that connections lead to.
 
+use std::collections::BTreeMap;
+
 use tongguan_model::id::{AccountId, CustomerGatewayId, RegionId};
 
+use super::batch::of_all;
 use super::search::{Page, Search};
-use super::{Answer, Done};
+use super::{Answer, Done, Table as _};
 use crate::{Snapshot, TagFilter, Tx};
 
 /// A customer gateway as it is stored.
@@ -55,6 +58,21 @@ impl Snapshot<'_> {
     /// A database error, as for every query below.
     pub fn customer_gateway(&self, account: &AccountId, id: &str) -> Answer<Option<CustomerGatewayRow>> {
         self.session.one(owned!(CustomerGatewayRow), &binds![id, account])
+    }
+
+    /// Many customer gateways of the account, in one query.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn customer_gateways_of_all(
+        &self,
+        account: &AccountId,
+        ids: &[&CustomerGatewayId],
+    ) -> Answer<BTreeMap<CustomerGatewayId, CustomerGatewayRow>> {
+        let sql = (sql!(CustomerGatewayRow::SELECT, " WHERE +account = ?1 AND id IN"), "");
+        let rows: Vec<CustomerGatewayRow> =
+            of_all(self.session, sql, &binds![account], ids.iter().map(|id| id.as_str()))?;
+        Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
     }
 
     /// Whether the account has a customer gateway of this address in a region.

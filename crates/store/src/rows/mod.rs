@@ -17,6 +17,7 @@ use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
 pub(crate) use table::{Columns, Table};
+use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
 
@@ -29,7 +30,9 @@ mod applied;
 mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
+pub(crate) mod connection;
 pub(crate) mod customer_gateway;
+pub(crate) mod diagnosis;
 pub(crate) mod fault;
 pub(crate) mod gateway;
 pub(crate) mod intent;
@@ -59,6 +62,8 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     ram::key::RELATIONS,
     vpc::RELATIONS,
     binding::RELATIONS,
+    connection::RELATIONS,
+    diagnosis::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
     resource_group::RELATIONS,
@@ -77,6 +82,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(Binding, "seq"),
     readable!(CustomerGatewayRow, "id"),
     readable!(ResourceGroupRow, "id"),
+    readable!(Connection, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),
@@ -97,7 +103,7 @@ impl std::fmt::Debug for Snapshot<'_> {
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
 
-/// A transaction of the writer: every question of [`Snapshot`], and changes.
+/// A transaction of the writer: every query of [`Snapshot`], and changes.
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
@@ -127,7 +133,7 @@ impl<'c> Snapshot<'c> {
         self.rights
     }
 
-    /// The region of the account's gateway, customer gateway, VPC, vSwitch or certificate of this id.
+    /// The region of the account's gateway, customer gateway, connection, VPC, vSwitch or certificate of this id.
     ///
     /// # Errors
     /// A database error.
@@ -135,6 +141,7 @@ impl<'c> Snapshot<'c> {
         let table = match id.split_once('-').map(|(prefix, _)| prefix) {
             Some("vpn") => "vpn_gateway",
             Some("cgw") => "customer_gateway",
+            Some("vco") => "vpn_connection",
             Some("vpc") => "vpc",
             Some("vsw") => "vswitch",
             _ => "certificate",

@@ -8,7 +8,7 @@ use crate::{Bearer, Snapshot, StoreError, Tx};
 /// Rows read at a time, which bounds the memory of a walk.
 const BATCH: usize = 256;
 
-/// Is given an id and what is sealed there; answers whether to go on.
+/// Gets an id and the sealed value; returns whether to continue.
 type Look<'l> = dyn FnMut(&str, &[u8]) -> Result<bool, StoreError> + 'l;
 
 /// What a sealed value is of.
@@ -20,11 +20,13 @@ pub enum SealedKind {
     Certificate,
     /// The key of a customer gateway's BGP sessions, by the gateway's id.
     CustomerGateway,
+    /// The keys of a connection's tunnels, by the connection's id: those that are wanted, and those before a change.
+    Connection,
     /// A key of the service's own, by its name.
     ServiceKey,
 }
 
-/// Where the sealed values of one kind stand.
+/// Where the sealed values of one kind are stored.
 struct Place {
     kind: SealedKind,
     table: &'static str,
@@ -38,6 +40,8 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::ServiceKey, table: "service_key", id: "name", column: "sealed_key" },
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_keys" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_before" },
     Place {
         kind: SealedKind::CustomerGateway,
         table: "customer_gateway",
@@ -134,7 +138,7 @@ impl Tx<'_> {
         self.execute("DELETE FROM service_key WHERE name = ?1", &binds![name])
     }
 
-    /// Replaces every sealed value by what `seal` makes of it; answers how many there were.
+    /// Replaces every sealed value by what `seal` makes of it; returns how many there were.
     ///
     /// # Errors
     /// A database error, or what `seal` gives: then the change must not be kept.

@@ -1,10 +1,14 @@
 //! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of one
 //! list of fields, by macros.
 
-use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
-use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, VpnType};
+use tongguan_model::certificate::{CertificateStatus, KeyPurposes, Role};
+use tongguan_model::connection::{Negotiation, TunnelBandwidth};
+use tongguan_model::gateway::{
+    BindingState, BusinessStatus, ChargeType, ChildState, NetworkType, Phase, VpnType,
+};
 use tongguan_model::id::{
-    AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId,
+    AccountId, CertificateId, ConnectionId, CustomerGatewayId, RegionId, TunnelId, VSwitchId, VpcId,
+    VpnGatewayId,
 };
 
 use super::fault::FaultOutcome;
@@ -281,7 +285,17 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, CustomerGatewayId, RegionId, VSwitchId, VpcId, VpnGatewayId);
+ids!(
+    AccountId,
+    CertificateId,
+    ConnectionId,
+    CustomerGatewayId,
+    RegionId,
+    TunnelId,
+    VSwitchId,
+    VpcId,
+    VpnGatewayId
+);
 
 /// Words of the API, one of a few.
 macro_rules! words {
@@ -307,13 +321,16 @@ words!(
     BusinessStatus,
     CertificateStatus,
     ChargeType,
+    ChildState,
     DeletionStatus,
     FaultOutcome,
     IntentKind,
+    Negotiation,
     NetworkType,
     Phase,
     ResourceGroupStatus,
     Role,
+    TunnelBandwidth,
     VpnType
 );
 
@@ -334,6 +351,7 @@ impl FromColumn for KeyPurposes {
 #[cfg(test)]
 mod tests {
     use tongguan_model::certificate::{Certificate, Issued};
+    use tongguan_model::connection::Connection;
     use tongguan_model::gateway::{Binding, VpnGateway};
     use tongguan_model::network::{VSwitch, Vpc};
 
@@ -341,7 +359,10 @@ mod tests {
     use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
     use crate::session::Session;
     use crate::sqlite::schema;
-    use crate::{AccountRow, AuditRecord, CustomerGatewayRow, Fault, Intent, TagRow};
+    use crate::{
+        AccountRow, AuditRecord, CustomerGatewayRow, DiagnosisRow, Fault, Intent, ObservationRow, TagRow,
+        TunnelRow,
+    };
 
     /// Every list of columns is one that the schema has.
     #[test]
@@ -355,6 +376,7 @@ mod tests {
             Binding::SELECT,
             Certificate::SELECT,
             CustomerGatewayRow::SELECT,
+            Connection::SELECT,
             UserRow::SELECT,
             GroupRow::SELECT,
             RoleRow::SELECT,
@@ -369,6 +391,9 @@ mod tests {
             (Fault::COLUMNS, "fault"),
             (Intent::COLUMNS, "intent"),
             (TagRow::COLUMNS, "tag"),
+            (TunnelRow::COLUMNS, "vpn_tunnel"),
+            (ObservationRow::COLUMNS, "vpn_observation"),
+            (DiagnosisRow::COLUMNS, "vpn_diagnosis"),
         ] {
             session.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();
         }

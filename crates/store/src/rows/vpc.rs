@@ -23,7 +23,7 @@ table! {
     }
 }
 
-/// Which VPCs or vSwitches a list asks for; everything given must hold.
+/// Which VPCs or vSwitches a query selects; every condition that is given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkFilter {
     /// Region; none means every region.

@@ -29,6 +29,21 @@ impl Snapshot<'_> {
         self.session.one(owned!(VSwitch), &binds![id, account])
     }
 
+    /// The zones of many vSwitches of the account, in one query.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn zones_of_all(
+        &self,
+        account: &AccountId,
+        vswitches: &[&VSwitchId],
+    ) -> Answer<BTreeMap<VSwitchId, String>> {
+        let sql = ("SELECT id, zone FROM vswitch WHERE +account = ?1 AND id IN", "");
+        let rows: Vec<(VSwitchId, String)> =
+            of_all(self.session, sql, &binds![account], vswitches.iter().map(|id| id.as_str()))?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// A page of the account's vSwitches, newest first.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ struct Inner {
     readers: Arc<Readers>,
     writer: Writer,
     condition: Arc<Condition>,
-    /// What an earlier process left in the audit journal, until there is a key to tell whether it did.
+    /// What an earlier process left in the audit journal, until there is a key to verify that it did.
     left: Mutex<Option<Left>>,
     /// The database was of a schema whose journals prove nothing.
     unproven: bool,
@@ -121,7 +121,7 @@ impl Store {
     /// Runs a query on one consistent state of the database, on this thread.
     ///
     /// # Errors
-    /// What the question gives, or a database error.
+    /// The error of `question`, or a database error.
     pub fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,

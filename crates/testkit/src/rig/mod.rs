@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::task::{JoinSet, block_in_place};
-use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
+use tongguan_dataplane::{ApplyDelay, DataPlane, Detached, Peers};
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
@@ -99,6 +99,12 @@ impl Rig {
     /// Over a driver of the test's own.
     pub fn driven(driver: Arc<dyn DataPlane>, quotas: Quotas) -> Self {
         Self::over(Place::new(), unused(), Some(driver), START_MS, quotas)
+    }
+
+    /// The same, with far ends that answer as soon as their tunnel is in force.
+    pub fn answered(delay: &str) -> Self {
+        let dataplane = Detached::remembering(delay.parse().unwrap()).with_peers(Peers::Answer);
+        Self::over(Place::new(), Arc::new(dataplane), None, START_MS, Quotas::default())
     }
 
     /// In this directory, the store with these options, under these quotas.

@@ -1,8 +1,8 @@
 //! Product Ecs, version 2014-05-26: regions, zones and what is in stock there, which Terraform asks before it makes
 //! networks.
 //!
-//! No instances are made here. Terraform's `alicloud_zones` leaves out a zone that has neither an instance type nor a kind of
-//! disk, or that is not in stock: so each zone has one of either, [`INSTANCE_TYPE`] and [`DISK`].
+//! No instances are made here. Terraform's `alicloud_zones` leaves out a zone that has neither an instance type nor a
+//! kind of disk, or that is not in stock: so each zone has one of either, [`INSTANCE_TYPE`] and [`DISK`].
 
 pub mod describe_available_resource;
 pub mod describe_regions;

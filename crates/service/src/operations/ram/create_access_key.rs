@@ -4,14 +4,12 @@
 //! ClientToken, a repeat makes another key.
 
 use tongguan_rpc::Secret;
-use tongguan_store::{NewKey, Tx};
+use tongguan_store::NewKey;
 
 use crate::api::ram::{CreateAccessKey, CreateAccessKeyOutput, NewAccessKeyInfo};
-use crate::call::Call;
-use crate::catalogue as c;
 use crate::context::iso8601;
 use crate::keyring;
-use crate::operation::{Failure, PreparedWrite};
+use crate::operation::prelude::*;
 
 use super::people::KeyStatus;
 

@@ -1,4 +1,5 @@
-//! GetResourceGroup: reads one resource group, in whatever state. Source: `docs/api/resourcemanager/GetResourceGroup.json`.
+//! GetResourceGroup: reads one resource group, in whatever state. Source:
+//! `docs/api/resourcemanager/GetResourceGroup.json`.
 
 use tongguan_store::Snapshot;
 

@@ -1,7 +1,7 @@
 //! What the operations about resource groups share: how groups are found and shown, and which may be used.
 //!
-//! Nothing is published of how long a group is `Creating` or `PendingDelete`: both end with the engine's next round. The
-//! default group of an account can be renamed and tagged, and not deleted.
+//! Nothing is published of how long a group is `Creating` or `PendingDelete`: both end with the engine's next round.
+//! The default group of an account can be renamed and tagged, and not deleted.
 
 use tongguan_model::id::AccountId;
 use tongguan_model::region;

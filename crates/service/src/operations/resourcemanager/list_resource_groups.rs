@@ -1,7 +1,7 @@
 //! ListResourceGroups: lists the account's resource groups in the order of their creation, the default one first.
 //!
-//! Source: `docs/api/resourcemanager/ListResourceGroups.json`. An account has few of them: they are read together and chosen
-//! here.
+//! Source: `docs/api/resourcemanager/ListResourceGroups.json`. An account has few of them: they are read together and
+//! chosen here.
 
 use std::collections::BTreeMap;
 

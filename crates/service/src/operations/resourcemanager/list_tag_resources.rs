@@ -1,7 +1,7 @@
 //! ListTagResources of ResourceManager: lists the tags of resource groups.
 //!
-//! Source: `docs/api/resourcemanager/ListTagResources.json`. Ids of what does not exist are passed over. The last page has no
-//! `NextToken`: Terraform asks on as long as there is one, also an empty one.
+//! Source: `docs/api/resourcemanager/ListTagResources.json`. Ids of what does not exist are passed over. The last page
+//! has no `NextToken`: Terraform asks on as long as there is one, also an empty one.
 
 use tongguan_store::{Snapshot, StoreError, TagRow};
 

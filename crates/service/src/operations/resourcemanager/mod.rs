@@ -1,5 +1,5 @@
-//! Product ResourceManager, version 2020-03-31: resource groups, and service-linked roles. CreateServiceLinkedRole is the
-//! one of product Ram.
+//! Product ResourceManager, version 2020-03-31: resource groups, and service-linked roles. CreateServiceLinkedRole is
+//! the one of product Ram.
 
 pub mod create_resource_group;
 pub mod delete_resource_group;

@@ -1,7 +1,7 @@
 //! TagResources of ResourceManager: puts tags on resource groups.
 //!
-//! Source: `docs/api/resourcemanager/TagResources.json`. All or nothing: an unknown id or a group that would get too many tags
-//! refuses the whole call.
+//! Source: `docs/api/resourcemanager/TagResources.json`. All or nothing: an unknown id or a group that would get too
+//! many tags refuses the whole call.
 
 use tongguan_store::Tx;
 

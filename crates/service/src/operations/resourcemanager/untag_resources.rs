@@ -1,7 +1,7 @@
 //! UntagResources of ResourceManager: removes tags from resource groups.
 //!
-//! Source: `docs/api/resourcemanager/UntagResources.json`. Terraform spells it `UnTagResources`. With keys given, `All` is
-//! ignored, as in product Vpc.
+//! Source: `docs/api/resourcemanager/UntagResources.json`. Terraform spells it `UnTagResources`. With keys given, `All`
+//! is ignored, as in product Vpc.
 
 use tongguan_store::Tx;
 

@@ -4,15 +4,16 @@ use std::net::Ipv4Addr;
 
 use tongguan_model::{customer_gateway, text};
 use tongguan_rpc::Secret;
-use tongguan_store::CustomerGatewayRow;
+use tongguan_store::{CustomerGatewayRow, SealedKind};
+use zeroize::Zeroizing;
 
 use crate::api::vpc::{CustomerGatewayInfo, TagInfo};
 use crate::args::Args;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::Context;
+use crate::master;
 use crate::operation::{Disclosed, Failure};
 use crate::vault::Vault;
-use zeroize::Zeroizing;
 
 /// The address of the device.
 pub(crate) fn ip_address(args: &Args<'_>, name: &'static str) -> Result<Ipv4Addr, Refusal> {
@@ -38,21 +39,18 @@ pub(crate) fn auth_key(args: &Args<'_>, name: &'static str) -> Result<Option<Sec
     }
 }
 
-/// What a sealed BGP key is for: it opens for no other customer gateway.
-pub(crate) fn key_purpose(id: &str) -> String {
-    format!("customer-gateway-key:{id}")
-}
-
 /// A BGP key, sealed.
 pub(super) fn sealed_key(vault: &Vault, id: &str, key: Option<&Secret>) -> Result<Option<Vec<u8>>, Failure> {
-    let seal = |key: &Secret| vault.seal(&key_purpose(id), key.expose().as_bytes());
+    let seal =
+        |key: &Secret| vault.seal(&master::purpose(SealedKind::CustomerGateway, id), key.expose().as_bytes());
     key.map(seal).transpose().map_err(|error| Failure::Internal(format!("sealing a key: {error}")))
 }
 
 /// The BGP key of a customer gateway, if it has one.
 pub(super) fn opened_key(context: &Context, row: &CustomerGatewayRow) -> Result<Option<Disclosed>, Failure> {
     let Some(sealed) = &row.sealed_auth_key else { return Ok(None) };
-    opened(&context.vault, &key_purpose(row.id.as_str()), sealed).map(|key| Some(key.into()))
+    let purpose = master::purpose(SealedKind::CustomerGateway, row.id.as_str());
+    opened(&context.vault, &purpose, sealed).map(|key| Some(key.into()))
 }
 
 /// A text that was sealed for a purpose.

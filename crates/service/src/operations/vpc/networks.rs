@@ -17,11 +17,15 @@ use crate::api::vpc::{
 use crate::args::{Args, Tag};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::iso8601;
+use crate::context::{Context, iso8601};
+use crate::operation::Failure;
+use crate::random::random;
 
 use super::shapes::{tags_of, tags_of_all};
 use super::shown;
 
+/// Addresses drawn before the pool counts as used up.
+const DRAWS: u32 = 64;
 /// Block of a VPC that names none.
 pub(super) const DEFAULT_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12);
 
@@ -52,6 +56,30 @@ impl IpVersion {
     pub(super) fn named(text: &str) -> Option<Self> {
         Self::parse(&text.to_ascii_uppercase())
     }
+}
+
+/// An address of the pool of public ones that nobody has, and that is none of these.
+pub(super) fn pool_address(context: &Context, tx: &Tx<'_>, but: &[String]) -> Result<String, Failure> {
+    let block = context.settings.address_pool;
+    let free = |address: &str| Ok(!but.iter().any(|taken| taken == address) && !tx.address_in_use(address)?);
+    draw(block, free)?.map(|address| address.to_string()).ok_or_else(|| (&c::ADDRESS_POOL_EMPTY).into())
+}
+
+/// An address of a block that is free, drawn at random; none if there is hardly one.
+pub(super) fn draw(
+    block: Ipv4Net,
+    free: impl Fn(&str) -> Result<bool, StoreError>,
+) -> Result<Option<Ipv4Addr>, StoreError> {
+    let size = cidr::usable_addresses(block).max(1);
+    for _ in 0..DRAWS {
+        let drawn = cidr::nth_address(block, u64::from_le_bytes(random()) % size);
+        if let Some(address) = drawn
+            && free(&address.to_string())?
+        {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
 }
 
 /// Puts its tags on a resource that was made.

@@ -1,5 +1,6 @@
 //! Which resources carry tags, and how their type is spelled.
 
+use tongguan_model::connection::Connection;
 use tongguan_model::id::AccountId;
 use tongguan_model::wire_enum;
 use tongguan_store::{Snapshot, TagFilter};
@@ -19,6 +20,10 @@ wire_enum! {
         VpnGateway = "VPNGATEWAY",
         /// A customer gateway.
         CustomerGateway = "CUSTOMERGATEWAY",
+        /// An IPsec connection of a VPN gateway.
+        VpnConnection = "VPNCONNECTION",
+        /// An IPsec connection without one.
+        VpnAttachment = "VPNATTACHMENT",
     }
 }
 
@@ -54,6 +59,11 @@ impl Taggable {
             Self::CustomerGateway => {
                 let row = snapshot.customer_gateway(account, id)?;
                 (row.map(|row| row.region), &c::CUSTOMER_GATEWAY_NOT_FOUND)
+            }
+            Self::VpnConnection | Self::VpnAttachment => {
+                let connection = snapshot.connection(account, id)?;
+                let fits = |one: &Connection| one.gateway.is_none() == (self == Self::VpnAttachment);
+                (connection.filter(fits).map(|connection| connection.region), &c::CONNECTION_NOT_FOUND)
             }
         };
         if found.is_some_and(|found| found.as_str() == region) { Ok(()) } else { Err(code.into()) }
