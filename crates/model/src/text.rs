@@ -67,6 +67,20 @@ pub fn tag_key(key: &str) -> bool {
     length_within(key, 1, 128) && tag_text(key)
 }
 
+/// Identifier of a resource group: 2 to 50 ASCII letters, digits and hyphens, first a letter.
+#[must_use]
+pub fn resource_group_name(name: &str) -> bool {
+    (2..=50).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// Display name of a resource group: 1 to 50 characters.
+#[must_use]
+pub fn resource_group_display_name(name: &str) -> bool {
+    length_within(name, 1, 50)
+}
+
 /// Id of a resource group: `rg-`, then 1 to 61 lower-case ASCII letters and digits. Nothing is published of its form
 /// but the prefix; those that are printed look so.
 #[must_use]

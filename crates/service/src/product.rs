@@ -18,8 +18,12 @@ pub enum Product {
     Location,
     /// Resource access management: users, groups, roles, policies.
     Ram,
-    /// Resource management: service-linked roles.
+    /// Resource management: resource groups, service-linked roles.
     ResourceManager,
+    /// Computing: regions and zones alone.
+    Ecs,
+    /// Load balancing: zones alone.
+    Alb,
 }
 
 /// How a product refuses a value that a parameter may not have.
@@ -128,10 +132,31 @@ static RESOURCE_MANAGER: Conventions = Conventions {
     ..RAM
 };
 
+static ECS: Conventions = Conventions {
+    name: "Ecs",
+    version: "2014-05-26",
+    missing: &c::ECS_MISSING,
+    illegal: Illegal::Parameter(&c::ECS_ILLEGAL),
+    forbidden: &c::FORBIDDEN_ECS,
+    tagged: false,
+    ..VPC
+};
+
+static ALB: Conventions = Conventions { name: "Alb", version: "2020-06-16", tagged: false, ..VPC };
+
 impl Product {
     /// Every product.
-    pub const ALL: &'static [Self] =
-        &[Self::Vpc, Self::Kms, Self::Cas, Self::Sts, Self::Location, Self::Ram, Self::ResourceManager];
+    pub const ALL: &'static [Self] = &[
+        Self::Vpc,
+        Self::Kms,
+        Self::Cas,
+        Self::Sts,
+        Self::Location,
+        Self::Ram,
+        Self::ResourceManager,
+        Self::Ecs,
+        Self::Alb,
+    ];
 
     pub(crate) fn conventions(self) -> &'static Conventions {
         match self {
@@ -142,6 +167,8 @@ impl Product {
             Self::Location => &LOCATION,
             Self::Ram => &RAM,
             Self::ResourceManager => &RESOURCE_MANAGER,
+            Self::Ecs => &ECS,
+            Self::Alb => &ALB,
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{REGION, Reply, Rig, VPC, fixtures, issue, ram, refused};
+use common::{Caller, REGION, RESOURCE_MANAGER, Reply, Rig, VPC, fixtures, issue, ram, refused};
 use serde_json::Value;
 use tongguan_service::operation::{self, Empty, Operation, Parameter, Product, Shape};
 
@@ -38,6 +38,8 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
         | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
+        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
+        | (Product::ResourceManager, "UpdateResourceGroup", "ResourceGroupId")
         | (Product::Vpc, "ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
         | (
             Product::Vpc,
@@ -89,6 +91,9 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
+        (Product::ResourceManager, "UpdateResourceGroup", "NewDisplayName") => {
+            Missing("MissingNewDisplayName")
+        }
         (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableName") => Emptied {
             read: TABLE_READ,
             path: &[LIST, "RouterTableListType", "0", "RouteTableName"],
@@ -141,9 +146,10 @@ struct World {
     rig: Rig,
     vpc: String,
     table: String,
+    customer: String,
+    group: String,
     vswitch: String,
     gateway: String,
-    customer: String,
     connection: String,
     attachment: String,
     certificate: String,
@@ -168,6 +174,7 @@ impl World {
         let at = [("VpcId", &*vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &at).await.ok(), &["VSwitchId"]);
         rig.settle().await;
+        let group = rig.resource_group("group").await;
         let parameters = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
         let customer =
             text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"]);
@@ -201,7 +208,20 @@ impl World {
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
         let csr = rig.cas("UploadCsr", &[("Csr", fixtures::REQUEST)]).await.ok()["CsrId"].to_string();
-        Self { rig, vpc, table, vswitch, gateway, customer, connection, attachment, certificate, csr, key }
+        Self {
+            rig,
+            vpc,
+            table,
+            group,
+            vswitch,
+            gateway,
+            customer,
+            connection,
+            attachment,
+            certificate,
+            csr,
+            key,
+        }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -220,6 +240,7 @@ impl World {
                 vec![("RegionId", REGION), ("VpnConnectionId", &self.attachment)]
             }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
+            "UpdateResourceGroup" => vec![("ResourceGroupId", &self.group)],
             "ModifyRouteTableAttributes" | TABLE_READ => {
                 vec![("RegionId", REGION), ("RouteTableId", &self.table)]
             }
@@ -242,6 +263,9 @@ impl World {
             Product::Kms => self.rig.kms(action, &parameters).await,
             Product::Cas => self.rig.cas(action, &parameters).await,
             Product::Ram => ram(&self.rig, action, &parameters).await,
+            Product::ResourceManager => {
+                self.rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, &parameters).await
+            }
             _ => self.rig.call(action, &parameters).await,
         };
         self.rig.settle().await;

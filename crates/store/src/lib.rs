@@ -47,6 +47,9 @@ pub use rows::ram::{
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
     SessionsFrom, SessionsOf, UserRow, Via,
 };
+pub use rows::resource_group::{
+    ResourceGroupRow, ResourceGroupStatus, default_resource_group, resource_group_id,
+};
 pub use rows::sealed::SealedKind;
 pub use rows::search::Page;
 pub use rows::tag::{TagFilter, TagRow};

@@ -143,6 +143,7 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
     ("ram_role_deletion", "tasks, for callers to read"),
+    ("resource_group", "what a tenant has, not what it may do"),
     ("row_bucket", "sums of the seals"),
     ("row_seal", "the seals"),
     ("store", "sealed with the root"),

@@ -23,6 +23,7 @@ pub const VERSION: &str = "2020-04-07";
 pub static CREATE_CSR: Operation = Operation {
     product: Product::Cas,
     action: "CreateCsr",
+    spellings: &[],
     summary: "Make a key pair and a CSR.",
     permission: Some("yundun-cert:CreateCsr"),
     resource: "*",
@@ -192,6 +193,7 @@ impl Output for CreateCsrOutput {
 pub static DELETE_CSR: Operation = Operation {
     product: Product::Cas,
     action: "DeleteCsr",
+    spellings: &[],
     summary: "Delete a CSR.",
     permission: Some("yundun-cert:DeleteCsr"),
     resource: "*",
@@ -243,6 +245,7 @@ impl Output for DeleteCsrOutput {
 pub static DELETE_USER_CERTIFICATE: Operation = Operation {
     product: Product::Cas,
     action: "DeleteUserCertificate",
+    spellings: &[],
     summary: "Delete an expired or uploaded certificate.",
     permission: Some("yundun-cert:DeleteUserCertificate"),
     resource: "*",
@@ -312,6 +315,7 @@ impl Output for DeleteUserCertificateOutput {
 pub static GET_CERTIFICATE_DETAIL: Operation = Operation {
     product: Product::Cas,
     action: "GetCertificateDetail",
+    spellings: &[],
     summary: "Read the description of one certificate.",
     permission: Some("yundun-cert:GetCertificateDetail"),
     resource: "*",
@@ -454,6 +458,7 @@ impl Output for GetCertificateDetailOutput {
 pub static GET_CSR_DETAIL: Operation = Operation {
     product: Product::Cas,
     action: "GetCsrDetail",
+    spellings: &[],
     summary: "Read a CSR with its private key.",
     permission: Some("yundun-cert:GetCsrDetail"),
     resource: "*",
@@ -516,6 +521,7 @@ impl Output for GetCsrDetailOutput {
 pub static GET_USER_CERTIFICATE_DETAIL: Operation = Operation {
     product: Product::Cas,
     action: "GetUserCertificateDetail",
+    spellings: &[],
     summary: "Return one certificate, with PEM unless filtered.",
     permission: Some("yundun-cert:GetUserCertificateDetail"),
     resource: "*",
@@ -736,6 +742,7 @@ impl Output for GetUserCertificateDetailOutput {
 pub static LIST_CERT: Operation = Operation {
     product: Product::Cas,
     action: "ListCert",
+    spellings: &[],
     summary: "List certificates of a certificate repository.",
     permission: Some("yundun-cert:ListCert"),
     resource: "*",
@@ -937,6 +944,7 @@ impl Output for ListCertOutput {
 pub static LIST_CERTIFICATES: Operation = Operation {
     product: Product::Cas,
     action: "ListCertificates",
+    spellings: &[],
     summary: "List certificates.",
     permission: Some("yundun-cert:ListCertificates"),
     resource: "*",
@@ -1075,6 +1083,7 @@ impl Output for ListCertificatesOutput {
 pub static LIST_CSR: Operation = Operation {
     product: Product::Cas,
     action: "ListCsr",
+    spellings: &[],
     summary: "List CSRs.",
     permission: Some("yundun-cert:ListCsr"),
     resource: "*",
@@ -1224,6 +1233,7 @@ impl Output for ListCsrOutput {
 pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
     product: Product::Cas,
     action: "ListUserCertificateOrder",
+    spellings: &[],
     summary: "List certificates or certificate orders.",
     permission: Some("yundun-cert:ListUserCertificateOrder"),
     resource: "*",
@@ -1436,6 +1446,7 @@ impl Output for ListUserCertificateOrderOutput {
 pub static UPDATE_CSR: Operation = Operation {
     product: Product::Cas,
     action: "UpdateCsr",
+    spellings: &[],
     summary: "Give an uploaded CSR its private key.",
     permission: Some("yundun-cert:UpdateCsr"),
     resource: "*",
@@ -1503,6 +1514,7 @@ impl Output for UpdateCsrOutput {
 pub static UPLOAD_CSR: Operation = Operation {
     product: Product::Cas,
     action: "UploadCsr",
+    spellings: &[],
     summary: "Upload a CSR, with or without its key.",
     permission: Some("yundun-cert:UploadCsr"),
     resource: "*",
@@ -1586,6 +1598,7 @@ impl Output for UploadCsrOutput {
 pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
     product: Product::Cas,
     action: "UploadUserCertificate",
+    spellings: &[],
     summary: "Upload a certificate with its key, or an SM pair.",
     permission: Some("yundun-cert:UploadUserCertificate"),
     resource: "*",

@@ -23,6 +23,7 @@ pub const VERSION: &str = "2016-01-20";
 pub static CREATE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "CreateCertificate",
+    spellings: &[],
     summary: "Make a key pair and return the CSR for it.",
     permission: Some("kms:CreateCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
@@ -136,6 +137,7 @@ impl Output for CreateCertificateOutput {
 pub static DELETE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "DeleteCertificate",
+    spellings: &[],
     summary: "Delete a certificate with its key and chain.",
     permission: Some("kms:DeleteCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -194,6 +196,7 @@ impl Output for DeleteCertificateOutput {
 pub static DESCRIBE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "DescribeCertificate",
+    spellings: &[],
     summary: "Return the metadata of one certificate.",
     permission: Some("kms:DescribeCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -324,6 +327,7 @@ impl Output for DescribeCertificateOutput {
 pub static EXPORT_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "ExportCertificate",
+    spellings: &[],
     summary: "Export certificate, chain and private key.",
     permission: Some("kms:ExportCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -447,6 +451,7 @@ impl Output for ExportCertificateOutput {
 pub static GET_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "GetCertificate",
+    spellings: &[],
     summary: "Return certificate, chain and CSR as PEM.",
     permission: Some("kms:GetCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -526,6 +531,7 @@ impl Output for GetCertificateOutput {
 pub static LIST_CERTIFICATES: Operation = Operation {
     product: Product::Kms,
     action: "ListCertificates",
+    spellings: &[],
     summary: "List certificates of a region.",
     permission: Some("kms:ListCertificates"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
@@ -688,6 +694,7 @@ impl Output for ListCertificatesOutput {
 pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
     product: Product::Kms,
     action: "UpdateCertificateStatus",
+    spellings: &[],
     summary: "Enable, disable or revoke a certificate.",
     permission: Some("kms:UpdateCertificateStatus"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -764,6 +771,7 @@ impl Output for UpdateCertificateStatusOutput {
 pub static UPLOAD_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "UploadCertificate",
+    spellings: &[],
     summary: "Store the certificate a CA issued for an earlier CSR.",
     permission: Some("kms:UploadCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",

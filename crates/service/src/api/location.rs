@@ -23,6 +23,7 @@ pub const VERSION: &str = "2015-06-12";
 pub static DESCRIBE_ENDPOINTS: Operation = Operation {
     product: Product::Location,
     action: "DescribeEndpoints",
+    spellings: &[],
     summary: "Find the endpoint of a service in a region.",
     permission: None,
     resource: "*",

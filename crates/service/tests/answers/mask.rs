@@ -25,6 +25,7 @@ const KINDS: &[(&str, &str)] = &[
     ("", r"cas-upload-[a-z0-9]{6}"),
     (NUMBER, r"\b[1-9][0-9]{7,9}\b"),
     ("", r"(?:vpc|vsw|vpndgn|vpn|vrt|vtb|rte|cgw|vco|tun)-[a-z0-9]{20}"),
+    ("rg", r"rg-acfm[a-z0-9]{11}"),
     ("id", r"\b[234][0-9]{17}\b"),
     ("key", r"LTAI5t[A-Za-z0-9]{18}"),
     ("key", r"STS\.[A-Za-z0-9]+"),

@@ -5,9 +5,11 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
+use tongguan_model::id::AccountId;
 use tongguan_service::operation::Operation;
+use tongguan_store::default_resource_group;
 
-use crate::common::{RawCall, Rig, fixtures, issue};
+use crate::common::{ACCOUNT, RawCall, Rig, fixtures, issue};
 
 /// Names and their values: what `${name}` stands for.
 pub type Names = Map<String, Value>;
@@ -94,7 +96,7 @@ async fn customer_gateway(rig: &Rig, ip: &str) -> String {
 }
 
 /// Customer gateways: one that others lead to, one that is not used, and one with everything.
-async fn customers(rig: &Rig) -> [(&'static str, String); 3] {
+async fn customers(rig: &Rig, group: &str) -> [(&'static str, String); 3] {
     let peer = [
         ("RegionId", "cn-hangzhou"),
         ("IpAddress", "1.0.0.3"),
@@ -102,7 +104,7 @@ async fn customers(rig: &Rig) -> [(&'static str, String); 3] {
         ("Description", "a peer that speaks BGP"),
         ("Asn", "123.456"),
         ("AuthKey", "key-of-the-peer"),
-        ("ResourceGroupId", "rg-acfmelsewhere1"),
+        ("ResourceGroupId", group),
         ("Tags.1.Key", "team"),
         ("Tags.1.Value", "a"),
     ];
@@ -209,6 +211,8 @@ impl World {
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
         let default_vpc = default_vpc(&rig).await;
+        let group = rig.resource_group("projects").await;
+        let empty_group = rig.resource_group("empty").await;
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
@@ -229,7 +233,7 @@ impl World {
         let tag = [region, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", gateway.as_str())];
         let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Key", "team"), ("Tag.1.Value", "a")]).collect();
         rig.call("TagResources", &tag).await.ok();
-        let customers = customers(&rig).await;
+        let customers = customers(&rig, &group).await;
         let far = far(&rig).await;
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
@@ -274,6 +278,9 @@ impl World {
             ("vpc", vpc),
             ("table", table),
             ("default_vpc", default_vpc),
+            ("default_group", default_resource_group(&AccountId::new(ACCOUNT))),
+            ("group", group),
+            ("empty_group", empty_group),
             ("empty_vpc", empty_vpc),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
@@ -442,7 +449,7 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
             uuid::Uuid::nil().to_string()
         }
         value
-            if ["vpc-", "vsw-", "vpn-", "vtb-", "cgw-", "vco-", "tun-", "vpndgn-"]
+            if ["vpc-", "vsw-", "vpn-", "vtb-", "rg-", "cgw-", "vco-", "tun-", "vpndgn-"]
                 .iter()
                 .any(|prefix| value.starts_with(prefix)) =>
         {

@@ -15,6 +15,7 @@ use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
+use resource_group::ResourceGroupRow;
 pub(crate) use table::{Columns, Table};
 use tongguan_model::certificate::Upload;
 use tongguan_model::connection::Connection;
@@ -39,6 +40,7 @@ pub(crate) mod gateway;
 pub(crate) mod intent;
 pub(crate) mod overview;
 pub(crate) mod ram;
+pub(crate) mod resource_group;
 pub(crate) mod sealed;
 pub(crate) mod search;
 pub(crate) mod tag;
@@ -68,6 +70,7 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     upload::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
+    resource_group::RELATIONS,
     tag::RELATIONS,
     tally::RELATIONS,
 ];
@@ -83,6 +86,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(Binding, "seq"),
     readable!(Upload, "number"),
     readable!(CustomerGatewayRow, "id"),
+    readable!(ResourceGroupRow, "id"),
     readable!(Connection, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),

@@ -14,6 +14,7 @@ use tongguan_model::id::{
 use super::fault::FaultOutcome;
 use super::intent::IntentKind;
 use super::ram::DeletionStatus;
+use super::resource_group::ResourceGroupStatus;
 use crate::session::{AsBind, Bind, FromColumn, FromRow, Unreadable, Value};
 
 /// A row type, or a part of one.
@@ -327,6 +328,7 @@ words!(
     Negotiation,
     NetworkType,
     Phase,
+    ResourceGroupStatus,
     Role,
     TunnelBandwidth,
     VpnType

@@ -5,17 +5,16 @@
 //! must verify, the certificate must be valid now; the two of a pair must be SM certificates with different keys, each
 //! with a keyUsage that allows what it is for. Texts are kept as they were sent, keys sealed.
 
-use tongguan_model::certificate::Role;
-use tongguan_model::certificate::Upload;
+use tongguan_model::certificate::{Role, Upload};
 use tongguan_model::id::{ALPHABET, AccountId};
 use tongguan_store::{Snapshot, StoreError, Tx};
 
 use crate::api::cas::{UploadUserCertificate, UploadUserCertificateOutput};
 use crate::call::Call;
 use crate::catalogue as c;
-use crate::context::default_resource_group;
 use crate::operation::{Failure, LongWork};
 use crate::operations::kms::held;
+use crate::operations::resourcemanager::groups::group_or_default;
 use crate::random::random;
 
 use super::material::{Material, Ready};
@@ -57,7 +56,7 @@ impl LongWork for UploadUserCertificate {
         while tx.upload_taken(number, &instance)? {
             (number, instance) = (new_number(), new_instance());
         }
-        let group = self.resource_group_id.clone().unwrap_or_else(|| default_resource_group(account));
+        let group = group_or_default(call, tx, self.resource_group_id.as_deref())?;
         let upload = Upload {
             number,
             instance,

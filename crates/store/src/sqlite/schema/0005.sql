@@ -88,6 +88,21 @@ CREATE TABLE customer_gateway (
 );
 CREATE INDEX customer_gateway_page ON customer_gateway (account, region);
 
+-- == Resource groups ==
+
+CREATE TABLE resource_group (
+    seq          INTEGER PRIMARY KEY,
+    id           TEXT NOT NULL,
+    account      TEXT NOT NULL REFERENCES account (id),
+    name         TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    status       TEXT NOT NULL,
+    is_default   INTEGER NOT NULL,
+    created_ms   INTEGER NOT NULL,
+    -- Not unique by itself: before groups were kept, two accounts may have written down the same one.
+    UNIQUE (account, id),
+    UNIQUE (account, name)
+);
 -- IPsec connections, each with one tunnel or two. `state` says how far it has come on its gateway; without a gateway
 -- (an attachment) it is always in force. `settings` is a JSON document; the keys that the peers share are beside it,
 -- sealed. What was before a change that is not applied yet is kept until it is.
