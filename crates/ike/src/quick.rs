@@ -96,12 +96,7 @@ pub(crate) fn begin(
     if sa.quick.len() >= MAX_EXCHANGES {
         return Err("too many exchanges".into());
     }
-    let id = loop {
-        let id = nonzero(context.random)?;
-        if !sa.quick.contains_key(&id) {
-            break id;
-        }
-    };
+    let id = sa.fresh_id(context.random)?;
     let spi = fresh_spi(context)?;
     let nonce = fresh_nonce(context)?;
     let pair =
@@ -160,6 +155,7 @@ fn answer(
         return Err("too many exchanges".into());
     }
     let id = message.header.message_id;
+    sa.refuse_own(id)?;
     let keys = sa.keys.as_ref().ok_or("there are no keys yet")?;
     let (clear, vector) = sa.unprotect(message.body, keys.exchange_vector(&sa.vector, id))?;
     let read = Read::new(message.header.next, &clear, id, connection.phase_2.group.is_some())?;
@@ -188,6 +184,7 @@ fn answer(
     let proof = keys.hash_3(id, nonces);
     let new = New { child, initiated: false, nonce: nonces.into_iter().min().unwrap_or_default().to_vec() };
     let (octets, vector) = sa.protect(sa.header(exchange::QUICK, id, true), &all, vector)?;
+    sa.take_id(id, context.now)?;
     sa.heard_from(message.local, message.remote, context.now);
     let sent = Sent::new(octets.clone(), context.now);
     sa.send(octets, context);

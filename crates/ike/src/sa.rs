@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tongguan_pki::Random;
-use tongguan_smcrypto::Sm3;
+use tongguan_smcrypto::{HmacSm3Key, Sm3};
 use zeroize::Zeroizing;
 
 use crate::config::{ConnectionId, NatTraversal, Phase1Suite};
@@ -25,6 +25,9 @@ const ANSWERS_PER_SECOND: u32 = 3;
 pub(crate) const OVERLAP: Duration = Duration::from_secs(30);
 /// SAs that were made within this time were made at once: the one that goes is chosen by its nonces or cookies.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
+
+/// Message ids of the peer that one IKE SA remembers at most; then another has to take its place.
+const MAX_IDS: usize = 4_096;
 
 /// What a step needs beside its own state.
 pub(crate) struct Context<'a> {
@@ -110,6 +113,8 @@ pub(crate) struct IkeSa {
     pub(crate) sent: Option<Sent>,
     answers: Answers,
     pub(crate) quick: BTreeMap<u32, Quick>,
+    ids: BTreeSet<u32>,
+    own_ids: Option<OwnIds>,
     pub(crate) times: Times,
     pub(crate) probe: Probe,
 }
@@ -174,6 +179,8 @@ impl IkeSa {
             sent: None,
             answers: Answers::default(),
             quick: BTreeMap::new(),
+            ids: BTreeSet::new(),
+            own_ids: None,
             times,
             probe: Probe::default(),
         }
@@ -275,9 +282,82 @@ impl IkeSa {
         self.probe.unanswered = 0;
     }
 
+    /// An id for an exchange that we begin: unpredictable, and never the same.
+    pub(crate) fn fresh_id(&mut self, random: &mut dyn Random) -> Result<u32, Dropped> {
+        let own = match self.own_ids.take() {
+            Some(own) => own,
+            None => OwnIds::new(random)?,
+        };
+        let own = self.own_ids.insert(own);
+        loop {
+            let id = own.next();
+            if id != 0 && !self.quick.contains_key(&id) {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// Refuses the id of an exchange that we have begun: both directions have the same keys, so that whoever sends our
+    /// own messages back to us would be believed.
+    pub(crate) fn refuse_own(&self, id: u32) -> Result<(), Dropped> {
+        match &self.own_ids {
+            Some(own) if own.has_made(id) => Err("a message of our own that came back".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the id of an authentic message that begins an exchange. It may come once: whoever has recorded it must not
+    /// have it acted upon again.
+    pub(crate) fn take_id(&mut self, id: u32, now: Now) -> Result<(), Dropped> {
+        if self.ids.len() >= MAX_IDS {
+            self.times.rekey = self.times.rekey.map(|_| now.steady);
+            return Err("this SA has had as many exchanges as it may".into());
+        }
+        if self.ids.insert(id) { Ok(()) } else { Err("a message that was played again".into()) }
+    }
+
     /// Whether NAT traversal is spoken with this peer.
     pub(crate) fn traverses(&self, nat: NatTraversal) -> bool {
         self.peer_traverses && nat != NatTraversal::Off
+    }
+}
+
+/// Message ids that we give out: a counter, encrypted by a Feistel network, so that an id tells whether it is ours and
+/// nothing has to be remembered.
+struct OwnIds {
+    key: HmacSm3Key,
+    count: u32,
+}
+
+impl OwnIds {
+    const ROUNDS: u8 = 4;
+
+    fn new(random: &mut dyn Random) -> Result<Self, Dropped> {
+        let mut seed = Zeroizing::new([0; 32]);
+        random.fill(&mut seed[..]).map_err(|error| error.to_string())?;
+        Ok(Self { key: HmacSm3Key::new(&seed[..]), count: 0 })
+    }
+
+    fn next(&mut self) -> u32 {
+        let mut halves = [(self.count >> 16) as u16, self.count as u16];
+        for round in 0..Self::ROUNDS {
+            halves = [halves[1], halves[0] ^ self.mix(round, halves[1])];
+        }
+        self.count = self.count.wrapping_add(1);
+        u32::from(halves[0]) << 16 | u32::from(halves[1])
+    }
+
+    fn has_made(&self, id: u32) -> bool {
+        let mut halves = [(id >> 16) as u16, id as u16];
+        for round in (0..Self::ROUNDS).rev() {
+            halves = [halves[1] ^ self.mix(round, halves[0]), halves[0]];
+        }
+        (u32::from(halves[0]) << 16 | u32::from(halves[1])) < self.count
+    }
+
+    fn mix(&self, round: u8, half: u16) -> u16 {
+        let [first, second, ..] = self.key.mac(&[&[round], &half.to_be_bytes()]);
+        u16::from_be_bytes([first, second])
     }
 }
 
@@ -299,4 +379,25 @@ pub(crate) fn jitter(most: Duration, random: &mut dyn Random) -> Duration {
     // Without randomness there is no jitter, and soon no exchange either.
     let _ = random.fill(&mut octets);
     most.mul_f64(f64::from(u32::from_be_bytes(octets)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tongguan_pki::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn own_ids_are_known_again_and_differ() {
+        let mut own = OwnIds::new(&mut SystemRandom).unwrap();
+        let other = OwnIds { count: 2_000, ..OwnIds::new(&mut SystemRandom).unwrap() };
+        let ids: BTreeSet<u32> = (0..2_000).map(|_| own.next()).collect();
+        assert_eq!(ids.len(), 2_000);
+        assert!(ids.iter().all(|id| own.has_made(*id)));
+        assert!(ids.iter().filter(|id| other.has_made(**id)).count() < 3);
+        let coming = own.next();
+        own.count -= 1;
+        assert!(!own.has_made(coming));
+    }
 }
