@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run hint install test unit conformance failpoints torture torture-short torture-build lint bench fuzz mutations docs demo clean tools
+.PHONY: run hint install test unit instructions instructions-record conformance failpoints torture torture-short torture-build lint bench fuzz mutations mutants docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -41,10 +41,20 @@ demo: $(BIN)
 	$(BIN) demo
 
 ## test: every test, official clients against the real binary and kills of it included
-test: unit conformance failpoints torture-short
+test: unit instructions conformance failpoints torture-short
 
 unit: tools
 	$(CARGO) test --workspace --locked
+
+## instructions: count those that hot paths take, under valgrind, and compare them with what is recorded
+instructions: tools
+	TONGGUAN_INSTRUCTIONS=check $(COUNTED)
+
+## instructions-record: record them anew, where they are meant to have changed
+instructions-record: tools
+	TONGGUAN_INSTRUCTIONS=record $(COUNTED)
+
+COUNTED = $(CARGO) --config bench/counted.toml test --workspace --locked --test instructions
 
 ## The official clients drive the development build: it has the assertions on.
 conformance: tools
@@ -90,6 +100,12 @@ fuzz: tools
 mutations: COUNT := 100000
 mutations: tools
 	MUTATIONS=$(COUNT) $(CARGO) test --locked -p tongguan --test mutations -- --nocapture
+
+## mutants: which faults in the pure crates do their tests not see? e.g. make mutants MUTANTS="-f crates/rpc/src/sign.rs"
+mutants: tools
+	@command -v cargo-mutants >/dev/null || { echo "cargo-mutants is needed: cargo install --locked cargo-mutants"; exit 1; }
+	$(CARGO) mutants -p tongguan-model -p tongguan-rpc -p tongguan-pki --output target $(MUTANTS) -- \
+		--lib --tests -- --skip worst:: --skip refusals_take_the_same_time --skip no_signed_byte_may_change
 
 ## docs: make anew all that is generated: code and lists from docs/api, the reference page, the table of bounds
 docs: tools

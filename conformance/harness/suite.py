@@ -27,6 +27,8 @@ from harness.server import CASES, Server, clean_environment, make_certificate, m
 
 # One per language: the credentials client of the language is the same for all its clients.
 ENCRYPTED = ("node-7.x", "go-tea")
+# Its programs tell a story of their own, each to a server of its own.
+WITHOUT_SCENARIOS = ("examples",)
 
 STEP_WORDS = {"call", "version", "as", "with", "expect", "refused", "seen_by", "until", "until_refused", "passing", "save",
               "issue", "request", "role", "authority", "curve", "forget_distid", "not_for", "why"}
@@ -49,7 +51,7 @@ def run(name, command, work, before):
     key, _ = make_rsa_key(work)
     servers = {}
     try:
-        for scenario, content in scenarios().items():
+        for scenario, content in scenarios().items() if name not in WITHOUT_SCENARIOS else ():
             directory = work / scenario
             directory.mkdir()
             for file in ("rsa.pem", "rsa.pub.pem"):

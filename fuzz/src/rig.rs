@@ -8,6 +8,7 @@ use std::path::Path;
 
 use http::Method;
 use tokio::runtime::Runtime;
+use tongguan_model::limits::Quotas;
 use tongguan_pki::KeySpec;
 use tongguan_rpc::{Format, Placement, SignatureMethod};
 use tongguan_service::Response;
@@ -45,7 +46,7 @@ impl Rig {
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let directory = directory.expect("a temporary directory can be made");
-        let rig = rig::Rig::within(directory, Options::default(), "0");
+        let rig = rig::Rig::within(directory, Options::default(), "0", Quotas::default());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
         let names = runtime.block_on(furnish(&rig));

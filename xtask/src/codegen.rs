@@ -91,6 +91,7 @@ fn files(root: &Path) -> Result<Vec<(PathBuf, String)>> {
     files.push((Path::new(OUT).join("mod.rs"), formatted(root, &text)?));
     files.push((lists::GO.into(), lists::go(&all)?));
     files.push((lists::VERSIONS.into(), lists::versions_file(&all)?));
+    files.push((lists::KIT_VERSIONS.into(), formatted(root, &lists::kit_versions(&all)?)?));
     files.push((lists::DICTIONARY.into(), lists::dictionary(root, &all)?));
     Ok(files)
 }
@@ -126,6 +127,9 @@ fn module(root: &Path, product: &str, pages: &[Page], common: &Common) -> Result
          use tongguan_model::region::Region;\nuse tongguan_store::TagFilter;\n\n\
          /// A text of an answer.\npub type Text = std::borrow::Cow<'static, str>;\n\n",
     );
+    for version in lists::versions(pages)?.values() {
+        write!(text, "/// Version of the product's API.\npub const VERSION: &str = {version:?};\n\n")?;
+    }
     let mut shapes = answer::Shapes::default();
     for page in pages {
         let mut one = || -> Result<String> {
@@ -191,6 +195,7 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
         Handler::Pure => format!("Handler::Pure(operation::pure::<{name}>)"),
         Handler::Read => format!("Handler::Read(operation::read::<{name}>)"),
         Handler::Write => format!("Handler::Write(operation::write::<{name}>)"),
+        Handler::Prepared => format!("Handler::Write(operation::prepared::<{name}>)"),
         Handler::Long => {
             let cost = ours.cost.context("`cost` is missing")?;
             format!(

@@ -10,7 +10,10 @@ use std::time::Duration;
 use fail::fail_point;
 use serde_json::{Value, json};
 
-use crate::{Applying, Attempt, DataPlane, Desired, Progress};
+use tongguan_model::connection::Negotiation;
+use tongguan_model::wire_enum;
+
+use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Observation, Progress};
 
 /// When a change comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +58,21 @@ impl std::str::FromStr for ApplyDelay {
     }
 }
 
+wire_enum! {
+    /// What the far ends of tunnels do, since there are none.
+    pub enum Peers {
+        /// They never answer: what is seen of a tunnel is what an operator reports.
+        Silent = "silent",
+        /// Each answers as soon as its tunnel is in force.
+        Answer = "answer",
+    }
+}
+
 /// The detached data plane.
 #[derive(Debug)]
 pub struct Detached {
     delay: ApplyDelay,
+    peers: Peers,
     state: Mutex<State>,
 }
 
@@ -76,14 +90,21 @@ impl Detached {
     /// A driver that applies after `delay`.
     #[must_use]
     pub fn new(delay: ApplyDelay) -> Self {
-        Self { delay, state: Mutex::default() }
+        Self { delay, peers: Peers::Silent, state: Mutex::default() }
+    }
+
+    /// The same, with far ends that do this.
+    #[must_use]
+    pub fn with_peers(self, peers: Peers) -> Self {
+        Self { peers, ..self }
     }
 
     /// As [`Detached::new`], and remembers in memory what is in force, for [`DataPlane::applied`]. (The
     /// engine writes the same down durably; this is for tests that hold the driver in hand.)
     #[must_use]
     pub fn remembering(delay: ApplyDelay) -> Self {
-        Self { delay, state: Mutex::new(State { remember: true, ..State::default() }) }
+        let state = Mutex::new(State { remember: true, ..State::default() });
+        Self { state, ..Self::new(delay) }
     }
 }
 
@@ -111,6 +132,19 @@ impl DataPlane for Detached {
         let looks = state.looks.entry(resource.to_owned()).or_default();
         *looks = looks.saturating_add(1);
         *looks >= polls
+    }
+
+    fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
+        let Desired::Gateway(GatewayState { gateway, bindings, connections }) = desired else {
+            return Vec::new();
+        };
+        let negotiation = match (gateway.can_negotiate(bindings), self.peers) {
+            (false, _) => Negotiation::IkeNotEstablished,
+            (true, Peers::Answer) => Negotiation::IpsecEstablished,
+            (true, Peers::Silent) => return Vec::new(),
+        };
+        let tunnels = connections.iter().flat_map(|connection| &connection.settings.tunnels);
+        tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect()
     }
 
     fn applied(&self, resource: &str) -> Option<Value> {
@@ -153,10 +187,14 @@ pub fn document(desired: &Desired<'_>) -> Option<Value> {
     match desired {
         Desired::NoGateway { .. } => None,
         Desired::Network { id } => Some(json!({ "id": id })),
-        Desired::Gateway { gateway, bindings } => {
+        Desired::Gateway(GatewayState { gateway, bindings, connections }) => {
             let certificates: serde_json::Map<String, Value> = bindings
                 .iter()
                 .map(|bound| (bound.role.as_str().to_owned(), bound.certificate.as_str().into()))
+                .collect();
+            let connections: serde_json::Map<String, Value> = connections
+                .iter()
+                .map(|connection| (connection.id.as_str().to_owned(), json!(connection.settings)))
                 .collect();
             Some(json!({
                 "id": gateway.id.as_str(),
@@ -164,6 +202,7 @@ pub fn document(desired: &Desired<'_>) -> Option<Value> {
                 "vpn_type": gateway.vpn_type.as_str(),
                 "auto_propagate": gateway.auto_propagate,
                 "certificates": certificates,
+                "connections": connections,
             }))
         }
     }
@@ -212,6 +251,15 @@ mod tests {
         assert!(driver.looked_at("vpc-1"));
         assert_eq!(driver.progress(&network(0, 0)), Progress::Applied);
         assert_eq!(driver.progress(&network(0, 0)), Progress::Pending(None), "the next change counts anew");
+    }
+
+    #[test]
+    fn peers_are_words() {
+        assert_eq!(Peers::parse("silent"), Some(Peers::Silent));
+        assert_eq!(Peers::parse("answer"), Some(Peers::Answer));
+        assert_eq!(Peers::parse("Answer"), None);
+        let nothing = Detached::new(ApplyDelay::Polls(0)).with_peers(Peers::Answer);
+        assert_eq!(nothing.observe(&network(0, 0).desired), Vec::new(), "a network has no tunnels");
     }
 
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {

@@ -7,23 +7,20 @@
 
 mod detached;
 
-pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, document};
+pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document};
 
 use std::fmt::Debug;
 use std::pin::Pin;
 
+use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::{Binding, VpnGateway};
+use tongguan_model::id::TunnelId;
 
 /// The state that a resource shall have.
 #[derive(Debug, Clone)]
 pub enum Desired<'a> {
-    /// The gateway exists with these attributes and certificates.
-    Gateway {
-        /// The gateway.
-        gateway: &'a VpnGateway,
-        /// Certificates that shall be in force.
-        bindings: &'a [Binding],
-    },
+    /// The gateway exists with all that hangs on it.
+    Gateway(GatewayState<'a>),
     /// The gateway of this id is gone.
     NoGateway {
         /// Id.
@@ -36,12 +33,32 @@ pub enum Desired<'a> {
     },
 }
 
+/// A gateway with all that hangs on it and shall be in force.
+#[derive(Debug, Clone, Copy)]
+pub struct GatewayState<'a> {
+    /// The gateway.
+    pub gateway: &'a VpnGateway,
+    /// Certificates.
+    pub bindings: &'a [Binding],
+    /// Connections. Their keys are not among their settings.
+    pub connections: &'a [Connection],
+}
+
+/// What a driver sees of a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The tunnel.
+    pub tunnel: TunnelId,
+    /// How far its negotiation has come.
+    pub negotiation: Negotiation,
+}
+
 impl Desired<'_> {
     /// Id of the resource.
     #[must_use]
     pub fn resource(&self) -> &str {
         match self {
-            Self::Gateway { gateway, .. } => gateway.id.as_str(),
+            Self::Gateway(state) => state.gateway.id.as_str(),
             Self::NoGateway { id } | Self::Network { id } => id,
         }
     }
@@ -117,6 +134,12 @@ pub trait DataPlane: Send + Sync + Debug {
     /// An unsettled resource was described. Returns whether the engine should try now.
     fn looked_at(&self, _resource: &str) -> bool {
         false
+    }
+
+    /// What there is to see of the tunnels of a state that is in force. Of a tunnel that is left out nothing new is
+    /// known. Settings never decide this: it is the far end that answers, or does not.
+    fn observe(&self, _desired: &Desired<'_>) -> Vec<Observation> {
+        Vec::new()
     }
 
     /// What the driver has for a resource, as a document for people.

@@ -1,8 +1,17 @@
 //! Certificates of the key management service and their states (`states.md`, section 4).
 
-use crate::gateway::Role;
 use crate::id::{AccountId, CertificateId, RegionId};
 use crate::wire_enum;
+
+wire_enum! {
+    /// What a bound certificate is used for.
+    pub enum Role {
+        /// Key exchange.
+        Encryption = "Encryption",
+        /// Authentication.
+        Signature = "Signature",
+    }
+}
 
 wire_enum! {
     /// State of a certificate.
@@ -19,7 +28,7 @@ wire_enum! {
 }
 
 impl CertificateStatus {
-    /// Reads the status that a caller asks for, in the spellings of every edition of the page:
+    /// Parses the status that a caller requests, in the spellings of every edition of the page:
     /// `INACTIVE` is also written `DISABLE` and `DISABLED`.
     #[must_use]
     pub fn parse_request(text: &str) -> Option<Self> {
@@ -64,7 +73,7 @@ pub struct Certificate {
     pub exportable: bool,
     /// Subject as the caller gave it.
     pub subject: String,
-    /// DNS names asked for.
+    /// DNS names that the request names.
     pub dns_names: Vec<String>,
     /// Certificate request, PEM.
     pub csr: String,

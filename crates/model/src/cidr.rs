@@ -253,6 +253,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn blocks_overlap_when_one_lies_in_the_other() {
+        for (a, b, expected) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.1.0.0/16", "10.1.0.0/16", true),
+            ("10.0.0.0/16", "10.1.0.0/16", false),
+            ("10.1.0.0/16", "10.1.255.248/29", true),
+            ("10.1.0.0/16", "10.2.0.0/29", false),
+        ] {
+            assert_eq!(overlaps(net(a), net(b)), expected, "{a} {b}");
+            assert_eq!(overlaps(net(b), net(a)), expected, "{b} {a}");
+        }
+    }
+
     proptest! {
         #[test]
         fn overlap_is_common_addresses(a in block(), b in block()) {

@@ -4,7 +4,7 @@
 //! Its [`Status`] follows from them and from its [`Phase`]; it is never stored, so it cannot be stuck.
 //! A change is accepted only while both are equal, which makes work on one gateway serial.
 
-use crate::certificate::BindingFacts;
+use crate::certificate::{BindingFacts, Role};
 use crate::id::{AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId};
 use crate::wire_enum;
 
@@ -41,16 +41,6 @@ wire_enum! {
         Public = "public",
         /// Addresses of its vSwitch.
         Private = "private",
-    }
-}
-
-wire_enum! {
-    /// What a bound certificate is used for.
-    pub enum Role {
-        /// Key exchange.
-        Encryption = "Encryption",
-        /// Authentication.
-        Signature = "Signature",
     }
 }
 
@@ -96,6 +86,31 @@ wire_enum! {
         Associated = "associated",
         /// Being removed; still listed.
         Dissociating = "dissociating",
+    }
+}
+
+wire_enum! {
+    /// How far something has come that hangs on a gateway and is applied with it, such as a connection.
+    pub enum ChildState {
+        /// Accepted, and not in force yet.
+        Creating = "creating",
+        /// In force.
+        Active = "active",
+        /// In force as it was before a change that was accepted.
+        Updating = "updating",
+        /// In force until its removal, which was accepted, is applied.
+        Deleting = "deleting",
+    }
+}
+
+impl ChildState {
+    /// Whether it shall be in force with the gateway's next generation.
+    #[must_use]
+    pub const fn is_wanted(self) -> bool {
+        match self {
+            Self::Creating | Self::Active | Self::Updating => true,
+            Self::Deleting => false,
+        }
     }
 }
 
@@ -192,6 +207,14 @@ pub enum Refusal {
     NotBound,
     /// Inside the paid term.
     PaidTerm,
+    /// Locked for debt.
+    FinancialLocked,
+    /// IPsec-VPN is off.
+    NoIpsec,
+    /// An SM gateway without both certificates.
+    CertificatesMissing,
+    /// Connections are left on it.
+    HasConnections,
 }
 
 /// What a bind comes to.
@@ -236,6 +259,42 @@ impl VpnGateway {
     /// [`Refusal::Configuring`] in every state but `active`.
     pub fn settled(&self) -> Result<(), Refusal> {
         if self.status() == Status::Active { Ok(()) } else { Err(Refusal::Configuring) }
+    }
+
+    /// Checks that no change is under way and no debt locks the gateway: for work on what hangs on it.
+    ///
+    /// # Errors
+    /// Not settled, then locked.
+    pub fn usable(&self) -> Result<(), Refusal> {
+        self.settled()?;
+        match self.business_status {
+            BusinessStatus::Normal => Ok(()),
+            BusinessStatus::FinancialLocked => Err(Refusal::FinancialLocked),
+        }
+    }
+
+    /// Whether the gateway has what its tunnels authenticate with, given the bindings that are in force: an SM gateway
+    /// needs both certificates.
+    #[must_use]
+    pub fn can_negotiate(&self, in_force: &[Binding]) -> bool {
+        match self.vpn_type {
+            VpnType::Normal => true,
+            VpnType::NationalStandard => {
+                Role::ALL.iter().all(|role| in_force.iter().any(|held| held.role == *role))
+            }
+        }
+    }
+
+    /// Checks that a connection can be made, given the gateway's present bindings: all are in force if it is settled.
+    ///
+    /// # Errors
+    /// In this order: not settled, locked, IPsec-VPN off, a certificate missing.
+    pub fn connect(&self, bindings: &[Binding]) -> Result<(), Refusal> {
+        self.usable()?;
+        if !self.ipsec {
+            return Err(Refusal::NoIpsec);
+        }
+        if self.can_negotiate(bindings) { Ok(()) } else { Err(Refusal::CertificatesMissing) }
     }
 
     /// Checks that the gateway is of the kind that carries certificates.
@@ -317,13 +376,13 @@ impl VpnGateway {
         }
     }
 
-    /// Checks a deletion at `now_ms`. An unpaid order can be cancelled by deleting it, since it could
+    /// Checks a deletion at `now_ms` of a gateway with so many connections. An unpaid order can be cancelled by deleting it, since it could
     /// never come to rest otherwise. Bindings do not stand in the way (no page says so): they end with
     /// the gateway.
     ///
     /// # Errors
-    /// Not settled, or inside the paid term.
-    pub fn delete(&self, now_ms: i64) -> Result<(), Refusal> {
+    /// Not settled, inside the paid term, or not empty.
+    pub fn delete(&self, connections: u64, now_ms: i64) -> Result<(), Refusal> {
         if self.phase == Phase::Unpaid {
             return Ok(());
         }
@@ -331,7 +390,7 @@ impl VpnGateway {
         if self.charge_type == ChargeType::Prepay && now_ms < self.end_ms {
             return Err(Refusal::PaidTerm);
         }
-        Ok(())
+        if connections > 0 { Err(Refusal::HasConnections) } else { Ok(()) }
     }
 }
 
@@ -415,10 +474,36 @@ mod tests {
         let mut gateway = sm_gateway();
         gateway.charge_type = ChargeType::Prepay;
         gateway.end_ms = 1_000;
-        assert_eq!(gateway.delete(999), Err(Refusal::PaidTerm));
-        assert_eq!(gateway.delete(1_000), Ok(()));
+        assert_eq!(gateway.delete(1, 999), Err(Refusal::PaidTerm));
+        assert_eq!(gateway.delete(1, 1_000), Err(Refusal::HasConnections));
+        assert_eq!(gateway.delete(0, 1_000), Ok(()));
         gateway.phase = Phase::Unpaid;
-        assert_eq!(gateway.delete(0), Ok(()));
+        assert_eq!(gateway.delete(0, 0), Ok(()));
+    }
+
+    #[test]
+    fn a_connection_that_is_refused_for_two_reasons_gets_the_earlier_one() {
+        let mut gateway = sm_gateway();
+        let held = |role| Binding {
+            gateway: gateway.id.clone(),
+            role,
+            certificate: CertificateId::new("c"),
+            state: BindingState::Associated,
+            associated_ms: 0,
+        };
+        let both = [held(Role::Encryption), held(Role::Signature)];
+        assert_eq!(gateway.connect(&both), Ok(()));
+        for bindings in [&both[..1], &both[1..], &[]] {
+            assert_eq!(gateway.connect(bindings), Err(Refusal::CertificatesMissing));
+        }
+        gateway.ipsec = false;
+        assert_eq!(gateway.connect(&[]), Err(Refusal::NoIpsec));
+        gateway.business_status = BusinessStatus::FinancialLocked;
+        assert_eq!(gateway.connect(&[]), Err(Refusal::FinancialLocked));
+        gateway.intended += 1;
+        assert_eq!(gateway.connect(&[]), Err(Refusal::Configuring));
+        gateway = VpnGateway { vpn_type: VpnType::Normal, ..sm_gateway() };
+        assert_eq!(gateway.connect(&[]), Ok(()));
     }
 
     proptest! {

@@ -1,9 +1,12 @@
 //! One type per kind of id, so that no id is taken for another.
 
+use serde::{Deserialize, Serialize};
+
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
@@ -46,6 +49,12 @@ ids! {
     RegionId,
     /// A VPN gateway (`vpn-`).
     VpnGatewayId,
+    /// A customer gateway (`cgw-`).
+    CustomerGatewayId,
+    /// An IPsec connection (`vco-`).
+    ConnectionId,
+    /// A tunnel of an IPsec connection (`tun-`).
+    TunnelId,
     /// A VPC (`vpc-`).
     VpcId,
     /// A vSwitch (`vsw-`).
@@ -84,5 +93,11 @@ mod tests {
         let id = compose("vpn", "bp1", &[0; RANDOM_LENGTH]);
         assert_eq!(id, "vpn-bp1aaaaaaaaaaaaaaaaa");
         assert_eq!(id.len(), "vpn-bp1q8bgx4xnkm2ogjabcd".len() - 1);
+    }
+
+    #[test]
+    fn random_bytes_are_mapped_onto_the_alphabet() {
+        let random = [0, 1, 25, 26, 35, 36, 37, 61, 62, 71, 72, 143, 144, 251, 252, 254, 255];
+        assert_eq!(compose("vsw", "bp1", &random), "vsw-bp1abz09abz09a9a9acd");
     }
 }

@@ -4,13 +4,15 @@
 //! state or with a *named refusal*. Nothing here reads a clock, draws a random number, waits or does
 //! I/O: moments and ids come in as arguments, so every rule can be tested by calling it.
 //!
-//! The API's own words are used for resources ([`gateway::VpnGateway`], [`gateway::Role`]). A
+//! The API's own words are used for resources ([`gateway::VpnGateway`], [`certificate::Role`]). A
 //! *binding* is (gateway, role, certificate). *Intended* and *applied* are the two sides that the
 //! engine brings together; a gateway's status is derived from them and never stored.
 #![forbid(unsafe_code)]
 
 pub mod certificate;
 pub mod cidr;
+pub mod connection;
+pub mod customer_gateway;
 pub mod gateway;
 pub mod id;
 pub mod limits;

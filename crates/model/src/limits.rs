@@ -50,10 +50,18 @@ macro_rules! quotas {
 quotas! {
     vpn_gateways_per_account = 30,
         "VPN gateways of one account over all regions (documented: 30).";
+    customer_gateways_per_region = 100,
+        "Customer gateways of one account in one region (documented: 100).";
+    vpn_connections_per_gateway = 10,
+        "IPsec connections of one VPN gateway (documented: 10).";
+    vpn_attachments_per_region = 100,
+        "IPsec connections without a VPN gateway of one account in one region (no published limit).";
     vpcs_per_region = 10,
         "VPCs of one account in one region (documented default: 10).";
     vswitches_per_vpc = 150,
         "vSwitches of one VPC (documented: 150).";
+    secondary_cidrs_per_vpc = 5,
+        "Secondary IPv4 blocks of one VPC (documented: 5).";
     tags_per_resource = 20,
         "Tags on one resource, and Tag.N of one call (documented: 20).";
     certificates_per_account = 1_000,

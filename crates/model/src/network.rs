@@ -27,6 +27,22 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// Who made a route.
+    pub enum RouteType {
+        /// It came with the VPC or a vSwitch.
+        System = "System",
+        /// A user, or a VPN gateway that publishes it.
+        Custom = "Custom",
+        /// It was learnt by BGP.
+        Bgp = "BGP",
+        /// A transit router.
+        Cen = "CEN",
+        /// An express connect router.
+        Ecr = "ECR",
+    }
+}
+
+wire_enum! {
     /// What a route table belongs to.
     pub enum RouterType {
         /// The vRouter of a VPC.
@@ -55,10 +71,22 @@ pub struct Vpc {
     pub user_cidrs: String,
     /// Whether DNS host names are on.
     pub dns_hostname: bool,
+    /// Further IPv4 blocks, comma-separated; may be empty.
+    pub secondary_cidrs: String,
+    /// Whether it is the account's default VPC in its region.
+    pub is_default: bool,
+    /// Whether ClassicLink is on.
+    pub classic_link: bool,
     /// Id of the vRouter made along with it.
     pub vrouter: String,
     /// Id of the system route table made along with it.
     pub route_table: String,
+    /// Name of that table; may be empty.
+    pub route_table_name: String,
+    /// Description of that table; may be empty.
+    pub route_table_description: String,
+    /// Whether that table takes in propagated routes.
+    pub route_propagation: bool,
     /// Resource group.
     pub resource_group: String,
     /// Creation, UNIX milliseconds.
@@ -72,6 +100,16 @@ impl Vpc {
     #[must_use]
     pub fn status(&self) -> NetworkStatus {
         status(self.ready)
+    }
+
+    /// Its further IPv4 blocks, oldest first.
+    pub fn secondary_blocks(&self) -> impl Iterator<Item = &str> {
+        self.secondary_cidrs.split(',').filter(|block| !block.is_empty())
+    }
+
+    /// All of its IPv4 blocks, the first one first.
+    pub fn blocks(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.cidr.as_str()).chain(self.secondary_blocks())
     }
 }
 
@@ -94,6 +132,8 @@ pub struct VSwitch {
     pub description: String,
     /// IPv4 block.
     pub cidr: String,
+    /// Whether it is the default vSwitch of its zone.
+    pub is_default: bool,
     /// Resource group.
     pub resource_group: String,
     /// Creation, UNIX milliseconds.

@@ -8,7 +8,7 @@
 //! is decided in the doc comments and marked as a proposal there.
 //!
 //! Evaluation knows nothing of who calls: the caller collects the policies of
-//! one set (a user with its groups, a role, a session) in a [`PolicySet`] and asks it;
+//! one set (a user with its groups, a role, a session) in a [`PolicySet`] and evaluates it;
 //! combining several sets is the caller's too. An account's own keys are not
 //! evaluated at all.
 
@@ -555,7 +555,10 @@ mod tests {
         ] {
             assert!(Policy::parse(&bad).is_err(), "{bad}");
         }
-        let padded = format!("{}{}", frame(r#""1""#, &format!("[{good}]")), " ".repeat(DOCUMENT_CHARS_MAX));
+        let document = frame(r#""1""#, &format!("[{good}]"));
+        let room = DOCUMENT_CHARS_MAX - document.len();
+        assert!(Policy::parse(&format!("{document}{}", " ".repeat(room))).is_ok());
+        let padded = format!("{document}{}", " ".repeat(room + 1));
         assert!(matches!(Policy::parse(&padded), Err(PolicyError::TooLong { .. })));
     }
 

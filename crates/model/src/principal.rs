@@ -103,3 +103,55 @@ impl Principal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(identity: Identity) -> Principal {
+        Principal { account: AccountId::new("1234567890123456"), identity }
+    }
+
+    fn session() -> Session {
+        Session {
+            role: "Ops".to_owned(),
+            role_id: "300000000000000001".to_owned(),
+            name: "deploy".to_owned(),
+            source_identity: None,
+            origin: Origin {
+                account: AccountId::new("6543210987654321"),
+                user: "alice".to_owned(),
+                access_key: "LTAI5tExample".to_owned(),
+            },
+            issued_ms: 0,
+            policies: Arc::default(),
+            restriction: None,
+        }
+    }
+
+    #[test]
+    fn each_identity_has_its_arn_and_its_label() {
+        let user = Identity::User { name: "bob".to_owned(), id: "2".to_owned(), policies: Arc::default() };
+        for (identity, arn, label) in [
+            (Identity::Root, "acs:ram::1234567890123456:root", "root"),
+            (user, "acs:ram::1234567890123456:user/bob", "user/bob"),
+            (
+                Identity::Session(Box::new(session())),
+                "acs:ram::1234567890123456:assumed-role/Ops/deploy",
+                "assumed-role/Ops/deploy",
+            ),
+        ] {
+            let principal = principal(identity);
+            assert_eq!((principal.arn().as_str(), principal.label().as_str()), (arn, label));
+        }
+    }
+
+    #[test]
+    fn only_a_session_has_one_and_it_says_whose_key_made_it() {
+        assert!(principal(Identity::Root).session().is_none());
+        let principal = principal(Identity::Session(Box::new(session())));
+        let session = principal.session().unwrap();
+        assert_eq!(session.name, "deploy");
+        assert_eq!(session.origin.to_string(), "6543210987654321:user/alice:LTAI5tExample");
+    }
+}

@@ -197,4 +197,13 @@ mod tests {
         assert_eq!(find(""), None);
         assert_eq!(find("cn-hangzhou").unwrap().zone("cn-shanghai-b"), None);
     }
+
+    #[test]
+    fn every_region_that_is_listed_is_found_by_its_id_alone() {
+        assert!(regions().iter().any(|region| region.id == "cn-hangzhou"));
+        for region in regions() {
+            assert_eq!(find(region.id), Some(region), "{}", region.id);
+        }
+        assert_eq!(find("cn-Hangzhou"), None);
+    }
 }

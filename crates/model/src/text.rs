@@ -27,6 +27,27 @@ pub fn gateway_description(description: &str) -> bool {
     length_within(description, 1, 100) && description.chars().all(fits_prose)
 }
 
+/// Name of a customer gateway or an IPsec connection: 1 to 128 characters, not beginning with `http://` or `https://`.
+///
+/// The current pages say 1 to 100 characters, those of 2021 said 2 to 128: older clients may still send such names.
+#[must_use]
+pub fn peer_name(name: &str) -> bool {
+    vpc_name(name)
+}
+
+/// Description of a customer gateway: 1 to 256 characters (100 on the current pages), not beginning with `http://` or
+/// `https://`.
+#[must_use]
+pub fn peer_description(description: &str) -> bool {
+    vpc_description(description)
+}
+
+/// Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks.
+#[must_use]
+pub fn bgp_key(key: &str) -> bool {
+    (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?')
+}
+
 /// Name of a VPC or vSwitch: 1 to 128 characters, not beginning with `http://` or `https://`.
 #[must_use]
 pub fn vpc_name(name: &str) -> bool {
@@ -91,7 +112,7 @@ fn length_within(text: &str, min: usize, max: usize) -> bool {
     (min..=max).contains(&text.chars().take(max + 1).count())
 }
 
-/// Can stand in one line of an XML document.
+/// Whether a character can be part of one line of an XML document.
 #[must_use]
 pub fn fits_line(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')
@@ -137,6 +158,7 @@ mod tests {
             check_lengths(vpc_description, 1, 256, fill);
             check_lengths(tag_key, 1, 128, fill);
             check_lengths(tag_value, 0, 128, fill);
+            check_lengths(ram_tag_value, 0, 256, fill);
         }
         check_lengths(client_token, 1, 64, "a");
     }
@@ -186,11 +208,41 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_bgp_sessions() {
+        check_lengths(bgp_key, 1, 64, "k");
+        assert!(bgp_key("AuthKey!#~"));
+        for bad in ["a b", "what?", "\t", "钥", "a\u{7f}"] {
+            assert!(!bgp_key(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn client_tokens() {
         assert!(client_token("123e4567-e89b-12d3-a456-426655440000"));
         assert!(client_token(" ~"));
         for bad in ["", "令", "a\t", "a\u{7f}"] {
             assert!(!client_token(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tags_of_roles_are_longer_and_no_freer() {
+        for bad in ["aliyun", "acs:x", "see http://x", "https://", "a\n"] {
+            assert!(!ram_tag_value(bad), "{bad}");
+            assert!(!tag_value(bad), "{bad}");
+        }
+        assert!(ram_tag_value("x aliyun acs: http:/"));
+    }
+
+    #[test]
+    fn resource_group_ids() {
+        let longest = format!("rg-{}", "a".repeat(61));
+        for good in ["rg-a", "rg-7", "rg-acfmxazb4ph6aiy", longest.as_str()] {
+            assert!(resource_group_id(good), "{good}");
+        }
+        let longer = format!("{longest}a");
+        for bad in ["", "rg", "rg-", "RG-a", "acfm", "rg-A", "rg-a_b", "rg-a-b", "rg-网", longer.as_str()] {
+            assert!(!resource_group_id(bad), "{bad}");
         }
     }
 

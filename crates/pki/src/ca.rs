@@ -242,3 +242,45 @@ impl Draft<'_> {
         Certificate::from_der(&der)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_usage_says_what_its_key_may_do() {
+        use KeyUsages::{DataEncipherment, DigitalSignature, KeyAgreement, KeyEncipherment, NonRepudiation};
+        let signature = [DigitalSignature, NonRepudiation];
+        let encryption = [KeyEncipherment, DataEncipherment, KeyAgreement];
+        let both = [&signature[..], &encryption].concat();
+        for (usage, expected) in [
+            (Usage::Signature, &signature[..]),
+            (Usage::Encryption, &encryption),
+            (Usage::Both, &both),
+            (Usage::Tls, &both),
+        ] {
+            assert_eq!(usage.key_usage().0.into_iter().collect::<Vec<_>>(), expected, "{usage:?}");
+            let purposes = usage.extended().map(|extended| extended.0);
+            let tls = (usage == Usage::Tls).then(|| vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]);
+            assert_eq!(purposes, tls, "{usage:?}");
+        }
+    }
+
+    #[test]
+    fn a_validity_may_be_one_instant_and_not_less() {
+        assert!(validity(5, 5).is_ok());
+        assert_eq!(validity(6, 5).unwrap_err(), PkiError::Validity("it ends before it begins"));
+    }
+
+    #[test]
+    fn serial_numbers_are_positive_of_sixteen_octets_and_differ() {
+        let serials: Vec<Vec<u8>> = (0..64).map(|_| serial().unwrap().as_bytes().to_vec()).collect();
+        for (at, serial) in serials.iter().enumerate() {
+            assert_eq!(serial.len(), SERIAL_BYTES);
+            assert!((0x40..0x80).contains(&serial[0]), "{serial:02x?}");
+            assert!(!serials[..at].contains(serial), "{serial:02x?}");
+        }
+        assert!(serials.iter().any(|serial| serial[0] != serials[0][0]), "the first octet is random too");
+    }
+}

@@ -23,7 +23,7 @@ use x509_cert::ext::pkix::{
 };
 use x509_cert::name::Name;
 
-use crate::key::Material;
+use crate::material::Material;
 use crate::signature::{self, Scheme};
 use crate::{KeySpec, PkiError, PublicKey, asn1, csr, name, pem};
 
@@ -466,6 +466,29 @@ mod tests {
             (&[0x01, 0, 0, 0, 0, 0, 0, 0, 0], "18446744073709551616"),
         ] {
             assert_eq!(decimal(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn a_certificate_has_a_greatest_size() {
+        let refused = |length: usize| Certificate::from_der(&vec![0x30; length]).map(|_| ()).unwrap_err();
+        assert!(refused(MAX_CERTIFICATE_BYTES + 1).to_string().contains("larger than 65536 bytes"));
+        assert!(!refused(MAX_CERTIFICATE_BYTES).to_string().contains("larger"));
+    }
+
+    #[test]
+    fn shangmi_is_the_key_and_the_signature() {
+        let subject = |name: &str| Subject::parse(&format!("CN={name},OU=u,O=o,C=CN")).unwrap();
+        for (issuer, key, expected) in [
+            (KeySpec::EcSm2, KeySpec::EcSm2, true),
+            (KeySpec::EcSm2, KeySpec::EcP256, false),
+            (KeySpec::EcP256, KeySpec::EcSm2, false),
+            (KeySpec::EcP256, KeySpec::EcP256, false),
+        ] {
+            let ca = Ca::new(issuer, &subject("root"), 0, 9_000_000_000).unwrap();
+            let csr = create_csr(&PrivateKey::generate(key).unwrap(), &subject("leaf"), &[]).unwrap();
+            let leaf = ca.issue(&csr, Usage::Both, 0, 9_000_000_000).unwrap();
+            assert_eq!(leaf.is_sm(), expected, "{key} signed by {issuer}");
         }
     }
 }

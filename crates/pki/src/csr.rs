@@ -13,12 +13,12 @@ use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
 use crate::signature::Scheme;
 use crate::{PkiError, PrivateKey, PublicKey, Subject, asn1, name, pem};
 
-/// Most DNS names a request may ask for (SubjectAlternativeNames of CreateCertificate).
+/// Maximum number of DNS names in a request (SubjectAlternativeNames of CreateCertificate).
 pub const MAX_DNS_NAMES: usize = 10;
 const MAX_DNS_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
-/// Makes a signing request, PEM, with `dns_names` as the subject alternative names it asks for.
+/// Makes a signing request, PEM, with `dns_names` as the subject alternative names that it requests.
 /// The signature is the one of [`PrivateKey::sign`].
 ///
 /// # Errors
@@ -63,7 +63,7 @@ impl Csr {
         &self.public_key
     }
 
-    /// DNS names asked for.
+    /// DNS names that are requested.
     pub fn dns_names(&self) -> &[String] {
         &self.dns_names
     }
@@ -222,5 +222,30 @@ mod tests {
         }
         let many = vec!["a.com".to_owned(); MAX_DNS_NAMES + 1];
         assert!(matches!(create_csr(&key, &subject(), &many), Err(PkiError::DnsName(_))));
+    }
+
+    #[test]
+    fn names_are_checked_before_there_is_a_key() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), MAX_DNS_NAME_BYTES);
+        for good in ["a", "a-b_c.example.com", "_acme.example.com", "*.example.com", "1.2", longest.as_str()]
+        {
+            assert_eq!(check_dns_names(&[good.to_owned()]), Ok(()), "{good}");
+        }
+        let longer = format!("{longest}a");
+        for (bad, reason) in [
+            ("", "must have 1 to 253 characters"),
+            (longer.as_str(), "must have 1 to 253 characters"),
+            ("a-.com", "is not a host name"),
+            ("a/b.com", "is not a host name"),
+        ] {
+            let refused = check_dns_names(&[bad.to_owned()]).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{bad}: {refused}");
+        }
+        let names = |count| vec!["a.com".to_owned(); count];
+        assert_eq!(check_dns_names(&names(MAX_DNS_NAMES)), Ok(()));
+        let refused = check_dns_names(&names(MAX_DNS_NAMES + 1)).unwrap_err().to_string();
+        assert!(refused.contains("11 names given, at most 10 are allowed"), "{refused}");
     }
 }

@@ -183,3 +183,22 @@ fn utc(seconds: i64) -> String {
         .and_then(|s| DateTime::from_unix_duration(std::time::Duration::from_secs(s)).ok())
         .map_or_else(|| seconds.to_string(), |t| t.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_user_id_is_found_at_any_place_of_a_chain_and_nothing_else_is() {
+        let chain =
+            |reason| PkiError::Chain { index: 1, subject: "CN=x".to_owned(), reason: Box::new(reason) };
+        for (error, expected) in [
+            (PkiError::EmptyUserId, true),
+            (chain(PkiError::EmptyUserId), true),
+            (PkiError::BadSm2Signature, false),
+            (chain(PkiError::BadSignature), false),
+        ] {
+            assert_eq!(error.is_empty_user_id(), expected, "{error}");
+        }
+    }
+}

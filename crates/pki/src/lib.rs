@@ -10,7 +10,7 @@
 //!
 //! # What is deliberately absent
 //!
-//! - Trust anchors. [`verify_chain`] tells whether a chain holds together, not whether its root is
+//! - Trust anchors. [`verify_chain`] verifies whether a chain is consistent, not whether its root is
 //!   trusted: the caller of UploadCertificate brings the root along.
 //! - Revocation and policies. A *critical* extension the crate does not process
 //!   makes a chain fail; see [`PkiError::UnhandledCriticalExtension`].
@@ -45,6 +45,7 @@ mod csr;
 mod envelope;
 mod error;
 mod key;
+mod material;
 mod name;
 mod pem;
 mod signature;
@@ -56,7 +57,9 @@ pub use chain::{matches, self_signature_uses_empty_id, verify_chain, verify_issu
 pub use csr::{Csr, MAX_DNS_NAMES, check_dns_names, create_csr, parse_csr};
 pub use envelope::{RAW_SIGNATURE_BYTES, Random, SealedForm, Signed, SystemRandom, signature_to_der};
 pub use error::PkiError;
-pub use key::{DEFAULT_USER_ID, KeySpec, PrivateKey, PublicKey};
+pub use key::{PrivateKey, PublicKey};
+pub use material::KeySpec;
 pub use pem::MAX_PEM_BYTES;
+pub use signature::DEFAULT_USER_ID;
 pub use subject::{MAX_SUBJECT_BYTES, Subject};
 pub use x509_cert::ext::pkix::KeyUsage;

@@ -1,4 +1,4 @@
-//! Distinguished names of certificates: shown as RFC 4514 strings, compared as RFC 5280 asks.
+//! Distinguished names of certificates: shown as RFC 4514 strings, compared as RFC 5280 requires.
 //!
 //! Reading is lenient: certificates in the field have C=CHN, BMPString and attributes nobody knows.
 
@@ -153,6 +153,8 @@ mod tests {
         ]));
         assert_eq!(shown, "CN=\\ #a\\,b\\00\\ ,1.2.3.4=#0C0178,OU=M\u{fc}nchen,O=通关,C=CHN");
         assert_eq!(to_string(&name(&[("2.5.4.3", Tag::Utf8String, b"\xff")])), "CN=#0C01FF");
+        let odd = name(&[("2.5.4.3", Tag::BmpString, &[0x90, 0x1a, 0x51])]);
+        assert_eq!(to_string(&odd), "CN=#1E03901A51");
     }
 
     #[test]
@@ -162,5 +164,25 @@ mod tests {
         let c = name(&[("2.5.4.10", Tag::Utf8String, b"root ca")]);
         assert!(same(&a, &b) && !same(&b, &c));
         assert!(!same(&a, &name(&[])));
+    }
+
+    #[test]
+    fn a_name_begins_with_its_first_parts() {
+        let country = |value: &'static [u8]| ("2.5.4.6", Tag::PrintableString, value);
+        let (cn, other) = (country(b"CN"), country(b"DE"));
+        let organization = |value: &'static [u8]| ("2.5.4.10", Tag::Utf8String, value);
+        let full = name(&[cn, organization(b"Inside  Ltd"), ("2.5.4.3", Tag::Utf8String, b"gw")]);
+        for (prefix, expected) in [
+            (name(&[]), true),
+            (name(&[cn]), true),
+            (name(&[other]), false),
+            (name(&[cn, organization(b"Inside  Ltd")]), true),
+            (name(&[cn, organization(b"inside ltd")]), true),
+            (name(&[cn, organization(b"outside")]), false),
+            (name(&[organization(b"Inside  Ltd")]), false),
+        ] {
+            assert_eq!(begins_with(&full, &prefix), expected, "{}", to_string(&prefix));
+        }
+        assert!(!begins_with(&name(&[cn]), &full));
     }
 }

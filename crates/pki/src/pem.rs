@@ -170,4 +170,47 @@ mod tests {
         let body = STANDARD.encode(b"secret-secret");
         assert!(error.to_string().contains("PRIVATE KEY") && !error.to_string().contains(&body));
     }
+
+    #[test]
+    fn one_certificate_too_many_is_told_where_it_belongs() {
+        let hint = "those of its CAs belong into CertificateChain";
+        for (label, count, hinted) in [(CERTIFICATE, 1, true), (CERTIFICATE, 2, false), (REQUEST, 1, false)] {
+            let text = encode(label, &[1, 2, 3, 4]).repeat(count + 1);
+            assert_eq!(all(&text, &[label], count + 1).unwrap().len(), count + 1);
+            let refused = all(&text, &[label], count).unwrap_err().to_string();
+            assert!(refused.contains(&format!("more than {count} ")), "{refused}");
+            assert_eq!(refused.contains(hint), hinted, "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_block_of_another_kind_is_named_with_what_to_do() {
+        const KEY: &str = "PRIVATE KEY";
+        let leave_out = "leave that block out";
+        for (found, wanted, hint) in [
+            ("EC PARAMETERS", CERTIFICATE, leave_out),
+            ("SM2 PARAMETERS", CERTIFICATE, leave_out),
+            ("EC PARAMETERS", KEY, "openssl pkcs8 -topk8 -nocrypt"),
+            ("RSA PRIVATE KEY", KEY, "openssl pkcs8 -topk8 -nocrypt"),
+            ("ENCRYPTED PRIVATE KEY", KEY, "openssl pkcs8 -nocrypt"),
+            ("ENCRYPTED PRIVATE KEY", CERTIFICATE, "found \"ENCRYPTED PRIVATE KEY\""),
+        ] {
+            let refused = one(&encode(found, &[1]), &[wanted]).unwrap_err().to_string();
+            assert!(refused.contains(found) && refused.contains(hint), "{refused}");
+            assert_eq!(refused.contains("pkcs8"), hint.contains("pkcs8"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn texts_and_labels_have_a_greatest_length() {
+        let refused = |text: &str| one(text, &[CERTIFICATE]).unwrap_err().to_string();
+        let blank = " ".repeat(MAX_PEM_BYTES - 1);
+        assert!(refused(&format!("{blank}  ")).contains("longer than 262144 bytes"));
+        assert!(!refused(&format!("{blank} ")).contains("longer"));
+        let label = "A".repeat(MAX_LABEL_BYTES);
+        assert!(refused(&encode(&label, &[1])).contains("found \"AAA"));
+        for bad in [format!("{label}A"), String::new(), "certificate".to_owned(), "X_Y".to_owned()] {
+            assert!(refused(&encode(&bad, &[1])).contains("no proper label"), "{bad}");
+        }
+    }
 }

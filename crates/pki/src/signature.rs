@@ -8,8 +8,11 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::oid::db::DB;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use crate::key::{Material, unsupported};
-use crate::{DEFAULT_USER_ID, KeySpec, PkiError, asn1};
+use crate::material::{KeySpec, Material, unsupported};
+use crate::{PkiError, asn1};
+
+/// User id of every SM2 signature in certificates and requests (GM/T 0009-2012, 10).
+pub const DEFAULT_USER_ID: &str = "1234567812345678";
 
 /// A signature algorithm of certificates and requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +86,7 @@ impl Scheme {
             .map_err(|_| PkiError::BadSignature)
     }
 
-    /// Like [`Scheme::verify`], but tells the empty SM2 user id from other bad signatures, and what else an SM2
+    /// Like [`Scheme::verify`], but distinguishes the empty SM2 user id from other bad signatures, and what else an SM2
     /// signature may suffer from.
     pub(crate) fn diagnose(self, key: &Material, message: &[u8], signature: &[u8]) -> Result<(), PkiError> {
         match (self.verify(key, message, signature), key) {

@@ -315,4 +315,22 @@ mod tests {
         }
         assert!(Subject::parse(&"x".repeat(MAX_SUBJECT_BYTES + 1)).is_err());
     }
+
+    #[test]
+    fn what_is_not_a_list_of_types_and_values_is_named() {
+        for (text, reason) in [
+            ("/CN=x/O=o", "slashes do not separate"),
+            ("CN/x,O=o", "expected a list of type=value"),
+            ("=x,O=o", "expected a list of type=value"),
+            ("", "expected a list of type=value"),
+        ] {
+            let refused = Subject::parse(text).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{text}: {refused}");
+        }
+        let frame = "CN=,OU=k,O=o,C=CN".len();
+        let subject = |length: usize| format!("CN={},OU=k,O=o,C=CN", "x".repeat(length - frame));
+        let refused = |length| Subject::parse(&subject(length)).unwrap_err().to_string();
+        assert!(refused(MAX_SUBJECT_BYTES + 1).contains("longer than 2048 bytes"));
+        assert!(!refused(MAX_SUBJECT_BYTES).contains("longer than 2048 bytes"));
+    }
 }

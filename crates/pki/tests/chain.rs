@@ -5,7 +5,7 @@ mod support;
 
 use support::{DAY, ID, OpenSsl, generate, signing, subject};
 use tongguan_pki::{
-    Ca, Certificate, KeySpec, PkiError, PrivateKey, Subject, Usage, create_csr, verify_chain,
+    Ca, Certificate, KeySpec, MAX_CHAIN, PkiError, PrivateKey, Subject, Usage, create_csr, verify_chain,
     verify_issued_by,
 };
 
@@ -99,11 +99,11 @@ fn names_outside_of_constraints_are_named() {
     let spec = KeySpec::EcSm2;
     let sign = signing(spec);
     let key = generate(spec);
-    let issued = |number: usize, constraints: &str, dns: &str, subject: &str| {
+    let issued = |number: usize, constraints: &str, alternative: &str, subject: &str| {
         let config = format!(
             "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n\
-             nameConstraints={constraints}\n[leaf]\nsubjectAltName=DNS:{dns}\nkeyUsage=digitalSignature\n\
-             [permitted]\nC=CN\nO=inside\n"
+             nameConstraints={constraints}\n[leaf]\nsubjectAltName={alternative}\nkeyUsage=digitalSignature\n\
+             [permitted]\nC=CN\nO=inside\n[elsewhere]\nC=CN\nO=elsewhere\n"
         );
         let name = format!("c{number}");
         ssl.write(&format!("{name}.cnf"), config);
@@ -121,20 +121,22 @@ fn names_outside_of_constraints_are_named() {
     };
     let inside = "CN=gw,OU=net,O=inside,C=CN";
     let dir = "permitted;dirName:permitted";
-    for (number, (constraints, dns, subject, outside)) in [
-        ("permitted;DNS:example.com", "a.example.com", inside, None),
-        ("critical,permitted;DNS:example.com", "example.com", inside, None),
-        ("permitted;DNS:example.com", "a.example.org", inside, Some("DNS:a.example.org")),
-        ("permitted;DNS:example.com", "notexample.com", inside, Some("DNS:notexample.com")),
-        ("excluded;DNS:example.com", "A.EXAMPLE.COM", inside, Some("DNS:A.EXAMPLE.COM")),
-        ("excluded;DNS:example.com", "a.example.org", inside, None),
-        (dir, "a.example.org", inside, None),
-        (dir, "a.example.org", "CN=gw,OU=net,O=outside,C=CN", Some("O=outside")),
+    for (number, (constraints, alternative, subject, outside)) in [
+        ("permitted;DNS:example.com", "DNS:a.example.com", inside, None),
+        ("critical,permitted;DNS:example.com", "DNS:example.com", inside, None),
+        ("permitted;DNS:example.com", "DNS:a.example.org", inside, Some("DNS:a.example.org")),
+        ("permitted;DNS:example.com", "DNS:notexample.com", inside, Some("DNS:notexample.com")),
+        ("excluded;DNS:example.com", "DNS:A.EXAMPLE.COM", inside, Some("DNS:A.EXAMPLE.COM")),
+        ("excluded;DNS:example.com", "DNS:a.example.org", inside, None),
+        (dir, "DNS:a.example.org", inside, None),
+        (dir, "DNS:a.example.org", "CN=gw,OU=net,O=outside,C=CN", Some("O=outside")),
+        (dir, "dirName:permitted", inside, None),
+        (dir, "dirName:elsewhere", inside, Some("O=elsewhere")),
     ]
     .into_iter()
     .enumerate()
     {
-        let (leaf, root) = issued(number, constraints, dns, subject);
+        let (leaf, root) = issued(number, constraints, alternative, subject);
         let now = support::now() + 60;
         match (verify_chain(&leaf, &[root], now), outside) {
             (Ok(()), None) => {}
@@ -143,11 +145,11 @@ fn names_outside_of_constraints_are_named() {
                 assert!(matches!(error.reason(), PkiError::NameConstraint { .. }), "{text}");
                 assert!(text.contains(outside), "{constraints} {text}");
             }
-            (outcome, expected) => panic!("{constraints} {dns}: {outcome:?}, expected {expected:?}"),
+            (outcome, expected) => panic!("{constraints} {alternative}: {outcome:?}, expected {expected:?}"),
         }
     }
     // A form that is not compared: refused if critical.
-    let (leaf, root) = issued(20, "critical,permitted;email:example.com", "a.example.com", inside);
+    let (leaf, root) = issued(20, "critical,permitted;email:example.com", "DNS:a.example.com", inside);
     let error = verify_chain(&leaf, &[root], support::now() + 60).unwrap_err();
     assert!(matches!(error.reason(), PkiError::UnhandledCriticalExtension { .. }), "{error}");
 }
@@ -230,6 +232,16 @@ fn path_length() {
     let chain = [&[below.certificate().clone()], &pki.chain()[..]].concat();
     let (index, reason) = failure(&leaf, &chain, NOW);
     assert_eq!((index, reason), (2, PkiError::PathLength { allowed: 0, found: 1 }));
+}
+
+#[test]
+fn a_chain_has_a_greatest_length() {
+    let pki = Pki::new(KeySpec::EcSm2);
+    let chain = |length| vec![pki.root.certificate().clone(); length];
+    let error = verify_chain(&pki.leaf, &chain(MAX_CHAIN + 1), NOW).unwrap_err();
+    assert_eq!(error, PkiError::ChainTooLong { found: MAX_CHAIN + 1, limit: MAX_CHAIN });
+    // Of the greatest length, it fails for what is in it.
+    failure(&pki.leaf, &chain(MAX_CHAIN), NOW);
 }
 
 /// Each single bit of a certificate counts: flipped, it fails to parse or to verify.

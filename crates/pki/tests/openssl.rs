@@ -309,8 +309,10 @@ fn metadata_agrees_with_openssl() {
     assert_eq!((root.not_before(), root.not_after()), (from, to));
     let shown = ssl.ok("x509 -in root.pem -noout -startdate -enddate");
     assert!(shown.contains("Jan  1 00:00:00 2026 GMT") && shown.contains("2056 GMT"), "{shown}");
+    assert_eq!(root.fingerprint_sm3().len(), 2 * 32);
     let shown = ssl.ok("dgst -sm3 root.der");
     assert!(shown.trim_end().ends_with(&root.fingerprint_sm3()), "{shown}");
+    assert_eq!(root.subject_key_identifier().len(), 3 * 20 - 1);
     let shown = ssl.ok("x509 -in root.pem -noout -ext subjectKeyIdentifier");
     assert!(shown.contains(&root.subject_key_identifier().replace(' ', ":")), "{shown}");
     let usage = root.key_usage().unwrap();

@@ -4,34 +4,11 @@
 //! must have no blank, and only a capitalised `Code` makes an error. Those rules live here.
 
 use serde::Serialize;
-use thiserror::Error;
 
 use crate::encoding::encode;
+use crate::error::RenderError;
 use crate::request::Format;
 use crate::xml;
-
-/// A value that has no body in the format asked for. A bug of the caller, never of the client.
-#[derive(Debug, Error)]
-pub enum RenderError {
-    /// serde_json refused the value.
-    #[error("cannot render JSON")]
-    Json(#[from] serde_json::Error),
-    /// A name that no XML element can have.
-    #[error("{0:?} cannot name an XML element")]
-    XmlName(String),
-    /// An array cannot be the root of a document.
-    #[error("an array has no single root element")]
-    XmlRoot,
-    /// The value's own serialisation failed.
-    #[error("{0}")]
-    Custom(String),
-}
-
-impl serde::ser::Error for RenderError {
-    fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self::Custom(message.to_string())
-    }
-}
 
 /// Renders a success body.
 ///
@@ -42,7 +19,7 @@ impl serde::ser::Error for RenderError {
 /// [`RenderError`] for a value that has no such form.
 pub fn render<T: Serialize>(value: &T, format: Format, xml_root: &str) -> Result<Vec<u8>, RenderError> {
     match format {
-        Format::Json => Ok(serde_json::to_vec(value)?),
+        Format::Json => Ok(tongguan_json::to_vec(value)?),
         Format::Xml => xml::to_vec(value, xml_root),
     }
 }

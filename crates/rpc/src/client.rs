@@ -5,7 +5,7 @@
 //! system values in headers. Time and nonce are arguments; there is no clock and no randomness here.
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
@@ -130,8 +130,8 @@ impl Signer {
         pairs.extend(self.security_token.as_deref().map(|token| ("SecurityToken", token)));
         pairs.extend(sorted(call.parameters));
         pairs.sort_unstable();
-        let text = sign::v1_string_to_sign(call.http_method.as_str(), pairs.iter().copied(), 1024);
-        let code = sign::v1_code(self.method, self.secret.expose(), &text);
+        let text = sign::v1_string_to_sign(call.http_method.as_str(), pairs.iter().copied(), 640);
+        let code = sign::v1_code(self.method, &self.secret, &text);
         let signature = STANDARD.encode(code.as_bytes());
         pairs.push(("Signature", &signature));
         let mut request = OutgoingRequest::new(call, pairs.into_iter());
@@ -179,7 +179,7 @@ impl Signer {
 
     fn v3_signature(&self, text: &[u8]) -> Result<Vec<u8>, SignError> {
         if self.method != SignatureMethod::Acs3RsaSha256 {
-            let code = sign::v3_code(self.method.hash(), self.secret.expose(), text);
+            let code = sign::v3_code(self.method.hash(), &self.secret, text);
             return Ok(code.as_bytes().to_vec());
         }
         let key = self.secret.expose();
@@ -188,7 +188,7 @@ impl Signer {
             .ok_or(SignError::Key(KeyError::Pem))?;
         let key = RsaKeyPair::from_pkcs8(&der).map_err(|_| SignError::Key(KeyError::Rsa))?;
         let mut signature = vec![0; key.public_modulus_len()];
-        if signature.len() < RSA_BYTES || key.public_key().as_ref().is_empty() {
+        if signature.len() < RSA_BYTES {
             return Err(SignError::Key(KeyError::Rsa));
         }
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text, &mut signature)

@@ -74,8 +74,12 @@ fn next_segment(text: &str, start: usize) -> (Raw<'_>, Raw<'_>, usize) {
     let mut escaped = [false, false];
     let mut end = bytes.len();
     for (offset, &byte) in bytes[start..].iter().enumerate() {
-        match CLASS[byte as usize] {
-            0 => {}
+        let class = CLASS[byte as usize];
+        // Nearly all are plain.
+        if class == 0 {
+            continue;
+        }
+        match class {
             AND => {
                 end = start + offset;
                 break;

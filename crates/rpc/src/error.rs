@@ -1,4 +1,4 @@
-//! What can be wrong with a request before its operation is looked at.
+//! What can be wrong with a request before its operation is looked at, and with an answer that is to be rendered.
 //!
 //! One enum for the whole way from bytes to a verified request, because the caller turns
 //! each of them into one error body; the code of that body (`SignatureDoesNotMatch`, ...)
@@ -77,4 +77,27 @@ pub enum ParamError {
     /// The part after the dot is no index: not decimal, zero, with a leading zero, or beyond `u32`.
     #[error("parameter {0} has no valid list index")]
     Index(String),
+}
+
+/// A value that has no body in the format asked for. A bug of the caller, never of the client.
+#[derive(Debug, Error)]
+pub enum RenderError {
+    /// serde_json refused the value.
+    #[error("cannot render JSON")]
+    Json(#[from] serde_json::Error),
+    /// A name that no XML element can have.
+    #[error("{0:?} cannot name an XML element")]
+    XmlName(String),
+    /// An array cannot be the root of a document.
+    #[error("an array has no single root element")]
+    XmlRoot,
+    /// The value's own serialisation failed.
+    #[error("{0}")]
+    Custom(String),
+}
+
+impl serde::ser::Error for RenderError {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self::Custom(message.to_string())
+    }
 }

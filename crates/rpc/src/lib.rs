@@ -29,12 +29,12 @@ mod sign;
 mod time;
 mod xml;
 
-pub use answer::{ErrorBody, RenderError, content_type, recommend_url, render};
+pub use answer::{ErrorBody, content_type, recommend_url, render};
 pub use authorization::Scope;
 pub use client::{ClientCall, OutgoingRequest, Placement, SignError, Signer};
 pub use credential::{Credential, KeyError, RsaPublicKey, Secret};
-pub use error::{ParamError, WireError};
-pub use params::{Params, StructParams, parse_bool};
-pub use request::{Claims, Family, Format, HttpRequest, Incoming, Limits, Verified, parse};
+pub use error::{ParamError, RenderError, WireError};
+pub use params::{Limits, Params, StructParams, parse_bool};
+pub use request::{Claims, Family, Format, HttpRequest, Incoming, Verified, parse};
 pub use sign::SignatureMethod;
 pub use time::parse_timestamp;

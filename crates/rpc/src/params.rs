@@ -10,7 +10,23 @@ use aws_lc_rs::digest;
 
 use crate::encoding::each_pair;
 use crate::error::{ParamError, WireError};
-use crate::request::Limits;
+
+/// How much a request may hold. The size of the body itself is the HTTP server's to limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Pairs in query and form together, repeated ones counted each. Default 1000.
+    pub parameters: usize,
+    /// Bytes of a decoded name. Default 256.
+    pub name_bytes: usize,
+    /// Bytes of a decoded value. Default 131072.
+    pub value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { parameters: 1000, name_bytes: 256, value_bytes: 131_072 }
+    }
+}
 
 /// The parameters that belong to the gateway, not to the operation, in a V1 request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -355,6 +371,8 @@ mod tests {
         let mut merged = params("b=2&Format=x&Action=A&c=3", "a=1&b=2&%61=1").unwrap();
         assert_eq!(names(&merged), ["a", "b", "c"]);
         assert_eq!((merged.len(), merged.is_empty()), (3, false));
+        let none = params("", "").unwrap();
+        assert_eq!((none.len(), none.is_empty()), (0, true));
         assert_eq!(merged.get("b"), Some("2"));
         assert_eq!(merged.get("Action"), Some("A"));
         assert_eq!(merged.get("aa"), None);

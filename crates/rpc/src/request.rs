@@ -19,7 +19,7 @@ use crate::credential::{Credential, Secret};
 use crate::encoding::ascii;
 use crate::error::WireError;
 use crate::headers::{self, Single};
-use crate::params::{Builder, Common, Hidden, Origin, Params};
+use crate::params::{Builder, Common, Hidden, Limits, Origin, Params};
 use crate::sign::{self, SignatureMethod};
 use crate::time::parse_timestamp;
 
@@ -41,23 +41,6 @@ const RELIED_ON: [&str; 8] =
 const TOLD: usize = 8 * 1024;
 
 const BEARER_TYPE: &str = "BEARERTOKEN";
-
-/// How much a request may hold. The size of the body itself is the HTTP server's to limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Pairs in query and form together, repeated ones counted each. Default 1000.
-    pub parameters: usize,
-    /// Bytes of a decoded name. Default 256.
-    pub name_bytes: usize,
-    /// Bytes of a decoded value. Default 131072.
-    pub value_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { parameters: 1000, name_bytes: 256, value_bytes: 131_072 }
-    }
-}
 
 /// An HTTP request as the server read it. Prints no more than method, path and sizes.
 #[derive(Clone, Copy)]
@@ -338,7 +321,7 @@ impl<'a> Incoming<'a> {
             .decode_slice(sent, &mut signature)
             .map_err(|_| incomplete("Signature is not Base64 of the method's length"))?;
         let text = self.v1_text();
-        let code = sign::v1_code(method, secret.expose(), &text);
+        let code = sign::v1_code(method, secret, &text);
         if len != code.as_bytes().len() {
             return Err(incomplete("Signature does not have the method's length"));
         }
@@ -435,12 +418,10 @@ impl<'a> Incoming<'a> {
 
     fn v1_text(&self) -> Vec<u8> {
         let pairs = self.params.pairs().iter().filter(|pair| pair.common != Some(Common::Signature));
-        // The raw text has three bytes for most that here take five.
-        let raw = self.request.query.len() + self.request.body.len();
         sign::v1_string_to_sign(
             self.request.method.as_str(),
             pairs.map(|pair| (&*pair.name, &*pair.value)),
-            raw + raw / 2 + 64,
+            self.bytes(),
         )
     }
 
@@ -673,9 +654,9 @@ fn matches(
             Credential::Secret(_) => Err(WireError::SignatureMethod(method.name().to_owned())),
         };
     }
-    let secret = secret_of(key, method)?.expose();
+    let secret = secret_of(key, method)?;
     let code = match scope {
-        Some(scope) => sign::v4_code(secret, scope.date, scope.region, scope.product, text),
+        Some(scope) => sign::v4_code(secret.expose(), scope.date, scope.region, scope.product, text),
         None => sign::v3_code(method.hash(), secret, text),
     };
     if signature.len() != code.as_bytes().len() {

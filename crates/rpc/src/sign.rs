@@ -13,6 +13,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use ::hmac as hmac_generic;
 
+use crate::credential::{Secret, v1_key};
 use crate::encoding::{encode_into, encode_twice_into};
 
 /// The last part of an ACS4 credential and the last link of its key chain.
@@ -109,13 +110,14 @@ fn hex64(bytes: &[u8]) -> [u8; 64] {
 }
 
 /// The V1 string to sign: method, `%2F`, and the twice encoded pairs. `Signature` must be left
-/// out of `pairs`, which must be sorted by name. `capacity` is a guess of its length.
+/// out of `pairs`, which must be sorted by name. `raw` is how many bytes they take as query or form.
 pub(crate) fn v1_string_to_sign<'p>(
     method: &str,
     pairs: impl Iterator<Item = (&'p str, &'p str)>,
-    capacity: usize,
+    raw: usize,
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(capacity);
+    // The raw text has three bytes for most that here take five.
+    let mut out = Vec::with_capacity(raw + raw / 2 + 64);
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(b"&%2F&");
     for (at, (name, value)) in pairs.enumerate() {
@@ -171,27 +173,23 @@ impl Code {
     }
 }
 
-/// HMAC of V1: the key is the secret followed by `&`.
-pub(crate) fn v1_code(method: SignatureMethod, secret: &str, string_to_sign: &[u8]) -> Code {
-    let mut key = Zeroizing::new(Vec::with_capacity(secret.len() + 1));
-    key.extend_from_slice(secret.as_bytes());
-    key.push(b'&');
-    let algorithm = match method {
-        SignatureMethod::HmacSha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+/// HMAC of V1.
+pub(crate) fn v1_code(method: SignatureMethod, secret: &Secret, string_to_sign: &[u8]) -> Code {
+    match method {
+        SignatureMethod::HmacSha1 => Code::new(hmac::sign(secret.v1(), string_to_sign).as_ref()),
         SignatureMethod::HmacSha256
         | SignatureMethod::Acs3HmacSha256
         | SignatureMethod::Acs3HmacSm3
         | SignatureMethod::Acs3RsaSha256
-        | SignatureMethod::Acs4HmacSha256 => hmac::HMAC_SHA256,
-    };
-    Code::new(hmac::sign(&hmac::Key::new(algorithm, &key), string_to_sign).as_ref())
+        | SignatureMethod::Acs4HmacSha256 => hmac_sha256(&v1_key(secret.expose()), string_to_sign),
+    }
 }
 
 /// HMAC of V3: the key is the secret as it is.
-pub(crate) fn v3_code(hash: Hash, secret: &str, string_to_sign: &[u8]) -> Code {
+pub(crate) fn v3_code(hash: Hash, secret: &Secret, string_to_sign: &[u8]) -> Code {
     match hash {
-        Hash::Sha256 => hmac_sha256(secret.as_bytes(), string_to_sign),
-        Hash::Sm3 => match Hmac::<Sm3>::new_from_slice(secret.as_bytes()) {
+        Hash::Sha256 => Code::new(hmac::sign(secret.v3(), string_to_sign).as_ref()),
+        Hash::Sm3 => match Hmac::<Sm3>::new_from_slice(secret.expose().as_bytes()) {
             Ok(mac) => Code::new(mac.chain_update(string_to_sign).finalize().into_bytes().as_slice()),
             // HMAC takes keys of every length.
             Err(_) => unreachable!("HMAC refused a key length"),

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use serde::{Serialize, ser};
 
-use crate::answer::RenderError;
+use crate::error::RenderError;
 
 const HEADER: &str = "<?xml version='1.0' encoding='UTF-8'?>";
 
@@ -341,6 +341,8 @@ items!(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn text(value: &impl Serialize) -> String {
@@ -388,6 +390,41 @@ mod tests {
         );
     }
 
+    #[derive(Serialize)]
+    struct Marker;
+
+    #[test]
+    fn wrappers_bytes_and_maps() {
+        struct Raw;
+        impl Serialize for Raw {
+            fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(&[7, 8])
+            }
+        }
+        #[derive(Serialize)]
+        struct Wrapper(u8);
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Everything {
+            marker: Marker,
+            wrapper: Wrapper,
+            raw: Raw,
+            map: BTreeMap<&'static str, u8>,
+            after: u8,
+        }
+        let value = Everything {
+            marker: Marker,
+            wrapper: Wrapper(9),
+            raw: Raw,
+            map: BTreeMap::from([("a", 1), ("b", 2)]),
+            after: 3,
+        };
+        assert_eq!(
+            text(&value),
+            "<R><Wrapper>9</Wrapper><Raw>7</Raw><Raw>8</Raw><Map><a>1</a><b>2</b></Map><After>3</After></R>"
+        );
+    }
+
     #[test]
     fn escapes() {
         let value = "<a b=\"c\">&'\r\n\t\u{0}\u{b}\u{ffff}\u{7f51}";
@@ -400,6 +437,7 @@ mod tests {
     #[test]
     fn roots() {
         assert_eq!(text(&None::<u8>), "<R></R>");
+        assert_eq!((text(&()), text(&Marker)), ("<R></R>".to_owned(), "<R></R>".to_owned()));
         assert!(matches!(to_vec(&[1, 2], "R"), Err(RenderError::XmlRoot)));
         for root in ["", "1", "a b", "-a", "a>"] {
             assert!(matches!(to_vec(&1, root), Err(RenderError::XmlName(_))), "{root}");

@@ -43,7 +43,11 @@ fn every_signed_request_verifies() {
         let name = &golden.name;
         let incoming = golden.request.parse().unwrap();
         incoming.require_common().unwrap();
-        assert_eq!(incoming.verify(&golden.key).map(|_| ()), Ok(()), "{name}");
+        let verified = incoming.verify(&golden.key).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(Some(verified.access_key_id()), golden.text("/credentials/access_key_id"), "{name}");
+        assert_eq!(verified.action(), golden.text("/action"), "{name}");
+        assert_eq!(verified.version(), Some(if name.contains("kms") { KMS } else { VPC }), "{name}");
+        assert!(verified.nonce().unwrap().len() >= 32, "{name}");
         let algorithm = golden.text("/signature/algorithm").unwrap();
         let method = incoming.signature_method().unwrap();
         assert_eq!(method.name(), algorithm.trim_end_matches(" v1.0"), "{name}");
@@ -57,7 +61,10 @@ fn every_signed_request_verifies() {
             SignatureMethod::Acs4HmacSha256 => Family::V4,
             _ => Family::V3,
         };
-        assert_eq!(incoming.family(), family, "{name}");
+        assert_eq!((incoming.family(), verified.family()), (family, family), "{name}");
+        let scope = verified.scope().map(|scope| (scope.date, scope.region, scope.product));
+        let expected = (family == Family::V4).then_some(("20261123", "cn-hangzhou", "Kms"));
+        assert_eq!(scope, expected, "{name}");
         if family == Family::V1 {
             assert!(incoming.claims().canonical_request().is_err());
         } else {

@@ -4,12 +4,18 @@
 
 mod common;
 
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::{Owned, secret};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
 use sm3::Sm3;
 use tongguan_rpc::{
-    ClientCall, Family, Format, KeyError, Placement, Secret, SignError, SignatureMethod, Signer, WireError,
+    ClientCall, Credential, Family, Format, KeyError, Placement, RsaPublicKey, Secret, SignError,
+    SignatureMethod, Signer, WireError,
 };
 use tongguan_testkit::api::VPC;
 
@@ -281,6 +287,17 @@ fn v3_lists_are_sorted_lower_case_and_present() {
         replace_authorization(&mut request, from, to);
         assert_incomplete(&request, "sorted list");
     }
+    // All of them stand behind the header in the order of the list.
+    for (header, listed) in [("x-b_9", true), ("x_trace", true), ("x.trace", false), ("x|trace", false)] {
+        let mut request = v3();
+        request.headers.insert(header, "1".parse().unwrap());
+        replace_authorization(&mut request, "x-acs-version", &format!("x-acs-version;{header}"));
+        if listed {
+            assert!(matches!(verify(&request), Err(WireError::SignatureMismatch { .. })), "{header}");
+        } else {
+            assert_incomplete(&request, "sorted list");
+        }
+    }
     let mut request = v3();
     request.headers.remove("host");
     assert_incomplete(&request, "host is absent");
@@ -404,6 +421,12 @@ fn bodies_count_when_they_are_forms() {
 }
 
 #[test]
+fn the_bytes_to_verify_are_those_of_query_and_body() {
+    let request = Owned::new("POST", "/?a=1", &[("content-type", FORM)], "bb=22");
+    assert_eq!(request.parse().unwrap().bytes(), "a=1".len() + "bb=22".len());
+}
+
+#[test]
 fn timestamps_are_read_where_the_family_has_them() {
     assert_eq!(get(PUBLISHED).parse().unwrap().timestamp(), Ok(1_456_231_584));
     assert_eq!(v3().parse().unwrap().timestamp(), Ok(1_795_401_742));
@@ -417,6 +440,12 @@ fn requests_without_signature_do_not_verify() {
     assert_eq!(error, WireError::Missing("SignatureMethod"));
     let bearer = Owned::new("POST", "/", &[("x-acs-bearer-token", "t")], "");
     assert!(matches!(verify(&bearer), Err(WireError::Unsupported(_))));
+    let token = get("/?SignatureType=BEARERTOKEN&BearerToken=t");
+    assert_eq!(token.parse().unwrap().claims().bearer_token(), Some("t"));
+    assert!(
+        token.parse().unwrap().claims().parameters().is_empty(),
+        "common parameters are none of the product"
+    );
     let none = get("/?SignatureType=BEARERTOKEN");
     assert_eq!(none.parse().unwrap().require_common(), Err(WireError::Missing("BearerToken")));
 }
@@ -441,6 +470,33 @@ fn client_errors() {
     assert_eq!(rsa.try_sign(&call), Err(SignError::Key(KeyError::Pem)));
     rsa.secret = Secret::from("AAAA");
     assert_eq!(rsa.try_sign(&call), Err(SignError::Key(KeyError::Rsa)));
+}
+
+#[test]
+fn a_longer_rsa_key_signs_too() {
+    let key = RsaKeyPair::generate(KeySize::Rsa3072).unwrap();
+    let pem = |label: &str, der: &[u8]| {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    };
+    let private: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    let mut signer = signer(SignatureMethod::Acs3RsaSha256);
+    signer.secret = Secret::from(pem("PRIVATE KEY", private.as_ref()));
+    let call = ClientCall {
+        http_method: Method::GET,
+        host: "h",
+        action: "A",
+        version: "V",
+        parameters: &[],
+        placement: Placement::Query,
+        format: Format::Json,
+        timestamp: "2026-11-23T02:42:22Z",
+        nonce: "n",
+    };
+    let request = Owned::from(&signer.try_sign(&call).unwrap());
+    let public = RsaPublicKey::from_pem(&pem("PUBLIC KEY", public.as_ref())).unwrap();
+    let incoming = request.parse().unwrap();
+    assert!(incoming.verify(&Credential::RsaPublicKey(public)).is_ok());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use ipnet::Ipv4Net;
 use serde::Deserialize;
-use tongguan_dataplane::ApplyDelay;
+use tongguan_dataplane::{ApplyDelay, Peers};
 use tongguan_model::limits::Quotas;
 use tongguan_model::policy::{Attached, Policy, PolicySet, system_policy};
 use tongguan_model::region::{self, Region};
@@ -50,6 +50,10 @@ pub(crate) struct ServeArgs {
     /// [default: 1s]
     #[arg(long, env = "TONGGUAN_APPLY_DELAY", value_name = "WHEN")]
     apply_delay: Option<String>,
+    /// What the far ends of tunnels do, since no packet is moved: silent, until `tongguan tunnel set-state` reports
+    /// otherwise, or answer, as soon as a tunnel is in force [default: silent]
+    #[arg(long, env = "TONGGUAN_DETACHED_PEERS", value_name = "silent|answer")]
+    detached_peers: Option<String>,
     /// Certificate chain of the listener, PEM; with --tls-key the service speaks HTTPS.
     #[arg(long, env = "TONGGUAN_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -94,6 +98,7 @@ struct File {
     listen: Option<String>,
     data_dir: Option<PathBuf>,
     apply_delay: Option<String>,
+    detached_peers: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     region: Option<String>,
@@ -243,6 +248,8 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     /// When a change comes into force.
     pub apply_delay: String,
+    /// What the far ends of tunnels do.
+    pub detached_peers: String,
     /// Certificate and key of the listener.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Limits.
@@ -281,6 +288,7 @@ impl Default for Config {
             listen: "127.0.0.1:8080".into(),
             data_dir: "data".into(),
             apply_delay: "1s".into(),
+            detached_peers: Peers::Silent.as_str().into(),
             tls: None,
             quotas: Quotas::default(),
             region: "cn-hangzhou".into(),
@@ -330,6 +338,7 @@ impl Config {
             listen,
             data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
             apply_delay: args.apply_delay.or(file.apply_delay).unwrap_or(defaults.apply_delay),
+            detached_peers: args.detached_peers.or(file.detached_peers).unwrap_or(defaults.detached_peers),
             tls,
             quotas,
             region: args.region.or(file.region).unwrap_or(defaults.region),
@@ -362,6 +371,7 @@ impl Config {
             host_and_port(endpoint).with_context(|| named("endpoint"))?;
         }
         self.apply_delay()?;
+        self.detached_peers()?;
         self.region()?;
         self.address_pool()?;
         if let Some(id) = &self.account_id {
@@ -383,6 +393,13 @@ impl Config {
                 named("apply_delay")
             )
         })
+    }
+
+    /// What the far ends of tunnels do, read.
+    pub(crate) fn detached_peers(&self) -> anyhow::Result<Peers> {
+        let text = &self.detached_peers;
+        Peers::parse(text)
+            .ok_or_else(|| anyhow!("{} `{text}` is neither silent nor answer", named("detached_peers")))
     }
 
     /// The default region, found.
@@ -616,6 +633,7 @@ mod tests {
         let defaults = Config::default();
         assert_eq!(file.listen, Some(defaults.listen));
         assert_eq!(file.apply_delay, Some(defaults.apply_delay));
+        assert_eq!(file.detached_peers, Some(defaults.detached_peers));
         assert_eq!(file.region, Some(defaults.region));
         assert_eq!(file.data_dir, Some(defaults.data_dir));
     }

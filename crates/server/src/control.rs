@@ -60,7 +60,8 @@ impl From<Done> for Outcome {
                 key: Some(KeyPair { id: key.id, secret: Zeroizing::new(key.secret.expose().to_owned()) }),
             },
             Done::Switched(account) => Self { account: Some(account.to_string()), key: None },
-            Done::TokenKey => Self { account: None, key: None },
+            Done::Observed(account) => Self { account: Some(account.to_string()), key: None },
+            Done::TokenKey(_) => Self { account: None, key: None },
         }
     }
 }

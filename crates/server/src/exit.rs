@@ -20,7 +20,9 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use tongguan_service::accounts::AccountError;
 use tongguan_service::audit::AuditKeyError;
+use tongguan_service::keyring::KeyringError;
 use tongguan_service::master::ResealError;
 use tongguan_service::rights::SealAnewError;
 use tongguan_store::{BackupError, StoreError, Trouble};
@@ -89,6 +91,14 @@ fn within<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e StoreE
         None => {}
     }
     if let Some(ResealError::Store(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    match error.downcast_ref::<AccountError>() {
+        Some(AccountError::Store(error)) => return Some(error),
+        Some(AccountError::Keyring(error)) => return within(error),
+        Some(_) | None => {}
+    }
+    if let Some(KeyringError::Store(error)) = error.downcast_ref() {
         return Some(error);
     }
     match error.downcast_ref::<AuditKeyError>() {

@@ -13,14 +13,14 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use zeroize::Zeroizing;
 
-use crate::secrets::MasterKey;
+use crate::master_key::{MasterKey, VARIABLE};
 
 /// For the command to answer.
 const TIME: Duration = Duration::from_secs(30);
 /// Bytes of output that are read: 64 digits and blanks around them.
 const OUTPUT: usize = 256;
 /// Variables that the command does not get.
-const SECRET_VARIABLES: [&str; 2] = [crate::secrets::VARIABLE, "TONGGUAN_ACCESS_KEY_SECRET"];
+const SECRET_VARIABLES: [&str; 2] = [VARIABLE, "TONGGUAN_ACCESS_KEY_SECRET"];
 
 /// Runs a command and reads the key that it prints.
 pub(crate) fn run(command: &[String]) -> Result<MasterKey> {

@@ -14,6 +14,7 @@ mod exit;
 mod framing;
 mod http;
 mod key_command;
+mod master_key;
 mod metrics;
 mod permissions;
 mod pulse;
@@ -65,6 +66,8 @@ enum Command {
     MasterKey(cli::master_key::MasterKeyArgs),
     /// Change the key that seals security tokens. The service may be running.
     TokenKey(cli::token_key::TokenKeyArgs),
+    /// Report what is seen of the far end of a tunnel, in place of a data plane. The service may be running.
+    Tunnel(cli::tunnel::TunnelArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),
     /// Print completions of commands and options for a shell.
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "failpoints"))]
         Command::MasterKey(args) => cli::master_key::run(&args),
         Command::TokenKey(args) => cli::token_key::run(&args),
+        Command::Tunnel(args) => cli::tunnel::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
         Command::Completions(args) => cli::completions::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),

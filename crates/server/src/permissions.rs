@@ -21,6 +21,12 @@ use tongguan_store::{Territory, look, own_entries};
 use tracing::warn;
 use zeroize::Zeroizing;
 
+/// Master key inside a data directory.
+pub(crate) const MASTER_KEY_FILE: &str = "master.key";
+/// The one that takes its place, while it does.
+pub(crate) const NEXT_KEY_FILE: &str = "master.key.next";
+/// Root key inside a data directory, in a form that a shell can source.
+pub(crate) const ROOT_KEY_FILE: &str = "root-access-key.env";
 /// Access of others, and the group's writing: nothing in the data directory gives it.
 const TOO_MUCH_FOR_DIRECTORY: u32 = 0o027;
 /// The same, and the group's execution.
@@ -124,9 +130,7 @@ pub(crate) fn tighten(data_dir: &Path) -> Result<()> {
 /// What holds a secret is refused, not mended.
 fn is_secret(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    [crate::secrets::MASTER_KEY_FILE, crate::secrets::NEXT_KEY_FILE, crate::secrets::ROOT_KEY_FILE]
-        .iter()
-        .any(|secret| name == *secret)
+    [MASTER_KEY_FILE, NEXT_KEY_FILE, ROOT_KEY_FILE].iter().any(|secret| name == *secret)
 }
 
 /// Changes the mode of what is opened, so that it is what was looked at.

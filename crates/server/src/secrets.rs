@@ -11,84 +11,22 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use tongguan_service::keyring::RootKey;
 use tongguan_service::master::{self, Fit};
-use tongguan_service::vault::{MASTER_KEY_BYTES, Vault};
+use tongguan_service::vault::Vault;
 use tongguan_store::{Archive, Store};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use crate::{exit, key_command, permissions};
+use crate::master_key::{MasterKey, VARIABLE};
+use crate::permissions::{MASTER_KEY_FILE, NEXT_KEY_FILE, ROOT_KEY_FILE};
+use crate::{exit, key_command};
 
-/// Master key inside a data directory.
-pub(crate) const MASTER_KEY_FILE: &str = "master.key";
-/// The one that takes its place, while it does.
-pub(crate) const NEXT_KEY_FILE: &str = "master.key.next";
-/// Root key inside a data directory, in a form that a shell can source.
-pub(crate) const ROOT_KEY_FILE: &str = "root-access-key.env";
-/// Variable that holds the master key itself.
-pub(crate) const VARIABLE: &str = "TONGGUAN_MASTER_KEY";
 /// Owner only.
 const OWNER_ONLY: u32 = 0o600;
-
-/// A master key. Wiped when dropped, never printed.
-#[derive(Clone)]
-pub(crate) struct MasterKey(Arc<Zeroizing<[u8; MASTER_KEY_BYTES]>>);
-
-impl std::fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MasterKey(***)")
-    }
-}
-
-impl MasterKey {
-    /// A new one.
-    pub(crate) fn generate() -> Result<Self> {
-        let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
-        getrandom::fill(&mut key[..]).map_err(|error| anyhow!("no randomness: {error}"))?;
-        Ok(Self(Arc::new(key)))
-    }
-
-    /// Reads 64 hex digits, ignoring white space around them. `source` is for the message.
-    pub(crate) fn parse(text: &str, source: &str) -> Result<Self> {
-        let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
-        // The error would quote a character.
-        hex::decode_to_slice(text.trim(), &mut key[..])
-            .map_err(|_| anyhow!("{source} does not hold 64 hex digits"))?;
-        Ok(Self(Arc::new(key)))
-    }
-
-    /// Reads a file that only its owner can read.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = permissions::read_secret(path)?;
-        Self::parse(&text, &format!("`{}`", path.display()))
-    }
-
-    /// The vault under this key.
-    pub(crate) fn vault(&self) -> Result<Vault> {
-        Ok(Vault::new(&self.0)?)
-    }
-
-    /// Whether it is the same key, in constant time.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0[..], &other.0[..]).is_ok()
-    }
-
-    /// As it stands in a file.
-    fn text(&self) -> Zeroizing<String> {
-        let mut digits = Zeroizing::new([0; 2 * MASTER_KEY_BYTES]);
-        // The buffer is of exactly the length that is needed.
-        let _ = hex::encode_to_slice(&self.0[..], &mut digits[..]);
-        let mut text = Zeroizing::new(String::with_capacity(digits.len() + 1));
-        text.extend(digits.iter().map(|digit| char::from(*digit)));
-        text.push('\n');
-        text
-    }
-}
 
 /// Where the master key comes from.
 #[derive(Debug, Clone, Default)]

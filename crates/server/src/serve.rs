@@ -302,8 +302,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let default_region = config.region().context(exit::Configuration)?;
     let address_pool = config.address_pool().context(exit::Configuration)?;
     let apply_delay = config.apply_delay().context(exit::Configuration)?;
+    let peers = config.detached_peers().context(exit::Configuration)?;
     permissions::tighten(&config.data_dir)?;
-    for file in [secrets::MASTER_KEY_FILE, secrets::NEXT_KEY_FILE, secrets::ROOT_KEY_FILE] {
+    for file in [permissions::MASTER_KEY_FILE, permissions::NEXT_KEY_FILE, permissions::ROOT_KEY_FILE] {
         let path = config.data_dir.join(file);
         if path.exists() {
             permissions::open_secret(&path)?;
@@ -331,7 +332,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         endpoint: config.endpoint.clone(),
         address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
-    let dataplane = Arc::new(Detached::new(apply_delay));
+    let dataplane = Arc::new(Detached::new(apply_delay).with_peers(peers));
     let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
     Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
 }

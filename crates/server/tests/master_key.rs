@@ -109,7 +109,11 @@ impl Place {
         drop(server);
         let check = self.run(&["check"], &[]);
         assert!(check.status.success(), "{}", text(&check));
-        assert!(text(&check).contains("every access key and service key opens"), "{}", text(&check));
+        assert!(
+            text(&check).contains("every access key, connection key, BGP key and service key opens"),
+            "{}",
+            text(&check)
+        );
     }
 
     fn key(&self) -> String {

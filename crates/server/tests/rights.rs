@@ -274,7 +274,7 @@ fn an_edited_backup_is_not_restored() {
     }
     // Any other row is found by the seal of the sum.
     std::fs::write(&copy, &sound).unwrap();
-    edit("PRAGMA user_version = 4; UPDATE audit_chain SET id = 1; UPDATE store SET journal = journal + 1");
+    edit("PRAGMA user_version = 5; UPDATE audit_chain SET id = 1; UPDATE store SET journal = journal + 1");
     resum(&seal);
     let (code, said, _) = restore(&given);
     assert!(code == Some(65) && said.contains("does not fit its seal"), "{said}");
@@ -322,6 +322,43 @@ fn a_database_is_not_made_an_old_one_by_taking_its_seals_away() {
         assert!(code == Some(65) && said.contains("the seals of the rows were removed"), "{sql}: {said}");
         place.found("the seals of the rows were removed");
     }
+}
+
+/// Sessions that the operator has ended do not come back with the key that made them.
+#[test]
+fn a_token_key_that_is_put_back_is_refused_and_named() {
+    let place = Place::new();
+    let token_keys = "SELECT name FROM service_key WHERE name LIKE 'security-token:%'";
+    let disk = rusqlite::Connection::open(place.data().join("tongguan.db")).unwrap();
+    let name: String = disk.query_row(token_keys, [], |row| row.get(0)).unwrap();
+    disk.execute_batch(&format!("CREATE TEMP TABLE kept AS SELECT * FROM service_key WHERE name = '{name}'"))
+        .unwrap();
+    let rotate = ["token-key", "rotate", "--end-sessions"];
+    assert!(place.run(&rotate).status.success());
+    place.sound();
+    disk.execute_batch("INSERT INTO main.service_key SELECT * FROM temp.kept").unwrap();
+    place.found(&format!("key `{name}` of the service's own was put in (service_key)"));
+    let (code, said) = refused(&place.data(), &[]);
+    assert!(code == Some(65) && said.contains(&format!("key `{name}`")), "{said}");
+    // What removes all of them removes this one.
+    assert!(place.run(&rotate).status.success());
+    place.sound();
+    place.serve().stop();
+    // With its seal it is another sum.
+    let seal = "SELECT kind, id, seal FROM row_seal WHERE kind = 'service_key'";
+    disk.execute_batch(&format!(
+        "DROP TABLE temp.kept; CREATE TEMP TABLE kept AS SELECT * FROM service_key WHERE name LIKE 'security-token:%'; \
+         CREATE TEMP TABLE seals AS {seal}"
+    ))
+    .unwrap();
+    assert!(place.run(&rotate).status.success());
+    disk.execute_batch(
+        "INSERT INTO main.service_key SELECT * FROM temp.kept; \
+         INSERT OR IGNORE INTO main.row_seal SELECT * FROM temp.seals",
+    )
+    .unwrap();
+    place.found("put back from an older state");
+    assert_eq!(refused(&place.data(), &[]).0, Some(65));
 }
 
 #[test]

@@ -31,6 +31,26 @@ pub struct Peer {
     pub secure: bool,
 }
 
+impl Peer {
+    /// The address as a text, for the audit record of every call.
+    pub(crate) fn source(self) -> String {
+        let IpAddr::V4(address) = self.address else { return self.address.to_string() };
+        // What the standard library writes, without its formatting.
+        let mut text = String::with_capacity("255.255.255.255".len());
+        for (at, octet) in address.octets().into_iter().enumerate() {
+            if at > 0 {
+                text.push('.');
+            }
+            for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+                if octet >= least {
+                    text.push(char::from(b'0' + octet / unit % 10));
+                }
+            }
+        }
+        text
+    }
+}
+
 /// Resources of one call whose tags are asked about, or as many as a call may tag, if that is more: further ones are
 /// refused by the operations.
 const NAMED: usize = 100;

@@ -1,12 +1,14 @@
-//! What the operator does with accounts and sessions. There is no API for it: it comes from the command line.
+//! What the operator does with accounts, sessions and tunnels. There is no API for it: it comes from the command line.
 
 use serde::{Deserialize, Serialize};
+use tongguan_model::connection::{Connection, Negotiation};
+use tongguan_model::gateway::ChildState;
 use tongguan_model::id::AccountId;
-use tongguan_store::{SessionsOf, Store, StoreError, Verdict};
+use tongguan_store::{SessionsOf, Store, StoreError, Tx, Verdict};
 
 use crate::audit::of_operator;
 use crate::keyring::{KeyringError, RootKey, new_account_id, new_root_key, seal};
-use crate::token::{Earlier, Rotation};
+use crate::token::{Earlier, Rotated, Rotation};
 use crate::vault::{SealError, Vault};
 
 /// Characters of an account's name at most.
@@ -40,6 +42,13 @@ pub enum Order {
         /// Whose sessions.
         of: Whose,
     },
+    /// What is seen of the far end of a tunnel, as a data plane would report it.
+    SetTunnelState {
+        /// The tunnel, or a connection: all of its tunnels.
+        id: String,
+        /// How far its negotiation has come, in the words of the API.
+        state: String,
+    },
     /// A new token key makes the security tokens from now on.
     RotateTokenKey {
         /// Whether all sessions of all accounts end.
@@ -66,8 +75,10 @@ pub enum Done {
     Created(RootKey),
     /// What the account's keys and sessions may is another.
     Switched(AccountId),
-    /// Another token key is in the store.
-    TokenKey,
+    /// What is seen of a tunnel of the account is another.
+    Observed(AccountId),
+    /// Another token key is in the store, for the service to take up.
+    TokenKey(Rotated),
 }
 
 /// Why it was not done.
@@ -85,6 +96,15 @@ pub enum AccountError {
     /// A name is too long or has control characters.
     #[error("an account's name has at most {NAME_CHARS} characters, and no control characters")]
     Name,
+    /// There is no such tunnel.
+    #[error("there is no tunnel or connection `{0}`")]
+    Tunnel(String),
+    /// A tunnel's state is none.
+    #[error("`{0}` is no state of a tunnel's negotiation")]
+    TunnelState(String),
+    /// A tunnel cannot have been negotiated.
+    #[error("the tunnels of `{0}` cannot be negotiated: {1}")]
+    TunnelIdle(String, &'static str),
     /// There is no such user.
     #[error("account `{0}` has no user `{1}` in RAM")]
     User(String, String),
@@ -112,6 +132,7 @@ pub fn carry_out(store: &Store, vault: &Vault, order: &Order, now_ms: i64) -> Re
         Order::Disable { id } => switch(store, id, false, now_ms),
         Order::Enable { id } => switch(store, id, true, now_ms),
         Order::EndSessions { id, of } => end_sessions(store, id, of, now_ms),
+        Order::SetTunnelState { id, state } => observe(store, id, state, now_ms),
         Order::RotateTokenKey { end_sessions } => {
             let earlier = if *end_sessions { Earlier::End } else { Earlier::Stay };
             rotate_token_key(store, vault, earlier, now_ms)
@@ -197,24 +218,62 @@ fn end_sessions(store: &Store, id: &str, of: &Whose, now_ms: i64) -> Result<Done
     outcome.map(|()| Done::Switched(account))
 }
 
+fn observe(store: &Store, id: &str, state: &str, now_ms: i64) -> Result<Done, AccountError> {
+    let known = Negotiation::parse(state);
+    let observed = known.ok_or_else(|| AccountError::TunnelState(state.chars().take(32).collect()))?;
+    let named = id.to_owned();
+    let outcome = store.write_blocking(move |tx| {
+        let unknown = || Verdict::Discard(Err(AccountError::Tunnel(named.clone())));
+        let tunnels = tx.tunnels_named(&named)?;
+        let Some(first) = tunnels.first() else { return Ok(unknown()) };
+        let Some(connection) = tx.connection_of_any_account(first.connection.as_str())? else {
+            return Ok(unknown());
+        };
+        if observed != Negotiation::IkeNotEstablished
+            && let Some(why) = idle(tx, &connection)?
+        {
+            return Ok(Verdict::Discard(Err(AccountError::TunnelIdle(named.clone(), why))));
+        }
+        for tunnel in &tunnels {
+            tx.observe_tunnel(&tunnel.id, observed, now_ms)?;
+        }
+        tx.audit(&of_operator("SetTunnelState", Some(&connection.account), &named, now_ms))?;
+        Ok(Verdict::Keep(Ok(connection.account)))
+    })?;
+    outcome.map(Done::Observed)
+}
+
+/// Why nothing can be seen of a connection's far end, if nothing can.
+fn idle(tx: &Tx<'_>, connection: &Connection) -> Result<Option<&'static str>, StoreError> {
+    if connection.state == ChildState::Creating {
+        return Ok(Some("the connection is not in force yet"));
+    }
+    let Some(id) = &connection.gateway else { return Ok(None) };
+    let gateway = tx.gateway_of_any_account(id.as_str())?;
+    let bindings = tx.bindings_in_force(id)?;
+    let able = gateway.is_some_and(|gateway| gateway.can_negotiate(&bindings));
+    Ok((!able).then_some("its VPN gateway has not both certificates"))
+}
+
 fn rotate_token_key(
     store: &Store,
     vault: &Vault,
     earlier: Earlier,
     now_ms: i64,
 ) -> Result<Done, AccountError> {
-    let rotation = Rotation::new(store, vault, earlier, now_ms)?;
+    let rotation = Rotation::new(vault, earlier, now_ms)?;
     let action = match earlier {
         Earlier::Stay => "RotateTokenKey",
         Earlier::End => "RotateTokenKeyAndEndSessions",
     };
     let record = of_operator(action, None, "token-key", now_ms);
-    store.write_blocking(move |tx| {
-        rotation.carry_out(tx)?;
+    let change = rotation.clone();
+    let made_ms = store.write_blocking(move |tx| {
+        let made_ms = change.carry_out(tx)?;
         tx.audit(&record)?;
-        Ok(Verdict::Keep(()))
+        Ok(Verdict::Keep(made_ms))
     })?;
-    Ok(Done::TokenKey)
+    Ok(Done::TokenKey(rotation.committed(made_ms)))
 }
 
 /// An account id as it is given.

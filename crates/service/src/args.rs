@@ -5,7 +5,7 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
-use tongguan_rpc::{Params, parse_bool};
+use tongguan_rpc::{Params, StructParams, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
@@ -95,7 +95,7 @@ impl<'a> Args<'a> {
     /// Whether a required parameter is there. An empty one is if it sets the empty text.
     fn is_given(&self, parameter: &Parameter) -> bool {
         match parameter.shape {
-            Shape::List | Shape::Tags => self.params.iter().any(|(known, _)| {
+            Shape::List | Shape::Tags | Shape::Structures => self.params.iter().any(|(known, _)| {
                 known.strip_prefix(parameter.name).is_some_and(|rest| rest.starts_with('.'))
             }),
             Shape::Text | Shape::Integer | Shape::Boolean | Shape::Json => self
@@ -251,6 +251,13 @@ impl<'a> Args<'a> {
         Ok(values.into_iter().filter(|value| !value.is_empty()).map(Into::into).collect())
     }
 
+    /// A list of structures `Name.1.Member`, `Name.2.Member`, ..., in the order of their numbers.
+    #[must_use]
+    pub fn structures(&self, name: &str) -> Vec<StructParams<'a>> {
+        debug_assert!(self.operation.takes(name), "{} does not declare {name}", self.operation.action);
+        self.params.structs(name).into_iter().map(|(_, structure)| structure).collect()
+    }
+
     /// The region named by the call, if any. Every operation may carry one: python-core always sends it.
     ///
     /// # Errors
@@ -268,24 +275,24 @@ impl<'a> Args<'a> {
         named.map(|id| region::find(id).ok_or_else(|| Refusal::new(code))).transpose()
     }
 
-    /// `Tag.N` as tags to write.
+    /// `Tag.N`, or a list of another name, as tags to write.
     ///
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
-    pub fn tags(&self) -> Read<Vec<Tag>> {
-        let tags = self.tag_filter()?.into_iter();
+    pub fn tags(&self, name: &'static str) -> Read<Vec<Tag>> {
+        let tags = self.tag_filter(name)?.into_iter();
         Ok(tags.map(|tag| Tag { key: tag.key, value: tag.value.unwrap_or_default() }).collect())
     }
 
-    /// `Tag.N` as tags to look for: a value that is not sent matches any.
+    /// `Tag.N`, or a list of another name, as tags to look for: a value that is not sent matches any.
     ///
     /// # Errors
     /// A refusal for a bad key or value, a key given twice, or more than 20.
-    pub fn tag_filter(&self) -> Read<Vec<TagFilter>> {
-        let given = self.params.structs("Tag");
+    pub fn tag_filter(&self, name: &'static str) -> Read<Vec<TagFilter>> {
+        let given = self.params.structs(name);
         if given.len() > TAGS {
             let detail = format!("{} tags were given, at most {TAGS} may be.", given.len());
-            return Err(self.illegal("Tag", "").because(detail));
+            return Err(self.illegal(name, "").because(detail));
         }
         let mut tags = Vec::with_capacity(given.len());
         for (_, tag) in given {
@@ -391,14 +398,14 @@ impl<'a> Args<'a> {
     /// # Errors
     /// A refusal for a key that is given twice: it would not be clear which of its values a policy should see.
     pub(crate) fn request_tags(&self) -> Read<Vec<TagFilter>> {
-        let shape =
-            self.operation.parameters.iter().find(|known| known.name == "Tag").map(|known| known.shape);
-        let tags = match shape {
-            Some(Shape::Tags) => self.tag_filter(),
-            Some(Shape::Json) => self.json_tag_filter("Tag"),
-            _ => Ok(Vec::new()),
-        };
-        match tags {
+        let parameters = self.operation.parameters.iter();
+        let tags = parameters.filter_map(|known| match known.shape {
+            Shape::Tags => Some(self.tag_filter(known.name)),
+            Shape::Json if known.name == "Tag" => Some(self.json_tag_filter(known.name)),
+            _ => None,
+        });
+        let tags: Read<Vec<Vec<TagFilter>>> = tags.collect();
+        match tags.map(|tags| tags.concat()) {
             Err(refusal) if refusal.code != &catalogue::DUPLICATED_TAG_KEY => Ok(Vec::new()),
             tags => tags,
         }

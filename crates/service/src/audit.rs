@@ -9,7 +9,8 @@ use tongguan_store::{
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use crate::context::{new_request_id, random};
+use crate::context::new_request_id;
+use crate::random::random;
 use crate::vault::{SealError, Vault};
 
 /// What the key is sealed for. The row in the database has the name `audit-chain`.

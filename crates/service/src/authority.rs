@@ -23,15 +23,17 @@ use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicyError, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_rpc::{Credential, Secret};
-use tongguan_store::{AttachedPolicy, KeyOwner, Snapshot, StoreError, Verdict, Via};
+use tongguan_store::{AttachedPolicy, KeyOwner, SealedKind, Snapshot, StoreError, Verdict, Via};
 use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
 use crate::epochs::AccountEpochs;
-use crate::keyring::{Key, Keyring, purpose};
-use crate::operation::{Failure, Product};
+use crate::failure::Failure;
+use crate::keyring::{Key, Keyring};
+use crate::master;
+use crate::product::Product;
 use crate::provenance::{self, Grant};
 use crate::share::Shares;
 use crate::token::{Opened, TEMPORARY, Tokens, Unread};
@@ -42,8 +44,8 @@ pub const KEPT_BYTES: u64 = 64 * 1024 * 1024;
 const SHARE_BYTES: usize = (KEPT_BYTES / 8) as usize;
 /// Keys that the cache makes room for at first.
 const EXPECTED_KEYS: usize = 1_024;
-/// Bytes of one entry beside its policies.
-const ENTRY_BYTES: usize = 1_024;
+/// Bytes of one entry beside its policies, with what signatures are verified with.
+const ENTRY_BYTES: usize = 2_560;
 /// How exactly the last use of a key is noted, milliseconds.
 const USE_GRAIN_MS: i64 = 60_000;
 
@@ -248,7 +250,8 @@ impl Authority {
         })?;
         let Some((row, attached)) = read else { return Err(unknown()) };
         let sealed = |error: &dyn std::fmt::Display| Failure::Internal(format!("access key `{id}`: {error}"));
-        let secret = context.vault.open(&purpose(id), &row.sealed_secret).map_err(|error| sealed(&error))?;
+        let purpose = master::purpose(SealedKind::AccessKey, id);
+        let secret = context.vault.open(&purpose, &row.sealed_secret).map_err(|error| sealed(&error))?;
         let secret = std::str::from_utf8(&secret).map_err(|error| sealed(&error))?;
         let credential = Credential::Secret(Secret::from(secret));
         let (identity, bytes) = match row.owner {

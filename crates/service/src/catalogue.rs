@@ -139,8 +139,27 @@ codes! {
     GATEWAY_CONFIGURING = 400 "VpnGateway.Configuring" "The specified service is configuring." Documented "The gateway is not settled: a change is under way.";
     GATEWAY_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The account has as many gateways as it may.";
     GATEWAY_PAID_TERM = 403 "ForbiddenRelease" "Forbidden to release a prepaid instance within validity period" Documented "A subscription gateway inside its paid term is not deleted.";
+    GATEWAY_LOCKED = 400 "VpnGateway.FinancialLocked" "The specified service is financial locked." Documented "The account's debts lock the gateway. Nothing is charged here, so only an operator's hand in the database does.";
+    GATEWAY_HAS_CONNECTIONS = 400 "DependencyViolation" "The VPN gateway still has IPsec connections: delete them first." Ours "DeleteVpnGateway: connections are left. (The rule is documented, its code is not.)";
     SSL_NOT_SUPPORTED = 400 "OperationFailed.SslNotSupport" "SSL-VPN is not available on this type of VPN gateway." CodeOnly "EnableSsl on an SM gateway.";
     ADDRESS_POOL_EMPTY = 400 "ResourceNotAvailable" "Resource you requested is not available in this region or zone." Documented "The pool of gateway addresses is used up.";
+
+    // Customer gateways.
+    CUSTOMER_GATEWAY_NOT_FOUND = 404 "InvalidCustomerGatewayInstanceId.NotFound" "The specified customer gateway instance id does not exist." Documented "No such customer gateway, or another account's.";
+    CUSTOMER_ADDRESS_FORMAT = 400 "InvalidIpAddress.WrongFormat" "Specified IpAddress is invalid." Documented "CreateCustomerGateway: no IPv4 address that a device can have.";
+    CUSTOMER_ADDRESS_TAKEN = 400 "InvalidIpAddress.AlreadyExist" "Specified IpAddress is already exist." Documented "CreateCustomerGateway: another customer gateway of the region has the address.";
+    CUSTOMER_GATEWAY_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The account has as many customer gateways in the region as it may.";
+
+    CUSTOMER_GATEWAY_IN_USE = 400 "DependencyViolation.VpnConnection" "The customer gateway is in use by IPsec connection %s." Ours "DeleteCustomerGateway: a connection or attachment leads to it. (The rule is documented, its code is not.)";
+
+    // IPsec connections.
+    CONNECTION_NOT_FOUND = 404 "InvalidVpnConnectionInstanceId.NotFound" "The specified vpn connection instance id does not exist." Documented "No such connection, or another account's.";
+    CONNECTION_EXISTS = 400 "InvalidVpnConnection.AlreadyExists" "Vpn connection already exists." Documented "Another connection of the gateway leads to the same customer gateway with the same blocks on both sides. (The code is documented; that this is its condition is our choice.)";
+    CONNECTION_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The gateway has as many connections, or the region as many attachments, as it may.";
+    GATEWAY_WITHOUT_IPSEC = 400 "OperationUnsupported.IpsecVpn" "IPsec-VPN is not enabled on the VPN gateway." Ours "CreateVpnConnection: EnableIpsec of the gateway is false.";
+    GATEWAY_WITHOUT_CERTIFICATES = 400 "OperationDenied.CertificateNotBound" "An Encryption and a Signature certificate must be bound to the VPN gateway first." Ours "CreateVpnConnection: an SM gateway without both certificates. (The rule is documented, its code is not.)";
+    DIAGNOSIS_NOT_FOUND = 404 "InvalidDiagnoseId.NotFound" "The specified diagnosis does not exist." Ours "GetVpnGatewayDiagnoseResult: no such diagnosis, an older one of its gateway, or another account's.";
+    TUNNEL_OPTIONS = 400 "VpnConnection.InvalidCreateTunnelOptions" "TunnelOptionsSpecification must hold exactly two tunnels." CodeOnly "Tunnels were given, and not two; or none for an attachment.";
 
     // Bindings: nothing is published for these cases.
     CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
@@ -158,12 +177,31 @@ codes! {
     VPC_NAME = 400 "InvalidVpcName.Malformed" "Specified VPC name is not valid." Documented "The VPC's name breaks the rules.";
     VPC_DESCRIPTION = 400 "InvalidVpcDiscription.Malformed" "Specified VPC description is not valid." Documented "The VPC's description breaks the rules.";
     VPC_QUOTA = 400 "QuotaExceeded.Vpc" "VPC quota exceeded." Documented "The account has as many VPCs in the region as it may.";
-    VPC_REGION = 404 "InvalidRegionId.NotFound" "Specified value of \"regionId\" is not supported." Documented "CreateVpc: RegionId is unknown.";
+    VPC_REGION = 404 "InvalidRegionId.NotFound" "Specified value of \"regionId\" is not supported." Documented "CreateVpc, EnableVpcClassicLink, DisableVpcClassicLink: RegionId is unknown.";
     USER_CIDR = 400 "InvalidParameter" "Specified UserCidr invalid format." Documented "UserCidr is not a list of blocks.";
     USER_CIDR_QUOTA = 400 "InvalidUserCidr.Quota" "Specified UserCidr number is greater than 3." Documented "More than three user blocks.";
     IPV6_UNSUPPORTED = 400 "OperationUnsupported.Ipv6Feature" "The IPv6 feature is not supported in the region." Documented "EnableIpv6=true, or an IPv6 block.";
     IPAM_UNSUPPORTED = 400 "UnsupportedFeature.IPAM" "VPCs cannot be created by using IPAM." Documented "An IPAM pool is named.";
+    IPAM_REGION = 400 "UnsupportedFeature.Ipam" "IPAM is not supported in this region." Documented "AssociateVpcCidrBlock: an IPAM pool is named.";
     VPC_IDS_NUMBER = 400 "InvalidVpcIdNumber.NotSupported" "The number of vpcIds exceeds the limit." Documented "More than 20 VPC ids.";
+    BLOCK_IP_VERSION = 400 "IllegalParam.IpVersion" "%s" Documented "AssociateVpcCidrBlock: IpVersion is neither IPV4 nor IPV6. (The code is documented, the message is the detail.)";
+    BLOCK_MISSING = 400 "MissingParam.SecondaryCidrBlockOrIpv6CidrBlock" "Either SecondaryCidrBlock or Ipv6CidrBlock must be specified." Documented "No block is named.";
+    BLOCK_MALFORMED = 400 "InvalidCidrBlock.Malformed" "Specified CIDR block is not valid." Documented "AssociateVpcCidrBlock: the block cannot be read or has host bits.";
+    BLOCK_MASK = 400 "OperationDenied.MaskOfCidrIsNotAllowed" "The input mask or mask of the input CIDR is not allowed." Documented "AssociateVpcCidrBlock: the mask is not between 8 and 28.";
+    BLOCK_ILLEGAL = 400 "IllegalParam.SecondaryCidrBlock" "%s" Documented "The block lies in a reserved range, overlaps a block of the VPC, or is no further block of it. (The code is documented, the message is the detail; that UnassociateVpcCidrBlock answers it too is our choice.)";
+    BLOCK_EXISTS = 400 "InvalidCidrBlock" "Specified CIDR block is already exists." Documented "AssociateVpcCidrBlock: the VPC has the block.";
+    BLOCK_QUOTA = 400 "QuotaExceeded.VpcMultiCidr" "%s" Documented "The VPC has as many further blocks as it may. (The code is documented, the message is the detail.)";
+    BLOCK_VPC_NOT_FOUND = 400 "InvalidVpc.NotFound" "%s" Documented "AssociateVpcCidrBlock: no such VPC, or another account's. (The code is documented, the message is the detail.)";
+    BLOCK_VPC_STATUS = 400 "IncorrectStatus.Vpc" "%s" Documented "AssociateVpcCidrBlock: the VPC is still Pending. (The code is documented, the message is the detail.)";
+    CLASSIC_LINK_STATUS = 404 "IncorrectClassicLinkStatus" "Specified VPC classicLink enabled." Documented "EnableVpcClassicLink: it is on.";
+    DEFAULT_VPC_EXISTS = 400 "OperationDenied.DefaultVpcExists" "The account has a default VPC in the specified region." Ours "CreateDefaultVpc: there is one.";
+    NO_DEFAULT_VPC = 400 "OperationDenied.NoDefaultVpc" "The account has no default VPC in the specified region." Ours "CreateDefaultVSwitch: there is no VPC for it.";
+    DEFAULT_VSWITCH_EXISTS = 400 "OperationDenied.DefaultVSwitchExists" "The account has a default virtual switch in the specified zone." Ours "CreateDefaultVSwitch: there is one.";
+    ROUTE_TABLE_NOT_FOUND = 400 "Abs.InvalidRouteTableId.NotExist" "The route table id is not exist." Documented "ModifyRouteTableAttributes: no such route table, or another account's.";
+    ROUTE_TABLE_NOT_FOUND_READ = 404 "InvalidRouteTableId.NotFound" "Specified route table does not exist." Ours "DescribeRouteEntryList: no such route table, or another account's.";
+    ROUTE_TABLE_VPC_STATUS = 400 "IncorrectStatus.Vpc" "Vpc status is invalid." Documented "ModifyRouteTableAttributes: the VPC is still Pending.";
+    ROUTE_TABLE_NAME = 400 "Abs.InvaliTableName.Malformed" "Table name format is invalid." Documented "The route table's name breaks the rules.";
+    ROUTE_TABLE_DESCRIPTION = 400 "InvalidDescription.Malformed" "Description format is invalid." Documented "The route table's description breaks the rules.";
     VPC_HAS_VSWITCH = 400 "DependencyViolation.VSwitch" "Specified object has dependent resources" Documented "The VPC still has vSwitches.";
     VPC_HAS_GATEWAY = 400 "DependencyViolation.Tunnel" "Specified object has dependent tunnel." Documented "The VPC still has VPN gateways. (The code is documented; that it stands for gateways is our choice.)";
     ZONE_NOT_FOUND = 404 "InvalidZoneId.NotFound" "Specified zone does not exist." Documented "No such zone in the VPC's region.";
@@ -346,6 +384,10 @@ impl From<tongguan_model::gateway::Refusal> for Refusal {
             Rule::RoleOccupied => &ROLE_OCCUPIED,
             Rule::NotBound => &NOT_BOUND,
             Rule::PaidTerm => &GATEWAY_PAID_TERM,
+            Rule::FinancialLocked => &GATEWAY_LOCKED,
+            Rule::NoIpsec => &GATEWAY_WITHOUT_IPSEC,
+            Rule::CertificatesMissing => &GATEWAY_WITHOUT_CERTIFICATES,
+            Rule::HasConnections => &GATEWAY_HAS_CONNECTIONS,
         })
     }
 }

@@ -109,7 +109,7 @@ fn audit_record(
 }
 
 fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError> {
-    let rule = "every access key and service key opens";
+    let rule = "every access key, connection key, BGP key and service key opens";
     let mut findings = Vec::new();
     archive.read(|snapshot| {
         snapshot.each_sealed(|kind, id, sealed| {
@@ -152,7 +152,7 @@ fn fault_of(certificate: &Certificate, sealed: &[u8], vault: Option<&Vault>) -> 
         verify_chain(&leaf, &chain, then).map_err(wrong)?;
     }
     if let Some(vault) = vault {
-        let purpose = operations::kms::key_purpose(certificate.id.as_str());
+        let purpose = master::purpose(SealedKind::Certificate, certificate.id.as_str());
         let document = vault.open(&purpose, sealed).map_err(|error| format!("private key: {error}"))?;
         let key = PrivateKey::from_pkcs8_der(&document).map_err(|error| format!("private key: {error}"))?;
         if key.public_key().to_spki_der() != own.to_spki_der() {

@@ -12,7 +12,8 @@ use tongguan_model::region::{self, Region};
 use tongguan_store::Store;
 
 use crate::epochs::AccountEpochs;
-use crate::marker::MarkerKey;
+use crate::marker_key::MarkerKey;
+use crate::random::random;
 use crate::vault::Vault;
 
 /// Where the present moment comes from.
@@ -127,17 +128,6 @@ impl Deref for Context {
     }
 }
 
-/// Random bytes from the operating system.
-///
-/// # Panics
-/// If the operating system has none to give, which no request can be served without.
-#[must_use]
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system supplies randomness");
-    bytes
-}
-
 /// A new resource id in a region.
 #[must_use]
 pub fn new_id(prefix: &str, region: &Region) -> String {
@@ -183,7 +173,32 @@ pub fn iso8601_seconds(seconds: i64) -> String {
     // certificates for "no expiry" (RFC 5280, 4.1.2.5).
     const EPOCH: jiff::civil::DateTime = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
     let moment = EPOCH.checked_add(jiff::SignedDuration::from_secs(seconds));
-    moment.map_or_else(|_| String::new(), |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    moment.map(written).unwrap_or_default()
+}
+
+/// A moment in the form of the API: every list writes many.
+fn written(moment: jiff::civil::DateTime) -> String {
+    let parts = [
+        (i16::from(moment.month()), '-'),
+        (i16::from(moment.day()), '-'),
+        (i16::from(moment.hour()), 'T'),
+        (i16::from(moment.minute()), ':'),
+        (i16::from(moment.second()), ':'),
+    ];
+    let mut text = String::with_capacity("YYYY-MM-DDThh:mm:ssZ".len());
+    let two = |text: &mut String, number: i16| {
+        for digit in [number / 10, number % 10] {
+            text.push(char::from(b'0' + digit.unsigned_abs() as u8));
+        }
+    };
+    two(&mut text, moment.year() / 100);
+    two(&mut text, moment.year() % 100);
+    for (number, before) in parts {
+        text.push(before);
+        two(&mut text, number);
+    }
+    text.push('Z');
+    text
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tongguan_model::id::AccountId;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, Secret};
-use tongguan_store::{Store, StoreError, Verdict};
+use tongguan_store::{SealedKind, Store, StoreError, Verdict};
 
-use crate::context::random;
+use crate::master;
+use crate::random::{LETTERS, characters};
 use crate::vault::{SealError, Vault};
 
 /// One access key.
@@ -128,26 +129,5 @@ pub fn new_account_id() -> AccountId {
 /// # Errors
 /// The vault fails.
 pub(crate) fn seal(vault: &Vault, id: &str, secret: &Secret) -> Result<Vec<u8>, SealError> {
-    vault.seal(&purpose(id), secret.expose().as_bytes())
-}
-
-pub(crate) fn purpose(id: &str) -> String {
-    format!("access-key:{id}")
-}
-
-/// Characters of keys.
-pub(crate) const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-/// Random characters without bias: bytes beyond the last whole multiple are drawn again.
-pub(crate) fn characters(number: usize, alphabet: &[u8]) -> String {
-    let limit = 256 - 256 % alphabet.len();
-    let mut text = String::with_capacity(number);
-    while text.len() < number {
-        for byte in random::<64>() {
-            if usize::from(byte) < limit && text.len() < number {
-                text.push(char::from(alphabet[usize::from(byte) % alphabet.len()]));
-            }
-        }
-    }
-    text
+    vault.seal(&master::purpose(SealedKind::AccessKey, id), secret.expose().as_bytes())
 }

@@ -11,70 +11,27 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use aws_lc_rs::hkdf::Prk;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tongguan_model::id::AccountId;
-use tongguan_store::{SealedKind, Store, Verdict};
-use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
-use crate::context::{Context, random};
-use crate::keyring::KeyringError;
-use crate::master;
+use crate::context::Context;
+#[cfg(test)]
+use crate::marker_key::{KEY_BYTES, extracted};
+use crate::marker_key::{MarkerKey, NAME};
 use crate::operation::{Failure, Operation};
-use crate::vault::{SealError, Vault};
+use crate::random::random;
 
-/// Name of the marker key among the service's own.
-const NAME: &str = "page-markers";
-/// Bytes of the marker key.
-const KEY_BYTES: usize = 32;
 /// Bytes from which the key of one marker is derived.
 const SALT_BYTES: usize = 16;
 /// Characters of a marker at most; that of the longest tag has some 800.
 const CHARS_MAX: usize = 2_048;
 /// What the key of one marker is derived for.
 const SEALS: &[u8] = b"seal of one marker";
-
-/// What markers are made with.
-#[derive(Debug)]
-pub struct MarkerKey(Prk);
-
-/// The marker key; makes it if there is none.
-///
-/// # Errors
-/// The store fails, or the key does not open under the master key.
-pub fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<MarkerKey, KeyringError> {
-    let failed = |source| KeyringError::Sealed { id: NAME.into(), source };
-    if let Some(kept) = store.read(|snapshot| snapshot.sealed_service_key(NAME))? {
-        return opened(vault, &kept).map(MarkerKey).map_err(failed);
-    }
-    let key = Zeroizing::new(random::<KEY_BYTES>());
-    let sealed = vault.seal(&purpose(), key.as_slice()).map_err(failed)?;
-    store.write_blocking(move |tx| {
-        tx.put_sealed_service_key(NAME, &sealed, now_ms)?;
-        Ok(Verdict::Keep(()))
-    })?;
-    Ok(MarkerKey(extracted(key.as_slice())))
-}
-
-fn purpose() -> String {
-    master::purpose(SealedKind::ServiceKey, NAME)
-}
-
-fn opened(vault: &Vault, kept: &[u8]) -> Result<Prk, SealError> {
-    let key = vault.open(&purpose(), kept)?;
-    if key.len() != KEY_BYTES {
-        return Err(SealError);
-    }
-    Ok(extracted(&key))
-}
-
-fn extracted(key: &[u8]) -> Prk {
-    Salt::new(HKDF_SHA256, b"tongguan page markers").extract(key)
-}
 
 /// Makes and reads the markers of one list of one account.
 #[derive(Debug)]
@@ -168,6 +125,20 @@ impl Markers {
         Some((resource.to_owned(), key.to_owned()))
     }
 
+    /// A marker of a name.
+    ///
+    /// # Errors
+    /// As [`Markers::make`].
+    pub fn of_name(&self, name: &str) -> Result<String, Failure> {
+        self.make(name.as_bytes())
+    }
+
+    /// The name of a marker; none as in [`Markers::read`].
+    #[must_use]
+    pub fn name(&self, marker: &str) -> Option<String> {
+        String::from_utf8(self.read(marker)?).ok()
+    }
+
     /// The key of the marker that begins so. It seals no other.
     fn key(&self, salt: &[u8; SALT_BYTES]) -> Result<LessSafeKey, Unspecified> {
         let (version, action) = (self.operation.product.version(), self.operation.action);
@@ -194,6 +165,14 @@ pub(crate) fn tag(args: &Args<'_>, name: &'static str) -> Result<Option<(String,
     place(args, name, |markers, marker| markers.tag(marker))
 }
 
+/// The name after which the page begins, if a parameter says it by a marker.
+///
+/// # Errors
+/// As [`row`].
+pub(crate) fn name(args: &Args<'_>, name: &'static str) -> Result<Option<String>, Refusal> {
+    place(args, name, |markers, marker| markers.name(marker))
+}
+
 fn place<T>(
     args: &Args<'_>,
     name: &'static str,
@@ -212,8 +191,6 @@ fn only_nonce() -> Nonce {
 
 #[cfg(test)]
 mod tests {
-    use tongguan_store::Options;
-
     use super::*;
     use crate::api;
 
@@ -284,26 +261,5 @@ mod tests {
         let own = markers(7, &api::ram::LIST_USERS, ONE);
         let made: std::collections::BTreeSet<_> = (0..1_000).map(|_| own.of_row(8).unwrap()).collect();
         assert_eq!(made.len(), 1_000);
-    }
-
-    #[test]
-    fn the_marker_key_is_made_once_and_outlives_the_master_key() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), &Options::default()).unwrap();
-        let vault = |byte| Vault::new(&[byte; 32]).unwrap();
-        let key = |byte| {
-            let kept = store.read(|snapshot| snapshot.sealed_service_key(NAME)).unwrap().unwrap();
-            opened(&vault(byte), &kept)
-        };
-        let with = |prk| Markers { prk, ..markers(0, &api::ram::LIST_USERS, ONE) };
-        prepare(&store, &vault(1), 1).unwrap();
-        let marker = with(key(1).unwrap()).of_row(8).unwrap();
-        prepare(&store, &vault(1), 2).unwrap();
-        assert_eq!(with(key(1).unwrap()).row(&marker), Some(8));
-        master::reseal(&store, vault(1), vault(2), 3).unwrap();
-        assert!(key(1).is_err());
-        assert!(prepare(&store, &vault(1), 4).is_err());
-        prepare(&store, &vault(2), 4).unwrap();
-        assert_eq!(with(key(2).unwrap()).row(&marker), Some(8));
     }
 }

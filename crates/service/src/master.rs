@@ -7,7 +7,6 @@
 use tongguan_store::{SealedKind, Snapshot, Store, StoreError, Verdict};
 
 use crate::vault::{SealError, Vault};
-use crate::{keyring, operations};
 
 /// Name of the check value among the service's own keys.
 const CHECK: &str = "master-key-check";
@@ -41,12 +40,14 @@ pub enum ResealError {
     },
 }
 
-/// What a sealed value is bound to.
+/// What a sealed value is bound to: it opens for no other row.
 #[must_use]
 pub fn purpose(kind: SealedKind, id: &str) -> String {
     match kind {
-        SealedKind::AccessKey => keyring::purpose(id),
-        SealedKind::Certificate => operations::kms::key_purpose(id),
+        SealedKind::AccessKey => format!("access-key:{id}"),
+        SealedKind::Certificate => format!("certificate-key:{id}"),
+        SealedKind::CustomerGateway => format!("customer-gateway-key:{id}"),
+        SealedKind::Connection => format!("connection-keys:{id}"),
         SealedKind::ServiceKey => format!("service-key:{id}"),
     }
 }
@@ -57,6 +58,8 @@ pub fn named(kind: SealedKind, id: &str) -> String {
     match kind {
         SealedKind::AccessKey => format!("secret of access key `{id}`"),
         SealedKind::Certificate => format!("private key of certificate `{id}`"),
+        SealedKind::CustomerGateway => format!("BGP key of customer gateway `{id}`"),
+        SealedKind::Connection => format!("keys of connection `{id}`"),
         SealedKind::ServiceKey => format!("service key `{id}`"),
     }
 }
@@ -134,6 +137,7 @@ mod tests {
     use tongguan_store::Options;
 
     use super::*;
+    use crate::keyring;
 
     fn vault(byte: u8) -> Vault {
         Vault::new(&[byte; 32]).unwrap()
@@ -158,7 +162,7 @@ mod tests {
         assert_eq!(reseal(&store, vault(1), vault(2), 1).unwrap(), 2);
         assert_eq!((fits(1), fits(2)), (Fit::Other, Fit::Fits));
         let stored = store.read(|snapshot| snapshot.access_key(&key.id)).unwrap().unwrap();
-        let purpose = keyring::purpose(&key.id);
+        let purpose = purpose(SealedKind::AccessKey, &key.id);
         let secret = vault(2).open(&purpose, &stored.sealed_secret).unwrap();
         assert_eq!(secret.as_slice(), key.secret.expose().as_bytes());
         assert!(vault(1).open(&purpose, &stored.sealed_secret).is_err());

@@ -16,6 +16,15 @@ pub use crate::api::ALL;
 pub use crate::failure::Failure;
 pub use crate::product::Product;
 
+/// What nearly every operation's file uses.
+pub(crate) mod prelude {
+    pub(crate) use tongguan_store::{Snapshot, Tx};
+
+    pub(crate) use super::{Failure, LongWork, PreparedWrite, Pure, Read, Write};
+    pub(crate) use crate::call::Call;
+    pub(crate) use crate::catalogue::{self as c, Refusal};
+}
+
 /// What a parameter holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -29,6 +38,8 @@ pub enum Shape {
     List,
     /// `Name.1.Key`, `Name.1.Value`, ...
     Tags,
+    /// `Name.1.Member`, `Name.1.Object.Member`, ..., whatever the members are.
+    Structures,
     /// A JSON document in one value.
     Json,
 }
@@ -208,6 +219,33 @@ pub trait Write: Input {
     }
 }
 
+/// A write that needs something made before its transaction, where every other change would wait for it: a secret,
+/// and its seal. What takes milliseconds is [`LongWork`].
+pub trait PreparedWrite: Input {
+    /// What is made.
+    type Prepared: Send + 'static;
+    /// Its answer.
+    type Output: Output;
+
+    /// Makes it, once, by the thread that took the call.
+    ///
+    /// # Errors
+    /// A refusal.
+    fn prepare(&self, call: &Call) -> Result<Self::Prepared, Failure>;
+
+    /// Makes the change. It may be run again from the start.
+    ///
+    /// # Errors
+    /// A refusal, after which nothing is changed, or the store fails.
+    fn change(&self, prepared: &Self::Prepared, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure>;
+
+    /// Id of the access key that the call made, for the audit record.
+    #[must_use]
+    fn issued(_: &Self::Output) -> Option<String> {
+        None
+    }
+}
+
 /// A write whose first part takes long: it is done by the pool of [`crate::work`].
 pub trait LongWork: Input {
     /// What the work gives.
@@ -261,6 +299,17 @@ pub(crate) fn write<T: Write>(call: &Call, args: &Args<'_>) -> Result<Change, Fa
     Ok(Box::new(move |tx| {
         let output = input.change(&call, tx)?;
         Ok(Box::new(Typed { issued: T::issued(&output), warnings: warnings.clone(), output }))
+    }))
+}
+
+/// Handler of a [`PreparedWrite`] operation.
+pub(crate) fn prepared<T: PreparedWrite>(call: &Call, args: &Args<'_>) -> Result<Change, Failure> {
+    let input = T::read(args)?;
+    let prepared = input.prepare(call)?;
+    let call = call.clone();
+    Ok(Box::new(move |tx| {
+        let output = input.change(&prepared, &call, tx)?;
+        Ok(Box::new(Typed { issued: T::issued(&output), warnings: Vec::new(), output }))
     }))
 }
 

@@ -1,5 +1,6 @@
 //! The products, and the conventions in which they differ.
 
+use crate::api;
 use crate::catalogue::{self as c, Code};
 
 /// Products that share the port, told apart by their version.
@@ -57,7 +58,7 @@ pub(crate) struct Conventions {
 
 static VPC: Conventions = Conventions {
     name: "Vpc",
-    version: "2016-04-28",
+    version: api::vpc::VERSION,
     lower_case_ids: false,
     xml_root: None,
     status_in_errors: false,
@@ -71,7 +72,7 @@ static VPC: Conventions = Conventions {
 
 static KMS: Conventions = Conventions {
     name: "Kms",
-    version: "2016-01-20",
+    version: api::kms::VERSION,
     lower_case_ids: true,
     xml_root: Some("KMS"),
     status_in_errors: true,
@@ -85,7 +86,7 @@ static KMS: Conventions = Conventions {
 
 static STS: Conventions = Conventions {
     name: "Sts",
-    version: "2015-04-01",
+    version: api::sts::VERSION,
     illegal: Illegal::Parameter(&c::INCORRECT),
     forbidden: &c::NO_PERMISSION_STS,
     central: true,
@@ -94,11 +95,11 @@ static STS: Conventions = Conventions {
 };
 
 static LOCATION: Conventions =
-    Conventions { name: "Location", version: "2015-06-12", central: true, tagged: false, ..VPC };
+    Conventions { name: "Location", version: api::location::VERSION, central: true, tagged: false, ..VPC };
 
 static RAM: Conventions = Conventions {
     name: "Ram",
-    version: "2015-05-01",
+    version: api::ram::VERSION,
     missing: &c::RAM_MISSING,
     illegal: Illegal::Parameter(&c::INCORRECT),
     forbidden: &c::NO_PERMISSION,
@@ -107,8 +108,12 @@ static RAM: Conventions = Conventions {
     ..VPC
 };
 
-static RESOURCE_MANAGER: Conventions =
-    Conventions { name: "ResourceManager", version: "2020-03-31", missing: &c::MISSING, ..RAM };
+static RESOURCE_MANAGER: Conventions = Conventions {
+    name: "ResourceManager",
+    version: api::resourcemanager::VERSION,
+    missing: &c::MISSING,
+    ..RAM
+};
 
 impl Product {
     /// Every product.

@@ -13,8 +13,9 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::audit::{self, AuditKeyError};
-use crate::context::random;
+
 use crate::master::{self, ResealError};
+use crate::random::random;
 use crate::vault::Vault;
 
 /// Name of the key among the service's own.

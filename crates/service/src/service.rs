@@ -8,10 +8,10 @@ use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
 use crate::authority::Authority;
-use crate::context::Context;
+use crate::context::{Context, Shared};
 use crate::engine::Engine;
 use crate::keyring::{Keyring, KeyringError};
-use crate::marker;
+use crate::marker_key;
 use crate::pipeline::admit::Gate;
 use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
@@ -34,7 +34,7 @@ impl Service {
     /// The store fails, or what is sealed in it does not open under the vault's master key.
     pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Result<Self, KeyringError> {
         let engine = Engine::new(context.clone());
-        context.keep_marker_key(marker::prepare(&context.store, &context.vault, context.clock.now_ms())?);
+        context.keep_marker_key(marker_key::prepare(&context.store, &context.vault, context.clock.now_ms())?);
         let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
         let authority = Arc::new(Authority::new(keyring, tokens, Arc::clone(context.epochs())));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
@@ -96,7 +96,9 @@ impl Service {
         match &done {
             Ordered::Created(key) => self.authority().changed(&key.account),
             Ordered::Switched(account) => self.authority().changed(account),
-            Ordered::TokenKey => self.authority().tokens().reload(&context.store, &context.vault)?,
+            // Nobody's rights are others.
+            Ordered::Observed(_) => {}
+            Ordered::TokenKey(rotated) => self.authority().tokens().take_up(rotated),
         }
         Ok(done)
     }
@@ -106,7 +108,8 @@ impl Service {
     /// # Errors
     /// The store fails, or a key does not open.
     pub async fn keep_token_keys(&self) -> Result<(), KeyringError> {
-        self.authority().tokens().keep(&self.context).await
+        let Shared { store, vault, clock, .. } = &*self.context;
+        self.authority().tokens().keep(store, vault, clock.now_ms()).await
     }
 
     /// The memory of used nonces.

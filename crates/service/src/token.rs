@@ -21,10 +21,10 @@ use tongguan_rpc::Secret;
 use tongguan_store::{SealedKind, Store, StoreError, Tx, Verdict};
 use zeroize::Zeroizing;
 
-use crate::context::{Context, random};
-use crate::keyring::{KeyringError, LETTERS, characters};
+use crate::keyring::KeyringError;
 use crate::master;
 use crate::provenance::Grant;
+use crate::random::{LETTERS, characters, random};
 use crate::vault::{MASTER_KEY_BYTES, SealError, Vault};
 
 /// Temporary access key ids begin with this.
@@ -98,13 +98,22 @@ pub enum Earlier {
 
 /// Makes and opens security tokens.
 pub struct Tokens {
-    /// The oldest first; the last makes tokens. Never empty.
-    ring: RwLock<Vec<TokenKey>>,
+    ring: RwLock<Ring>,
     /// Raised when a token key is removed, so that nothing is kept that was made under it.
     removals: Arc<AtomicU64>,
 }
 
+/// The token keys of the process, which are those of the store.
+struct Ring {
+    /// The oldest first; the last makes tokens. Never empty.
+    keys: Vec<TokenKey>,
+    /// Sessions were ended when this key was made, the UNIX milliseconds of [`TokenKey::made_ms`]: none from before is
+    /// taken in any more.
+    from_ms: i64,
+}
+
 /// One token key.
+#[derive(Clone)]
 struct TokenKey {
     id: KeyId,
     made_ms: i64,
@@ -130,51 +139,65 @@ impl Tokens {
     /// Opens the store's token keys. Makes one if there is none, or if the newest has had its day.
     ///
     /// # Errors
-    /// The store fails, or a key does not open under the master key.
+    /// The store fails, or a key does not open under the master key, or somebody else has put it in or changed it.
     pub fn open(store: &Store, vault: &Vault, now_ms: i64) -> Result<Self, KeyringError> {
-        let mut ring = load(store, vault)?;
-        let (make, forget) = due(&ring, now_ms);
-        if make || !forget.is_empty() {
-            let made = make.then(|| NewKey::make(vault, &ring, now_ms)).transpose()?;
-            store.write_blocking(move |tx| Ok(Verdict::Keep(replace(tx, made.as_ref(), &forget)?)))?;
-            ring = load(store, vault)?;
+        let tokens = Self::of(load(store, vault)?);
+        if let Some(rotation) = tokens.due(vault, now_ms)? {
+            let change = rotation.clone();
+            let made_ms = store.write_blocking(move |tx| Ok(Verdict::Keep(change.carry_out(tx)?)))?;
+            tokens.take_up(&rotation.committed(made_ms));
         }
-        Ok(Self { ring: RwLock::new(ring), removals: Arc::default() })
+        Ok(tokens)
+    }
+
+    fn of(keys: Vec<TokenKey>) -> Self {
+        Self { ring: RwLock::new(Ring { keys, from_ms: i64::MIN }), removals: Arc::default() }
     }
 
     /// Does what time asks for: a new token key once a day, and the removal of those under which no token can live.
     ///
     /// # Errors
-    /// As [`Tokens::open`].
-    pub(crate) async fn keep(&self, context: &Context) -> Result<(), KeyringError> {
-        let now_ms = context.clock.now_ms();
-        let (made, forget) = {
-            let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-            let (make, forget) = due(&ring, now_ms);
-            (make.then(|| NewKey::make(&context.vault, &ring, now_ms)).transpose()?, forget)
-        };
-        if made.is_some() || !forget.is_empty() {
-            let write =
-                context.store.write(move |tx| Ok(Verdict::Keep(replace(tx, made.as_ref(), &forget)?)));
-            write.await?;
-            self.reload(&context.store, &context.vault)?;
+    /// The store or the vault fails; nothing was changed then.
+    pub(crate) async fn keep(&self, store: &Store, vault: &Vault, now_ms: i64) -> Result<(), KeyringError> {
+        if let Some(rotation) = self.due(vault, now_ms)? {
+            let change = rotation.clone();
+            let made_ms = store.write(move |tx| Ok(Verdict::Keep(change.carry_out(tx)?))).await?;
+            self.take_up(&rotation.committed(made_ms));
         }
         Ok(())
     }
 
-    /// Takes the token keys as they are in the store now.
-    ///
-    /// # Errors
-    /// As [`Tokens::open`].
-    pub(crate) fn reload(&self, store: &Store, vault: &Vault) -> Result<(), KeyringError> {
+    /// What time asks for, if it does.
+    fn due(&self, vault: &Vault, now_ms: i64) -> Result<Option<Rotation>, KeyringError> {
+        let (make, forget) = due(&self.ring.read().unwrap_or_else(PoisonError::into_inner).keys, now_ms);
+        if !make && forget.is_empty() {
+            return Ok(None);
+        }
+        let made = make.then(|| NewKey::make(vault)).transpose()?;
+        Ok(Some(Rotation { made: made.map(Arc::new), forget: Forget::These(forget), now_ms }))
+    }
+
+    /// Takes up what was committed to the store. It asks the store nothing and cannot fail, so that there is no
+    /// rotation that the store has and the process has not; and rotations may come in another order than they were
+    /// committed in.
+    pub(crate) fn take_up(&self, rotated: &Rotated) {
+        let Rotated { rotation, made_ms } = rotated;
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *ring, load(store, vault)?);
-        let gone = before.iter().any(|key| ring.iter().all(|other| other.id != key.id));
+        if matches!(rotation.forget, Forget::All) {
+            ring.from_ms = ring.from_ms.max(*made_ms);
+        }
+        let before = ring.keys.len();
+        let from_ms = ring.from_ms;
+        ring.keys.retain(|key| key.made_ms >= from_ms && !rotation.forget.names(key.id));
+        let gone = ring.keys.len() < before;
+        if let Some(made) = rotation.made.as_ref().filter(|_| *made_ms >= from_ms) {
+            let place = ring.keys.partition_point(|key| key.made_ms < *made_ms);
+            ring.keys.insert(place, TokenKey { made_ms: *made_ms, ..made.key.clone() });
+        }
         drop(ring);
         if gone {
             self.removals.fetch_add(1, Ordering::Release);
         }
-        Ok(())
     }
 
     /// Counts the removals of token keys: what was opened before one is to be opened again.
@@ -194,7 +217,7 @@ impl Tokens {
     /// [`SealError`] if there is no randomness or the cipher fails.
     pub fn issue(&self, grant: &Grant) -> Result<Credentials, SealError> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        let key = ring.last().ok_or(SealError)?;
+        let key = ring.keys.last().ok_or(SealError)?;
         let mut token = Vec::with_capacity(512);
         token.push(SCHEME);
         token.extend_from_slice(&key.id);
@@ -224,7 +247,8 @@ impl Tokens {
             Some(_) | None => return Err(Unread::Malformed),
         };
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        let key = ring.iter().rev().find(|key| header[1..].starts_with(&key.id)).ok_or(Unread::KeyGone)?;
+        let key =
+            ring.keys.iter().rev().find(|key| header[1..].starts_with(&key.id)).ok_or(Unread::KeyGone)?;
         let open = || {
             let text = key.vault(header)?.open(PURPOSE, sealed)?;
             let grant: Grant = serde_json::from_slice(&text).map_err(|_| SealError)?;
@@ -267,63 +291,94 @@ impl TokenKey {
 struct NewKey {
     name: String,
     sealed: Vec<u8>,
-    made_ms: i64,
+    /// When it is made is said by the transaction that stores it.
+    key: TokenKey,
 }
 
 impl NewKey {
-    /// A new token key, later than those of the ring whatever the clock says.
-    fn make(vault: &Vault, ring: &[TokenKey], now_ms: i64) -> Result<Self, KeyringError> {
-        Self::after(vault, ring.last().map(|key| key.made_ms), now_ms)
-    }
-
-    fn after(vault: &Vault, newest_ms: Option<i64>, now_ms: i64) -> Result<Self, KeyringError> {
-        let name = format!("{KEY_PREFIX}{:016x}", u64::from_be_bytes(random()));
+    fn make(vault: &Vault) -> Result<Self, KeyringError> {
+        let id: KeyId = random();
+        let name = name_of(id);
         let key = Zeroizing::new(random::<MASTER_KEY_BYTES>());
         let sealed = vault
             .seal(&master::purpose(SealedKind::ServiceKey, &name), key.as_slice())
             .map_err(|source| KeyringError::Sealed { id: name.clone(), source })?;
-        let made_ms = newest_ms.map_or(now_ms, |newest| now_ms.max(newest.saturating_add(1)));
-        Ok(Self { name, sealed, made_ms })
+        Ok(Self { name, sealed, key: TokenKey::new(id, 0, key.as_slice()) })
     }
 }
 
-/// A new token key on an operator's order, for a transaction of the caller's.
+/// The token keys that go when others come.
+#[derive(Clone)]
+enum Forget {
+    All,
+    /// Those of these names.
+    These(Vec<String>),
+}
+
+impl Forget {
+    fn names(&self, id: KeyId) -> bool {
+        matches!(self, Self::These(names) if names.contains(&name_of(id)))
+    }
+}
+
+/// A change of the token keys, for a transaction of the caller's.
+#[derive(Clone)]
 pub struct Rotation {
-    made: NewKey,
-    earlier: Earlier,
+    made: Option<Arc<NewKey>>,
+    forget: Forget,
+    now_ms: i64,
+}
+
+/// A rotation that was committed.
+pub struct Rotated {
+    rotation: Rotation,
+    made_ms: i64,
+}
+
+impl std::fmt::Debug for Rotated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rotated")
+    }
 }
 
 impl Rotation {
-    /// Makes the key; nothing is stored yet.
+    /// A new token key on an operator's order; nothing is stored yet.
     ///
     /// # Errors
-    /// The store or the vault fails.
-    pub fn new(store: &Store, vault: &Vault, earlier: Earlier, now_ms: i64) -> Result<Self, KeyringError> {
-        let rows = store.read(|snapshot| snapshot.sealed_service_keys(KEY_PREFIX))?;
-        let made = NewKey::after(vault, rows.last().map(|(_, _, made_ms)| *made_ms), now_ms)?;
-        Ok(Self { made, earlier })
+    /// The vault fails.
+    pub fn new(vault: &Vault, earlier: Earlier, now_ms: i64) -> Result<Self, KeyringError> {
+        let forget = match earlier {
+            Earlier::Stay => Forget::These(Vec::new()),
+            Earlier::End => Forget::All,
+        };
+        Ok(Self { made: Some(Arc::new(NewKey::make(vault)?)), forget, now_ms })
     }
 
-    /// Stores it, and removes those before it if the sessions are to end.
+    /// Removes the keys that go and stores the new one. Answers when the new one was made, UNIX milliseconds: later
+    /// than those that were there, whatever the clock says, so that it is the newest.
     ///
     /// # Errors
     /// A database error.
-    pub fn carry_out(&self, tx: &Tx<'_>) -> Result<(), StoreError> {
-        let rows = match self.earlier {
-            Earlier::Stay => Vec::new(),
-            Earlier::End => tx.sealed_service_keys(KEY_PREFIX)?,
+    pub fn carry_out(&self, tx: &Tx<'_>) -> Result<i64, StoreError> {
+        let there = tx.service_key_names(KEY_PREFIX)?;
+        let newest = there.last().map(|(_, made_ms)| *made_ms);
+        let forget: Vec<&String> = match &self.forget {
+            Forget::All => there.iter().map(|(name, _)| name).collect(),
+            Forget::These(names) => names.iter().collect(),
         };
-        let forget: Vec<String> = rows.into_iter().map(|(name, ..)| name).collect();
-        forget.iter().try_for_each(|name| tx.drop_service_key(name))?;
-        replace(tx, Some(&self.made), &[])
+        forget.into_iter().try_for_each(|name| tx.drop_service_key(name))?;
+        let made_ms = newest.map_or(self.now_ms, |newest| self.now_ms.max(newest.saturating_add(1)));
+        if let Some(made) = &self.made {
+            tx.put_sealed_service_key(&made.name, &made.sealed, made_ms)?;
+        }
+        Ok(made_ms)
     }
-}
 
-fn replace(tx: &Tx<'_>, made: Option<&NewKey>, forget: &[String]) -> Result<(), StoreError> {
-    if let Some(made) = made {
-        tx.put_sealed_service_key(&made.name, &made.sealed, made.made_ms)?;
+    /// What is to be taken up, once it was carried out and committed with this result.
+    #[must_use]
+    pub fn committed(self, made_ms: i64) -> Rotated {
+        Rotated { rotation: self, made_ms }
     }
-    forget.iter().try_for_each(|name| tx.drop_service_key(name))
 }
 
 fn name_of(id: KeyId) -> String {
@@ -396,7 +451,7 @@ mod tests {
 
     fn tokens(keys: &[u8]) -> Tokens {
         let ring = keys.iter().map(|byte| TokenKey::new([*byte; ID_BYTES], i64::from(*byte), &[*byte; 32]));
-        Tokens { ring: RwLock::new(ring.collect()), removals: Arc::default() }
+        Tokens::of(ring.collect())
     }
 
     #[test]
@@ -432,10 +487,7 @@ mod tests {
             assert_eq!(new.read(&token.token).is_ok(), by_new);
         }
         // A key is no other because a row has its id.
-        let other = Tokens {
-            ring: RwLock::new(vec![TokenKey::new([7; ID_BYTES], 7, &[9; 32])]),
-            removals: Arc::default(),
-        };
+        let other = Tokens::of(vec![TokenKey::new([7; ID_BYTES], 7, &[9; 32])]);
         assert_eq!(other.read(&first.token).unwrap_err(), Unread::Malformed);
         assert_eq!(new.read(&first.token).unwrap_err(), Unread::KeyGone);
     }
@@ -502,9 +554,8 @@ mod tests {
             Err(KeyringError::Sealed { .. })
         ));
         let rotate = |earlier, now_ms| {
-            let rotation = Rotation::new(&store, &vault, earlier, now_ms).unwrap();
-            store.write_blocking(move |tx| Ok(Verdict::Keep(rotation.carry_out(tx)?))).unwrap();
-            opened.reload(&store, &vault).unwrap();
+            let rotation = Rotation::new(&vault, earlier, now_ms).unwrap();
+            opened.take_up(&committed(&store, rotation));
         };
         // Also while the clock is behind, the new key is the one that makes tokens.
         rotate(Earlier::Stay, 0);
@@ -523,6 +574,36 @@ mod tests {
         }
     }
 
+    fn committed(store: &Store, rotation: Rotation) -> Rotated {
+        let change = rotation.clone();
+        let made_ms = store.write_blocking(move |tx| Ok(Verdict::Keep(change.carry_out(tx)?))).unwrap();
+        rotation.committed(made_ms)
+    }
+
+    /// Two threads may commit one after the other and take up the other way round: the ring is what the store has.
+    #[test]
+    fn rotations_are_taken_up_in_any_order() {
+        let vault = Vault::new(&[9; 32]).unwrap();
+        let ids = |keys: &[TokenKey]| keys.iter().map(|key| (key.id, key.made_ms)).collect::<Vec<_>>();
+        let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+        for ended in 0..4 {
+            let directory = tempfile::tempdir().unwrap();
+            let store = Store::open(directory.path(), &Options::default()).unwrap();
+            let begun = Tokens::open(&store, &vault, 1_000).unwrap().ring.into_inner().unwrap().keys;
+            // All at one moment by the clock; sessions are ended by one of them, or by none.
+            let rotated = [0, 1, 2].map(|number| {
+                let earlier = if number == ended { Earlier::End } else { Earlier::Stay };
+                committed(&store, Rotation::new(&vault, earlier, 1_000).unwrap())
+            });
+            for order in orders {
+                let tokens = Tokens::of(begun.clone());
+                order.iter().for_each(|place| tokens.take_up(&rotated[*place]));
+                let ring = tokens.ring.into_inner().unwrap().keys;
+                assert_eq!(ids(&ring), ids(&load(&store, &vault).unwrap()), "{ended} {order:?}");
+            }
+        }
+    }
+
     /// Another master key seals the token keys anew, and sessions do not notice.
     #[test]
     fn sessions_outlive_the_master_key() {
@@ -531,9 +612,8 @@ mod tests {
         let vault = |byte| Vault::new(&[byte; 32]).unwrap();
         let tokens = Tokens::open(&store, &vault(1), 1_000).unwrap();
         let first = tokens.issue(&grant()).unwrap();
-        let rotation = Rotation::new(&store, &vault(1), Earlier::Stay, 2_000).unwrap();
-        store.write_blocking(move |tx| Ok(Verdict::Keep(rotation.carry_out(tx)?))).unwrap();
-        tokens.reload(&store, &vault(1)).unwrap();
+        let rotation = Rotation::new(&vault(1), Earlier::Stay, 2_000).unwrap();
+        tokens.take_up(&committed(&store, rotation));
         let second = tokens.issue(&grant()).unwrap();
         // Two token keys, and the check value.
         assert_eq!(master::reseal(&store, vault(1), vault(2), 3_000).unwrap(), 2);

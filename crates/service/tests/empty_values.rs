@@ -29,12 +29,28 @@ use Case::{AlwaysEmpty, Emptied, Missing, Refused};
 
 const VPC_READ: &str = "DescribeVpcAttribute";
 const VSWITCH_READ: &str = "DescribeVSwitchAttributes";
+const TABLE_READ: &str = "DescribeRouteTableList";
+const LIST: &str = "RouterTableList";
 
 /// Every text that a change can set. `None`: the parameter names what is changed, or is no attribute of it.
 fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
     Some(match (product, action, parameter) {
         (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
+        | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
+        | (Product::Vpc, "ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
+        | (
+            Product::Vpc,
+            "ModifyVpnAttachmentAttribute",
+            "VpnConnectionId" | "CustomerGatewayId" | "NetworkType" | "RemoteCaCert",
+        )
+        // Documents of several attributes; an empty one says nothing of any.
+        | (
+            Product::Vpc,
+            "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
+            "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig",
+        )
+        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
@@ -46,6 +62,24 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (Product::Vpc, "ModifyVpnGatewayAttribute", "Description") => {
             Emptied { read: "DescribeVpnGateway", path: &["Description"], full: "before" }
         }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Name") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyCustomerGatewayAttribute", "Description") => {
+            Emptied { read: "DescribeCustomerGateway", path: &["Description"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute", "Name") => {
+            Emptied { read: "DescribeVpnConnection", path: &["Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnAttachmentAttribute", "Name") => {
+            Emptied { read: "DescribeVpnAttachments", path: &["VpnAttachments", "0", "Name"], full: "before" }
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute", "LocalSubnet") => {
+            Refused("IllegalParam.LocalSubnet")
+        }
+        (Product::Vpc, "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute", "RemoteSubnet") => {
+            Refused("IllegalParam.RemoteSubnet")
+        }
         (Product::Vpc, "ModifyVpcAttribute", "VpcName") => {
             Emptied { read: VPC_READ, path: &["VpcName"], full: "before" }
         }
@@ -54,6 +88,16 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
+        (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableName") => Emptied {
+            read: TABLE_READ,
+            path: &[LIST, "RouterTableListType", "0", "RouteTableName"],
+            full: "before",
+        },
+        (Product::Vpc, "ModifyRouteTableAttributes", "Description") => Emptied {
+            read: TABLE_READ,
+            path: &[LIST, "RouterTableListType", "0", "Description"],
+            full: "before",
+        },
         (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchName") => {
             Emptied { read: VSWITCH_READ, path: &["VSwitchName"], full: "before" }
         }
@@ -94,14 +138,21 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
 struct World {
     rig: Rig,
     vpc: String,
+    table: String,
     vswitch: String,
     gateway: String,
+    customer: String,
+    connection: String,
+    attachment: String,
     certificate: String,
     key: String,
 }
 
 fn text(value: &Value, path: &[&str]) -> String {
-    let found = path.iter().fold(value, |value, name| &value[*name]);
+    let found = path.iter().fold(value, |value, name| match name.parse::<usize>() {
+        Ok(place) => &value[place],
+        Err(_) => &value[*name],
+    });
     found.as_str().unwrap_or_else(|| panic!("{path:?} in {value}")).to_owned()
 }
 
@@ -114,6 +165,28 @@ impl World {
         let at = [("VpcId", &*vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &at).await.ok(), &["VSwitchId"]);
         rig.settle().await;
+        let parameters = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
+        let customer =
+            text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"]);
+        let parameters = [
+            ("RegionId", REGION),
+            ("VpnGatewayId", &*gateway),
+            ("CustomerGatewayId", &*customer),
+            ("LocalSubnet", "10.0.0.0/24"),
+            ("RemoteSubnet", "10.1.0.0/24"),
+        ];
+        let connection = text(&rig.call("CreateVpnConnection", &parameters).await.ok(), &["VpnConnectionId"]);
+        rig.settle().await;
+        let parameters = [
+            ("RegionId", REGION),
+            ("LocalSubnet", "10.0.0.0/24"),
+            ("RemoteSubnet", "10.1.0.0/24"),
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*customer),
+        ];
+        let attachment = text(&rig.call("CreateVpnAttachment", &parameters).await.ok(), &["VpnConnectionId"]);
+        let shown = rig.call("DescribeRouteTableList", &[("RegionId", REGION), ("VpcId", &vpc)]).await.ok();
+        let table = text(&shown, &[LIST, "RouterTableListType", "0", "RouteTableId"]);
         let certificate = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &certificate)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), &text(&shown, &["Csr"]));
@@ -124,7 +197,7 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, vswitch, gateway, certificate, key }
+        Self { rig, vpc, table, vswitch, gateway, customer, connection, attachment, certificate, key }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -133,7 +206,19 @@ impl World {
             "ModifyVpnGatewayAttribute" | "DescribeVpnGateway" => {
                 vec![("RegionId", REGION), ("VpnGatewayId", &self.gateway)]
             }
+            "ModifyCustomerGatewayAttribute" | "DescribeCustomerGateway" => {
+                vec![("RegionId", REGION), ("CustomerGatewayId", &self.customer)]
+            }
+            "ModifyVpnConnectionAttribute" | "DescribeVpnConnection" => {
+                vec![("RegionId", REGION), ("VpnConnectionId", &self.connection)]
+            }
+            "ModifyVpnAttachmentAttribute" | "DescribeVpnAttachments" => {
+                vec![("RegionId", REGION), ("VpnConnectionId", &self.attachment)]
+            }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
+            "ModifyRouteTableAttributes" | TABLE_READ => {
+                vec![("RegionId", REGION), ("RouteTableId", &self.table)]
+            }
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
             "UpdateCertificateStatus" => vec![("CertificateId", &self.certificate)],
             "UpdateUser" | "GetUser" => vec![("UserName", "alice")],
@@ -221,7 +306,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 20);
+    assert_eq!(cases, 30);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

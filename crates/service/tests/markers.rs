@@ -62,6 +62,9 @@ impl Walk {
                     "/TagResources/TagResource",
                     &["ResourceId", "TagKey"],
                 ),
+                (Product::Vpc, "DescribeRouteEntryList") => {
+                    ("MaxResult", &[AT], "/RouteEntrys/RouteEntry", &["DestinationCidrBlock"])
+                }
                 (Product::Vpc, "ListVpnCertificateAssociations") => {
                     ("MaxResults", &[AT], "/VpnCertificateRelations", &["CertificateId"])
                 }
@@ -72,8 +75,14 @@ impl Walk {
     }
 
     async fn page(&self, rig: &Rig, key: &str, more: Given<'_>) -> Reply {
-        let given = [self.given, more].concat();
-        call(rig, key, self.operation.product, self.operation.action, &given).await
+        let (product, action) = (self.operation.product, self.operation.action);
+        let mut given = [self.given, more].concat();
+        let tables = call(rig, key, Product::Vpc, "DescribeRouteTableList", &[AT]).await.ok();
+        let table = tables["RouterTableList"]["RouterTableListType"][0]["RouteTableId"].as_str();
+        if self.operation.takes("RouteTableId") {
+            given.extend(table.map(|table| ("RouteTableId", table)));
+        }
+        call(rig, key, product, action, &given).await
     }
 
     fn shown(&self, page: &Value) -> Vec<String> {
@@ -134,6 +143,10 @@ async fn interleaved(rig: &Rig) {
             let tag = [AT, ("Tag.1.Key", "env"), ("Tag.1.Value", "a")];
             let vpc = call(rig, key, Product::Vpc, "CreateVpc", &tag).await.ok();
             rig.settle().await;
+            let at = [AT, ("VpcId", vpc["VpcId"].as_str().unwrap()), ("ZoneId", "cn-hangzhou-h")];
+            let block = [("CidrBlock", "172.16.0.0/24")];
+            call(rig, key, Product::Vpc, "CreateVSwitch", &[&at[..], &block].concat()).await.ok();
+            rig.settle().await;
             if number == 0 {
                 gateways.push(gateway(rig, key, vpc["VpcId"].as_str().unwrap()).await);
             }
@@ -179,7 +192,7 @@ async fn markers_tell_nothing_and_serve_their_own_list_and_account_alone() {
     let rig = Rig::new("0");
     interleaved(&rig).await;
     let walks = Walk::all();
-    assert_eq!(walks.len(), 8);
+    assert_eq!(walks.len(), 9);
     let mut firsts = Vec::new();
     for walk in &walks {
         let mut made = Vec::new();

@@ -20,8 +20,20 @@ async fn send(rig: &Rig, caller: &Caller, operation: &Operation, parameters: &[(
 
 /// Everything that only the account may see.
 fn own(world: &World) -> Vec<&str> {
-    let ids =
-        ["vpc", "empty_vpc", "vswitch", "gateway", "idle_gateway", "bound", "free", "pending", "key", "task"];
+    let ids = [
+        "vpc",
+        "table",
+        "default_vpc",
+        "empty_vpc",
+        "vswitch",
+        "gateway",
+        "idle_gateway",
+        "bound",
+        "free",
+        "pending",
+        "key",
+        "task",
+    ];
     let names = ["alice", "admins", "operator", "looking"];
     ids.into_iter().map(|name| world.named(name)).chain(names).collect()
 }
@@ -36,7 +48,7 @@ fn arns(operation: &Operation, parameters: &[(String, String)]) -> Vec<String> {
     let owner = if value("PolicyType") == Some("System") { "system" } else { ACCOUNT };
     let fill = |template: &str| {
         let mut arn = template.replace("{accountId}|system", owner).replace("{accountId}", ACCOUNT);
-        arn = arn.replace("{RegionId}", "cn-hangzhou");
+        arn = arn.replace("{RegionId}", value("RegionId").unwrap_or("cn-hangzhou"));
         while let (Some(from), Some(to)) = (arn.find('{'), arn.find('}')) {
             let name = arn[from + 1..to].to_owned();
             arn.replace_range(from..=to, value(&name).unwrap_or("*"));

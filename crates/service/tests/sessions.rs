@@ -4,9 +4,11 @@
 mod common;
 
 use common::{ACCOUNT, Caller, KMS, RAM, RawCall, Reply, Rig, STS, VPC, refused as is};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::accounts::{Order, Whose};
+use tongguan_store::DATABASE_FILE;
 
 const ROLE: &str = "acs:ram::1234567890123456:role/operator";
 const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
@@ -932,4 +934,35 @@ async fn token_keys_change_without_a_session_noticing_or_all_end() {
     is(&gateways(&rig, &third).await, 400, OVER);
     gateways(&rig, &session_of(&rig, &alice, ACCOUNT, "operator").await).await.ok();
     is(&gateways(&rig.restart("0"), &third).await, 400, OVER);
+}
+
+/// A rotation asks the store nothing after its commit: what is damaged there does not make it a half one, which the
+/// operator is told failed and of which the next start knows more than the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_was_committed_is_in_force_whatever_cannot_be_read() {
+    let rig = Rig::new("0");
+    let alice = rig.user("alice", &may_assume()).await;
+    mighty(&rig, &root(), "operator", &[&account_root()]).await;
+    let database = Connection::open(rig.directory().join(DATABASE_FILE)).unwrap();
+    let first = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    let damaged = "UPDATE service_key SET sealed_key = zeroblob(61) WHERE name LIKE 'security-token:%'";
+    assert_eq!(database.execute(damaged, []).unwrap(), 1);
+    rig.order(&Order::RotateTokenKey { end_sessions: false }).unwrap();
+    // Both go on, and the later one is made with the new key: it outlives the process, once the damage is gone.
+    let second = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    for session in [&first, &second] {
+        gateways(&rig, session).await.ok();
+    }
+    assert_eq!(database.execute("DELETE FROM service_key WHERE sealed_key = zeroblob(61)", []).unwrap(), 1);
+    let rig = rig.restart("0");
+    is(&gateways(&rig, &first).await, 400, OVER);
+    gateways(&rig, &second).await.ok();
+
+    // Nothing at all can be read: the sessions end nevertheless, at once.
+    database.execute(damaged, []).unwrap();
+    rig.order(&Order::RotateTokenKey { end_sessions: true }).unwrap();
+    is(&gateways(&rig, &second).await, 400, OVER);
+    let third = session_of(&rig, &alice, ACCOUNT, "operator").await;
+    gateways(&rig, &third).await.ok();
+    is(&gateways(&rig.restart("0"), &second).await, 400, OVER);
 }

@@ -104,6 +104,303 @@ async fn every_vpc_has_one_route_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_route_table_is_named_and_its_router_listed() {
+    let rig = Rig::new("0");
+    let made = rig.call("CreateVpc", &[AT]).await.ok();
+    let (id, table, router) = (text(&made, "VpcId"), text(&made, "RouteTableId"), text(&made, "VRouterId"));
+    let modify = async |table: &str, more: &[(&str, &str)]| {
+        let parameters = [&[AT, ("RouteTableId", table)], more].concat();
+        rig.call("ModifyRouteTableAttributes", &parameters).await
+    };
+    refused(&modify(&table, &[("RouteTableName", "x")]).await, 400, "IncorrectStatus.Vpc");
+    rig.settle().await;
+    let all = [("RouteTableName", "main"), ("Description", "of all"), ("RoutePropagationEnable", "false")];
+    modify(&table, &all).await.ok();
+    let shown = async || tables(&rig, &[("VpcId", &id)]).await.remove(0);
+    let row = shown().await;
+    assert_eq!((text(&row, "RouteTableName"), text(&row, "Description")), ("main".into(), "of all".into()));
+    assert_eq!(row["RoutePropagationEnable"], false);
+    modify(&table, &[("Description", "")]).await.ok();
+    let row = shown().await;
+    assert_eq!((text(&row, "RouteTableName"), text(&row, "Description")), ("main".into(), String::new()));
+    assert_eq!(row["RoutePropagationEnable"], false, "what is not sent stays");
+    assert_eq!(tables(&rig, &[("RouteTableName", "main")]).await.len(), 1);
+    assert_eq!(tables(&rig, &[("RouteTableName", "other")]).await.len(), 0);
+    for (more, code) in [
+        (("RouteTableName", "http://x"), "Abs.InvaliTableName.Malformed"),
+        (("Description", "https://x"), "InvalidDescription.Malformed"),
+    ] {
+        refused(&modify(&table, &[more]).await, 400, code);
+    }
+    refused(&modify("vtb-none", &[]).await, 400, "Abs.InvalidRouteTableId.NotExist");
+    let foreign = [AT, ("RouteTableId", &*table)];
+    let foreign = rig.by(&Caller::stranger(), common::VPC, "ModifyRouteTableAttributes", &foreign).await;
+    refused(&foreign, 400, "Abs.InvalidRouteTableId.NotExist");
+
+    let list = rest(rig.call("DescribeVRouters", &[AT]).await);
+    let row = json!({
+        "VRouterId": router, "VRouterName": "", "Description": "", "VpcId": id, "RegionId": REGION,
+        "RouteTableIds": {"RouteTableId": [table]}, "CreationTime": iso8601(common::START_MS),
+    });
+    assert_eq!(
+        list,
+        json!({"VRouters": {"VRouter": [row]}, "PageNumber": 1, "PageSize": 10, "TotalCount": 1})
+    );
+    let none = rig.call("DescribeVRouters", &[AT, ("VRouterId", "vrt-none")]).await.ok();
+    assert_eq!(none["TotalCount"], 0);
+}
+
+/// Blocks of the routes of a table, with the kind of each one's next hop.
+async fn routes(rig: &Rig, table: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let parameters = [&[AT, ("RouteTableId", table)], more].concat();
+    let list = rig.call("DescribeRouteEntryList", &parameters).await.ok();
+    let routes = list["RouteEntrys"]["RouteEntry"].as_array().unwrap();
+    assert_eq!(list["TotalCount"], routes.len());
+    let next_hop = |route: &Value| text(&route["NextHops"]["NextHop"][0], "NextHopType");
+    routes.iter().map(|route| (text(route, "DestinationCidrBlock"), next_hop(route))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_table_has_a_route_to_each_vswitch_and_to_the_services() {
+    let rig = Rig::new("0");
+    let made = rig.call("CreateVpc", &[AT, ("CidrBlock", "10.0.0.0/8")]).await.ok();
+    let (id, table) = (text(&made, "VpcId"), text(&made, "RouteTableId"));
+    let services = ("100.64.0.0/10".to_owned(), "service".to_owned());
+    assert_eq!(routes(&rig, &table, &[]).await, std::slice::from_ref(&services));
+    rig.settle().await;
+    vswitch(&rig, &id, "10.200.0.0/24").await;
+    let second = vswitch(&rig, &id, "10.9.0.0/24").await;
+    let local = |block: &str| (block.to_owned(), "local".to_owned());
+    let all = [local("10.9.0.0/24"), local("10.200.0.0/24"), services];
+    assert_eq!(routes(&rig, &table, &[]).await, all);
+    for (filter, found) in [
+        (vec![("NextHopType", "service")], &all[2..]),
+        (vec![("DestinationCidrBlock", "10.9.0.0/24")], &all[..1]),
+        (vec![("DestCidrBlockList.1", "10.9.0.0/24"), ("DestCidrBlockList.2", "10.200.0.0/24")], &all[..2]),
+        (vec![("RouteEntryType", "System"), ("IpVersion", "ipv4")], &all[..]),
+        (vec![("RouteEntryType", "Custom")], &[]),
+        (vec![("IpVersion", "IPv6")], &[]),
+        (vec![("NextHopId", "vpn-none")], &[]),
+        (vec![("ServiceType", "TR")], &[]),
+        (vec![("RouteEntryName", "any")], &[]),
+    ] {
+        assert_eq!(routes(&rig, &table, &filter).await, found, "{filter:?}");
+    }
+    // A route keeps its id, also over a restart, and is found by it.
+    let list = rig.call("DescribeRouteEntryList", &[AT, ("RouteTableId", &table)]).await.ok();
+    let route = list["RouteEntrys"]["RouteEntry"][0].clone();
+    let whole = json!({
+        "RouteEntryId": route["RouteEntryId"], "RouteEntryName": "", "Description": "", "RouteTableId": table,
+        "DestinationCidrBlock": "10.9.0.0/24", "IpVersion": "ipv4", "Type": "System", "Origin": "SystemCreate",
+        "Status": "Available", "ServiceType": "", "GmtModified": iso8601(common::START_MS),
+        "NextHops": {"NextHop": [{"NextHopType": "local", "NextHopId": "", "Enabled": 1}]},
+    });
+    assert_eq!(route, whole);
+    let rig = rig.restart("0");
+    assert_eq!(routes(&rig, &table, &[("RouteEntryId", &text(&route, "RouteEntryId"))]).await, &all[..1]);
+    // Pages: what comes and goes between them neither repeats nor leaves out another.
+    let page = [AT, ("RouteTableId", &table), ("MaxResult", "1")];
+    let first = rig.call("DescribeRouteEntryList", &page).await.ok();
+    assert_eq!((&first["TotalCount"], &first["RouteEntrys"]["RouteEntry"][0]), (&json!(3), &route));
+    rig.call("DeleteVSwitch", &[("VSwitchId", &second)]).await.ok();
+    let next = text(&first, "NextToken");
+    let page = [&page[..2], &[("MaxResult", "2"), ("NextToken", next.as_str())]].concat();
+    let rest_of_it = rig.call("DescribeRouteEntryList", &page).await.ok();
+    let shown = rest_of_it["RouteEntrys"]["RouteEntry"].as_array().unwrap();
+    assert_eq!((shown.len(), text(&rest_of_it, "NextToken")), (2, String::new()));
+    assert_eq!(shown[0]["DestinationCidrBlock"], "10.200.0.0/24");
+
+    refused(&rig.call("DescribeRouteEntryList", &[AT]).await, 400, "MissingRouteTableId");
+    let unknown = [AT, ("RouteTableId", "vtb-none")];
+    refused(&rig.call("DescribeRouteEntryList", &unknown).await, 404, "InvalidRouteTableId.NotFound");
+    let foreign = [AT, ("RouteTableId", &*table)];
+    let foreign = rig.by(&Caller::stranger(), common::VPC, "DescribeRouteEntryList", &foreign).await;
+    refused(&foreign, 404, "InvalidRouteTableId.NotFound");
+
+    let old = rig.call("DescribeRouteTables", &[AT, ("VRouterId", &text(&made, "VRouterId"))]).await.ok();
+    let shown = &old["RouteTables"]["RouteTable"][0];
+    assert_eq!((&shown["RouteTableId"], &shown["Status"]), (&json!(table), &json!("Available")));
+    let blocks: Vec<String> = shown["RouteEntrys"]["RouteEntry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|route| text(route, "DestinationCidrBlock"))
+        .collect();
+    assert_eq!(blocks, ["10.200.0.0/24", "100.64.0.0/10"]);
+    let custom =
+        rig.call("DescribeRouteTables", &[AT, ("RouteTableId", &table), ("Type", "Custom")]).await.ok();
+    assert_eq!(custom["RouteTables"]["RouteTable"][0]["RouteEntrys"]["RouteEntry"], json!([]));
+    let none = [AT, ("VRouterId", "vrt-none"), ("RouterId", &text(&made, "VRouterId"))];
+    assert_eq!(rig.call("DescribeRouteTables", &none).await.ok()["TotalCount"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vpc_gets_and_loses_further_blocks() {
+    let rig = Rig::with_quotas("0", Quotas { secondary_cidrs_per_vpc: 2, ..Quotas::default() });
+    let made = rig.call("CreateVpc", &[AT, ("CidrBlock", "10.0.0.0/16")]).await.ok();
+    let id = text(&made, "VpcId");
+    let add = async |block: &str| {
+        let parameters = [AT, ("VpcId", &*id), ("IpVersion", "IPV4"), ("SecondaryCidrBlock", block)];
+        rig.call("AssociateVpcCidrBlock", &parameters).await
+    };
+    let remove = async |block: &str| {
+        let parameters = [AT, ("VpcId", &*id), ("SecondaryCidrBlock", block)];
+        rig.call("UnassociateVpcCidrBlock", &parameters).await
+    };
+    let blocks = async || {
+        let shown = rig.call("DescribeVpcAttribute", &[AT, ("VpcId", &id)]).await.ok();
+        shown["SecondaryCidrBlocks"]["SecondaryCidrBlock"].clone()
+    };
+    refused(&add("192.168.0.0/16").await, 400, "IncorrectStatus.Vpc");
+    refused(&remove("192.168.0.0/16").await, 400, "IncorrectVpcStatus");
+    rig.settle().await;
+    assert_eq!(blocks().await, json!([]));
+    let answer = rest(add("192.168.0.0/16").await);
+    assert_eq!(answer, json!({"CidrBlock": "192.168.0.0/16", "IpVersion": "IPV4"}));
+    for (block, code) in [
+        ("192.168.0.0/16", "InvalidCidrBlock"),
+        ("10.0.0.0/16", "InvalidCidrBlock"),
+        ("192.168.7.0/24", "IllegalParam.SecondaryCidrBlock"),
+        ("10.0.0.0/8", "IllegalParam.SecondaryCidrBlock"),
+        ("100.64.0.0/16", "IllegalParam.SecondaryCidrBlock"),
+        ("172.16.0.0/29", "OperationDenied.MaskOfCidrIsNotAllowed"),
+        ("172.16.0.1/24", "InvalidCidrBlock.Malformed"),
+        ("", "MissingParam.SecondaryCidrBlockOrIpv6CidrBlock"),
+    ] {
+        refused(&add(block).await, 400, code);
+    }
+    add("172.16.0.0/16").await.ok();
+    refused(&add("172.17.0.0/16").await, 400, "QuotaExceeded.VpcMultiCidr");
+    assert_eq!(blocks().await, json!(["192.168.0.0/16", "172.16.0.0/16"]));
+
+    // A vSwitch may lie in any of them; while it does, the block stays, and so does the first one around it.
+    let inside = vswitch(&rig, &id, "192.168.7.0/24").await;
+    let outside = [AT, ("VpcId", &*id), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.20.0.0/24")];
+    let outside = rig.call("CreateVSwitch", &outside).await;
+    refused(&outside, 400, "InvalidParameter");
+    refused(&remove("192.168.0.0/16").await, 400, "DependencyViolation.VSwitch");
+    let grown = [AT, ("VpcId", &*id), ("CidrBlock", "172.0.0.0/8")];
+    refused(&rig.call("ModifyVpcAttribute", &grown).await, 400, "InvalidCidrBlock.Malformed");
+    let moved = [AT, ("VpcId", &*id), ("CidrBlock", "10.0.0.0/8")];
+    rig.call("ModifyVpcAttribute", &moved).await.ok();
+    rig.call("DeleteVSwitch", &[("VSwitchId", &inside)]).await.ok();
+    remove("192.168.0.0/16").await.ok();
+    refused(&remove("192.168.0.0/16").await, 400, "IllegalParam.SecondaryCidrBlock");
+    refused(&remove("10.0.0.0/8").await, 400, "IllegalParam.SecondaryCidrBlock");
+    refused(&remove("").await, 400, "MissingParam.SecondaryCidrBlockOrIpv6CidrBlock");
+    assert_eq!(blocks().await, json!(["172.16.0.0/16"]));
+
+    for (more, code) in [
+        (("IpVersion", "IPV6"), "OperationUnsupported.Ipv6Feature"),
+        (("IpVersion", "IPV5"), "IllegalParam.IpVersion"),
+        (("IPv6CidrBlock", "2408::/56"), "OperationUnsupported.Ipv6Feature"),
+        (("IpamPoolId", "ipam-pool-1"), "UnsupportedFeature.Ipam"),
+    ] {
+        let parameters = [AT, ("VpcId", &*id), ("SecondaryCidrBlock", "172.17.0.0/16"), more];
+        refused(&rig.call("AssociateVpcCidrBlock", &parameters).await, 400, code);
+    }
+    let block = ("SecondaryCidrBlock", "172.17.0.0/16");
+    let unknown = [AT, ("VpcId", "vpc-none"), block];
+    refused(&rig.call("AssociateVpcCidrBlock", &unknown).await, 400, "InvalidVpc.NotFound");
+    refused(&rig.call("UnassociateVpcCidrBlock", &unknown).await, 404, "InvalidVpcId.NotFound");
+    let foreign = [AT, ("VpcId", &*id), block];
+    let stranger = Caller::stranger();
+    let foreign_add = rig.by(&stranger, common::VPC, "AssociateVpcCidrBlock", &foreign).await;
+    refused(&foreign_add, 400, "InvalidVpc.NotFound");
+    let foreign_remove = rig.by(&stranger, common::VPC, "UnassociateVpcCidrBlock", &foreign).await;
+    refused(&foreign_remove, 404, "InvalidVpcId.NotFound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_has_one_default_vpc_and_a_zone_one_default_vswitch() {
+    let rig = Rig::new("0");
+    let zone = ("ZoneId", "cn-hangzhou-h");
+    refused(&rig.call("CreateDefaultVSwitch", &[AT, zone]).await, 400, "OperationDenied.NoDefaultVpc");
+    let usual = text(&vpc(&rig, &[]).await, "VpcId");
+    let made = rig.call("CreateDefaultVpc", &[AT]).await.ok();
+    let id = text(&made, "VpcId");
+    refused(&rig.call("CreateDefaultVpc", &[AT]).await, 400, "OperationDenied.DefaultVpcExists");
+    refused(&rig.call("CreateDefaultVSwitch", &[AT, zone]).await, 400, "IncorrectVpcStatus");
+    rig.settle().await;
+    let shown = rig.call("DescribeVpcAttribute", &[AT, ("VpcId", &id)]).await.ok();
+    assert_eq!((&shown["IsDefault"], &shown["Status"]), (&json!(true), &json!("Available")));
+    assert_eq!((&shown["VRouterId"], &shown["CidrBlock"]), (&made["VRouterId"], &json!("172.16.0.0/12")));
+    let changed = [AT, ("VpcId", &*id), ("CidrBlock", "10.0.0.0/8")];
+    refused(&rig.call("ModifyVpcAttribute", &changed).await, 400, "InvalidCidrBlock.Malformed");
+    let same = [AT, ("VpcId", &*id), ("CidrBlock", "172.16.0.0/12"), ("VpcName", "default")];
+    rig.call("ModifyVpcAttribute", &same).await.ok();
+    let listed = async |action: &str, list: [&str; 3], default: &[(&str, &str)]| {
+        let parameters = [&[AT], default].concat();
+        let answer = rig.call(action, &parameters).await.ok();
+        let rows = answer[list[0]][list[1]].as_array().unwrap().clone();
+        rows.iter().map(|row| text(row, list[2])).collect::<Vec<_>>()
+    };
+    let vpcs = ["Vpcs", "Vpc", "VpcId"];
+    assert_eq!(listed("DescribeVpcs", vpcs, &[]).await.len(), 2);
+    assert_eq!(listed("DescribeVpcs", vpcs, &[("IsDefault", "true")]).await.len(), 2);
+    assert_eq!(listed("DescribeVpcs", vpcs, &[("IsDefault", "false")]).await, std::slice::from_ref(&usual));
+
+    // The first free block of its size, whatever lies before it.
+    vswitch(&rig, &id, "172.16.3.0/24").await;
+    let first = text(&rig.call("CreateDefaultVSwitch", &[AT, zone]).await.ok(), "VSwitchId");
+    let other_zone = [AT, ("ZoneId", "cn-hangzhou-i")];
+    refused(&rig.call("CreateDefaultVSwitch", &other_zone).await, 400, "IncorrectVSwitchStatus");
+    rig.settle().await;
+    refused(
+        &rig.call("CreateDefaultVSwitch", &[AT, zone]).await,
+        400,
+        "OperationDenied.DefaultVSwitchExists",
+    );
+    let shown = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", &first)]).await.ok();
+    assert_eq!((&shown["IsDefault"], &shown["VpcId"]), (&json!(true), &json!(id)));
+    assert_eq!((&shown["CidrBlock"], &shown["ZoneId"]), (&json!("172.16.16.0/20"), &json!("cn-hangzhou-h")));
+    let second = text(&rig.call("CreateDefaultVSwitch", &other_zone).await.ok(), "VSwitchId");
+    rig.settle().await;
+    let vswitches = ["VSwitches", "VSwitch", "VSwitchId"];
+    let defaults = listed("DescribeVSwitches", vswitches, &[("IsDefault", "true")]).await;
+    assert_eq!(defaults, [second, first.clone()]);
+    assert_eq!(listed("DescribeVSwitches", vswitches, &[("IsDefault", "false")]).await.len(), 1);
+    let nowhere = [AT, ("ZoneId", "cn-shanghai-a")];
+    refused(&rig.call("CreateDefaultVSwitch", &nowhere).await, 404, "InvalidZoneId.NotFound");
+
+    // Each is one for each account and region, and can be made anew once it is gone.
+    rig.call("CreateDefaultVpc", &[("RegionId", "cn-beijing")]).await.ok();
+    rig.by(&Caller::stranger(), common::VPC, "CreateDefaultVpc", &[AT]).await.ok();
+    rig.settle().await;
+    rig.call("DeleteVSwitch", &[("VSwitchId", &first)]).await.ok();
+    rig.call("CreateDefaultVSwitch", &[AT, zone]).await.ok();
+    for (more, code) in [
+        (("EnableIpv6", "true"), "OperationUnsupported.Ipv6Feature"),
+        (("Ipv6CidrBlock", "2408::/56"), "OperationUnsupported.Ipv6Feature"),
+    ] {
+        refused(&rig.call("CreateDefaultVpc", &[("RegionId", "cn-shanghai"), more]).await, 400, code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classic_link_is_switched() {
+    let rig = Rig::new("0");
+    let made = rig.call("CreateVpc", &[AT]).await.ok();
+    let named = [AT, ("VpcId", made["VpcId"].as_str().unwrap())];
+    refused(&rig.call("EnableVpcClassicLink", &named).await, 400, "IncorrectVpcStatus");
+    refused(&rig.call("DisableVpcClassicLink", &named).await, 400, "IncorrectVpcStatus");
+    rig.settle().await;
+    let shown = async || rig.call("DescribeVpcAttribute", &named).await.ok()["ClassicLinkEnabled"].clone();
+    assert_eq!(shown().await, false);
+    rig.call("EnableVpcClassicLink", &named).await.ok();
+    assert_eq!(shown().await, true);
+    refused(&rig.call("EnableVpcClassicLink", &named).await, 404, "IncorrectClassicLinkStatus");
+    for _ in 0..2 {
+        rig.call("DisableVpcClassicLink", &named).await.ok();
+        assert_eq!(shown().await, false);
+    }
+    for action in ["EnableVpcClassicLink", "DisableVpcClassicLink"] {
+        let unknown = rig.call(action, &[AT, ("VpcId", "vpc-none")]).await;
+        refused(&unknown, 404, "InvalidVpcId.NotFound");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_vpc_is_changed_in_place() {
     let rig = Rig::new("0");
     let id = text(&vpc(&rig, &[("CidrBlock", "10.0.0.0/8"), ("VpcName", "old")]).await, "VpcId");
@@ -275,7 +572,7 @@ async fn what_is_gone_is_told_by_status_404() {
         let code = reply.code();
         assert!(code.contains("NotFound") || code.contains("NotExist"), "{}: {code}", operation.action);
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 13);
     let gone = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", "vsw-none")]).await;
     refused(&gone, 404, "InvalidVSwitchId.NotFound");
     assert_eq!(gone.body["Message"], "Specified VSwitch can not found.");

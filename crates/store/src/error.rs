@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{DATABASE_FILE, DatabaseError, Trouble};
 
-/// Why the store could not do what was asked.
+/// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused.
@@ -95,7 +95,7 @@ pub enum StoreError {
     Forged {
         /// Whose row.
         what: String,
-        /// Whether somebody acts by it; if not it is a certificate.
+        /// Whether somebody acts by it; if not it is a certificate, or a key of the service's own.
         principal: bool,
     },
     /// The rows that confer rights are sealed, and the key of the seals was not given: nothing may be changed.
@@ -130,7 +130,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database engine says that what it reads is no sound database.
+    /// Whether the database engine reports that the file is malformed.
     #[must_use]
     pub fn malformed(&self) -> bool {
         matches!(self, Self::Database(error) if error.malformed())

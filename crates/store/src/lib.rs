@@ -35,6 +35,9 @@ pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
 pub use rows::binding::{BindingFilter, BindingRow};
 pub use rows::certificate::CertificateKey;
+pub use rows::connection::{ConnectionFilter, ObservationRow, TunnelRow};
+pub use rows::customer_gateway::{CustomerGatewayFilter, CustomerGatewayRow};
+pub use rows::diagnosis::DiagnosisRow;
 pub use rows::fault::{Fault, FaultOutcome};
 pub use rows::gateway::{GatewayFilter, GatewayRow};
 pub use rows::intent::{Intent, IntentKind};
@@ -64,5 +67,5 @@ pub use sqlite::writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterSt
 /// Name of the database inside a data directory.
 pub const DATABASE_FILE: &str = "tongguan.db";
 
-/// Folder of the audit journal inside a data directory.
+/// Directory of the audit journal inside a data directory.
 const AUDIT_FOLDER: &str = "audit";

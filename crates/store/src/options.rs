@@ -16,11 +16,11 @@ pub struct Options {
     pub audit_changes: u64,
     /// Audit records of refusals kept of all those together who have proved nothing; older ones are removed.
     pub audit_strangers: u64,
-    /// Such refusals that are recorded one by one, of one source in a minute; further ones are counted.
+    /// Such refusals that are recorded individually, of one source in a minute; further ones are counted.
     pub audit_strangers_per_minute: u32,
     /// Days that audit records are kept at most; 0: as long as there is room.
     pub audit_days: u64,
-    /// Days that audit records of changes are to be kept at least: it is told if there was no room for that.
+    /// Days that audit records of changes are to be kept at least; a warning is logged if there was no room for that.
     pub audit_change_days: u64,
     /// Milliseconds that a waiting audit record may wait for company.
     pub audit_flush_ms: u64,

@@ -1,8 +1,9 @@
 //! Seals on the rows that confer rights: somebody who can write the database but has no master key can change them,
 //! but not undetected.
 //!
-//! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate. Its rights are
-//!   its own row and the rows that belong to it, such as the policies attached to a user ([`PARTS`]).
+//! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate, or a key of the
+//!   service's own, such as those that make security tokens. Its rights are its own row and the rows that belong to
+//!   it, such as the policies attached to a user ([`PARTS`]).
 //! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that
 //!   a later schema may add some. The terms of a bearer's rows are added up, and its *seal* is that sum with an
 //!   HMAC over it. It is a sum so that a change of one row need not read the others: what somebody else has changed
@@ -17,7 +18,6 @@
 //!   at each start, and everything by `tongguan check`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -37,11 +37,18 @@ const BEGIN: &[u8] = b"tongguan rights 1\0";
 const BUCKETS: usize = 256;
 /// Bytes of a sum, a term and an HMAC.
 const BYTES: usize = 32;
-/// Findings of one kind that are told; the rest are counted.
+/// Findings of one kind that are reported; the rest are counted.
 const TOLD: usize = 10;
 
-/// A bearer that is no principal.
-pub(crate) const CERTIFICATE: &str = "certificate";
+/// Bearers that are no principals: nobody acts by them, and a change of one is no change of what an account may do.
+const NO_PRINCIPALS: &[&str] = &[CERTIFICATE, SERVICE_KEY];
+const CERTIFICATE: &str = "certificate";
+const SERVICE_KEY: &str = "service_key";
+
+/// Whether somebody acts by a bearer of this kind.
+pub(crate) fn is_principal(kind: &str) -> bool {
+    !NO_PRINCIPALS.contains(&kind)
+}
 
 pub(crate) type Sum = [u8; BYTES];
 
@@ -62,6 +69,8 @@ pub enum Bearer<'a> {
     Policy(i64),
     /// A certificate, by its id.
     Certificate(&'a str),
+    /// A key of the service's own, by its name.
+    ServiceKey(&'a str),
 }
 
 impl<'a> Bearer<'a> {
@@ -75,6 +84,7 @@ impl<'a> Bearer<'a> {
             Self::Role(seq) => ("ram_role", Value::Integer(seq)),
             Self::Policy(seq) => ("ram_policy", Value::Integer(seq)),
             Self::Certificate(id) => (CERTIFICATE, Value::Text(id.as_bytes())),
+            Self::ServiceKey(name) => (SERVICE_KEY, Value::Text(name.as_bytes())),
         }
     }
 }
@@ -106,6 +116,7 @@ const PARTS: &[Part] = &[
     part("ram_policy", "ram_policy", "seq"),
     part("ram_policy", "ram_policy_version", "policy"),
     part(CERTIFICATE, CERTIFICATE, "id"),
+    part(SERVICE_KEY, SERVICE_KEY, "name"),
 ];
 
 /// Columns that are not sealed: when a key was used last is written with its use, and confers nothing.
@@ -122,17 +133,21 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("audit_trimmed", "of the audit record, which has a chain of its own"),
     ("binding", "what a tenant has, not what it may do"),
     ("client_token", "answers that were given"),
+    ("customer_gateway", "what a tenant has, not what it may do"),
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
     ("ram_role_deletion", "tasks, for callers to read"),
     ("row_bucket", "sums of the seals"),
     ("row_seal", "the seals"),
-    ("service_key", "sealed values, each bound to its name"),
     ("store", "sealed with the root"),
     ("tag", "what a tenant has; a condition of a policy may ask for it"),
     ("tally", "follows from the rows counted"),
     ("vpc", "what a tenant has, not what it may do"),
+    ("vpn_connection", "what a tenant has, not what it may do"),
+    ("vpn_diagnosis", "what was found, for a tenant to read"),
     ("vpn_gateway", "what a tenant has, not what it may do"),
+    ("vpn_observation", "what was seen"),
+    ("vpn_tunnel", "what a tenant has, and what is seen of it"),
     ("vswitch", "what a tenant has, not what it may do"),
 ];
 
@@ -165,7 +180,7 @@ impl Sealed {
 }
 
 /// Everything that is sealed, with the columns of this release's schema. Taken from a schema made afresh, so that a
-/// database cannot say what of it is looked at.
+/// database cannot decide what of it is verified.
 pub(crate) fn layout() -> Result<&'static [Sealed], StoreError> {
     static LAYOUT: OnceLock<Vec<Sealed>> = OnceLock::new();
     if let Some(layout) = LAYOUT.get() {
@@ -301,13 +316,13 @@ impl RightsKey {
 
     /// The seal of the mark of so many batches, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
-        hex(&self.term("mark", [Value::Integer(groups.cast_signed())]))
+        hex::encode(self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
 
     /// The seal of a backup of this SHA-256, hex digits.
     #[must_use]
     pub fn backup(&self, sha256: &str) -> String {
-        hex(&self.term("backup", [Value::Text(sha256.as_bytes())]))
+        hex::encode(self.term("backup", [Value::Text(sha256.as_bytes())]))
     }
 
     /// Whether this is the seal of a backup of this SHA-256.
@@ -360,7 +375,7 @@ impl RightsKey {
         Ok(sums)
     }
 
-    /// Seals every row as it is now, in place of what stands there.
+    /// Seals every row as it is now and replaces all existing seals.
     fn seal_all(&self, session: Session<'_>) -> Result<(), StoreError> {
         // The triggers sum up what is put in afterwards.
         session.script("DELETE FROM row_seal; DELETE FROM row_bucket;")?;
@@ -371,11 +386,16 @@ impl RightsKey {
         }
         session.execute("UPDATE store SET rights_root = ?1, rights_mark = 0", &binds![root])?;
         for own in layout()?.iter().filter(|sealed| sealed.own()) {
-            let kind = own.part.kind;
-            for (id, sum) in self.sums(session, kind)? {
-                let tag = self.tag(Value::Text(kind.as_bytes()), id.value(), &sum);
-                insert!(session, "row_seal" { kind: kind, id: id, seal: [sum, tag].concat() })?;
-            }
+            self.seal_kind(session, own.part.kind)?;
+        }
+        Ok(())
+    }
+
+    /// Seals every bearer of one kind, of which none is.
+    fn seal_kind(&self, session: Session<'_>, kind: &str) -> Result<(), StoreError> {
+        for (id, sum) in self.sums(session, kind)? {
+            let tag = self.tag(Value::Text(kind.as_bytes()), id.value(), &sum);
+            insert!(session, "row_seal" { kind: kind, id: id, seal: [sum, tag].concat() })?;
         }
         Ok(())
     }
@@ -385,6 +405,9 @@ impl RightsKey {
         let mut told = Told::default();
         for own in layout()?.iter().filter(|sealed| sealed.own()) {
             let kind = own.part.kind;
+            if kind == SERVICE_KEY && service_keys_unsealed(session)? {
+                continue;
+            }
             let mut sums = self.sums(session, kind)?;
             let mut statement = session.prepare("SELECT id, seal FROM row_seal WHERE kind = ?1")?;
             let mut rows = statement.query(&binds![kind])?;
@@ -491,13 +514,6 @@ fn signed(context: hmac::Context) -> Sum {
     sum
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// What names a bearer in its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Id {
@@ -543,7 +559,8 @@ fn named(session: Session<'_>, kind: &str, id: &Id) -> String {
     let (what, table) = match kind {
         "account" => return format!("account `{shown}`"),
         "access_key" => return format!("access key `{shown}`"),
-        "certificate" => return format!("certificate `{shown}`"),
+        CERTIFICATE => return format!("certificate `{shown}`"),
+        SERVICE_KEY => return format!("key `{shown}` of the service's own"),
         "ram_user" => ("user", "ram_user"),
         "ram_group" => ("group", "ram_group"),
         "ram_role" => ("role", "ram_role"),
@@ -600,6 +617,13 @@ pub(crate) fn sealed(session: Session<'_>) -> Result<bool, StoreError> {
     session.only(sql, &[])
 }
 
+/// Whether no key of the service's own is sealed, as releases leave them that seal only the other bearers. In a
+/// database of this release one always is, the key of the seals; and nobody makes the one of the other by removing
+/// seals, which are summed up in the root.
+pub(crate) fn service_keys_unsealed(session: Session<'_>) -> Result<bool, StoreError> {
+    session.only("SELECT NOT EXISTS (SELECT 1 FROM row_seal WHERE kind = ?1)", &binds![SERVICE_KEY])
+}
+
 /// Whether the mark beside the database must be sealed.
 pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
     session.only("SELECT rights_mark FROM store", &[])
@@ -609,7 +633,7 @@ pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
 #[derive(Debug, Default)]
 pub(crate) struct Rights {
     key: OnceLock<RightsKey>,
-    /// The root that was found sound.
+    /// The root that was verified.
     pub(crate) root: OnceLock<Vec<u8>>,
     found: AtomicU64,
     /// How often the writer has changed what a principal may do.
@@ -626,7 +650,7 @@ impl Rights {
         let _ = self.key.set(key.clone());
     }
 
-    /// Notes the root, which was found sound.
+    /// Remembers the root, which was verified.
     pub(crate) fn found_sound(&self, session: Session<'_>) -> Result<(), StoreError> {
         if let Some(root) = root(session)? {
             let _ = self.root.set(root);
@@ -649,7 +673,7 @@ pub(crate) fn root(session: Session<'_>) -> Result<Option<Vec<u8>>, StoreError> 
 }
 
 impl Snapshot<'_> {
-    /// Makes sure that a bearer is as the service sealed it. To be asked wherever rights are read for use. Passes as
+    /// Verifies that a bearer is as the service sealed it. To be called wherever rights are read for use. Passes as
     /// long as the key of the seals is not known: then nobody is served.
     ///
     /// # Errors
@@ -663,7 +687,7 @@ impl Snapshot<'_> {
         rights.count();
         let (kind, id) = bearer.named();
         let what = named(self.session(), kind, &Id::of(id));
-        Err(StoreError::Forged { what, principal: kind != CERTIFICATE })
+        Err(StoreError::Forged { what, principal: is_principal(kind) })
     }
 
     /// Whether the rows that confer rights are sealed.
@@ -688,6 +712,10 @@ impl Tx<'_> {
         key.seal_all(self.session())
     }
 
+    pub(crate) fn seal_service_keys(&self, key: &RightsKey) -> Result<(), StoreError> {
+        key.seal_kind(self.session(), SERVICE_KEY)
+    }
+
     pub(crate) fn rely_on_mark(&self) -> Result<(), StoreError> {
         self.execute("UPDATE store SET rights_mark = 1", &[])
     }
@@ -702,6 +730,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::{Archive, Options, Store, Verdict};
 
     #[test]
     fn every_table_of_the_schema_is_sealed_or_said_not_to_be() {
@@ -733,6 +762,38 @@ mod tests {
         }
     }
 
+    /// A release that seals only the other bearers left a database, or a backup: it is sound, and sealed at the next
+    /// start.
+    #[test]
+    fn service_keys_of_an_earlier_release_are_sealed_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = RightsKey::new(b"a key of this test");
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        store.seal_rights(&key, |tx| tx.put_sealed_service_key("rights", b"sealed", 1)).unwrap();
+        let earlier = store.write_blocking(|tx| {
+            tx.execute("DELETE FROM row_seal WHERE kind = ?1", &binds![SERVICE_KEY])?;
+            Ok(Verdict::Keep(()))
+        });
+        earlier.unwrap();
+        drop(store);
+        let findings = || Archive::open(directory.path()).unwrap().rights(&key).unwrap();
+        assert!(findings().is_empty(), "{:?}", findings());
+        for _ in 0..2 {
+            let store = Store::open(directory.path(), &Options::default()).unwrap();
+            store.open_rights(&key).unwrap();
+            store.read(|snapshot| snapshot.vouch(Bearer::ServiceKey("rights"))).unwrap();
+            assert!(!store.read(|snapshot| service_keys_unsealed(snapshot.session())).unwrap());
+            drop(store);
+            assert!(findings().is_empty(), "{:?}", findings());
+        }
+        // From now on there is no way back.
+        let disk = Connection::open(directory.path().join(crate::DATABASE_FILE)).unwrap();
+        disk.execute_batch("DELETE FROM row_seal WHERE kind = 'service_key'").unwrap();
+        assert!(!findings().is_empty());
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        assert!(matches!(store.open_rights(&key), Err(StoreError::Unsound(_))));
+    }
+
     proptest! {
         #[test]
         fn a_sum_does_not_depend_on_the_order(terms in prop::collection::vec(any::<[u8; 32]>(), 0..8)) {
@@ -751,7 +812,7 @@ mod tests {
         let key = RightsKey::new(b"a key of this test");
         let row = key.row("account", [(&b"id"[..], Value::Text(b"1")), (b"name", Value::Null)]);
         assert_eq!(row, key.row("account", [(&b"id"[..], Value::Text(b"1"))]));
-        assert_eq!(hex(&row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
+        assert_eq!(hex::encode(row), "cf74a09bcb5624eb4822d44f9b4836fc620b40ea44a4179d8bfcd11b4e256a00");
         assert_eq!(key.mark(7), "7b653f7e3a098ed520c1980098151a27212f501ac7af6908078a2333ab104c77");
         assert_eq!(key.backup("00"), "fde7192a783f82790511cf5009f01926fc740524d80f51cb4f7e3a653f757b4a");
         let (kind, id) = (Value::Text(b"account"), Value::Text(b"1"));

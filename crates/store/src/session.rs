@@ -37,7 +37,7 @@ impl DatabaseError {
         }
     }
 
-    /// Whether what is read is no sound database.
+    /// Whether the file is malformed.
     pub(crate) fn malformed(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
     }
@@ -213,7 +213,7 @@ impl<'c> Session<'c> {
         Self { connection }
     }
 
-    /// A prepared statement, to run it more than once or to read its rows one by one.
+    /// A prepared statement, to be run more than once or to fetch its rows one at a time.
     pub(crate) fn prepare(self, sql: &str) -> Result<Statement<'c>, StoreError> {
         Ok(Statement(self.connection.prepare_cached(sql).map_err(failed)?))
     }
@@ -275,7 +275,7 @@ impl Statement<'_> {
     }
 }
 
-/// Rows of a result, fetched one by one.
+/// Rows of a result, fetched one at a time.
 pub(crate) struct Rows<'s>(rusqlite::Rows<'s>);
 
 impl Rows<'_> {

@@ -17,6 +17,7 @@ use tongguan_store::{
 
 const ACCOUNT: &str = "1000000000000001";
 const OTHER: &str = "1000000000000002";
+const TOKEN_KEY: &str = "security-token:1";
 const CERTIFICATE: &str = "00000000-0000-0000-0000-000000000001";
 
 /// Every row of these is sealed, with the column that names whose it is and the kind of that one.
@@ -33,6 +34,7 @@ const SEALED: &[(&str, &str, &str)] = &[
     ("ram_policy", "seq", "ram_policy"),
     ("ram_policy_version", "policy", "ram_policy"),
     ("certificate", "id", "certificate"),
+    ("service_key", "name", "service_key"),
 ];
 
 fn key() -> RightsKey {
@@ -159,7 +161,8 @@ fn fill(store: &Store) {
             not_after: 2,
             purposes: Some(KeyPurposes::ANY),
         };
-        tx.certificate_issued(&CertificateId::new(CERTIFICATE), &issued, 2)
+        tx.certificate_issued(&CertificateId::new(CERTIFICATE), &issued, 2)?;
+        tx.put_sealed_service_key(TOKEN_KEY, b"sealed", 1)
     });
 }
 
@@ -208,6 +211,7 @@ fn refused(store: &Store) -> Vec<String> {
         Bearer::Policy(1),
         Bearer::Role(1),
         Bearer::Certificate(CERTIFICATE),
+        Bearer::ServiceKey(TOKEN_KEY),
     ];
     let refuses = |bearer| match store.read(|snapshot| snapshot.vouch(bearer)) {
         Ok(()) => None,
@@ -284,6 +288,9 @@ fn what_the_service_writes_fits_its_seals() {
         tx.delete_policy(&policy)?;
         tx.set_certificate_status(&CertificateId::new(CERTIFICATE), CertificateStatus::Inactive, 3)?;
         tx.delete_certificate(&certificate(&account))?;
+        tx.put_sealed_service_key(TOKEN_KEY, b"sealed anew", 2)?;
+        tx.put_sealed_service_key("security-token:2", b"sealed", 3)?;
+        tx.drop_service_key("security-token:2")?;
         tx.delete_key("eve")?;
         tx.detach_all(Holder::User(1))?;
         tx.delete_user(&UserRow { seq: 1, ..user("eva") })?;
@@ -424,6 +431,7 @@ fn whoever_is_put_back_from_an_older_state_is_found() {
         let role = tx.role(&account, "role")?.unwrap();
         tx.update_role(&RoleRow { trust: "nobody".into(), ..role })?;
         tx.set_certificate_status(&CertificateId::new(CERTIFICATE), CertificateStatus::Revoked, 3)?;
+        tx.drop_service_key(TOKEN_KEY)?;
         tx.delete_user(&UserRow { seq: 2, ..user("bob") })
     });
     drop(store);
@@ -524,7 +532,9 @@ fn rows_that_are_put_in_are_found() {
         "INSERT INTO ram_attachment (account, system, role, attached_ms) VALUES ('1000000000000001', 'AdministratorAccess', 1, 1)",
         "INSERT INTO ram_membership VALUES (2, 1, 1)",
         "INSERT INTO ram_policy_version VALUES (1, 3, 'a third', 1)",
+        "INSERT INTO service_key (name, sealed_key, created_ms) VALUES ('security-token:2', x'00', 1)",
         "INSERT INTO row_seal VALUES ('access_key', 'new', zeroblob(64))",
+        "DELETE FROM row_seal WHERE kind = 'service_key'",
         "INSERT INTO row_seal SELECT kind, 'new', seal FROM row_seal WHERE kind = 'access_key' AND id = 'eve'",
         "UPDATE row_seal SET seal = (SELECT seal FROM row_seal WHERE id = 'root') WHERE id = 'eve'",
         "UPDATE row_bucket SET sum = zeroblob(32)",
@@ -538,6 +548,50 @@ fn rows_that_are_put_in_are_found() {
         disk(later.path()).execute_batch(sql).unwrap();
         assert!(!findings(later.path()).is_empty(), "{sql}");
     }
+}
+
+/// A key of the service's own that was removed and is put back, as it was: sessions that ended would go on.
+#[test]
+fn a_service_key_that_is_put_back_is_refused_where_it_is_read() {
+    let directory = filled();
+    let store = open(directory.path());
+    let kept = "CREATE TABLE temp.kept AS SELECT * FROM service_key";
+    let disk = disk(directory.path());
+    disk.execute_batch(kept).unwrap();
+    let keys = |store: &Store| store.read(|snapshot| snapshot.sealed_service_keys("security-token:"));
+    assert_eq!(keys(&store).unwrap().len(), 1);
+    change(&store, |tx| {
+        tx.drop_service_key(TOKEN_KEY)?;
+        tx.put_sealed_service_key("security-token:2", b"another", 2)
+    });
+    assert_eq!(keys(&store).unwrap(), [("security-token:2".to_owned(), b"another".to_vec(), 2)]);
+    disk.execute_batch("INSERT INTO main.service_key SELECT * FROM temp.kept").unwrap();
+    let refused = |store: &Store| {
+        change(store, |tx| tx.delete_fault("none"));
+        let one = store.read(|snapshot| snapshot.sealed_service_key(TOKEN_KEY)).map(|_| ());
+        for read in [keys(store).map(|_| ()), one] {
+            let error = read.unwrap_err();
+            assert!(matches!(error, StoreError::Forged { principal: false, .. }), "{error}");
+            assert!(
+                error.to_string().contains(&format!("key `{TOKEN_KEY}` of the service's own")),
+                "{error}"
+            );
+        }
+        store.read(|snapshot| snapshot.sealed_service_key("security-token:2")).unwrap().unwrap();
+    };
+    refused(&store);
+    drop(store);
+    let store = open(directory.path());
+    refused(&store);
+    let found = findings(directory.path());
+    assert_eq!(found, [format!("key `{TOKEN_KEY}` of the service's own was put in (service_key)")]);
+    // Whoever removes all of them sees it too, and removes it.
+    change(&store, |tx| {
+        let names = tx.service_key_names("security-token:")?;
+        assert_eq!(names.len(), 2);
+        names.iter().try_for_each(|(name, _)| tx.drop_service_key(name))
+    });
+    assert!(findings(directory.path()).is_empty(), "{:?}", findings(directory.path()));
 }
 
 /// A trigger or view in the database does not run: it would do with our seal whatever it says.
@@ -667,7 +721,7 @@ fn changes_of_rights_are_told_by_their_rows() {
     type Step = fn(&Tx<'_>) -> Result<(), StoreError>;
     let directory = filled();
     let store = open(directory.path());
-    let steps: [(&str, bool, Step); 12] = [
+    let steps: [(&str, bool, Step); 13] = [
         ("a user is renamed", true, |tx| {
             let mut user = tx.user(&AccountId::new(ACCOUNT), "bob")?.unwrap();
             user.name = "rob".into();
@@ -699,6 +753,7 @@ fn changes_of_rights_are_told_by_their_rows() {
         ("a tag is put", false, |tx| {
             tx.put_tag(&AccountId::new(ACCOUNT), "cn-hangzhou", "VPC", "vpc-1", "key", "value")
         }),
+        ("a key of the service's own is stored", false, |tx| tx.put_sealed_service_key("another", b"s", 1)),
         ("a fault is deleted", false, |tx| tx.delete_fault("none")),
         ("a question", false, |tx| tx.accounts().map(|_| ())),
         ("an account is there already", false, |tx| tx.ensure_account(&AccountId::new(OTHER), 1)),

@@ -33,6 +33,7 @@ pub mod request;
 pub mod rig;
 #[cfg(feature = "program")]
 pub mod server;
+mod versions;
 #[cfg(feature = "program")]
 pub mod world;
 

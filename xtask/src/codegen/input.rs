@@ -9,6 +9,8 @@ use super::page::{Common, CommonParameter, Emptied, Handler, OwnParameter, Page,
 
 /// Parameters that the order of checks reads for every operation.
 const READ_BY_ALL: [&str; 2] = ["ClientToken", "DryRun"];
+/// What tags are called: to write or to look for, and those of a new resource.
+const TAGS: [&str; 2] = ["Tag", "Tags"];
 /// Greatest page number.
 const PAGES: u64 = 1_000_000_000;
 
@@ -64,7 +66,10 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Par
         (Some("integer"), _) | (None, Some("integer" | "long")) => "Integer",
         (Some("boolean"), _) | (None, Some("boolean")) => "Boolean",
         (Some("list"), _) | (None, Some("array<string>")) => "List",
-        (Some("tags"), _) | (None, Some("array<object>")) => "Tags",
+        (Some("structures"), _) => "Structures",
+        (Some("tags"), _) => "Tags",
+        (None, Some("array<object>")) if TAGS.contains(&name.as_str()) => "Tags",
+        (None, Some("array<object>")) => "Structures",
         (Some("json"), _) | (None, Some("json-string")) => "Json",
         (shape, kind) => bail!("{name}: shape {shape:?}, type {kind:?}"),
     };
@@ -230,11 +235,11 @@ impl Parameter {
             }
             Rule::List { .. } => bail!("{name}: a list has either `most` or a `quota`"),
             Rule::Tags if self.shape == "Json" => kept("Vec<Tag>", format!("args.json_tags({name:?})?")),
-            Rule::Tags => kept("Vec<Tag>", "args.tags()?".into()),
+            Rule::Tags => kept("Vec<Tag>", format!("args.tags({name:?})?")),
             Rule::TagFilter if self.shape == "Json" => {
                 kept("Vec<TagFilter>", format!("args.json_tag_filter({name:?})?"))
             }
-            Rule::TagFilter => kept("Vec<TagFilter>", "args.tag_filter()?".into()),
+            Rule::TagFilter => kept("Vec<TagFilter>", format!("args.tag_filter({name:?})?")),
             Rule::Custom { with, r#type: kind, given } => {
                 let given: String = given.iter().map(|other| format!(", &{}", names::field(other))).collect();
                 kept(kind, format!("{with}(args, {name:?}{given})?"))

@@ -59,6 +59,7 @@ pub(crate) enum Handler {
     Pure,
     Read,
     Write,
+    Prepared,
     Long,
 }
 

@@ -15,30 +15,14 @@ use super::{
 use crate::tree::Tree;
 
 /// Files that still stand in a circle. The list may only shrink: a file that has left its circle leaves the list.
+///
+/// These four are one circle by what they are: an operation names the handler that carries it out, which takes a call
+/// and its parameters, and these name their operation.
 const STILL_IN_CIRCLES: &[&str] = &[
-    "crates/model/src/certificate.rs",
-    "crates/model/src/gateway.rs",
-    "crates/pki/src/key.rs",
-    "crates/pki/src/signature.rs",
-    "crates/rpc/src/answer.rs",
-    "crates/rpc/src/params.rs",
-    "crates/rpc/src/request.rs",
-    "crates/rpc/src/xml.rs",
-    "crates/server/src/exit.rs",
-    "crates/server/src/key_command.rs",
-    "crates/server/src/permissions.rs",
-    "crates/server/src/secrets.rs",
     "crates/service/src/access.rs",
     "crates/service/src/args.rs",
-    "crates/service/src/authority.rs",
     "crates/service/src/call.rs",
-    "crates/service/src/context.rs",
-    "crates/service/src/keyring.rs",
-    "crates/service/src/marker.rs",
-    "crates/service/src/master.rs",
     "crates/service/src/operation.rs",
-    "crates/service/src/provenance.rs",
-    "crates/service/src/token.rs",
 ];
 
 /// No file stands in a circle but those of [`STILL_IN_CIRCLES`], and each of those does.

@@ -70,3 +70,30 @@ impl Default for Budget {
         Self::new(Self::STEPS)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_exhausted_by_the_step_after_the_last() {
+        let budget = Budget::new(3);
+        budget.take(3);
+        assert_eq!((budget.is_exhausted(), budget.spent(), budget.left()), (false, 3, 0));
+        budget.take(2);
+        assert_eq!((budget.is_exhausted(), budget.spent(), budget.left()), (true, 5, 0));
+        budget.take(usize::MAX);
+        assert!(budget.is_exhausted());
+    }
+
+    #[test]
+    fn is_of_the_documented_size_or_has_no_bound() {
+        let (bounded, unlimited) = (Budget::default(), Budget::unlimited());
+        for budget in [&bounded, &unlimited] {
+            budget.take(Budget::STEPS as usize);
+            assert!(!budget.is_exhausted());
+            budget.take(1);
+        }
+        assert_eq!((bounded.is_exhausted(), unlimited.is_exhausted()), (true, false));
+    }
+}

@@ -21,8 +21,8 @@ use super::Budget;
 use super::value::{Decimal, Instant, parse_block, parse_bool};
 use super::wildcard::{Case, Pattern, Text};
 
-/// What is known about a request beyond action and resource. A policy asks for single
-/// keys, and most ask for none: values may be made when they are asked for.
+/// What is known about a request beyond action and resource. A policy queries single
+/// keys, and most query none: values may be computed when they are queried.
 pub trait ConditionKeys {
     /// Calls `each` with every value of `key`, not at all when the key is absent.
     ///
@@ -561,6 +561,67 @@ mod tests {
         }
         assert!(Operator::find("StringEqualsIfExists").is_none());
         assert!(Operator::find("stringequals").is_none());
+    }
+
+    /// The worst document that could be thought of must not cost more than is counted, so what is counted is written
+    /// down here once: 4 to find a key that is no tag, then what the operator does.
+    #[test]
+    fn steps_are_counted_for_what_is_compared() {
+        let (x40, y40) = ("x".repeat(40), "y".repeat(40));
+        let accents = ("É".repeat(20), "ö".repeat(20));
+        let (digits, more) = ("1".repeat(20) + "." + &"2".repeat(12), "1".repeat(20) + "." + &"2".repeat(13));
+        for (operator, listed, given, expected) in [
+            // A text of the same length is compared, 16 bytes a step; of another length only that is.
+            ("StringEquals", vec!["short", "other", &y40], x40.as_str(), 4 + 1 + 1 + (1 + 2)),
+            ("StringEqualsIgnoreCase", vec!["short", "other", &y40], &x40, 4 + 1 + 1 + (1 + 10)),
+            // What is not ASCII is folded first.
+            (
+                "StringEqualsIgnoreCase",
+                vec!["short", "other", &accents.1],
+                &accents.0,
+                4 + 8 * 40 + 1 + 1 + (1 + 2),
+            ),
+            // Each of a few patterns is tried; of many only those whose letters the value has.
+            ("StringLike", vec!["pq*", "qr*", "rs*"], "abcdefgh", 4 + 3 * (1 + 1)),
+            ("StringLike", vec!["pq*", "qr*", "rs*", "st*"], "abcdefgh", 4 + 8 + 4),
+            ("StringLike", vec!["pq*", "qr*", "rs*", "abc*"], "abcdefgh", 4 + 8 + 4 + 1),
+            ("NumericEquals", vec!["7", &digits], &more, 4 + (16 + 4) + 1 + (1 + 2)),
+            ("DateEquals", vec!["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "2026", 4 + 16 + 2),
+            ("Bool", vec!["true", "false"], "true", 4 + 1 + 2),
+            ("IpAddress", vec!["10.0.0.0/8", "::1", "192.0.2.0/24"], "192.0.2.1", 4 + 16 + 2 * 3),
+        ] {
+            let budget = Budget::unlimited();
+            let context = Context::from_iter([("acs:Key", given)]);
+            condition(operator, &listed).holds(&context, &budget);
+            assert_eq!(budget.spent(), expected, "{operator} {listed:?} {given}");
+        }
+        // A tag is looked for among others.
+        let tag = Operator::find("StringEquals").unwrap();
+        for key in ["acs:RequestTag/a", "acs:ResourceTag/a"] {
+            let budget = Budget::unlimited();
+            Condition::new(tag, key, vec!["a".to_owned()]).unwrap().holds(&Context::new(), &budget);
+            assert_eq!(budget.spent(), 8, "{key}");
+        }
+    }
+
+    /// What a condition takes at most: 4 for the key, what reading a value of 128 bytes takes, and what is listed.
+    #[test]
+    fn the_estimate_has_a_part_for_all_that_is_listed() {
+        const READ: usize = 4 + 32 + 128;
+        let (eight, seventeen) = ("x".repeat(8), "y".repeat(17));
+        for (operator, listed, expected) in [
+            ("StringEquals", vec![eight.as_str(), &seventeen], READ + (2 + 2) + (2 + 4)),
+            (
+                "StringEqualsIgnoreCase",
+                vec![eight.as_str(), &seventeen],
+                READ - 32 + 8 * 128 + (2 + 2) + (2 + 4),
+            ),
+            ("StringLike", vec!["x*", &seventeen], READ + 3 + (3 + 1)),
+            ("StringLike", vec!["x*", "*y*"], READ + (512 + 256 + 128) + 3 + (3 + 3 * 3)),
+            ("NumericEquals", vec!["123456789"], READ + 2 + 2),
+        ] {
+            assert_eq!(condition(operator, &listed).cost(), expected, "{operator} {listed:?}");
+        }
     }
 
     proptest! {

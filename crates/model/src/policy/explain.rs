@@ -1,4 +1,4 @@
-//! Why a request was decided as it was, for people who ask.
+//! Explains why a request was allowed or denied.
 //!
 //! Statements are evaluated one by one in the order of the documents, without the index of [`super::PolicySet`];
 //! tests compare the two.
@@ -22,7 +22,7 @@ pub struct Explanation {
     pub statements: Vec<Considered>,
 }
 
-/// A statement and where it stands.
+/// A statement and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// [`Attached::origin`] of its policy.

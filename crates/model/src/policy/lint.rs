@@ -460,4 +460,25 @@ mod tests {
             assert_eq!(Some(policy), system_policy(name).map(|policy| (*policy).clone()));
         }
     }
+
+    /// Each searched pattern counts its characters and 8; one that is only compared from an end counts nothing.
+    #[test]
+    fn patterns_may_be_searched_up_to_the_limit() {
+        let like = |values: &[String]| {
+            let values = serde_json::to_string(values).unwrap();
+            Policy::accept(&document(&format!(
+                r#""Action": "*", "Resource": "*", "Condition": {{"StringLike": {{"acs:RequestTag/a": {values}}}}}"#
+            )))
+        };
+        let half = "?".repeat(SEARCHED_MAX / 2 - 8);
+        assert!(like(&[half.clone(), half.clone()]).is_ok());
+        let refused = like(&[half.clone(), half + "?"]).unwrap_err();
+        assert!(
+            matches!(refused, PolicyError::Costly { patterns: 2, counted, max: SEARCHED_MAX }
+                if counted == SEARCHED_MAX + 1),
+            "{refused}"
+        );
+        let plain = vec!["a*".to_owned(); SEARCHED_MAX / 8 + 1];
+        like(&plain).unwrap();
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn effect(members: &mut Members) -> Result<Effect, PolicyError> {
     }
 }
 
-/// An action, or several; wildcards may stand in them.
+/// An action, or several; they may contain wildcards.
 pub(super) fn actions(node: Node, at: &str) -> Result<Vec<Pattern>, PolicyError> {
     let well_formed = |action: &str| {
         let operation =
@@ -113,7 +113,7 @@ pub(super) fn strings(
         .ok_or_else(|| invalid(at, expected))
 }
 
-/// Wherever several values may stand, one may stand without the array.
+/// Where an array of values is allowed, a single value is allowed without the array.
 fn one_or_many(node: Node) -> impl Iterator<Item = Node> {
     match node {
         Node::Array(items) => items,

@@ -1,11 +1,11 @@
 //! The policies of one principal, put together and compiled.
 //!
 //! [`PolicySet::new`] sorts the statements so that a request looks only at those that may
-//! apply. Deny and Allow are apart, and Deny is asked first: one that applies ends it. Each
+//! apply. Deny and Allow are separate, and Deny is evaluated first: one that applies decides. Each
 //! side is cut into blocks of at most [`BLOCK`] statements, so that the candidates of a block
 //! are a set of bits on the stack. In a block every distinct action pattern is kept once, with
 //! the statements that list it: those without wildcards in a sorted table, the others in a list
-//! that is walked. For the candidates resources are compared, last the conditions are asked.
+//! that is walked. For the candidates resources are compared, and last the conditions are evaluated.
 //!
 //! Before a pattern is compared, the pairs of neighbouring letters of its literal parts are
 //! looked up among those of the request ([`Pairs`]): where one is missing, it cannot match.
@@ -87,7 +87,7 @@ impl PolicySet {
     }
 
     /// As [`Self::decide`] for a call that names several resources: denied if one is, allowed if all are.
-    /// Condition keys of resources are asked of `resources`, all others of the request's context.
+    /// Condition keys of resources are looked up in `resources`, all others in the request's context.
     ///
     /// # Errors
     /// [`Exhausted`], also for more than [`RESOURCES_MAX`] resources.
@@ -419,5 +419,172 @@ impl Listed {
                 bits[usize::from(*number) / 64] &= !(1 << (number % 64));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::Context;
+    use super::*;
+
+    /// Resources that have one tag each, and which of them was asked for it.
+    #[derive(Default)]
+    struct Tagged {
+        env: Vec<&'static str>,
+        asked: RefCell<Vec<usize>>,
+    }
+
+    impl ResourceKeys for Tagged {
+        fn count(&self) -> usize {
+            self.env.len()
+        }
+
+        fn values(&self, resource: usize, key: &str, each: &mut dyn FnMut(&str)) {
+            assert_eq!(key, "acs:resourcetag/env");
+            self.asked.borrow_mut().push(resource);
+            each(self.env[resource]);
+        }
+    }
+
+    fn set(statements: &[String]) -> PolicySet {
+        // As many as fit into a document of the greatest length.
+        let attached = statements.chunks(20).map(|statements| {
+            let document = format!(r#"{{"Version": "1", "Statement": [{}]}}"#, statements.join(","));
+            let policy = Arc::new(Policy::parse(&document).unwrap());
+            Attached { origin: "policy/Test".to_owned(), policy }
+        });
+        PolicySet::new(attached.collect())
+    }
+
+    fn allow(action: &str, resource: &str, condition: &str) -> String {
+        format!(
+            r#"{{"Effect": "Allow", "Action": {action}, "Resource": {resource}, "Condition": {{{condition}}}}}"#
+        )
+    }
+
+    fn allow_env(env: &str) -> String {
+        allow(r#""*""#, r#""*""#, &format!(r#""StringEquals": {{"acs:ResourceTag/Env": "{env}"}}"#))
+    }
+
+    fn decide(set: &PolicySet, resources: &Tagged) -> Result<Decision, Exhausted> {
+        let context = Context::new();
+        let request = AccessRequest { action: "vpc:TagResources", resource: "*", context: &context };
+        set.decide_all(&request, resources, &Budget::unlimited())
+    }
+
+    #[test]
+    fn as_many_resources_are_decided_as_fit_and_not_one_more() {
+        let set = set(&[allow_env("test")]);
+        let all = |count| Tagged { env: vec!["test"; count], ..Tagged::default() };
+        assert_eq!(decide(&set, &all(RESOURCES_MAX)), Ok(Decision::Allow));
+        assert_eq!(decide(&set, &all(RESOURCES_MAX + 1)), Err(Exhausted));
+    }
+
+    #[test]
+    fn a_call_that_names_no_resource_is_not_allowed_by_what_resources_have() {
+        assert_eq!(decide(&set(&[allow_env("test")]), &Tagged::default()), Ok(Decision::ImplicitDeny));
+    }
+
+    #[test]
+    fn resources_that_one_statement_covers_are_not_looked_at_again() {
+        let resources = Tagged { env: vec!["a", "b", "c", "b"], ..Tagged::default() };
+        let set = set(&[allow_env("b"), allow_env("c"), allow_env("a")]);
+        assert_eq!(decide(&set, &resources), Ok(Decision::Allow));
+        assert_eq!(*resources.asked.borrow(), [0, 1, 2, 3, 0, 2, 0]);
+    }
+
+    /// Candidates are bits of words of 64.
+    #[test]
+    fn a_statement_far_down_is_the_one_that_decides() {
+        let statement =
+            |n: usize| allow(&format!(r#""vpc:Do{n}""#), &format!(r#""acs:vpc:*:*:thing/{n}""#), "");
+        let set = set(&(0..150).map(statement).collect::<Vec<_>>());
+        let context = Context::new();
+        for n in 0..150 {
+            let (action, resource) = (format!("vpc:Do{n}"), format!("acs:vpc:cn-hangzhou:1:thing/{n}"));
+            let request = AccessRequest { action: &action, resource: &resource, context: &context };
+            assert_eq!(set.decide(&request, &Budget::default()), Ok(Decision::Allow), "{n}");
+            let resource = format!("acs:vpc:cn-hangzhou:1:thing/{}", n % 64 + if n < 64 { 64 } else { 0 });
+            let request = AccessRequest { resource: &resource, ..request };
+            assert_eq!(set.decide(&request, &Budget::default()), Ok(Decision::ImplicitDeny), "{n}");
+        }
+    }
+
+    /// Five patterns, one of which has the letters of the request, once for the action and once for the resource.
+    #[test]
+    fn steps_are_counted_for_what_is_looked_at() {
+        let actions = r#"["ecs:Run*", "kms:*Key", "ram:Get*", "sts:*Role", "vpc:*"]"#;
+        let resources = r#"["acs:ecs:*", "acs:kms:*", "acs:ram:*", "acs:sts:*", "acs:vpc:*"]"#;
+        let set = set(&[allow(actions, resources, "")]);
+        let context = Context::new();
+        let resource = "acs:vpc:cn-hangzhou:1:vpngateway/vpn-1";
+        let request = AccessRequest { action: "vpc:TagResources", resource, context: &context };
+        let budget = Budget::unlimited();
+        assert_eq!(set.decide(&request, &budget), Ok(Decision::Allow));
+        // The index of actions, the one that matches and its statement; the statement, its resources, the one
+        // that matches.
+        assert_eq!(budget.spent(), (1 + 5 / 2) + 1 + 1 + 1 + 5 / 2 + 1);
+    }
+
+    #[test]
+    fn the_estimate_adds_up_what_all_statements_take() {
+        const TAG: usize = 8 + 32 + 128 + (2 + 1);
+        let tagged =
+            allow(r#""vpc:*""#, r#""acs:vpc:*:*:*""#, r#""StringEquals": {"acs:RequestTag/env": "prod"}"#);
+        let plain = allow(r#""vpc:*""#, r#""*""#, "");
+        let request = 2 * (4_096 + 256 + 128);
+        // The resource's 13 characters are searched for.
+        let tagged_cost = 2 + 3 + (3 + 3 * 13) + TAG;
+        let plain_cost = 2 + 3 + 3;
+        for (statements, expected) in [
+            (vec![plain.clone()], request + plain_cost),
+            (vec![tagged.clone()], request + tagged_cost),
+            (vec![tagged.clone(), plain, tagged], request + plain_cost + 2 * tagged_cost),
+        ] {
+            assert_eq!(set(&statements).cost(), expected as u64, "{statements:?}");
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_set_is_that_of_its_parts() {
+        let statement = allow(
+            r#"["vpc:*", "ecs:Run"]"#,
+            r#""acs:vpc:*""#,
+            r#""StringEquals": {"acs:RequestTag/env": ["prod", "test"]}"#,
+        );
+        let patterns = (256 + 2 * 5) + (256 + 2 * 7) + (256 + 2 * 9);
+        let condition = 256 + 2 * 18 + 2 * (192 + 3 * 4);
+        let one = 512 + patterns + condition;
+        assert_eq!(set(std::slice::from_ref(&statement)).bytes(), one + "policy/Test".len());
+        assert_eq!(set(&[statement.clone(), statement]).bytes(), 2 * one + "policy/Test".len());
+        assert_eq!(PolicySet::default().bytes(), 0);
+    }
+
+    /// Rather more than less, and not many times as much.
+    #[test]
+    fn the_memory_of_a_set_is_about_what_it_takes_from_the_heap() {
+        let statement = |n: usize| {
+            let condition = format!(r#""StringLike": {{"acs:RequestTag/env": ["prod-{n}-*", "test-{n}"]}}"#);
+            allow(
+                &format!(r#"["vpc:Do{n}*", "ecs:Run{n}"]"#),
+                &format!(r#""acs:vpc:*:*:thing/{n}""#),
+                &condition,
+            )
+        };
+        let mut kept = None;
+        let statements: Vec<String> = (0..40).map(statement).collect();
+        let heap = allocation_counter::measure(|| kept = Some(set(&statements))).bytes_current;
+        let estimate = i64::try_from(kept.unwrap().bytes()).unwrap();
+        assert!((heap..4 * heap).contains(&estimate), "{estimate} for {heap}");
+    }
+
+    #[test]
+    fn the_keys_of_resources_are_known_in_lower_case() {
+        let other = allow(r#""*""#, r#""*""#, r#""StringEquals": {"acs:RequestTag/Env": "a"}"#);
+        let keys: Vec<String> =
+            set(&[allow_env("a"), other, allow_env("b")]).resource_keys().iter().cloned().collect();
+        assert_eq!(keys, ["acs:resourcetag/env"]);
     }
 }

@@ -414,4 +414,50 @@ mod tests {
         let refused = TrustPolicy::parse(&long).unwrap_err();
         assert!(matches!(refused, PolicyError::TooLong { max: TRUST_DOCUMENT_CHARS_MAX, .. }));
     }
+
+    #[test]
+    fn principals_are_named_in_full() {
+        let label = "a".repeat(63);
+        let (longest, longer) = (format!("{label}.com"), format!("a{label}.com"));
+        let name = "n".repeat(64);
+        let (user, role) = (format!("acs:ram::1:user/{name}"), format!("acs:ram::1:role/{name}"));
+        let (long_user, long_role) = (format!("{user}n"), format!("{role}n"));
+        for (kind, text, accepted) in [
+            ("Service", "ecs.aliyuncs.com", true),
+            ("Service", "my-app.Example.com", true),
+            ("Service", "9.x", true),
+            ("Service", longest.as_str(), true),
+            ("Service", &longer, false),
+            ("Service", "ecs", false),
+            ("Service", "", false),
+            ("Service", "ecs..com", false),
+            ("Service", ".com", false),
+            ("Service", "com.", false),
+            ("Service", "-a.com", false),
+            ("Service", "a-.com", false),
+            ("Service", "a_b.com", false),
+            ("Service", "*.aliyuncs.com", false),
+            ("RAM", "acs:ram::1:root", true),
+            ("RAM", "acs:ram::1:Root", false),
+            ("RAM", "acs:ram::1:", false),
+            ("RAM", "acs:ram::1:*", false),
+            ("RAM", &user, true),
+            ("RAM", &long_user, false),
+            ("RAM", "acs:ram::1:user/", false),
+            ("RAM", "acs:ram::1:user/*", false),
+            ("RAM", &role, true),
+            ("RAM", &long_role, false),
+            ("RAM", "acs:ram::1:role/a b", false),
+            ("RAM", "acs:ram::1:group/a", false),
+            ("Federated", "acs:ram::1:saml-provider/idp", true),
+            ("Federated", "acs:ram::1:saml-provider/", false),
+            ("Federated", "acs:ram::1:root", false),
+        ] {
+            let document = format!(
+                r#"{{"Version": "1", "Statement": [
+                    {{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {{"{kind}": "{text}"}}}}]}}"#
+            );
+            assert_eq!(TrustPolicy::parse(&document).is_ok(), accepted, "{kind} {text}");
+        }
+    }
 }

@@ -215,6 +215,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_are_in_the_order_of_their_values() {
+        let numbers = ["-10.5", "-10", "-9.5", "-0.5", "0", "0.05", "0.5", "9.5", "10", "10.5"];
+        let numbers = numbers.map(|text| Decimal::parse(text).unwrap());
+        for (at, number) in numbers.iter().enumerate() {
+            assert!(numbers[..at].iter().all(|less| less < number), "{number:?}");
+        }
+    }
+
+    #[test]
     fn instants() {
         let seconds = |text: &str| Instant::parse(text).map(|instant| instant.seconds);
         assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
@@ -222,6 +231,11 @@ mod tests {
         assert_eq!(seconds("2026-07-09T16:00:00+08:00"), Some(1_783_584_000));
         assert_eq!(seconds("1969-12-31T23:59Z"), Some(-60));
         assert_eq!(seconds("0000-03-01T00:00:00Z"), Some(-719_468 * 86_400));
+        assert_eq!(seconds("1970-01-01T00:00:00-23:59"), Some(86_340));
+        let nanoseconds = |text: &str| Instant::parse(text).map(|instant| instant.nanoseconds);
+        assert_eq!(nanoseconds("2026-01-01T00:00:00Z"), Some(0));
+        assert_eq!(nanoseconds("2026-01-01T00:00:00.25Z"), Some(250_000_000));
+        assert_eq!(nanoseconds("2026-01-01T00:00:00.000000007Z"), Some(7));
         for bad in [
             "",
             "T",
@@ -245,6 +259,8 @@ mod tests {
             "2026-01-01-01T00:00:00Z",
             "2026-01-01T00:00:00+网",
             "1900-02-29T00:00:00Z",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00+08:60",
         ] {
             assert_eq!(Instant::parse(bad), None, "{bad}");
         }

@@ -533,6 +533,54 @@ mod tests {
         }
     }
 
+    /// One for a pattern and one for each 16 bytes of it; then what is searched.
+    #[test]
+    fn steps_are_counted_for_what_is_compared() {
+        let y20 = "y".repeat(20);
+        for (pattern, text, expected) in [
+            ("abc", "ab", 1),
+            ("abc", "abd", 1),
+            ("a*", "abd", 1),
+            ("a**b", "a-b", 1),
+            (&"a".repeat(40), &"a".repeat(40), 1 + 2),
+            // Letter by letter.
+            ("a?c", "abd", 1 + 3),
+            // The part before the first star and the one after the last, with a question mark.
+            ("a?c*de", "abXXXde", 1 + (3 + 2)),
+            // One letter is looked for in 8 bytes a step.
+            ("*z*", &y20, 1 + (1 + 2)),
+            // At each place what is equal there, and one more.
+            ("*ab*", "aaca", 1 + (1 + 1) + (1 + 1) + 1),
+            // With a question mark two for each letter that is compared.
+            ("*a?c*", "xxabd", 1 + 2 * (1 + 1 + 3 + 1 + 1)),
+        ] {
+            assert_eq!(steps(&[pattern.to_owned()], text, Case::Exact), expected, "{pattern} {text}");
+        }
+        // Without credit for plain searches: the places of the text, and two for each byte of the pattern.
+        let (budget, text) = (Budget::unlimited(), "x".repeat(100));
+        let poor = Text::new(&text, Case::Exact);
+        poor.credit.set(0);
+        assert!(!Pattern::new("*xab*".to_owned()).matches(&poor, &budget));
+        assert_eq!(budget.spent(), (1 + PLACES_COST + 100 + 2 * 3) as u64);
+        assert!(Pattern::new("x**x".to_owned()).matches(&poor, &budget));
+        assert_eq!(budget.spent(), (2 + PLACES_COST + 100 + 2 * 3) as u64);
+    }
+
+    #[test]
+    fn patterns_are_sorted_into_kinds() {
+        for (pattern, any, exact) in [
+            ("*", true, false),
+            ("**", false, false),
+            ("?", false, false),
+            ("a*", false, false),
+            ("", false, true),
+            ("acs:vpc", false, true),
+        ] {
+            let compiled = Pattern::new(pattern.to_owned());
+            assert_eq!((compiled.is_any(), compiled.is_exact()), (any, exact), "{pattern}");
+        }
+    }
+
     /// A long text is searched plainly, and no further than the budget goes.
     #[test]
     fn a_long_text_is_searched_until_the_budget_is_used_up() {

@@ -20,6 +20,7 @@ use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog,
 use super::MarkArgs;
 use super::terminal::{self, harmless};
 use crate::exit;
+use crate::permissions;
 use crate::secrets::{self, KeyArgs};
 
 /// Begins the line with the seal; to `sha256sum` it is a remark.
@@ -146,11 +147,11 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
     put_in_place(args, &archive, key.as_ref())?;
     let mut out = terminal::out();
     writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
-    if vault.is_none() && !args.data_dir.join(secrets::MASTER_KEY_FILE).exists() {
+    if vault.is_none() && !args.data_dir.join(permissions::MASTER_KEY_FILE).exists() {
         writeln!(
             out,
             "Put the master key into it as {} (mode 600) before the start.",
-            secrets::MASTER_KEY_FILE
+            permissions::MASTER_KEY_FILE
         )?;
     }
     if key.is_none() && archive.current() {
@@ -171,7 +172,7 @@ fn put_in_place(args: &RestoreArgs, archive: &Archive, key: Option<&RightsKey>) 
         .create(&args.data_dir)
         .with_context(|| format!("cannot make data directory `{}`", args.data_dir.display()))?;
     if let Some(given) = &args.keys.master_key_file {
-        let own = args.data_dir.join(secrets::MASTER_KEY_FILE);
+        let own = args.data_dir.join(permissions::MASTER_KEY_FILE);
         if !own.exists() {
             copy_owner_only(given, &own)?;
         }

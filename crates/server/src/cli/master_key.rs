@@ -17,7 +17,8 @@ use tongguan_store::{DATABASE_FILE, Store, StoreError, look};
 
 use super::MarkArgs;
 use super::terminal::{self, harmless};
-use crate::secrets::{self, KeyArgs, KeySource, MasterKey};
+use crate::master_key::MasterKey;
+use crate::secrets::{self, KeyArgs, KeySource};
 use crate::{exit, permissions};
 
 /// Work on the master key, which seals secrets at rest
@@ -88,7 +89,7 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
         None => writeln!(out, "the secrets are sealed under the new master key already")?,
     }
     if matches!(source, KeySource::DataDirectory) {
-        let path = data_dir.join(secrets::MASTER_KEY_FILE);
+        let path = data_dir.join(permissions::MASTER_KEY_FILE);
         let path = harmless(&path.display().to_string());
         writeln!(out, "The new key is in {path}: keep a copy of it, elsewhere.")?;
     } else {

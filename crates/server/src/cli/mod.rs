@@ -18,6 +18,7 @@ pub(crate) mod seal_anew;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod token_key;
+pub(crate) mod tunnel;
 
 use std::path::PathBuf;
 

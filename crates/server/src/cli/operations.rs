@@ -121,6 +121,7 @@ fn section(page: &mut String, operation: &Operation) {
             Shape::Boolean => ("", "boolean"),
             Shape::List => (".N", "list"),
             Shape::Tags => (".N", "tags"),
+            Shape::Structures => (".N", "structures"),
             Shape::Json => ("", "JSON text"),
         };
         let required = if parameter.required { "yes" } else { "" };

@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2016-01-20";
+
 /// CreateCertificate: all that is known of it.
 pub static CREATE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,

@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2015-05-01";
+
 /// AddUserToGroup: all that is known of it.
 pub static ADD_USER_TO_GROUP: Operation = Operation {
     product: Product::Ram,
@@ -409,7 +412,7 @@ pub static CREATE_ACCESS_KEY: Operation = Operation {
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND, &c::KEY_QUOTA],
-    handler: Handler::Write(operation::write::<CreateAccessKey>),
+    handler: Handler::Write(operation::prepared::<CreateAccessKey>),
 };
 
 /// Input of CreateAccessKey.

@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2020-03-31";
+
 /// CreateServiceLinkedRole: all that is known of it.
 pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
     product: Product::ResourceManager,

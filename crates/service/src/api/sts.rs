@@ -16,6 +16,9 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2015-04-01";
+
 /// AssumeRole: all that is known of it.
 pub static ASSUME_ROLE: Operation = Operation {
     product: Product::Sts,

@@ -16,6 +16,170 @@ use tongguan_store::TagFilter;
 /// A text of an answer.
 pub type Text = std::borrow::Cow<'static, str>;
 
+/// Version of the product's API.
+pub const VERSION: &str = "2016-04-28";
+
+/// AssociateVpcCidrBlock: all that is known of it.
+pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
+    product: Product::Vpc,
+    action: "AssociateVpcCidrBlock",
+    summary: "Add a secondary CIDR block to a VPC.",
+    permission: Some("vpc:AssociateVpcCidrBlock"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpVersion",
+            shape: Shape::Text,
+            required: false,
+            about: "IPV4 or IPV6, in any case; the latter is not offered and refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SecondaryCidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "IPv4 block, mask 8 to 28, apart from the VPC's other blocks.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SecondaryCidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpamPoolId",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IPv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrMask",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6Isp",
+            shape: Shape::Text,
+            required: false,
+            about: "Ignored without IPv6.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::IPAM_REGION,
+        &c::IPV6_UNSUPPORTED,
+        &c::BLOCK_IP_VERSION,
+        &c::BLOCK_MISSING,
+        &c::BLOCK_MALFORMED,
+        &c::BLOCK_MASK,
+        &c::BLOCK_ILLEGAL,
+        &c::BLOCK_EXISTS,
+        &c::BLOCK_QUOTA,
+        &c::BLOCK_VPC_NOT_FOUND,
+        &c::BLOCK_VPC_STATUS,
+    ],
+    handler: Handler::Write(operation::write::<AssociateVpcCidrBlock>),
+};
+
+/// Input of AssociateVpcCidrBlock.
+#[derive(Debug, Clone)]
+pub struct AssociateVpcCidrBlock {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `IpVersion`: IPV4 or IPV6, in any case; the latter is not offered and refused.
+    pub ip_version: Option<crate::operations::vpc::networks::IpVersion>,
+    /// `SecondaryCidrBlock`: IPv4 block, mask 8 to 28, apart from the VPC's other blocks.
+    pub secondary_cidr_block: ipnet::Ipv4Net,
+}
+
+impl Input for AssociateVpcCidrBlock {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        let ip_version = crate::operations::vpc::associate_vpc_cidr_block::ip_version(args, "IpVersion")?;
+        if args.text("IPv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrMask").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("IpamPoolId").is_some() {
+            return Err(Refusal::new(&c::IPAM_REGION));
+        }
+        if args.text("SecondaryCidrMask").is_some() {
+            return Err(Refusal::new(&c::IPAM_REGION));
+        }
+        let secondary_cidr_block =
+            crate::operations::vpc::associate_vpc_cidr_block::block(args, "SecondaryCidrBlock")?;
+
+        Ok(Self { region, vpc_id, ip_version, secondary_cidr_block })
+    }
+}
+
+/// Output of AssociateVpcCidrBlock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssociateVpcCidrBlockOutput {
+    /// `CidrBlock`.
+    pub cidr_block: Text,
+    /// `IpVersion`.
+    pub ip_version: Text,
+}
+
+impl Output for AssociateVpcCidrBlockOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("AssociateVpcCidrBlockOutput", 2 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CidrBlock", &self.cidr_block)?;
+        object.serialize_field("IpVersion", &self.ip_version)?;
+        object.end()
+    }
+}
+
 /// AssociateVpnGatewayWithCertificate: all that is known of it.
 pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
@@ -100,7 +264,7 @@ pub struct AssociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of a certificate that is ACTIVE and uses SM2 with SM3.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature, exactly as written here.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for AssociateVpnGatewayWithCertificate {
@@ -109,7 +273,11 @@ impl Input for AssociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -128,6 +296,481 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// CheckVpnBgpEnabled: all that is known of it.
+pub static CHECK_VPN_BGP_ENABLED: Operation = Operation {
+    product: Product::Vpc,
+    action: "CheckVpnBgpEnabled",
+    summary: "Tell whether a region supports BGP for IPsec connections.",
+    permission: Some("vpc:CheckVpnBgpEnabled"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND],
+    handler: Handler::Pure(operation::pure::<CheckVpnBgpEnabled>),
+};
+
+/// Input of CheckVpnBgpEnabled.
+#[derive(Debug, Clone)]
+pub struct CheckVpnBgpEnabled {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+}
+
+impl Input for CheckVpnBgpEnabled {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        Ok(Self { region })
+    }
+}
+
+/// Output of CheckVpnBgpEnabled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckVpnBgpEnabledOutput {
+    /// `BgpEnabled`.
+    pub bgp_enabled: bool,
+}
+
+impl Output for CheckVpnBgpEnabledOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CheckVpnBgpEnabledOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("BgpEnabled", &self.bgp_enabled)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// CreateCustomerGateway: all that is known of it.
+pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateCustomerGateway",
+    summary: "Register the address of an on-premises VPN device.",
+    permission: Some("vpc:CreateCustomerGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpAddress",
+            shape: Shape::Text,
+            required: true,
+            about: "Static IPv4 address of the device; not from 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4 or 255.0.0.0/8, and not that of another customer gateway of the region.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 256 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Asn",
+            shape: Shape::Text,
+            required: false,
+            about: "Number of the device's autonomous system, 1 to 4294967295, or high.low with sixteen bits each; not 45104. Needed for BGP.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AuthKey",
+            shape: Shape::Text,
+            required: false,
+            about: "Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is kept sealed.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tags",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tags.N.Key and Tags.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("IpAddress"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CUSTOMER_ADDRESS_FORMAT,
+        &c::INVALID_NAME,
+        &c::INVALID_DESCRIPTION,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CUSTOMER_ADDRESS_TAKEN,
+        &c::CUSTOMER_GATEWAY_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateCustomerGateway>),
+};
+
+/// Input of CreateCustomerGateway.
+#[derive(Debug, Clone)]
+pub struct CreateCustomerGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `IpAddress`: Static IPv4 address of the device; not from 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16,
+    /// 224.0.0.0/4 or 255.0.0.0/8, and not that of another customer gateway of the region.
+    pub ip_address: std::net::Ipv4Addr,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `Description`: 1 to 100 characters, 256 at most, not beginning with http:// or https://.
+    pub description: Option<String>,
+    /// `Asn`: Number of the device's autonomous system, 1 to 4294967295, or high.low with sixteen bits
+    /// each; not 45104. Needed for BGP.
+    pub asn: Option<u32>,
+    /// `AuthKey`: Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is
+    /// kept sealed.
+    pub auth_key: Option<tongguan_rpc::Secret>,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+    /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.
+    pub tags: Vec<Tag>,
+}
+
+impl Input for CreateCustomerGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let ip_address = crate::operations::vpc::customer_gateways::ip_address(args, "IpAddress")?;
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.text("Description"),
+                tongguan_model::text::peer_description,
+                &c::INVALID_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let asn = crate::operations::vpc::customer_gateways::asn(args, "Asn")?;
+        let auth_key = crate::operations::vpc::customer_gateways::auth_key(args, "AuthKey")?;
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        let tags = args.tags("Tags")?;
+        Ok(Self { region, ip_address, name, description, asn, auth_key, resource_group_id, tags })
+    }
+}
+
+/// Output of CreateCustomerGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateCustomerGatewayOutput {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IpAddress`.
+    pub ip_address: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateCustomerGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateCustomerGatewayOutput", 5 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IpAddress", &self.ip_address)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.end()
+    }
+}
+
+/// CreateDefaultVSwitch: all that is known of it.
+pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateDefaultVSwitch",
+    summary: "Create the default vSwitch of a zone.",
+    permission: Some("vpc:CreateDefaultVSwitch"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vswitch/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ZoneId",
+            shape: Shape::Text,
+            required: true,
+            about: "Zone id from DescribeZones.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Integer,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::IPV6_UNSUPPORTED,
+        &c::ZONE_NOT_FOUND,
+        &c::NO_DEFAULT_VPC,
+        &c::DEFAULT_VSWITCH_EXISTS,
+        &c::VPC_STATUS,
+        &c::VSWITCH_SIMULTANEOUS,
+        &c::VSWITCH_CIDR_OVERLAP,
+        &c::VSWITCH_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateDefaultVSwitch>),
+};
+
+/// Input of CreateDefaultVSwitch.
+#[derive(Debug, Clone)]
+pub struct CreateDefaultVSwitch {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ZoneId`: Zone id from DescribeZones.
+    pub zone_id: String,
+}
+
+impl Input for CreateDefaultVSwitch {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let zone_id = args.text("ZoneId").unwrap_or_default().to_owned();
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        Ok(Self { region, zone_id })
+    }
+}
+
+/// Output of CreateDefaultVSwitch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateDefaultVSwitchOutput {
+    /// `VSwitchId`.
+    pub vswitch_id: Text,
+}
+
+impl Output for CreateDefaultVSwitchOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateDefaultVSwitchOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        object.end()
+    }
+}
+
+/// CreateDefaultVpc: all that is known of it.
+pub static CREATE_DEFAULT_VPC: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateDefaultVpc",
+    summary: "Create the default VPC of a region.",
+    permission: Some("vpc:CreateDefaultVpc"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableIpv6",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Not offered: true is refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Ipv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::IPV6_UNSUPPORTED,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::DEFAULT_VPC_EXISTS,
+        &c::VPC_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateDefaultVpc>),
+};
+
+/// Input of CreateDefaultVpc.
+#[derive(Debug, Clone)]
+pub struct CreateDefaultVpc {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+}
+
+impl Input for CreateDefaultVpc {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        if args.flag("EnableIpv6")? == Some(true) {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        if args.text("Ipv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        Ok(Self { region, resource_group_id })
+    }
+}
+
+/// Output of CreateDefaultVpc.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateDefaultVpcOutput {
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+}
+
+impl Output for CreateDefaultVpcOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("CreateDefaultVpcOutput", 3 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
         object.end()
     }
 }
@@ -166,7 +809,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             name: "CidrBlock",
             shape: Shape::Text,
             required: true,
-            about: "Mask 16 to 29, inside the VPC's block.",
+            about: "Mask 16 to 29, inside a block of the VPC.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -253,7 +896,7 @@ pub struct CreateVSwitch {
     pub region: Option<&'static Region>,
     /// `VpcId`: Id of the VPC.
     pub vpc_id: String,
-    /// `CidrBlock`: Mask 16 to 29, inside the VPC's block.
+    /// `CidrBlock`: Mask 16 to 29, inside a block of the VPC.
     pub cidr_block: String,
     /// `ZoneId`: Zone id from DescribeZones.
     pub zone_id: String,
@@ -289,7 +932,7 @@ impl Input for CreateVSwitch {
         if args.text("VpcIpv6CidrBlock").is_some() {
             return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
         }
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         Ok(Self { region, vpc_id, cidr_block, zone_id, vswitch_name, description, tag })
     }
 }
@@ -535,7 +1178,7 @@ impl Input for CreateVpc {
                 &c::INVALID_RESOURCE_GROUP,
             )?
             .map(str::to_owned);
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         Ok(Self {
             region,
             cidr_block,
@@ -573,6 +1216,646 @@ impl Output for CreateVpcOutput {
         object.serialize_field("RouteTableId", &self.route_table_id)?;
         object.serialize_field("VRouterId", &self.vrouter_id)?;
         object.serialize_field("VpcId", &self.vpc_id)?;
+        object.end()
+    }
+}
+
+/// CreateVpnAttachment: all that is known of it.
+pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnAttachment",
+    summary: "Create an IPsec connection meant for a transit router instead of a VPN gateway.",
+    permission: Some("vpc:CreateVpnAttachment"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NetworkType",
+            shape: Shape::Text,
+            required: false,
+            about: "public (default) or private.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelBandwidth",
+            shape: Shape::Text,
+            required: false,
+            about: "Standard (default, 1 Gbit/s) or Large (3 Gbit/s), in any case.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once. Default false: when traffic arrives.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection of tunnels that do not say. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal of tunnels that do not say. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCert",
+            shape: Shape::Text,
+            required: false,
+            about: "Accepted, and without effect.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "Two tunnels: CustomerGatewayId, TunnelIndex, Role, EnableDpd, EnableNatTraversal, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects of a connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Resource group; absent: the default one.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tags",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tags.N.Key and Tags.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "As Tags.N: Terraform's provider calls them so.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("Name"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_RESOURCE_GROUP,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::TUNNEL_OPTIONS,
+        &c::CONNECTION_QUOTA,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::ADDRESS_POOL_EMPTY,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnAttachment>),
+};
+
+/// Input of CreateVpnAttachment.
+#[derive(Debug, Clone)]
+pub struct CreateVpnAttachment {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: String,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `NetworkType`: public (default) or private.
+    pub network_type: Option<tongguan_model::gateway::NetworkType>,
+    /// `TunnelBandwidth`: Standard (default, 1 Gbit/s) or Large (3 Gbit/s), in any case.
+    pub tunnel_bandwidth: tongguan_model::connection::TunnelBandwidth,
+    /// `EffectImmediately`: Negotiate at once. Default false: when traffic arrives.
+    pub effect_immediately: bool,
+    /// `AutoConfigRoute`: Configure routes by itself. Default true.
+    pub auto_config_route: bool,
+    /// `EnableDpd`: Dead peer detection of tunnels that do not say. Default true.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal of tunnels that do not say. Default true.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Default false.
+    pub enable_tunnels_bgp: bool,
+    /// `CustomerGatewayId`: For connections with one tunnel, which an attachment is not: refused.
+    pub customer_gateway_id: Option<String>,
+    /// `IkeConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `TunnelOptionsSpecification`: Two tunnels: CustomerGatewayId, TunnelIndex, Role, EnableDpd,
+    /// EnableNatTraversal, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON
+    /// objects of a connection.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+    /// `ResourceGroupId`: Resource group; absent: the default one.
+    pub resource_group_id: Option<String>,
+    /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.
+    pub tags: Vec<Tag>,
+    /// `Tag`: As Tags.N: Terraform's provider calls them so.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreateVpnAttachment {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let local_subnet = crate::operations::vpc::connections::required_subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::required_subnet(args, "RemoteSubnet")?;
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let network_type = args.word("NetworkType", tongguan_model::gateway::NetworkType::parse)?;
+        let tunnel_bandwidth = crate::operations::vpc::attachments::bandwidth(args, "TunnelBandwidth")?;
+        let effect_immediately = args.flag("EffectImmediately")?.unwrap_or(false);
+        let auto_config_route = args.flag("AutoConfigRoute")?.unwrap_or(true);
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?.unwrap_or(false);
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        let resource_group_id = args
+            .fitting(
+                args.text("ResourceGroupId"),
+                tongguan_model::text::resource_group_id,
+                &c::INVALID_RESOURCE_GROUP,
+            )?
+            .map(str::to_owned);
+        let tags = args.tags("Tags")?;
+        let tag = args.tags("Tag")?;
+        Ok(Self {
+            region,
+            local_subnet,
+            remote_subnet,
+            name,
+            network_type,
+            tunnel_bandwidth,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            customer_gateway_id,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            tunnel_options_specification,
+            resource_group_id,
+            tags,
+            tag,
+        })
+    }
+}
+
+/// Output of CreateVpnAttachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnAttachmentOutput {
+    /// `Code`.
+    pub code: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `Message`.
+    pub message: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Success`.
+    pub success: bool,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Output for CreateVpnAttachmentOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVpnAttachmentOutput", 6 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Code", &self.code)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("Message", &self.message)?;
+        object.serialize_field("Name", &self.name)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Success", &self.success)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// CreateVpnConnection: all that is known of it.
+pub static CREATE_VPN_CONNECTION: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnConnection",
+    summary: "Create an IPsec connection on a VPN gateway.",
+    permission: Some("vpc:CreateVpnConnection"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway; an SM gateway must have both certificates bound.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: true,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Customer gateway; needed unless tunnels are given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once. Default false: when traffic arrives.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself. Default true.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels. Default false. Two tunnels only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway must have an Asn. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any case of their letters. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCertificate",
+            shape: Shape::Text,
+            required: false,
+            about: "CA certificate of the peer, PEM: needed on SM gateways, refused on others. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "Two tunnels, in place of what is for one tunnel only: CustomerGatewayId, Role, EnableDpd, EnableNatTraversal, RemoteCaCertificate, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tags",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tags.N.Key and Tags.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::TUNNEL_OPTIONS,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::GATEWAY_WITHOUT_IPSEC,
+        &c::GATEWAY_WITHOUT_CERTIFICATES,
+        &c::CONNECTION_QUOTA,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_EXISTS,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnConnection>),
+};
+
+/// Input of CreateVpnConnection.
+#[derive(Debug, Clone)]
+pub struct CreateVpnConnection {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway; an SM gateway must have both certificates bound.
+    pub vpn_gateway_id: String,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: String,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: String,
+    /// `CustomerGatewayId`: Customer gateway; needed unless tunnels are given.
+    pub customer_gateway_id: Option<String>,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `EffectImmediately`: Negotiate at once. Default false: when traffic arrives.
+    pub effect_immediately: bool,
+    /// `AutoConfigRoute`: Configure routes by itself. Default true.
+    pub auto_config_route: bool,
+    /// `EnableDpd`: Dead peer detection. Default true. One tunnel only.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal. Default true. One tunnel only.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Default false. Two tunnels only.
+    pub enable_tunnels_bgp: bool,
+    /// `IkeConfig`: Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs,
+    /// IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made.
+    /// One tunnel only.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One
+    /// tunnel only.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway
+    /// must have an Asn. One tunnel only.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any
+    /// case of their letters. One tunnel only.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `RemoteCaCertificate`: CA certificate of the peer, PEM: needed on SM gateways, refused on others.
+    /// One tunnel only.
+    pub remote_ca_certificate: Option<String>,
+    /// `TunnelOptionsSpecification`: Two tunnels, in place of what is for one tunnel only:
+    /// CustomerGatewayId, Role, EnableDpd, EnableNatTraversal, RemoteCaCertificate, TunnelIkeConfig,
+    /// TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+    /// `Tags`: Tags.N.Key and Tags.N.Value, at most 20.
+    pub tags: Vec<Tag>,
+}
+
+impl Input for CreateVpnConnection {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let local_subnet = crate::operations::vpc::connections::required_subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::required_subnet(args, "RemoteSubnet")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let effect_immediately = args.flag("EffectImmediately")?.unwrap_or(false);
+        let auto_config_route = args.flag("AutoConfigRoute")?.unwrap_or(true);
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?.unwrap_or(false);
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+        let remote_ca_certificate =
+            crate::operations::vpc::connections::remote_ca(args, "RemoteCaCertificate")?;
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        let tags = args.tags("Tags")?;
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            local_subnet,
+            remote_subnet,
+            customer_gateway_id,
+            name,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            remote_ca_certificate,
+            tunnel_options_specification,
+            tags,
+        })
+    }
+}
+
+/// Output of CreateVpnConnection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnConnectionOutput {
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateVpnConnectionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVpnConnectionOutput", 3 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
         object.end()
     }
 }
@@ -839,6 +2122,93 @@ impl Output for CreateVpnGatewayOutput {
     }
 }
 
+/// DeleteCustomerGateway: all that is known of it.
+pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteCustomerGateway",
+    summary: "Delete a customer gateway.",
+    permission: Some("vpc:DeleteCustomerGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("CustomerGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/"),
+        Part::Parameter("CustomerGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the customer gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_IN_USE,
+        &c::GATEWAY_CONFIGURING,
+    ],
+    handler: Handler::Write(operation::write::<DeleteCustomerGateway>),
+};
+
+/// Input of DeleteCustomerGateway.
+#[derive(Debug, Clone)]
+pub struct DeleteCustomerGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Id of the customer gateway.
+    pub customer_gateway_id: String,
+}
+
+impl Input for DeleteCustomerGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let customer_gateway_id = args.text("CustomerGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, customer_gateway_id })
+    }
+}
+
+/// Output of DeleteCustomerGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteCustomerGatewayOutput {}
+
+impl Output for DeleteCustomerGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteCustomerGatewayOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DeleteVSwitch: all that is known of it.
 pub static DELETE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
@@ -1027,6 +2397,178 @@ impl Output for DeleteVpcOutput {
     }
 }
 
+/// DeleteVpnAttachment: all that is known of it.
+pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnAttachment",
+    summary: "Delete an IPsec connection made for a transit router.",
+    permission: Some("vpc:DeleteVpnAttachment"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CONNECTION_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnAttachment>),
+};
+
+/// Input of DeleteVpnAttachment.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnAttachment {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DeleteVpnAttachment {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// Output of DeleteVpnAttachment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnAttachmentOutput {
+    /// `Code`.
+    pub code: Text,
+    /// `Message`.
+    pub message: Text,
+    /// `Success`.
+    pub success: bool,
+}
+
+impl Output for DeleteVpnAttachmentOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVpnAttachmentOutput", 3 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Code", &self.code)?;
+        object.serialize_field("Message", &self.message)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("Success", &self.success)?;
+        object.end()
+    }
+}
+
+/// DeleteVpnConnection: all that is known of it.
+pub static DELETE_VPN_CONNECTION: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnConnection",
+    summary: "Delete an IPsec connection.",
+    permission: Some("vpc:DeleteVpnConnection"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CONNECTION_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnConnection>),
+};
+
+/// Input of DeleteVpnConnection.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnConnection {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DeleteVpnConnection {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// Output of DeleteVpnConnection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnConnectionOutput {}
+
+impl Output for DeleteVpnConnectionOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVpnConnectionOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DeleteVpnGateway: all that is known of it.
 pub static DELETE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
@@ -1076,6 +2618,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
         &c::GATEWAY_NOT_FOUND,
         &c::GATEWAY_CONFIGURING,
         &c::GATEWAY_PAID_TERM,
+        &c::GATEWAY_HAS_CONNECTIONS,
     ],
     handler: Handler::Write(operation::write::<DeleteVpnGateway>),
 };
@@ -1108,6 +2651,196 @@ impl Output for DeleteVpnGatewayOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// DescribeCustomerGateway: all that is known of it.
+pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeCustomerGateway",
+    summary: "Read one customer gateway.",
+    permission: Some("vpc:DescribeCustomerGateway"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("CustomerGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/"),
+        Part::Parameter("CustomerGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the customer gateway.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CUSTOMER_GATEWAY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeCustomerGateway>),
+};
+
+/// Input of DescribeCustomerGateway.
+#[derive(Debug, Clone)]
+pub struct DescribeCustomerGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Id of the customer gateway.
+    pub customer_gateway_id: String,
+}
+
+impl Input for DescribeCustomerGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let customer_gateway_id = args.text("CustomerGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, customer_gateway_id })
+    }
+}
+
+/// Output of DescribeCustomerGateway.
+pub type DescribeCustomerGatewayOutput = CustomerGatewayInfo;
+
+/// DescribeCustomerGateways: all that is known of it.
+pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeCustomerGateways",
+    summary: "List customer gateways of a region.",
+    permission: Some("vpc:DescribeCustomerGateways"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this customer gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only customer gateways of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeCustomerGateways>),
+};
+
+/// Input of DescribeCustomerGateways.
+#[derive(Debug, Clone)]
+pub struct DescribeCustomerGateways {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Only this customer gateway.
+    pub customer_gateway_id: Option<String>,
+    /// `ResourceGroupId`: Only customer gateways of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeCustomerGateways {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, customer_gateway_id, resource_group_id, tag, page_number, page_size })
+    }
+}
+
+/// Output of DescribeCustomerGateways.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeCustomerGatewaysOutput {
+    /// `CustomerGateways`.
+    pub customer_gateways: Vec<CustomerGatewayInfo>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeCustomerGatewaysOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeCustomerGatewaysOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field(
+            "CustomerGateways",
+            &operation::Wrapped("CustomerGateway", &self.customer_gateways),
+        )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
         object.end()
     }
 }
@@ -1198,6 +2931,280 @@ impl Output for DescribeRegionsOutput {
     }
 }
 
+/// DescribeRouteEntryList: all that is known of it.
+pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeRouteEntryList",
+    summary: "List the routes of a route table.",
+    permission: Some("vpc:DescribeRouteEntryList"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("RouteTableId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/"),
+        Part::Parameter("RouteTableId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this route.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes of this name; none has one here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryType",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes of this kind: Custom, System, BGP, CEN or ECR.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DestinationCidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Only the route to this block.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DestCidrBlockList",
+            shape: Shape::List,
+            required: false,
+            about: "Only routes to these blocks, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpVersion",
+            shape: Shape::Text,
+            required: false,
+            about: "ipv4 or ipv6, in any case; there are no IPv6 routes here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHopId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes over this next hop.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHopType",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes with this kind of next hop.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ServiceType",
+            shape: Shape::Text,
+            required: false,
+            about: "TR: only routes that a transit router hosts; there are none here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxResult",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Token from the previous page.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RouteTableId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::ROUTE_TABLE_NOT_FOUND_READ],
+    handler: Handler::Read(operation::read::<DescribeRouteEntryList>),
+};
+
+/// Input of DescribeRouteEntryList.
+#[derive(Debug, Clone)]
+pub struct DescribeRouteEntryList {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `RouteTableId`: Id of the table.
+    pub route_table_id: String,
+    /// `RouteEntryId`: Only this route.
+    pub route_entry_id: Option<String>,
+    /// `RouteEntryName`: Only routes of this name; none has one here.
+    pub route_entry_name: Option<String>,
+    /// `RouteEntryType`: Only routes of this kind: Custom, System, BGP, CEN or ECR.
+    pub route_entry_type: Option<tongguan_model::network::RouteType>,
+    /// `DestinationCidrBlock`: Only the route to this block.
+    pub destination_cidr_block: Option<String>,
+    /// `DestCidrBlockList`: Only routes to these blocks, at most 20.
+    pub dest_cidr_block_list: Vec<String>,
+    /// `IpVersion`: ipv4 or ipv6, in any case; there are no IPv6 routes here.
+    pub ip_version: Option<crate::operations::vpc::networks::IpVersion>,
+    /// `NextHopId`: Only routes over this next hop.
+    pub next_hop_id: Option<String>,
+    /// `NextHopType`: Only routes with this kind of next hop.
+    pub next_hop_type: Option<String>,
+    /// `ServiceType`: TR: only routes that a transit router hosts; there are none here.
+    pub service_type: Option<String>,
+    /// `MaxResult`: 1 to 100. Default 10.
+    pub max_result: u64,
+    /// `NextToken`: Token from the previous page.
+    pub next_token: Option<String>,
+}
+
+impl Input for DescribeRouteEntryList {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let route_table_id = args.text("RouteTableId").unwrap_or_default().to_owned();
+        let route_entry_type = args.word("RouteEntryType", tongguan_model::network::RouteType::parse)?;
+        let ip_version = crate::operations::vpc::describe_route_entry_list::ip_version(args, "IpVersion")?;
+        let service_type = args.one_of_words("ServiceType", &["TR"])?.map(str::to_owned);
+        let dest_cidr_block_list = args.list("DestCidrBlockList", 20)?;
+        let route_entry_id = args.text("RouteEntryId").map(str::to_owned);
+        let route_entry_name = args.text("RouteEntryName").map(str::to_owned);
+        let destination_cidr_block = args.text("DestinationCidrBlock").map(str::to_owned);
+        let next_hop_id = args.text("NextHopId").map(str::to_owned);
+        let next_hop_type = args.text("NextHopType").map(str::to_owned);
+        let max_result = args.number("MaxResult", 1..=100)?.unwrap_or(10);
+        let next_token = crate::marker::name(args, "NextToken")?;
+        Ok(Self {
+            region,
+            route_table_id,
+            route_entry_id,
+            route_entry_name,
+            route_entry_type,
+            destination_cidr_block,
+            dest_cidr_block_list,
+            ip_version,
+            next_hop_id,
+            next_hop_type,
+            service_type,
+            max_result,
+            next_token,
+        })
+    }
+}
+
+/// `RouteEntrys.RouteEntry[].NextHops.NextHop[]` of DescribeRouteEntryList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop {
+    /// `NextHopType`.
+    pub next_hop_type: Text,
+    /// `NextHopId`.
+    pub next_hop_id: Text,
+    /// `Enabled`.
+    pub enabled: i64,
+}
+
+impl Serialize for DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop", 3)?;
+        object.serialize_field("NextHopType", &self.next_hop_type)?;
+        object.serialize_field("NextHopId", &self.next_hop_id)?;
+        object.serialize_field("Enabled", &self.enabled)?;
+        object.end()
+    }
+}
+
+/// `RouteEntrys.RouteEntry[]` of DescribeRouteEntryList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteEntryListRouteEntrysRouteEntry {
+    /// `RouteEntryId`.
+    pub route_entry_id: Text,
+    /// `RouteEntryName`.
+    pub route_entry_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `DestinationCidrBlock`.
+    pub destination_cidr_block: Text,
+    /// `IpVersion`.
+    pub ip_version: Text,
+    /// `Type`.
+    pub r#type: Text,
+    /// `Origin`.
+    pub origin: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `ServiceType`.
+    pub service_type: Text,
+    /// `GmtModified`.
+    pub gmt_modified: Text,
+    /// `NextHops`.
+    pub next_hops: Vec<DescribeRouteEntryListRouteEntrysRouteEntryNextHopsNextHop>,
+}
+
+impl Serialize for DescribeRouteEntryListRouteEntrysRouteEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeRouteEntryListRouteEntrysRouteEntry", 12)?;
+        object.serialize_field("RouteEntryId", &self.route_entry_id)?;
+        object.serialize_field("RouteEntryName", &self.route_entry_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("DestinationCidrBlock", &self.destination_cidr_block)?;
+        object.serialize_field("IpVersion", &self.ip_version)?;
+        object.serialize_field("Type", &self.r#type)?;
+        object.serialize_field("Origin", &self.origin)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("ServiceType", &self.service_type)?;
+        object.serialize_field("GmtModified", &self.gmt_modified)?;
+        object.serialize_field("NextHops", &operation::Wrapped("NextHop", &self.next_hops))?;
+        object.end()
+    }
+}
+
+/// Output of DescribeRouteEntryList.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteEntryListOutput {
+    /// `NextToken`.
+    pub next_token: Text,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `RouteEntrys`.
+    pub route_entrys: Vec<DescribeRouteEntryListRouteEntrysRouteEntry>,
+}
+
+impl Output for DescribeRouteEntryListOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteEntryListOutput", 3 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("NextToken", &self.next_token)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("RouteEntrys", &operation::Wrapped("RouteEntry", &self.route_entrys))?;
+        object.end()
+    }
+}
+
 /// DescribeRouteTableList: all that is known of it.
 pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
     product: Product::Vpc,
@@ -1239,7 +3246,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             name: "RouteTableName",
             shape: Shape::Text,
             required: false,
-            about: "Only tables of this name; none has one here.",
+            about: "Only tables of this name.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -1314,7 +3321,7 @@ pub struct DescribeRouteTableList {
     pub vpc_id: Option<String>,
     /// `RouteTableId`: Only this table.
     pub route_table_id: Option<String>,
-    /// `RouteTableName`: Only tables of this name; none has one here.
+    /// `RouteTableName`: Only tables of this name.
     pub route_table_name: Option<String>,
     /// `RouteTableType`: System or Custom; there are no custom ones here.
     pub route_table_type: Option<tongguan_model::network::RouteTableType>,
@@ -1342,7 +3349,7 @@ impl Input for DescribeRouteTableList {
         let route_table_type = args.word("RouteTableType", tongguan_model::network::RouteTableType::parse)?;
         let router_type = args.word("RouterType", tongguan_model::network::RouterType::parse)?;
         let route_table_name = args.text("RouteTableName").map(str::to_owned);
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
         let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
         Ok(Self {
@@ -1385,6 +3392,421 @@ impl Output for DescribeRouteTableListOutput {
             "RouterTableList",
             &operation::Wrapped("RouterTableListType", &self.router_table_list),
         )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeRouteTables: all that is known of it.
+pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeRouteTables",
+    summary: "List route tables with their routes (old form).",
+    permission: Some("vpc:DescribeRouteTables"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only tables of this name.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VRouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only the table of this vRouter.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "The same; both must agree.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouterType",
+            shape: Shape::Text,
+            required: false,
+            about: "VRouter (default) or VBR; there are no VBRs here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Type",
+            shape: Shape::Text,
+            required: false,
+            about: "Only routes of this kind: Custom, System, BGP, CEN or ECR.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only tables of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RouteTableId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeRouteTables>),
+};
+
+/// Input of DescribeRouteTables.
+#[derive(Debug, Clone)]
+pub struct DescribeRouteTables {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `RouteTableId`: Only this table.
+    pub route_table_id: Option<String>,
+    /// `RouteTableName`: Only tables of this name.
+    pub route_table_name: Option<String>,
+    /// `VRouterId`: Only the table of this vRouter.
+    pub vrouter_id: Option<String>,
+    /// `RouterId`: The same; both must agree.
+    pub router_id: Option<String>,
+    /// `RouterType`: VRouter (default) or VBR; there are no VBRs here.
+    pub router_type: Option<tongguan_model::network::RouterType>,
+    /// `Type`: Only routes of this kind: Custom, System, BGP, CEN or ECR.
+    pub r#type: Option<tongguan_model::network::RouteType>,
+    /// `ResourceGroupId`: Only tables of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeRouteTables {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let route_table_id = args.text("RouteTableId").map(str::to_owned);
+        let route_table_name = args.text("RouteTableName").map(str::to_owned);
+        let vrouter_id = args.text("VRouterId").map(str::to_owned);
+        let router_id = args.text("RouterId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let router_type = args.word("RouterType", tongguan_model::network::RouterType::parse)?;
+        let r#type = args.word("Type", tongguan_model::network::RouteType::parse)?;
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            route_table_id,
+            route_table_name,
+            vrouter_id,
+            router_id,
+            router_type,
+            r#type,
+            resource_group_id,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// `RouteTables.RouteTable[].RouteEntrys.RouteEntry[].NextHops.NextHop[]` of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop {
+    /// `Enabled`.
+    pub enabled: i64,
+    /// `NextHopId`.
+    pub next_hop_id: Text,
+    /// `NextHopType`.
+    pub next_hop_type: Text,
+    /// `Weight`.
+    pub weight: i64,
+}
+
+impl Serialize for DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop",
+            4,
+        )?;
+        object.serialize_field("Enabled", &self.enabled)?;
+        object.serialize_field("NextHopId", &self.next_hop_id)?;
+        object.serialize_field("NextHopType", &self.next_hop_type)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.end()
+    }
+}
+
+/// `RouteTables.RouteTable[].RouteEntrys.RouteEntry[]` of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry {
+    /// `RouteEntryId`.
+    pub route_entry_id: Text,
+    /// `RouteEntryName`.
+    pub route_entry_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `DestinationCidrBlock`.
+    pub destination_cidr_block: Text,
+    /// `Type`.
+    pub r#type: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `NextHopType`.
+    pub next_hop_type: Text,
+    /// `InstanceId`.
+    pub instance_id: Text,
+    /// `NextHops`.
+    pub next_hops: Vec<DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntryNextHopsNextHop>,
+}
+
+impl Serialize for DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry", 10)?;
+        object.serialize_field("RouteEntryId", &self.route_entry_id)?;
+        object.serialize_field("RouteEntryName", &self.route_entry_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("DestinationCidrBlock", &self.destination_cidr_block)?;
+        object.serialize_field("Type", &self.r#type)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("NextHopType", &self.next_hop_type)?;
+        object.serialize_field("InstanceId", &self.instance_id)?;
+        object.serialize_field("NextHops", &operation::Wrapped("NextHop", &self.next_hops))?;
+        object.end()
+    }
+}
+
+/// `RouteTables.RouteTable[]` of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesRouteTablesRouteTable {
+    /// `RouteTableId`.
+    pub route_table_id: Text,
+    /// `RouteTableType`.
+    pub route_table_type: Text,
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `RouteEntrys`.
+    pub route_entrys: Vec<DescribeRouteTablesRouteTablesRouteTableRouteEntrysRouteEntry>,
+    /// `VSwitchIds`.
+    pub vswitch_ids: Vec<Text>,
+    /// `CreationTime`.
+    pub creation_time: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+}
+
+impl Serialize for DescribeRouteTablesRouteTablesRouteTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeRouteTablesRouteTablesRouteTable", 8)?;
+        object.serialize_field("RouteTableId", &self.route_table_id)?;
+        object.serialize_field("RouteTableType", &self.route_table_type)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("RouteEntrys", &operation::Wrapped("RouteEntry", &self.route_entrys))?;
+        object.serialize_field("VSwitchIds", &operation::Wrapped("VSwitchId", &self.vswitch_ids))?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeRouteTables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeRouteTablesOutput {
+    /// `RouteTables`.
+    pub route_tables: Vec<DescribeRouteTablesRouteTablesRouteTable>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeRouteTablesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeRouteTablesOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("RouteTables", &operation::Wrapped("RouteTable", &self.route_tables))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeVRouters: all that is known of it.
+pub static DESCRIBE_VROUTERS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVRouters",
+    summary: "List the vRouters of a region.",
+    permission: Some("vpc:DescribeVRouters"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vrouter/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vrouter/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VRouterId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this vRouter.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VRouterId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVRouters>),
+};
+
+/// Input of DescribeVRouters.
+#[derive(Debug, Clone)]
+pub struct DescribeVRouters {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VRouterId`: Only this vRouter.
+    pub vrouter_id: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVRouters {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vrouter_id = args.text("VRouterId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vrouter_id, page_number, page_size })
+    }
+}
+
+/// `VRouters.VRouter[]` of DescribeVRouters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVRoutersVRoutersVRouter {
+    /// `VRouterId`.
+    pub vrouter_id: Text,
+    /// `VRouterName`.
+    pub vrouter_name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `VpcId`.
+    pub vpc_id: Text,
+    /// `RouteTableIds`.
+    pub route_table_ids: Vec<Text>,
+    /// `RegionId`.
+    pub region_id: Text,
+    /// `CreationTime`.
+    pub creation_time: Text,
+}
+
+impl Serialize for DescribeVRoutersVRoutersVRouter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeVRoutersVRoutersVRouter", 7)?;
+        object.serialize_field("VRouterId", &self.vrouter_id)?;
+        object.serialize_field("VRouterName", &self.vrouter_name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("VpcId", &self.vpc_id)?;
+        object
+            .serialize_field("RouteTableIds", &operation::Wrapped("RouteTableId", &self.route_table_ids))?;
+        object.serialize_field("RegionId", &self.region_id)?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVRouters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVRoutersOutput {
+    /// `VRouters`.
+    pub vrouters: Vec<DescribeVRoutersVRoutersVRouter>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVRoutersOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVRoutersOutput", 4 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VRouters", &operation::Wrapped("VRouter", &self.vrouters))?;
         object.serialize_field("PageNumber", &self.page_number)?;
         object.serialize_field("PageSize", &self.page_size)?;
         object.serialize_field("TotalCount", &self.total_count)?;
@@ -1519,7 +3941,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             name: "IsDefault",
             shape: Shape::Boolean,
             required: false,
-            about: "Only default vSwitches, or only others; none is default here.",
+            about: "Only default vSwitches, or only others.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -1602,7 +4024,7 @@ pub struct DescribeVSwitches {
     pub vswitch_name: Option<String>,
     /// `RouteTableId`: Only vSwitches of this route table.
     pub route_table_id: Option<String>,
-    /// `IsDefault`: Only default vSwitches, or only others; none is default here.
+    /// `IsDefault`: Only default vSwitches, or only others.
     pub is_default: Option<bool>,
     /// `EnableIpv6`: Only vSwitches with, or without, IPv6; none has it here.
     pub enable_ipv6: Option<bool>,
@@ -1720,7 +4142,7 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
             name: "IsDefault",
             shape: Shape::Boolean,
             required: false,
-            about: "Whether the VPC is the default one; none is here.",
+            about: "Whether the VPC is the default one; the answer says it in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -1799,7 +4221,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             name: "IsDefault",
             shape: Shape::Boolean,
             required: false,
-            about: "false leaves default VPCs out; there are none here.",
+            about: "false leaves the default VPC out.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -1883,6 +4305,8 @@ pub struct DescribeVpcs {
     pub vpc_id: Vec<String>,
     /// `VpcName`: Only VPCs of this name.
     pub vpc_name: Option<String>,
+    /// `IsDefault`: false leaves the default VPC out.
+    pub is_default: Option<bool>,
     /// `EnableIpv6`: Only VPCs with, or without, IPv6; none has it here.
     pub enable_ipv6: Option<bool>,
     /// `DhcpOptionsSetId`: Only VPCs with this option set; there are none here.
@@ -1906,7 +4330,7 @@ impl Input for DescribeVpcs {
         let vpc_name = args.text("VpcName").map(str::to_owned);
         let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
         let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
-        args.flag("IsDefault")?;
+        let is_default = args.flag("IsDefault")?;
         let vpc_owner_id = args.number("VpcOwnerId", 0..=u64::MAX)?;
         let enable_ipv6 = args.flag("EnableIpv6")?;
         let dhcp_options_set_id = args.text("DhcpOptionsSetId").map(str::to_owned);
@@ -1916,6 +4340,7 @@ impl Input for DescribeVpcs {
             region,
             vpc_id,
             vpc_name,
+            is_default,
             enable_ipv6,
             dhcp_options_set_id,
             resource_group_id,
@@ -1950,6 +4375,635 @@ impl Output for DescribeVpcsOutput {
         object.serialize_field("Vpcs", &operation::Wrapped("Vpc", &self.vpcs))?;
         object.serialize_field("PageNumber", &self.page_number)?;
         object.serialize_field("PageSize", &self.page_size)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeVpnAttachments: all that is known of it.
+pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnAttachments",
+    summary: "List IPsec connections bound to transit routers.",
+    permission: Some("vpc:DescribeVpnAttachments"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this attachment.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AttachType",
+            shape: Shape::Text,
+            required: false,
+            about: "CEN: every attachment is meant for one, bound or not.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnAttachments>),
+};
+
+/// Input of DescribeVpnAttachments.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnAttachments {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Only this attachment.
+    pub vpn_connection_id: Option<String>,
+    /// `AttachType`: CEN: every attachment is meant for one, bound or not.
+    pub attach_type: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnAttachments {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").map(str::to_owned);
+        let attach_type = args.one_of_words("AttachType", &["CEN"])?.map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, attach_type, page_number, page_size })
+    }
+}
+
+/// `VpnAttachments[]` of DescribeVpnAttachments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnAttachmentsVpnAttachments {
+    /// `AttachType`.
+    pub attach_type: Text,
+    /// `CrossAccountAuthorized`.
+    pub cross_account_authorized: bool,
+    /// `InstanceId`.
+    pub instance_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+    /// `TunnelBandwidth`.
+    pub tunnel_bandwidth: Text,
+}
+
+impl Serialize for DescribeVpnAttachmentsVpnAttachments {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeVpnAttachmentsVpnAttachments", 6)?;
+        object.serialize_field("AttachType", &self.attach_type)?;
+        object.serialize_field("CrossAccountAuthorized", &self.cross_account_authorized)?;
+        object.serialize_field("InstanceId", &self.instance_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Tags", &self.tags)?;
+        object.serialize_field("TunnelBandwidth", &self.tunnel_bandwidth)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnAttachments.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnAttachmentsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnAttachments`.
+    pub vpn_attachments: Vec<DescribeVpnAttachmentsVpnAttachments>,
+}
+
+impl Output for DescribeVpnAttachmentsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnAttachmentsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VpnAttachments", &self.vpn_attachments)?;
+        object.end()
+    }
+}
+
+/// DescribeVpnConnection: all that is known of it.
+pub static DESCRIBE_VPN_CONNECTION: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnConnection",
+    summary: "Read one IPsec connection.",
+    permission: Some("vpc:DescribeVpnConnection"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnConnection>),
+};
+
+/// Input of DescribeVpnConnection.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnConnection {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DescribeVpnConnection {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// Output of DescribeVpnConnection.
+pub type DescribeVpnConnectionOutput = VpnConnectionInfo;
+
+/// DescribeVpnConnectionLogs: all that is known of it.
+pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnConnectionLogs",
+    summary: "Read the negotiation log of an IPsec connection.",
+    permission: Some("vpc:DescribeVpnConnectionLogs"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this tunnel of two.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "From",
+            shape: Shape::Integer,
+            required: false,
+            about: "Begin of the window, UNIX seconds.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "To",
+            shape: Shape::Integer,
+            required: false,
+            about: "End of the window, UNIX seconds.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MinutePeriod",
+            shape: Shape::Integer,
+            required: false,
+            about: "Length of the window, minutes: 1 to 10. Needed unless From and To are given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnConnectionLogs>),
+};
+
+/// Input of DescribeVpnConnectionLogs.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnConnectionLogs {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `TunnelId`: Only this tunnel of two.
+    pub tunnel_id: Option<String>,
+    /// `From`: Begin of the window, UNIX seconds.
+    pub from: Option<u64>,
+    /// `To`: End of the window, UNIX seconds.
+    pub to: Option<u64>,
+    /// `MinutePeriod`: Length of the window, minutes: 1 to 10. Needed unless From and To are given.
+    pub minute_period: Option<u64>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnConnectionLogs {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let from = args.number("From", 0..=253402300799)?;
+        let to = args.number("To", 0..=253402300799)?;
+        let minute_period =
+            crate::operations::vpc::describe_vpn_connection_logs::period(args, "MinutePeriod", &from, &to)?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let tunnel_id = args.text("TunnelId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, tunnel_id, from, to, minute_period, page_number, page_size })
+    }
+}
+
+/// Output of DescribeVpnConnectionLogs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnConnectionLogsOutput {
+    /// `Count`.
+    pub count: i64,
+    /// `Data`.
+    pub data: Vec<Text>,
+    /// `IsCompleted`.
+    pub is_completed: bool,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+}
+
+impl Output for DescribeVpnConnectionLogsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnConnectionLogsOutput", 5 + usize::from(request_id.is_some()))?;
+        object.serialize_field("Count", &self.count)?;
+        object.serialize_field("Data", &operation::Wrapped("Logs", &self.data))?;
+        object.serialize_field("IsCompleted", &self.is_completed)?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DescribeVpnConnections: all that is known of it.
+pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnConnections",
+    summary: "List IPsec connections of a region.",
+    permission: Some("vpc:DescribeVpnConnections"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only connections of this gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only connections that lead to this customer gateway, with any tunnel.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only connections of this resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<DescribeVpnConnections>),
+};
+
+/// Input of DescribeVpnConnections.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnConnections {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Only this connection.
+    pub vpn_connection_id: Option<String>,
+    /// `VpnGatewayId`: Only connections of this gateway.
+    pub vpn_gateway_id: Option<String>,
+    /// `CustomerGatewayId`: Only connections that lead to this customer gateway, with any tunnel.
+    pub customer_gateway_id: Option<String>,
+    /// `ResourceGroupId`: Only connections of this resource group.
+    pub resource_group_id: Option<String>,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<TagFilter>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnConnections {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let vpn_connection_id = args.text("VpnConnectionId").map(str::to_owned);
+        let vpn_gateway_id = args.text("VpnGatewayId").map(str::to_owned);
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self {
+            region,
+            vpn_connection_id,
+            vpn_gateway_id,
+            customer_gateway_id,
+            resource_group_id,
+            tag,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of DescribeVpnConnections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnConnectionsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnConnections`.
+    pub vpn_connections: Vec<VpnConnectionInfo>,
+}
+
+impl Output for DescribeVpnConnectionsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnConnectionsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object
+            .serialize_field("VpnConnections", &operation::Wrapped("VpnConnection", &self.vpn_connections))?;
+        object.end()
+    }
+}
+
+/// DescribeVpnCrossAccountAuthorizations: all that is known of it.
+pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnCrossAccountAuthorizations",
+    summary: "List the accounts an IPsec connection is shared with.",
+    permission: Some("vpc:DescribeVpnCrossAccountAuthorizations"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnCrossAccountAuthorizations>),
+};
+
+/// Input of DescribeVpnCrossAccountAuthorizations.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnCrossAccountAuthorizations {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnCrossAccountAuthorizations {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, page_number, page_size })
+    }
+}
+
+/// `CrossAccountAuthorizations[]` of DescribeVpnCrossAccountAuthorizations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations {
+    /// `AliUid`.
+    pub ali_uid: i64,
+    /// `BindInstance`.
+    pub bind_instance: Text,
+    /// `BindProduct`.
+    pub bind_product: Text,
+    /// `BindUid`.
+    pub bind_uid: i64,
+    /// `CreationTime`.
+    pub creation_time: i64,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Serialize for DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations", 6)?;
+        object.serialize_field("AliUid", &self.ali_uid)?;
+        object.serialize_field("BindInstance", &self.bind_instance)?;
+        object.serialize_field("BindProduct", &self.bind_product)?;
+        object.serialize_field("BindUid", &self.bind_uid)?;
+        object.serialize_field("CreationTime", &self.creation_time)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnCrossAccountAuthorizations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnCrossAccountAuthorizationsOutput {
+    /// `CrossAccountAuthorizations`.
+    pub cross_account_authorizations: Vec<DescribeVpnCrossAccountAuthorizationsCrossAccountAuthorizations>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for DescribeVpnCrossAccountAuthorizationsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DescribeVpnCrossAccountAuthorizationsOutput",
+            4 + usize::from(request_id.is_some()),
+        )?;
+        object.serialize_field("CrossAccountAuthorizations", &self.cross_account_authorizations)?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
         object.serialize_field("TotalCount", &self.total_count)?;
         object.end()
     }
@@ -2424,6 +5478,366 @@ impl Output for DescribeZonesOutput {
     }
 }
 
+/// DiagnoseVpnConnections: all that is known of it.
+pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
+    product: Product::Vpc,
+    action: "DiagnoseVpnConnections",
+    summary: "Diagnose IPsec connections and return the findings.",
+    permission: Some("vpc:DiagnoseVpnConnections"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionIds",
+            shape: Shape::List,
+            required: false,
+            about: "Connections with one tunnel, at most 50.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelIds",
+            shape: Shape::List,
+            required: false,
+            about: "Tunnels of connections with two, at most 50. One of both lists is needed.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only those of this gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DiagnoseVpnConnections>),
+};
+
+/// Input of DiagnoseVpnConnections.
+#[derive(Debug, Clone)]
+pub struct DiagnoseVpnConnections {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionIds`: Connections with one tunnel, at most 50.
+    pub vpn_connection_ids: Vec<String>,
+    /// `TunnelIds`: Tunnels of connections with two, at most 50. One of both lists is needed.
+    pub tunnel_ids: Vec<String>,
+    /// `VpnGatewayId`: Only those of this gateway.
+    pub vpn_gateway_id: Option<String>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DiagnoseVpnConnections {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_ids = args.list("VpnConnectionIds", 50)?;
+        let tunnel_ids = crate::operations::vpc::diagnose_vpn_connections::tunnels(
+            args,
+            "TunnelIds",
+            &vpn_connection_ids,
+        )?;
+        let vpn_gateway_id = args.text("VpnGatewayId").map(str::to_owned);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_ids, tunnel_ids, vpn_gateway_id, page_number, page_size })
+    }
+}
+
+/// `VpnConnections[]` of DiagnoseVpnConnections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiagnoseVpnConnectionsVpnConnections {
+    /// `FailedReason`.
+    pub failed_reason: Text,
+    /// `FailedReasonCode`.
+    pub failed_reason_code: Text,
+    /// `FailedTime`.
+    pub failed_time: i64,
+    /// `Severity`.
+    pub severity: Text,
+    /// `SourceLog`.
+    pub source_log: Text,
+    /// `TunnelId`.
+    pub tunnel_id: Option<Text>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Serialize for DiagnoseVpnConnectionsVpnConnections {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DiagnoseVpnConnectionsVpnConnections",
+            6 + usize::from(self.tunnel_id.is_some()),
+        )?;
+        object.serialize_field("FailedReason", &self.failed_reason)?;
+        object.serialize_field("FailedReasonCode", &self.failed_reason_code)?;
+        object.serialize_field("FailedTime", &self.failed_time)?;
+        object.serialize_field("Severity", &self.severity)?;
+        object.serialize_field("SourceLog", &self.source_log)?;
+        if let Some(value) = &self.tunnel_id {
+            object.serialize_field("TunnelId", value)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// Output of DiagnoseVpnConnections.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiagnoseVpnConnectionsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnConnections`.
+    pub vpn_connections: Vec<DiagnoseVpnConnectionsVpnConnections>,
+}
+
+impl Output for DiagnoseVpnConnectionsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DiagnoseVpnConnectionsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VpnConnections", &self.vpn_connections)?;
+        object.end()
+    }
+}
+
+/// DiagnoseVpnGateway: all that is known of it.
+pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DiagnoseVpnGateway",
+    summary: "Start a one-click diagnosis of a VPN gateway.",
+    permission: Some("vpc:DiagnoseVpnGateway"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: true,
+            about: "IPsec.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection to diagnose, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IPsecExtendInfo",
+            shape: Shape::Json,
+            required: false,
+            about: "A probe as a JSON object: PrivateSourceIp and PrivateDestinationIp, two IPv4 addresses.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DiagnoseVpnGateway>),
+};
+
+/// Input of DiagnoseVpnGateway.
+#[derive(Debug, Clone)]
+pub struct DiagnoseVpnGateway {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `ResourceType`: IPsec.
+    pub resource_type: String,
+    /// `ResourceId`: Id of the connection to diagnose, one of the gateway's.
+    pub resource_id: String,
+    /// `IPsecExtendInfo`: A probe as a JSON object: PrivateSourceIp and PrivateDestinationIp, two IPv4
+    /// addresses.
+    pub ipsec_extend_info: Option<crate::operations::vpc::diagnose_vpn_gateway::Probe>,
+}
+
+impl Input for DiagnoseVpnGateway {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let resource_type = args
+            .one_of_words("ResourceType", &["IPsec"])?
+            .map(str::to_owned)
+            .ok_or_else(|| args.missing("ResourceType"))?;
+        let resource_id = args.text("ResourceId").unwrap_or_default().to_owned();
+        let ipsec_extend_info = crate::operations::vpc::diagnose_vpn_gateway::probe(args, "IPsecExtendInfo")?;
+        Ok(Self { region, vpn_gateway_id, resource_type, resource_id, ipsec_extend_info })
+    }
+}
+
+/// Output of DiagnoseVpnGateway.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiagnoseVpnGatewayOutput {
+    /// `DiagnoseId`.
+    pub diagnose_id: Text,
+}
+
+impl Output for DiagnoseVpnGatewayOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DiagnoseVpnGatewayOutput", 1 + usize::from(request_id.is_some()))?;
+        object.serialize_field("DiagnoseId", &self.diagnose_id)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DisableVpcClassicLink: all that is known of it.
+pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
+    product: Product::Vpc,
+    action: "DisableVpcClassicLink",
+    summary: "Turn ClassicLink of a VPC off.",
+    permission: Some("vpc:DisableVpcClassicLink"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::VPC_REGION,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+    ],
+    handler: Handler::Write(operation::write::<DisableVpcClassicLink>),
+};
+
+/// Input of DisableVpcClassicLink.
+#[derive(Debug, Clone)]
+pub struct DisableVpcClassicLink {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for DisableVpcClassicLink {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region_or(&c::VPC_REGION)?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of DisableVpcClassicLink.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DisableVpcClassicLinkOutput {}
+
+impl Output for DisableVpcClassicLinkOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DisableVpcClassicLinkOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DissociateVpnGatewayWithCertificate: all that is known of it.
 pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
@@ -2503,7 +5917,7 @@ pub struct DissociateVpnGatewayWithCertificate {
     /// `CertificateId`: Id of the bound certificate, as it was given to Associate.
     pub certificate_id: String,
     /// `CertificateType`: Encryption or Signature: the role in which it is bound.
-    pub certificate_type: tongguan_model::gateway::Role,
+    pub certificate_type: tongguan_model::certificate::Role,
 }
 
 impl Input for DissociateVpnGatewayWithCertificate {
@@ -2512,7 +5926,11 @@ impl Input for DissociateVpnGatewayWithCertificate {
         let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
         let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
         let certificate_type = args
-            .word_or("CertificateType", tongguan_model::gateway::Role::parse, &c::ILLEGAL_CERTIFICATE_TYPE)?
+            .word_or(
+                "CertificateType",
+                tongguan_model::certificate::Role::parse,
+                &c::ILLEGAL_CERTIFICATE_TYPE,
+            )?
             .ok_or_else(|| args.missing("CertificateType"))?;
         Ok(Self { region, vpn_gateway_id, certificate_id, certificate_type })
     }
@@ -2531,6 +5949,427 @@ impl Output for DissociateVpnGatewayWithCertificateOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// DownloadVpnConnectionConfig: all that is known of it.
+pub static DOWNLOAD_VPN_CONNECTION_CONFIG: Operation = Operation {
+    product: Product::Vpc,
+    action: "DownloadVpnConnectionConfig",
+    summary: "Fetch the peer-side configuration of an IPsec connection.",
+    permission: Some("vpc:DownloadVpnConnectionConfig"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DownloadVpnConnectionConfig>),
+};
+
+/// Input of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone)]
+pub struct DownloadVpnConnectionConfig {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+}
+
+impl Input for DownloadVpnConnectionConfig {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpn_connection_id })
+    }
+}
+
+/// `VpnConnectionConfig.BgpConfigs.BgpConfig[]` of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig {
+    /// `LocalAsn`.
+    pub local_asn: Text,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<Text>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+}
+
+impl Serialize for DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig",
+            2 + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        object.serialize_field("LocalAsn", &self.local_asn)?;
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.end()
+    }
+}
+
+/// `VpnConnectionConfig.TunnelsConfig.TunnelConfig[]` of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig {
+    /// `IkeConfig`.
+    pub ike_config: IkeConfigInfo,
+    /// `IpsecConfig`.
+    pub ipsec_config: IpsecConfigInfo,
+    /// `Local`.
+    pub local: Text,
+    /// `Remote`.
+    pub remote: Text,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+}
+
+impl Serialize for DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig", 5)?;
+        object.serialize_field("IkeConfig", &self.ike_config)?;
+        object.serialize_field("IpsecConfig", &self.ipsec_config)?;
+        object.serialize_field("Local", &self.local)?;
+        object.serialize_field("Remote", &self.remote)?;
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.end()
+    }
+}
+
+/// `VpnConnectionConfig` of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigVpnConnectionConfig {
+    /// `BgpConfigs`.
+    pub bgp_configs: Option<Vec<DownloadVpnConnectionConfigVpnConnectionConfigBgpConfigsBgpConfig>>,
+    /// `IkeConfig`.
+    pub ike_config: Option<IkeConfigInfo>,
+    /// `IpsecConfig`.
+    pub ipsec_config: Option<IpsecConfigInfo>,
+    /// `Local`.
+    pub local: Option<Text>,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Remote`.
+    pub remote: Option<Text>,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `TunnelsConfig`.
+    pub tunnels_config: Option<Vec<DownloadVpnConnectionConfigVpnConnectionConfigTunnelsConfigTunnelConfig>>,
+}
+
+impl Serialize for DownloadVpnConnectionConfigVpnConnectionConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "DownloadVpnConnectionConfigVpnConnectionConfig",
+            2 + usize::from(self.bgp_configs.is_some())
+                + usize::from(self.ike_config.is_some())
+                + usize::from(self.ipsec_config.is_some())
+                + usize::from(self.local.is_some())
+                + usize::from(self.remote.is_some())
+                + usize::from(self.tunnels_config.is_some()),
+        )?;
+        if let Some(value) = &self.bgp_configs {
+            object.serialize_field("BgpConfigs", &operation::Wrapped("BgpConfig", value))?;
+        }
+        if let Some(value) = &self.ike_config {
+            object.serialize_field("IkeConfig", value)?;
+        }
+        if let Some(value) = &self.ipsec_config {
+            object.serialize_field("IpsecConfig", value)?;
+        }
+        if let Some(value) = &self.local {
+            object.serialize_field("Local", value)?;
+        }
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        if let Some(value) = &self.remote {
+            object.serialize_field("Remote", value)?;
+        }
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(value) = &self.tunnels_config {
+            object.serialize_field("TunnelsConfig", &operation::Wrapped("TunnelConfig", value))?;
+        }
+        object.end()
+    }
+}
+
+/// Output of DownloadVpnConnectionConfig.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadVpnConnectionConfigOutput {
+    /// `VpnConnectionConfig`.
+    pub vpn_connection_config: DownloadVpnConnectionConfigVpnConnectionConfig,
+}
+
+impl Output for DownloadVpnConnectionConfigOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DownloadVpnConnectionConfigOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnConnectionConfig", &self.vpn_connection_config)?;
+        object.end()
+    }
+}
+
+/// EnableVpcClassicLink: all that is known of it.
+pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
+    product: Product::Vpc,
+    action: "EnableVpcClassicLink",
+    summary: "Turn ClassicLink of a VPC on.",
+    permission: Some("vpc:EnableVpcClassicLink"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::VPC_REGION,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::CLASSIC_LINK_STATUS,
+    ],
+    handler: Handler::Write(operation::write::<EnableVpcClassicLink>),
+};
+
+/// Input of EnableVpcClassicLink.
+#[derive(Debug, Clone)]
+pub struct EnableVpcClassicLink {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+}
+
+impl Input for EnableVpcClassicLink {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region_or(&c::VPC_REGION)?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        Ok(Self { region, vpc_id })
+    }
+}
+
+/// Output of EnableVpcClassicLink.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnableVpcClassicLinkOutput {}
+
+impl Output for EnableVpcClassicLinkOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("EnableVpcClassicLinkOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// GetVpnGatewayDiagnoseResult: all that is known of it.
+pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
+    product: Product::Vpc,
+    action: "GetVpnGatewayDiagnoseResult",
+    summary: "Read the result of a gateway diagnosis.",
+    permission: Some("vpc:GetVpnGatewayDiagnoseResult"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DiagnoseId",
+            shape: Shape::Text,
+            required: false,
+            about: "Id of the diagnosis; or VpnGatewayId.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "Gateway, whose last diagnosis is meant.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("DiagnoseId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::DIAGNOSIS_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetVpnGatewayDiagnoseResult>),
+};
+
+/// Input of GetVpnGatewayDiagnoseResult.
+#[derive(Debug, Clone)]
+pub struct GetVpnGatewayDiagnoseResult {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `DiagnoseId`: Id of the diagnosis; or VpnGatewayId.
+    pub diagnose_id: Option<String>,
+    /// `VpnGatewayId`: Gateway, whose last diagnosis is meant.
+    pub vpn_gateway_id: Option<String>,
+}
+
+impl Input for GetVpnGatewayDiagnoseResult {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let diagnose_id = args.text("DiagnoseId").map(str::to_owned);
+        let vpn_gateway_id = crate::operations::vpc::get_vpn_gateway_diagnose_result::gateway(
+            args,
+            "VpnGatewayId",
+            &diagnose_id,
+        )?;
+        Ok(Self { region, diagnose_id, vpn_gateway_id })
+    }
+}
+
+/// `DiagnoseResult[]` of GetVpnGatewayDiagnoseResult.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetVpnGatewayDiagnoseResultDiagnoseResult {
+    /// `DiagnoseName`.
+    pub diagnose_name: Text,
+    /// `DiagnoseResultDescription`.
+    pub diagnose_result_description: Text,
+    /// `DiagnoseResultLevel`.
+    pub diagnose_result_level: Text,
+}
+
+impl Serialize for GetVpnGatewayDiagnoseResultDiagnoseResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("GetVpnGatewayDiagnoseResultDiagnoseResult", 3)?;
+        object.serialize_field("DiagnoseName", &self.diagnose_name)?;
+        object.serialize_field("DiagnoseResultDescription", &self.diagnose_result_description)?;
+        object.serialize_field("DiagnoseResultLevel", &self.diagnose_result_level)?;
+        object.end()
+    }
+}
+
+/// Output of GetVpnGatewayDiagnoseResult.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetVpnGatewayDiagnoseResultOutput {
+    /// `BeginTime`.
+    pub begin_time: Text,
+    /// `DiagnoseId`.
+    pub diagnose_id: Text,
+    /// `DiagnoseResult`.
+    pub diagnose_result: Vec<GetVpnGatewayDiagnoseResultDiagnoseResult>,
+    /// `FinishTime`.
+    pub finish_time: Text,
+    /// `FinishedCount`.
+    pub finished_count: i64,
+    /// `ResourceInstanceId`.
+    pub resource_instance_id: Text,
+    /// `ResourceType`.
+    pub resource_type: Text,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+}
+
+impl Output for GetVpnGatewayDiagnoseResultOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("GetVpnGatewayDiagnoseResultOutput", 9 + usize::from(request_id.is_some()))?;
+        object.serialize_field("BeginTime", &self.begin_time)?;
+        object.serialize_field("DiagnoseId", &self.diagnose_id)?;
+        object.serialize_field("DiagnoseResult", &self.diagnose_result)?;
+        object.serialize_field("FinishTime", &self.finish_time)?;
+        object.serialize_field("FinishedCount", &self.finished_count)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceInstanceId", &self.resource_instance_id)?;
+        object.serialize_field("ResourceType", &self.resource_type)?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
         object.end()
     }
 }
@@ -2556,7 +6395,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -2607,7 +6446,8 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
 pub struct ListTagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any
+    /// case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: At most 50 resource ids; these or Tag.N must be given.
     pub resource_id: Vec<String>,
@@ -2746,7 +6586,7 @@ pub struct ListVpnCertificateAssociations {
     /// `CertificateId`: At most 20 certificate ids.
     pub certificate_id: Vec<String>,
     /// `CertificateType`: Encryption or Signature; absent means both.
-    pub certificate_type: Option<tongguan_model::gateway::Role>,
+    pub certificate_type: Option<tongguan_model::certificate::Role>,
     /// `MaxResults`: 1 to 20. Default 10.
     pub max_results: u64,
     /// `NextToken`: Token from the previous page.
@@ -2760,7 +6600,7 @@ impl Input for ListVpnCertificateAssociations {
         let certificate_id = args.list("CertificateId", args.quotas().ids_per_filter)?;
         let certificate_type = args.word_or(
             "CertificateType",
-            tongguan_model::gateway::Role::parse,
+            tongguan_model::certificate::Role::parse,
             &c::ILLEGAL_CERTIFICATE_TYPE,
         )?;
         let max_results = args.number("MaxResults", 1..=20)?.unwrap_or(10);
@@ -2824,6 +6664,271 @@ impl Output for ListVpnCertificateAssociationsOutput {
         object.serialize_field("TotalCount", &self.total_count)?;
         if let Some(value) = &self.next_token {
             object.serialize_field("NextToken", value)?;
+        }
+        object.end()
+    }
+}
+
+/// ModifyCustomerGatewayAttribute: all that is known of it.
+pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyCustomerGatewayAttribute",
+    summary: "Change name, description or BGP key of a customer gateway.",
+    permission: Some("vpc:ModifyCustomerGatewayAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("CustomerGatewayId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":customergateway/"),
+        Part::Parameter("CustomerGatewayId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the customer gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 256 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "AuthKey",
+            shape: Shape::Text,
+            required: false,
+            about: "Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is kept sealed.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CustomerGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::INVALID_DESCRIPTION,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+    ],
+    handler: Handler::Write(operation::write::<ModifyCustomerGatewayAttribute>),
+};
+
+/// Input of ModifyCustomerGatewayAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyCustomerGatewayAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `CustomerGatewayId`: Id of the customer gateway.
+    pub customer_gateway_id: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `Description`: 1 to 100 characters, 256 at most, not beginning with http:// or https://.
+    pub description: Option<String>,
+    /// `AuthKey`: Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is
+    /// kept sealed.
+    pub auth_key: Option<tongguan_rpc::Secret>,
+}
+
+impl Input for ModifyCustomerGatewayAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let name = args
+            .fitting(args.set("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.set("Description"),
+                tongguan_model::text::peer_description,
+                &c::INVALID_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let auth_key = crate::operations::vpc::customer_gateways::auth_key(args, "AuthKey")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").unwrap_or_default().to_owned();
+        Ok(Self { region, customer_gateway_id, name, description, auth_key })
+    }
+}
+
+/// Output of ModifyCustomerGatewayAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyCustomerGatewayAttributeOutput {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IpAddress`.
+    pub ip_address: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+}
+
+impl Output for ModifyCustomerGatewayAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ModifyCustomerGatewayAttributeOutput",
+            6 + usize::from(request_id.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IpAddress", &self.ip_address)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.end()
+    }
+}
+
+/// ModifyRouteTableAttributes: all that is known of it.
+pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyRouteTableAttributes",
+    summary: "Change name, description or route propagation of a route table.",
+    permission: Some("vpc:ModifyRouteTableAttributes"),
+    resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("RouteTableId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":routetable/"),
+        Part::Parameter("RouteTableId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the table.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteTableName",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 128 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "Up to 256 characters; must not begin with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "RoutePropagationEnable",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Whether the table takes in propagated routes.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("RouteTableId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::ROUTE_TABLE_NOT_FOUND,
+        &c::ROUTE_TABLE_VPC_STATUS,
+        &c::ROUTE_TABLE_NAME,
+        &c::ROUTE_TABLE_DESCRIPTION,
+    ],
+    handler: Handler::Write(operation::write::<ModifyRouteTableAttributes>),
+};
+
+/// Input of ModifyRouteTableAttributes.
+#[derive(Debug, Clone)]
+pub struct ModifyRouteTableAttributes {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `RouteTableId`: Id of the table.
+    pub route_table_id: String,
+    /// `RouteTableName`: Up to 128 characters; must not begin with http:// or https://.
+    pub route_table_name: Option<String>,
+    /// `Description`: Up to 256 characters; must not begin with http:// or https://.
+    pub description: Option<String>,
+    /// `RoutePropagationEnable`: Whether the table takes in propagated routes.
+    pub route_propagation_enable: Option<bool>,
+}
+
+impl Input for ModifyRouteTableAttributes {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let route_table_id = args.text("RouteTableId").unwrap_or_default().to_owned();
+        let route_table_name = args
+            .fitting(args.set("RouteTableName"), tongguan_model::text::vpc_name, &c::ROUTE_TABLE_NAME)?
+            .map(str::to_owned);
+        let description = args
+            .fitting(
+                args.set("Description"),
+                tongguan_model::text::vpc_description,
+                &c::ROUTE_TABLE_DESCRIPTION,
+            )?
+            .map(str::to_owned);
+        let route_propagation_enable = args.flag("RoutePropagationEnable")?;
+        Ok(Self { region, route_table_id, route_table_name, description, route_propagation_enable })
+    }
+}
+
+/// Output of ModifyRouteTableAttributes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyRouteTableAttributesOutput {}
+
+impl Output for ModifyRouteTableAttributesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyRouteTableAttributesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
         }
         object.end()
     }
@@ -3021,7 +7126,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             name: "CidrBlock",
             shape: Shape::Text,
             required: false,
-            about: "New IPv4 block, mask 8 to 28; every vSwitch must lie inside.",
+            about: "New IPv4 block, mask 8 to 28; every vSwitch must lie inside a block of the VPC. That of a default VPC stays.",
             empty: Empty::Refused(&c::VPC_CIDR_MODIFY),
         },
         Parameter {
@@ -3080,7 +7185,8 @@ pub struct ModifyVpcAttribute {
     pub vpc_name: Option<String>,
     /// `Description`: Up to 256 characters; must not begin with http:// or https://.
     pub description: Option<String>,
-    /// `CidrBlock`: New IPv4 block, mask 8 to 28; every vSwitch must lie inside.
+    /// `CidrBlock`: New IPv4 block, mask 8 to 28; every vSwitch must lie inside a block of the VPC. That of
+    /// a default VPC stays.
     pub cidr_block: Option<ipnet::Ipv4Net>,
     /// `EnableDnsHostname`: DNS host names on or off.
     pub enable_dns_hostname: Option<bool>,
@@ -3120,6 +7226,644 @@ impl Output for ModifyVpcAttributeOutput {
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
+        object.end()
+    }
+}
+
+/// ModifyVpnAttachmentAttribute: all that is known of it.
+pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnAttachmentAttribute",
+    summary: "Change an IPsec connection of a transit router.",
+    permission: Some("vpc:ModifyVpnAttachmentAttribute"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "NetworkType",
+            shape: Shape::Text,
+            required: false,
+            about: "public or private; what it is, since it cannot change.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection of both tunnels.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal of both tunnels.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "CustomerGatewayId",
+            shape: Shape::Text,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "For connections with one tunnel, which an attachment is not: refused.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCert",
+            shape: Shape::Text,
+            required: false,
+            about: "Accepted, and without effect.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "The tunnels that change, each named by TunnelId or TunnelIndex, or by its place if both are given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::TUNNEL_OPTIONS,
+        &c::CONNECTION_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnAttachmentAttribute>),
+};
+
+/// Input of ModifyVpnAttachmentAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnAttachmentAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: Option<String>,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: Option<String>,
+    /// `NetworkType`: public or private; what it is, since it cannot change.
+    pub network_type: Option<tongguan_model::gateway::NetworkType>,
+    /// `EffectImmediately`: Negotiate at once.
+    pub effect_immediately: Option<bool>,
+    /// `AutoConfigRoute`: Configure routes by itself.
+    pub auto_config_route: Option<bool>,
+    /// `EnableDpd`: Dead peer detection of both tunnels.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal of both tunnels.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels.
+    pub enable_tunnels_bgp: Option<bool>,
+    /// `CustomerGatewayId`: For connections with one tunnel, which an attachment is not: refused.
+    pub customer_gateway_id: Option<String>,
+    /// `IkeConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: For connections with one tunnel, which an attachment is not: refused.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `TunnelOptionsSpecification`: The tunnels that change, each named by TunnelId or TunnelIndex, or by
+    /// its place if both are given.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+}
+
+impl Input for ModifyVpnAttachmentAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let name = args
+            .fitting(args.set("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let local_subnet = crate::operations::vpc::connections::subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::subnet(args, "RemoteSubnet")?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let network_type = args.word("NetworkType", tongguan_model::gateway::NetworkType::parse)?;
+        let effect_immediately = args.flag("EffectImmediately")?;
+        let auto_config_route = args.flag("AutoConfigRoute")?;
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?;
+        let customer_gateway_id = args.text("CustomerGatewayId").map(str::to_owned);
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        Ok(Self {
+            region,
+            vpn_connection_id,
+            name,
+            local_subnet,
+            remote_subnet,
+            network_type,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            customer_gateway_id,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            tunnel_options_specification,
+        })
+    }
+}
+
+/// Output of ModifyVpnAttachmentAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnAttachmentAttributeOutput {
+    /// `AttachType`.
+    pub attach_type: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `EffectImmediately`.
+    pub effect_immediately: bool,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `EnableTunnelsBgp`.
+    pub enable_tunnels_bgp: bool,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `NetworkType`.
+    pub network_type: Text,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Spec`.
+    pub spec: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `TunnelOptionsSpecification`.
+    pub tunnel_options_specification: Vec<ChangedTunnelInfo>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+}
+
+impl Output for ModifyVpnAttachmentAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyVpnAttachmentAttributeOutput", 15 + usize::from(request_id.is_some()))?;
+        object.serialize_field("AttachType", &self.attach_type)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("EffectImmediately", &self.effect_immediately)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("EnableTunnelsBgp", &self.enable_tunnels_bgp)?;
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("NetworkType", &self.network_type)?;
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Spec", &self.spec)?;
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("TunnelOptionsSpecification", &self.tunnel_options_specification)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.end()
+    }
+}
+
+/// ModifyVpnConnectionAttribute: all that is known of it.
+pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnConnectionAttribute",
+    summary: "Change an IPsec connection.",
+    permission: Some("vpc:ModifyVpnConnectionAttribute"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpnConnectionId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpnconnection/"),
+        Part::Parameter("VpnConnectionId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the connection.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
+            empty: Empty::Sets,
+        },
+        Parameter {
+            name: "LocalSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "RemoteSubnet",
+            shape: Shape::Text,
+            required: false,
+            about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
+            empty: Empty::Refused(&c::ILLEGAL),
+        },
+        Parameter {
+            name: "EffectImmediately",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Negotiate at once.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "AutoConfigRoute",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Configure routes by itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableDpd",
+            shape: Shape::Boolean,
+            required: false,
+            about: "Dead peer detection. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableNatTraversal",
+            shape: Shape::Boolean,
+            required: false,
+            about: "NAT traversal. Default true. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "EnableTunnelsBgp",
+            shape: Shape::Boolean,
+            required: false,
+            about: "BGP on both tunnels. Two tunnels only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IkeConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IpsecConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "BgpConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway must have an Asn. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "HealthCheckConfig",
+            shape: Shape::Json,
+            required: false,
+            about: "Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any case of their letters. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RemoteCaCertificate",
+            shape: Shape::Text,
+            required: false,
+            about: "CA certificate of the peer, PEM: needed on SM gateways, refused on others. One tunnel only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TunnelOptionsSpecification",
+            shape: Shape::Structures,
+            required: false,
+            about: "The tunnels that change, each named by TunnelId, or by its place if both are given. Two tunnels only.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::INVALID_NAME,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::TUNNEL_OPTIONS,
+        &c::CONNECTION_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_EXISTS,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnConnectionAttribute>),
+};
+
+/// Input of ModifyVpnConnectionAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnConnectionAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the connection.
+    pub vpn_connection_id: String,
+    /// `Name`: 1 to 100 characters, 128 at most, not beginning with http:// or https://.
+    pub name: Option<String>,
+    /// `LocalSubnet`: Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.
+    pub local_subnet: Option<String>,
+    /// `RemoteSubnet`: Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.
+    pub remote_subnet: Option<String>,
+    /// `EffectImmediately`: Negotiate at once.
+    pub effect_immediately: Option<bool>,
+    /// `AutoConfigRoute`: Configure routes by itself.
+    pub auto_config_route: Option<bool>,
+    /// `EnableDpd`: Dead peer detection. Default true. One tunnel only.
+    pub enable_dpd: Option<bool>,
+    /// `EnableNatTraversal`: NAT traversal. Default true. One tunnel only.
+    pub enable_nat_traversal: Option<bool>,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Two tunnels only.
+    pub enable_tunnels_bgp: Option<bool>,
+    /// `IkeConfig`: Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs,
+    /// IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made.
+    /// One tunnel only.
+    pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
+    /// `IpsecConfig`: Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One
+    /// tunnel only.
+    pub ipsec_config: Option<tongguan_model::connection::GivenIpsec>,
+    /// `BgpConfig`: BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway
+    /// must have an Asn. One tunnel only.
+    pub bgp_config: Option<tongguan_model::connection::GivenBgp>,
+    /// `HealthCheckConfig`: Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any
+    /// case of their letters. One tunnel only.
+    pub health_check_config: Option<tongguan_model::connection::GivenHealthCheck>,
+    /// `RemoteCaCertificate`: CA certificate of the peer, PEM: needed on SM gateways, refused on others.
+    /// One tunnel only.
+    pub remote_ca_certificate: Option<String>,
+    /// `TunnelOptionsSpecification`: The tunnels that change, each named by TunnelId, or by its place if
+    /// both are given. Two tunnels only.
+    pub tunnel_options_specification: Vec<crate::operations::vpc::connections::TunnelOptions>,
+}
+
+impl Input for ModifyVpnConnectionAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let name = args
+            .fitting(args.set("Name"), tongguan_model::text::peer_name, &c::INVALID_NAME)?
+            .map(str::to_owned);
+        let local_subnet = crate::operations::vpc::connections::subnet(args, "LocalSubnet")?;
+        let remote_subnet = crate::operations::vpc::connections::subnet(args, "RemoteSubnet")?;
+        let effect_immediately = args.flag("EffectImmediately")?;
+        let auto_config_route = args.flag("AutoConfigRoute")?;
+        let enable_dpd = args.flag("EnableDpd")?;
+        let enable_nat_traversal = args.flag("EnableNatTraversal")?;
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?;
+        let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
+        let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
+        let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
+        let health_check_config =
+            crate::operations::vpc::connections::health_check_config(args, "HealthCheckConfig")?;
+        let remote_ca_certificate =
+            crate::operations::vpc::connections::remote_ca(args, "RemoteCaCertificate")?;
+        let tunnel_options_specification =
+            crate::operations::vpc::connections::tunnels(args, "TunnelOptionsSpecification")?;
+        Ok(Self {
+            region,
+            vpn_connection_id,
+            name,
+            local_subnet,
+            remote_subnet,
+            effect_immediately,
+            auto_config_route,
+            enable_dpd,
+            enable_nat_traversal,
+            enable_tunnels_bgp,
+            ike_config,
+            ipsec_config,
+            bgp_config,
+            health_check_config,
+            remote_ca_certificate,
+            tunnel_options_specification,
+        })
+    }
+}
+
+/// Output of ModifyVpnConnectionAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnConnectionAttributeOutput {
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EffectImmediately`.
+    pub effect_immediately: bool,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `EnableTunnelsBgp`.
+    pub enable_tunnels_bgp: bool,
+    /// `IkeConfig`.
+    pub ike_config: Option<IkeConfigInfo>,
+    /// `IpsecConfig`.
+    pub ipsec_config: Option<IpsecConfigInfo>,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `TunnelOptionsSpecification`.
+    pub tunnel_options_specification: Option<Vec<ChangedTunnelInfo>>,
+    /// `VcoHealthCheck`.
+    pub vco_health_check: Option<HealthCheckInfo>,
+    /// `VpnBgpConfig`.
+    pub vpn_bgp_config: Option<BgpConfigInfo>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Text,
+}
+
+impl Output for ModifyVpnConnectionAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ModifyVpnConnectionAttributeOutput",
+            12 + usize::from(self.ike_config.is_some())
+                + usize::from(self.ipsec_config.is_some())
+                + usize::from(request_id.is_some())
+                + usize::from(self.tunnel_options_specification.is_some())
+                + usize::from(self.vco_health_check.is_some())
+                + usize::from(self.vpn_bgp_config.is_some()),
+        )?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EffectImmediately", &self.effect_immediately)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("EnableTunnelsBgp", &self.enable_tunnels_bgp)?;
+        if let Some(value) = &self.ike_config {
+            object.serialize_field("IkeConfig", value)?;
+        }
+        if let Some(value) = &self.ipsec_config {
+            object.serialize_field("IpsecConfig", value)?;
+        }
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        if let Some(value) = &self.tunnel_options_specification {
+            object
+                .serialize_field("TunnelOptionsSpecification", &operation::Wrapped("TunnelOptions", value))?;
+        }
+        if let Some(value) = &self.vco_health_check {
+            object.serialize_field("VcoHealthCheck", value)?;
+        }
+        if let Some(value) = &self.vpn_bgp_config {
+            object.serialize_field("VpnBgpConfig", value)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.serialize_field("VpnGatewayId", &self.vpn_gateway_id)?;
         object.end()
     }
 }
@@ -3398,7 +8142,7 @@ impl Output for MoveResourceGroupOutput {
 pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
     action: "MoveVpnResourceGroup",
-    summary: "Move a VPN gateway to another resource group.",
+    summary: "Move a VPN gateway, a customer gateway or an attachment to another resource group.",
     permission: Some("vpc:MoveVpnResourceGroup"),
     resource: "*",
     arns: &[&[Part::Text("*")]],
@@ -3415,14 +8159,14 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             name: "InstanceId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the gateway.",
+            about: "Id of the gateway, customer gateway or attachment.",
             empty: Empty::Absent,
         },
         Parameter {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VpnGateway, in any case: Terraform writes VpnGateWay.",
+            about: "VpnGateway, CustomerGateway or VpnAttachment, in any case: Terraform writes VpnGateWay.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3441,6 +8185,8 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
         &c::REGION_NOT_FOUND,
         &c::INVALID_RESOURCE_GROUP,
         &c::GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<MoveVpnResourceGroup>),
 };
@@ -3450,9 +8196,10 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
 pub struct MoveVpnResourceGroup {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `InstanceId`: Id of the gateway.
+    /// `InstanceId`: Id of the gateway, customer gateway or attachment.
     pub instance_id: String,
-    /// `ResourceType`: VpnGateway, in any case: Terraform writes VpnGateWay.
+    /// `ResourceType`: VpnGateway, CustomerGateway or VpnAttachment, in any case: Terraform writes
+    /// VpnGateWay.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
     pub new_resource_group_id: String,
@@ -3511,7 +8258,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3542,6 +8289,8 @@ pub static TAG_RESOURCES: Operation = Operation {
         &c::VPC_NOT_FOUND,
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<TagResources>),
 };
@@ -3551,7 +8300,8 @@ pub static TAG_RESOURCES: Operation = Operation {
 pub struct TagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any
+    /// case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: 1 to 50 resource ids.
     pub resource_id: Vec<String>,
@@ -3564,7 +8314,7 @@ impl Input for TagResources {
         let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
         let resource_type = crate::operations::vpc::taggable::kind(args, "ResourceType")?;
         let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
-        let tag = args.tags()?;
+        let tag = args.tags("Tag")?;
         Ok(Self { region, resource_type, resource_id, tag })
     }
 }
@@ -3605,7 +8355,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             name: "ResourceType",
             shape: Shape::Text,
             required: true,
-            about: "VPC, VSWITCH or VPNGATEWAY, in any case.",
+            about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -3640,6 +8390,8 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
         &c::VPC_NOT_FOUND,
         &c::VSWITCH_NOT_FOUND,
         &c::GATEWAY_NOT_FOUND,
+        &c::CUSTOMER_GATEWAY_NOT_FOUND,
+        &c::CONNECTION_NOT_FOUND,
     ],
     handler: Handler::Write(operation::write::<UnTagResources>),
 };
@@ -3649,7 +8401,8 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
 pub struct UnTagResources {
     /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
     pub region: &'static Region,
-    /// `ResourceType`: VPC, VSWITCH or VPNGATEWAY, in any case.
+    /// `ResourceType`: VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any
+    /// case.
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: 1 to 50 resource ids.
     pub resource_id: Vec<String>,
@@ -3685,6 +8438,106 @@ impl Output for UnTagResourcesOutput {
     }
 }
 
+/// UnassociateVpcCidrBlock: all that is known of it.
+pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
+    product: Product::Vpc,
+    action: "UnassociateVpcCidrBlock",
+    summary: "Take a secondary CIDR block away from a VPC.",
+    permission: Some("vpc:UnassociateVpcCidrBlock"),
+    resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
+    arns: &[&[
+        Part::Text("acs:vpc:"),
+        Part::Region { of: Some("VpcId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":vpc/"),
+        Part::Parameter("VpcId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpcId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the VPC.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "SecondaryCidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Block to take away; no vSwitch may be in it.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IPv6CidrBlock",
+            shape: Shape::Text,
+            required: false,
+            about: "Not offered: refused.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpcId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::IPV6_UNSUPPORTED,
+        &c::BLOCK_MISSING,
+        &c::BLOCK_ILLEGAL,
+        &c::VPC_NOT_FOUND,
+        &c::VPC_STATUS,
+        &c::VPC_HAS_VSWITCH,
+    ],
+    handler: Handler::Write(operation::write::<UnassociateVpcCidrBlock>),
+};
+
+/// Input of UnassociateVpcCidrBlock.
+#[derive(Debug, Clone)]
+pub struct UnassociateVpcCidrBlock {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpcId`: Id of the VPC.
+    pub vpc_id: String,
+    /// `SecondaryCidrBlock`: Block to take away; no vSwitch may be in it.
+    pub secondary_cidr_block: Option<String>,
+}
+
+impl Input for UnassociateVpcCidrBlock {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpc_id = args.text("VpcId").unwrap_or_default().to_owned();
+        if args.text("IPv6CidrBlock").is_some() {
+            return Err(Refusal::new(&c::IPV6_UNSUPPORTED));
+        }
+        let secondary_cidr_block = args.text("SecondaryCidrBlock").map(str::to_owned);
+        Ok(Self { region, vpc_id, secondary_cidr_block })
+    }
+}
+
+/// Output of UnassociateVpcCidrBlock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnassociateVpcCidrBlockOutput {}
+
+impl Output for UnassociateVpcCidrBlockOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("UnassociateVpcCidrBlockOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// An object that several answers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AssociatedCenInfo {
@@ -3708,6 +8561,171 @@ impl Serialize for AssociatedCenInfo {
 
 /// An object that several answers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BgpConfigInfo {
+    /// `AuthKey`.
+    pub auth_key: Option<operation::Disclosed>,
+    /// `EnableBgp`.
+    pub enable_bgp: Option<Text>,
+    /// `LocalAsn`.
+    pub local_asn: Option<i64>,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<i64>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `Status`.
+    pub status: Text,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+}
+
+impl Serialize for BgpConfigInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "BgpConfigInfo",
+            1 + usize::from(self.auth_key.is_some())
+                + usize::from(self.enable_bgp.is_some())
+                + usize::from(self.local_asn.is_some())
+                + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        if let Some(value) = &self.auth_key {
+            object.serialize_field("AuthKey", value)?;
+        }
+        if let Some(value) = &self.enable_bgp {
+            object.serialize_field("EnableBgp", value)?;
+        }
+        if let Some(value) = &self.local_asn {
+            object.serialize_field("LocalAsn", value)?;
+        }
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        object.serialize_field("Status", &self.status)?;
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedBgpInfo {
+    /// `LocalAsn`.
+    pub local_asn: i64,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<i64>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+}
+
+impl Serialize for ChangedBgpInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ChangedBgpInfo",
+            1 + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        object.serialize_field("LocalAsn", &self.local_asn)?;
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangedTunnelInfo {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `InternetIp`.
+    pub internet_ip: Text,
+    /// `RemoteCaCertificate`.
+    pub remote_ca_certificate: Option<Text>,
+    /// `Role`.
+    pub role: Text,
+    /// `State`.
+    pub state: Text,
+    /// `TunnelBgpConfig`.
+    pub tunnel_bgp_config: Option<ChangedBgpInfo>,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+    /// `TunnelIkeConfig`.
+    pub tunnel_ike_config: IkeConfigInfo,
+    /// `TunnelIndex`.
+    pub tunnel_index: Option<i64>,
+    /// `TunnelIpsecConfig`.
+    pub tunnel_ipsec_config: IpsecConfigInfo,
+    /// `ZoneNo`.
+    pub zone_no: Option<Text>,
+}
+
+impl Serialize for ChangedTunnelInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ChangedTunnelInfo",
+            9 + usize::from(self.remote_ca_certificate.is_some())
+                + usize::from(self.tunnel_bgp_config.is_some())
+                + usize::from(self.tunnel_index.is_some())
+                + usize::from(self.zone_no.is_some()),
+        )?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("InternetIp", &self.internet_ip)?;
+        if let Some(value) = &self.remote_ca_certificate {
+            object.serialize_field("RemoteCaCertificate", value)?;
+        }
+        object.serialize_field("Role", &self.role)?;
+        object.serialize_field("State", &self.state)?;
+        if let Some(value) = &self.tunnel_bgp_config {
+            object.serialize_field("TunnelBgpConfig", value)?;
+        }
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.serialize_field("TunnelIkeConfig", &self.tunnel_ike_config)?;
+        if let Some(value) = &self.tunnel_index {
+            object.serialize_field("TunnelIndex", value)?;
+        }
+        object.serialize_field("TunnelIpsecConfig", &self.tunnel_ipsec_config)?;
+        if let Some(value) = &self.zone_no {
+            object.serialize_field("ZoneNo", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CloudResourceInfo {
     /// `ResourceType`.
     pub resource_type: Text,
@@ -3720,6 +8738,168 @@ impl Serialize for CloudResourceInfo {
         let mut object = serializer.serialize_struct("CloudResourceInfo", 2)?;
         object.serialize_field("ResourceType", &self.resource_type)?;
         object.serialize_field("ResourceCount", &self.resource_count)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomerGatewayInfo {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `IpAddress`.
+    pub ip_address: Text,
+    /// `Asn`.
+    pub asn: Option<i64>,
+    /// `AuthKey`.
+    pub auth_key: Option<operation::Disclosed>,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Tags`.
+    pub tags: Vec<TagInfo>,
+}
+
+impl Output for CustomerGatewayInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "CustomerGatewayInfo",
+            7 + usize::from(request_id.is_some())
+                + usize::from(self.asn.is_some())
+                + usize::from(self.auth_key.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("IpAddress", &self.ip_address)?;
+        if let Some(value) = &self.asn {
+            object.serialize_field("Asn", value)?;
+        }
+        if let Some(value) = &self.auth_key {
+            object.serialize_field("AuthKey", value)?;
+        }
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        object.serialize_field("Tags", &operation::Wrapped("Tag", &self.tags))?;
+        object.end()
+    }
+}
+
+impl Serialize for CustomerGatewayInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthCheckInfo {
+    /// `Dip`.
+    pub dip: Text,
+    /// `Enable`.
+    pub enable: Text,
+    /// `Interval`.
+    pub interval: i64,
+    /// `Policy`.
+    pub policy: Option<Text>,
+    /// `Retry`.
+    pub retry: i64,
+    /// `Sip`.
+    pub sip: Text,
+    /// `Status`.
+    pub status: Option<Text>,
+}
+
+impl Serialize for HealthCheckInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "HealthCheckInfo",
+            5 + usize::from(self.policy.is_some()) + usize::from(self.status.is_some()),
+        )?;
+        object.serialize_field("Dip", &self.dip)?;
+        object.serialize_field("Enable", &self.enable)?;
+        object.serialize_field("Interval", &self.interval)?;
+        if let Some(value) = &self.policy {
+            object.serialize_field("Policy", value)?;
+        }
+        object.serialize_field("Retry", &self.retry)?;
+        object.serialize_field("Sip", &self.sip)?;
+        if let Some(value) = &self.status {
+            object.serialize_field("Status", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IkeConfigInfo {
+    /// `IkeAuthAlg`.
+    pub ike_auth_alg: Text,
+    /// `IkeEncAlg`.
+    pub ike_enc_alg: Text,
+    /// `IkeLifetime`.
+    pub ike_lifetime: i64,
+    /// `IkeMode`.
+    pub ike_mode: Text,
+    /// `IkePfs`.
+    pub ike_pfs: Text,
+    /// `IkeVersion`.
+    pub ike_version: Text,
+    /// `LocalId`.
+    pub local_id: Text,
+    /// `Psk`.
+    pub psk: Option<operation::Disclosed>,
+    /// `RemoteId`.
+    pub remote_id: Text,
+}
+
+impl Serialize for IkeConfigInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("IkeConfigInfo", 8 + usize::from(self.psk.is_some()))?;
+        object.serialize_field("IkeAuthAlg", &self.ike_auth_alg)?;
+        object.serialize_field("IkeEncAlg", &self.ike_enc_alg)?;
+        object.serialize_field("IkeLifetime", &self.ike_lifetime)?;
+        object.serialize_field("IkeMode", &self.ike_mode)?;
+        object.serialize_field("IkePfs", &self.ike_pfs)?;
+        object.serialize_field("IkeVersion", &self.ike_version)?;
+        object.serialize_field("LocalId", &self.local_id)?;
+        if let Some(value) = &self.psk {
+            object.serialize_field("Psk", value)?;
+        }
+        object.serialize_field("RemoteId", &self.remote_id)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IpsecConfigInfo {
+    /// `IpsecAuthAlg`.
+    pub ipsec_auth_alg: Text,
+    /// `IpsecEncAlg`.
+    pub ipsec_enc_alg: Text,
+    /// `IpsecLifetime`.
+    pub ipsec_lifetime: i64,
+    /// `IpsecPfs`.
+    pub ipsec_pfs: Text,
+}
+
+impl Serialize for IpsecConfigInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("IpsecConfigInfo", 4)?;
+        object.serialize_field("IpsecAuthAlg", &self.ipsec_auth_alg)?;
+        object.serialize_field("IpsecEncAlg", &self.ipsec_enc_alg)?;
+        object.serialize_field("IpsecLifetime", &self.ipsec_lifetime)?;
+        object.serialize_field("IpsecPfs", &self.ipsec_pfs)?;
         object.end()
     }
 }
@@ -3843,6 +9023,181 @@ impl Serialize for TagInfo {
         let mut object = serializer.serialize_struct("TagInfo", 2)?;
         object.serialize_field("Key", &self.key)?;
         object.serialize_field("Value", &self.value)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelBgpInfo {
+    /// `BgpStatus`.
+    pub bgp_status: Text,
+    /// `LocalAsn`.
+    pub local_asn: Text,
+    /// `LocalBgpIp`.
+    pub local_bgp_ip: Option<Text>,
+    /// `PeerAsn`.
+    pub peer_asn: Option<Text>,
+    /// `PeerBgpIp`.
+    pub peer_bgp_ip: Option<Text>,
+    /// `TunnelCidr`.
+    pub tunnel_cidr: Option<Text>,
+}
+
+impl Serialize for TunnelBgpInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "TunnelBgpInfo",
+            2 + usize::from(self.local_bgp_ip.is_some())
+                + usize::from(self.peer_asn.is_some())
+                + usize::from(self.peer_bgp_ip.is_some())
+                + usize::from(self.tunnel_cidr.is_some()),
+        )?;
+        object.serialize_field("BgpStatus", &self.bgp_status)?;
+        object.serialize_field("LocalAsn", &self.local_asn)?;
+        if let Some(value) = &self.local_bgp_ip {
+            object.serialize_field("LocalBgpIp", value)?;
+        }
+        if let Some(value) = &self.peer_asn {
+            object.serialize_field("PeerAsn", value)?;
+        }
+        if let Some(value) = &self.peer_bgp_ip {
+            object.serialize_field("PeerBgpIp", value)?;
+        }
+        if let Some(value) = &self.tunnel_cidr {
+            object.serialize_field("TunnelCidr", value)?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelIkeInfo {
+    /// `IkeAuthAlg`.
+    pub ike_auth_alg: Text,
+    /// `IkeEncAlg`.
+    pub ike_enc_alg: Text,
+    /// `IkeLifetime`.
+    pub ike_lifetime: Text,
+    /// `IkeMode`.
+    pub ike_mode: Text,
+    /// `IkePfs`.
+    pub ike_pfs: Text,
+    /// `IkeVersion`.
+    pub ike_version: Text,
+    /// `LocalId`.
+    pub local_id: Text,
+    /// `Psk`.
+    pub psk: operation::Disclosed,
+    /// `RemoteId`.
+    pub remote_id: Text,
+}
+
+impl Serialize for TunnelIkeInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TunnelIkeInfo", 9)?;
+        object.serialize_field("IkeAuthAlg", &self.ike_auth_alg)?;
+        object.serialize_field("IkeEncAlg", &self.ike_enc_alg)?;
+        object.serialize_field("IkeLifetime", &self.ike_lifetime)?;
+        object.serialize_field("IkeMode", &self.ike_mode)?;
+        object.serialize_field("IkePfs", &self.ike_pfs)?;
+        object.serialize_field("IkeVersion", &self.ike_version)?;
+        object.serialize_field("LocalId", &self.local_id)?;
+        object.serialize_field("Psk", &self.psk)?;
+        object.serialize_field("RemoteId", &self.remote_id)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelInfo {
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EnableDpd`.
+    pub enable_dpd: Text,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: Text,
+    /// `InternetIp`.
+    pub internet_ip: Option<Text>,
+    /// `RemoteCaCertificate`.
+    pub remote_ca_certificate: Option<Text>,
+    /// `Role`.
+    pub role: Text,
+    /// `State`.
+    pub state: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `TunnelBgpConfig`.
+    pub tunnel_bgp_config: Option<TunnelBgpInfo>,
+    /// `TunnelId`.
+    pub tunnel_id: Text,
+    /// `TunnelIkeConfig`.
+    pub tunnel_ike_config: TunnelIkeInfo,
+    /// `TunnelIndex`.
+    pub tunnel_index: Option<i64>,
+    /// `TunnelIpsecConfig`.
+    pub tunnel_ipsec_config: TunnelIpsecInfo,
+    /// `ZoneNo`.
+    pub zone_no: Text,
+}
+
+impl Serialize for TunnelInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "TunnelInfo",
+            10 + usize::from(self.internet_ip.is_some())
+                + usize::from(self.remote_ca_certificate.is_some())
+                + usize::from(self.tunnel_bgp_config.is_some())
+                + usize::from(self.tunnel_index.is_some()),
+        )?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        if let Some(value) = &self.internet_ip {
+            object.serialize_field("InternetIp", value)?;
+        }
+        if let Some(value) = &self.remote_ca_certificate {
+            object.serialize_field("RemoteCaCertificate", value)?;
+        }
+        object.serialize_field("Role", &self.role)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("Status", &self.status)?;
+        if let Some(value) = &self.tunnel_bgp_config {
+            object.serialize_field("TunnelBgpConfig", value)?;
+        }
+        object.serialize_field("TunnelId", &self.tunnel_id)?;
+        object.serialize_field("TunnelIkeConfig", &self.tunnel_ike_config)?;
+        if let Some(value) = &self.tunnel_index {
+            object.serialize_field("TunnelIndex", value)?;
+        }
+        object.serialize_field("TunnelIpsecConfig", &self.tunnel_ipsec_config)?;
+        object.serialize_field("ZoneNo", &self.zone_no)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelIpsecInfo {
+    /// `IpsecAuthAlg`.
+    pub ipsec_auth_alg: Text,
+    /// `IpsecEncAlg`.
+    pub ipsec_enc_alg: Text,
+    /// `IpsecLifetime`.
+    pub ipsec_lifetime: Text,
+    /// `IpsecPfs`.
+    pub ipsec_pfs: Text,
+}
+
+impl Serialize for TunnelIpsecInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TunnelIpsecInfo", 4)?;
+        object.serialize_field("IpsecAuthAlg", &self.ipsec_auth_alg)?;
+        object.serialize_field("IpsecEncAlg", &self.ipsec_enc_alg)?;
+        object.serialize_field("IpsecLifetime", &self.ipsec_lifetime)?;
+        object.serialize_field("IpsecPfs", &self.ipsec_pfs)?;
         object.end()
     }
 }
@@ -4080,6 +9435,157 @@ impl Output for VpcInfo {
 }
 
 impl Serialize for VpcInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(None, serializer)
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VpnConnectionInfo {
+    /// `AttachType`.
+    pub attach_type: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `CrossAccountAuthorized`.
+    pub cross_account_authorized: bool,
+    /// `CustomerGatewayId`.
+    pub customer_gateway_id: Text,
+    /// `EffectImmediately`.
+    pub effect_immediately: bool,
+    /// `EnableDpd`.
+    pub enable_dpd: bool,
+    /// `EnableNatTraversal`.
+    pub enable_nat_traversal: bool,
+    /// `EnableTunnelsBgp`.
+    pub enable_tunnels_bgp: bool,
+    /// `IkeConfig`.
+    pub ike_config: Option<IkeConfigInfo>,
+    /// `InternetIp`.
+    pub internet_ip: Option<Text>,
+    /// `IpsecConfig`.
+    pub ipsec_config: Option<IpsecConfigInfo>,
+    /// `LocalSubnet`.
+    pub local_subnet: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `NetworkType`.
+    pub network_type: Text,
+    /// `RemoteCaCertificate`.
+    pub remote_ca_certificate: Option<Text>,
+    /// `RemoteSubnet`.
+    pub remote_subnet: Text,
+    /// `ResourceGroupId`.
+    pub resource_group_id: Text,
+    /// `Spec`.
+    pub spec: Option<Text>,
+    /// `State`.
+    pub state: Text,
+    /// `Status`.
+    pub status: Text,
+    /// `Tag`.
+    pub tag: Option<Vec<TagInfo>>,
+    /// `Tags`.
+    pub tags: Option<Vec<TagInfo>>,
+    /// `TunnelBandwidth`.
+    pub tunnel_bandwidth: Option<Text>,
+    /// `TunnelOptionsSpecification`.
+    pub tunnel_options_specification: Option<Vec<TunnelInfo>>,
+    /// `VcoHealthCheck`.
+    pub vco_health_check: Option<HealthCheckInfo>,
+    /// `VpnBgpConfig`.
+    pub vpn_bgp_config: Option<BgpConfigInfo>,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `VpnGatewayId`.
+    pub vpn_gateway_id: Option<Text>,
+    /// `ZoneNo`.
+    pub zone_no: Option<Text>,
+}
+
+impl Output for VpnConnectionInfo {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "VpnConnectionInfo",
+            16 + usize::from(self.ike_config.is_some())
+                + usize::from(self.internet_ip.is_some())
+                + usize::from(self.ipsec_config.is_some())
+                + usize::from(self.remote_ca_certificate.is_some())
+                + usize::from(request_id.is_some())
+                + usize::from(self.spec.is_some())
+                + usize::from(self.tag.is_some())
+                + usize::from(self.tags.is_some())
+                + usize::from(self.tunnel_bandwidth.is_some())
+                + usize::from(self.tunnel_options_specification.is_some())
+                + usize::from(self.vco_health_check.is_some())
+                + usize::from(self.vpn_bgp_config.is_some())
+                + usize::from(self.vpn_gateway_id.is_some())
+                + usize::from(self.zone_no.is_some()),
+        )?;
+        object.serialize_field("AttachType", &self.attach_type)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("CrossAccountAuthorized", &self.cross_account_authorized)?;
+        object.serialize_field("CustomerGatewayId", &self.customer_gateway_id)?;
+        object.serialize_field("EffectImmediately", &self.effect_immediately)?;
+        object.serialize_field("EnableDpd", &self.enable_dpd)?;
+        object.serialize_field("EnableNatTraversal", &self.enable_nat_traversal)?;
+        object.serialize_field("EnableTunnelsBgp", &self.enable_tunnels_bgp)?;
+        if let Some(value) = &self.ike_config {
+            object.serialize_field("IkeConfig", value)?;
+        }
+        if let Some(value) = &self.internet_ip {
+            object.serialize_field("InternetIp", value)?;
+        }
+        if let Some(value) = &self.ipsec_config {
+            object.serialize_field("IpsecConfig", value)?;
+        }
+        object.serialize_field("LocalSubnet", &self.local_subnet)?;
+        object.serialize_field("Name", &self.name)?;
+        object.serialize_field("NetworkType", &self.network_type)?;
+        if let Some(value) = &self.remote_ca_certificate {
+            object.serialize_field("RemoteCaCertificate", value)?;
+        }
+        object.serialize_field("RemoteSubnet", &self.remote_subnet)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroupId", &self.resource_group_id)?;
+        if let Some(value) = &self.spec {
+            object.serialize_field("Spec", value)?;
+        }
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("Status", &self.status)?;
+        if let Some(value) = &self.tag {
+            object.serialize_field("Tag", &operation::Wrapped("Tag", value))?;
+        }
+        if let Some(value) = &self.tags {
+            object.serialize_field("Tags", &operation::Wrapped("Tag", value))?;
+        }
+        if let Some(value) = &self.tunnel_bandwidth {
+            object.serialize_field("TunnelBandwidth", value)?;
+        }
+        if let Some(value) = &self.tunnel_options_specification {
+            object
+                .serialize_field("TunnelOptionsSpecification", &operation::Wrapped("TunnelOptions", value))?;
+        }
+        if let Some(value) = &self.vco_health_check {
+            object.serialize_field("VcoHealthCheck", value)?;
+        }
+        if let Some(value) = &self.vpn_bgp_config {
+            object.serialize_field("VpnBgpConfig", value)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        if let Some(value) = &self.vpn_gateway_id {
+            object.serialize_field("VpnGatewayId", value)?;
+        }
+        if let Some(value) = &self.zone_no {
+            object.serialize_field("ZoneNo", value)?;
+        }
+        object.end()
+    }
+}
+
+impl Serialize for VpnConnectionInfo {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.write(None, serializer)
     }

@@ -11,6 +11,7 @@
 //! The wall clock may jump: delays are stored as moments, so when it has jumped against the monotonic clock,
 //! everything that waits for a moment is tried again at once.
 
+mod children;
 mod record;
 
 use std::collections::HashSet;
@@ -22,12 +23,14 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tongguan_dataplane::{Applying, Attempt, Desired, Progress, document};
-use tongguan_model::gateway::{BindingState, Phase};
+use tongguan_dataplane::{Applying, Attempt, Desired, Observation, Progress, document};
+use tongguan_model::gateway::Phase;
 use tongguan_store::{Intent, IntentKind, Snapshot, StoreError, Verdict};
 use tracing::{error, warn};
 
 use crate::context::Context;
+
+use children::Children;
 
 /// Changes taken up in one round.
 const ROUND: u32 = 256;
@@ -61,13 +64,22 @@ struct Tasks {
 struct Outcome {
     intent: Intent,
     progress: Progress,
+    picture: Picture,
+}
+
+/// What holds once a try has succeeded.
+#[derive(Debug, Clone, Default)]
+struct Picture {
+    /// What the data plane has then; none: nothing.
     document: Option<String>,
+    /// What it sees then of the far ends.
+    observations: Vec<Observation>,
 }
 
 /// A try: what it is of, and how far it has come.
 struct Try {
     intent: Intent,
-    document: Option<String>,
+    picture: Picture,
     applying: Applying,
 }
 
@@ -182,13 +194,13 @@ impl Engine {
         let (mut outcomes, mut later, mut leases) =
             (Vec::with_capacity(intents.len()), Vec::new(), Vec::new());
         for intent in intents {
-            let Try { intent, document, applying } =
+            let Try { intent, picture, applying } =
                 self.context.store.read(|snapshot| attempt(&self.context, snapshot, intent, now_ms))?;
             match applying {
-                Applying::Now(progress) => outcomes.push(Outcome { intent, progress, document }),
+                Applying::Now(progress) => outcomes.push(Outcome { intent, progress, picture }),
                 Applying::Later(future) => {
                     leases.push(intent.clone());
-                    later.push((intent, document, future));
+                    later.push((intent, picture, future));
                 }
             }
         }
@@ -210,8 +222,8 @@ impl Engine {
             self.context.epochs().raise(&account);
         }
         fail_point!("engine::recorded");
-        for (intent, document, future) in later {
-            self.wait_for(intent, document, future);
+        for (intent, picture, future) in later {
+            self.wait_for(intent, picture, future);
         }
         Ok(())
     }
@@ -220,7 +232,7 @@ impl Engine {
     fn wait_for(
         &self,
         intent: Intent,
-        document: Option<String>,
+        picture: Picture,
         future: std::pin::Pin<Box<dyn Future<Output = Progress> + Send>>,
     ) {
         let mut tasks = self.tasks();
@@ -243,7 +255,7 @@ impl Engine {
             };
             drop(inner);
             let (resource, now_ms) = (intent.resource.clone(), context.clock.now_ms());
-            let outcome = Outcome { intent, progress, document };
+            let outcome = Outcome { intent, progress, picture };
             let attempts = context.settings.quotas.apply_attempts;
             let recorded = context
                 .store
@@ -289,24 +301,23 @@ fn attempt(
     let apply = |desired: Desired<'_>| {
         fail_point!("engine::applying");
         let document = document(&desired).map(|document| document.to_string());
+        let observations = context.dataplane.observe(&desired);
         let attempt = Attempt { desired, generation: intent.generation, since_ms: intent.since_ms, now_ms };
         // A bug in a driver must not end the engine for all.
         let applying = std::panic::catch_unwind(AssertUnwindSafe(|| context.dataplane.apply(&attempt)))
             .unwrap_or_else(|_| Progress::Failed(PANICKED.into()).into());
-        (document, applying)
+        (Picture { document, observations }, applying)
     };
-    let (document, applying) = match intent.kind {
+    let (picture, applying) = match intent.kind {
         IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource }),
         IntentKind::Gateway => match snapshot.gateway_of_any_account(&intent.resource)? {
             Some(gateway) if gateway.phase != Phase::Deleting => {
-                let mut bindings = snapshot.bindings_of(&gateway.id)?;
-                bindings.retain(|binding| binding.state != BindingState::Dissociating);
-                apply(Desired::Gateway { gateway: &gateway, bindings: &bindings })
+                apply(Desired::Gateway(Children::wanted(snapshot, &gateway)?.on(&gateway)))
             }
             Some(_) | None => apply(Desired::NoGateway { id: &intent.resource }),
         },
         // Nothing of it is on the data plane: it is decided where its outcome is written down.
-        IntentKind::RoleDeletion => (None, Progress::Applied.into()),
+        IntentKind::RoleDeletion => (Picture::default(), Progress::Applied.into()),
     };
-    Ok(Try { intent, document, applying })
+    Ok(Try { intent, picture, applying })
 }

@@ -5,7 +5,7 @@
 //! | change | result |
 //! |---|---|
 //! | creating a gateway | the gateway is deleted again, as by DeleteVpnGateway |
-//! | bind, unbind, modify, delete | the gateway is restored to what was applied before |
+//! | bind, unbind, connect, modify, delete | the gateway is restored to what was applied before, with all that hangs on it |
 //! | restoring, or deleting again | the gateway comes to rest; the operator sees that it diverged |
 //! | deleting a service-linked role | cannot fail; the task would end as `INTERNAL_ERROR` |
 //! | creating a VPC or a vSwitch | retried indefinitely, at the longest interval, because other resources may depend on it |
@@ -13,15 +13,15 @@
 //! Restoring is a change like any other: a new generation, tried up to the same limit.
 
 use serde_json::Value;
-use tongguan_dataplane::Progress;
-use tongguan_model::gateway::{Binding, BindingState, Phase, VpnGateway, Withdrawal};
+use tongguan_dataplane::{Observation, Progress};
+use tongguan_model::gateway::{Phase, VpnGateway, Withdrawal};
 use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_store::{DeletionStatus, Fault, FaultOutcome, IntentKind, StoreError, Tx};
 use tracing::{debug, error, warn};
 
-use super::Outcome;
-use crate::context::random;
+use super::{Outcome, children};
 use crate::operations::ram::service_linked;
+use crate::random::random;
 
 /// First wait after a failed try, milliseconds; doubled after each further one.
 const BACKOFF_FIRST_MS: i64 = 500;
@@ -97,8 +97,11 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
         IntentKind::RoleDeletion => service_linked::decide_deletion(tx, &intent.resource)?,
     }
     // Without a document the gateway is gone, and what was known of it with it.
-    if let Some(document) = &outcome.document {
+    if let Some(document) = &outcome.picture.document {
         tx.put_applied(&intent.resource, intent.generation, document, now_ms)?;
+    }
+    for Observation { tunnel, negotiation } in &outcome.picture.observations {
+        tx.observe_tunnel(tunnel, *negotiation, now_ms)?;
     }
     if withdrawn {
         tx.set_fault_outcome(&intent.resource, FaultOutcome::Withdrawn)?;
@@ -109,21 +112,11 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
 }
 
 fn gateway_applied(tx: &Tx<'_>, gateway: &VpnGateway, generation: u64) -> Result<(), StoreError> {
-    for binding in tx.bindings_of(&gateway.id)? {
-        settle_binding(tx, gateway, &binding)?;
-    }
+    children::settle(tx, gateway)?;
     if gateway.certificate_alert.is_some() {
         tx.refresh_certificate_alert(&gateway.id)?;
     }
     tx.update_generations(&gateway.id, gateway.intended, generation)
-}
-
-fn settle_binding(tx: &Tx<'_>, gateway: &VpnGateway, binding: &Binding) -> Result<(), StoreError> {
-    match binding.state {
-        BindingState::Associating => tx.set_binding_state(gateway, binding, BindingState::Associated),
-        BindingState::Dissociating => tx.delete_binding(gateway, binding),
-        BindingState::Associated => Ok(()),
-    }
 }
 
 /// A change that cannot be applied: what was applied before is to be in force again.
@@ -164,17 +157,11 @@ fn give_up(tx: &Tx<'_>, outcome: &Outcome, failed: u64, reason: &str, now_ms: i6
 
 /// Makes the last applied state the intended one again, as a new generation.
 fn bring_back(tx: &Tx<'_>, mut gateway: VpnGateway, now_ms: i64) -> Result<(), StoreError> {
-    let bindings = tx.bindings_of(&gateway.id)?;
-    match gateway.withdraw(&bindings) {
+    match gateway.withdraw(&tx.bindings_of(&gateway.id)?) {
         Withdrawal::Remove => gateway.phase = Phase::Deleting,
         Withdrawal::Restore { leave, stay } => {
             gateway.phase = Phase::Live;
-            for binding in &leave {
-                tx.delete_binding(&gateway, binding)?;
-            }
-            for binding in &stay {
-                tx.set_binding_state(&gateway, binding, BindingState::Associated)?;
-            }
+            children::restore(tx, &gateway, &leave, &stay)?;
             let applied = tx.applied(gateway.id.as_str())?.map(|(_, document)| document).unwrap_or_default();
             let applied: Value = serde_json::from_str(&applied).unwrap_or_default();
             gateway.auto_propagate = applied["auto_propagate"].as_bool().unwrap_or(gateway.auto_propagate);

@@ -1,9 +1,11 @@
-//! What each operation does: a file for each, which implements [`Pure`], [`Read`], [`Write`] or [`LongWork`] for the
-//! input that its page gives ([`crate::api`], generated). `docs/adding-an-operation.md` says what a new one touches.
+//! What each operation does: a file for each, which implements [`Pure`], [`Read`], [`Write`], [`PreparedWrite`] or
+//! [`LongWork`] for the input that its page gives ([`crate::api`], generated). `docs/adding-an-operation.md` says what
+//! a new one touches.
 //!
 //! [`Pure`]: crate::operation::Pure
 //! [`Read`]: crate::operation::Read
 //! [`Write`]: crate::operation::Write
+//! [`PreparedWrite`]: crate::operation::PreparedWrite
 //! [`LongWork`]: crate::operation::LongWork
 
 pub mod kms;

@@ -217,5 +217,7 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
 /// What a caller names is kept in the record, not mirrored at any length.
 pub(crate) fn cut(text: &str) -> String {
     const KEPT: usize = 128;
-    text.chars().take(KEPT).collect()
+    // So many bytes are at most so many characters.
+    let end = if text.len() <= KEPT { None } else { text.char_indices().nth(KEPT) };
+    end.map_or(text, |(end, _)| &text[..end]).to_owned()
 }

@@ -80,7 +80,7 @@ impl<'a> Trail<'a> {
             account: self.principal.as_ref().map(|principal| principal.account.as_str().to_owned()),
             principal: self.principal.as_ref().map(|principal| principal.label()),
             access_key: self.access_key.clone(),
-            source: self.peer.address.to_string(),
+            source: self.peer.source(),
             product: self.operation.map(|operation| operation.product.as_str().into()),
             action: self.action.clone(),
             resource: self.resource.clone(),

@@ -22,13 +22,16 @@ macro_rules! members {
 const KINDS: &[(&str, &str)] = &[
     ("", r"-----BEGIN [A-Z ]+-----[A-Za-z0-9+/=\\\n]+-----END [A-Z ]+-----"),
     ("uuid", r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
-    ("", r"(?:vpc|vsw|vpn|vrt|vtb)-[a-z0-9]{20}"),
+    ("", r"(?:vpc|vsw|vpndgn|vpn|vrt|vtb|rte|cgw|vco|tun)-[a-z0-9]{20}"),
     ("id", r"\b[234][0-9]{17}\b"),
     ("key", r"LTAI5t[A-Za-z0-9]{18}"),
     ("key", r"STS\.[A-Za-z0-9]+"),
     ("address", r"\b198\.1[89]\.[0-9]{1,3}\.[0-9]{1,3}\b"),
     (MEMBER, concat!(r#""(?:"#, members!(), r#")":"?[^",}]+"#)),
     (MEMBER, concat!("<(?:", members!(), ")>[^<]+")),
+    // The keys that are made: those that are given here have other characters.
+    (MEMBER, r#""Psk":"[A-Za-z0-9_-]{16}"#),
+    (MEMBER, "<Psk>[A-Za-z0-9_-]{16}"),
     // A session's token in a text that was to be signed, escaped twice.
     ("token", r"SecurityToken%3D[A-Za-z0-9%._~-]+?%26S"),
 ];

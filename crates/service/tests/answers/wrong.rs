@@ -51,6 +51,7 @@ pub(crate) fn values(parameter: &Parameter, good: Option<&str>) -> Vec<Parameter
         }
         Shape::List => lists(name, good),
         Shape::Tags => tags(name),
+        Shape::Structures => structures(name),
     }
 }
 
@@ -173,5 +174,18 @@ fn tags(name: &str) -> Vec<Parameters> {
         vec![member(0, "Key", "k")],
         many(20),
         many(21),
+    ]
+}
+
+fn structures(name: &str) -> Vec<Parameters> {
+    let member =
+        |index: usize, member: &str, value: &str| (format!("{name}.{index}.{member}"), value.to_owned());
+    vec![
+        vec![(name.to_owned(), "nonsense".to_owned())],
+        vec![(format!("{name}.1"), "nonsense".to_owned())],
+        vec![member(0, "Nonsense", "x")],
+        vec![member(1, "Nonsense", "x")],
+        vec![member(1, "Nonsense.Nonsense", "x"), member(2, "Nonsense", "x")],
+        vec![member(1, "Nonsense", "x"), member(2, "Nonsense", "x"), member(3, "Nonsense", "x")],
     ]
 }

@@ -52,6 +52,86 @@ async fn fitting_gateway(rig: &Rig, vpc: &str, fits: impl Fn(&str) -> bool) -> S
     }
 }
 
+/// A customer gateway of this address.
+async fn customer_gateway(rig: &Rig, ip: &str) -> String {
+    let parameters = [("RegionId", "cn-hangzhou"), ("IpAddress", ip)];
+    text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"])
+}
+
+/// What one region has of connections, where nothing else is.
+struct Far {
+    gateway: String,
+    customer: String,
+    other_customer: String,
+    connection: String,
+    redundant: String,
+    tunnel: String,
+    diagnosis: String,
+    attachment: String,
+}
+
+impl Far {
+    async fn new(rig: &Rig) -> Self {
+        let at = ("RegionId", "cn-beijing");
+        let call = async |action: &str, more: &[(&str, &str)], path: &str| {
+            let parameters: Vec<_> = [at].iter().chain(more).copied().collect();
+            let answer = rig.call(action, &parameters).await.ok();
+            rig.settle().await;
+            text(&answer, &[path])
+        };
+        let vpc = call("CreateVpc", &[], "VpcId").await;
+        let order = [("VpcId", &*vpc), ("Bandwidth", "10"), ("EnableIpsec", "true")];
+        let gateway = call("CreateVpnGateway", &order, "VpnGatewayId").await;
+        let peer = [("IpAddress", "1.0.1.1"), ("Asn", "65530"), ("AuthKey", "key-of-the-far-end")];
+        let customer = call("CreateCustomerGateway", &peer, "CustomerGatewayId").await;
+        let other_customer =
+            call("CreateCustomerGateway", &[("IpAddress", "1.0.1.2")], "CustomerGatewayId").await;
+        let blocks =
+            [("VpnGatewayId", &*gateway), ("LocalSubnet", "10.0.0.0/24"), ("RemoteSubnet", "10.1.0.0/24")];
+        let one = [
+            ("CustomerGatewayId", &*customer),
+            ("Name", "first"),
+            ("IkeConfig", r#"{"Psk":"key.of.the.first.one"}"#),
+            (
+                "BgpConfig",
+                r#"{"EnableBgp":"true","TunnelCidr":"169.254.10.0/30","LocalBgpIp":"169.254.10.1"}"#,
+            ),
+            ("Tags.1.Key", "team"),
+            ("Tags.1.Value", "a"),
+        ];
+        let one: Vec<_> = blocks.iter().chain(&one).copied().collect();
+        let connection = call("CreateVpnConnection", &one, "VpnConnectionId").await;
+        let two = [
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.master"),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.one"),
+        ];
+        let blocks =
+            [("VpnGatewayId", &*gateway), ("LocalSubnet", "0.0.0.0/0"), ("RemoteSubnet", "0.0.0.0/0")];
+        let two: Vec<_> = blocks.iter().chain(&two).copied().collect();
+        let redundant = call("CreateVpnConnection", &two, "VpnConnectionId").await;
+        let shown = rig.call("DescribeVpnConnection", &[at, ("VpnConnectionId", &*redundant)]).await.ok();
+        let tunnels = &shown["TunnelOptionsSpecification"]["TunnelOptions"];
+        let tunnel = tunnels[0]["TunnelId"].as_str().unwrap().to_owned();
+        let diagnose = [("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
+        let diagnosis = call("DiagnoseVpnGateway", &diagnose, "DiagnoseId").await;
+        let both = [
+            ("LocalSubnet", "0.0.0.0/0"),
+            ("RemoteSubnet", "0.0.0.0/0"),
+            ("Name", "attached"),
+            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.first.tunnel"),
+            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.tunnel"),
+            ("Tag.1.Key", "team"),
+            ("Tag.1.Value", "b"),
+        ];
+        let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
+        Self { gateway, customer, other_customer, connection, redundant, tunnel, diagnosis, attachment }
+    }
+}
+
 /// A role with such an id.
 async fn fitting_role(rig: &Rig, name: &str, fits: impl Fn(&str) -> bool) -> String {
     loop {
@@ -64,15 +144,26 @@ async fn fitting_role(rig: &Rig, name: &str, fits: impl Fn(&str) -> bool) -> Str
     }
 }
 
+/// The default VPC of another region, with a further block.
+async fn default_vpc(rig: &Rig) -> String {
+    let region = ("RegionId", "cn-beijing");
+    let vpc = text(&rig.call("CreateDefaultVpc", &[region]).await.ok(), &["VpcId"]);
+    rig.settle().await;
+    let further = [region, ("VpcId", vpc.as_str()), ("SecondaryCidrBlock", "192.168.0.0/16")];
+    rig.call("AssociateVpcCidrBlock", &further).await.ok();
+    vpc
+}
+
 impl World {
     pub async fn new() -> Self {
         let rig = Rig::new("0");
         let region = ("RegionId", "cn-hangzhou");
-        let vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
+        let made = rig.call("CreateVpc", &[region]).await.ok();
+        let (vpc, table) = (text(&made, &["VpcId"]), text(&made, &["RouteTableId"]));
         // Things of one moment are listed by their random ids.
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
-        rig.settle().await;
+        let default_vpc = default_vpc(&rig).await;
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
@@ -93,6 +184,21 @@ impl World {
         let tag = [region, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", gateway.as_str())];
         let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Key", "team"), ("Tag.1.Value", "a")]).collect();
         rig.call("TagResources", &tag).await.ok();
+        let customer = customer_gateway(&rig, "1.0.0.1").await;
+        let idle_customer = customer_gateway(&rig, "1.0.0.2").await;
+        let peer = [
+            ("IpAddress", "1.0.0.3"),
+            ("Name", "peer"),
+            ("Description", "a peer that speaks BGP"),
+            ("Asn", "123.456"),
+            ("AuthKey", "key-of-the-peer"),
+            ("ResourceGroupId", "rg-acfmelsewhere1"),
+            ("Tags.1.Key", "team"),
+            ("Tags.1.Value", "a"),
+        ];
+        let peer: Vec<_> = [region].into_iter().chain(peer).collect();
+        let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
+        let far = Far::new(&rig).await;
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
@@ -133,6 +239,8 @@ impl World {
         rig.settle().await;
         let names = [
             ("vpc", vpc),
+            ("table", table),
+            ("default_vpc", default_vpc),
             ("empty_vpc", empty_vpc),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
@@ -140,6 +248,17 @@ impl World {
             ("idle_gateway", idle_gateway),
             ("bound", bound),
             ("free", free),
+            ("customer", customer),
+            ("idle_customer", idle_customer),
+            ("peer", peer),
+            ("linked", far.gateway),
+            ("far", far.customer),
+            ("further", far.other_customer),
+            ("connection", far.connection),
+            ("redundant", far.redundant),
+            ("tunnel", far.tunnel),
+            ("diagnosis", far.diagnosis),
+            ("attachment", far.attachment),
             ("pending", pending),
             ("leaf", leaf),
             ("chain", chain),
@@ -296,7 +415,11 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
         value if ["bound", "free", "pending"].iter().any(|name| value == named(name)) => {
             uuid::Uuid::nil().to_string()
         }
-        value if ["vpc-", "vsw-", "vpn-"].iter().any(|prefix| value.starts_with(prefix)) => {
+        value
+            if ["vpc-", "vsw-", "vpn-", "vtb-", "cgw-", "vco-", "tun-", "vpndgn-"]
+                .iter()
+                .any(|prefix| value.starts_with(prefix)) =>
+        {
             format!("{}{}", &value[..7], "z".repeat(value.len() - 7))
         }
         _ => return None,

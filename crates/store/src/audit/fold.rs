@@ -18,10 +18,10 @@ const SOURCES: u32 = 8;
 const COUNTED: usize = 256;
 /// Codes that are counted for all other sources together.
 const POTS: usize = 32;
-/// Stands for the sources that are counted together.
+/// Represents the sources that are counted together.
 const MANY: &str = "many";
 
-/// Decides which of these refusals are recorded one by one.
+/// Decides which of these refusals are recorded individually.
 #[derive(Debug)]
 pub(crate) struct Folder {
     /// Recorded one by one of each source in a window.

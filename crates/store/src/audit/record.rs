@@ -28,7 +28,7 @@ pub struct AuditRecord {
     pub source: String,
     /// Product, once known.
     pub product: Option<Cow<'static, str>>,
-    /// Operation as it was asked for.
+    /// Operation as it was requested.
     pub action: Option<String>,
     /// Resource named in the call.
     pub resource: Option<String>,
@@ -48,13 +48,13 @@ pub struct AuditRecord {
     /// Whether the call changed something.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub changed: bool,
-    /// Set if the record stands for several calls, which differ in their request ids and times, and in whatever is
+    /// Set if the record represents several calls, which differ in their request ids and times, and in whatever is
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Repeats>,
 }
 
-/// Of a record that stands for several calls.
+/// Of a record that represents several calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeats {
     /// How many.

@@ -155,7 +155,7 @@ impl Budget {
     }
 }
 
-/// The moment so many days before another.
+/// The time so many days before another.
 fn days_before(now_ms: i64, days: u64) -> i64 {
     now_ms.saturating_sub(i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_MS))
 }
@@ -195,7 +195,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Notes that records of a stream are gone.
+    /// Notes that records of a stream were purged.
     pub(crate) fn removed(&mut self, stream: i64, count: usize) {
         if let Some(there) = self.streams.get_mut(&stream) {
             *there = there.saturating_sub(count as u64);

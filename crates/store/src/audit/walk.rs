@@ -23,7 +23,7 @@ const SEAL_WRONG: &str =
     "the seal does not fit the ends of the chain: they were changed without the master key";
 /// Newest records that are verified when the service starts.
 const RECENT: i64 = 512;
-/// Findings that are told; the rest are counted.
+/// Findings that are reported; the rest are counted.
 const TOLD: usize = 10;
 
 /// The result of verifying the whole chain.
@@ -70,7 +70,7 @@ pub enum Vouched {
     No,
 }
 
-/// Looks at every record, one at a time; `key` is that of the seals, `heads` are earlier heads that were kept
+/// Verifies every record, one at a time; `key` is that of the seals, `heads` are earlier heads that were kept
 /// elsewhere.
 pub(crate) fn verify(
     session: Session<'_>,

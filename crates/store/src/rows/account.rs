@@ -86,7 +86,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes an account usable or not; answers whether there is one of this id.
+    /// Enables or disables an account; returns whether there is one of this id.
     ///
     /// # Errors
     /// A database error.

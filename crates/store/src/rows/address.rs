@@ -13,12 +13,14 @@ pub(crate) const RELATIONS: &[Relation] = &[(
 )];
 
 impl Snapshot<'_> {
-    /// Whether a gateway has this address.
+    /// Whether a gateway or a tunnel has this address.
     ///
     /// # Errors
     /// A database error.
     pub fn address_in_use(&self, ip: &str) -> Answer<bool> {
-        Ok(self.number("SELECT count(*) FROM address WHERE ip = ?1", &binds![ip])? > 0)
+        let sql = "SELECT (SELECT count(*) FROM address WHERE ip = ?1) \
+                   + (SELECT count(*) FROM vpn_tunnel WHERE ip = ?1)";
+        Ok(self.number(sql, &binds![ip])? > 0)
     }
 }
 

@@ -1,13 +1,16 @@
 //! Which certificates are on which gateways.
 
-use tongguan_model::gateway::{Binding, BindingState, Role, VpnGateway};
+use std::cmp::Reverse;
+
+use tongguan_model::certificate::Role;
+use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
 
 use super::search::{Page, Search};
 use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::{Snapshot, Tx};
 
-/// Which bindings a list asks for: AND between the members, OR inside a list.
+/// Which bindings a query selects: AND between the members, OR inside a list.
 #[derive(Debug, Clone, Default)]
 pub struct BindingFilter {
     /// Gateways; empty means all.
@@ -68,6 +71,16 @@ impl Snapshot<'_> {
         self.session.all(sql!(Binding::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
+    /// The certificates that are in force on a gateway: also those that are being removed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings_in_force(&self, gateway: &VpnGatewayId) -> Answer<Vec<Binding>> {
+        let mut bindings = self.bindings_of(gateway)?;
+        bindings.retain(|binding| binding.state != BindingState::Associating);
+        Ok(bindings)
+    }
+
     /// The gateways on which a certificate is bound.
     ///
     /// # Errors
@@ -102,12 +115,13 @@ impl Snapshot<'_> {
             search.raw(&format!("seq < ?{place}"));
         }
         let clause = search.clause();
-        let sql = format!(
-            "SELECT {} FROM binding WHERE {clause} ORDER BY seq DESC LIMIT {limit}",
-            BindingRow::COLUMNS
-        );
-        let items = self.session.all(&sql, &search.values)?;
-        let total = match (first && (items.len() as u64) < limit, narrowed) {
+        // Named gateways have a few bindings each: sorting those here is a fifth of what SQLite's own sorter costs.
+        let few = !filter.gateways.is_empty();
+        let page = if few { String::new() } else { format!(" ORDER BY seq DESC LIMIT {limit}") };
+        let sql = format!("SELECT {} FROM binding WHERE {clause}{page}", BindingRow::COLUMNS);
+        let mut items: Vec<BindingRow> = self.session.all(&sql, &search.values)?;
+        items.sort_unstable_by_key(|row| Reverse(row.seq));
+        let total = match (first && (few || (items.len() as u64) < limit), narrowed) {
             (true, _) => items.len() as u64,
             (false, false) => self.tally("binding", account, region)?,
             (false, true) => {
@@ -115,6 +129,7 @@ impl Snapshot<'_> {
                 self.count_where("binding", &all, &search.values[..values])?
             }
         };
+        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(Page { items, total })
     }
 }

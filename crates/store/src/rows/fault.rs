@@ -6,7 +6,7 @@ use super::intent::IntentKind;
 use super::{Answer, Columns as _, Done};
 use crate::{Snapshot, Tx};
 
-/// Faults remembered: those of resources that are gone stay until newer ones push them out.
+/// Faults kept: those of deleted resources stay until newer ones displace them.
 const FAULTS_KEPT: u32 = 1_000;
 
 wire_enum! {
@@ -96,7 +96,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets a resource's fault: a later change was applied.
+    /// Deletes a resource's fault: a later change was applied.
     ///
     /// # Errors
     /// A database error.

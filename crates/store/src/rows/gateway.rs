@@ -24,7 +24,7 @@ table! {
     }
 }
 
-/// Which gateways a list asks for; everything given must hold.
+/// Which gateways a query selects; every condition that is given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayFilter {
     /// Id.
@@ -66,6 +66,21 @@ impl Snapshot<'_> {
         self.session.one(sql!(VpnGateway::SELECT, " WHERE id = ?1"), &binds![id])
     }
 
+    /// Many gateways of the account, in one query.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateways_of_all(
+        &self,
+        account: &AccountId,
+        ids: &[&VpnGatewayId],
+    ) -> Answer<BTreeMap<VpnGatewayId, VpnGateway>> {
+        let sql = (sql!(VpnGateway::SELECT, " WHERE +account = ?1 AND id IN"), "");
+        let rows: Vec<VpnGateway> =
+            of_all(self.session, sql, &binds![account], ids.iter().map(|id| id.as_str()))?;
+        Ok(rows.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect())
+    }
+
     /// A page of the account's gateways in a region, newest first.
     ///
     /// # Errors
@@ -96,7 +111,7 @@ impl Snapshot<'_> {
         self.page(&search, offset, limit)
     }
 
-    /// How many gateways stand in a VPC.
+    /// Number of gateways in a VPC.
     ///
     /// # Errors
     /// A database error.
@@ -104,7 +119,7 @@ impl Snapshot<'_> {
         self.number("SELECT count(*) FROM vpn_gateway WHERE vpc = ?1", &binds![vpc])
     }
 
-    /// How many gateways stand in a vSwitch.
+    /// Number of gateways in a vSwitch.
     ///
     /// # Errors
     /// A database error.
@@ -116,7 +131,7 @@ impl Snapshot<'_> {
         )
     }
 
-    /// How many gateways stand in each of many vSwitches, in two queries. vSwitches without any are left out.
+    /// Number of gateways in each of many vSwitches, in two queries. vSwitches without any are left out.
     ///
     /// # Errors
     /// A database error.
@@ -193,7 +208,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Removes a gateway with its bindings, addresses, tags and intent.
+    /// Removes a gateway with its bindings, addresses, diagnosis, tags and intent.
     ///
     /// # Errors
     /// A database error.
@@ -202,6 +217,7 @@ impl Tx<'_> {
             self.delete_binding(gateway, &binding)?;
         }
         self.execute("DELETE FROM address WHERE gateway = ?1", &binds![gateway.id])?;
+        self.execute("DELETE FROM vpn_diagnosis WHERE gateway = ?1", &binds![gateway.id])?;
         self.forget(gateway.id.as_str())?;
         self.execute("DELETE FROM vpn_gateway WHERE id = ?1", &binds![gateway.id])?;
         self.count("vpn_gateway", &gateway.account, gateway.region.as_str(), -1)

@@ -128,7 +128,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Makes every change that waits for a moment due now: after a start, or when the clock has jumped.
+    /// Makes every change that waits for a time due now: after a start, or when the clock has jumped.
     ///
     /// # Errors
     /// A database error.

@@ -13,8 +13,10 @@ use tongguan_model::id::{AccountId, RegionId};
 use crate::rights::Rights;
 use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
+use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 pub(crate) use table::{Columns, Table};
+use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
 
@@ -27,6 +29,9 @@ mod applied;
 mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
+pub(crate) mod connection;
+pub(crate) mod customer_gateway;
+pub(crate) mod diagnosis;
 pub(crate) mod fault;
 pub(crate) mod gateway;
 pub(crate) mod intent;
@@ -55,6 +60,8 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     ram::key::RELATIONS,
     vpc::RELATIONS,
     binding::RELATIONS,
+    connection::RELATIONS,
+    diagnosis::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
     tag::RELATIONS,
@@ -70,6 +77,8 @@ pub(crate) const READ: &[Readable] = &[
     readable!(Vpc, "id"),
     readable!(VSwitch, "id"),
     readable!(Binding, "seq"),
+    readable!(CustomerGatewayRow, "id"),
+    readable!(Connection, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),
@@ -90,7 +99,7 @@ impl std::fmt::Debug for Snapshot<'_> {
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
 
-/// A transaction of the writer: every question of [`Snapshot`], and changes.
+/// A transaction of the writer: every query of [`Snapshot`], and changes.
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
@@ -120,13 +129,15 @@ impl<'c> Snapshot<'c> {
         self.rights
     }
 
-    /// The region of the account's gateway, VPC, vSwitch or certificate of this id.
+    /// The region of the account's gateway, customer gateway, connection, VPC, vSwitch or certificate of this id.
     ///
     /// # Errors
     /// A database error.
     pub fn region_of(&self, account: &AccountId, id: &str) -> Answer<Option<RegionId>> {
         let table = match id.split_once('-').map(|(prefix, _)| prefix) {
             Some("vpn") => "vpn_gateway",
+            Some("cgw") => "customer_gateway",
+            Some("vco") => "vpn_connection",
             Some("vpc") => "vpc",
             Some("vsw") => "vswitch",
             _ => "certificate",

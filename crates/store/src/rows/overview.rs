@@ -6,7 +6,7 @@
 use super::table::Columns as _;
 use crate::{Snapshot, StoreError};
 
-/// Days to expiry by which certificates are told apart; each counts those that no earlier one does.
+/// Upper bounds of the expiry buckets, in days; a certificate is counted in the first that fits.
 pub const EXPIRY_DAYS: [i64; 4] = [1, 7, 30, 90];
 
 /// The state of the whole store.

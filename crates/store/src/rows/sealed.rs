@@ -3,12 +3,12 @@
 //! The store does not know how values are sealed; it knows where they are. A test compares the list with the
 //! schema: a column that is named `sealed_...` and is not in the list fails it.
 
-use crate::{Snapshot, StoreError, Tx};
+use crate::{Bearer, Snapshot, StoreError, Tx};
 
 /// Rows read at a time, which bounds the memory of a walk.
 const BATCH: usize = 256;
 
-/// Is given an id and what is sealed there; answers whether to go on.
+/// Gets an id and the sealed value; returns whether to continue.
 type Look<'l> = dyn FnMut(&str, &[u8]) -> Result<bool, StoreError> + 'l;
 
 /// What a sealed value is of.
@@ -18,11 +18,15 @@ pub enum SealedKind {
     AccessKey,
     /// The private key of a certificate, by the certificate's id.
     Certificate,
+    /// The key of a customer gateway's BGP sessions, by the gateway's id.
+    CustomerGateway,
+    /// The keys of a connection's tunnels, by the connection's id: those that are wanted, and those before a change.
+    Connection,
     /// A key of the service's own, by its name.
     ServiceKey,
 }
 
-/// Where the sealed values of one kind stand.
+/// Where the sealed values of one kind are stored.
 struct Place {
     kind: SealedKind,
     table: &'static str,
@@ -36,12 +40,22 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::ServiceKey, table: "service_key", id: "name", column: "sealed_key" },
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_keys" },
+    Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_before" },
+    Place {
+        kind: SealedKind::CustomerGateway,
+        table: "customer_gateway",
+        id: "id",
+        column: "sealed_auth_key",
+    },
 ];
 
 impl Place {
     fn batch(&self, snapshot: &Snapshot<'_>, after: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let Self { table, id, column, .. } = self;
-        let sql = format!("SELECT {id}, {column} FROM {table} WHERE {id} > ?1 ORDER BY {id} LIMIT {BATCH}");
+        let sql = format!(
+            "SELECT {id}, {column} FROM {table} WHERE {id} > ?1 AND {column} IS NOT NULL ORDER BY {id} LIMIT {BATCH}"
+        );
         snapshot.session.all(&sql, &binds![after])
     }
 
@@ -84,18 +98,32 @@ impl Snapshot<'_> {
     /// One of the service's own keys, sealed.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn sealed_service_key(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.session.one("SELECT sealed_key FROM service_key WHERE name = ?1", &binds![name])
+        let kept = self.session.one("SELECT sealed_key FROM service_key WHERE name = ?1", &binds![name])?;
+        kept.iter().try_for_each(|_: &Vec<u8>| self.vouch(Bearer::ServiceKey(name)))?;
+        Ok(kept)
     }
 
     /// The service's own keys whose names begin with `prefix`, sealed: name, key, and when it was stored, UNIX
     /// milliseconds. The oldest comes first, of two of one moment the one whose name comes first.
     ///
     /// # Errors
-    /// A database error.
+    /// A database error, or [`StoreError::Forged`].
     pub fn sealed_service_keys(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
         let sql = "SELECT name, sealed_key, created_ms FROM service_key \
+                   WHERE substr(name, 1, length(?1)) = ?1 ORDER BY created_ms, name";
+        let rows: Vec<(String, Vec<u8>, i64)> = self.session.all(sql, &binds![prefix])?;
+        rows.iter().try_for_each(|(name, ..)| self.vouch(Bearer::ServiceKey(name)))?;
+        Ok(rows)
+    }
+
+    /// The names of the same, and when each was stored; whoever put it there, so that all can be removed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn service_key_names(&self, prefix: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT name, created_ms FROM service_key \
                    WHERE substr(name, 1, length(?1)) = ?1 ORDER BY created_ms, name";
         self.session.all(sql, &binds![prefix])
     }
@@ -110,7 +138,7 @@ impl Tx<'_> {
         self.execute("DELETE FROM service_key WHERE name = ?1", &binds![name])
     }
 
-    /// Replaces every sealed value by what `seal` makes of it; answers how many there were.
+    /// Replaces every sealed value by what `seal` makes of it; returns how many there were.
     ///
     /// # Errors
     /// A database error, or what `seal` gives: then the change must not be kept.

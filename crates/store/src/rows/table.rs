@@ -1,9 +1,15 @@
 //! The columns of a table, named once: the list that is selected, the reader of a row and its INSERT are made of one
 //! list of fields, by macros.
 
-use tongguan_model::certificate::{CertificateStatus, KeyPurposes};
-use tongguan_model::gateway::{BindingState, BusinessStatus, ChargeType, NetworkType, Phase, Role, VpnType};
-use tongguan_model::id::{AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId};
+use tongguan_model::certificate::{CertificateStatus, KeyPurposes, Role};
+use tongguan_model::connection::{Negotiation, TunnelBandwidth};
+use tongguan_model::gateway::{
+    BindingState, BusinessStatus, ChargeType, ChildState, NetworkType, Phase, VpnType,
+};
+use tongguan_model::id::{
+    AccountId, CertificateId, ConnectionId, CustomerGatewayId, RegionId, TunnelId, VSwitchId, VpcId,
+    VpnGatewayId,
+};
 
 use super::fault::FaultOutcome;
 use super::intent::IntentKind;
@@ -278,7 +284,17 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, RegionId, VSwitchId, VpcId, VpnGatewayId);
+ids!(
+    AccountId,
+    CertificateId,
+    ConnectionId,
+    CustomerGatewayId,
+    RegionId,
+    TunnelId,
+    VSwitchId,
+    VpcId,
+    VpnGatewayId
+);
 
 /// Words of the API, one of a few.
 macro_rules! words {
@@ -304,12 +320,15 @@ words!(
     BusinessStatus,
     CertificateStatus,
     ChargeType,
+    ChildState,
     DeletionStatus,
     FaultOutcome,
     IntentKind,
+    Negotiation,
     NetworkType,
     Phase,
     Role,
+    TunnelBandwidth,
     VpnType
 );
 
@@ -330,6 +349,7 @@ impl FromColumn for KeyPurposes {
 #[cfg(test)]
 mod tests {
     use tongguan_model::certificate::{Certificate, Issued};
+    use tongguan_model::connection::Connection;
     use tongguan_model::gateway::{Binding, VpnGateway};
     use tongguan_model::network::{VSwitch, Vpc};
 
@@ -337,7 +357,10 @@ mod tests {
     use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
     use crate::session::Session;
     use crate::sqlite::schema;
-    use crate::{AccountRow, AuditRecord, Fault, Intent, TagRow};
+    use crate::{
+        AccountRow, AuditRecord, CustomerGatewayRow, DiagnosisRow, Fault, Intent, ObservationRow, TagRow,
+        TunnelRow,
+    };
 
     /// Every list of columns is one that the schema has.
     #[test]
@@ -350,6 +373,8 @@ mod tests {
             VSwitch::SELECT,
             Binding::SELECT,
             Certificate::SELECT,
+            CustomerGatewayRow::SELECT,
+            Connection::SELECT,
             UserRow::SELECT,
             GroupRow::SELECT,
             RoleRow::SELECT,
@@ -364,6 +389,9 @@ mod tests {
             (Fault::COLUMNS, "fault"),
             (Intent::COLUMNS, "intent"),
             (TagRow::COLUMNS, "tag"),
+            (TunnelRow::COLUMNS, "vpn_tunnel"),
+            (ObservationRow::COLUMNS, "vpn_observation"),
+            (DiagnosisRow::COLUMNS, "vpn_diagnosis"),
         ] {
             session.prepare(&format!("SELECT {columns} FROM {table}")).unwrap();
         }

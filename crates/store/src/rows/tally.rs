@@ -11,6 +11,11 @@ pub(crate) const RELATIONS: &[Relation] = &[(
     "SELECT kind || ' ' || account || ' ' || region FROM ( \
          SELECT kind, account, region, value FROM tally UNION ALL \
          SELECT 'vpn_gateway', account, region, -count(*) FROM vpn_gateway GROUP BY account, region UNION ALL \
+         SELECT 'customer_gateway', account, region, -count(*) FROM customer_gateway GROUP BY account, region \
+         UNION ALL \
+         SELECT 'vpn_connection', account, region, -count(*) FROM vpn_connection GROUP BY account, region UNION ALL \
+         SELECT 'vpn_attachment', account, region, -count(*) FROM vpn_connection WHERE gateway IS NULL \
+         GROUP BY account, region UNION ALL \
          SELECT 'vpc', account, region, -count(*) FROM vpc GROUP BY account, region UNION ALL \
          SELECT 'vswitch', account, region, -count(*) FROM vswitch GROUP BY account, region UNION ALL \
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \

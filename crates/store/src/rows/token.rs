@@ -43,7 +43,7 @@ pub struct NewToken<'a> {
 /// Kind of the tally that counts an account's remembered tokens.
 pub(crate) const CLIENT_TOKEN: &str = "client_token";
 
-/// Kind of the tally that counts them by principal, which stands in the place of the region.
+/// Kind of the tally that counts them by principal, which is stored in place of the region.
 pub(crate) const CLIENT_TOKEN_BY: &str = "client_token_by";
 
 impl Snapshot<'_> {
@@ -103,7 +103,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets the oldest idempotent calls from before a moment, at most `batch` of them; answers how many.
+    /// Purges the oldest idempotent calls from before a time, at most `batch` of them; returns how many.
     ///
     /// # Errors
     /// A database error.

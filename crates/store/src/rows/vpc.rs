@@ -7,7 +7,7 @@ use tongguan_model::network::Vpc;
 
 use super::batch::of_all;
 use super::search::{Page, Search};
-use super::{Answer, Done, Relation};
+use super::{Answer, Done, Relation, Table as _};
 use crate::{Snapshot, TagFilter, Tx};
 
 /// A VPC as it is stored.
@@ -16,13 +16,14 @@ pub type VpcRow = Vpc;
 table! {
     Vpc as vpc in "vpc" {
         both {
-            id, account, region, name, description, cidr, user_cidrs, dns_hostname, vrouter, route_table, resource_group,
-            created_ms, ready,
+            id, account, region, name, description, cidr, user_cidrs, dns_hostname, secondary_cidrs, is_default,
+            classic_link, vrouter, route_table, route_table_name, route_table_description, route_propagation,
+            resource_group, created_ms, ready,
         }
     }
 }
 
-/// Which VPCs or vSwitches a list asks for; everything given must hold.
+/// Which VPCs or vSwitches a query selects; every condition that is given must hold.
 #[derive(Debug, Clone, Default)]
 pub struct NetworkFilter {
     /// Region; none means every region.
@@ -41,16 +42,26 @@ pub struct NetworkFilter {
     pub route_table: Option<String>,
     /// vRouter (VPCs only).
     pub router: Option<String>,
+    /// Name of the route table (VPCs only).
+    pub route_table_name: Option<String>,
+    /// Whether it is a default one.
+    pub is_default: Option<bool>,
     /// Tags.
     pub tags: Vec<TagFilter>,
 }
 
 /// What must hold between these rows and others.
-pub(crate) const RELATIONS: &[Relation] = &[(
-    "a VPC or vSwitch that is not ready has an intent",
-    "SELECT id FROM (SELECT id FROM vpc WHERE NOT ready UNION ALL SELECT id FROM vswitch WHERE NOT ready) \
+pub(crate) const RELATIONS: &[Relation] = &[
+    (
+        "a VPC or vSwitch that is not ready has an intent",
+        "SELECT id FROM (SELECT id FROM vpc WHERE NOT ready UNION ALL SELECT id FROM vswitch WHERE NOT ready) \
          WHERE id NOT IN (SELECT resource FROM intent)",
-)];
+    ),
+    (
+        "a default vSwitch is in a default VPC",
+        "SELECT s.id FROM vswitch s JOIN vpc v ON v.id = s.vpc WHERE s.is_default AND NOT v.is_default",
+    ),
+];
 
 impl Snapshot<'_> {
     /// The account's VPC of this id.
@@ -93,8 +104,30 @@ impl Snapshot<'_> {
         search.equal("resource_group", filter.resource_group.as_ref());
         search.equal("route_table", filter.route_table.as_ref());
         search.equal("vrouter", filter.router.as_ref());
+        search.equal("route_table_name", filter.route_table_name.as_ref());
+        search.equal("is_default", filter.is_default.as_ref());
         search.tags("id", &filter.tags);
         self.page(&search, offset, limit)
+    }
+}
+
+impl Snapshot<'_> {
+    /// The account's VPC with this system route table.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vpc_of_route_table(&self, account: &AccountId, table: &str) -> Answer<Option<Vpc>> {
+        self.session
+            .one(sql!(Vpc::SELECT, " WHERE account = ?1 AND route_table = ?2"), &binds![account, table])
+    }
+
+    /// The account's default VPC in a region.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn default_vpc(&self, account: &AccountId, region: &str) -> Answer<Option<Vpc>> {
+        let sql = sql!(Vpc::SELECT, " WHERE account = ?1 AND region = ?2 AND is_default");
+        self.session.one(sql, &binds![account, region])
     }
 }
 
@@ -127,7 +160,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Stores what may change on a VPC: name, description, block, DNS host names.
+    /// Stores what may change on a VPC: name, description, blocks, DNS host names, ClassicLink, and what is said of its
+    /// route table.
     ///
     /// # Errors
     /// A database error.
@@ -137,6 +171,11 @@ impl Tx<'_> {
             description: vpc.description,
             cidr: vpc.cidr,
             dns_hostname: vpc.dns_hostname,
+            secondary_cidrs: vpc.secondary_cidrs,
+            classic_link: vpc.classic_link,
+            route_table_name: vpc.route_table_name,
+            route_table_description: vpc.route_table_description,
+            route_propagation: vpc.route_propagation,
         } where { id: vpc.id })?;
         Ok(())
     }

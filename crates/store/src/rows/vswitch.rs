@@ -16,7 +16,7 @@ pub type VSwitchRow = VSwitch;
 
 table! {
     VSwitch as vswitch in "vswitch" {
-        both { id, account, region, vpc, zone, name, description, cidr, resource_group, created_ms, ready }
+        both { id, account, region, vpc, zone, name, description, cidr, is_default, resource_group, created_ms, ready }
     }
 }
 
@@ -27,6 +27,21 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn vswitch(&self, account: &AccountId, id: &str) -> Answer<Option<VSwitch>> {
         self.session.one(owned!(VSwitch), &binds![id, account])
+    }
+
+    /// The zones of many vSwitches of the account, in one query.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn zones_of_all(
+        &self,
+        account: &AccountId,
+        vswitches: &[&VSwitchId],
+    ) -> Answer<BTreeMap<VSwitchId, String>> {
+        let sql = ("SELECT id, zone FROM vswitch WHERE +account = ?1 AND id IN", "");
+        let rows: Vec<(VSwitchId, String)> =
+            of_all(self.session, sql, &binds![account], vswitches.iter().map(|id| id.as_str()))?;
+        Ok(rows.into_iter().collect())
     }
 
     /// A page of the account's vSwitches, newest first.
@@ -46,6 +61,7 @@ impl Snapshot<'_> {
         search.equal("vpc", filter.vpc.as_ref());
         search.equal("zone", filter.zone.as_ref());
         search.equal("resource_group", filter.resource_group.as_ref());
+        search.equal("is_default", filter.is_default.as_ref());
         if let Some(table) = &filter.route_table {
             let place = search.value(table);
             search.raw(&format!("vpc IN (SELECT id FROM vpc WHERE route_table = ?{place})"));
@@ -60,6 +76,26 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn vswitches_in(&self, vpc: &VpcId) -> Answer<Vec<VSwitch>> {
         self.session.all(sql!(VSwitch::SELECT, " WHERE vpc = ?1 ORDER BY seq"), &binds![vpc])
+    }
+
+    /// The vSwitches of many VPCs, in one query: those of each oldest first. VPCs without any are left out.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vswitches_in_all(&self, vpcs: &[&VpcId]) -> Answer<BTreeMap<VpcId, Vec<VSwitch>>> {
+        let before = sql!(VSwitch::SELECT, " WHERE vpc IN");
+        let rows: Vec<VSwitch> =
+            of_all(self.session, (before, "ORDER BY vpc, seq"), &[], vpcs.iter().map(|id| id.as_str()))?;
+        Ok(by_owner(rows.into_iter().map(|vswitch| (vswitch.vpc.clone(), vswitch))))
+    }
+
+    /// The default vSwitch of a zone in the account.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn default_vswitch(&self, account: &AccountId, zone: &str) -> Answer<Option<VSwitch>> {
+        let sql = sql!(VSwitch::SELECT, " WHERE account = ?1 AND zone = ?2 AND is_default");
+        self.session.one(sql, &binds![account, zone])
     }
 
     /// The ids of the vSwitches of many VPCs, in one query: those of each oldest first. VPCs without any are left out.

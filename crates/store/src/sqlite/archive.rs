@@ -26,7 +26,7 @@ use crate::{AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapsh
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// The copy was made and is not sound.
+    /// The copy was made and is not consistent.
     #[error("the copy is not sound ({0}); nothing was kept: run `tongguan check`")]
     Unsound(Finding),
     /// The database could not be read.
@@ -116,7 +116,7 @@ impl Archive {
     /// Runs a query on the state that was opened.
     ///
     /// # Errors
-    /// What the question gives.
+    /// The error of `question`.
     pub fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
@@ -155,7 +155,7 @@ impl Archive {
             .map_err(classified)
     }
 
-    /// Looks at every row that confers rights, and at the mark if a data directory was opened.
+    /// Verifies every row that confers rights, and the mark if a data directory was opened.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -196,7 +196,7 @@ impl Archive {
         mark.begin(state::groups(self.session())?, Some(key)).map_err(failed)
     }
 
-    /// Looks at every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
+    /// Verifies every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
     ///
     /// # Errors
     /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
@@ -222,7 +222,7 @@ impl Archive {
     /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.
     ///
     /// # Errors
-    /// What the question gives.
+    /// The error of `question`.
     pub fn read_now<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
@@ -235,7 +235,7 @@ impl Archive {
     }
 
     /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service
-    /// would. Certificates are given to `look` with their sealed private key; it answers what it finds wrong.
+    /// would. Certificates are given to `look` with their sealed private key; it returns what it finds wrong.
     ///
     /// # Errors
     /// The database cannot be read.
@@ -278,7 +278,7 @@ impl Archive {
     /// it durable. The service continues meanwhile.
     ///
     /// # Errors
-    /// The copy cannot be written, or is not sound; then there is no `target`.
+    /// The copy cannot be written, or is not consistent; then there is no `target`.
     pub fn copy_to(&self, target: &Path) -> Result<(), BackupError> {
         let mut part = target.as_os_str().to_owned();
         part.push(".part");

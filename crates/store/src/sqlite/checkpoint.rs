@@ -50,7 +50,7 @@ impl Checkpointer {
         Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
-    /// Asks for a checkpoint; one request waiting is enough.
+    /// Requests a checkpoint; one pending request is enough.
     pub(super) fn ask(&self) {
         let _ = self.sender.as_ref().map(|sender| sender.try_send(()));
     }

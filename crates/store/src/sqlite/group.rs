@@ -173,7 +173,7 @@ impl Loop {
     }
 
     /// Commits a batch; if a change is at fault, tries each member alone, so that it affects no other.
-    /// Answers whether everything went well.
+    /// Returns whether everything succeeded.
     fn commit(&mut self, mut jobs: Vec<Box<dyn Job>>, audits: Audits) -> bool {
         let error = match self.transact(&mut jobs, &audits) {
             Ok(()) => {

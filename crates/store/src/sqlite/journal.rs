@@ -199,7 +199,7 @@ fn unmoved(write: &Written, moved: u64) -> Vec<AuditRecord> {
         .collect()
 }
 
-/// What stands in a file, write by write, and the number after its last record.
+/// The contents of a journal file, write by write, and the number after its last record.
 fn writes(
     file: &mut impl std::io::BufRead,
     first: u64,
@@ -274,7 +274,7 @@ impl Journal {
         self.next - 1
     }
 
-    /// Writes what was taken, whole or not at all; answers the number of the last record written.
+    /// Writes what was taken, whole or not at all; returns the number of the last record written.
     pub(crate) fn write(&mut self) -> std::io::Result<u64> {
         if self.pending.is_empty() {
             return Ok(self.written);
@@ -292,10 +292,7 @@ impl Journal {
             context.update(&(self.written + 1).to_be_bytes());
             context.update(&self.pending);
             self.pending.push(PROOF);
-            for byte in context.sign().as_ref() {
-                // Writing to memory does not fail.
-                let _ = write!(self.pending, "{byte:02x}");
-            }
+            self.pending.extend_from_slice(hex::encode(context.sign()).as_bytes());
             self.pending.push(b'\n');
         }
         if let Err(error) = self.file.write_all(&self.pending) {
@@ -330,7 +327,7 @@ impl Journal {
 pub(crate) fn line(record: &AuditRecord) -> Vec<u8> {
     let mut line = Vec::with_capacity(320);
     // Writing texts and numbers to memory does not fail.
-    let _ = serde_json::to_writer(&mut line, record);
+    let _ = tongguan_json::append(&mut line, record);
     line.push(b'\n');
     line
 }

@@ -93,7 +93,7 @@ impl Mark {
         &self.path
     }
 
-    /// What stands there. Read until two readings agree: the service may be writing it.
+    /// The contents of the file. Read until two readings agree: the service may be writing it.
     pub(crate) fn read(&self) -> std::io::Result<Found> {
         const READINGS: u32 = 1_000;
         let mut last = self.read_once()?;

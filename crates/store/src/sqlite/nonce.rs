@@ -37,7 +37,7 @@ use crate::StoreError;
 pub use shares::Owner;
 use shares::Shares;
 
-/// Nonces are told apart by this much of a SHA-256 digest over key id and nonce.
+/// Bytes of the SHA-256 digest over key id and nonce that identify a nonce.
 type Print = [u8; 16];
 
 /// A present moment, on two clocks.
@@ -69,7 +69,7 @@ pub enum NonceError {
     /// The request may be one whose nonce was forgotten; it counts as expired.
     #[error("the request expires before a nonce that was forgotten")]
     Forgotten,
-    /// The caller was refused by what [`NonceLog::take`] was told to ask before it takes the nonce.
+    /// The caller was refused by the check that [`NonceLog::take`] was given, before the nonce was consumed.
     #[error("refused before the nonce was taken")]
     Refused,
     /// The caller has as many nonces remembered as its share is at present; it may try later.
@@ -167,7 +167,7 @@ struct Closed {
 }
 
 impl Closed {
-    /// Removes the file if nothing in it matters any more. Answers whether it is still there.
+    /// Removes the file if nothing in it matters any more. Returns whether it is still there.
     fn matters(&self, steady: i64) -> bool {
         // One that cannot be removed now is removed at the next turn or start.
         self.until >= steady || std::fs::remove_file(&self.path).is_err()
@@ -227,14 +227,14 @@ impl NonceLog {
         })
     }
 
-    /// Requests dated before this moment (UNIX seconds) cannot be told from replays and must be refused.
+    /// Requests dated before this time (UNIX seconds) cannot be distinguished from replays and must be refused.
     #[must_use]
     pub fn not_before(&self) -> i64 {
         self.not_before
     }
 
     /// Takes a nonce of a key for a request of `owner` that expires at `expires` (UNIX seconds), if it was not
-    /// used and `admit` (asked then, once) agrees. It outlives the process after [`NonceLog::write`].
+    /// used and `admit` (called then, once) agrees. It outlives the process after [`NonceLog::write`].
     ///
     /// # Errors
     /// [`NonceError::Used`] if it was taken before, or may have been; otherwise nothing was taken.
@@ -283,7 +283,7 @@ impl NonceLog {
     /// the log.
     ///
     /// # Errors
-    /// The log's files cannot be written or its folder is gone.
+    /// The log's files cannot be written, or its directory does not exist any more.
     pub fn check(&self) -> Result<(), NonceError> {
         self.write()?;
         std::fs::metadata(&self.directory)?;
@@ -456,12 +456,9 @@ impl Lane {
 }
 
 fn print(key: &str, nonce: &str) -> Print {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&key.len().to_le_bytes());
-    context.update(key.as_bytes());
-    context.update(nonce.as_bytes());
+    let text = [&key.len().to_le_bytes(), key.as_bytes(), nonce.as_bytes()].concat();
     let mut print = [0; 16];
-    print.copy_from_slice(&context.finish().as_ref()[..16]);
+    print.copy_from_slice(&digest::digest(&digest::SHA256, &text).as_ref()[..16]);
     print
 }
 

@@ -12,7 +12,7 @@ use super::{BUSY_TIME, schema, state, territory};
 use crate::StoreError;
 use crate::session::{Session, failed};
 
-/// Creates a folder, and its parents, for their owner alone; an existing one is left as it is.
+/// Creates a directory and its parents, accessible to their owner only; an existing one is left as it is.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -14,10 +14,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
 ];
 
 /// Newest schema that this release knows.
-pub(crate) const NEWEST: u32 = 4;
+pub(crate) const NEWEST: u32 = 5;
 const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
 /// Brings the database up to the newest schema.

@@ -11,7 +11,7 @@ use rusqlite::types::ValueRef;
 
 use crate::StoreError;
 use crate::rights::{
-    CERTIFICATE, Part, Rights, RightsKey, Sealed, Sum, add, layout, mark_sealed, root, subtract,
+    Part, Rights, RightsKey, Sealed, Sum, add, is_principal, layout, mark_sealed, root, subtract,
 };
 use crate::session::{Session, failed, value_of};
 
@@ -102,7 +102,7 @@ fn functions(key: &RightsKey, connection: &Connection, changes: &Arc<AtomicU64>)
     connection.create_scalar_function("tongguan_term", -1, flags, move |context| {
         let label: String = context.get(0)?;
         // Whatever changes a bearer's rows changes its seal, which is summed up here.
-        if label == "seal" && context.get_raw(1).as_str().is_ok_and(|kind| kind != CERTIFICATE) {
+        if label == "seal" && context.get_raw(1).as_str().is_ok_and(is_principal) {
             changes.fetch_add(1, Ordering::Relaxed);
         }
         Ok(own.term(&label, (1..context.len()).map(|at| value_of(context.get_raw(at)))).to_vec())

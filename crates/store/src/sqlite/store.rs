@@ -39,7 +39,7 @@ struct Inner {
     readers: Arc<Readers>,
     writer: Writer,
     condition: Arc<Condition>,
-    /// What an earlier process left in the audit journal, until there is a key to tell whether it did.
+    /// What an earlier process left in the audit journal, until there is a key to verify that it did.
     left: Mutex<Option<Left>>,
     /// The database was of a schema whose journals prove nothing.
     unproven: bool,
@@ -121,7 +121,7 @@ impl Store {
     /// Runs a query on one consistent state of the database, on this thread.
     ///
     /// # Errors
-    /// What the question gives, or a database error.
+    /// The error of `question`, or a database error.
     pub fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
@@ -221,13 +221,14 @@ impl Store {
     /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was
     /// changed then.
     pub fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
-        let (groups, marked) = self.read(|snapshot| {
+        let (groups, marked, unsealed) = self.read(|snapshot| {
             let session = snapshot.session();
             if let Some(finding) = key.at_start(session)? {
                 return Err(StoreError::Unsound(finding));
             }
             self.inner.rights.found_sound(session)?;
-            Ok((state::groups(session)?, rights::mark_sealed(session)?))
+            let unsealed = rights::service_keys_unsealed(session)?;
+            Ok((state::groups(session)?, rights::mark_sealed(session)?, unsealed))
         })?;
         // A process that was killed when it had just sealed the rows has not sealed the mark.
         let sealed = marked || self.mark_is_sealed();
@@ -235,7 +236,12 @@ impl Store {
             return Err(StoreError::Mark { path: self.inner.mark.path().to_path_buf(), what });
         }
         self.inner.rights.give(key);
-        self.rely_on_mark(key, groups, marked)
+        self.rely_on_mark(key, groups, marked)?;
+        if unsealed {
+            let sealing = key.clone();
+            self.write_blocking(move |tx| Ok(Verdict::Keep(tx.seal_service_keys(&sealing)?)))?;
+        }
+        Ok(())
     }
 
     /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what

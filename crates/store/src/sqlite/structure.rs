@@ -8,7 +8,7 @@ use crate::{AUDIT_RULE, Finding, StoreError, Trouble};
 
 /// Of an object that is there and should not be.
 const UNKNOWN: &str = "is unknown or changed";
-/// Findings of one kind that are told; the rest are counted.
+/// Findings of one kind that are reported; the rest are counted.
 const TOLD: usize = 10;
 
 /// What is checked at each start: the schema object by object, and every page of a database that is small

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{AUDIT_FOLDER, DATABASE_FILE, LOCK_FILE, MARK_FILE, StoreError};
 
-/// Name of the nonce log's folder inside a data directory.
+/// Name of the nonce log's directory inside a data directory.
 pub const NONCE_FOLDER: &str = "nonces";
 
 /// Files of a data directory that are written in place.
@@ -32,7 +32,7 @@ fn written_in_place() -> impl Iterator<Item = &'static str> {
     WRITTEN.iter().chain(FOLDERS).copied()
 }
 
-/// The file system's own folder for what it has found.
+/// The file system's own directory for recovered files.
 const FOUND: &str = "lost+found";
 
 /// What a directory is to us.
@@ -48,7 +48,7 @@ pub enum Territory {
     Ours,
 }
 
-/// Looks at a directory and changes nothing.
+/// Inspects a directory and changes nothing.
 ///
 /// # Errors
 /// [`StoreError::Foreign`] if it is not ours, and if it cannot be read.
@@ -119,7 +119,7 @@ pub fn vacant(directory: &Path) -> Result<(), StoreError> {
 /// are not among them.
 ///
 /// # Errors
-/// A folder cannot be read.
+/// A directory cannot be read.
 pub fn own_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = vec![directory.to_path_buf()];
     for entry in std::fs::read_dir(directory)? {
@@ -144,7 +144,7 @@ pub fn own_entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Refuses a folder of ours in which a file that we would write is a link.
+/// Refuses a data directory in which a file that we would write is a symbolic link.
 fn no_links_in(directory: &Path, folder: &str) -> std::io::Result<Result<(), StoreError>> {
     for entry in std::fs::read_dir(directory.join(folder))? {
         let entry = entry?;

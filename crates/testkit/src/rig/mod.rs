@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::task::{JoinSet, block_in_place};
-use tongguan_dataplane::{ApplyDelay, DataPlane, Detached};
+use tongguan_dataplane::{ApplyDelay, DataPlane, Detached, Peers};
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
@@ -101,9 +101,15 @@ impl Rig {
         Self::over(Place::new(), unused(), Some(driver), START_MS, quotas)
     }
 
-    /// In this directory, the store with these options.
-    pub fn within(directory: TempDir, options: Options, delay: &str) -> Self {
-        Self::over(Place { directory, options }, remembering(delay), None, START_MS, Quotas::default())
+    /// The same, with far ends that answer as soon as their tunnel is in force.
+    pub fn answered(delay: &str) -> Self {
+        let dataplane = Detached::remembering(delay.parse().unwrap()).with_peers(Peers::Answer);
+        Self::over(Place::new(), Arc::new(dataplane), None, START_MS, Quotas::default())
+    }
+
+    /// In this directory, the store with these options, under these quotas.
+    pub fn within(directory: TempDir, options: Options, delay: &str, quotas: Quotas) -> Self {
+        Self::over(Place { directory, options }, remembering(delay), None, START_MS, quotas)
     }
 
     fn over(

@@ -6,12 +6,13 @@
 use tongguan_model::certificate::{Certificate, CertificateStatus};
 use tongguan_model::id::{CertificateId, RegionId};
 use tongguan_pki::{KeySpec, PrivateKey, Subject, check_dns_names, create_csr};
-use tongguan_store::Tx;
+use tongguan_store::{SealedKind, Tx};
 
 use crate::api::kms::{CreateCertificate, CreateCertificateOutput};
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
+use crate::master;
 use crate::operation::{Failure, LongWork};
 
 /// Names that a certificate request may hold.
@@ -66,8 +67,11 @@ impl LongWork for CreateCertificate {
             create_csr(&key, &self.subject, &self.subject_alternative_names).map_err(|error| bug(&error))?;
         let id = uuid::Uuid::new_v4().hyphenated().to_string();
         let document = key.to_pkcs8_der().map_err(|error| bug(&error))?;
-        let sealed =
-            call.context.vault.seal(&super::key_purpose(&id), &document).map_err(|error| bug(&error))?;
+        let sealed = call
+            .context
+            .vault
+            .seal(&master::purpose(SealedKind::Certificate, &id), &document)
+            .map_err(|error| bug(&error))?;
         let certificate = Certificate {
             id: CertificateId::new(id),
             account: call.principal.account.clone(),

@@ -4,12 +4,9 @@
 //! says so), so that it is not deleted from under a gateway.
 
 use tongguan_model::id::VpnGatewayId;
-use tongguan_store::Tx;
 
 use crate::api::kms::{DeleteCertificate, DeleteCertificateOutput};
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::existing;
 

@@ -5,12 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use tongguan_store::Snapshot;
-
 use crate::api::kms::{DescribeCertificate, DescribeCertificateOutput};
-use crate::call::Call;
 use crate::context::{iso8601, iso8601_seconds};
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::{arn, existing};
 

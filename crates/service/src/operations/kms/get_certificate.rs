@@ -2,11 +2,8 @@
 //!
 //! While PENDING there is only the request. Private keys are never returned here.
 
-use tongguan_store::Snapshot;
-
 use crate::api::kms::{GetCertificate, GetCertificateOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::existing;
 

@@ -57,8 +57,3 @@ pub(crate) fn note_purposes(certificate: &mut Certificate) -> Result<(), Failure
     }
     Ok(())
 }
-
-/// What a sealed private key is for: it opens for no other certificate.
-pub(crate) fn key_purpose(certificate_id: &str) -> String {
-    format!("certificate-key:{certificate_id}")
-}

@@ -6,14 +6,11 @@
 //! bind of the certificate is refused.
 
 use tongguan_model::certificate::CertificateStatus;
-use tongguan_store::Tx;
 use tracing::warn;
 
 use crate::api::kms::{UpdateCertificateStatus, UpdateCertificateStatusOutput};
 use crate::args::Args;
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::existing;
 

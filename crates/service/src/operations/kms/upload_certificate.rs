@@ -6,12 +6,9 @@
 
 use tongguan_model::certificate::{CertificateStatus, Issued};
 use tongguan_pki::{Certificate, PkiError, PublicKey, matches, verify_chain};
-use tongguan_store::Tx;
 
 use crate::api::kms::{UploadCertificate, UploadCertificateOutput};
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, LongWork};
+use crate::operation::prelude::*;
 
 use super::{existing, issued};
 

@@ -1,11 +1,7 @@
 //! AddUserToGroup: puts a user into a group. Source: `docs/api/ram/AddUserToGroup.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{AddUserToGroup, AddUserToGroupOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::find_both;
 

@@ -1,10 +1,7 @@
 //! AttachPolicyToGroup: attaches a policy to a group. Source: `docs/api/ram/AttachPolicyToGroup.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{AttachPolicyToGroup, AttachPolicyToGroupOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::attachments::{GROUPS, attach};
 

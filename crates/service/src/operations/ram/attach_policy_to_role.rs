@@ -1,10 +1,7 @@
 //! AttachPolicyToRole: attaches a policy to a role. Source: `docs/api/ram/AttachPolicyToRole.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{AttachPolicyToRole, AttachPolicyToRoleOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::attachments::{ROLES, attach};
 

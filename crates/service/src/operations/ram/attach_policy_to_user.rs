@@ -1,10 +1,7 @@
 //! AttachPolicyToUser: attaches a policy to a user. Source: `docs/api/ram/AttachPolicyToUser.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{AttachPolicyToUser, AttachPolicyToUserOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::attachments::{USERS, attach};
 

@@ -1,12 +1,10 @@
 //! CreateGroup: makes a group without members. Source: `docs/api/ram/CreateGroup.json`.
 
-use tongguan_store::{GroupRow, Tx};
+use tongguan_store::GroupRow;
 
 use crate::api::ram::{CreateGroup, CreateGroupOutput, GroupInfo};
-use crate::call::Call;
-use crate::catalogue as c;
 use crate::context::new_principal_id;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 impl Write for CreateGroup {
     type Output = CreateGroupOutput;

@@ -1,11 +1,9 @@
 //! CreatePolicy: makes a custom policy, whose version v1 is in force. Source: `docs/api/ram/CreatePolicy.json`.
 
-use tongguan_store::{PolicyRow, Tx};
+use tongguan_store::PolicyRow;
 
 use crate::api::ram::{CreatePolicy, CreatePolicyOutput, PolicyInfo};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::taggable::Taggable;
 

@@ -3,12 +3,10 @@
 //! Numbers count up and are not used again.
 
 use tongguan_model::wire_enum;
-use tongguan_store::{PolicyRow, PolicyVersionRow, Tx};
+use tongguan_store::{PolicyRow, PolicyVersionRow};
 
 use crate::api::ram::{CreatePolicyVersion, CreatePolicyVersionOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::policies;
 

@@ -3,14 +3,12 @@
 //! Names that begin as those of service-linked roles are kept for them.
 
 use tongguan_model::service_role;
-use tongguan_store::{RoleRow, Tx};
+use tongguan_store::RoleRow;
 
 use crate::api::ram::{CreateRole, CreateRoleOutput, RoleInfo};
 use crate::args::Args;
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
 use crate::context::new_principal_id;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::taggable::Taggable;
 use super::{names, roles};

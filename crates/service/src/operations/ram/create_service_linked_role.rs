@@ -3,15 +3,11 @@
 //! Source: `docs/api/ram/CreateServiceLinkedRole.json`. The limit of roles does not hold for it. Product
 //! ResourceManager answers the same under its own version: its page names this one as its twin.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{
     CreateServiceLinkedRole, CreateServiceLinkedRoleOutput, CreateServiceLinkedRoleRole as RoleInfo,
 };
-use crate::call::Call;
-use crate::catalogue as c;
 use crate::context::iso8601;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::{roles, service_linked};
 

@@ -1,12 +1,10 @@
 //! CreateUser: adds a user, who has no key and no permission yet. Source: `docs/api/ram/CreateUser.json`.
 
-use tongguan_store::{Tx, UserRow};
+use tongguan_store::UserRow;
 
 use crate::api::ram::{CreateUser, CreateUserOutput, UserInfo};
-use crate::call::Call;
-use crate::catalogue as c;
 use crate::context::new_principal_id;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 impl Write for CreateUser {
     type Output = CreateUserOutput;

@@ -1,10 +1,7 @@
 //! DeleteAccessKey: removes an access key, active or not. Source: `docs/api/ram/DeleteAccessKey.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DeleteAccessKey, DeleteAccessKeyOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 impl Write for DeleteAccessKey {
     type Output = DeleteAccessKeyOutput;

@@ -1,11 +1,7 @@
 //! DeleteGroup: removes a group without members and policies. Source: `docs/api/ram/DeleteGroup.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DeleteGroup, DeleteGroupOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::find_group;
 

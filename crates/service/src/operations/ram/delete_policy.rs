@@ -1,11 +1,9 @@
 //! DeletePolicy: deletes a custom policy that is attached to nobody. Source: `docs/api/ram/DeletePolicy.json`.
 
-use tongguan_store::{PolicyKey, Tx};
+use tongguan_store::PolicyKey;
 
 use crate::api::ram::{DeletePolicy, DeletePolicyOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::policies;
 

@@ -1,11 +1,7 @@
 //! DeletePolicyVersion: deletes a version that is not in force. Source: `docs/api/ram/DeletePolicyVersion.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DeletePolicyVersion, DeletePolicyVersionOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::policies;
 

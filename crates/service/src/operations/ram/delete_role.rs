@@ -2,13 +2,11 @@
 //!
 //! A service-linked role is deleted by DeleteServiceLinkedRole.
 
-use tongguan_store::{Holder, Tx};
+use tongguan_store::Holder;
 
 use crate::api::ram::{DeleteRole, DeleteRoleOutput};
 use crate::args::Args;
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::{names, roles};
 

@@ -2,12 +2,8 @@
 //!
 //! There are no console logons and no MFA devices here, so of the documented conflicts those two never arise.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DeleteUser, DeleteUserOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::find_user;
 

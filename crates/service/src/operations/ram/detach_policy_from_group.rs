@@ -1,10 +1,7 @@
 //! DetachPolicyFromGroup: takes a policy away from a group. Source: `docs/api/ram/DetachPolicyFromGroup.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DetachPolicyFromGroup, DetachPolicyFromGroupOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::attachments::{GROUPS, detach};
 

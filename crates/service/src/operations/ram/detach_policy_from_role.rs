@@ -1,10 +1,7 @@
 //! DetachPolicyFromRole: takes a policy away from a role. Source: `docs/api/ram/DetachPolicyFromRole.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DetachPolicyFromRole, DetachPolicyFromRoleOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::attachments::{ROLES, detach};
 

@@ -1,10 +1,7 @@
 //! DetachPolicyFromUser: takes a policy away from a user. Source: `docs/api/ram/DetachPolicyFromUser.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{DetachPolicyFromUser, DetachPolicyFromUserOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::attachments::{USERS, detach};
 

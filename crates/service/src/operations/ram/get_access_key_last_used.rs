@@ -3,12 +3,9 @@
 //!
 //! What is answered for a key that was never used is not published: here LastUsedDate is absent then.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{AccessKeyLastUsedInfo, GetAccessKeyLastUsed, GetAccessKeyLastUsedOutput};
-use crate::call::Call;
 use crate::context::iso8601;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 impl Read for GetAccessKeyLastUsed {
     type Output = GetAccessKeyLastUsedOutput;

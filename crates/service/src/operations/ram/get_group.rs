@@ -1,10 +1,7 @@
 //! GetGroup: shows one group. Source: `docs/api/ram/GetGroup.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{GetGroup, GetGroupOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::people::find_group;
 

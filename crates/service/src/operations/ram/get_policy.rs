@@ -1,10 +1,7 @@
 //! GetPolicy: shows a policy and its version in force. Source: `docs/api/ram/GetPolicy.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{GetPolicy, GetPolicyOutput, PolicyInfo};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::policies;
 

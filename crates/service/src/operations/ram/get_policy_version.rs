@@ -2,11 +2,8 @@
 //!
 //! Of a system policy only the version in force is known.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{GetPolicyVersion, GetPolicyVersionOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::policies;
 

@@ -1,11 +1,10 @@
 //! GetRole: shows a role. Source: `docs/api/ram/GetRole.json`.
 
-use tongguan_store::{RoleDeletion, Snapshot};
+use tongguan_store::RoleDeletion;
 
 use crate::api::ram::{GetRole, GetRoleOutput, GetRoleRoleLatestDeletionTask as DeletionTask, RoleInfo};
-use crate::call::Call;
 use crate::context::iso8601;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::roles;
 

@@ -1,10 +1,7 @@
 //! GetUser: shows one user. Source: `docs/api/ram/GetUser.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{GetUser, GetUserOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::people::find_user;
 

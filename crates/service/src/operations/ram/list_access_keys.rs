@@ -1,12 +1,9 @@
 //! ListAccessKeys: lists the access keys of one owner, without their secrets. Source:
 //! `docs/api/ram/ListAccessKeys.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{AccessKeyInfo, ListAccessKeys, ListAccessKeysOutput};
-use crate::call::Call;
 use crate::context::iso8601;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::people::KeyStatus;
 

@@ -3,15 +3,14 @@
 //! Source: `docs/api/ram/ListEntitiesForPolicy.json`.
 
 use tongguan_model::id::AccountId;
-use tongguan_store::{EntityRow, Snapshot};
+use tongguan_store::EntityRow;
 
 use crate::api::ram::{
     ListEntitiesForPolicy, ListEntitiesForPolicyGroupsGroup as Group, ListEntitiesForPolicyOutput,
     ListEntitiesForPolicyRolesRole as Role, ListEntitiesForPolicyUsersUser as User,
 };
-use crate::call::Call;
 use crate::context::iso8601;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::{policies, roles};
 

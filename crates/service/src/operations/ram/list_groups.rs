@@ -1,10 +1,7 @@
 //! ListGroups: lists the groups, page by page, in the order of creation. Source: `docs/api/ram/ListGroups.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListGroups, ListGroupsOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::paging::Paging;
 

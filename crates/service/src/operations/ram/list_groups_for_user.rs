@@ -1,11 +1,8 @@
 //! ListGroupsForUser: lists the groups that a user is in, all at once. Source: `docs/api/ram/ListGroupsForUser.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{JoinedGroupInfo, ListGroupsForUser, ListGroupsForUserOutput};
-use crate::call::Call;
 use crate::context::iso8601;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::people::find_user;
 

@@ -2,11 +2,8 @@
 //!
 //! Source: `docs/api/ram/ListPolicies.json`. System policies carry no tags.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListPolicies, ListPoliciesOutput, PolicyInfo};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::paging::Paging;
 use super::policies::{Found, PolicyType};

@@ -1,10 +1,7 @@
 //! ListPoliciesForGroup: lists the policies attached to a group. Source: `docs/api/ram/ListPoliciesForGroup.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListPoliciesForGroup, ListPoliciesForGroupOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::attachments::{GROUPS, list};
 

@@ -1,10 +1,7 @@
 //! ListPoliciesForRole: lists the policies attached to a role. Source: `docs/api/ram/ListPoliciesForRole.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListPoliciesForRole, ListPoliciesForRoleOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::attachments::{ROLES, list};
 

@@ -2,11 +2,8 @@
 //!
 //! Only what is attached to the user itself, not what it has by its groups.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListPoliciesForUser, ListPoliciesForUserOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::attachments::{USERS, list};
 

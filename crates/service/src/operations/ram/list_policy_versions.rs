@@ -1,10 +1,7 @@
 //! ListPolicyVersions: lists the versions of a policy, oldest first. Source: `docs/api/ram/ListPolicyVersions.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListPolicyVersions, ListPolicyVersionsOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::policies;
 

@@ -2,11 +2,10 @@
 //!
 //! Source: `docs/api/ram/ListRoles.json`. Trust policies are not in the list.
 
-use tongguan_store::{RoleRow, Snapshot};
+use tongguan_store::RoleRow;
 
 use crate::api::ram::{ListRoles, ListRolesOutput, RoleInfo};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::paging::Paging;
 use super::taggable;

@@ -3,14 +3,13 @@
 //! Names of what does not exist are passed over. Without names and filter the tags of all roles, or policies,
 //! are listed.
 
-use tongguan_store::{Snapshot, StoreError, TagRow};
+use tongguan_store::{StoreError, TagRow};
 
 use crate::api::ram::{
     ListTagResources, ListTagResourcesOutput, ListTagResourcesTagResources as TagResource,
 };
-use crate::call::Call;
 use crate::marker::Markers;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 impl Read for ListTagResources {
     type Output = ListTagResourcesOutput;

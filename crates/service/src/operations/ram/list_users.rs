@@ -1,10 +1,7 @@
 //! ListUsers: lists the users, page by page, in the order of creation. Source: `docs/api/ram/ListUsers.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListUsers, ListUsersOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::paging::Paging;
 

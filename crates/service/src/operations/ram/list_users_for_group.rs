@@ -2,12 +2,9 @@
 //!
 //! The order is that in which the users were made.
 
-use tongguan_store::Snapshot;
-
 use crate::api::ram::{ListUsersForGroup, ListUsersForGroupOutput, MemberInfo};
-use crate::call::Call;
 use crate::context::iso8601;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::paging::Paging;
 use super::people::find_group;

@@ -1,11 +1,7 @@
 //! RemoveUserFromGroup: takes a user out of a group. Source: `docs/api/ram/RemoveUserFromGroup.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{RemoveUserFromGroup, RemoveUserFromGroupOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::find_both;
 

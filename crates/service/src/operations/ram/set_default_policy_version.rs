@@ -2,12 +2,8 @@
 //!
 //! Source: `docs/api/ram/SetDefaultPolicyVersion.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{SetDefaultPolicyVersion, SetDefaultPolicyVersionOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::policies;
 

@@ -1,11 +1,7 @@
 //! TagResources of Ram: puts tags on roles or custom policies. Source: `docs/api/ram/TagResources.json`.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{TagResources, TagResourcesOutput};
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 impl Write for TagResources {
     type Output = TagResourcesOutput;

@@ -3,12 +3,8 @@
 //! There are no MFA devices here: clients that remove a user with all that it might have call it, and take its
 //! answer for done.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{UnbindMFADevice, UnbindMFADeviceOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::find_user;
 

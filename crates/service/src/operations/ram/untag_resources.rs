@@ -3,13 +3,9 @@
 //! Keys may come as `TagKeys`, a JSON array, or as `TagKey.N`: Terraform sends both. With keys given, `All`
 //! is ignored, as in product Vpc.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{UntagResources, UntagResourcesOutput};
 use crate::args::Args;
-use crate::call::Call;
-use crate::catalogue::Refusal;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::taggable::texts;
 

@@ -1,10 +1,9 @@
 //! UpdateAccessKey: allows or forbids the use of an access key. Source: `docs/api/ram/UpdateAccessKey.json`.
 
-use tongguan_store::{SessionsOf, Tx};
+use tongguan_store::SessionsOf;
 
 use crate::api::ram::{UpdateAccessKey, UpdateAccessKeyOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::KeyStatus;
 

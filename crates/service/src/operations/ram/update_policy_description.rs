@@ -3,14 +3,10 @@
 //! Source: `docs/api/ram/UpdatePolicyDescription.json`. No page says that it may be empty; Terraform sends it
 //! so when the description is taken away.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{PolicyInfo, UpdatePolicyDescription, UpdatePolicyDescriptionOutput};
 use crate::args::Args;
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::{names, policies};
 

@@ -2,11 +2,8 @@
 //!
 //! A service-linked role is not changed. Running sessions keep the time that they were given.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{UpdateRole, UpdateRoleOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::roles;
 use super::trust::Trust;

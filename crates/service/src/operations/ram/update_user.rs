@@ -2,12 +2,8 @@
 //!
 //! A renamed user keeps its id, keys, groups and policies.
 
-use tongguan_store::Tx;
-
 use crate::api::ram::{UpdateUser, UpdateUserOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::people::find_user;
 

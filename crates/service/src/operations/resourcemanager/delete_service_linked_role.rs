@@ -3,12 +3,8 @@
 //! Source: `docs/api/resourcemanager/DeleteServiceLinkedRole.json`. While a removal is not decided, a further call
 //! answers the same task.
 
-use tongguan_store::Tx;
-
 use crate::api::resourcemanager::{DeleteServiceLinkedRole, DeleteServiceLinkedRoleOutput};
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 use crate::operations::ram::service_linked;
 
 impl Write for DeleteServiceLinkedRole {

@@ -3,16 +3,12 @@
 //! Source: `docs/api/resourcemanager/GetServiceLinkedRoleDeletionStatus.json`. A task is
 //! remembered for a day, and of one role the last hundred.
 
-use tongguan_store::Snapshot;
-
 use crate::api::resourcemanager::{
     GetServiceLinkedRoleDeletionStatus, GetServiceLinkedRoleDeletionStatusOutput,
     GetServiceLinkedRoleDeletionStatusReason as ReasonInfo,
     GetServiceLinkedRoleDeletionStatusReasonRoleUsagesRoleUsage as RoleUsageInfo,
 };
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 use crate::operations::ram::service_linked::{Reason, RoleUsage, TASK_KEPT_MS};
 
 impl From<RoleUsage> for RoleUsageInfo {

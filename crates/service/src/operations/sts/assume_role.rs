@@ -12,15 +12,13 @@ use tongguan_model::policy::{
     Budget, Decision, Exhausted, SESSION_DOCUMENT_CHARS_MAX, TrustCaller, TrustPolicy, TrustRequest,
 };
 use tongguan_model::principal::Identity;
-use tongguan_store::{Bearer, RoleRow, Snapshot};
+use tongguan_store::{Bearer, RoleRow};
 
 use crate::access::{Denial, DeniedBy, too_costly};
 use crate::api::sts::{AssumeRole, AssumeRoleAssumedRoleUser, AssumeRoleCredentials, AssumeRoleOutput};
 use crate::args::{self, Args};
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
 use crate::context::iso8601_seconds;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 use crate::operations::ram::policies::Document;
 use crate::provenance::{Grant, Lineage, Step};
 use crate::token::Tokens;

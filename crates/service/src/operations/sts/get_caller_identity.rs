@@ -5,8 +5,7 @@
 use tongguan_model::principal::Identity;
 
 use crate::api::sts::{GetCallerIdentity, GetCallerIdentityOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Pure};
+use crate::operation::prelude::*;
 
 impl Pure for GetCallerIdentity {
     type Output = GetCallerIdentityOutput;

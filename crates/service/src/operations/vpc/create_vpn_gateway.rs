@@ -9,7 +9,6 @@ use std::net::Ipv4Addr;
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use tongguan_model::cidr;
 use tongguan_model::gateway::{BusinessStatus, ChargeType, NetworkType, Phase, VpnGateway, VpnType};
 use tongguan_model::id::{RegionId, VpnGatewayId};
 use tongguan_model::network::{NetworkStatus, VSwitch, Vpc};
@@ -19,9 +18,11 @@ use crate::api::vpc::{CreateVpnGateway, CreateVpnGatewayOutput};
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::{Context, new_id, random};
+use crate::context::{Context, new_id};
 use crate::operation::{Failure, Write};
+use crate::random::random;
 
+use super::networks::draw;
 use super::{group_or_default, in_region, to_be_applied};
 
 const BANDWIDTHS: &[u64] = &[5, 10, 20, 50, 100, 200, 500, 1000];
@@ -29,8 +30,6 @@ const PRIVATE_BANDWIDTHS: &[u64] = &[200, 1000];
 const PERIODS: &[u64] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 24, 36];
 /// End of the term of what is paid as it goes: 2999-09-08T16:00:00Z, as the service writes "never".
 const NEVER_MS: i64 = 32_493_801_600_000;
-/// Addresses drawn before the pool counts as used up.
-const DRAWS: u32 = 64;
 
 /// The bandwidth, one of those that a gateway of this network can have.
 pub(crate) fn bandwidth(
@@ -191,16 +190,9 @@ impl CreateVpnGateway {
                 block.ok_or_else(|| Refusal::new(&c::MISSING).parameter("VSwitchId"))?
             }
         };
-        let size = cidr::usable_addresses(block).max(1);
-        for _ in 0..DRAWS {
-            let drawn = cidr::nth_address(block, u64::from_le_bytes(random()) % size);
-            if let Some(address) = drawn
-                && (self.network() == NetworkType::Private || !tx.address_in_use(&address.to_string())?)
-            {
-                return Ok(address);
-            }
-        }
-        Err((&c::ADDRESS_POOL_EMPTY).into())
+        // Addresses of vSwitches may be drawn twice: each gateway has its own interface there.
+        let free = |address: &str| Ok(self.network() == NetworkType::Private || !tx.address_in_use(address)?);
+        draw(block, free)?.ok_or_else(|| (&c::ADDRESS_POOL_EMPTY).into())
     }
 }
 

@@ -1,12 +1,9 @@
 //! DeleteVpc: deletes an empty VPC. Source: `docs/api/vpc/DeleteVpc.json`.
 
 use tongguan_model::network::NetworkStatus;
-use tongguan_store::Tx;
 
 use crate::api::vpc::{DeleteVpc, DeleteVpcOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::in_region;
 

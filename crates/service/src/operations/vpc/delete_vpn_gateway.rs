@@ -1,7 +1,8 @@
 //! DeleteVpnGateway: releases a gateway.
 //!
 //! Source: `docs/api/vpc/DeleteVpnGateway.json`. The gateway is `deleting` and then gone. A
-//! subscription inside its paid term is refused; an unpaid order is cancelled at once.
+//! subscription inside its paid term is refused, and so is a gateway with connections; an unpaid order is cancelled at
+//! once.
 
 use tongguan_model::gateway::Phase;
 use tongguan_store::Tx;
@@ -18,7 +19,7 @@ impl Write for DeleteVpnGateway {
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         let found = tx.gateway(&call.principal.account, &self.vpn_gateway_id)?;
         let mut gateway = gateway_in(found, Some(self.region))?;
-        gateway.delete(call.now_ms)?;
+        gateway.delete(tx.connections_on(&gateway.id)?, call.now_ms)?;
         if gateway.phase == Phase::Unpaid {
             tx.delete_gateway(&gateway)?;
             return Ok(Self::Output {});

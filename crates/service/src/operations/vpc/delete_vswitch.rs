@@ -1,12 +1,9 @@
 //! DeleteVSwitch: deletes an empty vSwitch. Source: `docs/api/vpc/DeleteVSwitch.json`.
 
 use tongguan_model::network::NetworkStatus;
-use tongguan_store::Tx;
 
 use crate::api::vpc::{DeleteVSwitch, DeleteVSwitchOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::in_region;
 

@@ -5,8 +5,7 @@
 use tongguan_model::region;
 
 use crate::api::vpc::{DescribeRegions, DescribeRegionsOutput, DescribeRegionsRegionsRegion as Region};
-use crate::call::Call;
-use crate::operation::{Failure, Pure};
+use crate::operation::prelude::*;
 
 impl Pure for DescribeRegions {
     type Output = DescribeRegionsOutput;

@@ -1,8 +1,7 @@
 //! DescribeRouteTableList: lists the route tables of a region, newest first.
 //!
 //! Source: `docs/api/vpc/DescribeRouteTableList.json`. Every VPC has one table, of type `System`; custom
-//! tables, those of VBRs, and names and tags of tables do not exist here, so a filter for one of them matches
-//! nothing.
+//! tables, those of VBRs, and tags of tables do not exist here, so a filter for one of them matches nothing.
 
 use tongguan_model::network::{RouteTableType, RouterType};
 use tongguan_store::{NetworkFilter, Page, Snapshot};
@@ -23,15 +22,15 @@ impl Read for DescribeRouteTableList {
             ids: self.vpc_id.clone().into_iter().collect(),
             route_table: self.route_table_id.clone(),
             router: self.router_id.clone(),
+            route_table_name: self.route_table_name.clone(),
             resource_group: self.resource_group_id.clone(),
             ..NetworkFilter::default()
         };
         let custom = self.route_table_type == Some(RouteTableType::Custom);
-        let named = self.route_table_name.is_some() || !self.tag.is_empty();
         // With a VPC named, RouterType is not looked at.
         let foreign = self.router_type == Some(RouterType::Vbr) && filter.ids.is_empty();
         let paging = Paging { number: self.page_number, size: self.page_size };
-        let page = if custom || named || foreign {
+        let page = if custom || foreign || !self.tag.is_empty() {
             Page::empty()
         } else {
             snapshot.vpcs(&call.principal.account, &filter, paging.offset(), paging.size)?

@@ -1,11 +1,7 @@
 //! DescribeVpcAttribute: reads one VPC. Source: `docs/api/vpc/DescribeVpcAttribute.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::vpc::{DescribeVpcAttribute, DescribeVpcAttributeOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::in_region;
 use super::networks::{pending, whole_vpc};

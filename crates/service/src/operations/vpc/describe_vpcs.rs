@@ -1,7 +1,6 @@
 //! DescribeVpcs: lists the VPCs of a region, newest first. Source: `docs/api/vpc/DescribeVpcs.json`.
 //!
-//! No VPC is a default one here, so `IsDefault` (in either reading of its page) filters nothing when it
-//! is `false`, and `true` in the older reading lists all.
+//! `IsDefault` is read as its page decides: `true` lists all, `false` leaves the default VPC out.
 
 use tongguan_store::{NetworkFilter, Page, Snapshot};
 
@@ -32,6 +31,7 @@ impl Read for DescribeVpcs {
             ids: self.vpc_id.clone(),
             name: self.vpc_name.clone(),
             resource_group: self.resource_group_id.clone(),
+            is_default: (self.is_default == Some(false)).then_some(false),
             tags: self.tag.clone(),
             ..NetworkFilter::default()
         };

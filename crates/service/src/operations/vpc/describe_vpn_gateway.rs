@@ -2,11 +2,8 @@
 //!
 //! Source: `docs/api/vpc/DescribeVpnGateway.json`.
 
-use tongguan_store::Snapshot;
-
 use crate::api::vpc::{DescribeVpnGateway, DescribeVpnGatewayOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::gateway_in;
 use super::shapes::{gateway_info, tags_of, unsettled};

@@ -7,8 +7,7 @@ use crate::api::vpc::{
     DescribeVpnGatewayAvailableZones, DescribeVpnGatewayAvailableZonesAvailableZoneIdList as Zone,
     DescribeVpnGatewayAvailableZonesOutput,
 };
-use crate::call::Call;
-use crate::operation::{Failure, Pure};
+use crate::operation::prelude::*;
 
 impl Pure for DescribeVpnGatewayAvailableZones {
     type Output = DescribeVpnGatewayAvailableZonesOutput;

@@ -3,12 +3,11 @@
 //! Source: `docs/api/vpc/DescribeVpnGateways.json`. Filters combine with AND. An unknown id gives an
 //! empty list, not an error.
 
-use tongguan_store::{GatewayFilter, Page, Snapshot};
+use tongguan_store::{GatewayFilter, Page};
 
 use crate::api::vpc::{DescribeVpnGateways, DescribeVpnGatewaysOutput};
 use crate::args::Paging;
-use crate::call::Call;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::shapes::{gateway_info, tags_of_all, unsettled};
 use super::shown;

@@ -2,12 +2,8 @@
 //!
 //! An unknown id answers 400, where DescribeVSwitches and DeleteVSwitch use 404 for the same code.
 
-use tongguan_store::Snapshot;
-
 use crate::api::vpc::{DescribeVSwitchAttributes, DescribeVSwitchAttributesOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Read};
+use crate::operation::prelude::*;
 
 use super::in_region;
 use super::networks::{pending, whole_vswitch};

@@ -23,12 +23,11 @@ impl Read for DescribeVSwitches {
             zone: self.zone_id.clone(),
             resource_group: self.resource_group_id.clone(),
             route_table: self.route_table_id.clone(),
-            router: None,
+            is_default: self.is_default,
             tags: self.tag.clone(),
+            ..NetworkFilter::default()
         };
-        let none = self.is_default == Some(true)
-            || self.enable_ipv6 == Some(true)
-            || is_foreign(call, self.vswitch_owner_id);
+        let none = self.enable_ipv6 == Some(true) || is_foreign(call, self.vswitch_owner_id);
         let paging = Paging { number: self.page_number, size: self.page_size };
         let page = if none {
             Page::empty()

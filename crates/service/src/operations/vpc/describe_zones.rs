@@ -1,8 +1,7 @@
 //! DescribeZones: lists the zones of a region. Source: `docs/api/vpc/DescribeZones.json`.
 
 use crate::api::vpc::{DescribeZones, DescribeZonesOutput, DescribeZonesZonesZone as Zone};
-use crate::call::Call;
-use crate::operation::{Failure, Pure};
+use crate::operation::prelude::*;
 
 impl Pure for DescribeZones {
     type Output = DescribeZonesOutput;

@@ -7,11 +7,9 @@
 
 use tongguan_model::gateway::BindingState;
 use tongguan_model::id::CertificateId;
-use tongguan_store::Tx;
 
 use crate::api::vpc::{DissociateVpnGatewayWithCertificate, DissociateVpnGatewayWithCertificateOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::{gateway_in, intend};
 

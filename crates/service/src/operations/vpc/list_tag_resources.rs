@@ -14,10 +14,10 @@ use crate::operation::{Failure, Read};
 /// The tags that are looked for: there must be some if no resource is named.
 pub(crate) fn filter(
     args: &Args<'_>,
-    _: &'static str,
+    name: &'static str,
     resources: &[String],
 ) -> Result<Vec<TagFilter>, Refusal> {
-    let tags = args.tag_filter()?;
+    let tags = args.tag_filter(name)?;
     if resources.is_empty() && tags.is_empty() {
         return Err(Refusal::new(&c::TAG_FILTER));
     }

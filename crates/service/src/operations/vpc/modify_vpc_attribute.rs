@@ -4,8 +4,9 @@
 //! with the answer. IPv6 is not offered and is refused with its documented code.
 
 use ipnet::Ipv4Net;
-use tongguan_model::network::NetworkStatus;
-use tongguan_store::Tx;
+use tongguan_model::cidr;
+use tongguan_model::network::{NetworkStatus, Vpc};
+use tongguan_store::{StoreError, Tx};
 
 use crate::api::vpc::{ModifyVpcAttribute, ModifyVpcAttributeOutput};
 use crate::call::Call;
@@ -24,10 +25,7 @@ impl Write for ModifyVpcAttribute {
             return Err((&c::VPC_STATUS).into());
         }
         if let Some(block) = self.cidr_block {
-            let outside = |inner: &str| !inner.parse::<Ipv4Net>().is_ok_and(|inner| block.contains(&inner));
-            let vswitches = tx.vswitches_in(&vpc.id)?;
-            if let Some(vswitch) = vswitches.iter().find(|vswitch| outside(&vswitch.cidr)) {
-                let why = format!("VSwitch {} would lie outside it.", vswitch.id);
+            if let Some(why) = unfit(tx, &vpc, block)? {
                 return Err(Refusal::new(&c::VPC_CIDR_MODIFY).because(why).into());
             }
             vpc.cidr = block.to_string();
@@ -38,4 +36,22 @@ impl Write for ModifyVpcAttribute {
         tx.update_vpc(&vpc)?;
         Ok(Self::Output {})
     }
+}
+
+/// Why this cannot be the first block of the VPC from now on.
+fn unfit(tx: &Tx<'_>, vpc: &Vpc, block: Ipv4Net) -> Result<Option<String>, StoreError> {
+    if vpc.is_default && vpc.cidr != block.to_string() {
+        return Ok(Some("That of a default VPC stays as it is.".into()));
+    }
+    let further: Vec<Ipv4Net> = vpc.secondary_blocks().filter_map(|further| further.parse().ok()).collect();
+    if let Some(further) = further.iter().find(|further| cidr::overlaps(**further, block)) {
+        return Ok(Some(format!("It overlaps the secondary block {further}.")));
+    }
+    let outside = |inner: &str| {
+        let inner = inner.parse::<Ipv4Net>();
+        !inner.is_ok_and(|inner| further.iter().chain([&block]).any(|block| block.contains(&inner)))
+    };
+    let vswitches = tx.vswitches_in(&vpc.id)?;
+    let left_out = vswitches.iter().find(|vswitch| outside(&vswitch.cidr));
+    Ok(left_out.map(|vswitch| format!("VSwitch {} would lie outside it.", vswitch.id)))
 }

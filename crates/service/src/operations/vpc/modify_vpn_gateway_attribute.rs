@@ -4,11 +4,9 @@
 //! the work is done. What is left out stays as it is; a call that changes nothing starts no work.
 
 use tongguan_model::gateway::VpnGateway;
-use tongguan_store::Tx;
 
 use crate::api::vpc::{ModifyVpnGatewayAttribute, ModifyVpnGatewayAttributeOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::{gateway_in, intend};
 

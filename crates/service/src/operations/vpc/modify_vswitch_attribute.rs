@@ -4,12 +4,9 @@
 //! answer. IPv6 is not offered and is refused with its documented code.
 
 use tongguan_model::network::NetworkStatus;
-use tongguan_store::Tx;
 
 use crate::api::vpc::{ModifyVSwitchAttribute, ModifyVSwitchAttributeOutput};
-use crate::call::Call;
-use crate::catalogue as c;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 use super::in_region;
 

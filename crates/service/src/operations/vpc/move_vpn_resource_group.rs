@@ -1,7 +1,7 @@
-//! MoveVpnResourceGroup: moves a VPN gateway to another resource group.
+//! MoveVpnResourceGroup: moves a VPN gateway, a customer gateway or a connection to another resource group.
 //!
-//! Source: `docs/api/vpc/MoveVpnResourceGroup.json`. Of the kinds that the page lists only gateways exist
-//! here. The data plane knows no groups, so a gateway is moved in any state and stays in it.
+//! Source: `docs/api/vpc/MoveVpnResourceGroup.json`. The data plane knows no groups, so anything is moved in any
+//! state and stays in it.
 
 use tongguan_store::Tx;
 
@@ -11,21 +11,40 @@ use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::operation::{Failure, Write};
 
-use super::gateway_in;
-use super::taggable::{Taggable, only};
+use super::attachments::attachment_in;
+use super::taggable::{self, Taggable};
+use super::{customer_gateway_in, gateway_in};
 
 /// The kind of what moves.
 pub(crate) fn kind(args: &Args<'_>, name: &'static str) -> Result<Taggable, Refusal> {
-    only(args, name, Taggable::VpnGateway)
+    match taggable::kind(args, name)? {
+        kind @ (Taggable::VpnGateway | Taggable::CustomerGateway | Taggable::VpnAttachment) => Ok(kind),
+        Taggable::Vpc | Taggable::VSwitch | Taggable::VpnConnection => {
+            Err(args.illegal(name, args.required(name)))
+        }
+    }
 }
 
 impl Write for MoveVpnResourceGroup {
     type Output = MoveVpnResourceGroupOutput;
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
-        let found = tx.gateway(&call.principal.account, &self.instance_id)?;
-        let gateway = gateway_in(found, Some(self.region))?;
-        tx.move_gateway(&gateway.id, &self.new_resource_group_id)?;
+        let (account, id, group) =
+            (&call.principal.account, &*self.instance_id, &*self.new_resource_group_id);
+        match self.resource_type {
+            Taggable::CustomerGateway => {
+                let row = customer_gateway_in(tx.customer_gateway(account, id)?, self.region)?;
+                tx.move_customer_gateway(&row.id, group)?;
+            }
+            Taggable::VpnAttachment => {
+                let connection = attachment_in(tx.connection(account, id)?, self.region)?;
+                tx.move_connection(&connection.id, group)?;
+            }
+            Taggable::Vpc | Taggable::VSwitch | Taggable::VpnGateway | Taggable::VpnConnection => {
+                let gateway = gateway_in(tx.gateway(account, id)?, Some(self.region))?;
+                tx.move_gateway(&gateway.id, group)?;
+            }
+        }
         Ok(Self::Output {})
     }
 }

@@ -1,12 +1,14 @@
 //! What the operations about VPCs, vSwitches and route tables share: how they are read and shown.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::slice;
 
 use ipnet::Ipv4Net;
 use tongguan_model::cidr;
 use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_model::network::{NetworkStatus, RouteTableType, RouterType, VSwitch, Vpc};
+use tongguan_model::wire_enum;
 use tongguan_store::{Page, Snapshot, StoreError, Tx};
 
 use crate::api::vpc::{
@@ -15,24 +17,69 @@ use crate::api::vpc::{
 use crate::args::{Args, Tag};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::context::iso8601;
+use crate::context::{Context, iso8601};
+use crate::operation::Failure;
+use crate::random::random;
 
 use super::shapes::{tags_of, tags_of_all};
 use super::shown;
 
+/// Addresses drawn before the pool counts as used up.
+const DRAWS: u32 = 64;
 /// Block of a VPC that names none.
-const DEFAULT_BLOCK: &str = "172.16.0.0/12";
+pub(super) const DEFAULT_BLOCK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12);
 
 /// The block of a new VPC.
 pub(crate) fn vpc_block(args: &Args<'_>, name: &'static str) -> Result<Ipv4Net, Refusal> {
-    let block = args.text(name).unwrap_or(DEFAULT_BLOCK);
-    cidr::vpc_block(block).map_err(|_| Refusal::new(&c::VPC_CIDR))
+    let block = args.text(name).map_or(Ok(DEFAULT_BLOCK), cidr::vpc_block);
+    block.map_err(|_| Refusal::new(&c::VPC_CIDR))
 }
 
 /// The block that a VPC is to have from now on.
 pub(crate) fn new_vpc_block(args: &Args<'_>, name: &'static str) -> Result<Option<Ipv4Net>, Refusal> {
     let block = args.text(name).map(cidr::vpc_block).transpose();
     block.map_err(|_| Refusal::new(&c::VPC_CIDR_MODIFY))
+}
+
+/// An address of the pool of public ones that nobody has, and that is none of these.
+pub(super) fn pool_address(context: &Context, tx: &Tx<'_>, but: &[String]) -> Result<String, Failure> {
+    let block = context.settings.address_pool;
+    let free = |address: &str| Ok(!but.iter().any(|taken| taken == address) && !tx.address_in_use(address)?);
+    draw(block, free)?.map(|address| address.to_string()).ok_or_else(|| (&c::ADDRESS_POOL_EMPTY).into())
+}
+
+/// An address of a block that is free, drawn at random; none if there is hardly one.
+pub(super) fn draw(
+    block: Ipv4Net,
+    free: impl Fn(&str) -> Result<bool, StoreError>,
+) -> Result<Option<Ipv4Addr>, StoreError> {
+    let size = cidr::usable_addresses(block).max(1);
+    for _ in 0..DRAWS {
+        let drawn = cidr::nth_address(block, u64::from_le_bytes(random()) % size);
+        if let Some(address) = drawn
+            && free(&address.to_string())?
+        {
+            return Ok(Some(address));
+        }
+    }
+    Ok(None)
+}
+
+wire_enum! {
+    /// An IP version, as answers about blocks spell it.
+    pub enum IpVersion {
+        /// The one that there is.
+        V4 = "IPV4",
+        /// Not offered.
+        V6 = "IPV6",
+    }
+}
+
+impl IpVersion {
+    /// The version that is named, in any case.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        Self::parse(&text.to_ascii_uppercase())
+    }
 }
 
 /// Puts its tags on a resource that was made.
@@ -65,6 +112,7 @@ fn vpc_info(vpc: Vpc, vswitch_ids: Vec<Text>, tags: Vec<TagInfo>) -> VpcInfo {
         tags,
         status: vpc.status().as_str().into(),
         user_cidrs: split(&vpc.user_cidrs),
+        secondary_cidr_blocks: split(&vpc.secondary_cidrs),
         region_id: vpc.region.into(),
         owner_id: number(&vpc.account),
         dns_hostname_status: if vpc.dns_hostname { "ENABLED" } else { "DISABLED" }.into(),
@@ -75,7 +123,8 @@ fn vpc_info(vpc: Vpc, vswitch_ids: Vec<Text>, tags: Vec<TagInfo>) -> VpcInfo {
         cidr_block: vpc.cidr.into(),
         vrouter_id: vpc.vrouter.into(),
         resource_group_id: vpc.resource_group.into(),
-        // Neither IPv6 nor further blocks, neither default VPCs nor DHCP options sets.
+        is_default: vpc.is_default,
+        // Neither IPv6 nor DHCP options sets.
         ..VpcInfo::default()
     }
 }
@@ -105,6 +154,7 @@ pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, St
     let gateways = snapshot.gateways_in_vpc(&vpc.id)?;
     let tags = tags_of(snapshot, vpc.id.as_str())?;
     let vswitches = vswitches_of_all(snapshot, slice::from_ref(&vpc))?.remove(&vpc.id).unwrap_or_default();
+    let classic_link = vpc.classic_link;
     let info = vpc_info(vpc, vswitches, tags);
     let counted = [
         ("VSwitch", info.vswitch_ids.len() as i64),
@@ -119,7 +169,7 @@ pub(super) fn whole_vpc(snapshot: &Snapshot<'_>, vpc: Vpc) -> Result<VpcInfo, St
         cloud_resources: Some(there.map(resource).collect()),
         associated_cens: Some(Vec::new()),
         associated_propagation_sources: Some(Vec::new()),
-        classic_link_enabled: Some(false),
+        classic_link_enabled: Some(classic_link),
         support_ipv4_gateway: Some(false),
         ..info
     })
@@ -145,7 +195,8 @@ fn vswitch_info(vswitch: VSwitch, route_table: String, taken: u64, tags: Vec<Tag
         zone_id: vswitch.zone.into(),
         cidr_block: vswitch.cidr.into(),
         resource_group_id: vswitch.resource_group.into(),
-        // Neither IPv6 nor default vSwitches, neither network ACLs nor sharing.
+        is_default: vswitch.is_default,
+        // Neither IPv6 nor network ACLs nor sharing.
         ..VSwitchInfo::default()
     }
 }
@@ -180,8 +231,7 @@ pub(super) fn listed_vswitches(
 }
 
 /// The system route tables of a page of VPCs as DescribeRouteTableList shows them, and how many there are on all
-/// pages; there are no others here. Such a table has neither name nor description nor tags of its own, and is in the
-/// resource group of its VPC.
+/// pages; there are no others here. Such a table has no tags of its own, and is in the resource group of its VPC.
 pub(super) fn listed_route_tables(
     snapshot: &Snapshot<'_>,
     page: Page<Vpc>,
@@ -191,9 +241,11 @@ pub(super) fn listed_route_tables(
         vswitch_ids: vswitches.remove(&vpc.id).unwrap_or_default(),
         status: vpc.status().as_str().into(),
         route_table_id: vpc.route_table.into(),
+        route_table_name: vpc.route_table_name.into(),
+        description: vpc.route_table_description.into(),
         route_table_type: RouteTableType::System.as_str().into(),
         associate_type: "VSwitch".into(),
-        route_propagation_enable: true,
+        route_propagation_enable: vpc.route_propagation,
         vpc_id: vpc.id.into(),
         router_id: vpc.vrouter.into(),
         router_type: RouterType::VRouter.as_str().into(),
@@ -205,7 +257,10 @@ pub(super) fn listed_route_tables(
 }
 
 /// The ids of the vSwitches of each VPC, oldest first. VPCs without any are left out.
-fn vswitches_of_all(snapshot: &Snapshot<'_>, vpcs: &[Vpc]) -> Result<BTreeMap<VpcId, Vec<Text>>, StoreError> {
+pub(super) fn vswitches_of_all(
+    snapshot: &Snapshot<'_>,
+    vpcs: &[Vpc],
+) -> Result<BTreeMap<VpcId, Vec<Text>>, StoreError> {
     let vpcs: Vec<&VpcId> = vpcs.iter().map(|vpc| &vpc.id).collect();
     let vswitches = snapshot.vswitches_of_all(&vpcs)?.into_iter();
     Ok(vswitches.map(|(vpc, ids)| (vpc, ids.into_iter().map(Into::into).collect())).collect())

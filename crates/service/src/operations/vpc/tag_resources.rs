@@ -2,12 +2,8 @@
 //!
 //! All or nothing: an unknown id or a resource that would get too many tags refuses the whole call.
 
-use tongguan_store::Tx;
-
 use crate::api::vpc::{TagResources, TagResourcesOutput};
-use crate::call::Call;
-use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 impl Write for TagResources {
     type Output = TagResourcesOutput;

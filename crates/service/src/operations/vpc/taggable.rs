@@ -1,5 +1,6 @@
 //! Which resources carry tags, and how their type is spelled.
 
+use tongguan_model::connection::Connection;
 use tongguan_model::id::AccountId;
 use tongguan_model::wire_enum;
 use tongguan_store::{Snapshot, TagFilter};
@@ -17,6 +18,12 @@ wire_enum! {
         VSwitch = "VSWITCH",
         /// A VPN gateway.
         VpnGateway = "VPNGATEWAY",
+        /// A customer gateway.
+        CustomerGateway = "CUSTOMERGATEWAY",
+        /// An IPsec connection of a VPN gateway.
+        VpnConnection = "VPNCONNECTION",
+        /// An IPsec connection without one.
+        VpnAttachment = "VPNATTACHMENT",
     }
 }
 
@@ -49,14 +56,23 @@ impl Taggable {
             Self::VpnGateway => {
                 (snapshot.gateway(account, id)?.map(|gateway| gateway.region), &c::GATEWAY_NOT_FOUND)
             }
+            Self::CustomerGateway => {
+                let row = snapshot.customer_gateway(account, id)?;
+                (row.map(|row| row.region), &c::CUSTOMER_GATEWAY_NOT_FOUND)
+            }
+            Self::VpnConnection | Self::VpnAttachment => {
+                let connection = snapshot.connection(account, id)?;
+                let fits = |one: &Connection| one.gateway.is_none() == (self == Self::VpnAttachment);
+                (connection.filter(fits).map(|connection| connection.region), &c::CONNECTION_NOT_FOUND)
+            }
         };
         if found.is_some_and(|found| found.as_str() == region) { Ok(()) } else { Err(code.into()) }
     }
 }
 
 /// Tags to look for: an empty value matches any, like one that is not sent.
-pub(crate) fn sought(args: &Args<'_>, _: &'static str) -> Result<Vec<TagFilter>, Refusal> {
-    Ok(args.tags()?.into_iter().map(exactly).collect())
+pub(crate) fn sought(args: &Args<'_>, name: &'static str) -> Result<Vec<TagFilter>, Refusal> {
+    Ok(args.tags(name)?.into_iter().map(exactly).collect())
 }
 
 /// A filter for a tag with just this value.

@@ -2,11 +2,8 @@
 //!
 //! With `TagKey.N` given, `All` is ignored, as sibling products do.
 
-use tongguan_store::Tx;
-
 use crate::api::vpc::{UnTagResources, UnTagResourcesOutput};
-use crate::call::Call;
-use crate::operation::{Failure, Write};
+use crate::operation::prelude::*;
 
 impl Write for UnTagResources {
     type Output = UnTagResourcesOutput;

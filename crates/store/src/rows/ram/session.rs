@@ -37,7 +37,7 @@ impl Snapshot<'_> {
 
 impl Tx<'_> {
     /// Ends all sessions that were made before: another number is in force from now on. It never falls, whatever the
-    /// clock does. Answers whether there is such a row.
+    /// clock does. Returns whether there is such a row.
     ///
     /// # Errors
     /// A database error.

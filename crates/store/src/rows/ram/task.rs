@@ -11,7 +11,7 @@ wire_enum! {
     pub enum DeletionStatus {
         /// Not decided yet.
         InProgress = "IN_PROGRESS",
-        /// The role is gone.
+        /// The role is deleted.
         Succeeded = "SUCCEEDED",
         /// The role is in use, and stays.
         Failed = "FAILED",
@@ -33,7 +33,7 @@ pub struct RoleDeletion {
     pub status: DeletionStatus,
     /// Why it failed: a JSON object as it is answered.
     pub reason: Option<String>,
-    /// When it was asked for, UNIX milliseconds.
+    /// When it was requested, UNIX milliseconds.
     pub created_ms: i64,
 }
 
@@ -50,7 +50,7 @@ pub(crate) const RELATIONS: &[Relation] = &[(
 )];
 
 impl Snapshot<'_> {
-    /// The deletion of this id, whoever asked for it: for the engine.
+    /// The deletion of this id, whoever requested it: for the engine.
     ///
     /// # Errors
     /// A database error.
@@ -106,7 +106,7 @@ impl Tx<'_> {
         insert(&mut self.session.prepare(INSERT)?, deletion)
     }
 
-    /// Forgets the oldest ended deletions of a role: `keep` stay.
+    /// Purges the oldest ended deletions of a role; `keep` of them stay.
     ///
     /// # Errors
     /// A database error.
@@ -133,7 +133,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets deletions that were asked for before `before_ms` and have ended, at most `batch` of them. Answers how
+    /// Purges deletions that were requested before `before_ms` and have ended, at most `batch` of them. Returns how
     /// many.
     ///
     /// # Errors

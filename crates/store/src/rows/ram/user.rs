@@ -43,7 +43,7 @@ impl Snapshot<'_> {
     /// The account's user of this name.
     ///
     /// # Errors
-    /// A database error, as for every query of this folder.
+    /// A database error, as for every query of this module.
     pub fn user(&self, account: &AccountId, name: &str) -> Result<Option<UserRow>, StoreError> {
         self.session
             .one(sql!(UserRow::SELECT, " WHERE account = ?1 AND folded = ?2"), &binds![account, folded(name)])

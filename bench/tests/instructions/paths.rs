@@ -1,0 +1,234 @@
+//! The hot paths: what a call costs from its parts to its answer, in process, with signature, nonce, permission and
+//! audit record, which the writer moves into the database before the path ends.
+//!
+//! A path is run a fixed number of times between two [`boundary`]s. Requests are signed before the first of them.
+//! Nothing goes by the time of day: the clock stands, and the writer moves audit records when a whole batch waits.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::block_in_place;
+use tongguan_model::limits::Quotas;
+use tongguan_rpc::{Credential, Secret};
+use tongguan_service::access::Peer;
+use tongguan_service::audit;
+use tongguan_service::context::Clock as _;
+use tongguan_store::{Options, Verdict};
+use tongguan_testkit::request::Owned;
+use tongguan_testkit::rig::{Rig, triple};
+use tongguan_testkit::{Call, Caller, Manner, api};
+
+/// Part of the name of [`boundary`]'s symbol.
+pub(crate) const BOUNDARY: &str = "boundary_between_paths";
+
+/// Audit records that the writer takes in one batch without waiting for more.
+const BATCH: usize = 1_024;
+/// Pages that are counted; without the batch of records, of which a page has no more than a read.
+const PAGES: usize = 64;
+/// Requests to bind and unbind, one pair a call.
+const PAIRS: usize = 64;
+/// Calls of a path before it is counted.
+const WARM: usize = 16;
+/// Gateways in the store, all on one page.
+const GATEWAYS: u64 = 50;
+
+/// How much more than recorded a path may take, per cent. Counts of one build differ by up to one between runs.
+pub(crate) fn tolerated(path: &str) -> f64 {
+    match path {
+        // Threads that hand each other work: up to 2.5 per cent.
+        "bind_and_unbind" => 6.0,
+        _ => 3.0,
+    }
+}
+
+/// The paths in their order, and how many calls of each are counted.
+pub(crate) const NAMES: &[(&str, usize)] = &[
+    ("describe_v1", BATCH),
+    ("describe_v3", BATCH),
+    ("describe_v3_by_user", BATCH),
+    ("list_v1", BATCH),
+    ("page_of_50_v1", PAGES),
+    ("bind_and_unbind", PAIRS),
+    ("verify_v3", BATCH),
+];
+
+/// Everything here is of one machine; where it came from does not matter.
+const PEER: Peer = Peer { address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), secure: false };
+
+/// Valgrind dumps what was counted whenever this is called.
+#[inline(never)]
+fn boundary_between_paths() {
+    black_box(());
+}
+
+/// Runs every path a while unseen, so that caches are warm, and then between two boundaries.
+pub(crate) fn run() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { audit_flush_ms: 3_600_000, ..Options::default() };
+        let quotas = Quotas { vpn_gateways_per_account: GATEWAYS, ..Quotas::default() };
+        let world = World::new(Rig::within(directory, options, "0", quotas)).await;
+        let reads = world.reads();
+        for (read, (_, calls)) in reads.iter().zip(NAMES) {
+            world.answer(&world.requests(read, WARM)).await;
+            world.fill_batch(&reads[0]).await;
+            let counted = world.requests(read, *calls);
+            boundary_between_paths();
+            world.answer(&counted).await;
+            if *calls == BATCH {
+                world.batch_moved().await;
+            }
+            boundary_between_paths();
+            if *calls < BATCH {
+                world.fill_batch(&reads[0]).await;
+            }
+        }
+        world.bind_and_unbind(&world.changes()).await;
+        let changes = world.changes();
+        boundary_between_paths();
+        world.bind_and_unbind(&changes).await;
+        boundary_between_paths();
+        let request = &world.requests(&reads[1], 1)[0];
+        verify(request);
+        boundary_between_paths();
+        verify(request);
+        boundary_between_paths();
+    });
+}
+
+/// Who calls what, and how it is signed.
+struct Read<'a> {
+    caller: &'a Caller,
+    call: Call<'a>,
+    manner: Manner<'a>,
+}
+
+/// Fifty gateways of a VPC, one of them with a binding, and a user who may read.
+struct World {
+    rig: Rig,
+    root: Caller,
+    user: Caller,
+    gateway: String,
+    certificate: String,
+    /// Audit records that wait for the writer.
+    waiting: Cell<usize>,
+    /// Audit records that it has moved into the database.
+    moved: Cell<u64>,
+}
+
+impl World {
+    async fn new(rig: Rig) -> Self {
+        let root = Caller::named("root");
+        let user = rig.user("reader", &statements()).await;
+        let gateway = rig.gateway("NationalStandard").await;
+        let vpc = rig.stored(&gateway).unwrap().vpc;
+        for _ in 1..GATEWAYS {
+            rig.gateway_in(vpc.as_str(), "NationalStandard").await;
+        }
+        let bound = rig.certificate("EC_SM2").await;
+        rig.bind(&gateway, &bound, "Encryption").await.ok();
+        let certificate = rig.certificate("EC_SM2").await;
+        rig.settle().await;
+        // No record waits now.
+        let rig = rig.restart("0");
+        let context = rig.service.context();
+        let findings =
+            block_in_place(|| audit::seal(&context.store, &context.vault, rig.clock.now_ms())).unwrap();
+        assert!(findings.is_empty(), "{findings:?}");
+        Self { rig, root, user, gateway, certificate, waiting: Cell::new(0), moved: Cell::new(0) }
+    }
+
+    /// The reads, in the order of [`NAMES`].
+    fn reads(&self) -> [Read<'_>; 5] {
+        let one = || Call::vpc("DescribeVpnGateway", &[("VpnGatewayId", &self.gateway)]);
+        let list = Call::vpc("ListVpnCertificateAssociations", &[("VpnGatewayId.1", &self.gateway)]);
+        let page = Call::vpc("DescribeVpnGateways", &[("PageSize", "50")]);
+        let (root, user) = (&self.root, &self.user);
+        [
+            Read { caller: root, call: one(), manner: Manner::V1 },
+            Read { caller: root, call: one(), manner: Manner::V3 },
+            Read { caller: user, call: one(), manner: Manner::V3 },
+            Read { caller: root, call: list, manner: Manner::V1 },
+            Read { caller: root, call: page, manner: Manner::V1 },
+        ]
+    }
+
+    fn requests(&self, read: &Read<'_>, number: usize) -> Vec<Owned> {
+        let sign = |_| Owned::from(&read.caller.sign(&read.call, &read.manner, &self.rig.stamp()));
+        (0..number).map(sign).collect()
+    }
+
+    /// Requests that bind and unbind in turns.
+    fn changes(&self) -> Vec<Owned> {
+        let parameters = triple(&self.gateway, &self.certificate, "Signature");
+        let sign = |action: &str| {
+            let call = Call::new(api::VPC, action, &parameters);
+            Owned::from(&self.root.sign(&call, &Manner::V1, &self.rig.stamp()))
+        };
+        let pair = ["AssociateVpnGatewayWithCertificate", "DissociateVpnGatewayWithCertificate"];
+        (0..PAIRS).flat_map(|_| pair.map(sign)).collect()
+    }
+
+    /// Answers reads.
+    async fn answer(&self, requests: &[Owned]) {
+        for request in requests {
+            self.call(request).await;
+            self.waiting.set((self.waiting.get() + 1) % BATCH);
+        }
+    }
+
+    /// Answers as many reads as there must be for the writer to take the records of all.
+    async fn fill_batch(&self, read: &Read<'_>) {
+        if self.waiting.get() > 0 {
+            self.answer(&self.requests(read, BATCH - self.waiting.get())).await;
+        }
+        self.batch_moved().await;
+    }
+
+    /// Waits until the writer has moved all records into the database.
+    async fn batch_moved(&self) {
+        while self.rig.store().stats().audit_records < self.moved.get() + BATCH as u64 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.moved.set(self.moved.get() + BATCH as u64);
+        // The writer is through with all that follows a batch when it turns to this.
+        self.rig.store().write(|_| Ok(Verdict::Discard(()))).await.unwrap();
+    }
+
+    /// Answers changes, each of which the engine applies.
+    async fn bind_and_unbind(&self, requests: &[Owned]) {
+        for request in requests {
+            self.call(request).await;
+            self.rig.service.engine().step(&self.gateway).await.unwrap();
+        }
+    }
+
+    async fn call(&self, request: &Owned) {
+        let response = self.rig.service.answer(request.http(), PEER).await;
+        assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    }
+}
+
+/// What a user may do, as people write it: much of it is about something else.
+fn statements() -> Value {
+    let other = (0..19).map(|number| {
+        let (verb, thing) =
+            (["Create", "Delete", "Modify"][number % 3], ["Vpc", "VSwitch", "HaVip"][number % 3]);
+        let resource = format!("acs:vpc:*:*:{}/x-{number}*", thing.to_lowercase());
+        json!({"Effect": "Allow", "Action": format!("vpc:{verb}{thing}*"), "Resource": resource})
+    });
+    let own = json!({"Effect": "Allow", "Action": ["vpc:Describe*", "vpc:List*"], "Resource": "*"});
+    other.chain([own]).collect()
+}
+
+/// Reads a request and verifies its signature, nothing else.
+fn verify(request: &Owned) {
+    let key = Credential::Secret(Secret::from("root secret"));
+    for _ in 0..BATCH {
+        let incoming = black_box(request).parse().unwrap();
+        black_box(&incoming).verify(&key).unwrap();
+    }
+}

@@ -1,0 +1,78 @@
+//! What hangs on a gateway and is applied with it: certificate bindings and connections.
+//!
+//! An operation writes down what it wants of a child, in the child's state, and the gateway's next generation; the
+//! engine never asks which operation it was. Each kind of child answers three questions here, for all of its rows on
+//! the gateway: what shall be in force ([`Children::wanted`]), what is so once the generation was applied
+//! ([`settle`]), and what is so again when it was given up ([`restore`]).
+
+use tongguan_dataplane::GatewayState;
+use tongguan_model::connection::Connection;
+use tongguan_model::gateway::{Binding, BindingState, ChildState, VpnGateway};
+use tongguan_store::{Snapshot, StoreError, Tx};
+
+/// What shall be in force on a gateway.
+pub(super) struct Children {
+    bindings: Vec<Binding>,
+    connections: Vec<Connection>,
+}
+
+impl Children {
+    /// What shall be in force with the intended generation.
+    pub(super) fn wanted(snapshot: &Snapshot<'_>, gateway: &VpnGateway) -> Result<Self, StoreError> {
+        let mut bindings = snapshot.bindings_of(&gateway.id)?;
+        bindings.retain(|binding| binding.state != BindingState::Dissociating);
+        let mut connections = snapshot.connections_of(&gateway.id)?;
+        connections.retain(|connection| connection.state.is_wanted());
+        Ok(Self { bindings, connections })
+    }
+
+    /// The whole state of the gateway.
+    pub(super) fn on<'a>(&'a self, gateway: &'a VpnGateway) -> GatewayState<'a> {
+        GatewayState { gateway, bindings: &self.bindings, connections: &self.connections }
+    }
+}
+
+/// The intended generation is in force.
+pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError> {
+    for binding in tx.bindings_of(&gateway.id)? {
+        match binding.state {
+            BindingState::Associating => tx.set_binding_state(gateway, &binding, BindingState::Associated)?,
+            BindingState::Dissociating => tx.delete_binding(gateway, &binding)?,
+            BindingState::Associated => {}
+        }
+    }
+    for connection in tx.connections_of(&gateway.id)? {
+        match connection.state {
+            ChildState::Creating => tx.set_connection_state(&connection.id, ChildState::Active)?,
+            ChildState::Updating => tx.connection_changed(&connection.id)?,
+            ChildState::Deleting => tx.delete_connection(&connection)?,
+            ChildState::Active => {}
+        }
+    }
+    Ok(())
+}
+
+/// The intended generation is given up: what was applied before is wanted again. Of the bindings, some leave and some
+/// stay, as the gateway has decided.
+pub(super) fn restore(
+    tx: &Tx<'_>,
+    gateway: &VpnGateway,
+    leave: &[Binding],
+    stay: &[Binding],
+) -> Result<(), StoreError> {
+    for binding in leave {
+        tx.delete_binding(gateway, binding)?;
+    }
+    for binding in stay {
+        tx.set_binding_state(gateway, binding, BindingState::Associated)?;
+    }
+    for connection in tx.connections_of(&gateway.id)? {
+        match connection.state {
+            ChildState::Creating => tx.delete_connection(&connection)?,
+            ChildState::Updating => tx.restore_connection(&connection.id)?,
+            ChildState::Deleting => tx.set_connection_state(&connection.id, ChildState::Active)?,
+            ChildState::Active => {}
+        }
+    }
+    Ok(())
+}

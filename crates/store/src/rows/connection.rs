@@ -1,0 +1,490 @@
+//! IPsec connections and their tunnels.
+//!
+//! A connection's settings are one document in its row; where its tunnels lead and what is seen of them are rows of
+//! their own, since others ask for it. While a change of a connection is not applied, its row keeps what was before.
+
+use std::collections::BTreeMap;
+
+use tongguan_model::connection::{Connection, Negotiation, Settings};
+use tongguan_model::gateway::ChildState;
+use tongguan_model::id::{AccountId, ConnectionId, CustomerGatewayId, TunnelId, VpnGatewayId};
+
+use super::batch::{by_owner, of_all};
+use super::search::{Page, Search};
+use super::{Answer, Columns as _, Done, Relation, Table as _};
+use crate::session::{FromColumn, Unreadable, Value};
+use crate::{Snapshot, StoreError, TagFilter, Tx};
+
+impl FromColumn for Settings {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        let text = value.text().ok_or(Unreadable::Kind)?;
+        serde_json::from_str(text).map_err(|_| Unreadable::Kind)
+    }
+}
+
+table! {
+    Connection as connection in "vpn_connection" {
+        both {
+            id, account, region, gateway, name, network_type, tunnel_bandwidth, resource_group, created_ms, state,
+        }
+        read { settings, before }
+        write(document: &str, sealed: &[u8]) { settings = document, sealed_keys = sealed }
+    }
+}
+
+/// A tunnel: where it leads, and what the data plane sees of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelRow {
+    /// Id, prefix `tun-`.
+    pub id: TunnelId,
+    /// Connection.
+    pub connection: ConnectionId,
+    /// Place in its connection, from 1.
+    pub number: u32,
+    /// Where it leads.
+    pub customer_gateway: CustomerGatewayId,
+    /// Where it leads until a change is applied, if that is elsewhere.
+    pub before: Option<CustomerGatewayId>,
+    /// Its own address, if it has no gateway to take one from.
+    pub ip: Option<String>,
+    /// What is seen of it.
+    pub observed: Negotiation,
+    /// When that was seen first, UNIX milliseconds.
+    pub observed_ms: i64,
+}
+
+columns! { TunnelRow { id, connection, number, customer_gateway, before, ip, observed, observed_ms } }
+
+/// What was seen of a tunnel, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservationRow {
+    /// Tunnel.
+    pub tunnel: TunnelId,
+    /// What was seen.
+    pub observed: Negotiation,
+    /// When, UNIX milliseconds.
+    pub at_ms: i64,
+}
+
+columns! { ObservationRow { tunnel, observed, at_ms } }
+
+/// Observations of a tunnel that are kept; older ones go.
+const OBSERVATIONS: u32 = 100;
+
+/// Which connections a list asks for; everything given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionFilter {
+    /// Id.
+    pub id: Option<String>,
+    /// Gateway.
+    pub gateway: Option<String>,
+    /// Customer gateway of any tunnel.
+    pub customer_gateway: Option<String>,
+    /// Resource group.
+    pub resource_group: Option<String>,
+    /// Only connections without a gateway.
+    pub attachments: bool,
+    /// Tags.
+    pub tags: Vec<TagFilter>,
+}
+
+/// What must hold between these rows and others.
+pub(crate) const RELATIONS: &[Relation] = &[
+    (
+        "a connection is half-way only on a gateway that is not settled",
+        "SELECT c.id FROM vpn_connection c LEFT JOIN vpn_gateway g ON g.id = c.gateway \
+         WHERE c.state <> 'active' AND (g.id IS NULL OR g.applied >= g.intended)",
+    ),
+    (
+        "at most one thing on a gateway is half-way",
+        "SELECT gateway FROM (SELECT gateway FROM vpn_connection WHERE state <> 'active' AND gateway IS NOT NULL \
+         UNION ALL SELECT gateway FROM binding WHERE state <> 'associated') GROUP BY gateway HAVING count(*) > 1",
+    ),
+    (
+        "a connection, its gateway and where it leads are of one account and region",
+        "SELECT c.id FROM vpn_connection c JOIN vpn_gateway g ON g.id = c.gateway \
+         WHERE c.account <> g.account OR c.region <> g.region UNION SELECT c.id FROM vpn_connection c \
+         JOIN vpn_tunnel t ON t.connection = c.id JOIN customer_gateway d ON d.id IN (t.customer_gateway, t.before) \
+         WHERE c.account <> d.account OR c.region <> d.region",
+    ),
+    (
+        "a connection that is being changed has what was before, and no other has",
+        "SELECT id FROM vpn_connection WHERE (state = 'updating') <> (before IS NOT NULL) \
+         OR (before IS NULL) <> (sealed_before IS NULL) UNION \
+         SELECT t.connection FROM vpn_tunnel t JOIN vpn_connection c ON c.id = t.connection \
+         WHERE t.before IS NOT NULL AND c.state <> 'updating'",
+    ),
+    (
+        "the tunnels of a connection are those of its settings",
+        "SELECT c.id FROM vpn_connection c WHERE \
+         (SELECT coalesce(group_concat(number || id || customer_gateway, ' '), '') FROM (SELECT number, id, \
+         customer_gateway FROM vpn_tunnel WHERE connection = c.id ORDER BY number)) <> \
+         (SELECT coalesce(group_concat((key + 1) || json_extract(value, '$.id') \
+         || json_extract(value, '$.customer_gateway'), ' '), '') \
+         FROM (SELECT key, value FROM json_each(c.settings, '$.tunnels') ORDER BY key))",
+    ),
+    (
+        "a connection has one tunnel or two",
+        "SELECT id FROM vpn_connection WHERE id NOT IN \
+         (SELECT connection FROM vpn_tunnel GROUP BY connection HAVING count(*) <= 2)",
+    ),
+    (
+        "a tunnel that was negotiated is in force, on a gateway that has what it needs",
+        "SELECT t.id FROM vpn_tunnel t JOIN vpn_connection c ON c.id = t.connection \
+         LEFT JOIN vpn_gateway g ON g.id = c.gateway WHERE t.observed <> 'ike_sa_not_established' \
+         AND (c.state = 'creating' OR (g.vpn_type = 'NationalStandard' \
+         AND (SELECT count(*) FROM binding WHERE gateway = g.id AND state <> 'associating') < 2))",
+    ),
+    (
+        "what the data plane has is what is connected",
+        "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
+         WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
+         AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
+         AND (SELECT coalesce(group_concat(key, ' '), '') \
+         FROM (SELECT key FROM json_each(a.document, '$.connections') ORDER BY key)) <> \
+         (SELECT coalesce(group_concat(id, ' '), '') \
+         FROM (SELECT id FROM vpn_connection WHERE gateway = g.id ORDER BY id))",
+    ),
+    (
+        "what was seen of a tunnel last is what is seen of it",
+        "SELECT t.id FROM vpn_tunnel t WHERE t.observed IS NOT \
+         (SELECT observed FROM vpn_observation WHERE tunnel = t.id ORDER BY seq DESC LIMIT 1)",
+    ),
+    (
+        "no tunnel has an address of another",
+        "SELECT ip FROM (SELECT ip FROM vpn_tunnel WHERE ip IS NOT NULL UNION ALL SELECT ip FROM address) \
+         GROUP BY ip HAVING count(*) > 1",
+    ),
+];
+
+/// The columns of a tunnel.
+const TUNNELS: &str = sql!("SELECT ", TunnelRow::COLUMNS, " FROM vpn_tunnel");
+
+impl Snapshot<'_> {
+    /// The account's connection of this id.
+    ///
+    /// # Errors
+    /// A database error, as for every query below.
+    pub fn connection(&self, account: &AccountId, id: &str) -> Answer<Option<Connection>> {
+        self.session.one(owned!(Connection), &binds![id, account])
+    }
+
+    /// The connection of this id, whoever owns it: for what the operator reports.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connection_of_any_account(&self, id: &str) -> Answer<Option<Connection>> {
+        self.session.one(sql!(Connection::SELECT, " WHERE id = ?1"), &binds![id])
+    }
+
+    /// The connections of a gateway, the oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections_of(&self, gateway: &VpnGatewayId) -> Answer<Vec<Connection>> {
+        self.session.all(sql!(Connection::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
+    }
+
+    /// How many connections a gateway has.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections_on(&self, gateway: &VpnGatewayId) -> Answer<u64> {
+        self.number("SELECT count(*) FROM vpn_connection WHERE gateway = ?1", &binds![gateway])
+    }
+
+    /// A page of the account's connections in a region, newest first, attachments among them.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections(
+        &self,
+        account: &AccountId,
+        region: &str,
+        filter: &ConnectionFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<Connection>> {
+        let mut search = Search::of(account, Some(region));
+        search.equal("id", filter.id.as_ref());
+        search.equal("gateway", filter.gateway.as_ref());
+        search.equal("resource_group", filter.resource_group.as_ref());
+        if let Some(customer_gateway) = &filter.customer_gateway {
+            let place = search.value(customer_gateway);
+            search
+                .raw(&format!("id IN (SELECT connection FROM vpn_tunnel WHERE customer_gateway = ?{place})"));
+        }
+        if filter.attachments {
+            search.raw("gateway IS NULL");
+        }
+        search.tags("id", &filter.tags);
+        self.page(&search, offset, limit)
+    }
+
+    /// How many connections without a gateway the account has in a region.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn vpn_attachments(&self, account: &AccountId, region: &str) -> Answer<u64> {
+        self.tally(ATTACHMENT, account, region)
+    }
+
+    /// The keys of the tunnels of a connection, sealed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connection_keys(&self, id: &ConnectionId) -> Answer<Option<Vec<u8>>> {
+        self.session.one("SELECT sealed_keys FROM vpn_connection WHERE id = ?1", &binds![id])
+    }
+
+    /// The keys of the tunnels of many connections, sealed, in one query.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connection_keys_of_all(&self, ids: &[&str]) -> Answer<BTreeMap<ConnectionId, Vec<u8>>> {
+        let sql = ("SELECT id, sealed_keys FROM vpn_connection WHERE id IN", "");
+        let rows: Vec<(ConnectionId, Vec<u8>)> = of_all(self.session, sql, &[], ids.iter().copied())?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// The tunnels of many connections in one query, those of each in their order.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tunnels_of_all(&self, connections: &[&str]) -> Answer<BTreeMap<ConnectionId, Vec<TunnelRow>>> {
+        let before = sql!("SELECT ", TunnelRow::COLUMNS, " FROM vpn_tunnel WHERE connection IN");
+        let sql = (before, "ORDER BY connection, number");
+        let rows: Vec<TunnelRow> = of_all(self.session, sql, &[], connections.iter().copied())?;
+        Ok(by_owner(rows.into_iter().map(|tunnel| (tunnel.connection.clone(), tunnel))))
+    }
+
+    /// The tunnel of this id, or the tunnels of the connection of this id, whoever owns them.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tunnels_named(&self, id: &str) -> Answer<Vec<TunnelRow>> {
+        let sql = format!("{TUNNELS} WHERE id = ?1 OR connection = ?1 ORDER BY number");
+        self.session.all(&sql, &binds![id])
+    }
+
+    /// The connections that lead to a customer gateway, now or until a change is applied, each with how far it has
+    /// come.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections_to(
+        &self,
+        customer_gateway: &CustomerGatewayId,
+    ) -> Answer<Vec<(ConnectionId, ChildState)>> {
+        let sql = "SELECT c.id, c.state FROM vpn_connection c WHERE c.id IN (SELECT connection FROM vpn_tunnel \
+                   WHERE customer_gateway = ?1 UNION SELECT connection FROM vpn_tunnel WHERE before = ?1) \
+                   ORDER BY c.seq";
+        self.session.all(sql, &binds![customer_gateway])
+    }
+}
+
+impl Snapshot<'_> {
+    /// What was seen of the tunnels of a connection between two moments, UNIX milliseconds, both inclusive; the oldest
+    /// first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn observations(
+        &self,
+        connection: &ConnectionId,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Answer<Vec<ObservationRow>> {
+        let sql = sql!(
+            "SELECT ",
+            ObservationRow::COLUMNS,
+            " FROM vpn_observation WHERE tunnel IN (SELECT id FROM vpn_tunnel WHERE connection = ?1) \
+             AND at_ms >= ?2 AND at_ms <= ?3 ORDER BY at_ms, seq"
+        );
+        self.session.all(sql, &binds![connection, from_ms, to_ms])
+    }
+
+    /// What was seen of a tunnel last.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn last_observation(&self, tunnel: &TunnelId) -> Answer<Option<ObservationRow>> {
+        let sql = sql!(
+            "SELECT ",
+            ObservationRow::COLUMNS,
+            " FROM vpn_observation WHERE tunnel = ?1 ORDER BY seq DESC LIMIT 1"
+        );
+        self.session.one(sql, &binds![tunnel])
+    }
+}
+
+/// Kind of the tally that counts connections without a gateway.
+const ATTACHMENT: &str = "vpn_attachment";
+
+/// The settings as they are stored.
+fn document(settings: &Settings) -> Result<String, StoreError> {
+    serde_json::to_string(settings).map_err(|error| StoreError::Damaged(format!("settings: {error}")))
+}
+
+impl Tx<'_> {
+    /// Stores a new connection with its keys, sealed, and the addresses of its tunnels if they have their own.
+    ///
+    /// # Errors
+    /// A database error, also if a customer gateway is not there or an address is taken.
+    pub fn insert_connection(&self, connection: &Connection, sealed: &[u8], addresses: &[String]) -> Done {
+        let settings = document(&connection.settings)?;
+        insert(&mut self.session.prepare(INSERT)?, connection, &settings, sealed)?;
+        for (at, tunnel) in connection.settings.tunnels.iter().enumerate() {
+            insert!(self.session, "vpn_tunnel" {
+                id: tunnel.id,
+                connection: connection.id,
+                number: at as u64 + 1,
+                customer_gateway: tunnel.customer_gateway,
+                ip: addresses.get(at),
+                observed: Negotiation::IkeNotEstablished,
+                observed_ms: connection.created_ms,
+            })?;
+            self.note(&tunnel.id, Negotiation::IkeNotEstablished, connection.created_ms)?;
+        }
+        self.count_connection(connection, 1)
+    }
+
+    /// Stores what is wanted of a connection, and keeps what is in force until it is applied.
+    ///
+    /// # Errors
+    /// A database error, also if a customer gateway is not there.
+    pub fn change_connection(&self, connection: &Connection, sealed: &[u8]) -> Done {
+        let settings = document(&connection.settings)?;
+        self.execute(
+            "UPDATE vpn_connection SET before = settings, sealed_before = sealed_keys, settings = ?2, \
+             sealed_keys = ?3, state = ?4 WHERE id = ?1",
+            &binds![connection.id, settings, sealed, ChildState::Updating],
+        )?;
+        for tunnel in &connection.settings.tunnels {
+            self.execute(
+                "UPDATE vpn_tunnel SET before = nullif(customer_gateway, ?2), customer_gateway = ?2 WHERE id = ?1",
+                &binds![tunnel.id, tunnel.customer_gateway],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Stores what is in force of a connection without a gateway.
+    ///
+    /// # Errors
+    /// A database error, also if a customer gateway is not there.
+    pub fn replace_attachment(&self, connection: &Connection, sealed: &[u8]) -> Done {
+        let settings = document(&connection.settings)?;
+        update!(self.session, "vpn_connection" {
+            settings: settings,
+            sealed_keys: sealed,
+            network_type: connection.network_type,
+        } where { id: connection.id })?;
+        for tunnel in &connection.settings.tunnels {
+            update!(self.session, "vpn_tunnel" { customer_gateway: tunnel.customer_gateway } where { id: tunnel.id })?;
+        }
+        Ok(())
+    }
+
+    /// Stores a connection's name.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn rename_connection(&self, id: &ConnectionId, name: &str) -> Done {
+        update!(self.session, "vpn_connection" { name: name } where { id: id })?;
+        Ok(())
+    }
+
+    /// Moves a connection to a resource group.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn move_connection(&self, id: &ConnectionId, group: &str) -> Done {
+        update!(self.session, "vpn_connection" { resource_group: group } where { id: id })?;
+        Ok(())
+    }
+
+    /// Stores how far a connection has come.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn set_connection_state(&self, id: &ConnectionId, state: ChildState) -> Done {
+        update!(self.session, "vpn_connection" { state: state } where { id: id })?;
+        Ok(())
+    }
+
+    /// The change of a connection is in force: what was before is forgotten.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connection_changed(&self, id: &ConnectionId) -> Done {
+        self.execute(
+            "UPDATE vpn_connection SET before = NULL, sealed_before = NULL, state = ?2 WHERE id = ?1",
+            &binds![id, ChildState::Active],
+        )?;
+        self.execute("UPDATE vpn_tunnel SET before = NULL WHERE connection = ?1", &binds![id])
+    }
+
+    /// The change of a connection is given up: what was before is wanted again.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn restore_connection(&self, id: &ConnectionId) -> Done {
+        self.execute(
+            "UPDATE vpn_connection SET settings = coalesce(before, settings), \
+             sealed_keys = coalesce(sealed_before, sealed_keys), before = NULL, sealed_before = NULL, state = ?2 \
+             WHERE id = ?1",
+            &binds![id, ChildState::Active],
+        )?;
+        self.execute(
+            "UPDATE vpn_tunnel SET customer_gateway = coalesce(before, customer_gateway), before = NULL \
+             WHERE connection = ?1",
+            &binds![id],
+        )
+    }
+
+    /// Writes down what is seen of a tunnel, if it is something else than before.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn observe_tunnel(&self, id: &TunnelId, observed: Negotiation, now_ms: i64) -> Done {
+        let sql = "UPDATE vpn_tunnel SET observed = ?2, observed_ms = ?3 WHERE id = ?1 AND observed <> ?2";
+        if self.session.execute(sql, &binds![id, observed, now_ms])? == 0 {
+            return Ok(());
+        }
+        self.note(id, observed, now_ms)
+    }
+
+    fn note(&self, tunnel: &TunnelId, observed: Negotiation, now_ms: i64) -> Done {
+        insert!(self.session, "vpn_observation" { tunnel: tunnel, observed: observed, at_ms: now_ms })?;
+        self.execute(
+            "DELETE FROM vpn_observation WHERE tunnel = ?1 AND seq NOT IN \
+             (SELECT seq FROM vpn_observation WHERE tunnel = ?1 ORDER BY seq DESC LIMIT ?2)",
+            &binds![tunnel, OBSERVATIONS],
+        )
+    }
+
+    /// Removes a connection with its tunnels and tags.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_connection(&self, connection: &Connection) -> Done {
+        self.execute(
+            "DELETE FROM vpn_observation WHERE tunnel IN (SELECT id FROM vpn_tunnel WHERE connection = ?1)",
+            &binds![connection.id],
+        )?;
+        self.execute("DELETE FROM vpn_tunnel WHERE connection = ?1", &binds![connection.id])?;
+        self.forget(connection.id.as_str())?;
+        self.execute("DELETE FROM vpn_connection WHERE id = ?1", &binds![connection.id])?;
+        self.count_connection(connection, -1)
+    }
+
+    fn count_connection(&self, connection: &Connection, by: i64) -> Done {
+        let (account, region) = (&connection.account, connection.region.as_str());
+        if connection.gateway.is_none() {
+            self.count(ATTACHMENT, account, region, by)?;
+        }
+        self.count("vpn_connection", account, region, by)
+    }
+}
