@@ -105,7 +105,8 @@ fn start() -> ([Router; 2], Vec<u8>) {
     (routers, first)
 }
 
-/// The first octet says how far a negotiation is when the rest comes in as a datagram; its header is corrected to fit.
+/// The first octet says how far a negotiation is when the rest comes in as a datagram; its header is corrected to
+/// fit.
 pub fn ike(input: &[u8]) {
     let Some((&choice, datagram)) = input.split_first() else { return };
     read(datagram);

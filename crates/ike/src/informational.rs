@@ -1,13 +1,13 @@
 //! Informational exchanges: Delete, INITIAL-CONTACT, and the question whether the peer is there (RFC 3706).
 //!
-//! None of them is answered by the protocol but that question. What was lost comes right by itself: a peer that does not
-//! know an SA any more does not answer under it, and one that sends under a child SA that is gone is told again.
+//! None of them is answered by the protocol but that question. What was lost comes right by itself: a peer that does
+//! not know an SA any more does not answer under it, and one that sends under a child SA that is gone is told again.
 
 use std::time::Duration;
 
+use crate::exchange::Message;
 use crate::keys::same;
 use crate::proposal::{ESP, ISAKMP};
-use crate::quick::Message;
 use crate::sa::{Context, Dropped, IkeSa, nonzero};
 use crate::wire::{After, Delete, Draft, Notify, exchange, kind, payloads};
 
@@ -148,7 +148,8 @@ pub(crate) fn send_deletes(sa: &mut IkeSa, spis: &[u32], whole: bool, context: &
     }
 }
 
-/// Tells the peer that there is no child SA with an SPI, once a second at most. It believes this, as it is authenticated.
+/// Tells the peer that there is no child SA with an SPI, once a second at most. It believes this, as it is
+/// authenticated.
 pub(crate) fn send_unknown(sa: &mut IkeSa, spi: u32, context: &mut Context<'_>) {
     if context.now.steady < sa.probe.told + Duration::from_secs(1) {
         return;

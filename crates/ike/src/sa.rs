@@ -9,15 +9,13 @@ use tongguan_smcrypto::{HmacSm3Key, Sm3};
 use zeroize::Zeroizing;
 
 use crate::config::{ConnectionId, NatTraversal, Phase1Suite};
+use crate::exchange::{Quick, Sent};
 use crate::io::{Now, Output};
 use crate::keys::{Cookies, Phase1Keys};
 use crate::peer::{Envelope, PeerCertificates};
-use crate::quick::Quick;
 use crate::suite::{BLOCK_BYTES, Block, Hash, KeyPair, Secret};
 use crate::wire::{Draft, Header, chain, kind};
 
-/// When something is sent again, after the first time: 1, 2, 4, 8 and 16 seconds.
-const TRIES: u32 = 5;
 /// Answers to repeated requests, at most, in a second.
 const ANSWERS_PER_SECOND: u32 = 3;
 
@@ -40,27 +38,6 @@ pub(crate) struct Context<'a> {
 
 /// Why a message was dropped. Nothing has changed.
 pub(crate) type Dropped = String;
-
-/// A message that is sent again until it is answered.
-#[derive(Debug, Clone)]
-pub(crate) struct Sent {
-    pub(crate) octets: Vec<u8>,
-    tries: u32,
-    pub(crate) next: Duration,
-}
-
-impl Sent {
-    pub(crate) fn new(octets: Vec<u8>, now: Now) -> Self {
-        Self { octets, tries: 0, next: now.steady + Duration::from_secs(1) }
-    }
-
-    /// What is to be done when [`Sent::next`] has come: false if it was sent often enough.
-    pub(crate) fn again(&mut self, now: Now) -> bool {
-        self.tries += 1;
-        self.next = now.steady + Duration::from_secs(1 << self.tries.min(TRIES));
-        self.tries <= TRIES
-    }
-}
 
 /// How far phase 1 is.
 pub(crate) enum Phase {
@@ -297,8 +274,8 @@ impl IkeSa {
         }
     }
 
-    /// Refuses the id of an exchange that we have begun: both directions have the same keys, so that whoever sends our
-    /// own messages back to us would be believed.
+    /// Refuses the id of an exchange that we have begun: both directions have the same keys, so that whoever sends
+    /// our own messages back to us would be believed.
     pub(crate) fn refuse_own(&self, id: u32) -> Result<(), Dropped> {
         match &self.own_ids {
             Some(own) if own.has_made(id) => Err("a message of our own that came back".into()),
@@ -306,8 +283,8 @@ impl IkeSa {
         }
     }
 
-    /// Takes the id of an authentic message that begins an exchange. It may come once: whoever has recorded it must not
-    /// have it acted upon again.
+    /// Takes the id of an authentic message that begins an exchange. It may come once: whoever has recorded it must
+    /// not have it acted upon again.
     pub(crate) fn take_id(&mut self, id: u32, now: Now) -> Result<(), Dropped> {
         if self.ids.len() >= MAX_IDS {
             self.times.rekey = self.times.rekey.map(|_| now.steady);
@@ -322,8 +299,8 @@ impl IkeSa {
     }
 }
 
-/// Message ids that we give out: a counter, encrypted by a Feistel network, so that an id tells whether it is ours and
-/// nothing has to be remembered.
+/// Message ids that we give out: a counter, encrypted by a Feistel network, so that an id tells whether it is ours
+/// and nothing has to be remembered.
 struct OwnIds {
     key: HmacSm3Key,
     count: u32,
