@@ -1,7 +1,7 @@
 //! The ciphers of the data plane beside OpenSSL's, in processor time, in turns.
 //!
-//! One packet after the other is what OpenSSL can do; a batch of packets is what a gateway has. The answer to "how fast
-//! is a gateway's cipher" is the last row: sealing, that is encryption and code together.
+//! One packet after the other is what OpenSSL can do; a batch of packets is what a gateway has. The answer to "how
+//! fast is a gateway's cipher" is the last row: sealing, that is encryption and code together.
 
 use std::process::Command;
 use std::time::Duration;

@@ -11,6 +11,8 @@
 mod csr;
 mod der;
 mod edit;
+mod esp;
+mod ike;
 mod oracle;
 mod parameters;
 mod pem;
@@ -22,6 +24,8 @@ pub mod wire;
 mod x509;
 
 pub use csr::csr;
+pub use esp::esp;
+pub use ike::ike;
 pub use parameters::parameters;
 pub use pem::pem;
 pub use policy::policy;
@@ -33,7 +37,7 @@ pub use x509::x509;
 pub type Target = fn(&[u8]);
 
 /// Every target by name; `corpus/` and `regressions/` have a folder for each.
-pub static TARGETS: [(&str, Target); 8] = [
+pub static TARGETS: [(&str, Target); 10] = [
     ("request", request),
     ("parameters", parameters),
     ("verify_v1", verify_v1),
@@ -42,6 +46,8 @@ pub static TARGETS: [(&str, Target); 8] = [
     ("pem", pem),
     ("x509", x509),
     ("csr", csr),
+    ("ike", ike),
+    ("esp", esp),
 ];
 
 /// The target of this name.

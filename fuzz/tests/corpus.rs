@@ -43,7 +43,7 @@ macro_rules! targets {
     };
 }
 
-targets![request, parameters, verify_v1, verify_v3, policy, pem, x509, csr];
+targets![request, parameters, verify_v1, verify_v3, policy, pem, x509, csr, ike, esp];
 
 #[test]
 fn corpora_stay_small() {

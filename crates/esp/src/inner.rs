@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) const IPV4: u8 = 4;
 pub(crate) const IPV6: u8 = 41;
 
-/// Source, destination and length of an IP packet, which may be followed by anything; none if its header is not whole,
-/// or if it is shorter than it says.
+/// Source, destination and length of an IP packet, which may be followed by anything; none if its header is not
+/// whole, or if it is shorter than it says.
 pub(crate) fn addresses(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
     match packet.first()? >> 4 {
         4 => {

@@ -18,7 +18,8 @@ pub enum Family {
     V6,
 }
 
-/// The largest inner packet that fits into an outer one of `outer` octets, with a code of `icv` octets; zero if none does.
+/// The largest inner packet that fits into an outer one of `outer` octets, with a code of `icv` octets; zero if none
+/// does.
 pub fn inner(outer: usize, family: Family, udp: bool, icv: usize) -> usize {
     let header = match family {
         Family::V4 => 20,
@@ -113,8 +114,8 @@ pub enum Fit {
     TooBig(Vec<u8>),
 }
 
-/// Whether a packet fits into `mtu`; if not, and it must not be fragmented, what its source is to be told. `us` is the
-/// address that the message comes from, of the packet's family.
+/// Whether a packet fits into `mtu`; if not, and it must not be fragmented, what its source is to be told. `us` is
+/// the address that the message comes from, of the packet's family.
 pub fn fit(packet: &[u8], mtu: usize, us: (Ipv4Addr, Ipv6Addr)) -> Fit {
     if packet.len() <= mtu {
         return Fit::Fits;
@@ -168,8 +169,8 @@ fn too_big_v6(packet: &[u8], mtu: usize, us: Ipv6Addr) -> Vec<u8> {
     out
 }
 
-/// Cuts an IPv4 packet into fragments of at most `mtu` octets (RFC 791). None if its header is not whole, or has options,
-/// or `mtu` leaves no room.
+/// Cuts an IPv4 packet into fragments of at most `mtu` octets (RFC 791). None if its header is not whole, or has
+/// options, or `mtu` leaves no room.
 pub fn fragments(packet: &[u8], mtu: usize) -> Option<Vec<Vec<u8>>> {
     let header: &[u8; 20] = packet.first_chunk()?;
     let room = mtu.checked_sub(20)? / 8 * 8;

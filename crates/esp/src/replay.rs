@@ -1,4 +1,5 @@
-//! The replay window (RFC 4303, 3.4.3) as a ring of words (RFC 6479): moving it clears words instead of shifting bits.
+//! The replay window (RFC 4303, 3.4.3) as a ring of words (RFC 6479): moving it clears words instead of shifting
+//! bits.
 
 /// Packets that may overtake each other at most.
 pub(crate) const WINDOW: u32 = 1_024;

@@ -71,7 +71,7 @@ pub enum IntegrityKey {
     /// HMAC-SM3.
     Sm3(HmacSm3Key),
     /// HMAC-SHA-1-96 or HMAC-SHA-256-128.
-    Sha(hmac::Key),
+    Sha(Box<hmac::Key>),
 }
 
 impl IntegrityKey {
@@ -82,12 +82,12 @@ impl IntegrityKey {
 
     /// HMAC-SHA-1, cut to 96 bits (RFC 2404).
     pub fn sha1(key: &[u8]) -> Self {
-        Self::Sha(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key))
+        Self::Sha(Box::new(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key)))
     }
 
     /// HMAC-SHA-256, cut to 128 bits (RFC 4868).
     pub fn sha256(key: &[u8]) -> Self {
-        Self::Sha(hmac::Key::new(hmac::HMAC_SHA256, key))
+        Self::Sha(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 }
 

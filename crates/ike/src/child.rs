@@ -5,8 +5,8 @@ use std::time::Duration;
 use tongguan_pki::Random;
 
 use crate::config::Selector;
+use crate::exchange::New;
 use crate::io::Now;
-use crate::quick::New;
 use crate::sa::{AT_ONCE, OVERLAP, jitter};
 use crate::wire::Cookie;
 

@@ -1,8 +1,8 @@
 //! The digital envelope of messages 3 and 4 (GM/T 0022): a fresh key for the peer's encryption certificate, and nonce
 //! and identification encrypted under it.
 //!
-//! The nonce is encrypted with a vector of zero, the identification goes on from there. Each is padded with zeroes, and
-//! an octet that says how many of them there are; there is always padding.
+//! The nonce is encrypted with a vector of zero, the identification goes on from there. Each is padded with zeroes,
+//! and an octet that says how many of them there are; there is always padding.
 
 use zeroize::Zeroizing;
 

@@ -1,7 +1,7 @@
 //! What strangers may use up: half-open IKE SAs and the work that they cause.
 //!
-//! IKEv1 has no cookie challenge: a responder keeps state after one message. So only configured addresses are answered,
-//! and of those each source, and each network of 256, has a share.
+//! IKEv1 has no cookie challenge: a responder keeps state after one message. So only configured addresses are
+//! answered, and of those each source, and each network of 256, has a share.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

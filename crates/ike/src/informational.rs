@@ -1,13 +1,13 @@
 //! Informational exchanges: Delete, INITIAL-CONTACT, and the question whether the peer is there (RFC 3706).
 //!
-//! None of them is answered by the protocol but that question. What was lost comes right by itself: a peer that does not
-//! know an SA any more does not answer under it, and one that sends under a child SA that is gone is told again.
+//! None of them is answered by the protocol but that question. What was lost comes right by itself: a peer that does
+//! not know an SA any more does not answer under it, and one that sends under a child SA that is gone is told again.
 
 use std::time::Duration;
 
+use crate::exchange::Message;
 use crate::keys::same;
 use crate::proposal::{ESP, ISAKMP};
-use crate::quick::Message;
 use crate::sa::{Context, Dropped, IkeSa, nonzero};
 use crate::wire::{After, Delete, Draft, Notify, exchange, kind, payloads};
 
@@ -30,6 +30,7 @@ pub(crate) struct Said {
 /// Takes a message.
 pub(crate) fn step(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'_>) -> Result<Said, Dropped> {
     let id = message.header.message_id;
+    sa.refuse_own(id)?;
     let keys = sa.keys.as_ref().ok_or("there are no keys yet")?;
     let (clear, _) = sa.unprotect(message.body, keys.exchange_vector(&sa.vector, id))?;
     let all = payloads(message.header.next, &clear, After::Padding).map_err(|error| error.to_string())?;
@@ -43,7 +44,8 @@ pub(crate) fn step(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'
         return Err("the digest is wrong".into());
     }
     let mut said = Said::default();
-    let mut answers = Vec::new();
+    let mut answer = None;
+    let mut numbered = false;
     for payload in &all {
         match payload.kind {
             kind::DELETE => said.deletes.push(Delete::read(payload.body).map_err(|error| error.to_string())?),
@@ -51,9 +53,13 @@ pub(crate) fn step(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'
                 let notify = Notify::read(payload.body).map_err(|error| error.to_string())?;
                 match notify.kind {
                     Notify::INITIAL_CONTACT => said.initial_contact = true,
-                    Notify::R_U_THERE => answers.extend(there(sa, &notify)?),
-                    Notify::R_U_THERE_ACK if notify.data != sa.probe.sequence.to_be_bytes() => {
-                        return Err("an answer to a question that was not asked".into());
+                    Notify::R_U_THERE => {
+                        numbered = true;
+                        answer = Some(there(sa, &notify)?);
+                    }
+                    Notify::R_U_THERE_ACK => {
+                        numbered = true;
+                        expected_answer(sa, &notify)?;
                     }
                     // What else a peer may say is not acted upon.
                     _ => {}
@@ -63,22 +69,33 @@ pub(crate) fn step(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'
             _ => return Err(format!("a payload of kind {} where none may be", payload.kind)),
         }
     }
+    // Questions and answers are told from those played again by their numbers, and there are many of them.
+    if !numbered || said.initial_contact || !said.deletes.is_empty() {
+        sa.take_id(id, context.now)?;
+    }
     sa.heard_from(message.local, message.remote, context.now);
-    for answer in answers {
-        send(sa, (kind::NOTIFY, answer.write()), context)?;
+    if let Some(answer) = answer {
+        sa.probe.asked = Some(answer.0);
+        send(sa, (kind::NOTIFY, answer.1.write()), context)?;
     }
     Ok(said)
 }
 
-/// The answer to a question, unless it is an old one.
-fn there(sa: &mut IkeSa, notify: &Notify) -> Result<Option<Notify>, Dropped> {
+/// The answer to a question, with its number.
+fn there(sa: &IkeSa, notify: &Notify) -> Result<(u32, Notify), Dropped> {
     let sequence = <[u8; 4]>::try_from(&notify.data[..]).map_err(|_| "a question without a number")?;
     let sequence = u32::from_be_bytes(sequence);
     if sa.probe.asked.is_some_and(|asked| sequence <= asked) {
-        return Ok(None);
+        return Err("a question that was asked before".into());
     }
-    sa.probe.asked = Some(sequence);
-    Ok(Some(Notify { kind: Notify::R_U_THERE_ACK, ..notify.clone() }))
+    Ok((sequence, Notify { kind: Notify::R_U_THERE_ACK, ..notify.clone() }))
+}
+
+fn expected_answer(sa: &IkeSa, notify: &Notify) -> Result<(), Dropped> {
+    if sa.probe.unanswered == 0 || notify.data != sa.probe.sequence.to_be_bytes() {
+        return Err("an answer to a question that is not open".into());
+    }
+    Ok(())
 }
 
 /// When the next question is due.
@@ -131,7 +148,8 @@ pub(crate) fn send_deletes(sa: &mut IkeSa, spis: &[u32], whole: bool, context: &
     }
 }
 
-/// Tells the peer that there is no child SA with an SPI, once a second at most. It believes this, as it is authenticated.
+/// Tells the peer that there is no child SA with an SPI, once a second at most. It believes this, as it is
+/// authenticated.
 pub(crate) fn send_unknown(sa: &mut IkeSa, spi: u32, context: &mut Context<'_>) {
     if context.now.steady < sa.probe.told + Duration::from_secs(1) {
         return;
@@ -145,7 +163,7 @@ fn cookies(sa: &IkeSa) -> Vec<u8> {
 }
 
 fn send(sa: &mut IkeSa, payload: Draft, context: &mut Context<'_>) -> Result<(), Dropped> {
-    let id = nonzero(context.random)?;
+    let id = sa.fresh_id(context.random)?;
     let keys = sa.keys.as_ref().ok_or("there are no keys yet")?;
     let (_, written) = crate::wire::chain(std::slice::from_ref(&payload));
     let digest = keys.authenticate(&[&id.to_be_bytes(), &written]).to_vec();

@@ -8,8 +8,8 @@ use crate::suite::{Cipher, Hash, Secret};
 
 /// UDP port of IKE.
 pub const IKE_PORT: u16 = 500;
-/// UDP port of IKE and ESP where addresses are translated. Datagrams of IKE begin with four octets of zero there, which
-/// whoever moves them takes off and puts on.
+/// UDP port of IKE and ESP where addresses are translated. Datagrams of IKE begin with four octets of zero there,
+/// which whoever moves them takes off and puts on.
 pub const NAT_PORT: u16 = 4500;
 
 /// What time it is.

@@ -1,8 +1,8 @@
 //! The key schedule of phase 1 and of quick mode (RFC 2409, 5; GM/T 0022).
 //!
 //! Both ways to authenticate share it. With a pre-shared key, a secret of Diffie and Hellman enters every key; with
-//! digital envelopes there is none, and what enters SKEYID is the nonces, which only the holders of the encryption keys
-//! can read.
+//! digital envelopes there is none, and what enters SKEYID is the nonces, which only the holders of the encryption
+//! keys can read.
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;

@@ -7,8 +7,8 @@
 //! - [`wire`]: messages and payloads, read strictly.
 //! - [`suite`]: algorithms. [`keys`]: what is derived with them. [`envelope`]: what messages 3 and 4 hide.
 //!
-//! Within: main mode, quick mode and informational exchanges are functions over one IKE SA each; the router finds the SA,
-//! keeps the time, and draws the conclusions for a connection.
+//! Within: main mode, quick mode and informational exchanges are functions over one IKE SA each; the router finds
+//! the SA, keeps the time, and draws the conclusions for a connection.
 //!
 //! # What is deliberately absent
 //!
@@ -20,6 +20,7 @@
 mod child;
 pub mod config;
 pub mod envelope;
+mod exchange;
 mod guard;
 mod informational;
 mod io;

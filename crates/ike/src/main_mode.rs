@@ -1,7 +1,7 @@
 //! Main mode: phase 1, of either side, with envelopes or a pre-shared key.
 //!
-//! A message is looked at completely before anything changes. One that is not believed is dropped as if it had not come:
-//! the authentic one may still be on its way.
+//! A message is looked at completely before anything changes. One that is not believed is dropped as if it had not
+//! come: the authentic one may still be on its way.
 
 use std::net::SocketAddr;
 

@@ -1,90 +1,24 @@
 //! Quick mode: a pair of ESP SAs under an IKE SA (RFC 2409, 5.5), of either side.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tongguan_smcrypto::Sm3;
 use zeroize::Zeroizing;
 
 use crate::config::{Connection, Selector};
+use crate::exchange::{Answered, Asked, Message, New, Quick, Sent};
 use crate::io::{ChildSa, OneWay};
 use crate::keys::{HashOrder, KeymatSource, QuickParts, same};
 use crate::peer::{NONCE_BYTES, is_nonce};
 use crate::proposal::{ESP, MIN_SPI, choose_phase_2, offer_phase_2};
-use crate::sa::{Context, Dropped, IkeSa, Sent, nonzero};
-use crate::suite::{Block, Hash, KeyPair, Secret};
-use crate::wire::{After, Draft, Header, Identity, Payload, Sa, exchange, kind, payloads};
+use crate::sa::{Context, Dropped, IkeSa, nonzero};
+use crate::suite::{Hash, KeyPair, Secret};
+use crate::wire::{After, Draft, Identity, Payload, Sa, exchange, kind, payloads};
 
 /// How long an exchange that is over is remembered, for messages that come again.
 const MEMORY: Duration = Duration::from_secs(60);
 /// Exchanges under way in one IKE SA at most, those remembered included.
 pub(crate) const MAX_EXCHANGES: usize = 64;
-
-/// An exchange, by its message id.
-pub(crate) enum Quick {
-    /// Initiator: message 1 is sent.
-    Asked(Box<Asked>),
-    /// Initiator: message 3 is sent, and is sent again if message 2 comes again.
-    Done { until: Duration, digest: [u8; 32], answer: Vec<u8> },
-    /// Responder: message 2 is sent.
-    Answered(Box<Answered>),
-    /// Responder: message 3 has come.
-    Finished { until: Duration },
-}
-
-/// What the initiator has asked for.
-pub(crate) struct Asked {
-    pub(crate) selector: Selector,
-    spi: u32,
-    nonce: Secret,
-    pair: Option<KeyPair>,
-    vector: Block,
-    pub(crate) sent: Sent,
-}
-
-/// What the responder has answered.
-pub(crate) struct Answered {
-    new: New,
-    proof: Secret,
-    vector: Block,
-    digest: [u8; 32],
-    pub(crate) sent: Sent,
-}
-
-/// A child SA that both sides have.
-#[derive(Clone)]
-pub(crate) struct New {
-    pub(crate) child: ChildSa,
-    pub(crate) initiated: bool,
-    /// The smaller nonce: of two child SAs that were made at once, the one with the smaller goes.
-    pub(crate) nonce: Vec<u8>,
-}
-
-impl Quick {
-    /// Whether a child SA with this SPI of ours waits for message 3.
-    pub(crate) fn awaits(&self, spi: u32) -> bool {
-        matches!(self, Self::Answered(answered) if answered.new.child.inbound.spi == spi)
-    }
-
-    /// When something is due.
-    pub(crate) fn next(&self) -> Duration {
-        match self {
-            Self::Asked(asked) => asked.sent.next,
-            Self::Answered(answered) => answered.sent.next,
-            Self::Done { until, .. } | Self::Finished { until } => *until,
-        }
-    }
-}
-
-/// A protected message, decrypted.
-#[derive(Clone, Copy)]
-pub(crate) struct Message<'a> {
-    pub(crate) header: Header,
-    pub(crate) body: &'a [u8],
-    pub(crate) datagram: &'a [u8],
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
-}
 
 /// Sends message 1 for a pair of networks.
 pub(crate) fn begin(
@@ -96,12 +30,7 @@ pub(crate) fn begin(
     if sa.quick.len() >= MAX_EXCHANGES {
         return Err("too many exchanges".into());
     }
-    let id = loop {
-        let id = nonzero(context.random)?;
-        if !sa.quick.contains_key(&id) {
-            break id;
-        }
-    };
+    let id = sa.fresh_id(context.random)?;
     let spi = fresh_spi(context)?;
     let nonce = fresh_nonce(context)?;
     let pair =
@@ -160,6 +89,7 @@ fn answer(
         return Err("too many exchanges".into());
     }
     let id = message.header.message_id;
+    sa.refuse_own(id)?;
     let keys = sa.keys.as_ref().ok_or("there are no keys yet")?;
     let (clear, vector) = sa.unprotect(message.body, keys.exchange_vector(&sa.vector, id))?;
     let read = Read::new(message.header.next, &clear, id, connection.phase_2.group.is_some())?;
@@ -188,6 +118,7 @@ fn answer(
     let proof = keys.hash_3(id, nonces);
     let new = New { child, initiated: false, nonce: nonces.into_iter().min().unwrap_or_default().to_vec() };
     let (octets, vector) = sa.protect(sa.header(exchange::QUICK, id, true), &all, vector)?;
+    sa.take_id(id, context.now)?;
     sa.heard_from(message.local, message.remote, context.now);
     let sent = Sent::new(octets.clone(), context.now);
     sa.send(octets, context);

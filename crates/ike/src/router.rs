@@ -1,7 +1,8 @@
 //! All connections of a gateway: which SA a message belongs to, what is due when, and what follows from what.
 //!
-//! An SA is found by the cookie that we have chosen for it. Child SAs belong to their connection and outlive the IKE SA
-//! under which they were made, as long as the connection has another one: then the peer is still there to be told.
+//! An SA is found by the cookie that we have chosen for it. Child SAs belong to their connection and outlive the IKE
+//! SA under which they were made, as long as the connection has another one: then the peer is still there to be
+//! told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,13 +13,14 @@ use tongguan_pki::Random;
 
 use crate::child::{Child, Children};
 use crate::config::{Authentication, Connection, ConnectionId, Selector};
+use crate::exchange::{Message, New, Quick};
 use crate::guard::Guard;
 use crate::informational;
 use crate::io::{Command, EspEvent, Event, IKE_PORT, Input, Now, Output};
 use crate::keys::Cookies;
 use crate::main_mode::{self, Incoming};
 use crate::proposal::choose_phase_1;
-use crate::quick::{self, Message, New, Quick};
+use crate::quick;
 use crate::sa::{AT_ONCE, Context, IkeSa, OVERLAP, Phase, Times, jitter};
 use crate::wire::{After, Cookie, Delete, Header, Notify, Sa, exchange, kind, payloads, version};
 

@@ -5,19 +5,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tongguan_pki::Random;
-use tongguan_smcrypto::Sm3;
+use tongguan_smcrypto::{HmacSm3Key, Sm3};
 use zeroize::Zeroizing;
 
 use crate::config::{ConnectionId, NatTraversal, Phase1Suite};
+use crate::exchange::{Quick, Sent};
 use crate::io::{Now, Output};
 use crate::keys::{Cookies, Phase1Keys};
 use crate::peer::{Envelope, PeerCertificates};
-use crate::quick::Quick;
 use crate::suite::{BLOCK_BYTES, Block, Hash, KeyPair, Secret};
 use crate::wire::{Draft, Header, chain, kind};
 
-/// When something is sent again, after the first time: 1, 2, 4, 8 and 16 seconds.
-const TRIES: u32 = 5;
 /// Answers to repeated requests, at most, in a second.
 const ANSWERS_PER_SECOND: u32 = 3;
 
@@ -25,6 +23,9 @@ const ANSWERS_PER_SECOND: u32 = 3;
 pub(crate) const OVERLAP: Duration = Duration::from_secs(30);
 /// SAs that were made within this time were made at once: the one that goes is chosen by its nonces or cookies.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
+
+/// Message ids of the peer that one IKE SA remembers at most; then another has to take its place.
+const MAX_IDS: usize = 4_096;
 
 /// What a step needs beside its own state.
 pub(crate) struct Context<'a> {
@@ -37,27 +38,6 @@ pub(crate) struct Context<'a> {
 
 /// Why a message was dropped. Nothing has changed.
 pub(crate) type Dropped = String;
-
-/// A message that is sent again until it is answered.
-#[derive(Debug, Clone)]
-pub(crate) struct Sent {
-    pub(crate) octets: Vec<u8>,
-    tries: u32,
-    pub(crate) next: Duration,
-}
-
-impl Sent {
-    pub(crate) fn new(octets: Vec<u8>, now: Now) -> Self {
-        Self { octets, tries: 0, next: now.steady + Duration::from_secs(1) }
-    }
-
-    /// What is to be done when [`Sent::next`] has come: false if it was sent often enough.
-    pub(crate) fn again(&mut self, now: Now) -> bool {
-        self.tries += 1;
-        self.next = now.steady + Duration::from_secs(1 << self.tries.min(TRIES));
-        self.tries <= TRIES
-    }
-}
 
 /// How far phase 1 is.
 pub(crate) enum Phase {
@@ -110,6 +90,8 @@ pub(crate) struct IkeSa {
     pub(crate) sent: Option<Sent>,
     answers: Answers,
     pub(crate) quick: BTreeMap<u32, Quick>,
+    ids: BTreeSet<u32>,
+    own_ids: Option<OwnIds>,
     pub(crate) times: Times,
     pub(crate) probe: Probe,
 }
@@ -174,6 +156,8 @@ impl IkeSa {
             sent: None,
             answers: Answers::default(),
             quick: BTreeMap::new(),
+            ids: BTreeSet::new(),
+            own_ids: None,
             times,
             probe: Probe::default(),
         }
@@ -275,9 +259,82 @@ impl IkeSa {
         self.probe.unanswered = 0;
     }
 
+    /// An id for an exchange that we begin: unpredictable, and never the same.
+    pub(crate) fn fresh_id(&mut self, random: &mut dyn Random) -> Result<u32, Dropped> {
+        let own = match self.own_ids.take() {
+            Some(own) => own,
+            None => OwnIds::new(random)?,
+        };
+        let own = self.own_ids.insert(own);
+        loop {
+            let id = own.next();
+            if id != 0 && !self.quick.contains_key(&id) {
+                return Ok(id);
+            }
+        }
+    }
+
+    /// Refuses the id of an exchange that we have begun: both directions have the same keys, so that whoever sends
+    /// our own messages back to us would be believed.
+    pub(crate) fn refuse_own(&self, id: u32) -> Result<(), Dropped> {
+        match &self.own_ids {
+            Some(own) if own.has_made(id) => Err("a message of our own that came back".into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the id of an authentic message that begins an exchange. It may come once: whoever has recorded it must
+    /// not have it acted upon again.
+    pub(crate) fn take_id(&mut self, id: u32, now: Now) -> Result<(), Dropped> {
+        if self.ids.len() >= MAX_IDS {
+            self.times.rekey = self.times.rekey.map(|_| now.steady);
+            return Err("this SA has had as many exchanges as it may".into());
+        }
+        if self.ids.insert(id) { Ok(()) } else { Err("a message that was played again".into()) }
+    }
+
     /// Whether NAT traversal is spoken with this peer.
     pub(crate) fn traverses(&self, nat: NatTraversal) -> bool {
         self.peer_traverses && nat != NatTraversal::Off
+    }
+}
+
+/// Message ids that we give out: a counter, encrypted by a Feistel network, so that an id tells whether it is ours
+/// and nothing has to be remembered.
+struct OwnIds {
+    key: HmacSm3Key,
+    count: u32,
+}
+
+impl OwnIds {
+    const ROUNDS: u8 = 4;
+
+    fn new(random: &mut dyn Random) -> Result<Self, Dropped> {
+        let mut seed = Zeroizing::new([0; 32]);
+        random.fill(&mut seed[..]).map_err(|error| error.to_string())?;
+        Ok(Self { key: HmacSm3Key::new(&seed[..]), count: 0 })
+    }
+
+    fn next(&mut self) -> u32 {
+        let mut halves = [(self.count >> 16) as u16, self.count as u16];
+        for round in 0..Self::ROUNDS {
+            halves = [halves[1], halves[0] ^ self.mix(round, halves[1])];
+        }
+        self.count = self.count.wrapping_add(1);
+        u32::from(halves[0]) << 16 | u32::from(halves[1])
+    }
+
+    fn has_made(&self, id: u32) -> bool {
+        let mut halves = [(id >> 16) as u16, id as u16];
+        for round in (0..Self::ROUNDS).rev() {
+            halves = [halves[1] ^ self.mix(round, halves[0]), halves[0]];
+        }
+        (u32::from(halves[0]) << 16 | u32::from(halves[1])) < self.count
+    }
+
+    fn mix(&self, round: u8, half: u16) -> u16 {
+        let [first, second, ..] = self.key.mac(&[&[round], &half.to_be_bytes()]);
+        u16::from_be_bytes([first, second])
     }
 }
 
@@ -299,4 +356,25 @@ pub(crate) fn jitter(most: Duration, random: &mut dyn Random) -> Duration {
     // Without randomness there is no jitter, and soon no exchange either.
     let _ = random.fill(&mut octets);
     most.mul_f64(f64::from(u32::from_be_bytes(octets)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tongguan_pki::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn own_ids_are_known_again_and_differ() {
+        let mut own = OwnIds::new(&mut SystemRandom).unwrap();
+        let other = OwnIds { count: 2_000, ..OwnIds::new(&mut SystemRandom).unwrap() };
+        let ids: BTreeSet<u32> = (0..2_000).map(|_| own.next()).collect();
+        assert_eq!(ids.len(), 2_000);
+        assert!(ids.iter().all(|id| own.has_made(*id)));
+        assert!(ids.iter().filter(|id| other.has_made(**id)).count() < 3);
+        let coming = own.next();
+        own.count -= 1;
+        assert!(!own.has_made(coming));
+    }
 }

@@ -1,7 +1,7 @@
 //! Initiator against responder, in one memory: what comes of it when the network and the processes are bad.
 //!
-//! However it goes, once the network is good again both sides have a child SA with equal keys; and if nobody wants one,
-//! both are clean.
+//! However it goes, once the network is good again both sides have a child SA with equal keys; and if nobody wants
+//! one, both are clean.
 #![allow(clippy::unwrap_used)]
 
 mod support;

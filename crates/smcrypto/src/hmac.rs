@@ -72,7 +72,8 @@ impl<'a> MacJob<'a> {
         &self.tag
     }
 
-    /// Whether `received` is the code, or its beginning, of at least 96 bits. Takes the same time wherever they differ.
+    /// Whether `received` is the code, or its beginning, of at least 96 bits. Takes the same time wherever they
+    /// differ.
     pub fn matches(&self, received: &[u8]) -> bool {
         (12..=DIGEST_BYTES).contains(&received.len())
             && bool::from(self.tag[..received.len()].ct_eq(received))

@@ -1,16 +1,17 @@
 //! SM4-CBC and HMAC-SM3 over many buffers at once: the ciphers of the data plane.
 //!
 //! Packets are many and alike, and CBC as well as SM3 are chains: within one packet there is nothing to do in
-//! parallel. So the interfaces take *batches*. Each packet has a *lane*; the lanes advance block by block side by side,
-//! and a lane whose packet has ended takes the next one. Keys differ from lane to lane at no cost worth mentioning.
+//! parallel. So the interfaces take *batches*. Each packet has a *lane*; the lanes advance block by block side by
+//! side, and a lane whose packet has ended takes the next one. Keys differ from lane to lane at no cost worth
+//! mentioning.
 //!
 //! # The path
 //!
 //! There is one path, in portable Rust, laid out so that the compiler makes vector instructions of it: SM4 is
-//! bit-sliced ([`sm4`]), and SM3 keeps each variable as an array over its lanes ([`sm3`]). Paths with instructions of
-//! particular processors would stand beside it, behind the same interfaces, chosen once at start; their loads and
-//! stores would be the only place of the workspace where `unsafe` is needed. Until there is one, it is forbidden here as
-//! everywhere.
+//! bit-sliced ([`sm4`]), and SM3 keeps each variable as an array over its lanes ([`sm3`]). Paths with instructions
+//! of particular processors would stand beside it, behind the same interfaces, chosen once at start; their loads and
+//! stores would be the only place of the workspace where `unsafe` is needed. Until there is one, it is forbidden
+//! here as everywhere.
 //!
 //! # Secrets
 //!
@@ -20,8 +21,8 @@
 //!
 //! # Known answers
 //!
-//! [`self_test`] computes published examples on every path and with every number of lanes. A program that moves packets
-//! calls it before the first one, and stops if it fails.
+//! [`self_test`] computes published examples on every path and with every number of lanes. A program that moves
+//! packets calls it before the first one, and stops if it fails.
 //!
 //! ```
 //! use tongguan_smcrypto::{CbcJob, HmacSm3Key, MacJob, Sm4Key, cbc_encrypt, hmac_sm3};

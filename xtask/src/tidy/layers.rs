@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tongguan", EVERY_LAYER),
     ("tongguan-testkit", EVERY_LAYER),
     ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", "tongguan-smcrypto"]),
-    ("tongguan-fuzz", EVERY_LAYER),
+    ("tongguan-fuzz", WITH_GATEWAY),
     ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
     ("xtask", &[]),
 ];
@@ -39,6 +39,18 @@ const EVERY_LAYER: &[&str] = &[
     "tongguan-store",
     "tongguan-dataplane",
     "tongguan-service",
+];
+
+/// Those, and the crates of a gateway that moves packets.
+const WITH_GATEWAY: &[&str] = &[
+    "tongguan-rpc",
+    "tongguan-pki",
+    "tongguan-model",
+    "tongguan-store",
+    "tongguan-dataplane",
+    "tongguan-service",
+    "tongguan-ike",
+    "tongguan-esp",
 ];
 
 /// For tests: nothing that is shipped knows it, but as a dependency of its tests.

@@ -66,8 +66,8 @@ impl Identity {
         }
     }
 
-    /// The network that it names, with its prefix; an address is one of its own. None if it names none, if the mask is
-    /// no prefix, or if the address has bits outside of it.
+    /// The network that it names, with its prefix; an address is one of its own. None if it names none, if the mask
+    /// is no prefix, or if the address has bits outside of it.
     pub fn as_network(&self) -> Option<(IpAddr, u8)> {
         let network = match (self.kind, self.data.len()) {
             (Self::IPV4, 4) => (IpAddr::V4(ipv4(&self.data)?), 32),

@@ -60,6 +60,9 @@ pub(crate) struct Faults {
     pub(crate) delay: u64,
 }
 
+/// A datagram on its way: to which side, at which of its addresses, from where.
+type UnderWay = (usize, SocketAddr, SocketAddr, Vec<u8>);
+
 pub(crate) struct World {
     pub(crate) sides: [Router; 2],
     pub(crate) connections: [Connection; 2],
@@ -75,7 +78,8 @@ pub(crate) struct World {
     pub(crate) wire: Vec<Vec<u8>>,
     dice: Dice,
     randoms: [Dice; 2],
-    network: BTreeMap<(Duration, usize), (usize, SocketAddr, SocketAddr, Vec<u8>)>,
+    /// By when they arrive.
+    network: BTreeMap<(Duration, usize), UnderWay>,
 }
 
 impl World {

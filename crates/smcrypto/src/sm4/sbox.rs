@@ -1,9 +1,9 @@
 //! The S-box of SM4 as a circuit of 116 gates.
 //!
-//! SM4 inverts in GF(2^8) like AES does, only in another representation of the field and between other affine maps. So
-//! the inversion is the one that Boyar and Peralta found for AES ("A depth-16 circuit for the AES S-box", 2011), and
-//! the linear layers above and below it take SM4's bits to AES's field and back. Of the isomorphisms, each times any
-//! factor, the one with the fewest gates was taken (Paar's greedy search).
+//! SM4 inverts in GF(2^8) like AES does, only in another representation of the field and between other affine maps.
+//! So the inversion is the one that Boyar and Peralta found for AES ("A depth-16 circuit for the AES S-box", 2011),
+//! and the linear layers above and below it take SM4's bits to AES's field and back. Of the isomorphisms, each times
+//! any factor, the one with the fewest gates was taken (Paar's greedy search).
 //!
 //! Both affine maps of the standard add a constant. The circuit leaves them out; [`super::slice`] moves them into the
 //! round keys, where they cost nothing.

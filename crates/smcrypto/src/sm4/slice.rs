@@ -1,9 +1,9 @@
 //! The rounds of SM4 over many lanes.
 //!
-//! A word of a lane has 32 bits: four bytes of eight bits. The words of 16 lanes become eight *planes* of 64 bits; plane
-//! `b` holds bit `b` of every byte, byte `p` of lane `l` at bit `16 * p + l`. In this layout the S-box is computed for 64
-//! bytes at once, and a rotation by whole bytes turns a plane by 16 bits. A [`Plane`] may have two such words, for 32
-//! lanes; and groups of lanes, each with its planes, follow one another.
+//! A word of a lane has 32 bits: four bytes of eight bits. The words of 16 lanes become eight *planes* of 64 bits;
+//! plane `b` holds bit `b` of every byte, byte `p` of lane `l` at bit `16 * p + l`. In this layout the S-box is
+//! computed for 64 bytes at once, and a rotation by whole bytes turns a plane by 16 bits. A [`Plane`] may have two
+//! such words, for 32 lanes; and groups of lanes, each with its planes, follow one another.
 //!
 //! The constants of the S-box are not added in the rounds. The one after it reaches, through the linear map L, every
 //! word as a constant; which words have it at a time is known, so that round keys can make up for it, and after 32
