@@ -4,6 +4,7 @@ package conformance
 
 import (
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/alb"
+	"github.com/aliyun/alibaba-cloud-sdk-go/services/cas"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/ecs"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/kms"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/location"
@@ -16,6 +17,7 @@ import (
 // versions has the version of each product's API.
 var versions = map[string]string{
 	"Alb":             "2020-06-16",
+	"Cas":             "2020-04-07",
 	"Ecs":             "2014-05-26",
 	"Kms":             "2016-01-20",
 	"Location":        "2015-06-12",
@@ -91,6 +93,11 @@ var typedRequests = map[string]pair{
 	"Kms.GetCertificate":                                 of(kms.CreateGetCertificateRequest, kms.CreateGetCertificateResponse),
 	"Kms.UpdateCertificateStatus":                        of(kms.CreateUpdateCertificateStatusRequest, kms.CreateUpdateCertificateStatusResponse),
 	"Kms.UploadCertificate":                              of(kms.CreateUploadCertificateRequest, kms.CreateUploadCertificateResponse),
+	"Cas.DeleteUserCertificate":                          of(cas.CreateDeleteUserCertificateRequest, cas.CreateDeleteUserCertificateResponse),
+	"Cas.GetUserCertificateDetail":                       of(cas.CreateGetUserCertificateDetailRequest, cas.CreateGetUserCertificateDetailResponse),
+	"Cas.ListCert":                                       of(cas.CreateListCertRequest, cas.CreateListCertResponse),
+	"Cas.ListUserCertificateOrder":                       of(cas.CreateListUserCertificateOrderRequest, cas.CreateListUserCertificateOrderResponse),
+	"Cas.UploadUserCertificate":                          of(cas.CreateUploadUserCertificateRequest, cas.CreateUploadUserCertificateResponse),
 	"Sts.AssumeRole":                                     of(sts.CreateAssumeRoleRequest, sts.CreateAssumeRoleResponse),
 	"Sts.GetCallerIdentity":                              of(sts.CreateGetCallerIdentityRequest, sts.CreateGetCallerIdentityResponse),
 	"Location.DescribeEndpoints":                         of(location.CreateDescribeEndpointsRequest, location.CreateDescribeEndpointsResponse),

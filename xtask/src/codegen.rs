@@ -25,7 +25,7 @@ use crate::tree::Tree;
 use page::{Common, DryRun, Handler, Page, Ram};
 
 /// Products in the order of the table, as their folders and modules are called.
-const PRODUCTS: [&str; 8] = ["vpc", "kms", "sts", "location", "ram", "resourcemanager", "ecs", "alb"];
+const PRODUCTS: [&str; 9] = ["vpc", "kms", "cas", "sts", "location", "ram", "resourcemanager", "ecs", "alb"];
 /// Where the generated code stands.
 const OUT: &str = "crates/service/src/api";
 

@@ -68,6 +68,8 @@ quotas! {
         "Tags on one resource, and Tag.N of one call (documented: 20).";
     certificates_per_account = 1_000,
         "KMS and CAS certificates of one account (no published limit).";
+    csrs_per_account = 1_000,
+        "Certificate requests in CAS of one account (no published limit).";
     ids_per_filter = 20,
         "Ids in one filter of ListVpnCertificateAssociations (documented: 20).";
     tagged_resources_per_call = 50,

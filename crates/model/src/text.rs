@@ -102,6 +102,25 @@ pub fn tag_value(value: &str) -> bool {
     length_within(value, 0, 128) && tag_text(value)
 }
 
+/// Name of an uploaded certificate: 1 to 64 characters in one line.
+#[must_use]
+pub fn certificate_name(name: &str) -> bool {
+    length_within(name, 1, 64) && name.chars().all(fits_line)
+}
+
+/// Name of a certificate request: 1 to 50 ASCII letters, digits, `_`, `-` and `.`.
+#[must_use]
+pub fn csr_name(name: &str) -> bool {
+    (1..=50).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+/// What a list is searched for: 1 to 253 characters, as many as a domain name may have.
+#[must_use]
+pub fn keyword(text: &str) -> bool {
+    length_within(text, 1, 253)
+}
+
 /// ClientToken: 1 to 64 printable ASCII characters (space to `~`). The documents
 /// say at most 64 ASCII characters; an empty token is no token.
 #[must_use]

@@ -22,8 +22,8 @@ pub enum PkiError {
         /// What the reader stumbled over.
         reason: String,
     },
-    /// A key spec other than RSA_2048, EC_P256 and EC_SM2.
-    #[error("unknown key spec {0:?}: expected RSA_2048, EC_P256 or EC_SM2")]
+    /// No name of a key spec.
+    #[error("unknown key spec {0:?}: expected RSA_2048, RSA_3072, RSA_4096, EC_P256 or EC_SM2")]
     UnknownKeySpec(String),
     /// A public key or signature algorithm (or curve) the crate does not implement.
     #[error("unsupported {what}: OID {oid}")]
@@ -146,6 +146,9 @@ pub enum PkiError {
         #[source]
         reason: Box<PkiError>,
     },
+    /// A ciphertext that this key does not open, or that is none.
+    #[error("it is not encrypted under this key, or damaged")]
+    NotSealedForUs,
     /// A validity that ends before it begins or lies outside 1970 to 9999.
     #[error("invalid validity: {0}")]
     Validity(&'static str),

@@ -14,7 +14,7 @@
 //!   trusted: the caller of UploadCertificate brings the root along.
 //! - Revocation and policies. A *critical* extension the crate does not process
 //!   makes a chain fail; see [`PkiError::UnhandledCriticalExtension`].
-//! - Encrypted private keys and PKCS #12.
+//! - Reading encrypted private keys and PKCS #12; they are written.
 //!
 //! # The SM2 user id
 //!
@@ -42,7 +42,9 @@ mod ca;
 mod certificate;
 mod chain;
 mod csr;
+mod envelope;
 mod error;
+mod export;
 mod key;
 mod material;
 mod name;
@@ -54,6 +56,7 @@ pub use ca::{Ca, Usage};
 pub use certificate::{Certificate, MAX_CERTIFICATE_BYTES, MAX_CHAIN};
 pub use chain::{matches, self_signature_uses_empty_id, verify_chain, verify_issued_by};
 pub use csr::{Csr, MAX_DNS_NAMES, check_dns_names, create_csr, parse_csr};
+pub use envelope::{RAW_SIGNATURE_BYTES, Random, SealedForm, Signed, SystemRandom, signature_to_der};
 pub use error::PkiError;
 pub use key::{PrivateKey, PublicKey};
 pub use material::KeySpec;

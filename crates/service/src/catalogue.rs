@@ -97,7 +97,7 @@ codes! {
     UNAVAILABLE = 503 "ServiceUnavailable" "The request has failed due to a temporary failure of the server." Documented "The service is stopping, its store cannot be used (a full disk), or there is no room for a long request.";
 
     // Permission.
-    FORBIDDEN = 403 "Forbidden" "User not authorized to operate on the specified resource." Documented "Vpc: the caller's policies do not allow the operation.";
+    FORBIDDEN = 403 "Forbidden" "User not authorized to operate on the specified resource." Documented "Vpc: the caller's policies do not allow the operation. (That Cas, which publishes no codes, answers it too is our choice.)";
     FORBIDDEN_ECS = 403 "Forbidden.RAM" "User not authorized to operate on the specified resource, or this API doesn't support RAM." Documented "Ecs: the caller's policies do not allow the operation.";
     FORBIDDEN_KMS = 403 "Forbidden.NoPermission" "This operation is forbidden by permission system." Documented "Kms: the caller's policies do not allow the operation.";
 
@@ -258,7 +258,15 @@ codes! {
     // Certificates.
     CERTIFICATE_STATE = 409 "Rejected.StateModifiedFailed" "Keystate modified failed." Documented "The certificate's state does not allow the change. (Documented for keys; that it stands for certificates is our choice.)";
     CERTIFICATE_IN_USE = 409 "Rejected.CertificateInUse" "The certificate is bound to VPN gateway %s: dissociate it first." Ours "A bound certificate is not deleted.";
+    CERTIFICATE_NOT_EXPORTABLE = 409 "Rejected.NotExportable" "The private key of the certificate was made so that it is not exported." Ours "ExportCertificate of a certificate made with ExportablePrivateKey=false.";
     CERTIFICATE_QUOTA = 400 "Rejected.LimitExceeded" "The request was rejected because user create resource limit was exceeded." Documented "The account has as many certificates as it may.";
+
+    // Cas, of which no codes are published.
+    CAS_ILLEGAL = 400 "InvalidParameter.<Param>" "The specified parameter \"<Param>\" is not valid." Ours "Cas: a bad value; the text that follows says what is wrong with it.";
+    CAS_NOT_FOUND = 404 "NotFound" "The specified resource is not found." CodeOnly "Cas: no such certificate or request, or another account's. (Terraform takes this code for gone; status and message are ours.)";
+    CAS_NAME_TAKEN = 400 "Duplicated.Name" "The specified name is used by another certificate of the account." Ours "UploadUserCertificate: the account has a certificate of this name.";
+    CAS_CERTIFICATE_QUOTA = 400 "QuotaExceeded.Certificate" "The account has as many certificates as it may have." Ours "UploadUserCertificate: the account has as many certificates, in Kms and Cas together, as it may.";
+    CAS_CSR_QUOTA = 400 "QuotaExceeded.Csr" "The account has as many certificate requests as it may have." Ours "CreateCsr, UploadCsr: the account has as many requests as it may.";
 
     // Ram: users, access keys and groups.
     RAM_INVALID_CHARS = 400 "InvalidParameter.<Param>.InvalidChars" "The parameter - \"<Param>\" contains invalid chars." Documented "Ram: a name or text holds characters that it may not.";

@@ -10,6 +10,8 @@ pub enum Product {
     Vpc,
     /// Key management: certificates.
     Kms,
+    /// Certificate management: certificates that are uploaded with their keys.
+    Cas,
     /// Security token service.
     Sts,
     /// Endpoint look-up.
@@ -88,6 +90,17 @@ static KMS: Conventions = Conventions {
     ..VPC
 };
 
+// Nothing is published of how it refuses: its codes are ours, and a value is never repeated, since many are private
+// keys.
+static CAS: Conventions = Conventions {
+    name: "Cas",
+    version: "2020-04-07",
+    illegal: Illegal::Parameter(&c::CAS_ILLEGAL),
+    central: true,
+    tagged: false,
+    ..VPC
+};
+
 static STS: Conventions = Conventions {
     name: "Sts",
     version: api::sts::VERSION,
@@ -136,6 +149,7 @@ impl Product {
     pub const ALL: &'static [Self] = &[
         Self::Vpc,
         Self::Kms,
+        Self::Cas,
         Self::Sts,
         Self::Location,
         Self::Ram,
@@ -148,6 +162,7 @@ impl Product {
         match self {
             Self::Vpc => &VPC,
             Self::Kms => &KMS,
+            Self::Cas => &CAS,
             Self::Sts => &STS,
             Self::Location => &LOCATION,
             Self::Ram => &RAM,

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Caller, REGION, RESOURCE_MANAGER, Reply, Rig, VPC, issue, ram, refused};
+use common::{Caller, REGION, RESOURCE_MANAGER, Reply, Rig, VPC, fixtures, issue, ram, refused};
 use serde_json::Value;
 use tongguan_service::operation::{self, Empty, Operation, Parameter, Product, Shape};
 
@@ -55,6 +55,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
+        | (Product::Cas, "UpdateCsr", "CsrId")
         | (Product::Ram, "UpdateUser" | "UpdateAccessKey", "UserName")
         | (Product::Ram, "UpdateAccessKey", "UserAccessKeyId")
         | (Product::Ram, "UpdateRole", "RoleName")
@@ -112,6 +113,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (Product::Kms, "UpdateCertificateStatus", "Status") | (Product::Ram, "UpdateAccessKey", "Status") => {
             Missing("MissingParameter")
         }
+        (Product::Cas, "UpdateCsr", "Key") => Missing("MissingKey"),
         (Product::Ram, "UpdateUser", "NewUserName") => Refused("InvalidParameter.NewUserName.Length"),
         (Product::Ram, "UpdateUser", "NewDisplayName") => {
             Emptied { read: "GetUser", path: &["User", "DisplayName"], full: "before" }
@@ -150,6 +152,7 @@ struct World {
     connection: String,
     attachment: String,
     certificate: String,
+    csr: String,
     key: String,
 }
 
@@ -203,7 +206,21 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, table, group, vswitch, gateway, customer, connection, attachment, certificate, key }
+        let csr = rig.cas("UploadCsr", &[("Csr", fixtures::REQUEST)]).await.ok()["CsrId"].to_string();
+        Self {
+            rig,
+            vpc,
+            table,
+            group,
+            vswitch,
+            gateway,
+            customer,
+            connection,
+            attachment,
+            certificate,
+            csr,
+            key,
+        }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -228,6 +245,7 @@ impl World {
             }
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
             "UpdateCertificateStatus" => vec![("CertificateId", &self.certificate)],
+            "UpdateCsr" => vec![("CsrId", &self.csr)],
             "UpdateUser" | "GetUser" => vec![("UserName", "alice")],
             "UpdateAccessKey" => vec![("UserName", "alice"), ("UserAccessKeyId", &self.key)],
             "UpdateRole" | "GetRole" => vec![("RoleName", "operator")],
@@ -242,6 +260,7 @@ impl World {
         parameters.extend_from_slice(more);
         let reply = match product {
             Product::Kms => self.rig.kms(action, &parameters).await,
+            Product::Cas => self.rig.cas(action, &parameters).await,
             Product::Ram => ram(&self.rig, action, &parameters).await,
             Product::ResourceManager => {
                 self.rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, &parameters).await
@@ -316,7 +335,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 31);
+    assert_eq!(cases, 33);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

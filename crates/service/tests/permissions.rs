@@ -33,6 +33,9 @@ fn own(world: &World) -> Vec<&str> {
         "bound",
         "free",
         "pending",
+        "upload",
+        "pair",
+        "csr",
         "key",
         "task",
     ];
@@ -64,7 +67,7 @@ fn arns(operation: &Operation, parameters: &[(String, String)]) -> Vec<String> {
 fn refused(operation: &Operation, reply: &Reply, kind: &str) {
     let action = operation.action;
     let (code, message) = match operation.product {
-        Product::Vpc | Product::Location | Product::Alb => {
+        Product::Vpc | Product::Cas | Product::Location | Product::Alb => {
             ("Forbidden", "User not authorized to operate on the specified resource.")
         }
         Product::Ecs => (

@@ -83,6 +83,7 @@ fn certificate(account: &AccountId) -> Certificate {
         dns_names: vec!["a".into()],
         csr: "request".into(),
         public_key: "key".into(),
+        uploaded: None,
         issued: None,
         created_ms: 1,
         updated_ms: 1,

@@ -2,6 +2,8 @@
 
 /// Version of product Alb.
 pub const ALB: &str = "2020-06-16";
+/// Version of product Cas.
+pub const CAS: &str = "2020-04-07";
 /// Version of product Ecs.
 pub const ECS: &str = "2014-05-26";
 /// Version of product Kms.
@@ -21,6 +23,7 @@ pub const VPC: &str = "2016-04-28";
 pub fn version(product: &str) -> &'static str {
     match product {
         "Alb" => ALB,
+        "Cas" => CAS,
         "Ecs" => ECS,
         "Kms" => KMS,
         "Location" => LOCATION,

@@ -9,6 +9,7 @@
 //! [`LongWork`]: crate::operation::LongWork
 
 pub mod alb;
+pub mod cas;
 pub mod ecs;
 pub mod kms;
 pub mod location;

@@ -121,7 +121,8 @@ fn without_placeholders(body: &str, format: Format) -> String {
             }
             (Format::Xml, Some((placed, after))) if placeholder => {
                 // What it stands for may be a number.
-                out.push_str(if placed.starts_with("value ") { "0" } else { placed });
+                let number = placed.starts_with("value ") || placed.starts_with("number ");
+                out.push_str(if number { "0" } else { placed });
                 rest = after;
             }
             _ => {
@@ -411,8 +412,13 @@ fn recorded_errors() {
 }
 
 /// Codes of the catalogue that no recording has, and why.
-const UNRECORDED: &[(&str, &str)] =
-    &[("The pool of gateway addresses is used up.", "the pool of the tests has 131,072 addresses")];
+const UNRECORDED: &[(&str, &str)] = &[
+    ("The pool of gateway addresses is used up.", "the pool of the tests has 131,072 addresses"),
+    (
+        "The account's debts lock the gateway. Nothing is charged here, so only an operator's hand in the database does.",
+        "`a_locked_gateway_can_be_emptied_and_nothing_else` has a hand in the database",
+    ),
+];
 
 /// Whether a text is of this form: its pieces between the slots, in their order.
 fn is_of_form(text: &str, form: &str) -> bool {

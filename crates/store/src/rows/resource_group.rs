@@ -92,13 +92,15 @@ pub(crate) const RELATIONS: &[Relation] = &[
          UNION ALL SELECT id, account, resource_group FROM vswitch \
          UNION ALL SELECT id, account, resource_group FROM vpn_gateway \
          UNION ALL SELECT id, account, resource_group FROM customer_gateway \
-         UNION ALL SELECT id, account, resource_group FROM vpn_connection) r \
+         UNION ALL SELECT id, account, resource_group FROM vpn_connection \
+         UNION ALL SELECT instance, account, resource_group FROM cas_certificate) r \
          WHERE NOT EXISTS (SELECT 1 FROM resource_group g WHERE g.account = r.account AND g.id = r.resource_group)",
     ),
 ];
 
 /// Tables of what is in resource groups.
-const GROUPED: [&str; 5] = ["vpc", "vswitch", "vpn_gateway", "customer_gateway", "vpn_connection"];
+const GROUPED: [&str; 6] =
+    ["vpc", "vswitch", "vpn_gateway", "customer_gateway", "vpn_connection", "cas_certificate"];
 
 /// Gives every account of an older schema its default group, and makes a group of every id that resources had been
 /// given: groups were not kept then.

@@ -350,7 +350,7 @@ impl FromColumn for KeyPurposes {
 
 #[cfg(test)]
 mod tests {
-    use tongguan_model::certificate::{Certificate, Issued};
+    use tongguan_model::certificate::{Certificate, Issued, SigningRequest, Upload};
     use tongguan_model::connection::Connection;
     use tongguan_model::gateway::{Binding, VpnGateway};
     use tongguan_model::network::{VSwitch, Vpc};
@@ -375,6 +375,8 @@ mod tests {
             VSwitch::SELECT,
             Binding::SELECT,
             Certificate::SELECT,
+            Upload::SELECT,
+            SigningRequest::SELECT,
             CustomerGatewayRow::SELECT,
             Connection::SELECT,
             UserRow::SELECT,
@@ -406,8 +408,8 @@ mod tests {
         assert!(Issued::SET.starts_with("certificate = ?, chain = ?, sm = ?"), "{}", Issued::SET);
         assert_eq!(
             super::super::binding::INSERT,
-            "INSERT INTO binding (gateway, role, certificate, state, associated_ms, account, region) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO binding (gateway, role, certificate, named, state, associated_ms, account, region) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         );
         assert_eq!(owned!(Vpc), [Vpc::SELECT, " WHERE id = ?1 AND account = ?2"].concat());
         assert!(

@@ -8,7 +8,7 @@ use tongguan_service::Response;
 use tongguan_service::access::Peer;
 
 use super::Rig;
-use crate::api::{KMS, RAM, VPC};
+use crate::api::{CAS, KMS, RAM, VPC};
 use crate::request::Owned;
 use crate::{Call, Caller, Manner, Stamp};
 
@@ -26,7 +26,8 @@ pub struct Reply {
 impl Reply {
     /// The code of a refusal; `OK` for a success.
     pub fn code(&self) -> &str {
-        self.body["Code"].as_str().unwrap_or("OK")
+        // Some successes have a code too.
+        if self.status == 200 { "OK" } else { self.body["Code"].as_str().unwrap_or_default() }
     }
 
     /// The body of a success, which it must be.
@@ -101,6 +102,11 @@ impl Rig {
     /// One call of the account's own key to Kms.
     pub async fn kms(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
         self.by(&Caller::named("root"), KMS, action, parameters).await
+    }
+
+    /// One call of the account's own key to Cas.
+    pub async fn cas(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
+        self.by(&Caller::named("root"), CAS, action, parameters).await
     }
 
     /// One call of the account's own key to Ram, which must succeed.

@@ -41,23 +41,6 @@ pub(crate) fn new_vpc_block(args: &Args<'_>, name: &'static str) -> Result<Optio
     block.map_err(|_| Refusal::new(&c::VPC_CIDR_MODIFY))
 }
 
-wire_enum! {
-    /// An IP version, as answers about blocks spell it.
-    pub enum IpVersion {
-        /// The one that there is.
-        V4 = "IPV4",
-        /// Not offered.
-        V6 = "IPV6",
-    }
-}
-
-impl IpVersion {
-    /// The version that is named, in any case.
-    pub(super) fn named(text: &str) -> Option<Self> {
-        Self::parse(&text.to_ascii_uppercase())
-    }
-}
-
 /// An address of the pool of public ones that nobody has, and that is none of these.
 pub(super) fn pool_address(context: &Context, tx: &Tx<'_>, but: &[String]) -> Result<String, Failure> {
     let block = context.settings.address_pool;
@@ -80,6 +63,23 @@ pub(super) fn draw(
         }
     }
     Ok(None)
+}
+
+wire_enum! {
+    /// An IP version, as answers about blocks spell it.
+    pub enum IpVersion {
+        /// The one that there is.
+        V4 = "IPV4",
+        /// Not offered.
+        V6 = "IPV6",
+    }
+}
+
+impl IpVersion {
+    /// The version that is named, in any case.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        Self::parse(&text.to_ascii_uppercase())
+    }
 }
 
 /// Puts its tags on a resource that was made.
