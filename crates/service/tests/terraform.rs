@@ -864,6 +864,7 @@ async fn what_is_gone_is_told_by_status_404() {
             ("PolicyType", "Custom"),
             ("PolicyName", "nothing-here"),
             ("VersionId", "v1"),
+            ("MinutePeriod", "10"),
         ] {
             if subject.name != name && operation.takes(name) {
                 parameters.push((name, value));
@@ -880,7 +881,7 @@ async fn what_is_gone_is_told_by_status_404() {
         let code = reply.code();
         assert!(code.contains("NotFound") || code.contains("NotExist"), "{}: {code}", operation.action);
     }
-    assert_eq!(seen, 15);
+    assert_eq!(seen, 18);
     let gone = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", "vsw-none")]).await;
     refused(&gone, 404, "InvalidVSwitchId.NotFound");
     assert_eq!(gone.body["Message"], "Specified VSwitch can not found.");
