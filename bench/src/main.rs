@@ -12,6 +12,7 @@
 mod api;
 mod ceiling;
 mod changes;
+mod ciphers;
 mod latency;
 mod load;
 mod machine;
@@ -73,11 +74,13 @@ enum Part {
     Footprint,
 }
 
-/// Other things than the whole suite: one load by itself, and the ceiling programs that the suite runs.
+/// Other things than the whole suite: one load by itself, the ciphers, and the ceiling programs that the suite runs.
 #[derive(Debug, Subcommand)]
 enum Program {
     /// Loads the server with one kind of call, to be looked at with a profiler.
     Hold(suite::hold::Options),
+    /// Measures the ciphers of the data plane beside OpenSSL's; needs no server.
+    Ciphers(ciphers::Options),
     /// Answers every request with the same bytes.
     #[command(hide = true)]
     Ceiling(ceiling::Options),
@@ -92,6 +95,7 @@ fn main() -> Result<()> {
     match cli.program {
         Some(Program::Ceiling(options)) => runtime.block_on(ceiling::serve(&options)),
         Some(Program::Sqlite(options)) => sqlite::run(&options),
+        Some(Program::Ciphers(options)) => ciphers::run(&options),
         Some(Program::Hold(options)) => {
             tokio::task::LocalSet::new().block_on(&runtime, suite::hold::run(&cli.options, &options))
         }

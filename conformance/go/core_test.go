@@ -118,6 +118,9 @@ func fill(request reflect.Value, parameters object) bool {
 }
 
 func set(field reflect.Value, value any) bool {
+	if inner, isObject := value.(object); isObject && field.Kind() == reflect.Struct {
+		return fill(field, inner)
+	}
 	items, isList := value.([]any)
 	if !isList {
 		field.SetString(plain(value)) // requests.Integer and requests.Boolean are strings

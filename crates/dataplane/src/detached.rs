@@ -253,6 +253,15 @@ mod tests {
         assert_eq!(driver.progress(&network(0, 0)), Progress::Pending(None), "the next change counts anew");
     }
 
+    #[test]
+    fn peers_are_words() {
+        assert_eq!(Peers::parse("silent"), Some(Peers::Silent));
+        assert_eq!(Peers::parse("answer"), Some(Peers::Answer));
+        assert_eq!(Peers::parse("Answer"), None);
+        let nothing = Detached::new(ApplyDelay::Polls(0)).with_peers(Peers::Answer);
+        assert_eq!(nothing.observe(&network(0, 0).desired), Vec::new(), "a network has no tunnels");
+    }
+
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {
         Attempt { desired: Desired::Network { id: "vpc-1" }, generation: 1, since_ms, now_ms }
     }

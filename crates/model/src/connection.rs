@@ -361,16 +361,6 @@ impl Connection {
     pub fn is_dual(&self) -> bool {
         self.settings.tunnels.len() == TUNNELS
     }
-
-    /// What is in force on the data plane, given that the change under way has not been applied: none if nothing is.
-    #[must_use]
-    pub fn in_force(&self) -> Option<&Settings> {
-        match self.state {
-            ChildState::Creating => None,
-            ChildState::Active | ChildState::Deleting => Some(&self.settings),
-            ChildState::Updating => Some(self.before.as_ref().unwrap_or(&self.settings)),
-        }
-    }
 }
 
 impl Settings {
@@ -741,6 +731,37 @@ mod tests {
             health_check: None,
             tunnels,
         }
+    }
+
+    #[test]
+    fn a_state_says_what_a_connection_is_bound_to_and_how_far_it_has_come() {
+        let mut one = Connection {
+            id: ConnectionId::new("vco-1"),
+            account: AccountId::new("1"),
+            region: RegionId::new("cn-hangzhou"),
+            gateway: Some(VpnGatewayId::new("vpn-1")),
+            name: String::new(),
+            network_type: NetworkType::Public,
+            tunnel_bandwidth: None,
+            resource_group: String::new(),
+            created_ms: 0,
+            state: ChildState::Active,
+            settings: settings("10.0.0.0/24", "0.0.0.0/0", vec![tunnel("cgw-1", VpnType::Normal)]),
+            before: None,
+        };
+        assert!(!one.is_dual());
+        assert_eq!(one.shown_state(true), State::FinancialLocked);
+        for (state, shown) in [
+            (ChildState::Creating, State::Provisioning),
+            (ChildState::Active, State::Active),
+            (ChildState::Updating, State::Updating),
+            (ChildState::Deleting, State::Deleted),
+        ] {
+            one.state = state;
+            assert_eq!(one.shown_state(false), shown);
+        }
+        (one.gateway, one.state) = (None, ChildState::Active);
+        assert_eq!(one.shown_state(false), State::Init);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use sm3::{Digest, Sm3};
 use x509_cert::certificate::Version;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::oid::db::DB;
-use x509_cert::der::{Decode, asn1::ObjectIdentifier};
+use x509_cert::der::{Decode, Encode, asn1::ObjectIdentifier};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
@@ -126,6 +126,12 @@ impl Certificate {
     /// Subject, RFC 4514: "CN=userName,OU=aliyun,O=aliyun,C=CN".
     pub fn subject(&self) -> String {
         name::to_string(self.subject_name())
+    }
+
+    /// Subject as it stands in the certificate, DER.
+    pub fn subject_der(&self) -> Vec<u8> {
+        // Encoding fails only beyond the 256 MiB of a DER length; it was read from less.
+        self.subject_name().to_der().unwrap_or_default()
     }
 
     /// Issuer, RFC 4514.
@@ -367,7 +373,7 @@ fn decimal(bytes: &[u8]) -> String {
 mod tests {
     use x509_cert::der::asn1::OctetString;
     use x509_cert::der::oid::db::rfc5280;
-    use x509_cert::der::{Encode, Reader, SliceReader, Tag};
+    use x509_cert::der::{Reader, SliceReader, Tag};
     use x509_cert::ext::Extension;
 
     use super::*;

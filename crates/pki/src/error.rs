@@ -146,6 +146,9 @@ pub enum PkiError {
         #[source]
         reason: Box<PkiError>,
     },
+    /// A ciphertext that this key does not open, or that is none.
+    #[error("it is not encrypted under this key, or damaged")]
+    NotSealedForUs,
     /// A validity that ends before it begins or lies outside 1970 to 9999.
     #[error("invalid validity: {0}")]
     Validity(&'static str),

@@ -218,6 +218,14 @@ impl PrivateKey {
             }
         }
     }
+
+    /// The key itself, if it is of SM2.
+    pub(crate) fn sm2(&self) -> Result<&sm2::SecretKey, PkiError> {
+        match &self.0 {
+            Secret::Sm2(key) => Ok(key),
+            Secret::Rsa(..) | Secret::P256(_) => Err(not_sm2(self.spec())),
+        }
+    }
 }
 
 impl fmt::Debug for PrivateKey {
@@ -294,6 +302,18 @@ impl PublicKey {
     pub(crate) fn material(&self) -> &Material {
         &self.material
     }
+
+    /// The key itself, if it is of SM2.
+    pub(crate) fn sm2(&self) -> Result<&sm2::PublicKey, PkiError> {
+        match &self.material {
+            Material::Sm2(key) => Ok(key),
+            Material::Rsa { .. } | Material::P256(_) | Material::P384(_) => Err(not_sm2(self.spec)),
+        }
+    }
+}
+
+fn not_sm2(spec: KeySpec) -> PkiError {
+    PkiError::UnsupportedKey(format!("{spec} where EC_SM2 is needed"))
 }
 
 /// The curve that an `ECPrivateKey` (RFC 5915) names.

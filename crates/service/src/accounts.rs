@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tongguan_model::connection::{Connection, Negotiation};
+use tongguan_model::gateway::ChildState;
 use tongguan_model::id::AccountId;
 use tongguan_store::{SessionsOf, Store, StoreError, Tx, Verdict};
 
@@ -244,7 +245,7 @@ fn observe(store: &Store, id: &str, state: &str, now_ms: i64) -> Result<Done, Ac
 
 /// Why nothing can be seen of a connection's far end, if nothing can.
 fn idle(tx: &Tx<'_>, connection: &Connection) -> Result<Option<&'static str>, StoreError> {
-    if connection.in_force().is_none() {
+    if connection.state == ChildState::Creating {
         return Ok(Some("the connection is not in force yet"));
     }
     let Some(id) = &connection.gateway else { return Ok(None) };

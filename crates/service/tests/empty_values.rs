@@ -312,7 +312,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 31);
+    assert_eq!(cases, 32);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

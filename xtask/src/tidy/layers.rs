@@ -14,6 +14,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tongguan-json", &[]),
     ("tongguan-rpc", &["tongguan-json"]),
     ("tongguan-pki", &[]),
+    ("tongguan-smcrypto", &[]),
+    ("tongguan-ike", &["tongguan-pki", "tongguan-smcrypto"]),
+    ("tongguan-esp", &["tongguan-smcrypto"]),
     ("tongguan-model", &[]),
     ("tongguan-store", &["tongguan-json", "tongguan-model"]),
     ("tongguan-dataplane", &["tongguan-model", "tongguan-pki"]),
@@ -23,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("tongguan", EVERY_LAYER),
     ("tongguan-testkit", EVERY_LAYER),
-    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", "tongguan-smcrypto"]),
     ("tongguan-fuzz", EVERY_LAYER),
     ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
     ("xtask", &[]),
@@ -45,7 +48,7 @@ const TESTKIT: &str = "tongguan-testkit";
 const MAY_USE_TESTKIT: &[&str] = &["tongguan-bench", "tongguan-fuzz", "tongguan-torture"];
 
 /// The crates that do no I/O.
-pub(super) const PURE: &[&str] = &["json", "rpc", "pki", "model"];
+pub(super) const PURE: &[&str] = &["json", "rpc", "pki", "smcrypto", "ike", "esp", "model"];
 
 /// What they must not depend on.
 const IMPURE: &[&str] = &["tokio", "hyper", "rusqlite", "axum"];

@@ -42,9 +42,9 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::ServiceKey, table: "service_key", id: "name", column: "sealed_key" },
     Place { kind: SealedKind::AccessKey, table: "access_key", id: "id", column: "sealed_secret" },
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
-    Place { kind: SealedKind::SigningRequest, table: "cas_csr", id: "id", column: "sealed_private_key" },
     Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_keys" },
     Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_before" },
+    Place { kind: SealedKind::SigningRequest, table: "cas_csr", id: "id", column: "sealed_private_key" },
     Place {
         kind: SealedKind::CustomerGateway,
         table: "customer_gateway",

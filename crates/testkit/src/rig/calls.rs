@@ -26,7 +26,8 @@ pub struct Reply {
 impl Reply {
     /// The code of a refusal; `OK` for a success.
     pub fn code(&self) -> &str {
-        self.body["Code"].as_str().unwrap_or("OK")
+        // Some successes have a code too.
+        if self.status == 200 { "OK" } else { self.body["Code"].as_str().unwrap_or_default() }
     }
 
     /// The body of a success, which it must be.

@@ -1,5 +1,5 @@
--- Schema 5: the far ends of tunnels and the connections to them, and what is around a gateway: more of VPCs, resource
--- groups, and certificates that are uploaded to Cas with their keys.
+-- Schema 5: the far ends of tunnels and the connections to them; certificates that are uploaded to Cas with their keys; and
+-- what is around a gateway: more of VPCs, and resource groups.
 
 -- == VPCs, vSwitches and route tables ==
 

@@ -1,0 +1,131 @@
+//! The child SAs of a connection: which one counts, which one goes, and when.
+
+use std::time::Duration;
+
+use tongguan_pki::Random;
+
+use crate::config::Selector;
+use crate::io::Now;
+use crate::quick::New;
+use crate::sa::{AT_ONCE, OVERLAP, jitter};
+use crate::wire::Cookie;
+
+/// When a child SA is replaced, in parts of its lifetime, less up to a tenth.
+const REKEY: f64 = 0.85;
+
+/// A child SA, without its keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Child {
+    pub(crate) selector: Selector,
+    pub(crate) inbound: u32,
+    pub(crate) outbound: u32,
+    /// Our cookie of the IKE SA under which it was made.
+    pub(crate) under: Cookie,
+    nonce: Vec<u8>,
+    made: Duration,
+    /// When another should take its place; none if one does, or is asked for.
+    rekey: Option<Duration>,
+    end: Duration,
+    replaced: bool,
+}
+
+impl Child {
+    pub(crate) fn new(
+        new: &New,
+        under: Cookie,
+        lifetime: Duration,
+        now: Now,
+        random: &mut dyn Random,
+    ) -> Self {
+        // Who has not begun waits longer, so that rarely both begin.
+        let part = if new.initiated { REKEY } else { (1.0 + REKEY) / 2.0 };
+        let rekey = lifetime.mul_f64(part) - jitter(lifetime.mul_f64((1.0 - part) / 2.0), random);
+        Self {
+            selector: new.child.selector,
+            inbound: new.child.inbound.spi,
+            outbound: new.child.outbound.spi,
+            under,
+            nonce: new.nonce.clone(),
+            made: now.steady,
+            rekey: Some(now.steady + rekey),
+            end: now.steady + lifetime,
+            replaced: false,
+        }
+    }
+
+    pub(crate) fn is_over(&self, now: Now) -> bool {
+        now.steady >= self.end
+    }
+
+    fn retire(&mut self, now: Now) {
+        self.replaced = true;
+        self.rekey = None;
+        self.end = self.end.min(now.steady + OVERLAP);
+    }
+}
+
+/// All of a connection, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Children(Vec<Child>);
+
+impl Children {
+    /// Adds one. Another with the same networks goes: the older one, or, if both were made at once, the one with the
+    /// smaller nonce.
+    pub(crate) fn add(&mut self, mut new: Child, now: Now) {
+        let selector = new.selector;
+        for old in self.0.iter_mut().filter(|old| old.selector == selector && !old.replaced) {
+            let at_once = now.steady.saturating_sub(old.made) < AT_ONCE;
+            if at_once && old.nonce > new.nonce {
+                new.retire(now);
+            } else {
+                old.retire(now);
+            }
+        }
+        self.0.push(new);
+    }
+
+    /// Takes out those that meet a condition.
+    pub(crate) fn take(&mut self, condition: impl Fn(&Child) -> bool) -> Vec<Child> {
+        let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|child| condition(child));
+        self.0 = left;
+        taken
+    }
+
+    /// The networks whose child SA should be replaced now; later, if it cannot be done now.
+    pub(crate) fn due(&mut self, possible: bool, now: Now) -> Vec<Selector> {
+        let due = self.0.iter_mut().filter(|child| child.rekey.is_some_and(|rekey| now.steady >= rekey));
+        let due = due.filter_map(|child| {
+            child.rekey = (!possible).then_some(now.steady + Duration::from_secs(1));
+            possible.then_some(child.selector)
+        });
+        due.collect()
+    }
+
+    /// One has carried so much that it should be replaced, or must end.
+    pub(crate) fn exhausted(&mut self, inbound: u32, hard: bool, now: Now) {
+        for child in self.0.iter_mut().filter(|child| child.inbound == inbound) {
+            if hard {
+                child.end = now.steady;
+            } else if child.rekey.is_some() {
+                child.rekey = Some(now.steady);
+            }
+        }
+    }
+
+    /// Whether there is one for some networks that is to stay.
+    pub(crate) fn has(&self, selector: Selector) -> bool {
+        self.0.iter().any(|child| child.selector == selector && !child.replaced)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn inbound(&self) -> Vec<u32> {
+        self.0.iter().map(|child| child.inbound).collect()
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Duration> {
+        self.0.iter().flat_map(|child| [Some(child.end), child.rekey]).flatten().min()
+    }
+}

@@ -1,0 +1,708 @@
+//! All connections of a gateway: which SA a message belongs to, what is due when, and what follows from what.
+//!
+//! An SA is found by the cookie that we have chosen for it. Child SAs belong to their connection and outlive the IKE SA
+//! under which they were made, as long as the connection has another one: then the peer is still there to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tongguan_pki::Random;
+
+use crate::child::{Child, Children};
+use crate::config::{Authentication, Connection, ConnectionId, Selector};
+use crate::guard::Guard;
+use crate::informational;
+use crate::io::{Command, EspEvent, Event, IKE_PORT, Input, Now, Output};
+use crate::keys::Cookies;
+use crate::main_mode::{self, Incoming};
+use crate::proposal::choose_phase_1;
+use crate::quick::{self, Message, New, Quick};
+use crate::sa::{AT_ONCE, Context, IkeSa, OVERLAP, Phase, Times, jitter};
+use crate::wire::{After, Cookie, Delete, Header, Notify, Sa, exchange, kind, payloads, version};
+
+/// How long phase 1 may take.
+const HALF_OPEN: Duration = Duration::from_secs(30);
+/// A connection that failed is tried again after this time, which doubles.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// When an IKE SA is replaced, in parts of its lifetime, less up to a tenth.
+const PHASE_1_REKEY: f64 = 0.9;
+
+/// A connection, and what there is of it.
+struct State {
+    connection: Arc<Connection>,
+    children: Children,
+    /// Whether it is to be there.
+    wanted: bool,
+    /// Not to be looked at before, whatever it lacks.
+    retry: Duration,
+    failures: u32,
+}
+
+impl State {
+    /// Whether we are to bring it about; a peer that may be anywhere has to begin itself.
+    fn is_wanted(&self) -> bool {
+        self.wanted && self.connection.remote.is_some()
+    }
+}
+
+/// The negotiations of a gateway.
+#[derive(Default)]
+pub struct Router {
+    connections: BTreeMap<ConnectionId, State>,
+    /// By the cookie that is ours.
+    sas: BTreeMap<Cookie, IkeSa>,
+    /// Ours, by the address and the cookie of who began.
+    begun: BTreeMap<(IpAddr, Cookie), Cookie>,
+    spis: BTreeSet<u32>,
+    guard: Guard,
+    out: Vec<Output>,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("connections", &self.connections.len())
+            .field("sas", &self.sas.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Router {
+    /// A gateway without connections.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a connection, or changes one: then its SAs are deleted, and the peer is told.
+    pub fn configure(&mut self, connection: Connection, now: Now, random: &mut dyn Random) -> Vec<Output> {
+        let id = connection.id;
+        self.withdraw(id, "the connection was changed", now, random);
+        let wanted = connection.immediately;
+        let state = State {
+            connection: Arc::new(connection),
+            children: Children::default(),
+            wanted,
+            retry: now.steady,
+            failures: 0,
+        };
+        self.connections.insert(id, state);
+        self.maintain(id, now, random);
+        std::mem::take(&mut self.out)
+    }
+
+    /// Removes a connection. Its SAs are deleted, and the peer is told.
+    pub fn remove(&mut self, id: ConnectionId, now: Now, random: &mut dyn Random) -> Vec<Output> {
+        self.withdraw(id, "the connection was removed", now, random);
+        self.connections.remove(&id);
+        std::mem::take(&mut self.out)
+    }
+
+    /// Takes what happened, answers what is to be done.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, random: &mut dyn Random) -> Vec<Output> {
+        match input {
+            Input::Datagram { local, remote, octets } => self.datagram([local, remote], octets, now, random),
+            Input::Tick => self.tick(now, random),
+            Input::Command(Command::Initiate(id)) => {
+                if let Some(state) = self.connections.get_mut(&id) {
+                    (state.wanted, state.retry) = (true, now.steady);
+                    self.maintain(id, now, random);
+                }
+            }
+            Input::Command(Command::Terminate(id)) => {
+                self.withdraw(id, "terminated", now, random);
+                if let Some(state) = self.connections.get_mut(&id) {
+                    state.wanted = state.connection.immediately;
+                    state.retry = now.steady + RETRY;
+                }
+            }
+            Input::Esp(event) => self.esp(event, now, random),
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// When [`Input::Tick`] is due next.
+    pub fn next_timer(&self) -> Option<Duration> {
+        let of_sas = self.sas.values().flat_map(|sa| {
+            let detection = self
+                .connections
+                .get(&sa.connection)
+                .is_some_and(|state| state.connection.dead_peer_detection);
+            let quick = sa.quick.values().map(Quick::next);
+            let sent = sa.sent.iter().map(|sent| sent.next);
+            let own = if sa.is_established() {
+                let probe = detection.then(|| informational::probe_due(sa));
+                [Some(sa.times.end), sa.times.rekey, probe]
+            } else {
+                [Some(sa.times.deadline), None, None]
+            };
+            own.into_iter().flatten().chain(quick).chain(sent).collect::<Vec<_>>()
+        });
+        let of_connections = self.connections.iter().flat_map(|(id, state)| {
+            let waiting = state.is_wanted() && !self.is_settled(*id, state);
+            let retry = waiting.then_some(state.retry);
+            retry.into_iter().chain(state.children.next_timer())
+        });
+        of_sas.chain(of_connections).min()
+    }
+
+    /// The SPIs under which a connection receives, the newest last.
+    pub fn inbound(&self, id: ConnectionId) -> Vec<u32> {
+        self.connections.get(&id).map(|state| state.children.inbound()).unwrap_or_default()
+    }
+
+    /// How many IKE SAs there are: established, and on their way.
+    pub fn counts(&self) -> [usize; 2] {
+        let established = self.sas.values().filter(|sa| sa.is_established()).count();
+        [established, self.sas.len() - established]
+    }
+
+    fn drop_message(&mut self, connection: Option<ConnectionId>, reason: impl Into<String>) {
+        self.out.push(Output::Event(Event::Dropped(connection, reason.into())));
+    }
+
+    fn datagram(
+        &mut self,
+        [local, remote]: [SocketAddr; 2],
+        octets: &[u8],
+        now: Now,
+        random: &mut dyn Random,
+    ) {
+        let (header, body) = match Header::read(octets) {
+            Ok(read) => read,
+            Err(error) => return self.drop_message(None, error.to_string()),
+        };
+        let incoming = Incoming { local, remote, header, body, datagram: octets };
+        if header.exchange == exchange::MAIN && header.responder == Cookie::default() {
+            return self.first(incoming, now, random);
+        }
+        let Some(own) = self.own_cookie(&header) else {
+            return self.drop_message(None, "there is no SA with these cookies");
+        };
+        let Some(mut sa) = self.sas.remove(&own) else { return };
+        let Some(state) = self.connections.get(&sa.connection) else { return };
+        let connection = Arc::clone(&state.connection);
+        let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+        let mut outcome = Outcome::default();
+        let result = match header.exchange {
+            exchange::MAIN => main(&mut sa, &connection, incoming, &mut context, &mut outcome),
+            exchange::QUICK => quick(&mut sa, &connection, incoming, &mut context, &mut outcome),
+            _ => inform(&mut sa, incoming, &mut context, &mut outcome),
+        };
+        let id = sa.connection;
+        self.sas.insert(own, sa);
+        if let Err(reason) = result {
+            self.drop_message(Some(id), reason);
+        }
+        self.follow(own, id, outcome, now, random);
+    }
+
+    /// What follows from a message, beside its answer.
+    fn follow(&mut self, own: Cookie, id: ConnectionId, outcome: Outcome, now: Now, random: &mut dyn Random) {
+        if outcome.established {
+            self.established(own, id, now, random);
+        }
+        if let Some(new) = outcome.child {
+            self.install(own, id, new, now, random);
+        }
+        if outcome.initial_contact {
+            self.forget_others(own, id, now, random);
+        }
+        for delete in outcome.deletes {
+            self.deleted(id, &delete, now, random);
+        }
+        self.maintain(id, now, random);
+    }
+
+    /// Our cookie of the SA that a header belongs to.
+    fn own_cookie(&self, header: &Header) -> Option<Cookie> {
+        let of_initiator = self.sas.get(&header.initiator).filter(|sa| {
+            let peer = sa.cookies.responder;
+            sa.initiator && (peer == header.responder || peer == Cookie::default())
+        });
+        if of_initiator.is_some() {
+            return Some(header.initiator);
+        }
+        let sa = self.sas.get(&header.responder)?;
+        (!sa.initiator && sa.cookies.initiator == header.initiator).then_some(header.responder)
+    }
+
+    /// Message 1 of main mode.
+    fn first(&mut self, incoming: Incoming<'_>, now: Now, random: &mut dyn Random) {
+        let Incoming { local, remote, header, .. } = incoming;
+        if let Some(own) = self.begun.get(&(remote.ip(), header.initiator)).copied() {
+            let Some(sa) = self.sas.get_mut(&own) else { return };
+            let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+            if !sa.repeat(incoming.datagram, &mut context) {
+                self.drop_message(None, "a first message with the cookie of another");
+            }
+            return;
+        }
+        let connection = match self.suitable(incoming) {
+            Ok(connection) => connection,
+            Err(reason) => return self.drop_message(None, reason),
+        };
+        let half_open = self.sas.values().filter(|sa| !sa.initiator && !sa.is_established());
+        if let Err(bound) = self.guard.admit(remote.ip(), half_open.map(|sa| sa.remote.ip()), now.steady) {
+            self.out.push(Output::Event(Event::Limited(bound)));
+            return;
+        }
+        let Some(own) = fresh_cookie(&self.sas, random) else { return };
+        let cookies = Cookies { initiator: header.initiator, responder: own };
+        let mut sa = IkeSa::new(
+            connection.id,
+            false,
+            cookies,
+            [local, remote],
+            header.version,
+            times(&connection, now, random),
+        );
+        let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+        match main_mode::answer_sa(&mut sa, &connection, incoming, &mut context) {
+            Ok(()) => {
+                self.begun.insert((remote.ip(), header.initiator), own);
+                self.sas.insert(own, sa);
+            }
+            Err(reason) => self.drop_message(Some(connection.id), reason),
+        }
+    }
+
+    /// The connection that a first message is for: of those with this peer, the first that can do what is offered.
+    fn suitable(&self, incoming: Incoming<'_>) -> Result<Arc<Connection>, String> {
+        let Incoming { local, remote, header, body, .. } = incoming;
+        if header.encrypted || header.message_id != 0 || header.initiator == Cookie::default() {
+            return Err("a first message with a wrong header".into());
+        }
+        let mut of_peer = self
+            .connections
+            .values()
+            .map(|state| &state.connection)
+            .filter(|connection| connection.local == local.ip())
+            .filter(|connection| connection.remote.is_none_or(|address| address == remote.ip()))
+            .peekable();
+        if of_peer.peek().is_none() {
+            return Err("no connection has this peer".into());
+        }
+        let all = payloads(header.next, body, After::Nothing).map_err(|error| error.to_string())?;
+        let sa = all.first().filter(|payload| payload.kind == kind::SA).ok_or("no SA payload")?;
+        let sa = Sa::read(sa.body).map_err(|error| error.to_string())?;
+        let found = of_peer.find(|connection| {
+            wire_version(connection) == header.version && choose_phase_1(connection, &sa).is_some()
+        });
+        found.map(Arc::clone).ok_or_else(|| format!("no proposal suits: {sa:?}"))
+    }
+
+    fn established(&mut self, own: Cookie, id: ConnectionId, now: Now, random: &mut dyn Random) {
+        let others: Vec<Cookie> = self.established_of(id).filter(|other| *other != own).collect();
+        let Some(state) = self.connections.get_mut(&id) else { return };
+        (state.failures, state.retry) = (0, now.steady);
+        let alone = others.is_empty() && state.children.is_empty();
+        let connection = Arc::clone(&state.connection);
+        let fresh = times(&connection, now, random);
+        let Some(sa) = self.sas.get_mut(&own) else { return };
+        sa.times = fresh;
+        sa.probe.heard = now.steady;
+        self.out.push(Output::Event(Event::IkeEstablished(id)));
+        if alone {
+            let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+            informational::send_initial_contact(sa, &mut context);
+        }
+        let of_own = sa.cookies;
+        for other in others {
+            let Some(rival) = self.sas.get(&other) else { continue };
+            let at_once = now.steady.saturating_sub(rival.times.established) < AT_ONCE;
+            let loser = if at_once && rival.cookies > of_own { own } else { other };
+            if let Some(sa) = self.sas.get_mut(&loser) {
+                sa.times.rekey = None;
+                sa.times.end = sa.times.end.min(now.steady + OVERLAP);
+            }
+        }
+    }
+
+    fn established_of(&self, id: ConnectionId) -> impl Iterator<Item = Cookie> + '_ {
+        let all = self.sas.iter().filter(move |(_, sa)| sa.connection == id && sa.is_established());
+        all.map(|(own, _)| *own)
+    }
+
+    /// The IKE SA under which a connection negotiates and tells: the one that lasts longest.
+    fn best(&self, id: ConnectionId) -> Option<Cookie> {
+        self.established_of(id).max_by_key(|own| self.sas.get(own).map(|sa| sa.times.end))
+    }
+
+    fn install(&mut self, own: Cookie, id: ConnectionId, new: New, now: Now, random: &mut dyn Random) {
+        let Some(state) = self.connections.get_mut(&id) else { return };
+        let spi = new.child.inbound.spi;
+        self.spis.insert(spi);
+        state.children.add(Child::new(&new, own, state.connection.phase_2_lifetime, now, random), now);
+        self.out.push(Output::Install(Box::new(new.child)));
+        self.out.push(Output::Event(Event::ChildEstablished(id, spi)));
+    }
+
+    fn uninstall(&mut self, id: ConnectionId, child: &Child, reason: &'static str) {
+        self.spis.remove(&child.inbound);
+        self.out.push(Output::Remove { connection: id, spi: child.inbound });
+        self.out.push(Output::Event(Event::ChildClosed(id, child.inbound, reason)));
+    }
+
+    /// The peer says that it had nothing before this SA.
+    fn forget_others(&mut self, own: Cookie, id: ConnectionId, now: Now, random: &mut dyn Random) {
+        let others: Vec<Cookie> = self.established_of(id).filter(|other| *other != own).collect();
+        for other in others {
+            self.close(other, "the peer has begun anew", true, now, random);
+        }
+        let Some(state) = self.connections.get_mut(&id) else { return };
+        for child in state.children.take(|child| child.under != own) {
+            self.uninstall(id, &child, "the peer has begun anew");
+        }
+    }
+
+    fn deleted(&mut self, id: ConnectionId, delete: &Delete, now: Now, random: &mut dyn Random) {
+        for spi in &delete.spis {
+            if let Ok(spi) = <[u8; 4]>::try_from(&spi[..]) {
+                let spi = u32::from_be_bytes(spi);
+                let Some(state) = self.connections.get_mut(&id) else { return };
+                for child in state.children.take(|child| child.outbound == spi) {
+                    self.uninstall(id, &child, "deleted by the peer");
+                }
+            } else {
+                let found = self.established_of(id).find(|own| {
+                    self.sas
+                        .get(own)
+                        .is_some_and(|sa| [&sa.cookies.initiator[..], &sa.cookies.responder].concat() == *spi)
+                });
+                if let Some(own) = found {
+                    self.close(own, "deleted by the peer", false, now, random);
+                }
+            }
+        }
+    }
+
+    /// Ends an IKE SA. With the last one of a connection go its child SAs.
+    fn close(&mut self, own: Cookie, reason: &'static str, tell: bool, now: Now, random: &mut dyn Random) {
+        let Some(mut sa) = self.sas.remove(&own) else { return };
+        let id = sa.connection;
+        let established = sa.is_established();
+        let last = established && self.best(id).is_none();
+        let children = match self.connections.get_mut(&id) {
+            Some(state) if last => state.children.take(|_| true),
+            _ => Vec::new(),
+        };
+        if tell && established {
+            let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+            let spis: Vec<u32> = children.iter().map(|child| child.inbound).collect();
+            informational::send_deletes(&mut sa, &spis, true, &mut context);
+        }
+        for child in &children {
+            self.uninstall(id, child, reason);
+        }
+        if !sa.initiator {
+            self.begun.retain(|_, cookie| *cookie != own);
+        }
+        self.out.push(Output::Event(Event::IkeClosed(id, reason)));
+        if let Some(state) = self.connections.get_mut(&id)
+            && (last || !established && sa.initiator)
+        {
+            let wait = RETRY * (1 << state.failures.min(6));
+            state.failures += 1;
+            let wait = wait.min(LONGEST_RETRY);
+            state.retry = now.steady + wait + jitter(wait / 4, random);
+            state.wanted = state.connection.immediately;
+        }
+    }
+
+    /// Ends everything of a connection.
+    fn withdraw(&mut self, id: ConnectionId, reason: &'static str, now: Now, random: &mut dyn Random) {
+        let all: Vec<Cookie> =
+            self.sas.iter().filter(|(_, sa)| sa.connection == id).map(|(own, _)| *own).collect();
+        for own in all {
+            self.close(own, reason, true, now, random);
+        }
+    }
+
+    fn is_settled(&self, id: ConnectionId, state: &State) -> bool {
+        let missing = state.connection.selectors.iter().any(|selector| !state.children.has(*selector));
+        !missing && self.best(id).is_some()
+    }
+
+    /// Brings about what a connection lacks, if it is to be there.
+    fn maintain(&mut self, id: ConnectionId, now: Now, random: &mut dyn Random) {
+        let Some(state) = self.connections.get(&id) else { return };
+        if !state.is_wanted() || now.steady < state.retry || self.is_settled(id, state) {
+            return;
+        }
+        let connection = Arc::clone(&state.connection);
+        let missing: Vec<Selector> =
+            connection.selectors.iter().filter(|selector| !state.children.has(**selector)).copied().collect();
+        if let Some(state) = self.connections.get_mut(&id) {
+            state.retry = now.steady + RETRY;
+        }
+        match self.best(id) {
+            Some(own) => {
+                missing.iter().for_each(|selector| self.ask(own, &connection, *selector, now, random))
+            }
+            None => self.begin(&connection, now, random),
+        }
+    }
+
+    /// Begins a quick mode, unless one for the same networks is under way.
+    fn ask(
+        &mut self,
+        own: Cookie,
+        connection: &Connection,
+        selector: Selector,
+        now: Now,
+        random: &mut dyn Random,
+    ) {
+        let under_way = self.sas.values().filter(|sa| sa.connection == connection.id).any(|sa| {
+            sa.quick.values().any(|quick| matches!(quick, Quick::Asked(asked) if asked.selector == selector))
+        });
+        let Some(sa) = self.sas.get_mut(&own).filter(|_| !under_way) else { return };
+        let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+        if let Err(reason) = quick::begin(sa, connection, selector, &mut context) {
+            self.drop_message(Some(connection.id), reason);
+        }
+    }
+
+    /// Begins main mode, unless one is under way.
+    fn begin(&mut self, connection: &Connection, now: Now, random: &mut dyn Random) {
+        let under_way = self
+            .sas
+            .values()
+            .any(|sa| sa.connection == connection.id && sa.initiator && !sa.is_established());
+        let Some(remote) = connection.remote.filter(|_| !under_way) else { return };
+        let Some(own) = fresh_cookie(&self.sas, random) else { return };
+        let cookies = Cookies { initiator: own, responder: Cookie::default() };
+        let ends = [SocketAddr::new(connection.local, IKE_PORT), SocketAddr::new(remote, IKE_PORT)];
+        let times = times(connection, now, random);
+        let mut sa = IkeSa::new(connection.id, true, cookies, ends, wire_version(connection), times);
+        let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+        main_mode::begin(&mut sa, connection, &mut context);
+        self.sas.insert(own, sa);
+    }
+
+    fn tick(&mut self, now: Now, random: &mut dyn Random) {
+        let all: Vec<Cookie> = self.sas.keys().copied().collect();
+        for own in all {
+            self.tick_sa(own, now, random);
+        }
+        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.tick_connection(id, now, random);
+            self.maintain(id, now, random);
+        }
+    }
+
+    fn tick_sa(&mut self, own: Cookie, now: Now, random: &mut dyn Random) {
+        let Some(sa) = self.sas.get_mut(&own) else { return };
+        let Some(state) = self.connections.get(&sa.connection) else { return };
+        let connection = Arc::clone(&state.connection);
+        let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+        if !sa.is_established() {
+            if now.steady >= sa.times.deadline || !resend(sa, &mut context) {
+                self.close(own, "the peer did not answer in phase 1", false, now, random);
+            }
+            return;
+        }
+        let answered = tick_exchanges(sa, &mut context);
+        let alive = !connection.dead_peer_detection || informational::tick(sa, &mut context);
+        let rekey = sa.times.rekey.take_if(|due| now.steady >= *due).is_some();
+        if !answered {
+            self.close(own, "the peer did not answer in quick mode", true, now, random);
+        } else if !alive {
+            self.close(own, "the peer is not there any more", false, now, random);
+        } else if self.sas.get(&own).is_some_and(|sa| now.steady >= sa.times.end) {
+            self.close(own, "replaced, or its lifetime is over", true, now, random);
+        } else if rekey {
+            self.begin(&connection, now, random);
+        }
+    }
+
+    fn tick_connection(&mut self, id: ConnectionId, now: Now, random: &mut dyn Random) {
+        let best = self.best(id);
+        let Some(state) = self.connections.get_mut(&id) else { return };
+        let connection = Arc::clone(&state.connection);
+        let over = state.children.take(|child| child.is_over(now));
+        let due = state.children.due(best.is_some(), now);
+        if let Some(own) = best {
+            if let Some(sa) = self.sas.get_mut(&own).filter(|_| !over.is_empty()) {
+                let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+                let spis: Vec<u32> = over.iter().map(|child| child.inbound).collect();
+                informational::send_deletes(sa, &spis, false, &mut context);
+            }
+            due.into_iter().for_each(|selector| self.ask(own, &connection, selector, now, random));
+        }
+        for child in &over {
+            self.uninstall(id, child, "replaced, or its lifetime is over");
+        }
+    }
+
+    fn esp(&mut self, event: EspEvent, now: Now, random: &mut dyn Random) {
+        let of_spi = |router: &Self, spi| {
+            let mut all = router.connections.iter();
+            all.find(|(_, state)| state.children.inbound().contains(&spi)).map(|(id, _)| *id)
+        };
+        match event {
+            EspEvent::Soft { spi } | EspEvent::Hard { spi } => {
+                let Some(id) = of_spi(self, spi) else { return };
+                let Some(state) = self.connections.get_mut(&id) else { return };
+                state.children.exhausted(spi, matches!(event, EspEvent::Hard { .. }), now);
+                self.tick_connection(id, now, random);
+                self.maintain(id, now, random);
+            }
+            EspEvent::UnknownSpi { remote, spi } => {
+                let found =
+                    self.sas.iter_mut().find(|(_, sa)| sa.is_established() && sa.remote.ip() == remote.ip());
+                let Some((_, sa)) = found else { return };
+                // One that the peer has already, as only its third message was lost: it is asked for again anyway.
+                if sa.quick.values().any(|quick| quick.awaits(spi)) {
+                    return;
+                }
+                let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+                informational::send_unknown(sa, spi, &mut context);
+            }
+            EspEvent::Received(id) => {
+                let best = self.best(id);
+                if let Some(sa) = best.and_then(|own| self.sas.get_mut(&own)) {
+                    sa.probe.heard = now.steady;
+                    sa.probe.unanswered = 0;
+                }
+            }
+        }
+    }
+}
+
+/// What follows from a message.
+#[derive(Default)]
+struct Outcome {
+    established: bool,
+    child: Option<New>,
+    initial_contact: bool,
+    deletes: Vec<Delete>,
+}
+
+fn main(
+    sa: &mut IkeSa,
+    connection: &Connection,
+    incoming: Incoming<'_>,
+    context: &mut Context<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
+    if sa.repeat(incoming.datagram, context) {
+        return Ok(());
+    }
+    let proofs = matches!(sa.phase, Phase::KeyAnswered(_) | Phase::ProofSent(_));
+    if incoming.header.message_id != 0
+        || incoming.header.encrypted != proofs
+        || incoming.header.version != sa.version
+    {
+        return Err("a message of main mode at the wrong time".into());
+    }
+    outcome.established = main_mode::step(sa, connection, incoming, context)?;
+    Ok(())
+}
+
+fn quick(
+    sa: &mut IkeSa,
+    connection: &Connection,
+    incoming: Incoming<'_>,
+    context: &mut Context<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
+    let Incoming { local, remote, header, body, datagram } = incoming;
+    if !sa.is_established() || !header.encrypted || header.message_id == 0 {
+        return Err("a message of quick mode at the wrong time".into());
+    }
+    outcome.child = quick::step(sa, connection, Message { header, body, datagram, local, remote }, context)?;
+    Ok(())
+}
+
+fn inform(
+    sa: &mut IkeSa,
+    incoming: Incoming<'_>,
+    context: &mut Context<'_>,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
+    if !incoming.header.encrypted {
+        let all = payloads(incoming.header.next, incoming.body, After::Nothing).map_err(|e| e.to_string())?;
+        let notify =
+            all.first().and_then(|payload| Notify::read(payload.body).ok()).ok_or("not a notification")?;
+        context.out.push(Output::Event(Event::PeerRefuses(sa.connection, notify.kind)));
+        return Ok(());
+    }
+    if !sa.is_established() || incoming.header.message_id == 0 {
+        return Err("an informational message at the wrong time".into());
+    }
+    let Incoming { local, remote, header, body, datagram } = incoming;
+    let said = informational::step(sa, Message { header, body, datagram, local, remote }, context)?;
+    (outcome.initial_contact, outcome.deletes) = (said.initial_contact, said.deletes);
+    Ok(())
+}
+
+/// Sends again what is due; false if it was sent often enough.
+fn resend(sa: &mut IkeSa, context: &mut Context<'_>) -> bool {
+    let Some(mut sent) = sa.sent.take() else { return true };
+    if context.now.steady < sent.next {
+        sa.sent = Some(sent);
+        return true;
+    }
+    if !sent.again(context.now) {
+        return false;
+    }
+    sa.send(sent.octets.clone(), context);
+    sa.sent = Some(sent);
+    true
+}
+
+/// Sends messages of quick mode again, and forgets exchanges that are over; false if one was not answered.
+fn tick_exchanges(sa: &mut IkeSa, context: &mut Context<'_>) -> bool {
+    let mut due = Vec::new();
+    let mut answered = true;
+    sa.quick.retain(|_, exchange| {
+        if context.now.steady < exchange.next() {
+            return true;
+        }
+        let sent = match exchange {
+            Quick::Asked(asked) => &mut asked.sent,
+            Quick::Answered(given) => &mut given.sent,
+            Quick::Done { .. } | Quick::Finished { .. } => return false,
+        };
+        if sent.again(context.now) {
+            due.push(sent.octets.clone());
+            return true;
+        }
+        answered = false;
+        false
+    });
+    due.into_iter().for_each(|octets| sa.send(octets, context));
+    answered
+}
+
+fn times(connection: &Connection, now: Now, random: &mut dyn Random) -> Times {
+    let life = connection.phase_1_lifetime;
+    let rekey = life.mul_f64(PHASE_1_REKEY) - jitter(life.mul_f64(0.1), random);
+    Times {
+        deadline: now.steady + HALF_OPEN,
+        established: now.steady,
+        rekey: Some(now.steady + rekey),
+        end: now.steady + life,
+    }
+}
+
+fn wire_version(connection: &Connection) -> u8 {
+    match connection.authentication {
+        Authentication::Envelope(_) => version::V1_1,
+        Authentication::Psk(_) => version::V1_0,
+    }
+}
+
+fn fresh_cookie(sas: &BTreeMap<Cookie, IkeSa>, random: &mut dyn Random) -> Option<Cookie> {
+    loop {
+        let mut cookie = Cookie::default();
+        random.fill(&mut cookie).ok()?;
+        if cookie != Cookie::default() && !sas.contains_key(&cookie) {
+            return Some(cookie);
+        }
+    }
+}
