@@ -43,7 +43,7 @@ struct JsonTag {
 
 /// A parameter that holds a secret; none if it is absent or empty.
 pub(crate) fn secret(args: &Args<'_>, name: &'static str) -> Result<Option<Secret>, Refusal> {
-    Ok(args.text(name).map(|text| Secret::from(text)))
+    Ok(args.text(name).map(Secret::from))
 }
 
 /// The same of one that is required.

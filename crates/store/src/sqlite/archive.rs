@@ -23,6 +23,9 @@ use crate::rows::{READ, RELATIONS, Table};
 use crate::session::Session;
 use crate::{AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapshot, StoreError, look};
 
+/// Is given a row with its sealed private key, and answers what is wrong with it.
+type Look<'l, T> = dyn FnMut(&T, Option<&[u8]>) -> Option<String> + 'l;
+
 /// What [`Finding`]s of single rows are called.
 const READABLE: &str = "every row can be read";
 
@@ -269,7 +272,7 @@ impl Archive {
     fn keyed<T: Table>(
         &self,
         what: &str,
-        look: &mut dyn FnMut(&T, Option<&[u8]>) -> Option<String>,
+        look: &mut Look<'_, T>,
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         let sql = format!("SELECT id, {}, sealed_private_key FROM {} ORDER BY seq", T::COLUMNS, T::NAME);

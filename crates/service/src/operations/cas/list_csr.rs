@@ -22,7 +22,7 @@ impl Read for ListCsr {
         let specs =
             self.algorithm.map(|algorithm| algorithm.specs().map(|spec| spec.as_str().to_owned()).collect());
         let (account, specs, keyword) =
-            (&call.principal.account, specs.unwrap_or_else(Vec::new), self.key_word.as_deref());
+            (&call.principal.account, specs.unwrap_or_default(), self.key_word.as_deref());
         let page = snapshot.signing_requests(account, &specs, keyword, paging.offset(), paging.size)?;
         Ok(Self::Output {
             csr_list: page.items.into_iter().map(entry).collect::<Result<_, _>>()?,
