@@ -19,10 +19,9 @@ impl Read for ListCsr {
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let paging = Paging { number: self.current_page, size: self.show_size };
-        let specs =
-            self.algorithm.map(|algorithm| algorithm.specs().map(|spec| spec.as_str().to_owned()).collect());
-        let (account, specs, keyword) =
-            (&call.principal.account, specs.unwrap_or_default(), self.key_word.as_deref());
+        let specs = self.algorithm.into_iter().flat_map(Algorithm::specs);
+        let specs: Vec<String> = specs.map(|spec| spec.as_str().to_owned()).collect();
+        let (account, keyword) = (&call.principal.account, self.key_word.as_deref());
         let page = snapshot.signing_requests(account, &specs, keyword, paging.offset(), paging.size)?;
         Ok(Self::Output {
             csr_list: page.items.into_iter().map(entry).collect::<Result<_, _>>()?,
