@@ -3,6 +3,9 @@
 package conformance
 
 import (
+	"github.com/aliyun/alibaba-cloud-sdk-go/services/alb"
+	"github.com/aliyun/alibaba-cloud-sdk-go/services/cas"
+	"github.com/aliyun/alibaba-cloud-sdk-go/services/ecs"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/kms"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/location"
 	"github.com/aliyun/alibaba-cloud-sdk-go/services/ram"
@@ -13,6 +16,9 @@ import (
 
 // versions has the version of each product's API.
 var versions = map[string]string{
+	"Alb":             "2020-06-16",
+	"Cas":             "2020-04-07",
+	"Ecs":             "2014-05-26",
 	"Kms":             "2016-01-20",
 	"Location":        "2015-06-12",
 	"Ram":             "2015-05-01",
@@ -87,6 +93,11 @@ var typedRequests = map[string]pair{
 	"Kms.GetCertificate":                                 of(kms.CreateGetCertificateRequest, kms.CreateGetCertificateResponse),
 	"Kms.UpdateCertificateStatus":                        of(kms.CreateUpdateCertificateStatusRequest, kms.CreateUpdateCertificateStatusResponse),
 	"Kms.UploadCertificate":                              of(kms.CreateUploadCertificateRequest, kms.CreateUploadCertificateResponse),
+	"Cas.DeleteUserCertificate":                          of(cas.CreateDeleteUserCertificateRequest, cas.CreateDeleteUserCertificateResponse),
+	"Cas.GetUserCertificateDetail":                       of(cas.CreateGetUserCertificateDetailRequest, cas.CreateGetUserCertificateDetailResponse),
+	"Cas.ListCert":                                       of(cas.CreateListCertRequest, cas.CreateListCertResponse),
+	"Cas.ListUserCertificateOrder":                       of(cas.CreateListUserCertificateOrderRequest, cas.CreateListUserCertificateOrderResponse),
+	"Cas.UploadUserCertificate":                          of(cas.CreateUploadUserCertificateRequest, cas.CreateUploadUserCertificateResponse),
 	"Sts.AssumeRole":                                     of(sts.CreateAssumeRoleRequest, sts.CreateAssumeRoleResponse),
 	"Sts.GetCallerIdentity":                              of(sts.CreateGetCallerIdentityRequest, sts.CreateGetCallerIdentityResponse),
 	"Location.DescribeEndpoints":                         of(location.CreateDescribeEndpointsRequest, location.CreateDescribeEndpointsResponse),
@@ -135,7 +146,19 @@ var typedRequests = map[string]pair{
 	"Ram.UpdatePolicyDescription":                        of(ram.CreateUpdatePolicyDescriptionRequest, ram.CreateUpdatePolicyDescriptionResponse),
 	"Ram.UpdateRole":                                     of(ram.CreateUpdateRoleRequest, ram.CreateUpdateRoleResponse),
 	"Ram.UpdateUser":                                     of(ram.CreateUpdateUserRequest, ram.CreateUpdateUserResponse),
+	"ResourceManager.CreateResourceGroup":                of(resourcemanager.CreateCreateResourceGroupRequest, resourcemanager.CreateCreateResourceGroupResponse),
 	"ResourceManager.CreateServiceLinkedRole":            of(resourcemanager.CreateCreateServiceLinkedRoleRequest, resourcemanager.CreateCreateServiceLinkedRoleResponse),
+	"ResourceManager.DeleteResourceGroup":                of(resourcemanager.CreateDeleteResourceGroupRequest, resourcemanager.CreateDeleteResourceGroupResponse),
 	"ResourceManager.DeleteServiceLinkedRole":            of(resourcemanager.CreateDeleteServiceLinkedRoleRequest, resourcemanager.CreateDeleteServiceLinkedRoleResponse),
+	"ResourceManager.GetResourceGroup":                   of(resourcemanager.CreateGetResourceGroupRequest, resourcemanager.CreateGetResourceGroupResponse),
 	"ResourceManager.GetServiceLinkedRoleDeletionStatus": of(resourcemanager.CreateGetServiceLinkedRoleDeletionStatusRequest, resourcemanager.CreateGetServiceLinkedRoleDeletionStatusResponse),
+	"ResourceManager.ListResourceGroups":                 of(resourcemanager.CreateListResourceGroupsRequest, resourcemanager.CreateListResourceGroupsResponse),
+	"ResourceManager.ListTagResources":                   of(resourcemanager.CreateListTagResourcesRequest, resourcemanager.CreateListTagResourcesResponse),
+	"ResourceManager.TagResources":                       of(resourcemanager.CreateTagResourcesRequest, resourcemanager.CreateTagResourcesResponse),
+	"ResourceManager.UntagResources":                     of(resourcemanager.CreateUntagResourcesRequest, resourcemanager.CreateUntagResourcesResponse),
+	"ResourceManager.UpdateResourceGroup":                of(resourcemanager.CreateUpdateResourceGroupRequest, resourcemanager.CreateUpdateResourceGroupResponse),
+	"Ecs.DescribeAvailableResource":                      of(ecs.CreateDescribeAvailableResourceRequest, ecs.CreateDescribeAvailableResourceResponse),
+	"Ecs.DescribeRegions":                                of(ecs.CreateDescribeRegionsRequest, ecs.CreateDescribeRegionsResponse),
+	"Ecs.DescribeZones":                                  of(ecs.CreateDescribeZonesRequest, ecs.CreateDescribeZonesResponse),
+	"Alb.DescribeZones":                                  of(alb.CreateDescribeZonesRequest, alb.CreateDescribeZonesResponse),
 }

@@ -25,7 +25,7 @@ use crate::tree::Tree;
 use page::{Common, DryRun, Handler, Page, Ram};
 
 /// Products in the order of the table, as their folders and modules are called.
-const PRODUCTS: [&str; 6] = ["vpc", "kms", "sts", "location", "ram", "resourcemanager"];
+const PRODUCTS: [&str; 9] = ["vpc", "kms", "cas", "sts", "location", "ram", "resourcemanager", "ecs", "alb"];
 /// Where the generated code stands.
 const OUT: &str = "crates/service/src/api";
 
@@ -205,11 +205,12 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
     };
     Ok(format!(
         "/// {action}: all that is known of it.\npub static {}: Operation = Operation {{ product: Product::{}, \
-         action: {action:?}, summary: {summary:?}, permission: {permission:?}, resource: {template:?}, arns: &[{}], \
+         action: {action:?}, spellings: &{:?}, summary: {summary:?}, permission: {permission:?}, resource: {template:?}, arns: &[{}], \
          conditions: &[{}], parameters: &[{parameters}], subject: {:?}, dry_run: DryRun::{dry_run}, errors: &[{errors}], \
          handler: {handler} }};\n\n",
         names::constant(action),
         page.product,
+        ours.spellings,
         arns(ours.arn.as_deref().unwrap_or(&template))?,
         conditions(page)?,
         ours.subject,

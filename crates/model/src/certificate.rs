@@ -1,4 +1,5 @@
-//! Certificates of the key management service and their states (`states.md`, section 4).
+//! Certificates of the key management service and their states (`states.md`, section 4), and those that are uploaded to
+//! Cas with their keys.
 
 use crate::id::{AccountId, CertificateId, RegionId};
 use crate::wire_enum;
@@ -75,16 +76,91 @@ pub struct Certificate {
     pub subject: String,
     /// DNS names that the request names.
     pub dns_names: Vec<String>,
-    /// Certificate request, PEM.
+    /// Certificate request, PEM; empty for one that was uploaded with its key.
     pub csr: String,
     /// SubjectPublicKeyInfo, PEM.
     pub public_key: String,
+    /// Where it belongs in Cas; none: it is one of Kms.
+    pub uploaded: Option<Uploaded>,
     /// What was uploaded.
     pub issued: Option<Issued>,
     /// Creation, UNIX milliseconds.
     pub created_ms: i64,
     /// Last change, UNIX milliseconds.
     pub updated_ms: i64,
+}
+
+/// What makes a certificate one of an upload to Cas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploaded {
+    /// The upload's id, `CertId`.
+    pub upload: u64,
+    /// Which of the two of an SM pair it is; none: it is the only one.
+    pub half: Option<Role>,
+    /// Name that it is listed and looked for by: its CN, or else its first DNS name; may be empty.
+    pub domain: String,
+    /// The certificate and what followed it, as they were uploaded.
+    pub text: String,
+}
+
+/// A certificate, or the two of an SM pair, that were uploaded to Cas with their keys. The certificates are kept apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// `CertId`, by which the certificates are named; of one account alone.
+    pub number: u64,
+    /// `InstanceId`, prefix `cas-upload-`; tags hang on it.
+    pub instance: String,
+    /// Owner.
+    pub account: AccountId,
+    /// Name, of which an account has one.
+    pub name: String,
+    /// Resource group.
+    pub resource_group: String,
+    /// Creation, UNIX milliseconds.
+    pub created_ms: i64,
+}
+
+/// The number that a text names an upload, or a certificate request, by: decimal, in the one way that answers write it.
+#[must_use]
+pub fn upload_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+/// A certificate request of Cas. Its private key, if it is known, is kept apart, encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningRequest {
+    /// A GUID that nobody else sees; the private key is sealed for it.
+    pub id: String,
+    /// `CsrId`.
+    pub number: u64,
+    /// Owner.
+    pub account: AccountId,
+    /// Name; may be empty.
+    pub name: String,
+    /// `RSA_2048`, `RSA_3072`, `RSA_4096`, `EC_P256` or `EC_SM2`.
+    pub key_spec: String,
+    /// CN of the subject; each part may be empty.
+    pub common_name: String,
+    /// O.
+    pub corp_name: String,
+    /// OU.
+    pub department: String,
+    /// L.
+    pub locality: String,
+    /// ST.
+    pub province: String,
+    /// C.
+    pub country_code: String,
+    /// DNS names asked for.
+    pub dns_names: Vec<String>,
+    /// The request, PEM, as it was made or uploaded.
+    pub csr: String,
+    /// SubjectPublicKeyInfo, PEM.
+    pub public_key: String,
+    /// Whether the private key is known.
+    pub has_key: bool,
+    /// Creation, UNIX milliseconds.
+    pub created_ms: i64,
 }
 
 /// What a certificate's keyUsage (RFC 5280, 4.2.1.3) lets its key do for a gateway.
@@ -224,6 +300,16 @@ mod tests {
             let purposes = KeyPurposes { sign, encrypt };
             assert_eq!(KeyPurposes::from_bits(purposes.bits()), purposes);
             assert_eq!((purposes.serve(Role::Signature), purposes.serve(Role::Encryption)), (sign, encrypt));
+        }
+    }
+
+    #[test]
+    fn an_upload_is_named_by_its_number_as_it_is_written() {
+        assert_eq!(upload_number("12345"), Some(12_345));
+        for other in
+            ["", "012345", "+1", " 1", "1x", "18446744073709551616", "9a28de48-8d8b-484d-a766-dec4aaaaaaaa"]
+        {
+            assert_eq!(upload_number(other), None, "{other}");
         }
     }
 

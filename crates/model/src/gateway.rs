@@ -180,8 +180,10 @@ pub struct Binding {
     pub gateway: VpnGatewayId,
     /// Role.
     pub role: Role,
-    /// Certificate.
+    /// Certificate: of an SM pair in Cas the half of the role.
     pub certificate: CertificateId,
+    /// What the caller names it by: its id, or that of the upload to Cas that it came with.
+    pub named: CertificateId,
     /// How far it has come.
     pub state: BindingState,
     /// When it was accepted, UNIX milliseconds.
@@ -285,7 +287,7 @@ impl VpnGateway {
         }
     }
 
-    /// Checks that a connection can be made, given the gateway's present bindings: all are in force if it is settled.
+    /// Checks that a connection can be made, given the gateway's bindings: all are in force if it is settled.
     ///
     /// # Errors
     /// In this order: not settled, locked, IPsec-VPN off, a certificate missing.
@@ -308,7 +310,9 @@ impl VpnGateway {
         }
     }
 
-    /// Checks a bind of `certificate` in `role` at `now_ms`, given the gateway's present bindings.
+    /// Checks a bind of `certificate`, which the caller names `named`, in `role` at `now_ms`, given the gateway's
+    /// present bindings. The two roles need two certificates, and may name them alike: a pair in Cas has both under
+    /// one id.
     ///
     /// # Errors
     /// In this order: not settled, not an SM gateway, certificate not bindable, certificate in the other role, role
@@ -317,13 +321,14 @@ impl VpnGateway {
         &self,
         bindings: &[Binding],
         role: Role,
+        named: &CertificateId,
         certificate: &CertificateId,
         facts: BindingFacts,
         now_ms: i64,
     ) -> Result<Bind, Refusal> {
         self.settled()?;
         self.takes_certificates()?;
-        if bindings.iter().any(|held| held.role == role && held.certificate == *certificate) {
+        if bindings.iter().any(|held| held.role == role && held.named == *named) {
             return Ok(Bind::AlreadyBound);
         }
         if !facts.bindable(now_ms.div_euclid(1000)) {
@@ -342,23 +347,19 @@ impl VpnGateway {
             gateway: self.id.clone(),
             role,
             certificate: certificate.clone(),
+            named: named.clone(),
             state: BindingState::Associating,
             associated_ms: now_ms,
         }))
     }
 
-    /// Checks an unbind of (`role`, `certificate`): the role is part of the key.
+    /// Checks an unbind of what is named `named` in `role`: the role is part of the key.
     ///
     /// # Errors
     /// Not settled, then not bound.
-    pub fn unbind(
-        &self,
-        bindings: &[Binding],
-        role: Role,
-        certificate: &CertificateId,
-    ) -> Result<(), Refusal> {
+    pub fn unbind(&self, bindings: &[Binding], role: Role, named: &CertificateId) -> Result<(), Refusal> {
         self.settled()?;
-        let bound = bindings.iter().any(|held| held.role == role && held.certificate == *certificate);
+        let bound = bindings.iter().any(|held| held.role == role && held.named == *named);
         if bound { Ok(()) } else { Err(Refusal::NotBound) }
     }
 
@@ -376,9 +377,9 @@ impl VpnGateway {
         }
     }
 
-    /// Checks a deletion at `now_ms` of a gateway with so many connections. An unpaid order can be cancelled by deleting it, since it could
-    /// never come to rest otherwise. Bindings do not stand in the way (no page says so): they end with
-    /// the gateway.
+    /// Checks a deletion at `now_ms` of a gateway with so many connections. An unpaid order can be cancelled by
+    /// deleting it, since it could never come to rest otherwise. Bindings do not stand in the way (no page says so):
+    /// they end with the gateway.
     ///
     /// # Errors
     /// Not settled, inside the paid term, or not empty.
@@ -423,6 +424,7 @@ mod tests {
             gateway: gateway.id.clone(),
             role,
             certificate: CertificateId::new("c"),
+            named: CertificateId::new("c"),
             state,
             associated_ms: 0,
         };
@@ -443,7 +445,8 @@ mod tests {
         gateway.vpn_type = VpnType::Normal;
         gateway.intended = 2;
         let unfit = BindingFacts { sm: false, ..fit() };
-        let bind = |gateway: &VpnGateway| gateway.bind(&[], Role::Signature, &certificate, unfit, 0);
+        let bind =
+            |gateway: &VpnGateway| gateway.bind(&[], Role::Signature, &certificate, &certificate, unfit, 0);
         assert_eq!(bind(&gateway), Err(Refusal::Configuring));
         gateway.applied = 2;
         assert_eq!(bind(&gateway), Err(Refusal::NotNationalStandard));
@@ -456,7 +459,7 @@ mod tests {
         let (gateway, certificate) = (sm_gateway(), CertificateId::new("c"));
         let bind = |role, sign, encrypt| {
             let facts = BindingFacts { purposes: KeyPurposes { sign, encrypt }, ..fit() };
-            gateway.bind(&[], role, &certificate, facts, 0).map(|_| ())
+            gateway.bind(&[], role, &certificate, &certificate, facts, 0).map(|_| ())
         };
         for (role, sign, encrypt, outcome) in [
             (Role::Signature, true, false, Ok(())),
@@ -488,6 +491,7 @@ mod tests {
             gateway: gateway.id.clone(),
             role,
             certificate: CertificateId::new("c"),
+            named: CertificateId::new("c"),
             state: BindingState::Associated,
             associated_ms: 0,
         };
@@ -509,24 +513,29 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever is asked in whatever order, at most one binding per role, never one certificate in
-        /// both roles, and an unbind succeeds exactly for what is bound.
+        /// Whatever is asked in whatever order, at most one binding per role, never one certificate in both roles, and
+        /// an unbind succeeds exactly for what is bound. The last of the three is a pair: its name is the same in both
+        /// roles, and it has a certificate for each.
         #[test]
         fn bindings_keep_their_invariants(steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0u8..3), 1..60)) {
             let gateway = sm_gateway();
             let mut bindings: Vec<Binding> = Vec::new();
             for (bind, encryption, number) in steps {
                 let role = if encryption { Role::Encryption } else { Role::Signature };
-                let certificate = CertificateId::new(format!("c{number}"));
-                let held = bindings.iter().position(|b| b.role == role && b.certificate == certificate);
+                let named = CertificateId::new(format!("c{number}"));
+                let pair = number == 2;
+                let certificate =
+                    if pair { CertificateId::new(format!("c{number}{role}")) } else { named.clone() };
+                let held = bindings.iter().position(|b| b.role == role && b.named == named);
                 if bind {
-                    match gateway.bind(&bindings, role, &certificate, fit(), 0) {
+                    match gateway.bind(&bindings, role, &named, &certificate, fit(), 0) {
                         Ok(Bind::AlreadyBound) => prop_assert!(held.is_some()),
                         Ok(Bind::New(binding)) => bindings.push(binding),
-                        Err(refusal) => prop_assert!(matches!(refusal, Refusal::CertificateDuplicated | Refusal::RoleOccupied)),
+                        Err(Refusal::CertificateDuplicated) => prop_assert!(!pair),
+                        Err(refusal) => prop_assert_eq!(refusal, Refusal::RoleOccupied),
                     }
                 } else {
-                    let answer = gateway.unbind(&bindings, role, &certificate);
+                    let answer = gateway.unbind(&bindings, role, &named);
                     prop_assert_eq!(answer.is_ok(), held.is_some());
                     if let Some(position) = held { bindings.remove(position); }
                 }

@@ -62,10 +62,14 @@ quotas! {
         "vSwitches of one VPC (documented: 150).";
     secondary_cidrs_per_vpc = 5,
         "Secondary IPv4 blocks of one VPC (documented: 5).";
+    resource_groups_per_account = 30,
+        "Resource groups of one account, the default one not counted (documented: 30).";
     tags_per_resource = 20,
         "Tags on one resource, and Tag.N of one call (documented: 20).";
     certificates_per_account = 1_000,
         "KMS and CAS certificates of one account (no published limit).";
+    csrs_per_account = 1_000,
+        "Certificate requests in CAS of one account (no published limit).";
     ids_per_filter = 20,
         "Ids in one filter of ListVpnCertificateAssociations (documented: 20).";
     tagged_resources_per_call = 50,

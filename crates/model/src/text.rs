@@ -67,6 +67,20 @@ pub fn tag_key(key: &str) -> bool {
     length_within(key, 1, 128) && tag_text(key)
 }
 
+/// Identifier of a resource group: 2 to 50 ASCII letters, digits and hyphens, first a letter.
+#[must_use]
+pub fn resource_group_name(name: &str) -> bool {
+    (2..=50).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// Display name of a resource group: 1 to 50 characters.
+#[must_use]
+pub fn resource_group_display_name(name: &str) -> bool {
+    length_within(name, 1, 50)
+}
+
 /// Id of a resource group: `rg-`, then 1 to 61 lower-case ASCII letters and digits. Nothing is published of its form
 /// but the prefix; those that are printed look so.
 #[must_use]
@@ -86,6 +100,25 @@ pub fn ram_tag_value(value: &str) -> bool {
 #[must_use]
 pub fn tag_value(value: &str) -> bool {
     length_within(value, 0, 128) && tag_text(value)
+}
+
+/// Name of an uploaded certificate: 1 to 64 characters in one line.
+#[must_use]
+pub fn certificate_name(name: &str) -> bool {
+    length_within(name, 1, 64) && name.chars().all(fits_line)
+}
+
+/// Name of a certificate request: 1 to 50 ASCII letters, digits, `_`, `-` and `.`.
+#[must_use]
+pub fn csr_name(name: &str) -> bool {
+    (1..=50).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+/// What a list is searched for: 1 to 253 characters, as many as a domain name may have.
+#[must_use]
+pub fn keyword(text: &str) -> bool {
+    length_within(text, 1, 253)
 }
 
 /// ClientToken: 1 to 64 printable ASCII characters (space to `~`). The documents

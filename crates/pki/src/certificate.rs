@@ -10,7 +10,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use sm3::{Digest, Sm3};
 use x509_cert::certificate::Version;
 use x509_cert::der::oid::AssociatedOid;
@@ -139,6 +139,21 @@ impl Certificate {
         name::to_string(self.issuer_name())
     }
 
+    /// A part of the subject, by the short name of its attribute type, such as "CN".
+    pub fn subject_part(&self, kind: &str) -> Option<String> {
+        name::attribute(self.subject_name(), kind)
+    }
+
+    /// A part of the issuer's name, likewise.
+    pub fn issuer_part(&self, kind: &str) -> Option<String> {
+        name::attribute(self.issuer_name(), kind)
+    }
+
+    /// Serial number, lower-case hex, two digits an octet.
+    pub fn serial_hex(&self) -> String {
+        hex(self.inner.tbs_certificate().serial_number().as_bytes())
+    }
+
     /// Serial number, decimal.
     pub fn serial(&self) -> String {
         decimal(self.inner.tbs_certificate().serial_number().as_bytes())
@@ -185,7 +200,17 @@ impl Certificate {
 
     /// SM3 of the DER, lower-case hex.
     pub fn fingerprint_sm3(&self) -> String {
-        Sm3::digest(&self.der).iter().map(|b| format!("{b:02x}")).collect()
+        hex(&Sm3::digest(&self.der))
+    }
+
+    /// SHA-1 of the DER, lower-case hex; an identifier, not a security feature.
+    pub fn fingerprint_sha1(&self) -> String {
+        hex(digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der).as_ref())
+    }
+
+    /// SHA-256 of the DER, lower-case hex.
+    pub fn fingerprint_sha256(&self) -> String {
+        hex(digest(&SHA256, &self.der).as_ref())
     }
 
     /// Subject alternative names.
@@ -317,6 +342,11 @@ where
 /// SHA-1 of the bits of a public key; an identifier, not a security feature.
 pub(crate) fn key_identifier(key_bits: &[u8]) -> Vec<u8> {
     digest(&SHA1_FOR_LEGACY_USE_ONLY, key_bits).as_ref().to_vec()
+}
+
+/// Lower-case hex, two digits an octet.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A big-endian integer that is not negative in decimal.

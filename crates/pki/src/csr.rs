@@ -13,8 +13,8 @@ use x509_cert::request::{CertReq, CertReqInfo, ExtensionReq, Version};
 use crate::signature::Scheme;
 use crate::{PkiError, PrivateKey, PublicKey, Subject, asn1, name, pem};
 
-/// Maximum number of DNS names in a request (SubjectAlternativeNames of CreateCertificate).
-pub const MAX_DNS_NAMES: usize = 10;
+/// Maximum number of DNS names in a request; operations may have lower bounds.
+pub const MAX_DNS_NAMES: usize = 100;
 const MAX_DNS_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 
@@ -56,6 +56,11 @@ impl Csr {
     /// Subject as an RFC 4514 string.
     pub fn subject(&self) -> String {
         name::to_string(&self.name)
+    }
+
+    /// A part of the subject, by the short name of its attribute type, such as "CN".
+    pub fn subject_part(&self, kind: &str) -> Option<String> {
+        name::attribute(&self.name, kind)
     }
 
     /// The key to be certified.
@@ -187,7 +192,7 @@ mod tests {
 
     #[test]
     fn requests_read_back() {
-        for spec in KeySpec::ALL {
+        for spec in KeySpec::USUAL {
             let key = PrivateKey::generate(spec).unwrap();
             for names in [vec![], vec!["a.example.com".to_owned(), "*.example.org".to_owned()]] {
                 let csr = parse_csr(&create_csr(&key, &subject(), &names).unwrap()).unwrap();

@@ -22,8 +22,8 @@ pub enum PkiError {
         /// What the reader stumbled over.
         reason: String,
     },
-    /// A key spec other than RSA_2048, EC_P256 and EC_SM2.
-    #[error("unknown key spec {0:?}: expected RSA_2048, EC_P256 or EC_SM2")]
+    /// No name of a key spec.
+    #[error("unknown key spec {0:?}: expected RSA_2048, RSA_3072, RSA_4096, EC_P256 or EC_SM2")]
     UnknownKeySpec(String),
     /// A public key or signature algorithm (or curve) the crate does not implement.
     #[error("unsupported {what}: OID {oid}")]

@@ -9,7 +9,9 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -20,15 +22,16 @@ use sm2::dsa::SigningKey;
 use sm2::dsa::signature::RandomizedSigner;
 use sm2::elliptic_curve::Generate;
 use sm2::pkcs8::{DecodePrivateKey, EncodePrivateKey, PrivateKeyInfoRef};
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::asn1::{AnyRef, ContextSpecific, ObjectIdentifier};
+use x509_cert::der::{Decode, Encode, Reader, SliceReader, TagNumber};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use zeroize::Zeroizing;
 
-use crate::material::{KeySpec, Material, rsa_size, unsupported};
+use crate::certificate::hex;
+use crate::material::{KeySpec, Material, unsupported};
 use crate::signature::{DEFAULT_USER_ID, Scheme};
 use crate::{PkiError, asn1, pem};
 
-const RSA_2048_BYTES: usize = 256;
 /// n - 1 of sm2p256v1: the one private key that cannot sign, as 1 + d has no inverse.
 const SM2_ORDER_MINUS_ONE: [u8; 32] = [
     0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x72,
@@ -39,7 +42,7 @@ const SM2_ORDER_MINUS_ONE: [u8; 32] = [
 pub struct PrivateKey(Secret);
 
 enum Secret {
-    Rsa(RsaKeyPair),
+    Rsa(RsaKeyPair, KeySpec),
     P256(EcdsaKeyPair),
     Sm2(sm2::SecretKey),
 }
@@ -51,8 +54,12 @@ impl PrivateKey {
     /// [`PkiError::Crypto`] when that randomness fails.
     pub fn generate(spec: KeySpec) -> Result<Self, PkiError> {
         let failed = PkiError::Crypto("key generation");
+        let rsa =
+            |size| RsaKeyPair::generate(size).map(|key| Secret::Rsa(key, spec)).map_err(|_| failed.clone());
         Ok(Self(match spec {
-            KeySpec::Rsa2048 => Secret::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| failed)?),
+            KeySpec::Rsa2048 => rsa(KeySize::Rsa2048)?,
+            KeySpec::Rsa3072 => rsa(KeySize::Rsa3072)?,
+            KeySpec::Rsa4096 => rsa(KeySize::Rsa4096)?,
             KeySpec::EcP256 => {
                 Secret::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| failed)?)
             }
@@ -66,7 +73,7 @@ impl PrivateKey {
     /// Kind of key.
     pub fn spec(&self) -> KeySpec {
         match &self.0 {
-            Secret::Rsa(_) => KeySpec::Rsa2048,
+            Secret::Rsa(_, spec) => *spec,
             Secret::P256(_) => KeySpec::EcP256,
             Secret::Sm2(_) => KeySpec::EcSm2,
         }
@@ -79,7 +86,7 @@ impl PrivateKey {
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
         let failed = PkiError::Crypto("PKCS #8 encoding");
         let der = match &self.0 {
-            Secret::Rsa(key) => key.as_der().map_err(|_| failed)?.as_ref().to_vec(),
+            Secret::Rsa(key, _) => key.as_der().map_err(|_| failed)?.as_ref().to_vec(),
             Secret::P256(key) => key.to_pkcs8v1().map_err(|_| failed)?.as_ref().to_vec(),
             Secret::Sm2(key) => key.to_pkcs8_der().map_err(|_| failed)?.as_bytes().to_vec(),
         };
@@ -96,10 +103,7 @@ impl PrivateKey {
             .map_err(|_| PkiError::malformed("private key", "not an unencrypted PKCS #8 key"))?;
         let oid = info.algorithm.oid;
         if oid == asn1::RSA {
-            let key = RsaKeyPair::from_pkcs8(der)
-                .map_err(|_| PkiError::InvalidPrivateKey("not a usable RSA key"))?;
-            rsa_2048(key.public_modulus_len())?;
-            return Ok(Self(Secret::Rsa(key)));
+            return Self::from_rsa(RsaKeyPair::from_pkcs8(der));
         }
         if oid == asn1::SM2 {
             return sm2::SecretKey::from_sec1_der(info.private_key.as_bytes())
@@ -123,6 +127,42 @@ impl PrivateKey {
         }
     }
 
+    fn from_rsa(key: Result<RsaKeyPair, KeyRejected>) -> Result<Self, PkiError> {
+        let key = key.map_err(|_| PkiError::InvalidPrivateKey("not a usable RSA key"))?;
+        let spec = KeySpec::rsa(key.public_modulus_len() * 8)?;
+        Ok(Self(Secret::Rsa(key, spec)))
+    }
+
+    /// Reads one private key in any of the forms that OpenSSL writes unencrypted: "PRIVATE KEY" (PKCS #8), "RSA PRIVATE
+    /// KEY" (RFC 8017, A.1.2), and "EC PRIVATE KEY" or "SM2 PRIVATE KEY" (RFC 5915, its curve named). Parameters of the
+    /// curve may stand before it in a block of their own.
+    ///
+    /// # Errors
+    /// [`PkiError::Pem`] and those of [`PrivateKey::from_pkcs8_der`].
+    pub fn from_pem(text: &str) -> Result<Self, PkiError> {
+        let (label, der) = pem::private_key(text)?;
+        match label.as_str() {
+            pem::RSA_PRIVATE_KEY => Self::from_rsa(RsaKeyPair::from_der(&der)),
+            pem::EC_PRIVATE_KEY | pem::SM2_PRIVATE_KEY => Self::from_sec1_der(&der),
+            _ => Self::from_pkcs8_der(&der),
+        }
+    }
+
+    /// Reads an `ECPrivateKey` (RFC 5915) that names its curve.
+    fn from_sec1_der(der: &[u8]) -> Result<Self, PkiError> {
+        match sec1_curve(der).map_err(|e| PkiError::malformed("private key", e))? {
+            Some(asn1::SM2) => sm2::SecretKey::from_sec1_der(der)
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable SM2 key"))
+                .and_then(able_to_sign)
+                .map(|key| Self(Secret::Sm2(key))),
+            Some(asn1::P256) => EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+                .map(|key| Self(Secret::P256(key)))
+                .map_err(|_| PkiError::InvalidPrivateKey("not a usable P-256 key")),
+            Some(curve) => Err(unsupported("elliptic curve", curve)),
+            None => Err(PkiError::malformed("private key", "the curve is not named")),
+        }
+    }
+
     /// Reads one "PRIVATE KEY" block; see [`PrivateKey::from_pkcs8_der`].
     ///
     /// # Errors
@@ -142,8 +182,9 @@ impl PrivateKey {
     /// The public half.
     pub fn public_key(&self) -> PublicKey {
         let (spec, material) = match &self.0 {
-            Secret::Rsa(key) => {
-                (KeySpec::Rsa2048, Material::Rsa { der: key.public_key().as_ref().to_vec(), bits: 2048 })
+            Secret::Rsa(key, spec) => {
+                let bits = key.public_modulus_len() * 8;
+                (*spec, Material::Rsa { der: key.public_key().as_ref().to_vec(), bits })
             }
             Secret::P256(key) => (KeySpec::EcP256, Material::P256(key.public_key().as_ref().to_vec())),
             Secret::Sm2(key) => (KeySpec::EcSm2, Material::Sm2(key.public_key())),
@@ -159,7 +200,7 @@ impl PrivateKey {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
         let failed = PkiError::Crypto("signing");
         match &self.0 {
-            Secret::Rsa(key) => {
+            Secret::Rsa(key, _) => {
                 let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
                     .map_err(|_| failed)?;
@@ -182,7 +223,7 @@ impl PrivateKey {
     pub(crate) fn sm2(&self) -> Result<&sm2::SecretKey, PkiError> {
         match &self.0 {
             Secret::Sm2(key) => Ok(key),
-            Secret::Rsa(_) | Secret::P256(_) => Err(not_sm2(self.spec())),
+            Secret::Rsa(..) | Secret::P256(_) => Err(not_sm2(self.spec())),
         }
     }
 }
@@ -210,6 +251,11 @@ impl PublicKey {
     pub fn to_spki_der(&self) -> Vec<u8> {
         // Encoding fails only beyond the 256 MiB of a DER length; keys have a few hundred bytes.
         self.material.to_spki().and_then(|spki| spki.to_der()).unwrap_or_default()
+    }
+
+    /// SHA-256 of the `SubjectPublicKeyInfo`, lower-case hex.
+    pub fn fingerprint_sha256(&self) -> String {
+        hex(digest(&SHA256, &self.to_spki_der()).as_ref())
     }
 
     /// "PUBLIC KEY" block (RFC 7468, 13).
@@ -270,8 +316,20 @@ fn not_sm2(spec: KeySpec) -> PkiError {
     PkiError::UnsupportedKey(format!("{spec} where EC_SM2 is needed"))
 }
 
-fn rsa_2048(modulus_bytes: usize) -> Result<(), PkiError> {
-    if modulus_bytes == RSA_2048_BYTES { Ok(()) } else { Err(rsa_size(modulus_bytes * 8)) }
+/// The curve that an `ECPrivateKey` (RFC 5915) names.
+fn sec1_curve(der: &[u8]) -> x509_cert::der::Result<Option<ObjectIdentifier>> {
+    let mut reader = SliceReader::new(der)?;
+    let curve = reader.sequence(|inner| {
+        u8::decode(inner)?;
+        AnyRef::decode(inner)?;
+        let parameters = ContextSpecific::<ObjectIdentifier>::decode_explicit(inner, TagNumber(0))?;
+        while !inner.is_finished() {
+            AnyRef::decode(inner)?;
+        }
+        Ok::<_, x509_cert::der::Error>(parameters.map(|parameters| parameters.value))
+    })?;
+    reader.finish()?;
+    Ok(curve)
 }
 
 fn able_to_sign(key: sm2::SecretKey) -> Result<sm2::SecretKey, PkiError> {
@@ -288,7 +346,7 @@ mod tests {
 
     #[test]
     fn keys_survive_pkcs8_and_keep_their_signatures() {
-        for spec in KeySpec::ALL {
+        for spec in KeySpec::USUAL {
             let key = PrivateKey::generate(spec).unwrap();
             let again = PrivateKey::from_pkcs8_der(&key.to_pkcs8_der().unwrap()).unwrap();
             assert_eq!(again.public_key(), key.public_key());
@@ -306,7 +364,7 @@ mod tests {
 
     #[test]
     fn damaged_private_keys_are_refused() {
-        for spec in KeySpec::ALL {
+        for spec in KeySpec::USUAL {
             let der = PrivateKey::generate(spec).unwrap().to_pkcs8_der().unwrap();
             assert!(PrivateKey::from_pkcs8_der(&der[..der.len() - 1]).is_err());
             assert!(PrivateKey::from_pkcs8_der(&[&der[..], &[0]].concat()).is_err());

@@ -14,7 +14,7 @@
 //!   trusted: the caller of UploadCertificate brings the root along.
 //! - Revocation and policies. A *critical* extension the crate does not process
 //!   makes a chain fail; see [`PkiError::UnhandledCriticalExtension`].
-//! - Encrypted private keys and PKCS #12.
+//! - Reading encrypted private keys and PKCS #12; they are written.
 //!
 //! # The SM2 user id
 //!
@@ -44,6 +44,7 @@ mod chain;
 mod csr;
 mod envelope;
 mod error;
+mod export;
 mod key;
 mod material;
 mod name;

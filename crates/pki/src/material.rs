@@ -22,6 +22,10 @@ const UNCOMPRESSED: u8 = 4;
 pub enum KeySpec {
     /// RSA with a modulus of 2048 bits, signatures PKCS #1 v1.5 with SHA-256.
     Rsa2048,
+    /// The same with 3072 bits.
+    Rsa3072,
+    /// The same with 4096 bits.
+    Rsa4096,
     /// NIST P-256, signatures ECDSA with SHA-256.
     EcP256,
     /// sm2p256v1, signatures SM2 with SM3.
@@ -30,14 +34,40 @@ pub enum KeySpec {
 
 impl KeySpec {
     /// All specs.
-    pub const ALL: [Self; 3] = [Self::Rsa2048, Self::EcP256, Self::EcSm2];
+    pub const ALL: [Self; 5] = [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::EcP256, Self::EcSm2];
+    /// One of each algorithm, and those that CreateCertificate makes.
+    pub const USUAL: [Self; 3] = [Self::Rsa2048, Self::EcP256, Self::EcSm2];
 
     /// Name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rsa2048 => "RSA_2048",
+            Self::Rsa3072 => "RSA_3072",
+            Self::Rsa4096 => "RSA_4096",
             Self::EcP256 => "EC_P256",
             Self::EcSm2 => "EC_SM2",
+        }
+    }
+
+    /// Bits of the modulus, or of the field of the curve.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Rsa2048 => 2048,
+            Self::Rsa3072 => 3072,
+            Self::Rsa4096 => 4096,
+            Self::EcP256 | Self::EcSm2 => 256,
+        }
+    }
+
+    /// RSA with a modulus of this length.
+    pub(crate) fn rsa(bits: usize) -> Result<Self, PkiError> {
+        match bits {
+            2048 => Ok(Self::Rsa2048),
+            3072 => Ok(Self::Rsa3072),
+            4096 => Ok(Self::Rsa4096),
+            _ => Err(PkiError::UnsupportedKey(format!(
+                "RSA with {bits} bits, only 2048, 3072 and 4096 are supported"
+            ))),
         }
     }
 }
@@ -96,8 +126,7 @@ impl Material {
     /// The spec, if the API has one for this kind of key.
     pub(crate) fn spec(&self) -> Result<KeySpec, PkiError> {
         match self {
-            Self::Rsa { bits: 2048, .. } => Ok(KeySpec::Rsa2048),
-            Self::Rsa { bits, .. } => Err(rsa_size(*bits)),
+            Self::Rsa { bits, .. } => KeySpec::rsa(*bits),
             Self::P256(_) => Ok(KeySpec::EcP256),
             Self::P384(_) => Err(unsupported("elliptic curve", asn1::P384)),
             Self::Sm2(_) => Ok(KeySpec::EcSm2),
@@ -154,10 +183,6 @@ fn curve(algorithm: &AlgorithmIdentifierOwned) -> Result<ObjectIdentifier, PkiEr
 
 pub(crate) fn unsupported(what: &'static str, oid: ObjectIdentifier) -> PkiError {
     PkiError::UnsupportedAlgorithm { what, oid: oid.to_string() }
-}
-
-pub(crate) fn rsa_size(bits: usize) -> PkiError {
-    PkiError::UnsupportedKey(format!("RSA with {bits} bits, only 2048 is supported"))
 }
 
 /// An uncompressed point that the library confirms to be on the curve.

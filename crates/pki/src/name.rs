@@ -33,6 +33,12 @@ pub(crate) fn to_string(name: &Name) -> String {
     parts.join(",")
 }
 
+/// The first value of an attribute type, by its short name, the most specific part first.
+pub(crate) fn attribute(name: &Name, wanted: &str) -> Option<String> {
+    let mut attributes = rdns(name).iter().rev().flat_map(RelativeDistinguishedName::iter);
+    attributes.find(|attribute| short(attribute.oid) == Some(wanted)).and_then(text)
+}
+
 /// Do both name the same thing? Equal bytes, or equal after RFC 5280, 7.1: case and surplus blanks
 /// do not count, nor does the string type.
 pub(crate) fn same(a: &Name, b: &Name) -> bool {

@@ -23,7 +23,13 @@ pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
 pub(crate) const REQUEST: &str = "CERTIFICATE REQUEST";
 pub(crate) const OLD_REQUEST: &str = "NEW CERTIFICATE REQUEST";
 pub(crate) const PRIVATE_KEY: &str = "PRIVATE KEY";
+pub(crate) const RSA_PRIVATE_KEY: &str = "RSA PRIVATE KEY";
+pub(crate) const EC_PRIVATE_KEY: &str = "EC PRIVATE KEY";
+pub(crate) const SM2_PRIVATE_KEY: &str = "SM2 PRIVATE KEY";
+pub(crate) const ENCRYPTED_PRIVATE_KEY: &str = "ENCRYPTED PRIVATE KEY";
 pub(crate) const PUBLIC_KEY: &str = "PUBLIC KEY";
+/// Blocks that say what curve the key after them is on, which the key says by itself.
+const PARAMETERS: [&str; 2] = ["EC PARAMETERS", "SM2 PARAMETERS"];
 
 /// One block. The content is wiped on drop because it may be a private key.
 pub(crate) struct Block {
@@ -35,6 +41,27 @@ pub(crate) struct Block {
 pub(crate) fn one(text: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, PkiError> {
     let mut blocks = all(text, labels, 1)?;
     blocks.pop().ok_or_else(|| missing(labels))
+}
+
+/// The only private key of `text`, in whatever form, with its label. Parameters of its curve may stand before it.
+pub(crate) fn private_key(text: &str) -> Result<(String, Zeroizing<Vec<u8>>), PkiError> {
+    const FORMS: [&str; 4] = [PRIVATE_KEY, RSA_PRIVATE_KEY, EC_PRIVATE_KEY, SM2_PRIVATE_KEY];
+    let mut rest = limited(text)?;
+    let mut found = None;
+    while let Some((block, after)) = next(rest)? {
+        rest = after;
+        if PARAMETERS.contains(&block.label.as_str()) && found.is_none() {
+            continue;
+        }
+        if !FORMS.contains(&block.label.as_str()) {
+            let hint = hint(&block.label, PRIVATE_KEY);
+            return Err(PkiError::Pem(format!("expected a private key, found {:?}{hint}", block.label)));
+        }
+        if found.replace((block.label, block.der)).is_some() {
+            return Err(PkiError::Pem("more than 1 private key".into()));
+        }
+    }
+    found.ok_or_else(|| missing(&FORMS))
 }
 
 /// All blocks of `text`, one to `limit`, each with one of `labels`.
@@ -94,10 +121,10 @@ fn hint(label: &str, wanted: &str) -> &'static str {
     match label {
         "EC PARAMETERS" | "SM2 PARAMETERS" if wanted == CERTIFICATE => "; leave that block out",
         _ if wanted == CERTIFICATE => "",
-        "EC PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PARAMETERS" => {
+        EC_PRIVATE_KEY | RSA_PRIVATE_KEY | "EC PARAMETERS" => {
             "; convert with `openssl pkcs8 -topk8 -nocrypt`"
         }
-        "ENCRYPTED PRIVATE KEY" => "; decrypt with `openssl pkcs8 -nocrypt`",
+        ENCRYPTED_PRIVATE_KEY => "; decrypt with `openssl pkcs8 -nocrypt`",
         _ => "",
     }
 }

@@ -29,7 +29,7 @@ impl Scheme {
     /// The scheme keys of `spec` sign with.
     pub(crate) fn of(spec: KeySpec) -> Self {
         match spec {
-            KeySpec::Rsa2048 => Self::RsaSha256,
+            KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => Self::RsaSha256,
             KeySpec::EcP256 => Self::EcdsaSha256,
             KeySpec::EcSm2 => Self::Sm2Sm3,
         }

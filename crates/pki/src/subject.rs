@@ -4,6 +4,8 @@
 //! be there, ST and L may be, everything else is refused. RFC 4514 is the grammar; of RFC 2253
 //! section 4 the older forms that must still be read are: quoted values, semicolons, blanks around
 //! separators and numeric attribute types.
+//!
+//! CreateCsr gives the parts by themselves: [`Subject::of`].
 
 use std::fmt;
 use std::iter::Peekable;
@@ -68,6 +70,21 @@ impl Subject {
             if !parts.iter().any(|(k, _)| k.name == kind.name) {
                 return Err(fault(format!("{} is missing (CN, C, O and OU are required)", kind.name)));
             }
+        }
+        let name = build(&parts).map_err(|e| fault(e.to_string()))?;
+        Ok(Self { text: name::to_string(&name), name })
+    }
+
+    /// The name of these parts, the most specific first: attribute types by their short names, each with its value.
+    ///
+    /// # Errors
+    /// [`PkiError::Subject`] saying which value is wrong.
+    pub fn of(given: &[(&str, &str)]) -> Result<Self, PkiError> {
+        let mut parts = Vec::with_capacity(given.len());
+        for (key, value) in given {
+            let kind = kind(key)?;
+            check_value(kind, value)?;
+            parts.push((kind, (*value).to_owned()));
         }
         let name = build(&parts).map_err(|e| fault(e.to_string()))?;
         Ok(Self { text: name::to_string(&name), name })

@@ -5,7 +5,7 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
-use tongguan_rpc::{Params, StructParams, parse_bool};
+use tongguan_rpc::{Params, Secret, StructParams, parse_bool};
 use tongguan_store::TagFilter;
 
 use crate::catalogue::{self, Code, Refusal};
@@ -39,6 +39,16 @@ pub struct Tag {
 struct JsonTag {
     key: String,
     value: Option<String>,
+}
+
+/// A parameter that holds a secret; none if it is absent or empty.
+pub(crate) fn secret(args: &Args<'_>, name: &'static str) -> Result<Option<Secret>, Refusal> {
+    Ok(args.text(name).map(Secret::from))
+}
+
+/// The same of one that is required.
+pub(crate) fn required_secret(args: &Args<'_>, name: &'static str) -> Result<Secret, Refusal> {
+    secret(args, name)?.ok_or_else(|| args.missing(name))
 }
 
 type Read<T> = Result<T, Refusal>;

@@ -64,6 +64,7 @@ codes! {
     // The gateway, before any operation is reached.
     MISSING = 400 "Missing<Param>" "<Param> is mandatory for this action." Seen "A common parameter, or a required one of the operation, is absent or empty.";
     MISSING_PARAMETER = 400 "MissingParameter" "The parameter \"<Param>\" is needed but not provided." Documented "Kms: a required parameter is absent or empty.";
+    ECS_MISSING = 400 "MissingParameter" "The input parameter \"<Param>\" that is mandatory for processing this request is not supplied." Documented "Ecs: a required parameter is absent or empty.";
     RAM_MISSING = 400 "MissingParameter" "Parameter <Param> is required." Seen "Ram: a required parameter is absent or empty. (Seen in an answer of CreatePolicyVersion in 2019; that all of Ram says so is our choice.)";
     ACCESS_KEY_NOT_FOUND = 404 "InvalidAccessKeyId.NotFound" "Specified access key is not found." Documented "The access key id is unknown.";
     ACCESS_KEY_INACTIVE = 400 "InvalidAccessKeyId.Inactive" "Specified access key is disabled." Documented "The access key is inactive.";
@@ -96,7 +97,8 @@ codes! {
     UNAVAILABLE = 503 "ServiceUnavailable" "The request has failed due to a temporary failure of the server." Documented "The service is stopping, its store cannot be used (a full disk), or there is no room for a long request.";
 
     // Permission.
-    FORBIDDEN = 403 "Forbidden" "User not authorized to operate on the specified resource." Documented "Vpc: the caller's policies do not allow the operation.";
+    FORBIDDEN = 403 "Forbidden" "User not authorized to operate on the specified resource." Documented "Vpc: the caller's policies do not allow the operation. (That Cas, which publishes no codes, answers it too is our choice.)";
+    FORBIDDEN_ECS = 403 "Forbidden.RAM" "User not authorized to operate on the specified resource, or this API doesn't support RAM." Documented "Ecs: the caller's policies do not allow the operation.";
     FORBIDDEN_KMS = 403 "Forbidden.NoPermission" "This operation is forbidden by permission system." Documented "Kms: the caller's policies do not allow the operation.";
 
     NO_PERMISSION = 403 "NoPermission" "You are not authorized to do this action." Documented "Ram and ResourceManager: the caller's policies do not allow the operation.";
@@ -120,7 +122,35 @@ codes! {
     INVALID_TAG_KEY = 400 "InvalidParameter.TagKey" "The specified parameter TagKey is invalid." Documented "A tag key breaks the rules.";
     INVALID_TAG_VALUE = 400 "InvalidParameter.TagValue" "The specified parameter TagValue is invalid." Documented "A tag value breaks the rules.";
     DUPLICATED_TAG_KEY = 400 "Duplicated.TagKey" "The specified parameter TagKey is duplicated." Documented "A tag key is given twice; keys that differ in the case of letters alone are one, as policies see them.";
-    INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is no resource group id.";
+    INVALID_RESOURCE_GROUP = 400 "InvalidResourceGroupId" "The specified ResourceGroupId does not exist." Documented "ResourceGroupId is none of the account's resource groups, or of one that is being deleted.";
+
+    // Resource groups.
+    RG_NAME = 400 "InvalidParameter.Name" "The parameter - \"Name\" is incorrect." Seen "CreateResourceGroup: the identifier breaks the rules.";
+    RG_DISPLAY_NAME = 400 "InvalidParameter.DisplayName" "The parameter - \"DisplayName\" is incorrect." Seen "CreateResourceGroup: the display name is too long.";
+    RG_NEW_DISPLAY_NAME = 400 "InvalidParameter.NewDisplayName" "The parameter - \"NewDisplayName\" is incorrect." Seen "UpdateResourceGroup: the display name is too long.";
+    RG_NOT_FOUND = 404 "EntityNotExists.ResourceGroup" "The resource group does not exist." CodeOnly "No such resource group, or another account's; or it is being deleted and is to be changed.";
+    RG_EXISTS = 409 "EntityAlreadyExists.ResourceGroup" "The resource group already exists." Ours "CreateResourceGroup: the account has a group of the name.";
+    RG_QUOTA = 409 "LimitExceeded.ResourceGroup" "The number of resource groups exceeds the limit." Ours "CreateResourceGroup: the account has as many groups as it may.";
+    RG_IN_USE = 409 "DeleteConflict.ResourceGroup.Resource" "The resource group still contains resources." CodeOnly "DeleteResourceGroup: a resource is in the group.";
+    RG_DEFAULT = 409 "DeleteConflict.ResourceGroup.Default" "The default resource group cannot be deleted." Ours "DeleteResourceGroup: it is the account's default group.";
+
+    // Ecs: regions and zones.
+    ECS_ILLEGAL = 400 "InvalidParameter" "The specified parameter \"<Param>\" is not valid." Seen "Ecs: a bad value that no code of its own is published for.";
+    ECS_REGION_NOT_FOUND = 404 "InvalidRegionId.NotFound" "The specified RegionId does not exist." Documented "DescribeZones of Ecs: RegionId is unknown.";
+    ECS_REGION_INVALID = 404 "Invalid.RegionId" "The specified RegionId does not exist." Documented "DescribeAvailableResource: RegionId is unknown.";
+    ECS_LANGUAGE = 404 "InvalidAcceptLanguage.NotFound" "Only Chinese (zh-CN), English (en-US), and Japanese (ja) are allowed." Documented "Ecs: AcceptLanguage is none of those that its page lists. (The message is the vendor's, and older than the list.)";
+    ECS_CHARGE_TYPE = 404 "InvalidInstanceChargeType.NotFound" "The InstanceChargeType does not exist in our records" Documented "DescribeZones of Ecs: InstanceChargeType is neither PrePaid nor PostPaid.";
+    ECS_SPOT_STRATEGY = 400 "InvalidSpotStrategy" "The specified SpotStrategy is not valid." Documented "DescribeZones of Ecs: SpotStrategy is none of its words.";
+    ECS_DESTINATION = 404 "Invalid.DestinationResource" "The specified DestinationResource is not valid." Documented "DescribeAvailableResource: DestinationResource is none of its words.";
+    ECS_AVAILABLE_CHARGE_TYPE = 400 "Invalid.InstanceChargeType" "The specified InstanceChargeType is not valid." Documented "DescribeAvailableResource: InstanceChargeType is neither PrePaid nor PostPaid.";
+    ECS_AVAILABLE_SPOT_STRATEGY = 404 "Invalid.SpotStrategy" "The specified SpotStrategy is not valid." Documented "DescribeAvailableResource: SpotStrategy is none of its words.";
+    ECS_IO_OPTIMIZED = 404 "Invalid.IoOptimized" "The specified IoOptimized is not valid." Documented "DescribeAvailableResource: IoOptimized is neither none nor optimized.";
+    ECS_NETWORK_CATEGORY = 404 "Invalid.NetworkCategory" "The specified NetworkCategory is not valid." Documented "DescribeAvailableResource: NetworkCategory is neither vpc nor classic.";
+    ECS_RESOURCE_TYPE = 404 "Invalid.ResourceType" "The ResourceType provided does not exist in our records." Documented "DescribeAvailableResource: ResourceType is none of its words.";
+    ECS_DEDICATED_HOST = 403 "InvalidDedicatedHostId.NotFound" "The specified DedicatedHostId does not exist." Documented "DescribeAvailableResource: a dedicated host is named; there are none.";
+    ECS_TYPE_CONFLICT = 403 "InvalidParam.TypeAndCpuMem.Conflict" "The specified 'InstanceType' and 'Cores','Memory' are not blank at the same time." Documented "DescribeAvailableResource: InstanceType beside Cores or Memory.";
+    ECS_CORES = 403 "InvalidParam.Cores" "The specified parameter 'Cores' should be empty" Documented "DescribeAvailableResource: Cores, and what is asked for is no instance type.";
+    ECS_MEMORY = 403 "InvalidParam.Memory" "The specified parameter 'Memory' should be empty" Documented "DescribeAvailableResource: Memory, and what is asked for is no instance type.";
 
     // Role sessions.
     ROLE_ARN = 400 "InvalidParameter.RoleArn" "The parameter RoleArn is wrongly formed." Documented "RoleArn is not acs:ram::ACCOUNT:role/NAME.";
@@ -228,7 +258,15 @@ codes! {
     // Certificates.
     CERTIFICATE_STATE = 409 "Rejected.StateModifiedFailed" "Keystate modified failed." Documented "The certificate's state does not allow the change. (Documented for keys; that it stands for certificates is our choice.)";
     CERTIFICATE_IN_USE = 409 "Rejected.CertificateInUse" "The certificate is bound to VPN gateway %s: dissociate it first." Ours "A bound certificate is not deleted.";
+    CERTIFICATE_NOT_EXPORTABLE = 409 "Rejected.NotExportable" "The private key of the certificate was made so that it is not exported." Ours "ExportCertificate of a certificate made with ExportablePrivateKey=false.";
     CERTIFICATE_QUOTA = 400 "Rejected.LimitExceeded" "The request was rejected because user create resource limit was exceeded." Documented "The account has as many certificates as it may.";
+
+    // Cas, of which no codes are published.
+    CAS_ILLEGAL = 400 "InvalidParameter.<Param>" "The specified parameter \"<Param>\" is not valid." Ours "Cas: a bad value; the text that follows says what is wrong with it.";
+    CAS_NOT_FOUND = 404 "NotFound" "The specified resource is not found." CodeOnly "Cas: no such certificate or request, or another account's. (Terraform takes this code for gone; status and message are ours.)";
+    CAS_NAME_TAKEN = 400 "Duplicated.Name" "The specified name is used by another certificate of the account." Ours "UploadUserCertificate: the account has a certificate of this name.";
+    CAS_CERTIFICATE_QUOTA = 400 "QuotaExceeded.Certificate" "The account has as many certificates as it may have." Ours "UploadUserCertificate: the account has as many certificates, in Kms and Cas together, as it may.";
+    CAS_CSR_QUOTA = 400 "QuotaExceeded.Csr" "The account has as many certificate requests as it may have." Ours "CreateCsr, UploadCsr: the account has as many requests as it may.";
 
     // Ram: users, access keys and groups.
     RAM_INVALID_CHARS = 400 "InvalidParameter.<Param>.InvalidChars" "The parameter - \"<Param>\" contains invalid chars." Documented "Ram: a name or text holds characters that it may not.";

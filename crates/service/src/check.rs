@@ -3,7 +3,7 @@
 //! The store verifies structure and relations; this module verifies the values that only the service understands:
 //! every certificate is parsed and compared with its key, and with the master key every secret is decrypted.
 
-use tongguan_model::certificate::Certificate;
+use tongguan_model::certificate::{Certificate, SigningRequest, Uploaded};
 use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};
 use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, RIGHTS_RULE, SealedKind, StoreError};
 
@@ -51,7 +51,10 @@ pub fn everything_and(
     for (rule, findings) in archive.relations()? {
         verdicts.push(Verdict { rule, findings });
     }
-    let findings = archive.rows(|certificate, sealed| fault_of(certificate, sealed, vault).err())?;
+    let findings = archive.rows(
+        |certificate, sealed| fault_of(certificate, sealed.unwrap_or_default(), vault).err(),
+        |request, sealed| fault_of_request(request, sealed, vault).err(),
+    )?;
     let rule = if vault.is_some() {
         "every row can be read; every certificate fits its key, and every key opens"
     } else {
@@ -113,9 +116,10 @@ fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError
     let mut findings = Vec::new();
     archive.read(|snapshot| {
         snapshot.each_sealed(|kind, id, sealed| {
-            // Those of certificates were opened and compared with the certificates, and that of the audit record is
+            // Those of certificates and requests were opened and compared with them, and that of the audit record is
             // looked at with it.
-            let elsewhere = kind == SealedKind::Certificate || master::purpose(kind, id) == audit::PURPOSE;
+            let elsewhere = matches!(kind, SealedKind::Certificate | SealedKind::SigningRequest)
+                || master::purpose(kind, id) == audit::PURPOSE;
             let closed = !elsewhere && vault.open(&master::purpose(kind, id), sealed).is_err();
             if closed {
                 findings.push(Finding { rule, what: master::named(kind, id) });
@@ -129,9 +133,17 @@ fn sealed_values(archive: &Archive, vault: &Vault) -> Result<Verdict, StoreError
 /// What is wrong with a certificate's row.
 fn fault_of(certificate: &Certificate, sealed: &[u8], vault: Option<&Vault>) -> Result<(), String> {
     let own = PublicKey::from_pem(&certificate.public_key).map_err(|error| format!("public key: {error}"))?;
-    let csr = parse_csr(&certificate.csr).map_err(|error| format!("certificate request: {error}"))?;
-    if csr.public_key().to_spki_der() != own.to_spki_der() {
-        return Err("the certificate request is for another key".into());
+    if own.spec().as_str() != certificate.key_spec {
+        return Err("the key is of another kind".into());
+    }
+    match &certificate.uploaded {
+        Some(uploaded) => fault_of_upload(certificate, uploaded)?,
+        None => {
+            let csr = parse_csr(&certificate.csr).map_err(|error| format!("certificate request: {error}"))?;
+            if csr.public_key().to_spki_der() != own.to_spki_der() {
+                return Err("the certificate request is for another key".into());
+            }
+        }
     }
     if let Some(issued) = &certificate.issued {
         let wrong = |error: PkiError| format!("certificate: {error}");
@@ -154,8 +166,64 @@ fn fault_of(certificate: &Certificate, sealed: &[u8], vault: Option<&Vault>) -> 
     if let Some(vault) = vault {
         let purpose = master::purpose(SealedKind::Certificate, certificate.id.as_str());
         let document = vault.open(&purpose, sealed).map_err(|error| format!("private key: {error}"))?;
-        let key = PrivateKey::from_pkcs8_der(&document).map_err(|error| format!("private key: {error}"))?;
-        if key.public_key().to_spki_der() != own.to_spki_der() {
+        let key = match certificate.uploaded {
+            Some(_) => key_of_text(&document),
+            None => PrivateKey::from_pkcs8_der(&document).map_err(|error| format!("private key: {error}")),
+        };
+        if key?.public_key().to_spki_der() != own.to_spki_der() {
+            return Err("the private key is another one".into());
+        }
+    }
+    Ok(())
+}
+
+/// The private key in a text that was sealed.
+fn key_of_text(document: &[u8]) -> Result<PrivateKey, String> {
+    let text = std::str::from_utf8(document).map_err(|error| format!("private key: {error}"))?;
+    PrivateKey::from_pem(text).map_err(|error| format!("private key: {error}"))
+}
+
+/// What is wrong with what is kept of an uploaded certificate beside it.
+fn fault_of_upload(certificate: &Certificate, uploaded: &Uploaded) -> Result<(), String> {
+    let wrong = |error: PkiError| format!("what was uploaded: {error}");
+    let texts = tongguan_pki::Certificate::chain_from_pem(&uploaded.text).map_err(wrong)?;
+    let (leaf, chain) = texts.split_first().ok_or("nothing was uploaded")?;
+    if certificate.issued.as_ref() != Some(&operations::kms::issued(leaf, chain)) {
+        return Err("the certificate is not the one that was uploaded".into());
+    }
+    if uploaded.domain != operations::cas::domain(leaf) || certificate.dns_names != leaf.dns_names() {
+        return Err("what it is looked for by is not what stands in it".into());
+    }
+    Ok(())
+}
+
+/// What is wrong with a certificate request's row.
+fn fault_of_request(
+    request: &SigningRequest,
+    sealed: Option<&[u8]>,
+    vault: Option<&Vault>,
+) -> Result<(), String> {
+    let own = PublicKey::from_pem(&request.public_key).map_err(|error| format!("public key: {error}"))?;
+    let csr = parse_csr(&request.csr).map_err(|error| format!("certificate request: {error}"))?;
+    if csr.public_key() != &own || own.spec().as_str() != request.key_spec {
+        return Err("the certificate request is for another key".into());
+    }
+    let part = |kind| csr.subject_part(kind).unwrap_or_default();
+    let kept = [
+        (&request.common_name, "CN"),
+        (&request.corp_name, "O"),
+        (&request.department, "OU"),
+        (&request.locality, "L"),
+        (&request.province, "ST"),
+        (&request.country_code, "C"),
+    ];
+    if kept.iter().any(|(kept, kind)| **kept != part(kind)) || request.dns_names != csr.dns_names() {
+        return Err("what is kept of the request is not what stands in it".into());
+    }
+    if let (Some(vault), Some(sealed)) = (vault, sealed) {
+        let purpose = master::purpose(SealedKind::SigningRequest, &request.id);
+        let document = vault.open(&purpose, sealed).map_err(|error| format!("private key: {error}"))?;
+        if key_of_text(&document)?.public_key() != own {
             return Err("the private key is another one".into());
         }
     }

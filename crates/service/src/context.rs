@@ -9,7 +9,7 @@ use tongguan_dataplane::DataPlane;
 use tongguan_model::id;
 use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
-use tongguan_store::Store;
+use tongguan_store::{Store, resource_group_id};
 
 use crate::epochs::AccountEpochs;
 use crate::marker_key::MarkerKey;
@@ -149,15 +149,10 @@ pub fn new_principal_id(kind: u64) -> String {
     (kind * SPAN + u64::from_le_bytes(random()) % SPAN).to_string()
 }
 
-/// The id of the account's default resource group: derived, so that it is always the same one.
+/// A new id of a resource group.
 #[must_use]
-pub fn default_resource_group(account: &tongguan_model::id::AccountId) -> String {
-    let print = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, account.as_str().as_bytes());
-    let mut group = String::from("rg-acfm");
-    group.extend(
-        print.as_ref()[..11].iter().map(|b| char::from(id::ALPHABET[usize::from(*b) % id::ALPHABET.len()])),
-    );
-    group
+pub fn new_resource_group_id() -> String {
+    resource_group_id(&random())
 }
 
 /// `YYYY-MM-DDThh:mm:ssZ` of a moment in UNIX milliseconds.

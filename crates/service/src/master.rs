@@ -46,6 +46,7 @@ pub fn purpose(kind: SealedKind, id: &str) -> String {
     match kind {
         SealedKind::AccessKey => format!("access-key:{id}"),
         SealedKind::Certificate => format!("certificate-key:{id}"),
+        SealedKind::SigningRequest => format!("csr-key:{id}"),
         SealedKind::CustomerGateway => format!("customer-gateway-key:{id}"),
         SealedKind::Connection => format!("connection-keys:{id}"),
         SealedKind::ServiceKey => format!("service-key:{id}"),
@@ -58,6 +59,7 @@ pub fn named(kind: SealedKind, id: &str) -> String {
     match kind {
         SealedKind::AccessKey => format!("secret of access key `{id}`"),
         SealedKind::Certificate => format!("private key of certificate `{id}`"),
+        SealedKind::SigningRequest => format!("private key of certificate request `{id}`"),
         SealedKind::CustomerGateway => format!("BGP key of customer gateway `{id}`"),
         SealedKind::Connection => format!("keys of connection `{id}`"),
         SealedKind::ServiceKey => format!("service key `{id}`"),

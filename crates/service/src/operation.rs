@@ -482,6 +482,8 @@ pub struct Operation {
     pub product: Product,
     /// Name on the wire.
     pub action: &'static str,
+    /// Other spellings of it that clients send.
+    pub spellings: &'static [&'static str],
     /// What it does, in one line.
     pub summary: &'static str,
     /// RAM action that a policy must allow; none: any signer may call it.
@@ -567,7 +569,8 @@ impl Operation {
 /// The operation of this product and name.
 #[must_use]
 pub fn find(product: Product, action: &str) -> Option<&'static Operation> {
-    ALL.iter().find(|known| known.product == product && known.action == action).copied()
+    let called = |known: &&Operation| known.action == action || known.spellings.contains(&action);
+    ALL.iter().copied().filter(|known| known.product == product).find(called)
 }
 
 #[cfg(test)]

@@ -10,14 +10,20 @@ pub enum Product {
     Vpc,
     /// Key management: certificates.
     Kms,
+    /// Certificate management: certificates that are uploaded with their keys.
+    Cas,
     /// Security token service.
     Sts,
     /// Endpoint look-up.
     Location,
     /// Resource access management: users, groups, roles, policies.
     Ram,
-    /// Resource management: service-linked roles.
+    /// Resource management: resource groups, service-linked roles.
     ResourceManager,
+    /// Computing: regions and zones alone.
+    Ecs,
+    /// Load balancing: zones alone.
+    Alb,
 }
 
 /// How a product refuses a value that a parameter may not have.
@@ -84,6 +90,17 @@ static KMS: Conventions = Conventions {
     ..VPC
 };
 
+// Nothing is published of how it refuses: its codes are ours, and a value is never repeated, since many are private
+// keys.
+static CAS: Conventions = Conventions {
+    name: "Cas",
+    version: "2020-04-07",
+    illegal: Illegal::Parameter(&c::CAS_ILLEGAL),
+    central: true,
+    tagged: false,
+    ..VPC
+};
+
 static STS: Conventions = Conventions {
     name: "Sts",
     version: api::sts::VERSION,
@@ -115,19 +132,43 @@ static RESOURCE_MANAGER: Conventions = Conventions {
     ..RAM
 };
 
+static ECS: Conventions = Conventions {
+    name: "Ecs",
+    version: "2014-05-26",
+    missing: &c::ECS_MISSING,
+    illegal: Illegal::Parameter(&c::ECS_ILLEGAL),
+    forbidden: &c::FORBIDDEN_ECS,
+    tagged: false,
+    ..VPC
+};
+
+static ALB: Conventions = Conventions { name: "Alb", version: "2020-06-16", tagged: false, ..VPC };
+
 impl Product {
     /// Every product.
-    pub const ALL: &'static [Self] =
-        &[Self::Vpc, Self::Kms, Self::Sts, Self::Location, Self::Ram, Self::ResourceManager];
+    pub const ALL: &'static [Self] = &[
+        Self::Vpc,
+        Self::Kms,
+        Self::Cas,
+        Self::Sts,
+        Self::Location,
+        Self::Ram,
+        Self::ResourceManager,
+        Self::Ecs,
+        Self::Alb,
+    ];
 
     pub(crate) fn conventions(self) -> &'static Conventions {
         match self {
             Self::Vpc => &VPC,
             Self::Kms => &KMS,
+            Self::Cas => &CAS,
             Self::Sts => &STS,
             Self::Location => &LOCATION,
             Self::Ram => &RAM,
             Self::ResourceManager => &RESOURCE_MANAGER,
+            Self::Ecs => &ECS,
+            Self::Alb => &ALB,
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{REGION, Reply, Rig, VPC, issue, ram, refused};
+use common::{Caller, REGION, RESOURCE_MANAGER, Reply, Rig, VPC, fixtures, issue, ram, refused};
 use serde_json::Value;
 use tongguan_service::operation::{self, Empty, Operation, Parameter, Product, Shape};
 
@@ -38,6 +38,8 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
         | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
+        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
+        | (Product::ResourceManager, "UpdateResourceGroup", "ResourceGroupId")
         | (Product::Vpc, "ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
         | (
             Product::Vpc,
@@ -54,6 +56,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
         | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
         | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
+        | (Product::Cas, "UpdateCsr", "CsrId")
         | (Product::Ram, "UpdateUser" | "UpdateAccessKey", "UserName")
         | (Product::Ram, "UpdateAccessKey", "UserAccessKeyId")
         | (Product::Ram, "UpdateRole", "RoleName")
@@ -88,6 +91,9 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         }
         (Product::Vpc, "ModifyVpcAttribute", "CidrBlock") => Refused("InvalidCidrBlock.Malformed"),
         (Product::Vpc, "ModifyVpcAttribute", "Ipv6CidrBlock" | "Ipv6Isp") => AlwaysEmpty,
+        (Product::ResourceManager, "UpdateResourceGroup", "NewDisplayName") => {
+            Missing("MissingNewDisplayName")
+        }
         (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableName") => Emptied {
             read: TABLE_READ,
             path: &[LIST, "RouterTableListType", "0", "RouteTableName"],
@@ -108,6 +114,7 @@ fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
         (Product::Kms, "UpdateCertificateStatus", "Status") | (Product::Ram, "UpdateAccessKey", "Status") => {
             Missing("MissingParameter")
         }
+        (Product::Cas, "UpdateCsr", "Key") => Missing("MissingKey"),
         (Product::Ram, "UpdateUser", "NewUserName") => Refused("InvalidParameter.NewUserName.Length"),
         (Product::Ram, "UpdateUser", "NewDisplayName") => {
             Emptied { read: "GetUser", path: &["User", "DisplayName"], full: "before" }
@@ -139,12 +146,14 @@ struct World {
     rig: Rig,
     vpc: String,
     table: String,
+    customer: String,
+    group: String,
     vswitch: String,
     gateway: String,
-    customer: String,
     connection: String,
     attachment: String,
     certificate: String,
+    csr: String,
     key: String,
 }
 
@@ -165,6 +174,7 @@ impl World {
         let at = [("VpcId", &*vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &at).await.ok(), &["VSwitchId"]);
         rig.settle().await;
+        let group = rig.resource_group("group").await;
         let parameters = [("RegionId", REGION), ("IpAddress", "1.1.1.1")];
         let customer =
             text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"]);
@@ -197,7 +207,21 @@ impl World {
         let key = text(&key, &["AccessKey", "AccessKeyId"]);
         rig.ram("CreateRole", &[("RoleName", "operator"), ("AssumeRolePolicyDocument", TRUST)]).await;
         rig.ram("CreatePolicy", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        Self { rig, vpc, table, vswitch, gateway, customer, connection, attachment, certificate, key }
+        let csr = rig.cas("UploadCsr", &[("Csr", fixtures::REQUEST)]).await.ok()["CsrId"].to_string();
+        Self {
+            rig,
+            vpc,
+            table,
+            group,
+            vswitch,
+            gateway,
+            customer,
+            connection,
+            attachment,
+            certificate,
+            csr,
+            key,
+        }
     }
 
     /// What names the thing that an operation reads or changes.
@@ -216,11 +240,13 @@ impl World {
                 vec![("RegionId", REGION), ("VpnConnectionId", &self.attachment)]
             }
             "ModifyVpcAttribute" | VPC_READ => vec![("RegionId", REGION), ("VpcId", &self.vpc)],
+            "UpdateResourceGroup" => vec![("ResourceGroupId", &self.group)],
             "ModifyRouteTableAttributes" | TABLE_READ => {
                 vec![("RegionId", REGION), ("RouteTableId", &self.table)]
             }
             "ModifyVSwitchAttribute" | VSWITCH_READ => vec![("VSwitchId", &self.vswitch)],
             "UpdateCertificateStatus" => vec![("CertificateId", &self.certificate)],
+            "UpdateCsr" => vec![("CsrId", &self.csr)],
             "UpdateUser" | "GetUser" => vec![("UserName", "alice")],
             "UpdateAccessKey" => vec![("UserName", "alice"), ("UserAccessKeyId", &self.key)],
             "UpdateRole" | "GetRole" => vec![("RoleName", "operator")],
@@ -235,7 +261,11 @@ impl World {
         parameters.extend_from_slice(more);
         let reply = match product {
             Product::Kms => self.rig.kms(action, &parameters).await,
+            Product::Cas => self.rig.cas(action, &parameters).await,
             Product::Ram => ram(&self.rig, action, &parameters).await,
+            Product::ResourceManager => {
+                self.rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, &parameters).await
+            }
             _ => self.rig.call(action, &parameters).await,
         };
         self.rig.settle().await;
@@ -306,7 +336,7 @@ async fn every_text_that_a_change_sets_is_emptied_or_refuses_to_be() {
             }
         }
     }
-    assert_eq!(cases, 30);
+    assert_eq!(cases, 32);
 }
 
 /// A change with nothing but what it names leaves all as it is, also where other attributes are emptied beside it.

@@ -56,6 +56,9 @@ impl Walk {
                 (Product::Ram, "ListTagResources") => {
                     ("PageSize", &[("ResourceType", "role")], "/TagResources", &["ResourceName", "TagKey"])
                 }
+                (Product::ResourceManager, "ListTagResources") => {
+                    ("MaxResults", &[], "/TagResources", &["ResourceId", "TagKey"])
+                }
                 (Product::Vpc, "ListTagResources") => (
                     "MaxResults",
                     &[AT, ("ResourceType", "VPC"), ("Tag.1.Key", "env")],
@@ -110,7 +113,7 @@ impl Walk {
     /// The marker is refused as one that was made up is.
     async fn refuses(&self, rig: &Rig, key: &str, marker: &str) {
         let code = match self.operation.product {
-            Product::Ram => format!("InvalidParameter.{}", self.marker),
+            Product::Ram | Product::ResourceManager => format!("InvalidParameter.{}", self.marker),
             _ => format!("IllegalParam.{}", self.marker),
         };
         refused(&self.page(rig, key, &[(self.marker, marker)]).await, 400, &code);
@@ -141,6 +144,8 @@ async fn interleaved(rig: &Rig) {
             let tag = ("Tag", r#"[{"Key":"env","Value":"a"}]"#);
             ram("TagResources", &[("ResourceType", "role"), ("ResourceNames", &roles), tag]).await;
             let tag = [AT, ("Tag.1.Key", "env"), ("Tag.1.Value", "a")];
+            let group = [("Name", &*name("group")), ("DisplayName", "a"), tag[1], tag[2]];
+            call(rig, key, Product::ResourceManager, "CreateResourceGroup", &group).await.ok();
             let vpc = call(rig, key, Product::Vpc, "CreateVpc", &tag).await.ok();
             rig.settle().await;
             let at = [AT, ("VpcId", vpc["VpcId"].as_str().unwrap()), ("ZoneId", "cn-hangzhou-h")];
@@ -192,7 +197,7 @@ async fn markers_tell_nothing_and_serve_their_own_list_and_account_alone() {
     let rig = Rig::new("0");
     interleaved(&rig).await;
     let walks = Walk::all();
-    assert_eq!(walks.len(), 9);
+    assert_eq!(walks.len(), 10);
     let mut firsts = Vec::new();
     for walk in &walks {
         let mut made = Vec::new();

@@ -24,6 +24,8 @@ fn own(world: &World) -> Vec<&str> {
         "vpc",
         "table",
         "default_vpc",
+        "group",
+        "empty_group",
         "empty_vpc",
         "vswitch",
         "gateway",
@@ -31,8 +33,18 @@ fn own(world: &World) -> Vec<&str> {
         "bound",
         "free",
         "pending",
+        "upload",
+        "pair",
+        "csr",
         "key",
         "task",
+        "customer",
+        "linked",
+        "connection",
+        "redundant",
+        "tunnel",
+        "attachment",
+        "diagnosis",
     ];
     let names = ["alice", "admins", "operator", "looking"];
     ids.into_iter().map(|name| world.named(name)).chain(names).collect()
@@ -62,9 +74,13 @@ fn arns(operation: &Operation, parameters: &[(String, String)]) -> Vec<String> {
 fn refused(operation: &Operation, reply: &Reply, kind: &str) {
     let action = operation.action;
     let (code, message) = match operation.product {
-        Product::Vpc | Product::Location => {
+        Product::Vpc | Product::Cas | Product::Location | Product::Alb => {
             ("Forbidden", "User not authorized to operate on the specified resource.")
         }
+        Product::Ecs => (
+            "Forbidden.RAM",
+            "User not authorized to operate on the specified resource, or this API doesn't support RAM.",
+        ),
         Product::Kms => ("Forbidden.NoPermission", "This operation is forbidden by permission system."),
         Product::Sts => {
             ("NoPermission", "You are not authorized to do this action. You should be authorized by RAM.")
@@ -178,6 +194,8 @@ async fn every_operation_is_allowed_denied_and_closed_to_strangers() {
             "UnbindMFADevice" => "EntityNotExist.User.MFADevice",
             _ => "OK",
         };
-        assert_eq!(done.code(), told, "{}: {}", operation.action, done.body);
+        // Some answers have a member Code when all is well.
+        let code = if done.status == 200 { "OK" } else { done.code() };
+        assert_eq!(code, told, "{}: {}", operation.action, done.body);
     }
 }

@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::{ACCOUNT, Caller, RAM, REGION, RawCall, Rig, missing, ram, ram_as, refused, rest};
+use common::{
+    ACCOUNT, ALB, Caller, ECS, LOCATION, RAM, REGION, RESOURCE_MANAGER, RawCall, Rig, missing, ram, ram_as,
+    refused, rest,
+};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::context::iso8601;
@@ -51,7 +54,8 @@ async fn every_vpc_has_one_route_table() {
     assert_eq!(tables(&rig, &[("VpcId", &id)]).await[0]["Status"], "Pending");
     rig.settle().await;
     let (first, second) = (vswitch(&rig, &id, "10.0.0.0/24").await, vswitch(&rig, &id, "10.1.0.0/24").await);
-    let other = vpc(&rig, &[("ResourceGroupId", "rg-acfmother")]).await;
+    let group = rig.resource_group("other").await;
+    let other = vpc(&rig, &[("ResourceGroupId", &group)]).await;
     let list = rest(rig.call("DescribeRouteTableList", &[AT, ("VpcId", &id)]).await);
     let row = json!({
         "RouteTableId": table, "RouteTableName": "", "Description": "", "RouteTableType": "System",
@@ -73,7 +77,7 @@ async fn every_vpc_has_one_route_table() {
         (vec![("RouteTableId", &*table)], vec![&table]),
         (vec![("RouterId", router)], vec![&table]),
         (vec![("RouterId", router), ("RouteTableId", &of_other)], vec![]),
-        (vec![("ResourceGroupId", "rg-acfmother")], vec![&of_other]),
+        (vec![("ResourceGroupId", &group)], vec![&of_other]),
         (vec![("RouteTableType", "System"), ("RouterType", "VRouter"), ("VpcId", &id)], vec![&table]),
         (vec![("RouteTableType", "Custom")], vec![]),
         (vec![("RouterType", "VBR")], vec![]),
@@ -497,42 +501,346 @@ async fn resources_move_to_another_group_and_take_along_what_stands_in_them() {
         let parameters = [AT, ("ResourceType", kind), ("InstanceId", id), ("NewResourceGroupId", group)];
         rig.call("MoveVpnResourceGroup", &parameters).await
     };
-    assert_eq!(rest(move_vpc("vpc", &id, "rg-acfmnetworks").await), json!({}));
+    let (networks, gateways) = (rig.resource_group("networks").await, rig.resource_group("gateways").await);
+    assert_eq!(rest(move_vpc("vpc", &id, &networks).await), json!({}));
     let vpc = rig.call("DescribeVpcAttribute", &[AT, ("VpcId", &id)]).await.ok();
-    assert_eq!(vpc["ResourceGroupId"], "rg-acfmnetworks");
+    assert_eq!(vpc["ResourceGroupId"], networks);
     // Terraform reads the group and the router twice: both must agree.
     let table = &tables(&rig, &[("VpcId", &id)]).await[0];
-    assert_eq!(table["ResourceGroupId"], "rg-acfmnetworks");
+    assert_eq!(table["ResourceGroupId"], networks);
     assert_eq!(table["RouterId"], vpc["VRouterId"]);
     let vswitch = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", &inside)]).await.ok();
-    assert_eq!(vswitch["ResourceGroupId"], "rg-acfmnetworks");
+    assert_eq!(vswitch["ResourceGroupId"], networks);
     assert_eq!(gateway_shown().await["ResourceGroupId"], default, "a gateway is moved by itself");
 
-    assert_eq!(rest(move_vpn("VpnGateWay", &gateway, "rg-acfmgateways").await), json!({}));
+    assert_eq!(rest(move_vpn("VpnGateWay", &gateway, &gateways).await), json!({}));
     let moved = gateway_shown().await;
-    assert_eq!((&moved["ResourceGroupId"], &moved["Status"]), (&json!("rg-acfmgateways"), &json!("active")));
-    for (group, number) in [("rg-acfmgateways", 1), (&*default, 0)] {
+    assert_eq!((&moved["ResourceGroupId"], &moved["Status"]), (&json!(gateways), &json!("active")));
+    for (group, number) in [(&*gateways, 1), (&*default, 0)] {
         let list = rig.call("DescribeVpnGateways", &[AT, ("ResourceGroupId", group)]).await.ok();
         assert_eq!(list["TotalCount"], number, "{group}");
     }
+    let address = [AT, ("IpAddress", "1.1.1.1"), ("ResourceGroupId", &networks)];
+    let customer = text(&rig.call("CreateCustomerGateway", &address).await.ok(), "CustomerGatewayId");
+    move_vpn("CustomerGateway", &customer, &gateways).await.ok();
+    let moved = rig.call("DescribeCustomerGateway", &[AT, ("CustomerGatewayId", &customer)]).await.ok();
+    assert_eq!(moved["ResourceGroupId"], gateways);
     // The account's own group takes it back.
     move_vpn("VPNGATEWAY", &gateway, &default).await.ok();
     assert_eq!(gateway_shown().await["ResourceGroupId"], default);
 
     let long = format!("rg-{}", "a".repeat(62));
-    for group in ["acfm", "rg-", "rg-a b", "rg-A", "rg-é", &long] {
+    // Neither what is no id, nor another account's group, nor one that there is not, nor one that is being deleted.
+    let manager = async |caller: &Caller, action: &str, more: &[(&str, &str)]| {
+        rig.by(caller, RESOURCE_MANAGER, action, more).await.ok()
+    };
+    let theirs = manager(&Caller::stranger(), "ListResourceGroups", &[]).await;
+    let theirs = text(&theirs["ResourceGroups"]["ResourceGroup"][0], "Id");
+    let leaving = rig.resource_group("leaving").await;
+    manager(&Caller::named("root"), "DeleteResourceGroup", &[("ResourceGroupId", &leaving)]).await;
+    for group in ["acfm", "rg-", "rg-a b", "rg-A", "rg-é", &long, "rg-acfmnone", &theirs, &leaving] {
         refused(&move_vpc("VPC", &id, group).await, 400, "InvalidResourceGroupId");
         refused(&move_vpn("VpnGateway", &gateway, group).await, 400, "InvalidResourceGroupId");
         let create = [AT, ("ResourceGroupId", group)];
-        refused(&rig.call("CreateVpc", &create).await, 400, "InvalidResourceGroupId");
+        for action in ["CreateVpc", "CreateDefaultVpc"] {
+            refused(&rig.call(action, &create).await, 400, "InvalidResourceGroupId");
+        }
+        let create = [AT, ("VpcId", &*id), ("Bandwidth", "10"), ("ResourceGroupId", group)];
+        refused(&rig.call("CreateVpnGateway", &create).await, 400, "InvalidResourceGroupId");
+        let create = [AT, ("IpAddress", "1.1.1.2"), ("ResourceGroupId", group)];
+        refused(&rig.call("CreateCustomerGateway", &create).await, 400, "InvalidResourceGroupId");
     }
     let to = "rg-acfmx";
     refused(&move_vpc("VPC", "vpc-none", to).await, 404, "InvalidVpcId.NotFound");
     refused(&move_vpc("Eip", &id, to).await, 400, "IllegalParam.ResourceType");
     refused(&move_vpn("VpnGateway", "vpn-none", to).await, 404, "InvalidVpnGatewayInstanceId.NotFound");
-    refused(&move_vpn("VpnAttachment", &gateway, to).await, 400, "IllegalParam.ResourceType");
+    refused(&move_vpn("VpnConnection", &gateway, to).await, 400, "IllegalParam.ResourceType");
     refused(&move_vpc("VPC", &id, "").await, 400, "MissingNewResourceGroupId");
     refused(&move_vpn("VpnGateway", &gateway, "").await, 400, "MissingNewResourceGroupId");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resource_groups_are_made_renamed_listed_and_deleted() {
+    let rig = Rig::with_quotas("0", Quotas { resource_groups_per_account: 2, ..Quotas::default() });
+    let call = async |action: &str, more: &[(&str, &str)]| {
+        rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, more).await
+    };
+    let list = async |more: &[(&str, &str)]| {
+        let list = call("ListResourceGroups", more).await.ok();
+        list["ResourceGroups"]["ResourceGroup"].as_array().unwrap().clone()
+    };
+    // Every account has one from the start.
+    let default = list(&[]).await;
+    assert_eq!(default.len(), 1);
+    let at = iso8601(0);
+    let id = text(&default[0], "Id");
+    let row = json!({"Id": id, "Name": "default", "DisplayName": "default resource group", "AccountId": ACCOUNT,
+        "Status": "OK", "CreateDate": at});
+    assert_eq!(default[0], row);
+    assert_eq!(text(&vpc(&rig, &[]).await, "ResourceGroupId"), id);
+
+    let named = [("Name", "networks"), ("DisplayName", "The networks")];
+    let made = rest(call("CreateResourceGroup", &named).await);
+    let group = text(&made["ResourceGroup"], "Id");
+    assert!(group.len() == 18 && group.starts_with("rg-"), "{group}");
+    assert_eq!(made["ResourceGroup"]["Status"], "Creating");
+    let get = async |id: &str| call("GetResourceGroup", &[("ResourceGroupId", id)]).await;
+    let shown = async |id: &str| get(id).await.ok()["ResourceGroup"].clone();
+    assert_eq!(shown(&group).await["Status"], "Creating");
+    rig.settle().await;
+    let whole = shown(&group).await;
+    assert_eq!((&whole["Status"], &whole["Name"]), (&json!("OK"), &json!("networks")));
+    let regions = whole["RegionStatuses"]["RegionStatus"].as_array().unwrap();
+    assert_eq!(regions.len(), tongguan_model::region::regions().len());
+    assert!(regions.contains(&json!({"RegionId": REGION, "Status": "OK"})));
+
+    refused(&call("CreateResourceGroup", &named).await, 409, "EntityAlreadyExists.ResourceGroup");
+    for (name, display, code) in [
+        ("1a", "x", "InvalidParameter.Name"),
+        ("a", "x", "InvalidParameter.Name"),
+        ("a_b", "x", "InvalidParameter.Name"),
+        ("ab", &*"通".repeat(51), "InvalidParameter.DisplayName"),
+    ] {
+        refused(&call("CreateResourceGroup", &[("Name", name), ("DisplayName", display)]).await, 400, code);
+    }
+    let second = rig.resource_group("second").await;
+    let third = [("Name", "third"), ("DisplayName", "x")];
+    refused(&call("CreateResourceGroup", &third).await, 409, "LimitExceeded.ResourceGroup");
+
+    let renamed = [("ResourceGroupId", &*group), ("NewDisplayName", "Renamed")];
+    let answer = rest(call("UpdateResourceGroup", &renamed).await);
+    let row = json!({"Id": group, "Name": "networks", "DisplayName": "Renamed", "AccountId": ACCOUNT,
+        "CreateDate": made["ResourceGroup"]["CreateDate"]});
+    assert_eq!(answer, json!({"ResourceGroup": row}));
+    call("UpdateResourceGroup", &[("ResourceGroupId", &id), ("NewDisplayName", "Mine")]).await.ok();
+    for (filter, found) in [
+        (vec![], vec![&id, &group, &second]),
+        (vec![("Status", "OK")], vec![&id, &group, &second]),
+        (vec![("Status", "Creating")], vec![]),
+        (vec![("Name", "net")], vec![&group]),
+        (vec![("DisplayName", "ena")], vec![&group]),
+        (vec![("ResourceGroupId", &*second)], vec![&second]),
+        (vec![("ResourceGroupId", &*second), ("ResourceGroupIds.1", &*id)], vec![&id]),
+        (vec![("PageSize", "2"), ("PageNumber", "2")], vec![&second]),
+    ] {
+        let ids: Vec<String> = list(&filter).await.iter().map(|row| text(row, "Id")).collect();
+        assert_eq!(ids.iter().collect::<Vec<_>>(), found, "{filter:?}");
+    }
+    let page = call("ListResourceGroups", &[("PageSize", "1")]).await.ok();
+    assert_eq!(
+        (&page["TotalCount"], &page["PageNumber"], &page["PageSize"]),
+        (&json!(3), &json!(1), &json!(1))
+    );
+
+    // What is in use, and the default one, stay.
+    let inside = text(&vpc(&rig, &[("ResourceGroupId", &group)]).await, "VpcId");
+    let delete = async |id: &str| call("DeleteResourceGroup", &[("ResourceGroupId", id)]).await;
+    refused(&delete(&group).await, 409, "DeleteConflict.ResourceGroup.Resource");
+    refused(&delete(&id).await, 409, "DeleteConflict.ResourceGroup.Default");
+    rig.call("DeleteVpc", &[AT, ("VpcId", &inside)]).await.ok();
+    assert_eq!(rest(delete(&group).await)["ResourceGroup"]["Status"], "PendingDelete");
+    assert_eq!(shown(&group).await["Status"], "PendingDelete");
+    refused(&delete(&group).await, 404, "EntityNotExists.ResourceGroup");
+    refused(&call("UpdateResourceGroup", &renamed).await, 404, "EntityNotExists.ResourceGroup");
+    rig.settle().await;
+    refused(&get(&group).await, 404, "EntityNotExists.ResourceGroup");
+    // Its name and its place are free; one that is being made can be deleted.
+    let again = rest(call("CreateResourceGroup", &named).await);
+    assert_eq!(
+        rest(delete(&text(&again["ResourceGroup"], "Id")).await)["ResourceGroup"]["Status"],
+        "PendingDelete"
+    );
+    rig.settle().await;
+    assert_eq!(list(&[]).await.len(), 2);
+
+    let stranger = Caller::stranger();
+    for action in ["GetResourceGroup", "DeleteResourceGroup"] {
+        let foreign = rig.by(&stranger, RESOURCE_MANAGER, action, &[("ResourceGroupId", &second)]).await;
+        refused(&foreign, 404, "EntityNotExists.ResourceGroup");
+    }
+    let theirs = rig.by(&stranger, RESOURCE_MANAGER, "ListResourceGroups", &[]).await.ok();
+    assert_eq!(theirs["TotalCount"], 1);
+    let rig = rig.restart("0");
+    let after = rig.by(&Caller::named("root"), RESOURCE_MANAGER, "ListResourceGroups", &[]).await.ok();
+    assert_eq!(after["TotalCount"], 2, "a start makes no second default group");
+    assert_eq!(after["ResourceGroups"]["ResourceGroup"][0]["DisplayName"], "Mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_resource_groups_are_kept_changed_listed_and_go_with_them() {
+    let rig = Rig::with_quotas("0", Quotas { tags_per_resource: 3, ..Quotas::default() });
+    let call = async |action: &str, more: &[(&str, &str)]| {
+        rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, more).await
+    };
+    let tagged = [("Name", "tagged"), ("DisplayName", "x"), ("Tag.1.Key", "a"), ("Tag.1.Value", "1")];
+    let made = call("CreateResourceGroup", &tagged).await.ok();
+    let group = text(&made["ResourceGroup"], "Id");
+    rig.settle().await;
+    let put = [
+        ("ResourceId.1", &*group),
+        ("ResourceType", "resourcegroup"),
+        ("Tag.1.Key", "b"),
+        ("Tag.1.Value", ""),
+    ];
+    call("TagResources", &put).await.ok();
+    let tags = async |more: &[(&str, &str)]| {
+        let list = call("ListTagResources", more).await.ok();
+        let rows = list["TagResources"].as_array().unwrap().clone();
+        assert!(list.get("NextToken").is_none(), "Terraform asks on while there is one");
+        rows.iter()
+            .map(|row| format!("{}={}", text(row, "TagKey"), text(row, "TagValue")))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(tags(&[]).await, ["a=1", "b="]);
+    assert_eq!(tags(&[("ResourceId.1", &group)]).await, ["a=1", "b="]);
+    assert_eq!(tags(&[("ResourceId.1", "rg-none")]).await, [""; 0]);
+    assert_eq!(tags(&[("Tag.1.Key", "a"), ("Tag.1.Value", "1")]).await, ["a=1", "b="]);
+    assert_eq!(tags(&[("Tag.1.Key", "a"), ("Tag.1.Value", "2")]).await, [""; 0]);
+    let row = call("ListTagResources", &[("MaxResults", "1")]).await.ok();
+    assert_eq!(
+        row["TagResources"][0],
+        json!({"ResourceId": group, "ResourceType": "resourcegroup", "TagKey": "a", "TagValue": "1"})
+    );
+    assert!(!text(&row, "NextToken").is_empty());
+    let shown = [("ResourceGroupId", &*group), ("IncludeTags", "true")];
+    let shown = call("GetResourceGroup", &shown).await.ok();
+    let both = json!({"Tag": [{"TagKey": "a", "TagValue": "1"}, {"TagKey": "b", "TagValue": ""}]});
+    assert_eq!(shown["ResourceGroup"]["Tags"], both);
+    let plain = call("GetResourceGroup", &[("ResourceGroupId", &group)]).await.ok();
+    assert!(plain["ResourceGroup"].get("Tags").is_none());
+    let listed = call("ListResourceGroups", &[("Tag.1.Key", "b")]).await.ok();
+    assert_eq!(
+        (&listed["TotalCount"], &listed["ResourceGroups"]["ResourceGroup"][0]["Tags"]),
+        (&json!(1), &both)
+    );
+
+    let more = [&put[..1], &[("Tag.1.Key", "c"), ("Tag.2.Key", "d")]].concat();
+    refused(&call("TagResources", &more).await, 400, "QuotaExceeded.TagsPerResource");
+    assert_eq!(tags(&[]).await.len(), 2, "a refused change leaves nothing");
+    // Terraform spells it so.
+    call("UnTagResources", &[("ResourceId.1", &group), ("TagKey.1", "a")]).await.ok();
+    assert_eq!(tags(&[]).await, ["b="]);
+    refused(&call("UntagResources", &[("ResourceId.1", &group)]).await, 400, "MissingTagKey");
+    call("UntagResources", &[("ResourceId.1", &group), ("All", "true")]).await.ok();
+    assert_eq!(tags(&[]).await, [""; 0]);
+    call("TagResources", &put).await.ok();
+    for (action, more) in [("TagResources", ("Tag.1.Key", "k")), ("UntagResources", ("All", "true"))] {
+        refused(
+            &call(action, &[("ResourceId.1", "rg-none"), more]).await,
+            404,
+            "EntityNotExists.ResourceGroup",
+        );
+        let member = [("ResourceId.1", &*group), ("ResourceType", "Account"), more];
+        refused(&call(action, &member).await, 400, "InvalidParameter.ResourceType");
+        let foreign = [("ResourceId.1", &*group), more];
+        let foreign = rig.by(&Caller::stranger(), RESOURCE_MANAGER, action, &foreign).await;
+        refused(&foreign, 404, "EntityNotExists.ResourceGroup");
+    }
+    call("DeleteResourceGroup", &[("ResourceGroupId", &group)]).await.ok();
+    rig.settle().await;
+    assert_eq!(tags(&[]).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn regions_and_zones_are_the_same_wherever_they_are_asked_for() {
+    let rig = Rig::new("0");
+    let root = Caller::named("root");
+    let ids = |list: &Value, name: &str| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|row| text(row, name)).collect()
+    };
+    let regions = rig.call("DescribeRegions", &[]).await.ok();
+    let of_ecs = rig.by(&root, ECS, "DescribeRegions", &[]).await.ok();
+    let of_both = [&regions, &of_ecs].map(|list| ids(&list["Regions"]["Region"], "RegionId"));
+    assert_eq!(of_both[0], of_both[1]);
+    assert_eq!(of_ecs["Regions"]["Region"][0]["Status"], "available");
+    let zones = ids(&rig.call("DescribeZones", &[AT]).await.ok()["Zones"]["Zone"], "ZoneId");
+    let of_ecs = rig.by(&root, ECS, "DescribeZones", &[AT]).await.ok();
+    assert_eq!(ids(&of_ecs["Zones"]["Zone"], "ZoneId"), zones);
+    let of_alb = rig.by(&root, ALB, "DescribeZones", &[AT]).await.ok();
+    assert_eq!(ids(&of_alb["Zones"], "ZoneId"), zones);
+    let at_home = rig.by(&root, ALB, "DescribeZones", &[]).await.ok();
+    assert_eq!(at_home["Zones"], of_alb["Zones"], "the region is the service's own if none is named");
+    let gateways = [AT, ("Spec", "5M")];
+    let of_gateways = rig.call("DescribeVpnGatewayAvailableZones", &gateways).await.ok();
+    assert_eq!(ids(&of_gateways["AvailableZoneIdList"], "ZoneId"), zones);
+    // What Terraform's alicloud_zones asks, and what it needs of the answers.
+    let asked = [
+        AT,
+        ("DestinationResource", "Zone"),
+        ("IoOptimized", "optimized"),
+        ("NetworkCategory", "vpc"),
+        ("InstanceChargeType", "PostPaid"),
+        ("SpotStrategy", "NoSpot"),
+    ];
+    let stock = rig.by(&root, ECS, "DescribeAvailableResource", &asked).await.ok();
+    let stock = &stock["AvailableZones"]["AvailableZone"];
+    assert_eq!(ids(stock, "ZoneId"), zones);
+    assert!(stock.as_array().unwrap().iter().all(|zone| zone["Status"] == "Available"));
+    for zone in of_ecs["Zones"]["Zone"].as_array().unwrap() {
+        assert!(!zone["AvailableInstanceTypes"]["InstanceTypes"].as_array().unwrap().is_empty());
+        assert!(!zone["AvailableDiskCategories"]["DiskCategories"].as_array().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_has_nothing_of_what_is_asked_for_is_not_listed() {
+    let rig = Rig::new("0");
+    let root = Caller::named("root");
+    let ask = async |destination: &str, more: &[(&str, &str)]| {
+        let parameters = [&[AT, ("DestinationResource", destination)], more].concat();
+        rig.by(&root, ECS, "DescribeAvailableResource", &parameters).await
+    };
+    let zones = async |destination: &str, more: &[(&str, &str)]| {
+        ask(destination, more).await.ok()["AvailableZones"]["AvailableZone"].as_array().unwrap().clone()
+    };
+    let one = zones("InstanceType", &[("ZoneId", "cn-hangzhou-h"), ("Cores", "2"), ("Memory", "8.0")]).await;
+    let resource = json!({"Value": "ecs.g6.large", "Status": "Available", "StatusCategory": "WithStock"});
+    let types = json!({"Type": "InstanceType", "SupportedResources": {"SupportedResource": [resource]}});
+    let whole = json!([{"RegionId": REGION, "ZoneId": "cn-hangzhou-h", "Status": "Available",
+        "StatusCategory": "WithStock", "AvailableResources": {"AvailableResource": [types]}}]);
+    assert_eq!(Value::from(one), whole);
+    for (destination, more) in [
+        ("Zone", ("ZoneId", "cn-shanghai-a")),
+        ("Zone", ("IoOptimized", "none")),
+        ("Zone", ("NetworkCategory", "classic")),
+        ("Zone", ("ResourceType", "reservedinstance")),
+        ("ddh", ("ZoneId", "cn-hangzhou-h")),
+        ("InstanceType", ("InstanceType", "ecs.none")),
+        ("InstanceType", ("Cores", "4")),
+        ("InstanceType", ("Memory", "16")),
+        ("SystemDisk", ("SystemDiskCategory", "cloud")),
+        ("DataDisk", ("DataDiskCategory", "cloud")),
+    ] {
+        assert!(zones(destination, &[more]).await.is_empty(), "{destination} {more:?}");
+    }
+    for (destination, more, status, code) in [
+        ("Everything", ("ZoneId", ""), 404, "Invalid.DestinationResource"),
+        ("Zone", ("Cores", "2"), 403, "InvalidParam.Cores"),
+        ("Zone", ("Memory", "8"), 403, "InvalidParam.Memory"),
+        ("Zone", ("DedicatedHostId", "dh-1"), 403, "InvalidDedicatedHostId.NotFound"),
+        ("Zone", ("SpotStrategy", "Spot"), 404, "Invalid.SpotStrategy"),
+        ("InstanceType", ("Memory", "1e1"), 400, "InvalidParameter"),
+    ] {
+        refused(&ask(destination, &[more]).await, status, code);
+    }
+    let both = ask("InstanceType", &[("InstanceType", "ecs.g6.large"), ("Cores", "2")]).await;
+    refused(&both, 403, "InvalidParam.TypeAndCpuMem.Conflict");
+    refused(&rig.by(&root, ECS, "DescribeAvailableResource", &[AT]).await, 400, "MissingParameter");
+    let nowhere = [("RegionId", "cn-nowhere")];
+    refused(&rig.by(&root, ECS, "DescribeZones", &nowhere).await, 404, "InvalidRegionId.NotFound");
+    // Languages without names of their own are answered in English.
+    for (language, name) in [("zh_TW", "华东 1 可用区 B"), ("ko", "Hangzhou Zone B")] {
+        let zones = rig.by(&root, ECS, "DescribeZones", &[AT, ("AcceptLanguage", language)]).await.ok();
+        assert_eq!(zones["Zones"]["Zone"][0]["LocalName"], name);
+    }
+    let unknown = rig.by(&root, ECS, "DescribeRegions", &[("AcceptLanguage", "nl")]).await;
+    refused(&unknown, 404, "InvalidAcceptLanguage.NotFound");
+    // Where the products are is known to Location.
+    for service in ["ecs", "alb", "resourcemanager", "ram", "vpc"] {
+        let asked = [("Id", REGION), ("ServiceCode", service)];
+        let found = rig.by(&root, LOCATION, "DescribeEndpoints", &asked).await.ok();
+        assert_eq!(found["Endpoints"]["Endpoint"].as_array().unwrap().len(), 1, "{service}");
+    }
 }
 
 /// Clients that wait until something is gone know status 404, and little else.
@@ -556,6 +864,7 @@ async fn what_is_gone_is_told_by_status_404() {
             ("PolicyType", "Custom"),
             ("PolicyName", "nothing-here"),
             ("VersionId", "v1"),
+            ("MinutePeriod", "10"),
         ] {
             if subject.name != name && operation.takes(name) {
                 parameters.push((name, value));
@@ -572,7 +881,7 @@ async fn what_is_gone_is_told_by_status_404() {
         let code = reply.code();
         assert!(code.contains("NotFound") || code.contains("NotExist"), "{}: {code}", operation.action);
     }
-    assert_eq!(seen, 13);
+    assert_eq!(seen, 18);
     let gone = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", "vsw-none")]).await;
     refused(&gone, 404, "InvalidVSwitchId.NotFound");
     assert_eq!(gone.body["Message"], "Specified VSwitch can not found.");

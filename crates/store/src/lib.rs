@@ -34,7 +34,7 @@ pub use options::Options;
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
 pub use rows::binding::{BindingFilter, BindingRow};
-pub use rows::certificate::CertificateKey;
+pub use rows::certificate::{CertificateFilter, CertificateKey};
 pub use rows::connection::{ConnectionFilter, ObservationRow, TunnelRow};
 pub use rows::customer_gateway::{CustomerGatewayFilter, CustomerGatewayRow};
 pub use rows::diagnosis::DiagnosisRow;
@@ -47,10 +47,14 @@ pub use rows::ram::{
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
     SessionsFrom, SessionsOf, UserRow, Via,
 };
+pub use rows::resource_group::{
+    ResourceGroupRow, ResourceGroupStatus, default_resource_group, resource_group_id,
+};
 pub use rows::sealed::SealedKind;
 pub use rows::search::Page;
 pub use rows::tag::{TagFilter, TagRow};
 pub use rows::token::{NewToken, StoredToken};
+pub use rows::upload::{UploadFilter, UploadRow, UploadedRow};
 pub use rows::vpc::{NetworkFilter, VpcRow};
 pub use rows::vswitch::VSwitchRow;
 pub use rows::{Snapshot, Tx};

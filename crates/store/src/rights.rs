@@ -1,9 +1,9 @@
 //! Seals on the rows that confer rights: somebody who can write the database but has no master key can change them,
 //! but not undetected.
 //!
-//! * A *bearer* of rights is an account, an access key, a user, group, role, policy or certificate, or a key of the
-//!   service's own, such as those that make security tokens. Its rights are its own row and the rows that belong to
-//!   it, such as the policies attached to a user ([`PARTS`]).
+//! * A *bearer* of rights is an account, an access key, a user, group, role, policy, certificate or request for one,
+//!   or a key of the service's own, such as those that make security tokens. Its rights are its own row and the rows
+//!   that belong to it, such as the policies attached to a user ([`PARTS`]).
 //! * Each row has a *term*, an HMAC over its table and its columns; columns that are null count as absent, so that
 //!   a later schema may add some. The terms of a bearer's rows are added up, and its *seal* is that sum with an
 //!   HMAC over it. It is a sum so that a change of one row need not read the others: what somebody else has changed
@@ -41,8 +41,9 @@ const BYTES: usize = 32;
 const TOLD: usize = 10;
 
 /// Bearers that are no principals: nobody acts by them, and a change of one is no change of what an account may do.
-const NO_PRINCIPALS: &[&str] = &[CERTIFICATE, SERVICE_KEY];
+const NO_PRINCIPALS: &[&str] = &[CERTIFICATE, SIGNING_REQUEST, SERVICE_KEY];
 const CERTIFICATE: &str = "certificate";
+const SIGNING_REQUEST: &str = "cas_csr";
 const SERVICE_KEY: &str = "service_key";
 
 /// Whether somebody acts by a bearer of this kind.
@@ -69,6 +70,8 @@ pub enum Bearer<'a> {
     Policy(i64),
     /// A certificate, by its id.
     Certificate(&'a str),
+    /// A request for a certificate in Cas, by its own id.
+    SigningRequest(&'a str),
     /// A key of the service's own, by its name.
     ServiceKey(&'a str),
 }
@@ -84,6 +87,7 @@ impl<'a> Bearer<'a> {
             Self::Role(seq) => ("ram_role", Value::Integer(seq)),
             Self::Policy(seq) => ("ram_policy", Value::Integer(seq)),
             Self::Certificate(id) => (CERTIFICATE, Value::Text(id.as_bytes())),
+            Self::SigningRequest(id) => (SIGNING_REQUEST, Value::Text(id.as_bytes())),
             Self::ServiceKey(name) => (SERVICE_KEY, Value::Text(name.as_bytes())),
         }
     }
@@ -116,6 +120,7 @@ const PARTS: &[Part] = &[
     part("ram_policy", "ram_policy", "seq"),
     part("ram_policy", "ram_policy_version", "policy"),
     part(CERTIFICATE, CERTIFICATE, "id"),
+    part(SIGNING_REQUEST, SIGNING_REQUEST, "id"),
     part(SERVICE_KEY, SERVICE_KEY, "name"),
 ];
 
@@ -132,11 +137,13 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("audit_gap", "of the audit record, which has a chain of its own"),
     ("audit_trimmed", "of the audit record, which has a chain of its own"),
     ("binding", "what a tenant has, not what it may do"),
+    ("cas_certificate", "names and groups of certificates, which are sealed themselves"),
     ("client_token", "answers that were given"),
     ("customer_gateway", "what a tenant has, not what it may do"),
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
     ("ram_role_deletion", "tasks, for callers to read"),
+    ("resource_group", "what a tenant has, not what it may do"),
     ("row_bucket", "sums of the seals"),
     ("row_seal", "the seals"),
     ("store", "sealed with the root"),
@@ -560,6 +567,7 @@ fn named(session: Session<'_>, kind: &str, id: &Id) -> String {
         "account" => return format!("account `{shown}`"),
         "access_key" => return format!("access key `{shown}`"),
         CERTIFICATE => return format!("certificate `{shown}`"),
+        SIGNING_REQUEST => return format!("certificate request `{shown}`"),
         SERVICE_KEY => return format!("key `{shown}` of the service's own"),
         "ram_user" => ("user", "ram_user"),
         "ram_group" => ("group", "ram_group"),

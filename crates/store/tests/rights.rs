@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tempfile::TempDir;
-use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes};
+use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes, SigningRequest};
 use tongguan_model::id::{AccountId, CertificateId, RegionId};
 use tongguan_store::{
     Archive, Bearer, DATABASE_FILE, GroupRow, Holder, MARK_FILE, NewKey, Options, PolicyKey, PolicyRow,
@@ -83,9 +83,31 @@ fn certificate(account: &AccountId) -> Certificate {
         dns_names: vec!["a".into()],
         csr: "request".into(),
         public_key: "key".into(),
+        uploaded: None,
         issued: None,
         created_ms: 1,
         updated_ms: 1,
+    }
+}
+
+fn signing_request(account: &AccountId) -> SigningRequest {
+    SigningRequest {
+        id: "request".into(),
+        number: 1,
+        account: account.clone(),
+        name: "a".into(),
+        key_spec: "EC_P256".into(),
+        common_name: "a".into(),
+        corp_name: "b".into(),
+        department: "c".into(),
+        locality: "d".into(),
+        province: "e".into(),
+        country_code: "CN".into(),
+        dns_names: vec!["a".into()],
+        csr: "request".into(),
+        public_key: "key".into(),
+        has_key: true,
+        created_ms: 1,
     }
 }
 
@@ -148,6 +170,7 @@ fn fill(store: &Store) {
             tx.attach(&account, PolicyKey::System("ReadOnlyAccess"), holder, 1)?;
         }
         tx.insert_certificate(&certificate(&account), b"sealed key")?;
+        tx.insert_signing_request(&signing_request(&account), Some(b"sealed key"))?;
         let issued = Issued {
             certificate: "c".into(),
             chain: "d".into(),

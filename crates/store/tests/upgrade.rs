@@ -5,7 +5,10 @@ use std::path::Path;
 
 use tongguan_model::gateway::{BindingState, Status};
 use tongguan_model::id::AccountId;
-use tongguan_store::{DATABASE_FILE, GatewayFilter, Holder, Options, Store, StoreError};
+use tongguan_store::{
+    DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options, ResourceGroupStatus, Store, StoreError,
+    default_resource_group,
+};
 
 const ACCOUNT: &str = "1234567890123456";
 
@@ -23,6 +26,7 @@ fn databases_of_every_released_schema_open() {
         for _ in 0..2 {
             let store = Store::open(directory.path(), &Options::default()).unwrap();
             everything_is_there(&store);
+            groups_are_there(&store);
             if schema >= 3 {
                 rights_are_there(&store);
             }
@@ -33,6 +37,46 @@ fn databases_of_every_released_schema_open() {
         seen += 1;
     }
     assert!(seen >= 4, "a database is missing");
+}
+
+/// Every account has its default group, and every resource is in a group of its account.
+fn groups_are_there(store: &Store) {
+    let account = AccountId::new(ACCOUNT);
+    let groups = store.read(|snapshot| snapshot.resource_groups(&account)).unwrap();
+    let default = default_resource_group(&account);
+    assert!(groups.iter().filter(|group| group.is_default).all(|group| group.id == default));
+    assert_eq!(groups.iter().filter(|group| group.is_default).count(), 1);
+    assert_eq!(store.read(|s| s.tally_everywhere("resource_group", &account)).unwrap(), groups.len() as u64);
+    let vpcs = store.read(|snapshot| snapshot.vpcs(&account, &NetworkFilter::default(), 0, 50)).unwrap();
+    for vpc in vpcs.items {
+        assert!(groups.iter().any(|group| group.id == vpc.resource_group), "{}", vpc.resource_group);
+    }
+}
+
+/// Groups were not kept before schema 5: what resources had been given becomes one.
+#[test]
+fn ids_of_groups_that_resources_were_given_become_groups() {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(DATABASE_FILE);
+    std::fs::copy(schemas.join("4.db"), &path).unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "UPDATE vpc SET resource_group = 'rg-mine'; UPDATE vpn_gateway SET resource_group = 'rg-mine'",
+        )
+        .unwrap();
+    let account = AccountId::new(ACCOUNT);
+    for _ in 0..2 {
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        groups_are_there(&store);
+        let mine = store.read(|snapshot| snapshot.resource_group(&account, "rg-mine")).unwrap().unwrap();
+        assert_eq!(
+            (mine.name.as_str(), mine.status, mine.is_default),
+            ("rg-mine", ResourceGroupStatus::Ok, false)
+        );
+        assert!(store.read(|snapshot| snapshot.resource_group_in_use(&mine)).unwrap());
+    }
 }
 
 fn rights_are_there(store: &Store) {

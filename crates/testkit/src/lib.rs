@@ -23,6 +23,7 @@
 
 pub mod api;
 mod call;
+pub mod fixtures;
 pub mod http;
 mod issuer;
 #[cfg(feature = "program")]

@@ -62,7 +62,7 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Par
     let name = &own.name;
     let documented = page.parameters.iter().find(|known| known.wire.trim_end_matches(".N") == name);
     let shape = match (own.shape.as_deref(), documented.map(|known| known.kind.as_str())) {
-        (Some("text"), _) | (None, Some("string")) => "Text",
+        (Some("text"), _) | (None, Some("string" | "float")) => "Text",
         (Some("integer"), _) | (None, Some("integer" | "long")) => "Integer",
         (Some("boolean"), _) | (None, Some("boolean")) => "Boolean",
         (Some("list"), _) | (None, Some("array<string>")) => "List",

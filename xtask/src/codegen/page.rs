@@ -88,6 +88,9 @@ pub(crate) struct Ours {
     /// The product whose operation of the same name this is, under a version of its own: their input, output and
     /// implementation are one.
     pub(crate) twin: Option<String>,
+    /// Other spellings of its name that clients send.
+    #[serde(default)]
+    pub(crate) spellings: Vec<String>,
     /// Go's old client has no request of its own for it: the conformance cases call it by name.
     #[serde(default)]
     pub(crate) untyped_in_go: bool,

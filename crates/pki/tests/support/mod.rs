@@ -69,6 +69,8 @@ impl OpenSsl {
     pub(crate) fn key(&self, name: &str, spec: KeySpec) {
         let algorithm = match spec {
             KeySpec::Rsa2048 => "RSA -pkeyopt rsa_keygen_bits:2048",
+            KeySpec::Rsa3072 => "RSA -pkeyopt rsa_keygen_bits:3072",
+            KeySpec::Rsa4096 => "RSA -pkeyopt rsa_keygen_bits:4096",
             KeySpec::EcP256 => "EC -pkeyopt ec_paramgen_curve:P-256",
             KeySpec::EcSm2 => "EC -pkeyopt ec_paramgen_curve:SM2",
         };
@@ -94,7 +96,9 @@ impl OpenSsl {
 /// Options of `pkeyutl` for messages, not digests.
 pub(crate) fn raw(spec: KeySpec) -> String {
     match spec {
-        KeySpec::Rsa2048 | KeySpec::EcP256 => "-rawin -digest sha256".into(),
+        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::EcP256 => {
+            "-rawin -digest sha256".into()
+        }
         KeySpec::EcSm2 => format!("-rawin -digest sm3 -pkeyopt {ID}"),
     }
 }
@@ -110,7 +114,7 @@ pub(crate) fn accepted(what: &str, output: &Output) -> String {
 /// Options that make OpenSSL sign as the standard of `spec` demands.
 pub(crate) fn signing(spec: KeySpec) -> String {
     match spec {
-        KeySpec::Rsa2048 | KeySpec::EcP256 => "-sha256".into(),
+        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::EcP256 => "-sha256".into(),
         KeySpec::EcSm2 => format!("-sm3 -sigopt {ID}"),
     }
 }
@@ -118,7 +122,7 @@ pub(crate) fn signing(spec: KeySpec) -> String {
 /// Options that make OpenSSL verify signatures on requests and leaves.
 pub(crate) fn verifying(spec: KeySpec) -> String {
     match spec {
-        KeySpec::Rsa2048 | KeySpec::EcP256 => String::new(),
+        KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::EcP256 => String::new(),
         KeySpec::EcSm2 => format!("-vfyopt {ID}"),
     }
 }

@@ -57,7 +57,7 @@ Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct CallArgs {
-    /// Product: Vpc, Kms, Sts, Location, Ram, Cas, ResourceManager, or another with --version
+    /// Product: Vpc, Kms, Sts, Location, Ram, Cas, ResourceManager, Ecs, Alb, or another with --version
     product: String,
     /// Operation, for example DescribeVpnGateways
     action: String,

@@ -49,12 +49,9 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Longest query, in bytes; what is longer goes into the body.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 
-/// Products of the vendor that are not served here.
-const NOT_SERVED: [(&str, &str); 1] = [("Cas", "2020-04-07")];
-
 /// The products whose version is known, each with its version.
 pub(crate) fn versions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    Product::ALL.iter().map(|product| (product.as_str(), product.version())).chain(NOT_SERVED)
+    Product::ALL.iter().map(|product| (product.as_str(), product.version()))
 }
 
 /// The version of a product, whose name may be in any case.

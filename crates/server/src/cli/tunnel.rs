@@ -1,7 +1,8 @@
 //! `tongguan tunnel set-state`: reports what is seen of the far end of a tunnel, whether the service runs or not.
 //!
-//! The detached data plane has no far ends. What a connection shows as `Status` is what somebody reports here, as a data
-//! plane would; nothing that is asked for over the API changes it, but that a tunnel without what it needs goes down.
+//! The detached data plane has no far ends. What a connection shows as `Status` is what somebody reports here, as a
+//! data plane would; nothing that is asked for over the API changes it, but that a tunnel without what it needs goes
+//! down.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

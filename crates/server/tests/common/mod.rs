@@ -7,7 +7,7 @@ pub mod program {
     pub use tongguan_testkit::program::*;
 }
 
-pub use tongguan_testkit::api::{ACCOUNT, KMS, RAM, REGION, STS, VPC};
+pub use tongguan_testkit::api::{ACCOUNT, CAS, KMS, RAM, REGION, STS, VPC};
 pub use tongguan_testkit::http::{Reply, bytes as http_bytes, read_reply};
 pub use tongguan_testkit::program::raise_file_limit;
 pub use tongguan_testkit::server::*;

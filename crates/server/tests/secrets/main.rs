@@ -16,15 +16,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::program::{Program, ended, program};
-use common::{KMS, Key, PATIENCE, RAM, STS, VPC, http_bytes};
+use common::{CAS, KMS, Key, PATIENCE, RAM, STS, VPC, http_bytes};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tongguan_rpc::{Format, SignatureMethod};
 use tongguan_service::{master, vault::Vault};
 use tongguan_store::Archive;
-use tongguan_testkit::{Call, Manner, Stamp};
+use tongguan_testkit::{Call, Manner, Stamp, fixtures};
 
 use search::Secrets;
 
@@ -34,6 +36,8 @@ const DOCUMENTED: [&str; 2] = ["master.key", "root-access-key.env"];
 const KEY_SPECS: [&str; 3] = ["EC_P256", "EC_SM2", "RSA_2048"];
 const CERTIFICATES: usize = 6;
 const DELETED: usize = 2;
+/// Private keys that are uploaded: of one certificate, of a pair, of a request.
+const UPLOADED: usize = 4;
 const SUBJECT: &str = "C=CN,O=o,OU=u,CN=a";
 const METHODS: [SignatureMethod; 4] = [
     SignatureMethod::HmacSha1,
@@ -252,8 +256,9 @@ impl Run {
             (KMS, "CreateCertificate"),
             &[("KeySpec", "EC_P256"), ("Subject", "nonsense")],
         );
+        self.uploads(root);
         // What is deleted further on stays a secret.
-        self.open_all(vault, CERTIFICATES);
+        self.open_all(vault, CERTIFICATES + UPLOADED);
         let ids = self.certificates();
         for (number, id) in ids.iter().enumerate() {
             for action in ["DescribeCertificate", "GetCertificate", "DeleteCertificate", "NoSuchAction"] {
@@ -272,16 +277,40 @@ impl Run {
             let admin = self.admin.clone();
             self.send(path, &admin, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
         }
-        self.open_all(vault, CERTIFICATES - DELETED);
+        self.open_all(vault, CERTIFICATES - DELETED + UPLOADED);
+    }
+
+    /// Private keys that callers bring, in queries and in forms, where they are taken and where they are refused.
+    /// Nothing that is called shows them.
+    fn uploads(&mut self, root: &Key) {
+        let method = SignatureMethod::Acs3HmacSha256;
+        let rsa = [("Name", "rsa"), ("Cert", fixtures::RSA), ("Key", fixtures::RSA_KEY)];
+        let request = [("Csr", fixtures::REQUEST), ("Key", fixtures::REQUEST_KEY)];
+        for (action, parameters) in [
+            ("UploadUserCertificate", &rsa[..]),
+            // The name is taken.
+            ("UploadUserCertificate", &rsa),
+            ("UploadUserCertificate", &fixtures::pair("pair")),
+            ("UploadCsr", &request),
+            ("UploadCsr", &[request[0], ("Key", fixtures::RSA_KEY)]),
+            ("UploadUserCertificate", &[("Name", "crossed"), rsa[1], ("Key", fixtures::REQUEST_KEY)]),
+            ("UploadUserCertificate", &[("Name", fixtures::RSA_KEY), rsa[1], rsa[2]]),
+            ("ListCertificates", &[]),
+        ] {
+            self.call(root, method, (CAS, action), parameters);
+        }
     }
 
     fn certificates(&self) -> Vec<String> {
         let mut ids = Vec::new();
         let archive = Archive::open(&self.data()).unwrap();
-        let findings = archive.rows(|certificate, _| {
-            ids.push(certificate.id.as_str().to_owned());
+        let note = |certificate: &tongguan_model::certificate::Certificate, _: Option<&[u8]>| {
+            if certificate.uploaded.is_none() {
+                ids.push(certificate.id.as_str().to_owned());
+            }
             None
-        });
+        };
+        let findings = archive.rows(note, |_, _| None);
         assert_eq!(findings.unwrap(), []);
         ids
     }
@@ -399,6 +428,9 @@ fn private(path: &Path, content: &str) {
 
 /// What is secret in a PKCS #8 document: the scalar of a curve; of RSA, pieces of what follows the public numbers.
 fn parts_of_private_key(document: &[u8]) -> Vec<Vec<u8>> {
+    if document.starts_with(b"-----BEGIN") {
+        return parts_of_text(std::str::from_utf8(document).unwrap());
+    }
     // ECPrivateKey: version 1, then the scalar as an OCTET STRING of 32 bytes.
     const SCALAR: [u8; 5] = [2, 1, 1, 4, 32];
     let scalar = document.windows(SCALAR.len()).position(|window| window == SCALAR);
@@ -409,6 +441,16 @@ fn parts_of_private_key(document: &[u8]) -> Vec<Vec<u8>> {
     }
     assert!(document.len() > 1_000, "neither a curve's key nor RSA's");
     [4, 5, 6, 7].map(|eighth| document[document.len() * eighth / 8..][..24].to_vec()).to_vec()
+}
+
+/// The same of one that is kept as the text that was uploaded: parts of what the text encodes, and of the text.
+fn parts_of_text(text: &str) -> Vec<Vec<u8>> {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let mut parts = parts_of_private_key(&STANDARD.decode(lines.concat()).unwrap());
+    // The first line of a curve's key has the scalar, the later ones of RSA's the primes.
+    let secret = if lines.len() < 5 { &lines[..1] } else { &lines[lines.len() * 2 / 3..lines.len() - 1] };
+    parts.extend(secret.iter().map(|line| line.as_bytes()[16..48].to_vec()));
+    parts
 }
 
 /// A first start that makes its own keys, and logs text.

@@ -41,6 +41,7 @@ macro_rules! lives {
     };
 }
 lives! {
+    terraform_certificates
     terraform_ram_policy
     terraform_ram_role
     terraform_ram_user

@@ -23,6 +23,7 @@ pub const VERSION: &str = "2016-01-20";
 pub static CREATE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "CreateCertificate",
+    spellings: &[],
     summary: "Make a key pair and return the CSR for it.",
     permission: Some("kms:CreateCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
@@ -136,6 +137,7 @@ impl Output for CreateCertificateOutput {
 pub static DELETE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "DeleteCertificate",
+    spellings: &[],
     summary: "Delete a certificate with its key and chain.",
     permission: Some("kms:DeleteCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -194,6 +196,7 @@ impl Output for DeleteCertificateOutput {
 pub static DESCRIBE_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "DescribeCertificate",
+    spellings: &[],
     summary: "Return the metadata of one certificate.",
     permission: Some("kms:DescribeCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -320,10 +323,135 @@ impl Output for DescribeCertificateOutput {
     }
 }
 
+/// ExportCertificate: all that is known of it.
+pub static EXPORT_CERTIFICATE: Operation = Operation {
+    product: Product::Kms,
+    action: "ExportCertificate",
+    spellings: &[],
+    summary: "Export certificate, chain and private key.",
+    permission: Some("kms:ExportCertificate"),
+    resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
+    arns: &[&[
+        Part::Text("acs:kms:"),
+        Part::Region { of: Some("CertificateId") },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":certificate/"),
+        Part::Parameter("CertificateId"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "CertificateId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the certificate: a GUID.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Passphrase",
+            shape: Shape::Text,
+            required: true,
+            about: "Protects the exported key, 1 to 256 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ExportFormat",
+            shape: Shape::Text,
+            required: false,
+            about: "PEM (default): Certificate, CertificateChain and PrivateKey. PKCS12: all of them in PKCS12Blob.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("CertificateId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN_KMS,
+        &c::MISSING_PARAMETER,
+        &c::INVALID_PARAMETER,
+        &c::CERTIFICATE_NOT_FOUND,
+        &c::CERTIFICATE_STATE,
+        &c::CERTIFICATE_NOT_EXPORTABLE,
+    ],
+    handler: Handler::LongWrite(Long {
+        look: operation::look::<ExportCertificate>,
+        prepare: operation::prepare::<ExportCertificate>,
+        cost: 100,
+    }),
+};
+
+/// Input of ExportCertificate. It is read again when the work's turn has come.
+#[derive(Debug, Clone)]
+pub struct ExportCertificate {
+    /// `CertificateId`: Id of the certificate: a GUID.
+    pub certificate_id: String,
+    /// `Passphrase`: Protects the exported key, 1 to 256 characters.
+    pub passphrase: tongguan_rpc::Secret,
+    /// `ExportFormat`: PEM (default): Certificate, CertificateChain and PrivateKey. PKCS12: all of them in
+    /// PKCS12Blob.
+    pub export_format: String,
+}
+
+impl Input for ExportCertificate {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let certificate_id = args.text("CertificateId").unwrap_or_default().to_owned();
+        let passphrase = crate::operations::kms::export_certificate::passphrase(args, "Passphrase")?;
+        let export_format =
+            args.one_of_words("ExportFormat", &["PEM", "PKCS12"])?.unwrap_or("PEM").to_owned();
+        Ok(Self { certificate_id, passphrase, export_format })
+    }
+}
+
+/// Output of ExportCertificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportCertificateOutput {
+    /// `Certificate`.
+    pub certificate: Option<Text>,
+    /// `CertificateChain`.
+    pub certificate_chain: Option<Text>,
+    /// `CertificateId`.
+    pub certificate_id: Text,
+    /// `PKCS12Blob`.
+    pub pkcs12_blob: Option<operation::Disclosed>,
+    /// `PrivateKey`.
+    pub private_key: Option<operation::Disclosed>,
+}
+
+impl Output for ExportCertificateOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ExportCertificateOutput",
+            1 + usize::from(self.certificate.is_some())
+                + usize::from(self.certificate_chain.is_some())
+                + usize::from(self.pkcs12_blob.is_some())
+                + usize::from(self.private_key.is_some())
+                + usize::from(request_id.is_some()),
+        )?;
+        if let Some(value) = &self.certificate {
+            object.serialize_field("Certificate", value)?;
+        }
+        if let Some(value) = &self.certificate_chain {
+            object.serialize_field("CertificateChain", value)?;
+        }
+        object.serialize_field("CertificateId", &self.certificate_id)?;
+        if let Some(value) = &self.pkcs12_blob {
+            object.serialize_field("PKCS12Blob", value)?;
+        }
+        if let Some(value) = &self.private_key {
+            object.serialize_field("PrivateKey", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// GetCertificate: all that is known of it.
 pub static GET_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "GetCertificate",
+    spellings: &[],
     summary: "Return certificate, chain and CSR as PEM.",
     permission: Some("kms:GetCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -399,10 +527,174 @@ impl Output for GetCertificateOutput {
     }
 }
 
+/// ListCertificates: all that is known of it.
+pub static LIST_CERTIFICATES: Operation = Operation {
+    product: Product::Kms,
+    action: "ListCertificates",
+    spellings: &[],
+    summary: "List certificates of a region.",
+    permission: Some("kms:ListCertificates"),
+    resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
+    arns: &[&[
+        Part::Text("acs:kms:"),
+        Part::Region { of: None },
+        Part::Text(":"),
+        Part::Account,
+        Part::Text(":certificate/*"),
+    ]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Subject",
+            shape: Shape::Text,
+            required: false,
+            about: "Only certificates with this subject, as DescribeCertificate writes it.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Issuer",
+            shape: Shape::Text,
+            required: false,
+            about: "Only certificates of this issuer, likewise.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Status",
+            shape: Shape::Text,
+            required: false,
+            about: "PENDING, ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN_KMS, &c::INVALID_PARAMETER, &c::REGION_NOT_FOUND],
+    handler: Handler::Read(operation::read::<ListCertificates>),
+};
+
+/// Input of ListCertificates.
+#[derive(Debug, Clone)]
+pub struct ListCertificates {
+    /// `Subject`: Only certificates with this subject, as DescribeCertificate writes it.
+    pub subject: Option<String>,
+    /// `Issuer`: Only certificates of this issuer, likewise.
+    pub issuer: Option<String>,
+    /// `Status`: PENDING, ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED.
+    pub status: Option<tongguan_model::certificate::CertificateStatus>,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+    /// The region that the call names.
+    pub region: Option<&'static Region>,
+}
+
+impl Input for ListCertificates {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let subject = args.text("Subject").map(str::to_owned);
+        let issuer = args.text("Issuer").map(str::to_owned);
+        let status = crate::operations::kms::list_certificates::status(args, "Status")?;
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        let region = args.region()?;
+        Ok(Self { subject, issuer, status, page_number, page_size, region })
+    }
+}
+
+/// `CertificateSummaryList.CertificateSummary[]` of ListCertificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListCertificatesCertificateSummaryListCertificateSummary {
+    /// `CertificateId`.
+    pub certificate_id: Text,
+    /// `Issuer`.
+    pub issuer: Option<Text>,
+    /// `KeySpec`.
+    pub key_spec: Text,
+    /// `NotAfter`.
+    pub not_after: Option<Text>,
+    /// `NotBefore`.
+    pub not_before: Option<Text>,
+    /// `Status`.
+    pub status: Text,
+    /// `Subject`.
+    pub subject: Text,
+}
+
+impl Serialize for ListCertificatesCertificateSummaryListCertificateSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListCertificatesCertificateSummaryListCertificateSummary",
+            4 + usize::from(self.issuer.is_some())
+                + usize::from(self.not_after.is_some())
+                + usize::from(self.not_before.is_some()),
+        )?;
+        object.serialize_field("CertificateId", &self.certificate_id)?;
+        if let Some(value) = &self.issuer {
+            object.serialize_field("Issuer", value)?;
+        }
+        object.serialize_field("KeySpec", &self.key_spec)?;
+        if let Some(value) = &self.not_after {
+            object.serialize_field("NotAfter", value)?;
+        }
+        if let Some(value) = &self.not_before {
+            object.serialize_field("NotBefore", value)?;
+        }
+        object.serialize_field("Status", &self.status)?;
+        object.serialize_field("Subject", &self.subject)?;
+        object.end()
+    }
+}
+
+/// Output of ListCertificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListCertificatesOutput {
+    /// `CertificateSummaryList`.
+    pub certificate_summary_list: Vec<ListCertificatesCertificateSummaryListCertificateSummary>,
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalSize`.
+    pub total_size: i64,
+}
+
+impl Output for ListCertificatesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListCertificatesOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field(
+            "CertificateSummaryList",
+            &operation::Wrapped("CertificateSummary", &self.certificate_summary_list),
+        )?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalSize", &self.total_size)?;
+        object.end()
+    }
+}
+
 /// UpdateCertificateStatus: all that is known of it.
 pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
     product: Product::Kms,
     action: "UpdateCertificateStatus",
+    spellings: &[],
     summary: "Enable, disable or revoke a certificate.",
     permission: Some("kms:UpdateCertificateStatus"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
@@ -479,6 +771,7 @@ impl Output for UpdateCertificateStatusOutput {
 pub static UPLOAD_CERTIFICATE: Operation = Operation {
     product: Product::Kms,
     action: "UploadCertificate",
+    spellings: &[],
     summary: "Store the certificate a CA issued for an earlier CSR.",
     permission: Some("kms:UploadCertificate"),
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",

@@ -23,6 +23,7 @@ pub const VERSION: &str = "2015-06-12";
 pub static DESCRIBE_ENDPOINTS: Operation = Operation {
     product: Product::Location,
     action: "DescribeEndpoints",
+    spellings: &[],
     summary: "Find the endpoint of a service in a region.",
     permission: None,
     resource: "*",
@@ -40,7 +41,7 @@ pub static DESCRIBE_ENDPOINTS: Operation = Operation {
             name: "ServiceCode",
             shape: Shape::Text,
             required: true,
-            about: "Service, for example vpc, kms, sts.",
+            about: "Service, for example vpc, kms, cas, sts.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -62,7 +63,7 @@ pub static DESCRIBE_ENDPOINTS: Operation = Operation {
 pub struct DescribeEndpoints {
     /// `Id`: Region id.
     pub id: &'static Region,
-    /// `ServiceCode`: Service, for example vpc, kms, sts.
+    /// `ServiceCode`: Service, for example vpc, kms, cas, sts.
     pub service_code: String,
     /// `Type`: openAPI (default) or innerAPI.
     pub r#type: String,

@@ -23,6 +23,7 @@ pub const VERSION: &str = "2015-05-01";
 pub static ADD_USER_TO_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "AddUserToGroup",
+    spellings: &[],
     summary: "Put a RAM user into a group.",
     permission: Some("ram:AddUserToGroup"),
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
@@ -97,6 +98,7 @@ impl Output for AddUserToGroupOutput {
 pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "AttachPolicyToGroup",
+    spellings: &[],
     summary: "Attach a policy to a group.",
     permission: Some("ram:AttachPolicyToGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -197,6 +199,7 @@ impl Output for AttachPolicyToGroupOutput {
 pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "AttachPolicyToRole",
+    spellings: &[],
     summary: "Attach a policy to a role.",
     permission: Some("ram:AttachPolicyToRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -297,6 +300,7 @@ impl Output for AttachPolicyToRoleOutput {
 pub static ATTACH_POLICY_TO_USER: Operation = Operation {
     product: Product::Ram,
     action: "AttachPolicyToUser",
+    spellings: &[],
     summary: "Attach a policy to a user.",
     permission: Some("ram:AttachPolicyToUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -397,6 +401,7 @@ impl Output for AttachPolicyToUserOutput {
 pub static CREATE_ACCESS_KEY: Operation = Operation {
     product: Product::Ram,
     action: "CreateAccessKey",
+    spellings: &[],
     summary: "Issue an access key; the only time its secret is shown.",
     permission: Some("ram:CreateAccessKey"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -453,6 +458,7 @@ impl Output for CreateAccessKeyOutput {
 pub static CREATE_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "CreateGroup",
+    spellings: &[],
     summary: "Make a group of RAM users.",
     permission: Some("ram:CreateGroup"),
     resource: "acs:ram:*:{accountId}:group/*",
@@ -520,6 +526,7 @@ impl Output for CreateGroupOutput {
 pub static CREATE_POLICY: Operation = Operation {
     product: Product::Ram,
     action: "CreatePolicy",
+    spellings: &[],
     summary: "Create a custom policy with its first version.",
     permission: Some("ram:CreatePolicy"),
     resource: "acs:ram:*:{accountId}:policy/*",
@@ -618,6 +625,7 @@ impl Output for CreatePolicyOutput {
 pub static CREATE_POLICY_VERSION: Operation = Operation {
     product: Product::Ram,
     action: "CreatePolicyVersion",
+    spellings: &[],
     summary: "Add a version to a custom policy.",
     permission: Some("ram:CreatePolicyVersion"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
@@ -720,6 +728,7 @@ impl Output for CreatePolicyVersionOutput {
 pub static CREATE_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "CreateRole",
+    spellings: &[],
     summary: "Create a role with its trust policy.",
     permission: Some("ram:CreateRole"),
     resource: "acs:ram:*:{accountId}:role/*",
@@ -848,6 +857,7 @@ impl Output for CreateRoleOutput {
 pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "CreateServiceLinkedRole",
+    spellings: &[],
     summary: "Create the role that a service assumes for itself.",
     permission: Some("ram:CreateServiceLinkedRole"),
     resource: "*",
@@ -963,6 +973,7 @@ impl Output for CreateServiceLinkedRoleOutput {
 pub static CREATE_USER: Operation = Operation {
     product: Product::Ram,
     action: "CreateUser",
+    spellings: &[],
     summary: "Add a RAM user to the account.",
     permission: Some("ram:CreateUser"),
     resource: "acs:ram:*:{accountId}:user/*",
@@ -1067,6 +1078,7 @@ impl Output for CreateUserOutput {
 pub static DELETE_ACCESS_KEY: Operation = Operation {
     product: Product::Ram,
     action: "DeleteAccessKey",
+    spellings: &[],
     summary: "Remove an access key.",
     permission: Some("ram:DeleteAccessKey"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -1137,6 +1149,7 @@ impl Output for DeleteAccessKeyOutput {
 pub static DELETE_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "DeleteGroup",
+    spellings: &[],
     summary: "Remove a group without members and policies.",
     permission: Some("ram:DeleteGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
@@ -1195,6 +1208,7 @@ impl Output for DeleteGroupOutput {
 pub static DELETE_LOGIN_PROFILE: Operation = Operation {
     product: Product::Ram,
     action: "DeleteLoginProfile",
+    spellings: &[],
     summary: "Remove the login profile of a RAM user; none has one.",
     permission: Some("ram:DeleteLoginProfile"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -1252,6 +1266,7 @@ impl Output for DeleteLoginProfileOutput {
 pub static DELETE_POLICY: Operation = Operation {
     product: Product::Ram,
     action: "DeletePolicy",
+    spellings: &[],
     summary: "Delete a custom policy.",
     permission: Some("ram:DeletePolicy"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
@@ -1331,6 +1346,7 @@ impl Output for DeletePolicyOutput {
 pub static DELETE_POLICY_VERSION: Operation = Operation {
     product: Product::Ram,
     action: "DeletePolicyVersion",
+    spellings: &[],
     summary: "Delete a version of a custom policy.",
     permission: Some("ram:DeletePolicyVersion"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
@@ -1407,6 +1423,7 @@ impl Output for DeletePolicyVersionOutput {
 pub static DELETE_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "DeleteRole",
+    spellings: &[],
     summary: "Delete a role.",
     permission: Some("ram:DeleteRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
@@ -1465,6 +1482,7 @@ impl Output for DeleteRoleOutput {
 pub static DELETE_USER: Operation = Operation {
     product: Product::Ram,
     action: "DeleteUser",
+    spellings: &[],
     summary: "Remove a RAM user that has nothing left on it.",
     permission: Some("ram:DeleteUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -1524,6 +1542,7 @@ impl Output for DeleteUserOutput {
 pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "DetachPolicyFromGroup",
+    spellings: &[],
     summary: "Take a policy away from a group.",
     permission: Some("ram:DetachPolicyFromGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -1622,6 +1641,7 @@ impl Output for DetachPolicyFromGroupOutput {
 pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "DetachPolicyFromRole",
+    spellings: &[],
     summary: "Take a policy away from a role.",
     permission: Some("ram:DetachPolicyFromRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -1721,6 +1741,7 @@ impl Output for DetachPolicyFromRoleOutput {
 pub static DETACH_POLICY_FROM_USER: Operation = Operation {
     product: Product::Ram,
     action: "DetachPolicyFromUser",
+    spellings: &[],
     summary: "Take a policy away from a user.",
     permission: Some("ram:DetachPolicyFromUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -1819,6 +1840,7 @@ impl Output for DetachPolicyFromUserOutput {
 pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
     product: Product::Ram,
     action: "GetAccessKeyLastUsed",
+    spellings: &[],
     summary: "Tell when an access key was last used.",
     permission: Some("ram:GetAccessKeyLastUsed"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -1893,6 +1915,7 @@ impl Output for GetAccessKeyLastUsedOutput {
 pub static GET_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "GetGroup",
+    spellings: &[],
     summary: "Read one group.",
     permission: Some("ram:GetGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
@@ -1948,6 +1971,7 @@ impl Output for GetGroupOutput {
 pub static GET_POLICY: Operation = Operation {
     product: Product::Ram,
     action: "GetPolicy",
+    spellings: &[],
     summary: "Read one policy and the document in force.",
     permission: Some("ram:GetPolicy"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -2025,6 +2049,7 @@ impl Output for GetPolicyOutput {
 pub static GET_POLICY_VERSION: Operation = Operation {
     product: Product::Ram,
     action: "GetPolicyVersion",
+    spellings: &[],
     summary: "Read one version of a policy.",
     permission: Some("ram:GetPolicyVersion"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -2117,6 +2142,7 @@ impl Output for GetPolicyVersionOutput {
 pub static GET_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "GetRole",
+    spellings: &[],
     summary: "Read one role with its trust policy.",
     permission: Some("ram:GetRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
@@ -2190,6 +2216,7 @@ impl Output for GetRoleOutput {
 pub static GET_USER: Operation = Operation {
     product: Product::Ram,
     action: "GetUser",
+    spellings: &[],
     summary: "Read one RAM user.",
     permission: Some("ram:GetUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -2245,6 +2272,7 @@ impl Output for GetUserOutput {
 pub static LIST_ACCESS_KEYS: Operation = Operation {
     product: Product::Ram,
     action: "ListAccessKeys",
+    spellings: &[],
     summary: "List the access keys of a RAM user.",
     permission: Some("ram:ListAccessKeys"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -2301,6 +2329,7 @@ impl Output for ListAccessKeysOutput {
 pub static LIST_ENTITIES_FOR_POLICY: Operation = Operation {
     product: Product::Ram,
     action: "ListEntitiesForPolicy",
+    spellings: &[],
     summary: "List the users, groups and roles that a policy is attached to.",
     permission: Some("ram:ListEntitiesForPolicy"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -2453,6 +2482,7 @@ impl Output for ListEntitiesForPolicyOutput {
 pub static LIST_GROUPS: Operation = Operation {
     product: Product::Ram,
     action: "ListGroups",
+    spellings: &[],
     summary: "List the groups, page by page.",
     permission: Some("ram:ListGroups"),
     resource: "acs:ram:*:{accountId}:group/*",
@@ -2530,6 +2560,7 @@ impl Output for ListGroupsOutput {
 pub static LIST_GROUPS_FOR_USER: Operation = Operation {
     product: Product::Ram,
     action: "ListGroupsForUser",
+    spellings: &[],
     summary: "List the groups that a RAM user is in.",
     permission: Some("ram:ListGroupsForUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -2585,6 +2616,7 @@ impl Output for ListGroupsForUserOutput {
 pub static LIST_POLICIES: Operation = Operation {
     product: Product::Ram,
     action: "ListPolicies",
+    spellings: &[],
     summary: "List policies, system and custom.",
     permission: Some("ram:ListPolicies"),
     resource: "acs:ram:*:{accountId}:policy/*",
@@ -2689,6 +2721,7 @@ impl Output for ListPoliciesOutput {
 pub static LIST_POLICIES_FOR_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "ListPoliciesForGroup",
+    spellings: &[],
     summary: "List the policies attached to a group.",
     permission: Some("ram:ListPoliciesForGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
@@ -2744,6 +2777,7 @@ impl Output for ListPoliciesForGroupOutput {
 pub static LIST_POLICIES_FOR_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "ListPoliciesForRole",
+    spellings: &[],
     summary: "List the policies attached to a role.",
     permission: Some("ram:ListPoliciesForRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
@@ -2799,6 +2833,7 @@ impl Output for ListPoliciesForRoleOutput {
 pub static LIST_POLICIES_FOR_USER: Operation = Operation {
     product: Product::Ram,
     action: "ListPoliciesForUser",
+    spellings: &[],
     summary: "List the policies attached to a user.",
     permission: Some("ram:ListPoliciesForUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -2854,6 +2889,7 @@ impl Output for ListPoliciesForUserOutput {
 pub static LIST_POLICY_VERSIONS: Operation = Operation {
     product: Product::Ram,
     action: "ListPolicyVersions",
+    spellings: &[],
     summary: "List the versions of a policy.",
     permission: Some("ram:ListPolicyVersions"),
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
@@ -2929,6 +2965,7 @@ impl Output for ListPolicyVersionsOutput {
 pub static LIST_ROLES: Operation = Operation {
     product: Product::Ram,
     action: "ListRoles",
+    spellings: &[],
     summary: "List the roles of the account.",
     permission: Some("ram:ListRoles"),
     resource: "acs:ram:*:{accountId}:role/*",
@@ -3023,6 +3060,7 @@ impl Output for ListRolesOutput {
 pub static LIST_TAG_RESOURCES: Operation = Operation {
     product: Product::Ram,
     action: "ListTagResources",
+    spellings: &[],
     summary: "List the tags of roles or custom policies.",
     permission: Some("ram:ListTagResources"),
     resource: "*",
@@ -3160,6 +3198,7 @@ impl Output for ListTagResourcesOutput {
 pub static LIST_USERS: Operation = Operation {
     product: Product::Ram,
     action: "ListUsers",
+    spellings: &[],
     summary: "List the RAM users, page by page.",
     permission: Some("ram:ListUsers"),
     resource: "acs:ram:*:{accountId}:user/*",
@@ -3237,6 +3276,7 @@ impl Output for ListUsersOutput {
 pub static LIST_USERS_FOR_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "ListUsersForGroup",
+    spellings: &[],
     summary: "List the members of a group, page by page.",
     permission: Some("ram:ListUsersForGroup"),
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
@@ -3324,6 +3364,7 @@ impl Output for ListUsersForGroupOutput {
 pub static REMOVE_USER_FROM_GROUP: Operation = Operation {
     product: Product::Ram,
     action: "RemoveUserFromGroup",
+    spellings: &[],
     summary: "Take a RAM user out of a group.",
     permission: Some("ram:RemoveUserFromGroup"),
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
@@ -3397,6 +3438,7 @@ impl Output for RemoveUserFromGroupOutput {
 pub static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
     product: Product::Ram,
     action: "SetDefaultPolicyVersion",
+    spellings: &[],
     summary: "Put a version of a custom policy in force.",
     permission: Some("ram:SetDefaultPolicyVersion"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
@@ -3472,6 +3514,7 @@ impl Output for SetDefaultPolicyVersionOutput {
 pub static TAG_RESOURCES: Operation = Operation {
     product: Product::Ram,
     action: "TagResources",
+    spellings: &[],
     summary: "Put tags on roles or custom policies.",
     permission: Some("ram:TagResources"),
     resource: "*",
@@ -3559,6 +3602,7 @@ impl Output for TagResourcesOutput {
 pub static UNBIND_MFA_DEVICE: Operation = Operation {
     product: Product::Ram,
     action: "UnbindMFADevice",
+    spellings: &[],
     summary: "Unbind the MFA device of a RAM user; none has one.",
     permission: Some("ram:UnbindMFADevice"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -3616,6 +3660,7 @@ impl Output for UnbindMFADeviceOutput {
 pub static UNTAG_RESOURCES: Operation = Operation {
     product: Product::Ram,
     action: "UntagResources",
+    spellings: &[],
     summary: "Remove tags from roles or custom policies.",
     permission: Some("ram:UntagResources"),
     resource: "*",
@@ -3719,6 +3764,7 @@ impl Output for UntagResourcesOutput {
 pub static UPDATE_ACCESS_KEY: Operation = Operation {
     product: Product::Ram,
     action: "UpdateAccessKey",
+    spellings: &[],
     summary: "Allow or forbid the use of an access key.",
     permission: Some("ram:UpdateAccessKey"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",
@@ -3802,6 +3848,7 @@ impl Output for UpdateAccessKeyOutput {
 pub static UPDATE_POLICY_DESCRIPTION: Operation = Operation {
     product: Product::Ram,
     action: "UpdatePolicyDescription",
+    spellings: &[],
     summary: "Change the description of a custom policy.",
     permission: Some("ram:UpdatePolicyDescription"),
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
@@ -3881,6 +3928,7 @@ impl Output for UpdatePolicyDescriptionOutput {
 pub static UPDATE_ROLE: Operation = Operation {
     product: Product::Ram,
     action: "UpdateRole",
+    spellings: &[],
     summary: "Change trust policy, description or session limit of a role.",
     permission: Some("ram:UpdateRole"),
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
@@ -3994,6 +4042,7 @@ impl Output for UpdateRoleOutput {
 pub static UPDATE_USER: Operation = Operation {
     product: Product::Ram,
     action: "UpdateUser",
+    spellings: &[],
     summary: "Rename a RAM user or change its data.",
     permission: Some("ram:UpdateUser"),
     resource: "acs:ram:*:{accountId}:user/{UserName}",

@@ -19,10 +19,110 @@ pub type Text = std::borrow::Cow<'static, str>;
 /// Version of the product's API.
 pub const VERSION: &str = "2020-03-31";
 
+/// CreateResourceGroup: all that is known of it.
+pub static CREATE_RESOURCE_GROUP: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "CreateResourceGroup",
+    spellings: &[],
+    summary: "Create a resource group.",
+    permission: Some("resourcemanager:CreateResourceGroup"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: true,
+            about: "2 to 50 letters, digits and hyphens, first a letter; unique in the account.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DisplayName",
+            shape: Shape::Text,
+            required: true,
+            about: "1 to 50 characters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: None,
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::MISSING,
+        &c::INCORRECT,
+        &c::RG_NAME,
+        &c::RG_DISPLAY_NAME,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::RG_EXISTS,
+        &c::RG_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<CreateResourceGroup>),
+};
+
+/// Input of CreateResourceGroup.
+#[derive(Debug, Clone)]
+pub struct CreateResourceGroup {
+    /// `Name`: 2 to 50 letters, digits and hyphens, first a letter; unique in the account.
+    pub name: String,
+    /// `DisplayName`: 1 to 50 characters.
+    pub display_name: String,
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for CreateResourceGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let name = args
+            .fitting(args.text("Name"), tongguan_model::text::resource_group_name, &c::RG_NAME)?
+            .unwrap_or_default()
+            .to_owned();
+        let display_name = args
+            .fitting(
+                args.text("DisplayName"),
+                tongguan_model::text::resource_group_display_name,
+                &c::RG_DISPLAY_NAME,
+            )?
+            .unwrap_or_default()
+            .to_owned();
+        let tag = args.tags("Tag")?;
+        Ok(Self { name, display_name, tag })
+    }
+}
+
+/// Output of CreateResourceGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateResourceGroupOutput {
+    /// `ResourceGroup`.
+    pub resource_group: ResourceGroupInfo,
+}
+
+impl Output for CreateResourceGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateResourceGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroup", &self.resource_group)?;
+        object.end()
+    }
+}
+
 /// CreateServiceLinkedRole: all that is known of it.
 pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
     product: Product::ResourceManager,
     action: "CreateServiceLinkedRole",
+    spellings: &[],
     summary: "Create the role that a service assumes for itself.",
     permission: Some("ram:CreateServiceLinkedRole"),
     resource: "*",
@@ -59,10 +159,67 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
 
 pub use super::ram::{CreateServiceLinkedRole, CreateServiceLinkedRoleOutput};
 
+/// DeleteResourceGroup: all that is known of it.
+pub static DELETE_RESOURCE_GROUP: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "DeleteResourceGroup",
+    spellings: &[],
+    summary: "Delete a resource group.",
+    permission: Some("resourcemanager:DeleteResourceGroup"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[Parameter {
+        name: "ResourceGroupId",
+        shape: Shape::Text,
+        required: true,
+        about: "Id of the resource group.",
+        empty: Empty::Absent,
+    }],
+    subject: Some("ResourceGroupId"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::MISSING, &c::RG_NOT_FOUND, &c::RG_IN_USE, &c::RG_DEFAULT],
+    handler: Handler::Write(operation::write::<DeleteResourceGroup>),
+};
+
+/// Input of DeleteResourceGroup.
+#[derive(Debug, Clone)]
+pub struct DeleteResourceGroup {
+    /// `ResourceGroupId`: Id of the resource group.
+    pub resource_group_id: String,
+}
+
+impl Input for DeleteResourceGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_group_id = args.text("ResourceGroupId").unwrap_or_default().to_owned();
+        Ok(Self { resource_group_id })
+    }
+}
+
+/// Output of DeleteResourceGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteResourceGroupOutput {
+    /// `ResourceGroup`.
+    pub resource_group: ResourceGroupInfo,
+}
+
+impl Output for DeleteResourceGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteResourceGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroup", &self.resource_group)?;
+        object.end()
+    }
+}
+
 /// DeleteServiceLinkedRole: all that is known of it.
 pub static DELETE_SERVICE_LINKED_ROLE: Operation = Operation {
     product: Product::ResourceManager,
     action: "DeleteServiceLinkedRole",
+    spellings: &[],
     summary: "Start the removal of a service-linked role.",
     permission: Some("ram:DeleteServiceLinkedRole"),
     resource: "*",
@@ -114,10 +271,79 @@ impl Output for DeleteServiceLinkedRoleOutput {
     }
 }
 
+/// GetResourceGroup: all that is known of it.
+pub static GET_RESOURCE_GROUP: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "GetResourceGroup",
+    spellings: &[],
+    summary: "Read one resource group.",
+    permission: Some("resourcemanager:GetResourceGroup"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IncludeTags",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: with tags. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceGroupId"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::MISSING, &c::INCORRECT, &c::RG_NOT_FOUND],
+    handler: Handler::Read(operation::read::<GetResourceGroup>),
+};
+
+/// Input of GetResourceGroup.
+#[derive(Debug, Clone)]
+pub struct GetResourceGroup {
+    /// `ResourceGroupId`: Id of the resource group.
+    pub resource_group_id: String,
+    /// `IncludeTags`: true: with tags. Default false.
+    pub include_tags: bool,
+}
+
+impl Input for GetResourceGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_group_id = args.text("ResourceGroupId").unwrap_or_default().to_owned();
+        let include_tags = args.flag("IncludeTags")?.unwrap_or(false);
+        Ok(Self { resource_group_id, include_tags })
+    }
+}
+
+/// Output of GetResourceGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GetResourceGroupOutput {
+    /// `ResourceGroup`.
+    pub resource_group: ResourceGroupInfo,
+}
+
+impl Output for GetResourceGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("GetResourceGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroup", &self.resource_group)?;
+        object.end()
+    }
+}
+
 /// GetServiceLinkedRoleDeletionStatus: all that is known of it.
 pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS: Operation = Operation {
     product: Product::ResourceManager,
     action: "GetServiceLinkedRoleDeletionStatus",
+    spellings: &[],
     summary: "Read the state of such a removal.",
     permission: Some("ram:GetServiceLinkedRoleDeletionStatus"),
     resource: "*",
@@ -209,6 +435,633 @@ impl Output for GetServiceLinkedRoleDeletionStatusOutput {
             object.serialize_field("RequestId", id)?;
         }
         object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}
+
+/// ListResourceGroups: all that is known of it.
+pub static LIST_RESOURCE_GROUPS: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "ListResourceGroups",
+    spellings: &[],
+    summary: "List the resource groups of the account, the default one first.",
+    permission: Some("resourcemanager:ListResourceGroups"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "Status",
+            shape: Shape::Text,
+            required: false,
+            about: "Creating, OK or PendingDelete.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Name",
+            shape: Shape::Text,
+            required: false,
+            about: "Only groups with this in their identifier.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DisplayName",
+            shape: Shape::Text,
+            required: false,
+            about: "Only groups with this in their display name.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: false,
+            about: "Only this one; without effect beside ResourceGroupIds.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceGroupIds",
+            shape: Shape::List,
+            required: false,
+            about: "Only these, at most 100.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Only groups that carry all of these, at most 20; an empty value matches any.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "IncludeTags",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: with tags, as with Tag. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceGroupId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::INCORRECT,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<ListResourceGroups>),
+};
+
+/// Input of ListResourceGroups.
+#[derive(Debug, Clone)]
+pub struct ListResourceGroups {
+    /// `Status`: Creating, OK or PendingDelete.
+    pub status: Option<tongguan_store::ResourceGroupStatus>,
+    /// `Name`: Only groups with this in their identifier.
+    pub name: Option<String>,
+    /// `DisplayName`: Only groups with this in their display name.
+    pub display_name: Option<String>,
+    /// `ResourceGroupId`: Only this one; without effect beside ResourceGroupIds.
+    pub resource_group_id: Option<String>,
+    /// `ResourceGroupIds`: Only these, at most 100.
+    pub resource_group_ids: Vec<String>,
+    /// `Tag`: Only groups that carry all of these, at most 20; an empty value matches any.
+    pub tag: Vec<TagFilter>,
+    /// `IncludeTags`: true: with tags, as with Tag. Default false.
+    pub include_tags: bool,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: 1 to 100. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for ListResourceGroups {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let status = args.word("Status", tongguan_store::ResourceGroupStatus::parse)?;
+        let name = args.text("Name").map(str::to_owned);
+        let display_name = args.text("DisplayName").map(str::to_owned);
+        let resource_group_id = args.text("ResourceGroupId").map(str::to_owned);
+        let resource_group_ids = args.list("ResourceGroupIds", 100)?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let include_tags = args.flag("IncludeTags")?.unwrap_or(false);
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=100)?.unwrap_or(10);
+        Ok(Self {
+            status,
+            name,
+            display_name,
+            resource_group_id,
+            resource_group_ids,
+            tag,
+            include_tags,
+            page_number,
+            page_size,
+        })
+    }
+}
+
+/// Output of ListResourceGroups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListResourceGroupsOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `ResourceGroups`.
+    pub resource_groups: Vec<ResourceGroupInfo>,
+    /// `TotalCount`.
+    pub total_count: i64,
+}
+
+impl Output for ListResourceGroupsOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("ListResourceGroupsOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object
+            .serialize_field("ResourceGroups", &operation::Wrapped("ResourceGroup", &self.resource_groups))?;
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// ListTagResources: all that is known of it.
+pub static LIST_TAG_RESOURCES: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "ListTagResources",
+    spellings: &[],
+    summary: "List the tags of resource groups.",
+    permission: Some("resourcemanager:ListTagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: false,
+            about: "ResourceGroup (default), in any case; there are no members of resource directories here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::List,
+            required: false,
+            about: "Only these groups, at most 50.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: false,
+            about: "Only groups that carry all of these, at most 20; an empty value matches any.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "MaxResults",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Token from the previous page.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::INCORRECT,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+    ],
+    handler: Handler::Read(operation::read::<ListTagResources>),
+};
+
+/// Input of ListTagResources.
+#[derive(Debug, Clone)]
+pub struct ListTagResources {
+    /// `ResourceType`: ResourceGroup (default), in any case; there are no members of resource directories
+    /// here.
+    pub resource_type: (),
+    /// `ResourceId`: Only these groups, at most 50.
+    pub resource_id: Vec<String>,
+    /// `Tag`: Only groups that carry all of these, at most 20; an empty value matches any.
+    pub tag: Vec<TagFilter>,
+    /// `MaxResults`: 1 to 100. Default 10.
+    pub max_results: u64,
+    /// `NextToken`: Token from the previous page.
+    pub next_token: Option<(String, String)>,
+}
+
+impl Input for ListTagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_type = crate::operations::resourcemanager::groups::kind(args, "ResourceType")?;
+        let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
+        let tag = crate::operations::vpc::taggable::sought(args, "Tag")?;
+        let max_results = args.number("MaxResults", 1..=100)?.unwrap_or(10);
+        let next_token = crate::marker::tag(args, "NextToken")?;
+        Ok(Self { resource_type, resource_id, tag, max_results, next_token })
+    }
+}
+
+/// `TagResources[]` of ListTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListTagResourcesTagResources {
+    /// `ResourceId`.
+    pub resource_id: Text,
+    /// `ResourceType`.
+    pub resource_type: Text,
+    /// `TagKey`.
+    pub tag_key: Text,
+    /// `TagValue`.
+    pub tag_value: Text,
+}
+
+impl Serialize for ListTagResourcesTagResources {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("ListTagResourcesTagResources", 4)?;
+        object.serialize_field("ResourceId", &self.resource_id)?;
+        object.serialize_field("ResourceType", &self.resource_type)?;
+        object.serialize_field("TagKey", &self.tag_key)?;
+        object.serialize_field("TagValue", &self.tag_value)?;
+        object.end()
+    }
+}
+
+/// Output of ListTagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListTagResourcesOutput {
+    /// `NextToken`.
+    pub next_token: Option<Text>,
+    /// `TagResources`.
+    pub tag_resources: Vec<ListTagResourcesTagResources>,
+}
+
+impl Output for ListTagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ListTagResourcesOutput",
+            1 + usize::from(self.next_token.is_some()) + usize::from(request_id.is_some()),
+        )?;
+        if let Some(value) = &self.next_token {
+            object.serialize_field("NextToken", value)?;
+        }
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TagResources", &self.tag_resources)?;
+        object.end()
+    }
+}
+
+/// TagResources: all that is known of it.
+pub static TAG_RESOURCES: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "TagResources",
+    spellings: &[],
+    summary: "Put tags on resource groups.",
+    permission: Some("resourcemanager:TagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::List,
+            required: true,
+            about: "Ids of resource groups, at most 50.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: false,
+            about: "ResourceGroup (default), in any case; there are no members of resource directories here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Tag",
+            shape: Shape::Tags,
+            required: true,
+            about: "Tag.N.Key and Tag.N.Value, at most 20.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::NO_PERMISSION,
+        &c::MISSING,
+        &c::INCORRECT,
+        &c::INVALID_TAG_KEY,
+        &c::INVALID_TAG_VALUE,
+        &c::DUPLICATED_TAG_KEY,
+        &c::RG_NOT_FOUND,
+        &c::TAG_QUOTA,
+    ],
+    handler: Handler::Write(operation::write::<TagResources>),
+};
+
+/// Input of TagResources.
+#[derive(Debug, Clone)]
+pub struct TagResources {
+    /// `ResourceId`: Ids of resource groups, at most 50.
+    pub resource_id: Vec<String>,
+    /// `ResourceType`: ResourceGroup (default), in any case; there are no members of resource directories
+    /// here.
+    pub resource_type: (),
+    /// `Tag`: Tag.N.Key and Tag.N.Value, at most 20.
+    pub tag: Vec<Tag>,
+}
+
+impl Input for TagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
+        let resource_type = crate::operations::resourcemanager::groups::kind(args, "ResourceType")?;
+        let tag = args.tags("Tag")?;
+        Ok(Self { resource_id, resource_type, tag })
+    }
+}
+
+/// Output of TagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagResourcesOutput {}
+
+impl Output for TagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("TagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UntagResources: all that is known of it.
+pub static UNTAG_RESOURCES: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "UntagResources",
+    spellings: &["UnTagResources"],
+    summary: "Remove tags from resource groups.",
+    permission: Some("resourcemanager:UntagResources"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceId",
+            shape: Shape::List,
+            required: true,
+            about: "Ids of resource groups, at most 50.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ResourceType",
+            shape: Shape::Text,
+            required: false,
+            about: "ResourceGroup (default), in any case; there are no members of resource directories here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "TagKey",
+            shape: Shape::List,
+            required: false,
+            about: "Keys to remove, at most 20.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "All",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true removes all tags, if no key is given. Default false.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceId"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::MISSING, &c::INCORRECT, &c::RG_NOT_FOUND],
+    handler: Handler::Write(operation::write::<UntagResources>),
+};
+
+/// Input of UntagResources.
+#[derive(Debug, Clone)]
+pub struct UntagResources {
+    /// `ResourceId`: Ids of resource groups, at most 50.
+    pub resource_id: Vec<String>,
+    /// `ResourceType`: ResourceGroup (default), in any case; there are no members of resource directories
+    /// here.
+    pub resource_type: (),
+    /// `TagKey`: Keys to remove, at most 20.
+    pub tag_key: Vec<String>,
+    /// `All`: true removes all tags, if no key is given. Default false.
+    pub all: bool,
+}
+
+impl Input for UntagResources {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_id = args.list("ResourceId", args.quotas().tagged_resources_per_call)?;
+        let resource_type = crate::operations::resourcemanager::groups::kind(args, "ResourceType")?;
+        let tag_key = args.list("TagKey", 20)?;
+        let all = args.flag("All")?.unwrap_or(false);
+        Ok(Self { resource_id, resource_type, tag_key, all })
+    }
+}
+
+/// Output of UntagResources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UntagResourcesOutput {}
+
+impl Output for UntagResourcesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("UntagResourcesOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// UpdateResourceGroup: all that is known of it.
+pub static UPDATE_RESOURCE_GROUP: Operation = Operation {
+    product: Product::ResourceManager,
+    action: "UpdateResourceGroup",
+    spellings: &[],
+    summary: "Change the display name of a resource group.",
+    permission: Some("resourcemanager:UpdateResourceGroup"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "ResourceGroupId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the resource group.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewDisplayName",
+            shape: Shape::Text,
+            required: true,
+            about: "1 to 50 characters.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("ResourceGroupId"),
+    dry_run: DryRun::None,
+    errors: &[&c::NO_PERMISSION, &c::MISSING, &c::RG_NEW_DISPLAY_NAME, &c::RG_NOT_FOUND],
+    handler: Handler::Write(operation::write::<UpdateResourceGroup>),
+};
+
+/// Input of UpdateResourceGroup.
+#[derive(Debug, Clone)]
+pub struct UpdateResourceGroup {
+    /// `ResourceGroupId`: Id of the resource group.
+    pub resource_group_id: String,
+    /// `NewDisplayName`: 1 to 50 characters.
+    pub new_display_name: String,
+}
+
+impl Input for UpdateResourceGroup {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let resource_group_id = args.text("ResourceGroupId").unwrap_or_default().to_owned();
+        let new_display_name = args
+            .fitting(
+                args.text("NewDisplayName"),
+                tongguan_model::text::resource_group_display_name,
+                &c::RG_NEW_DISPLAY_NAME,
+            )?
+            .unwrap_or_default()
+            .to_owned();
+        Ok(Self { resource_group_id, new_display_name })
+    }
+}
+
+/// Output of UpdateResourceGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdateResourceGroupOutput {
+    /// `ResourceGroup`.
+    pub resource_group: ResourceGroupInfo,
+}
+
+impl Output for UpdateResourceGroupOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("UpdateResourceGroupOutput", 1 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("ResourceGroup", &self.resource_group)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegionStatusInfo {
+    /// `RegionId`.
+    pub region_id: Text,
+    /// `Status`.
+    pub status: Text,
+}
+
+impl Serialize for RegionStatusInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("RegionStatusInfo", 2)?;
+        object.serialize_field("RegionId", &self.region_id)?;
+        object.serialize_field("Status", &self.status)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResourceGroupInfo {
+    /// `AccountId`.
+    pub account_id: Text,
+    /// `CreateDate`.
+    pub create_date: Text,
+    /// `DisplayName`.
+    pub display_name: Text,
+    /// `Id`.
+    pub id: Text,
+    /// `Name`.
+    pub name: Text,
+    /// `RegionStatuses`.
+    pub region_statuses: Option<Vec<RegionStatusInfo>>,
+    /// `Status`.
+    pub status: Option<Text>,
+    /// `Tags`.
+    pub tags: Option<Vec<TagInfo>>,
+}
+
+impl Serialize for ResourceGroupInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ResourceGroupInfo",
+            5 + usize::from(self.region_statuses.is_some())
+                + usize::from(self.status.is_some())
+                + usize::from(self.tags.is_some()),
+        )?;
+        object.serialize_field("AccountId", &self.account_id)?;
+        object.serialize_field("CreateDate", &self.create_date)?;
+        object.serialize_field("DisplayName", &self.display_name)?;
+        object.serialize_field("Id", &self.id)?;
+        object.serialize_field("Name", &self.name)?;
+        if let Some(value) = &self.region_statuses {
+            object.serialize_field("RegionStatuses", &operation::Wrapped("RegionStatus", value))?;
+        }
+        if let Some(value) = &self.status {
+            object.serialize_field("Status", value)?;
+        }
+        if let Some(value) = &self.tags {
+            object.serialize_field("Tags", &operation::Wrapped("Tag", value))?;
+        }
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TagInfo {
+    /// `TagKey`.
+    pub tag_key: Text,
+    /// `TagValue`.
+    pub tag_value: Text,
+}
+
+impl Serialize for TagInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("TagInfo", 2)?;
+        object.serialize_field("TagKey", &self.tag_key)?;
+        object.serialize_field("TagValue", &self.tag_value)?;
         object.end()
     }
 }

@@ -23,6 +23,7 @@ pub const VERSION: &str = "2015-04-01";
 pub static ASSUME_ROLE: Operation = Operation {
     product: Product::Sts,
     action: "AssumeRole",
+    spellings: &[],
     summary: "Exchange an identity for temporary credentials of a role.",
     permission: Some("sts:AssumeRole"),
     resource: "acs:ram::{accountId}:role/{roleName}",
@@ -219,6 +220,7 @@ impl Output for AssumeRoleOutput {
 pub static GET_CALLER_IDENTITY: Operation = Operation {
     product: Product::Sts,
     action: "GetCallerIdentity",
+    spellings: &[],
     summary: "Tell who signed this request.",
     permission: None,
     resource: "*",

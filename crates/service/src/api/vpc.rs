@@ -23,6 +23,7 @@ pub const VERSION: &str = "2016-04-28";
 pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     product: Product::Vpc,
     action: "AssociateVpcCidrBlock",
+    spellings: &[],
     summary: "Add a secondary CIDR block to a VPC.",
     permission: Some("vpc:AssociateVpcCidrBlock"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -184,6 +185,7 @@ impl Output for AssociateVpcCidrBlockOutput {
 pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
     action: "AssociateVpnGatewayWithCertificate",
+    spellings: &[],
     summary: "Bind one SM certificate to an SM VPN gateway in a given role.",
     permission: Some("vpc:AssociateVpnGatewayWithCertificate"),
     resource: "*",
@@ -304,6 +306,7 @@ impl Output for AssociateVpnGatewayWithCertificateOutput {
 pub static CHECK_VPN_BGP_ENABLED: Operation = Operation {
     product: Product::Vpc,
     action: "CheckVpnBgpEnabled",
+    spellings: &[],
     summary: "Tell whether a region supports BGP for IPsec connections.",
     permission: Some("vpc:CheckVpnBgpEnabled"),
     resource: "*",
@@ -368,6 +371,7 @@ impl Output for CheckVpnBgpEnabledOutput {
 pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "CreateCustomerGateway",
+    spellings: &[],
     summary: "Register the address of an on-premises VPN device.",
     permission: Some("vpc:CreateCustomerGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
@@ -553,6 +557,7 @@ impl Output for CreateCustomerGatewayOutput {
 pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
     product: Product::Vpc,
     action: "CreateDefaultVSwitch",
+    spellings: &[],
     summary: "Create the default vSwitch of a zone.",
     permission: Some("vpc:CreateDefaultVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
@@ -657,6 +662,7 @@ impl Output for CreateDefaultVSwitchOutput {
 pub static CREATE_DEFAULT_VPC: Operation = Operation {
     product: Product::Vpc,
     action: "CreateDefaultVpc",
+    spellings: &[],
     summary: "Create the default VPC of a region.",
     permission: Some("vpc:CreateDefaultVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
@@ -779,6 +785,7 @@ impl Output for CreateDefaultVpcOutput {
 pub static CREATE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVSwitch",
+    spellings: &[],
     summary: "Create a vSwitch in a VPC.",
     permission: Some("vpc:CreateVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
@@ -960,6 +967,7 @@ impl Output for CreateVSwitchOutput {
 pub static CREATE_VPC: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVpc",
+    spellings: &[],
     summary: "Create a VPC.",
     permission: Some("vpc:CreateVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
@@ -1224,6 +1232,7 @@ impl Output for CreateVpcOutput {
 pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVpnAttachment",
+    spellings: &[],
     summary: "Create an IPsec connection meant for a transit router instead of a VPN gateway.",
     permission: Some("vpc:CreateVpnAttachment"),
     resource: "*",
@@ -1558,6 +1567,7 @@ impl Output for CreateVpnAttachmentOutput {
 pub static CREATE_VPN_CONNECTION: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVpnConnection",
+    spellings: &[],
     summary: "Create an IPsec connection on a VPN gateway.",
     permission: Some("vpc:CreateVpnConnection"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
@@ -1864,6 +1874,7 @@ impl Output for CreateVpnConnectionOutput {
 pub static CREATE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "CreateVpnGateway",
+    spellings: &[],
     summary: "Order a VPN gateway in a VPC.",
     permission: Some("vpc:CreateVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
@@ -2126,6 +2137,7 @@ impl Output for CreateVpnGatewayOutput {
 pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteCustomerGateway",
+    spellings: &[],
     summary: "Delete a customer gateway.",
     permission: Some("vpc:DeleteCustomerGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
@@ -2213,6 +2225,7 @@ impl Output for DeleteCustomerGatewayOutput {
 pub static DELETE_VSWITCH: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVSwitch",
+    spellings: &[],
     summary: "Delete a vSwitch.",
     permission: Some("vpc:DeleteVSwitch"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
@@ -2298,6 +2311,7 @@ impl Output for DeleteVSwitchOutput {
 pub static DELETE_VPC: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVpc",
+    spellings: &[],
     summary: "Delete a VPC.",
     permission: Some("vpc:DeleteVpc"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -2401,6 +2415,7 @@ impl Output for DeleteVpcOutput {
 pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVpnAttachment",
+    spellings: &[],
     summary: "Delete an IPsec connection made for a transit router.",
     permission: Some("vpc:DeleteVpnAttachment"),
     resource: "*",
@@ -2488,6 +2503,7 @@ impl Output for DeleteVpnAttachmentOutput {
 pub static DELETE_VPN_CONNECTION: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVpnConnection",
+    spellings: &[],
     summary: "Delete an IPsec connection.",
     permission: Some("vpc:DeleteVpnConnection"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
@@ -2573,6 +2589,7 @@ impl Output for DeleteVpnConnectionOutput {
 pub static DELETE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DeleteVpnGateway",
+    spellings: &[],
     summary: "Release a VPN gateway.",
     permission: Some("vpc:DeleteVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
@@ -2659,6 +2676,7 @@ impl Output for DeleteVpnGatewayOutput {
 pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeCustomerGateway",
+    spellings: &[],
     summary: "Read one customer gateway.",
     permission: Some("vpc:DescribeCustomerGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
@@ -2717,6 +2735,7 @@ pub type DescribeCustomerGatewayOutput = CustomerGatewayInfo;
 pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeCustomerGateways",
+    spellings: &[],
     summary: "List customer gateways of a region.",
     permission: Some("vpc:DescribeCustomerGateways"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
@@ -2849,6 +2868,7 @@ impl Output for DescribeCustomerGatewaysOutput {
 pub static DESCRIBE_REGIONS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRegions",
+    spellings: &[],
     summary: "List the regions of the service.",
     permission: Some("vpc:DescribeRegions"),
     resource: "*",
@@ -2935,6 +2955,7 @@ impl Output for DescribeRegionsOutput {
 pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRouteEntryList",
+    spellings: &[],
     summary: "List the routes of a route table.",
     permission: Some("vpc:DescribeRouteEntryList"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
@@ -3209,6 +3230,7 @@ impl Output for DescribeRouteEntryListOutput {
 pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRouteTableList",
+    spellings: &[],
     summary: "List the route tables of a region.",
     permission: Some("vpc:DescribeRouteTableList"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
@@ -3403,6 +3425,7 @@ impl Output for DescribeRouteTableListOutput {
 pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeRouteTables",
+    spellings: &[],
     summary: "List route tables with their routes (old form).",
     permission: Some("vpc:DescribeRouteTables"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
@@ -3682,6 +3705,7 @@ impl Output for DescribeRouteTablesOutput {
 pub static DESCRIBE_VROUTERS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVRouters",
+    spellings: &[],
     summary: "List the vRouters of a region.",
     permission: Some("vpc:DescribeVRouters"),
     resource: "acs:vpc:{RegionId}:{accountId}:vrouter/*",
@@ -3818,6 +3842,7 @@ impl Output for DescribeVRoutersOutput {
 pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVSwitchAttributes",
+    spellings: &[],
     summary: "Read one vSwitch.",
     permission: Some("vpc:DescribeVSwitchAttributes"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
@@ -3883,6 +3908,7 @@ pub type DescribeVSwitchAttributesOutput = VSwitchInfo;
 pub static DESCRIBE_VSWITCHES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVSwitches",
+    spellings: &[],
     summary: "List vSwitches.",
     permission: Some("vpc:DescribeVSwitches"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
@@ -4111,6 +4137,7 @@ impl Output for DescribeVSwitchesOutput {
 pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpcAttribute",
+    spellings: &[],
     summary: "Read one VPC.",
     permission: Some("vpc:DescribeVpcAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -4184,6 +4211,7 @@ pub type DescribeVpcAttributeOutput = VpcInfo;
 pub static DESCRIBE_VPCS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpcs",
+    spellings: &[],
     summary: "List VPCs of a region.",
     permission: Some("vpc:DescribeVpcs"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
@@ -4384,6 +4412,7 @@ impl Output for DescribeVpcsOutput {
 pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnAttachments",
+    spellings: &[],
     summary: "List IPsec connections bound to transit routers.",
     permission: Some("vpc:DescribeVpnAttachments"),
     resource: "*",
@@ -4520,6 +4549,7 @@ impl Output for DescribeVpnAttachmentsOutput {
 pub static DESCRIBE_VPN_CONNECTION: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnConnection",
+    spellings: &[],
     summary: "Read one IPsec connection.",
     permission: Some("vpc:DescribeVpnConnection"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
@@ -4578,6 +4608,7 @@ pub type DescribeVpnConnectionOutput = VpnConnectionInfo;
 pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnConnectionLogs",
+    spellings: &[],
     summary: "Read the negotiation log of an IPsec connection.",
     permission: Some("vpc:DescribeVpnConnectionLogs"),
     resource: "*",
@@ -4718,6 +4749,7 @@ impl Output for DescribeVpnConnectionLogsOutput {
 pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnConnections",
+    spellings: &[],
     summary: "List IPsec connections of a region.",
     permission: Some("vpc:DescribeVpnConnections"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
@@ -4877,6 +4909,7 @@ impl Output for DescribeVpnConnectionsOutput {
 pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnCrossAccountAuthorizations",
+    spellings: &[],
     summary: "List the accounts an IPsec connection is shared with.",
     permission: Some("vpc:DescribeVpnCrossAccountAuthorizations"),
     resource: "*",
@@ -5013,6 +5046,7 @@ impl Output for DescribeVpnCrossAccountAuthorizationsOutput {
 pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnGateway",
+    spellings: &[],
     summary: "Read one VPN gateway.",
     permission: Some("vpc:DescribeVpnGateway"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
@@ -5079,6 +5113,7 @@ pub type DescribeVpnGatewayOutput = VpnGatewayInfo;
 pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnGatewayAvailableZones",
+    spellings: &[],
     summary: "List zones of a region where VPN gateways can be placed.",
     permission: Some("vpc:DescribeVpnGatewayAvailableZones"),
     resource: "*",
@@ -5195,6 +5230,7 @@ impl Output for DescribeVpnGatewayAvailableZonesOutput {
 pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeVpnGateways",
+    spellings: &[],
     summary: "List VPN gateways of a region, by page.",
     permission: Some("vpc:DescribeVpnGateways"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
@@ -5384,6 +5420,7 @@ impl Output for DescribeVpnGatewaysOutput {
 pub static DESCRIBE_ZONES: Operation = Operation {
     product: Product::Vpc,
     action: "DescribeZones",
+    spellings: &[],
     summary: "List the zones of a region.",
     permission: Some("vpc:DescribeZones"),
     resource: "*",
@@ -5482,6 +5519,7 @@ impl Output for DescribeZonesOutput {
 pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
     product: Product::Vpc,
     action: "DiagnoseVpnConnections",
+    spellings: &[],
     summary: "Diagnose IPsec connections and return the findings.",
     permission: Some("vpc:DiagnoseVpnConnections"),
     resource: "*",
@@ -5640,6 +5678,7 @@ impl Output for DiagnoseVpnConnectionsOutput {
 pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
     product: Product::Vpc,
     action: "DiagnoseVpnGateway",
+    spellings: &[],
     summary: "Start a one-click diagnosis of a VPN gateway.",
     permission: Some("vpc:DiagnoseVpnGateway"),
     resource: "*",
@@ -5757,6 +5796,7 @@ impl Output for DiagnoseVpnGatewayOutput {
 pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
     product: Product::Vpc,
     action: "DisableVpcClassicLink",
+    spellings: &[],
     summary: "Turn ClassicLink of a VPC off.",
     permission: Some("vpc:DisableVpcClassicLink"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -5842,6 +5882,7 @@ impl Output for DisableVpcClassicLinkOutput {
 pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     product: Product::Vpc,
     action: "DissociateVpnGatewayWithCertificate",
+    spellings: &[],
     summary: "Undo one certificate binding of an SM VPN gateway.",
     permission: Some("vpc:DissociateVpnGatewayWithCertificate"),
     resource: "*",
@@ -5957,6 +5998,7 @@ impl Output for DissociateVpnGatewayWithCertificateOutput {
 pub static DOWNLOAD_VPN_CONNECTION_CONFIG: Operation = Operation {
     product: Product::Vpc,
     action: "DownloadVpnConnectionConfig",
+    spellings: &[],
     summary: "Fetch the peer-side configuration of an IPsec connection.",
     permission: Some("vpc:DownloadVpnConnectionConfig"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
@@ -6159,6 +6201,7 @@ impl Output for DownloadVpnConnectionConfigOutput {
 pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
     product: Product::Vpc,
     action: "EnableVpcClassicLink",
+    spellings: &[],
     summary: "Turn ClassicLink of a VPC on.",
     permission: Some("vpc:EnableVpcClassicLink"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -6245,6 +6288,7 @@ impl Output for EnableVpcClassicLinkOutput {
 pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
     product: Product::Vpc,
     action: "GetVpnGatewayDiagnoseResult",
+    spellings: &[],
     summary: "Read the result of a gateway diagnosis.",
     permission: Some("vpc:GetVpnGatewayDiagnoseResult"),
     resource: "*",
@@ -6378,6 +6422,7 @@ impl Output for GetVpnGatewayDiagnoseResultOutput {
 pub static LIST_TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
     action: "ListTagResources",
+    spellings: &[],
     summary: "List the tags of resources.",
     permission: Some("vpc:ListTagResources"),
     resource: "*",
@@ -6521,6 +6566,7 @@ impl Output for ListTagResourcesOutput {
 pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
     product: Product::Vpc,
     action: "ListVpnCertificateAssociations",
+    spellings: &[],
     summary: "List which certificates are bound to which VPN gateways in a region.",
     permission: Some("vpc:ListVpnCertificateAssociations"),
     resource: "*",
@@ -6673,6 +6719,7 @@ impl Output for ListVpnCertificateAssociationsOutput {
 pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyCustomerGatewayAttribute",
+    spellings: &[],
     summary: "Change name, description or BGP key of a customer gateway.",
     permission: Some("vpc:ModifyCustomerGatewayAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
@@ -6822,6 +6869,7 @@ impl Output for ModifyCustomerGatewayAttributeOutput {
 pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyRouteTableAttributes",
+    spellings: &[],
     summary: "Change name, description or route propagation of a route table.",
     permission: Some("vpc:ModifyRouteTableAttributes"),
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
@@ -6938,6 +6986,7 @@ impl Output for ModifyRouteTableAttributesOutput {
 pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVSwitchAttribute",
+    spellings: &[],
     summary: "Change name or description of a vSwitch.",
     permission: Some("vpc:ModifyVSwitchAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
@@ -7081,6 +7130,7 @@ impl Output for ModifyVSwitchAttributeOutput {
 pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVpcAttribute",
+    spellings: &[],
     summary: "Change name, description, block or DNS host names of a VPC.",
     permission: Some("vpc:ModifyVpcAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
@@ -7234,6 +7284,7 @@ impl Output for ModifyVpcAttributeOutput {
 pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVpnAttachmentAttribute",
+    spellings: &[],
     summary: "Change an IPsec connection of a transit router.",
     permission: Some("vpc:ModifyVpnAttachmentAttribute"),
     resource: "*",
@@ -7542,6 +7593,7 @@ impl Output for ModifyVpnAttachmentAttributeOutput {
 pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVpnConnectionAttribute",
+    spellings: &[],
     summary: "Change an IPsec connection.",
     permission: Some("vpc:ModifyVpnConnectionAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
@@ -7872,6 +7924,7 @@ impl Output for ModifyVpnConnectionAttributeOutput {
 pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
     action: "ModifyVpnGatewayAttribute",
+    spellings: &[],
     summary: "Change name, description or route propagation of a VPN gateway.",
     permission: Some("vpc:ModifyVpnGatewayAttribute"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
@@ -8046,6 +8099,7 @@ impl Output for ModifyVpnGatewayAttributeOutput {
 pub static MOVE_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
     action: "MoveResourceGroup",
+    spellings: &[],
     summary: "Move a VPC with its vSwitches to another resource group.",
     permission: Some("vpc:MoveResourceGroup"),
     resource: "*",
@@ -8077,7 +8131,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
             name: "NewResourceGroupId",
             shape: Shape::Text,
             required: true,
-            about: "Id of the resource group: rg-, letters and digits.",
+            about: "Id of the resource group.",
             empty: Empty::Absent,
         },
     ],
@@ -8102,7 +8156,7 @@ pub struct MoveResourceGroup {
     pub resource_type: crate::operations::vpc::taggable::Taggable,
     /// `ResourceId`: Id of the VPC.
     pub resource_id: String,
-    /// `NewResourceGroupId`: Id of the resource group: rg-, letters and digits.
+    /// `NewResourceGroupId`: Id of the resource group.
     pub new_resource_group_id: String,
 }
 
@@ -8142,6 +8196,7 @@ impl Output for MoveResourceGroupOutput {
 pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
     action: "MoveVpnResourceGroup",
+    spellings: &[],
     summary: "Move a VPN gateway, a customer gateway or an attachment to another resource group.",
     permission: Some("vpc:MoveVpnResourceGroup"),
     resource: "*",
@@ -8241,6 +8296,7 @@ impl Output for MoveVpnResourceGroupOutput {
 pub static TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
     action: "TagResources",
+    spellings: &[],
     summary: "Put tags on resources.",
     permission: Some("vpc:TagResources"),
     resource: "*",
@@ -8338,6 +8394,7 @@ impl Output for TagResourcesOutput {
 pub static UN_TAG_RESOURCES: Operation = Operation {
     product: Product::Vpc,
     action: "UnTagResources",
+    spellings: &[],
     summary: "Remove tags from resources.",
     permission: Some("vpc:UnTagResources"),
     resource: "*",
@@ -8442,6 +8499,7 @@ impl Output for UnTagResourcesOutput {
 pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     product: Product::Vpc,
     action: "UnassociateVpcCidrBlock",
+    spellings: &[],
     summary: "Take a secondary CIDR block away from a VPC.",
     permission: Some("vpc:UnassociateVpcCidrBlock"),
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",

@@ -316,8 +316,10 @@ fn attempt(
             }
             Some(_) | None => apply(Desired::NoGateway { id: &intent.resource }),
         },
-        // Nothing of it is on the data plane: it is decided where its outcome is written down.
-        IntentKind::RoleDeletion => (Picture::default(), Progress::Applied.into()),
+        // Nothing of either is on the data plane: they are decided where their outcome is written down.
+        IntentKind::ResourceGroup | IntentKind::RoleDeletion => {
+            (Picture::default(), Progress::Applied.into())
+        }
     };
     Ok(Try { intent, picture, applying })
 }

@@ -94,6 +94,7 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
             Some(gateway) if gateway.phase == Phase::Deleting => tx.delete_gateway(&gateway)?,
             Some(gateway) => gateway_applied(tx, &gateway, intent.generation)?,
         },
+        IntentKind::ResourceGroup => tx.settle_resource_group(&intent.resource)?,
         IntentKind::RoleDeletion => service_linked::decide_deletion(tx, &intent.resource)?,
     }
     // Without a document the gateway is gone, and what was known of it with it.
@@ -135,7 +136,7 @@ fn give_up(tx: &Tx<'_>, outcome: &Outcome, failed: u64, reason: &str, now_ms: i6
         outcome: FaultOutcome::Withdrawing,
     };
     let gateway = match intent.kind {
-        IntentKind::Vpc | IntentKind::VSwitch => {
+        IntentKind::Vpc | IntentKind::VSwitch | IntentKind::ResourceGroup => {
             fault.outcome = FaultOutcome::Retrying;
             tx.put_fault(&fault)?;
             return put_off(tx, outcome, u32::MAX, &reason, now_ms);

@@ -8,6 +8,9 @@
 //! [`PreparedWrite`]: crate::operation::PreparedWrite
 //! [`LongWork`]: crate::operation::LongWork
 
+pub mod alb;
+pub mod cas;
+pub mod ecs;
 pub mod kms;
 pub mod location;
 pub mod ram;

@@ -31,6 +31,7 @@ use tongguan_rpc::{ErrorBody, HttpRequest, Incoming, content_type, recommend_url
 use tracing::debug;
 
 use self::admit::Turned;
+use self::perform::forgotten;
 use self::record::Trail;
 use crate::access::{self, Peer};
 use crate::args::Args;
@@ -141,9 +142,13 @@ impl Service {
                 self.write(call, &args, change, trail).await
             }
             Handler::LongWrite(long) => {
-                (long.look)(&call, &args)?;
-                self.gate.throttle.charge(owner, long.cost, steady_ms);
-                let change = self.long(long, owner, &call, verified.parameters().owned()).await?;
+                let change = if self.repeats(&call, &args)? {
+                    forgotten()
+                } else {
+                    (long.look)(&call, &args)?;
+                    self.gate.throttle.charge(owner, long.cost, steady_ms);
+                    self.long(long, owner, &call, verified.parameters().owned()).await?
+                };
                 self.write(call, &args, change, trail).await
             }
         }

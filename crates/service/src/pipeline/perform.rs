@@ -15,7 +15,35 @@ use crate::failure::Failure;
 use crate::operation::{Answered as _, Change, DryRun, Long, Members};
 use crate::service::Service;
 
+/// The change of a call that repeats another: it is answered from what is remembered, and this is run only if that was
+/// forgotten in the same moment.
+pub(super) fn forgotten() -> Change {
+    Box::new(|_| Err(Failure::Unavailable("a ClientToken was forgotten while it was repeated".to_owned())))
+}
+
 impl Service {
+    /// Whether the call repeats one that is remembered under its ClientToken, with the same parameters: then nothing is
+    /// to be prepared, and nothing to be looked at that the first call has changed.
+    pub(super) fn repeats(&self, call: &Call, args: &Args<'_>) -> Result<bool, Failure> {
+        let Some(token) = args.client_token()? else { return Ok(false) };
+        if args.dry_run()? {
+            return Ok(false);
+        }
+        let (account, action) = (&call.principal.account, call.operation.action);
+        let stored = self.context.store.read(|snapshot| snapshot.token(account, action, token))?;
+        let oldest_ms = self.tokens(call).oldest_ms;
+        Ok(stored
+            .is_some_and(|stored| stored.created_ms >= oldest_ms && stored.fingerprint == args.fingerprint()))
+    }
+
+    /// The ClientTokens that are remembered.
+    fn tokens(&self, call: &Call) -> Remembered {
+        let quotas = &self.context.settings.quotas;
+        let hours = i64::try_from(quotas.client_token_hours).unwrap_or(i64::MAX);
+        let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
+        Remembered { oldest_ms, most: quotas.client_tokens_per_account }
+    }
+
     /// Has the first part of a long write done by the pool.
     pub(super) async fn long(
         &self,
@@ -62,10 +90,7 @@ impl Service {
         let dry = args.dry_run()?;
         let token = args.client_token()?.filter(|_| !dry);
         let token = token.map(|token| (token.to_owned(), args.fingerprint()));
-        let quotas = &self.context.settings.quotas;
-        let hours = i64::try_from(quotas.client_token_hours).unwrap_or(i64::MAX);
-        let oldest_ms = call.now_ms.saturating_sub(hours.saturating_mul(3_600_000));
-        let tokens = Remembered { oldest_ms, most: quotas.client_tokens_per_account };
+        let tokens = self.tokens(&call);
         let mut record = trail.granted();
         let (inner, inner_call) = (call.clone(), call.clone());
         let (store, engine) = (self.context.store.clone(), self.engine.clone());

@@ -14,7 +14,7 @@ use crate::world::Names;
 /// Members of answers that are random, whatever they look like.
 macro_rules! members {
     () => {
-        "AccessKeySecret|SecurityToken|NextToken|Marker|Serial|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp"
+        "AccessKeySecret|SecurityToken|NextToken|Marker|SubjectKeyIdentifier|OrderId|InternetIp|DisasterRecoveryInternetIp|CertSha2|Fingerprint|FingerPrint|Identifier|KeySha2|PKCS12Blob|Serial|SerialNo|Sha2"
     };
 }
 
@@ -22,7 +22,10 @@ macro_rules! members {
 const KINDS: &[(&str, &str)] = &[
     ("", r"-----BEGIN [A-Z ]+-----[A-Za-z0-9+/=\\\n]+-----END [A-Z ]+-----"),
     ("uuid", r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"),
+    ("", r"cas-upload-[a-z0-9]{6}"),
+    (NUMBER, r"\b[1-9][0-9]{7,9}\b"),
     ("", r"(?:vpc|vsw|vpndgn|vpn|vrt|vtb|rte|cgw|vco|tun)-[a-z0-9]{20}"),
+    ("rg", r"rg-acfm[a-z0-9]{11}"),
     ("id", r"\b[234][0-9]{17}\b"),
     ("key", r"LTAI5t[A-Za-z0-9]{18}"),
     ("key", r"STS\.[A-Za-z0-9]+"),
@@ -35,6 +38,9 @@ const KINDS: &[(&str, &str)] = &[
     // A session's token in a text that was to be signed, escaped twice.
     ("token", r"SecurityToken%3D[A-Za-z0-9%._~-]+?%26S"),
 ];
+
+/// An id that is a number.
+const NUMBER: &str = "number";
 
 /// The value stands behind its name.
 const MEMBER: &str = "member";
@@ -73,7 +79,10 @@ impl Mask {
 
     fn name(&mut self, name: &str, value: &Value) {
         let Some(text) = value.as_str() else { return };
-        let random = LIKE.find(text).is_some_and(|found| found.range() == (0..text.trim_end().len()));
+        // A number is one behind its placeholder too, so that it is not taken for a text where it stands in XML.
+        let random = LIKE.find(text).is_some_and(|found| {
+            found.range() == (0..text.trim_end().len()) && KINDS[found.pattern().as_usize()].0 != NUMBER
+        });
         let secret = name.ends_with(".AccessKeySecret") || name.ends_with(".SecurityToken");
         if random || secret {
             self.known.insert(text.trim_end().to_owned(), format!("<{name}>"));

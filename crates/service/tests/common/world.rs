@@ -5,9 +5,11 @@
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
+use tongguan_model::id::AccountId;
 use tongguan_service::operation::Operation;
+use tongguan_store::default_resource_group;
 
-use crate::common::{RawCall, Rig, issue};
+use crate::common::{ACCOUNT, RawCall, Rig, fixtures, issue};
 
 /// Names and their values: what `${name}` stands for.
 pub type Names = Map<String, Value>;
@@ -40,6 +42,41 @@ fn text(value: &Value, path: &[&str]) -> String {
     found.as_str().unwrap_or_else(|| panic!("{path:?} in {value}")).to_owned()
 }
 
+/// Certificates and requests in Cas, and what more can be uploaded.
+async fn uploads(rig: &Rig) -> Vec<(&'static str, String)> {
+    let mut names = vec![
+        ("rsa_cert", fixtures::RSA.to_owned()),
+        ("rsa_key", fixtures::RSA_KEY.to_owned()),
+        ("encrypt_cert", fixtures::SM_ENCRYPTION.to_owned()),
+        ("encrypt_key", fixtures::SM_ENCRYPTION_KEY.to_owned()),
+        ("sign_cert", fixtures::SM_SIGNATURE.to_owned()),
+        ("sign_key", fixtures::SM_SIGNATURE_KEY.to_owned()),
+    ];
+    let rsa = [("Name", "rsa"), ("Cert", fixtures::RSA), ("Key", fixtures::RSA_KEY)];
+    let pair = fixtures::pair("pair");
+    let tags: Vec<_> = pair.into_iter().chain([("Tags.1.Key", "team"), ("Tags.1.Value", "a")]).collect();
+    for (name, parameters) in [("upload", &rsa[..]), ("pair", &tags[..])] {
+        let made = rig.cas("UploadUserCertificate", parameters).await.ok();
+        names.push((name, made["CertId"].to_string()));
+    }
+    let subject = [
+        ("Algorithm", "SM2"),
+        ("KeySize", "256"),
+        ("CommonName", "vpn.example.com"),
+        ("CountryCode", "CN"),
+        ("Province", "Zhejiang"),
+        ("Locality", "Hangzhou"),
+        ("Name", "first"),
+    ];
+    let made = rig.cas("CreateCsr", &subject).await.ok();
+    names.push(("csr", made["CsrId"].to_string()));
+    let uploaded = rig.cas("UploadCsr", &[("Csr", fixtures::REQUEST), ("Name", "second")]).await.ok();
+    names.push(("keyless_csr", uploaded["CsrId"].to_string()));
+    names.push(("request", fixtures::REQUEST.to_owned()));
+    names.push(("request_key", fixtures::REQUEST_KEY.to_owned()));
+    names
+}
+
 /// An active gateway with such an id. (Tags are listed in the order of ids, which is to be that of their making.)
 async fn fitting_gateway(rig: &Rig, vpc: &str, fits: impl Fn(&str) -> bool) -> String {
     loop {
@@ -58,78 +95,88 @@ async fn customer_gateway(rig: &Rig, ip: &str) -> String {
     text(&rig.call("CreateCustomerGateway", &parameters).await.ok(), &["CustomerGatewayId"])
 }
 
-/// What one region has of connections, where nothing else is.
-struct Far {
-    gateway: String,
-    customer: String,
-    other_customer: String,
-    connection: String,
-    redundant: String,
-    tunnel: String,
-    diagnosis: String,
-    attachment: String,
+/// Customer gateways: one that others lead to, one that is not used, and one with everything.
+async fn customers(rig: &Rig, group: &str) -> [(&'static str, String); 3] {
+    let peer = [
+        ("RegionId", "cn-hangzhou"),
+        ("IpAddress", "1.0.0.3"),
+        ("Name", "peer"),
+        ("Description", "a peer that speaks BGP"),
+        ("Asn", "123.456"),
+        ("AuthKey", "key-of-the-peer"),
+        ("ResourceGroupId", group),
+        ("Tags.1.Key", "team"),
+        ("Tags.1.Value", "a"),
+    ];
+    let (customer, idle) = (customer_gateway(rig, "1.0.0.1").await, customer_gateway(rig, "1.0.0.2").await);
+    let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
+    [("customer", customer), ("idle_customer", idle), ("peer", peer)]
 }
 
-impl Far {
-    async fn new(rig: &Rig) -> Self {
-        let at = ("RegionId", "cn-beijing");
-        let call = async |action: &str, more: &[(&str, &str)], path: &str| {
-            let parameters: Vec<_> = [at].iter().chain(more).copied().collect();
-            let answer = rig.call(action, &parameters).await.ok();
-            rig.settle().await;
-            text(&answer, &[path])
-        };
-        let vpc = call("CreateVpc", &[], "VpcId").await;
-        let order = [("VpcId", &*vpc), ("Bandwidth", "10"), ("EnableIpsec", "true")];
-        let gateway = call("CreateVpnGateway", &order, "VpnGatewayId").await;
-        let peer = [("IpAddress", "1.0.1.1"), ("Asn", "65530"), ("AuthKey", "key-of-the-far-end")];
-        let customer = call("CreateCustomerGateway", &peer, "CustomerGatewayId").await;
-        let other_customer =
-            call("CreateCustomerGateway", &[("IpAddress", "1.0.1.2")], "CustomerGatewayId").await;
-        let blocks =
-            [("VpnGatewayId", &*gateway), ("LocalSubnet", "10.0.0.0/24"), ("RemoteSubnet", "10.1.0.0/24")];
-        let one = [
-            ("CustomerGatewayId", &*customer),
-            ("Name", "first"),
-            ("IkeConfig", r#"{"Psk":"key.of.the.first.one"}"#),
-            (
-                "BgpConfig",
-                r#"{"EnableBgp":"true","TunnelCidr":"169.254.10.0/30","LocalBgpIp":"169.254.10.1"}"#,
-            ),
-            ("Tags.1.Key", "team"),
-            ("Tags.1.Value", "a"),
-        ];
-        let one: Vec<_> = blocks.iter().chain(&one).copied().collect();
-        let connection = call("CreateVpnConnection", &one, "VpnConnectionId").await;
-        let two = [
-            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
-            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.master"),
-            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
-            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.one"),
-        ];
-        let blocks =
-            [("VpnGatewayId", &*gateway), ("LocalSubnet", "0.0.0.0/0"), ("RemoteSubnet", "0.0.0.0/0")];
-        let two: Vec<_> = blocks.iter().chain(&two).copied().collect();
-        let redundant = call("CreateVpnConnection", &two, "VpnConnectionId").await;
-        let shown = rig.call("DescribeVpnConnection", &[at, ("VpnConnectionId", &*redundant)]).await.ok();
-        let tunnels = &shown["TunnelOptionsSpecification"]["TunnelOptions"];
-        let tunnel = tunnels[0]["TunnelId"].as_str().unwrap().to_owned();
-        let diagnose = [("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
-        let diagnosis = call("DiagnoseVpnGateway", &diagnose, "DiagnoseId").await;
-        let both = [
-            ("LocalSubnet", "0.0.0.0/0"),
-            ("RemoteSubnet", "0.0.0.0/0"),
-            ("Name", "attached"),
-            ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
-            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.first.tunnel"),
-            ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
-            ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.tunnel"),
-            ("Tag.1.Key", "team"),
-            ("Tag.1.Value", "b"),
-        ];
-        let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
-        Self { gateway, customer, other_customer, connection, redundant, tunnel, diagnosis, attachment }
-    }
+/// What one region has of connections, where nothing else is.
+async fn far(rig: &Rig) -> [(&'static str, String); 8] {
+    let at = ("RegionId", "cn-beijing");
+    let call = async |action: &str, more: &[(&str, &str)], path: &str| {
+        let parameters: Vec<_> = [at].iter().chain(more).copied().collect();
+        let answer = rig.call(action, &parameters).await.ok();
+        rig.settle().await;
+        text(&answer, &[path])
+    };
+    let vpc = call("CreateVpc", &[], "VpcId").await;
+    let order = [("VpcId", &*vpc), ("Bandwidth", "10"), ("EnableIpsec", "true")];
+    let gateway = call("CreateVpnGateway", &order, "VpnGatewayId").await;
+    let peer = [("IpAddress", "1.0.1.1"), ("Asn", "65530"), ("AuthKey", "key-of-the-far-end")];
+    let customer = call("CreateCustomerGateway", &peer, "CustomerGatewayId").await;
+    let other_customer =
+        call("CreateCustomerGateway", &[("IpAddress", "1.0.1.2")], "CustomerGatewayId").await;
+    let blocks =
+        [("VpnGatewayId", &*gateway), ("LocalSubnet", "10.0.0.0/24"), ("RemoteSubnet", "10.1.0.0/24")];
+    let one = [
+        ("CustomerGatewayId", &*customer),
+        ("Name", "first"),
+        ("IkeConfig", r#"{"Psk":"key.of.the.first.one"}"#),
+        ("BgpConfig", r#"{"EnableBgp":"true","TunnelCidr":"169.254.10.0/30","LocalBgpIp":"169.254.10.1"}"#),
+        ("Tags.1.Key", "team"),
+        ("Tags.1.Value", "a"),
+    ];
+    let one: Vec<_> = blocks.iter().chain(&one).copied().collect();
+    let connection = call("CreateVpnConnection", &one, "VpnConnectionId").await;
+    let two = [
+        ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+        ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.master"),
+        ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+        ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.one"),
+    ];
+    let blocks = [("VpnGatewayId", &*gateway), ("LocalSubnet", "0.0.0.0/0"), ("RemoteSubnet", "0.0.0.0/0")];
+    let two: Vec<_> = blocks.iter().chain(&two).copied().collect();
+    let redundant = call("CreateVpnConnection", &two, "VpnConnectionId").await;
+    let shown = rig.call("DescribeVpnConnection", &[at, ("VpnConnectionId", &*redundant)]).await.ok();
+    let tunnels = &shown["TunnelOptionsSpecification"]["TunnelOptions"];
+    let tunnel = tunnels[0]["TunnelId"].as_str().unwrap().to_owned();
+    let diagnose = [("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
+    let diagnosis = call("DiagnoseVpnGateway", &diagnose, "DiagnoseId").await;
+    let both = [
+        ("LocalSubnet", "0.0.0.0/0"),
+        ("RemoteSubnet", "0.0.0.0/0"),
+        ("Name", "attached"),
+        ("TunnelOptionsSpecification.1.CustomerGatewayId", &*customer),
+        ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "key.of.the.first.tunnel"),
+        ("TunnelOptionsSpecification.2.CustomerGatewayId", &*other_customer),
+        ("TunnelOptionsSpecification.2.TunnelIkeConfig.Psk", "key.of.the.second.tunnel"),
+        ("Tag.1.Key", "team"),
+        ("Tag.1.Value", "b"),
+    ];
+    let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
+    [
+        ("linked", gateway),
+        ("far", customer),
+        ("further", other_customer),
+        ("connection", connection),
+        ("redundant", redundant),
+        ("tunnel", tunnel),
+        ("diagnosis", diagnosis),
+        ("attachment", attachment),
+    ]
 }
 
 /// A role with such an id.
@@ -164,6 +211,8 @@ impl World {
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
         let default_vpc = default_vpc(&rig).await;
+        let group = rig.resource_group("projects").await;
+        let empty_group = rig.resource_group("empty").await;
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
@@ -184,24 +233,12 @@ impl World {
         let tag = [region, ("ResourceType", "VPNGATEWAY"), ("ResourceId.1", gateway.as_str())];
         let tag: Vec<_> = tag.into_iter().chain([("Tag.1.Key", "team"), ("Tag.1.Value", "a")]).collect();
         rig.call("TagResources", &tag).await.ok();
-        let customer = customer_gateway(&rig, "1.0.0.1").await;
-        let idle_customer = customer_gateway(&rig, "1.0.0.2").await;
-        let peer = [
-            ("IpAddress", "1.0.0.3"),
-            ("Name", "peer"),
-            ("Description", "a peer that speaks BGP"),
-            ("Asn", "123.456"),
-            ("AuthKey", "key-of-the-peer"),
-            ("ResourceGroupId", "rg-acfmelsewhere1"),
-            ("Tags.1.Key", "team"),
-            ("Tags.1.Value", "a"),
-        ];
-        let peer: Vec<_> = [region].into_iter().chain(peer).collect();
-        let peer = text(&rig.call("CreateCustomerGateway", &peer).await.ok(), &["CustomerGatewayId"]);
-        let far = Far::new(&rig).await;
+        let customers = customers(&rig, &group).await;
+        let far = far(&rig).await;
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
+        let uploads = uploads(&rig).await;
         for name in ["alice", "bob", "unused"] {
             rig.advance(1_000);
             rig.ram("CreateUser", &[("UserName", name)]).await;
@@ -241,6 +278,9 @@ impl World {
             ("vpc", vpc),
             ("table", table),
             ("default_vpc", default_vpc),
+            ("default_group", default_resource_group(&AccountId::new(ACCOUNT))),
+            ("group", group),
+            ("empty_group", empty_group),
             ("empty_vpc", empty_vpc),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
@@ -248,17 +288,6 @@ impl World {
             ("idle_gateway", idle_gateway),
             ("bound", bound),
             ("free", free),
-            ("customer", customer),
-            ("idle_customer", idle_customer),
-            ("peer", peer),
-            ("linked", far.gateway),
-            ("far", far.customer),
-            ("further", far.other_customer),
-            ("connection", far.connection),
-            ("redundant", far.redundant),
-            ("tunnel", far.tunnel),
-            ("diagnosis", far.diagnosis),
-            ("attachment", far.attachment),
             ("pending", pending),
             ("leaf", leaf),
             ("chain", chain),
@@ -269,7 +298,8 @@ impl World {
             ("service", SERVICE.to_owned()),
             ("service_role", SERVICE_ROLE.to_owned()),
         ];
-        let names = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let names = names.into_iter().chain(customers).chain(far).chain(uploads);
+        let names = names.map(|(name, value)| (name.to_owned(), value.into())).collect();
         Self { rig, names }
     }
 
@@ -408,6 +438,9 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
         NAMED => r#"["nothing-here"]"#.to_owned(),
         "acs:ram::1234567890123456:role/operator" => "acs:ram::1234567890123456:role/nothing-here".into(),
         SERVICE_ROLE => "AliyunServiceRoleForNothing".into(),
+        value if ["upload", "pair", "csr", "keyless_csr"].iter().any(|name| value == named(name)) => {
+            "1".into()
+        }
         value if value == named("task") => {
             format!("task/acs-service-role/{SERVICE}/{SERVICE_ROLE}/{}", uuid::Uuid::nil())
         }
@@ -416,7 +449,7 @@ pub fn unknown(names: &Names, value: &str) -> Option<String> {
             uuid::Uuid::nil().to_string()
         }
         value
-            if ["vpc-", "vsw-", "vpn-", "vtb-", "cgw-", "vco-", "tun-", "vpndgn-"]
+            if ["vpc-", "vsw-", "vpn-", "vtb-", "rg-", "cgw-", "vco-", "tun-", "vpndgn-"]
                 .iter()
                 .any(|prefix| value.starts_with(prefix)) =>
         {

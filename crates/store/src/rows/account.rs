@@ -68,22 +68,22 @@ impl Snapshot<'_> {
 }
 
 impl Tx<'_> {
-    /// Makes sure that the account has a row.
+    /// Makes sure that the account has a row, and its default resource group.
     ///
     /// # Errors
     /// A database error, as for every change below.
     pub fn ensure_account(&self, account: &AccountId, now_ms: i64) -> Result<(), StoreError> {
         insert!(self.session, "account" { id: account, created_ms: now_ms } "ON CONFLICT DO NOTHING")?;
-        Ok(())
+        self.insert_default_group(account, now_ms)
     }
 
-    /// Stores a new account.
+    /// Stores a new account, with its default resource group.
     ///
     /// # Errors
     /// A database error.
     pub fn insert_account(&self, id: &AccountId, name: &str, now_ms: i64) -> Result<(), StoreError> {
         insert!(self.session, "account" { id: id, name: name, created_ms: now_ms })?;
-        Ok(())
+        self.insert_default_group(id, now_ms)
     }
 
     /// Enables or disables an account; returns whether there is one of this id.

@@ -15,7 +15,7 @@ use crate::{Snapshot, Tx};
 pub struct BindingFilter {
     /// Gateways; empty means all.
     pub gateways: Vec<String>,
-    /// Certificates; empty means all.
+    /// Certificates, as they were named; empty means all.
     pub certificates: Vec<String>,
     /// Role.
     pub role: Option<Role>,
@@ -32,7 +32,7 @@ pub struct BindingRow {
 
 table! {
     Binding as binding in "binding" {
-        both { gateway, role, certificate, state, associated_ms }
+        both { gateway, role, certificate, named, state, associated_ms }
         write(owner: &VpnGateway) { account = owner.account, region = owner.region }
     }
 }
@@ -55,6 +55,11 @@ pub(crate) const RELATIONS: &[Relation] = &[
         "SELECT b.gateway || ' ' || b.role FROM binding b JOIN vpn_gateway g ON g.id = b.gateway \
          JOIN certificate c ON c.id = b.certificate WHERE b.account <> g.account OR b.region <> g.region \
          OR c.account <> g.account OR g.vpn_type <> 'NationalStandard' OR c.certificate IS NULL",
+    ),
+    (
+        "a binding has what it is named by, and of a pair the half of its role",
+        "SELECT b.gateway || ' ' || b.role FROM binding b JOIN certificate c ON c.id = b.certificate \
+         WHERE b.named <> coalesce(CAST(c.upload AS TEXT), c.id) OR c.half <> b.role",
     ),
     (
         "the two roles of a gateway have two certificates",
@@ -81,13 +86,13 @@ impl Snapshot<'_> {
         Ok(bindings)
     }
 
-    /// The gateways on which a certificate is bound.
+    /// The gateways on which something is bound that is named so: a certificate of Kms, or one of an upload to Cas.
     ///
     /// # Errors
     /// A database error.
-    pub fn gateways_with(&self, certificate: &CertificateId) -> Answer<Vec<VpnGatewayId>> {
-        self.session
-            .all("SELECT gateway FROM binding WHERE certificate = ?1 ORDER BY seq", &binds![certificate])
+    pub fn gateways_with(&self, named: &CertificateId) -> Answer<Vec<VpnGatewayId>> {
+        let sql = "SELECT gateway FROM binding WHERE named = ?1 GROUP BY gateway ORDER BY min(seq)";
+        self.session.all(sql, &binds![named])
     }
 
     /// A page of the bindings in force in a region, newest first, after place `before` if given.
@@ -104,7 +109,7 @@ impl Snapshot<'_> {
     ) -> Answer<Page<BindingRow>> {
         let mut search = Search::of(account, Some(region));
         search.any("gateway", &filter.gateways);
-        search.any("certificate", &filter.certificates);
+        search.any("named", &filter.certificates);
         search.equal("role", filter.role.as_ref());
         let narrowed = search.narrowed;
         search.raw("state <> 'associating'");

@@ -201,7 +201,7 @@ impl Tx<'_> {
     /// A database error.
     pub fn refresh_certificate_alert(&self, id: &VpnGatewayId) -> Done {
         self.execute(
-            "UPDATE vpn_gateway SET certificate_alert = (SELECT group_concat(b.role || ' ' || c.id || ' ' || c.status, \
+            "UPDATE vpn_gateway SET certificate_alert = (SELECT group_concat(b.role || ' ' || b.named || ' ' || c.status, \
              ', ') FROM binding b JOIN certificate c ON c.id = b.certificate \
              WHERE b.gateway = vpn_gateway.id AND c.status <> 'ACTIVE') WHERE id = ?1",
             &binds![id],

@@ -14,6 +14,8 @@ wire_enum! {
         Vpc = "vpc",
         /// A vSwitch.
         VSwitch = "vswitch",
+        /// A resource group: nothing of it is on the data plane.
+        ResourceGroup = "resource_group",
         /// A task that deletes a service-linked role: nothing of it is on the data plane.
         RoleDeletion = "role_deletion",
     }
@@ -48,6 +50,8 @@ pub(crate) const RELATIONS: &[Relation] = &[(
     "SELECT resource FROM intent WHERE (kind = 'gateway' AND resource NOT IN (SELECT id FROM vpn_gateway)) \
          OR (kind = 'vpc' AND resource NOT IN (SELECT id FROM vpc WHERE NOT ready)) \
          OR (kind = 'vswitch' AND resource NOT IN (SELECT id FROM vswitch WHERE NOT ready)) \
+         OR (kind = 'resource_group' \
+         AND resource NOT IN (SELECT 'resource-group-' || seq FROM resource_group WHERE status <> 'OK')) \
          OR (kind = 'role_deletion' \
          AND resource NOT IN (SELECT id FROM ram_role_deletion WHERE status = 'IN_PROGRESS'))",
 )];

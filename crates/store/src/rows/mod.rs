@@ -15,7 +15,9 @@ use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
+use resource_group::ResourceGroupRow;
 pub(crate) use table::{Columns, Table};
+use tongguan_model::certificate::Upload;
 use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
@@ -30,6 +32,7 @@ mod batch;
 pub(crate) mod binding;
 pub(crate) mod certificate;
 pub(crate) mod connection;
+pub(crate) mod csr;
 pub(crate) mod customer_gateway;
 pub(crate) mod diagnosis;
 pub(crate) mod fault;
@@ -37,11 +40,13 @@ pub(crate) mod gateway;
 pub(crate) mod intent;
 pub(crate) mod overview;
 pub(crate) mod ram;
+pub(crate) mod resource_group;
 pub(crate) mod sealed;
 pub(crate) mod search;
 pub(crate) mod tag;
 mod tally;
 pub(crate) mod token;
+pub(crate) mod upload;
 pub(crate) mod vpc;
 pub(crate) mod vswitch;
 
@@ -62,8 +67,10 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     binding::RELATIONS,
     connection::RELATIONS,
     diagnosis::RELATIONS,
+    upload::RELATIONS,
     applied::RELATIONS,
     address::RELATIONS,
+    resource_group::RELATIONS,
     tag::RELATIONS,
     tally::RELATIONS,
 ];
@@ -71,13 +78,15 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
 /// A table, the query for its rows, each preceded by the column that names it, and the reader of one.
 pub(crate) type Readable = (&'static str, &'static str, fn(&mut Cells<'_>) -> Result<(), DatabaseError>);
 
-/// The tables whose every row `check` reads, but for certificates.
+/// The tables whose every row `check` reads, but for certificates and requests for them.
 pub(crate) const READ: &[Readable] = &[
     readable!(VpnGateway, "id"),
     readable!(Vpc, "id"),
     readable!(VSwitch, "id"),
     readable!(Binding, "seq"),
+    readable!(Upload, "number"),
     readable!(CustomerGatewayRow, "id"),
+    readable!(ResourceGroupRow, "id"),
     readable!(Connection, "id"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),

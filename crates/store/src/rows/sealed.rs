@@ -18,6 +18,8 @@ pub enum SealedKind {
     AccessKey,
     /// The private key of a certificate, by the certificate's id.
     Certificate,
+    /// The private key of a request for a certificate in Cas, where it is known, by the request's own id.
+    SigningRequest,
     /// The key of a customer gateway's BGP sessions, by the gateway's id.
     CustomerGateway,
     /// The keys of a connection's tunnels, by the connection's id: those that are wanted, and those before a change.
@@ -42,6 +44,7 @@ const PLACES: &[Place] = &[
     Place { kind: SealedKind::Certificate, table: "certificate", id: "id", column: "sealed_private_key" },
     Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_keys" },
     Place { kind: SealedKind::Connection, table: "vpn_connection", id: "id", column: "sealed_before" },
+    Place { kind: SealedKind::SigningRequest, table: "cas_csr", id: "id", column: "sealed_private_key" },
     Place {
         kind: SealedKind::CustomerGateway,
         table: "customer_gateway",

@@ -7,7 +7,7 @@ use super::Answer;
 use super::table::Table;
 use super::tag::TagFilter;
 use crate::Snapshot;
-use crate::session::{AsBind, Bind};
+use crate::session::{AsBind, Bind, FromRow};
 
 /// A page of a list with the number of all that match.
 #[derive(Debug, Clone)]
@@ -69,6 +69,21 @@ impl<'v> Search<'v> {
         self.narrowed = true;
     }
 
+    /// A condition that holds for every row that is counted.
+    pub(super) fn always(&mut self, condition: &str) {
+        let narrowed = self.narrowed;
+        self.raw(condition);
+        self.narrowed = narrowed;
+    }
+
+    /// A text that any of these columns must hold, whatever the case of ASCII letters; `pattern` is one of [`part`].
+    pub(super) fn holds(&mut self, columns: &[&str], pattern: Option<&'v String>) {
+        let Some(pattern) = pattern else { return };
+        let place = self.value(pattern);
+        let columns = columns.iter().map(|column| format!("lower({column}) LIKE ?{place} ESCAPE '!'"));
+        self.raw(&format!("({})", columns.collect::<Vec<_>>().join(" OR ")));
+    }
+
     pub(super) fn equal(&mut self, column: &str, value: Option<&'v (impl AsBind + ?Sized)>) {
         if let Some(value) = value {
             let place = self.value(value);
@@ -76,11 +91,17 @@ impl<'v> Search<'v> {
         }
     }
 
+    /// One of these ids, if there are any: they choose the index.
     pub(super) fn any(&mut self, column: &str, values: &'v [String]) {
+        self.by_id |= !values.is_empty();
+        self.among(column, values);
+    }
+
+    /// One of these values, if there are any.
+    pub(super) fn among(&mut self, column: &str, values: &'v [String]) {
         if values.is_empty() {
             return;
         }
-        self.by_id = true;
         let mut places = String::new();
         for value in values {
             let place = self.value(value);
@@ -106,17 +127,44 @@ impl<'v> Search<'v> {
     }
 }
 
+/// A pattern for every text that holds this one.
+pub(super) fn part(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter.to_ascii_lowercase());
+    }
+    pattern.push('%');
+    pattern
+}
+
 impl Snapshot<'_> {
     /// A page of the rows that are searched for, newest first.
     pub(super) fn page<T: Table>(&self, search: &Search<'_>, offset: u64, limit: u64) -> Answer<Page<T>> {
+        self.page_of(search, T::NAME, (T::COLUMNS, T::NAME), offset, limit)
+    }
+
+    /// The same of columns that are selected from tables which are joined; `tally` counts what is not narrowed.
+    pub(super) fn page_of<T: FromRow>(
+        &self,
+        search: &Search<'_>,
+        tally: &str,
+        (columns, tables): (&str, &str),
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<T>> {
         let clause = search.clause();
-        let sql = format!("{} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}", T::SELECT);
+        let sql = format!(
+            "SELECT {columns} FROM {tables} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
+        );
         let items: Vec<T> = self.session.all(&sql, &search.values)?;
         let total = match (search.region, search.narrowed) {
             _ if offset == 0 && (items.len() as u64) < limit => items.len() as u64,
-            (Some(region), false) => self.tally(T::NAME, search.account, region)?,
-            (None, false) => self.tally_everywhere(T::NAME, search.account)?,
-            (_, true) => self.count_where(T::NAME, &clause, &search.values)?,
+            (Some(region), false) => self.tally(tally, search.account, region)?,
+            (None, false) => self.tally_everywhere(tally, search.account)?,
+            (_, true) => self.count_where(tables, &clause, &search.values)?,
         };
         Ok(Page { items, total })
     }

@@ -14,6 +14,7 @@ use tongguan_model::id::{
 use super::fault::FaultOutcome;
 use super::intent::IntentKind;
 use super::ram::DeletionStatus;
+use super::resource_group::ResourceGroupStatus;
 use crate::session::{AsBind, Bind, FromColumn, FromRow, Unreadable, Value};
 
 /// A row type, or a part of one.
@@ -327,6 +328,7 @@ words!(
     Negotiation,
     NetworkType,
     Phase,
+    ResourceGroupStatus,
     Role,
     TunnelBandwidth,
     VpnType
@@ -348,7 +350,7 @@ impl FromColumn for KeyPurposes {
 
 #[cfg(test)]
 mod tests {
-    use tongguan_model::certificate::{Certificate, Issued};
+    use tongguan_model::certificate::{Certificate, Issued, SigningRequest, Upload};
     use tongguan_model::connection::Connection;
     use tongguan_model::gateway::{Binding, VpnGateway};
     use tongguan_model::network::{VSwitch, Vpc};
@@ -373,6 +375,8 @@ mod tests {
             VSwitch::SELECT,
             Binding::SELECT,
             Certificate::SELECT,
+            Upload::SELECT,
+            SigningRequest::SELECT,
             CustomerGatewayRow::SELECT,
             Connection::SELECT,
             UserRow::SELECT,
@@ -404,8 +408,8 @@ mod tests {
         assert!(Issued::SET.starts_with("certificate = ?, chain = ?, sm = ?"), "{}", Issued::SET);
         assert_eq!(
             super::super::binding::INSERT,
-            "INSERT INTO binding (gateway, role, certificate, state, associated_ms, account, region) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO binding (gateway, role, certificate, named, state, associated_ms, account, region) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         );
         assert_eq!(owned!(Vpc), [Vpc::SELECT, " WHERE id = ?1 AND account = ?2"].concat());
         assert!(

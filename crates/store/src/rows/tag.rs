@@ -36,8 +36,9 @@ pub(crate) const RELATIONS: &[Relation] = &[(
     "tags are on what exists",
     "SELECT resource FROM tag WHERE resource NOT IN (SELECT id FROM vpn_gateway UNION ALL SELECT id FROM vpc \
          UNION ALL SELECT id FROM customer_gateway UNION ALL SELECT id FROM vpn_connection \
-         UNION ALL SELECT id FROM vswitch UNION ALL SELECT id FROM ram_role \
-         UNION ALL SELECT 'ram-policy-' || seq FROM ram_policy)",
+         UNION ALL SELECT id FROM vswitch UNION ALL SELECT id FROM ram_role UNION ALL SELECT instance FROM cas_certificate \
+         UNION ALL SELECT 'ram-policy-' || seq FROM ram_policy \
+         UNION ALL SELECT 'resource-group-' || seq FROM resource_group)",
 )];
 
 impl Snapshot<'_> {

@@ -20,7 +20,10 @@ pub(crate) const RELATIONS: &[Relation] = &[(
          SELECT 'vswitch', account, region, -count(*) FROM vswitch GROUP BY account, region UNION ALL \
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \
          SELECT 'ram_group', account, '', -count(*) FROM ram_group GROUP BY account UNION ALL \
-         SELECT 'certificate', account, region, -count(*) FROM certificate GROUP BY account, region UNION ALL \
+         SELECT 'resource_group', account, '', -count(*) FROM resource_group GROUP BY account UNION ALL \
+         SELECT 'certificate', account, region, -count(*) FROM certificate WHERE upload IS NULL GROUP BY account, region \
+         UNION ALL SELECT 'cas_certificate', account, '', -count(*) FROM cas_certificate GROUP BY account UNION ALL \
+         SELECT 'cas_csr', account, '', -count(*) FROM cas_csr GROUP BY account UNION ALL \
          SELECT 'ram_role', account, '', -count(*) FROM ram_role GROUP BY account UNION ALL \
          SELECT 'ram_policy', account, '', -count(*) FROM ram_policy GROUP BY account UNION ALL \
          SELECT 'client_token', account, '', -count(*) FROM client_token GROUP BY account UNION ALL \

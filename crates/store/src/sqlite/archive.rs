@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use tongguan_model::certificate::Certificate;
+use tongguan_model::certificate::{Certificate, SigningRequest};
 
 use super::journal::Left;
 use super::mark::{Found, Mark};
@@ -19,9 +19,15 @@ use super::structure::{classified, foreign_keys, offenders, pages, schema_object
 use super::{schema, state};
 use crate::audit::{chain, walk};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
-use crate::rows::{Columns as _, READ, RELATIONS};
+use crate::rows::{READ, RELATIONS, Table};
 use crate::session::Session;
 use crate::{AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapshot, StoreError, look};
+
+/// Is given a row with its sealed private key, and answers what is wrong with it.
+type Look<'l, T> = dyn FnMut(&T, Option<&[u8]>) -> Option<String> + 'l;
+
+/// What [`Finding`]s of single rows are called.
+const READABLE: &str = "every row can be read";
 
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
@@ -234,16 +240,17 @@ impl Archive {
         answer
     }
 
-    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service
-    /// would. Certificates are given to `look` with their sealed private key; it returns what it finds wrong.
+    /// Reads every gateway, VPC, vSwitch, user, group, role, policy and certificate once, as the service would.
+    /// Certificates, and requests for them, are given away with their sealed private keys; what is answered is what is
+    /// wrong with them.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn rows(
         &self,
-        mut look: impl FnMut(&Certificate, &[u8]) -> Option<String>,
+        mut certificate: impl FnMut(&Certificate, Option<&[u8]>) -> Option<String>,
+        mut request: impl FnMut(&SigningRequest, Option<&[u8]>) -> Option<String>,
     ) -> Result<Vec<Finding>, StoreError> {
-        const RULE: &str = "every row can be read";
         let mut findings = Vec::new();
         for (table, sql, read) in READ {
             let mut statement = self.session().prepare(sql)?;
@@ -252,26 +259,37 @@ impl Archive {
                 let mut cells = row.cells();
                 let name = cells.value()?;
                 if let Err(error) = read(&mut cells) {
-                    findings.push(Finding { rule: RULE, what: format!("{table} {name}: {error}") });
+                    findings.push(Finding { rule: READABLE, what: format!("{table} {name}: {error}") });
                 }
             }
         }
-        let sql =
-            sql!("SELECT id, ", Certificate::COLUMNS, ", sealed_private_key FROM certificate ORDER BY seq");
-        let mut statement = self.session().prepare(sql)?;
+        self.keyed("certificate", &mut certificate, &mut findings)?;
+        self.keyed("certificate request", &mut request, &mut findings)?;
+        Ok(findings)
+    }
+
+    /// Gives every row of a table with private keys away, and notes what is wrong with it.
+    fn keyed<T: Table>(
+        &self,
+        what: &str,
+        look: &mut Look<'_, T>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), StoreError> {
+        let sql = format!("SELECT id, {}, sealed_private_key FROM {} ORDER BY seq", T::COLUMNS, T::NAME);
+        let mut statement = self.session().prepare(&sql)?;
         let mut rows = statement.query(&[])?;
         while let Some(row) = rows.next()? {
             let mut cells = row.cells();
             let name = cells.value()?;
-            let wrong = match cells.next::<(Certificate, Vec<u8>)>() {
-                Ok((certificate, key)) => look(&certificate, &key),
+            let wrong = match cells.next::<(T, Option<Vec<u8>>)>() {
+                Ok((row, key)) => look(&row, key.as_deref()),
                 Err(error) => Some(error.to_string()),
             };
             if let Some(wrong) = wrong {
-                findings.push(Finding { rule: RULE, what: format!("certificate {name}: {wrong}") });
+                findings.push(Finding { rule: READABLE, what: format!("{what} {name}: {wrong}") });
             }
         }
-        Ok(findings)
+        Ok(())
     }
 
     /// Writes a copy of the state that was opened to `target`, which must not exist, checks it and makes

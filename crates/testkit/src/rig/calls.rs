@@ -8,7 +8,7 @@ use tongguan_service::Response;
 use tongguan_service::access::Peer;
 
 use super::Rig;
-use crate::api::{KMS, RAM, VPC};
+use crate::api::{CAS, KMS, RAM, VPC};
 use crate::request::Owned;
 use crate::{Call, Caller, Manner, Stamp};
 
@@ -102,6 +102,11 @@ impl Rig {
     /// One call of the account's own key to Kms.
     pub async fn kms(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
         self.by(&Caller::named("root"), KMS, action, parameters).await
+    }
+
+    /// One call of the account's own key to Cas.
+    pub async fn cas(&self, action: &str, parameters: &[(&str, &str)]) -> Reply {
+        self.by(&Caller::named("root"), CAS, action, parameters).await
     }
 
     /// One call of the account's own key to Ram, which must succeed.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tongguan_pki::{KeySpec, Usage};
 
 use super::{Reply, Rig, START_MS};
-use crate::api::REGION;
+use crate::api::{REGION, RESOURCE_MANAGER};
 use crate::{Caller, Issuer};
 
 impl Rig {
@@ -36,6 +36,15 @@ impl Rig {
         let upload = [("CertificateId", id.as_str()), ("Certificate", &leaf), ("CertificateChain", &chain)];
         self.kms("UploadCertificate", &upload).await.ok();
         id
+    }
+
+    /// A resource group of this name that is ready: its id.
+    pub async fn resource_group(&self, name: &str) -> String {
+        let parameters = [("Name", name), ("DisplayName", name)];
+        let made =
+            self.by(&Caller::named("root"), RESOURCE_MANAGER, "CreateResourceGroup", &parameters).await.ok();
+        self.settle().await;
+        made["ResourceGroup"]["Id"].as_str().unwrap().to_owned()
     }
 
     /// A certificate that is not uploaded yet.

@@ -72,6 +72,13 @@ pub struct Closed {
     nonce: u64,
 }
 
+impl Closed {
+    /// Where the data is.
+    pub fn directory(&self) -> &Path {
+        self.place.directory.path()
+    }
+}
+
 /// Where a service keeps its data, and how.
 #[derive(Debug)]
 struct Place {

@@ -20,7 +20,8 @@ const DNS_NAMES: usize = 10;
 
 /// The kind of key.
 pub(crate) fn key_spec(args: &Args<'_>, name: &'static str) -> Result<KeySpec, Refusal> {
-    args.required(name).parse().map_err(|_| args.illegal(name, ""))
+    let spec = args.required(name).parse().ok().filter(|spec| KeySpec::USUAL.contains(spec));
+    spec.ok_or_else(|| args.illegal(name, ""))
 }
 
 /// The distinguished name.
@@ -56,7 +57,7 @@ impl LongWork for CreateCertificate {
 
     fn look(&self, call: &Call) -> Result<(), Failure> {
         let account = &call.principal.account;
-        let held = call.context.store.read(|snapshot| snapshot.tally_everywhere("certificate", account))?;
+        let held = call.context.store.read(|snapshot| super::held(snapshot, account))?;
         within_quota(call, held)
     }
 
@@ -83,6 +84,7 @@ impl LongWork for CreateCertificate {
             dns_names: self.subject_alternative_names.clone(),
             csr,
             public_key: key.public_key().to_pem(),
+            uploaded: None,
             issued: None,
             created_ms: call.now_ms,
             updated_ms: call.now_ms,
@@ -96,7 +98,7 @@ impl LongWork for CreateCertificate {
         call: &Call,
         tx: &Tx<'_>,
     ) -> Result<Self::Output, Failure> {
-        within_quota(call, tx.tally_everywhere("certificate", &certificate.account)?)?;
+        within_quota(call, super::held(tx, &certificate.account)?)?;
         tx.insert_certificate(certificate, sealed)?;
         Ok(Self::Output {
             arn: super::arn(certificate).into(),

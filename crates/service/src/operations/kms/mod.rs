@@ -3,11 +3,15 @@
 pub mod create_certificate;
 pub mod delete_certificate;
 pub mod describe_certificate;
+pub mod export_certificate;
 pub mod get_certificate;
+pub mod list_certificates;
 pub mod update_certificate_status;
 pub mod upload_certificate;
 
 use tongguan_model::certificate::{Certificate, Issued, KeyPurposes};
+use tongguan_model::id::AccountId;
+use tongguan_store::{Snapshot, StoreError};
 
 use crate::catalogue;
 use crate::operation::Failure;
@@ -15,6 +19,11 @@ use crate::operation::Failure;
 /// The certificate, or the refusal that there is none.
 fn existing(certificate: Option<Certificate>) -> Result<Certificate, Failure> {
     certificate.ok_or_else(|| (&catalogue::CERTIFICATE_NOT_FOUND).into())
+}
+
+/// How many certificates an account has, in Kms and Cas together: the two share a quota.
+pub(crate) fn held(snapshot: &Snapshot<'_>, account: &AccountId) -> Result<u64, StoreError> {
+    Ok(snapshot.tally_everywhere("certificate", account)? + snapshot.tally("cas_certificate", account, "")?)
 }
 
 /// A certificate's ARN.
@@ -40,7 +49,7 @@ pub(crate) fn issued(leaf: &tongguan_pki::Certificate, chain: &[tongguan_pki::Ce
 }
 
 /// What the keyUsage of a certificate lets its key do: everything, if it has none.
-fn purposes(leaf: &tongguan_pki::Certificate) -> KeyPurposes {
+pub(crate) fn purposes(leaf: &tongguan_pki::Certificate) -> KeyPurposes {
     leaf.key_usage().map_or(KeyPurposes::ANY, |usage| KeyPurposes {
         sign: usage.digital_signature() || usage.non_repudiation(),
         encrypt: usage.key_encipherment() || usage.data_encipherment() || usage.key_agreement(),

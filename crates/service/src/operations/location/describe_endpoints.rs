@@ -9,10 +9,7 @@ use crate::api::location::{DescribeEndpoints, DescribeEndpointsEndpointsEndpoint
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
-use crate::operation::{Failure, Pure};
-
-/// Services that this server answers for.
-const SERVICES: &[&str] = &["vpc", "kms", "sts", "location"];
+use crate::operation::{Failure, Product, Pure};
 
 /// The region that is named by its id.
 pub(crate) fn region(args: &Args<'_>, name: &'static str) -> Result<&'static Region, Refusal> {
@@ -24,7 +21,8 @@ impl Pure for DescribeEndpoints {
 
     fn answer(&self, call: &Call) -> Result<Self::Output, Failure> {
         let mut endpoints = Vec::new();
-        if SERVICES.iter().any(|known| known.eq_ignore_ascii_case(&self.service_code)) {
+        let served = |product: &Product| product.as_str().eq_ignore_ascii_case(&self.service_code);
+        if Product::ALL.iter().any(served) {
             let own = call.context.settings.endpoint.as_ref().unwrap_or(&call.host);
             endpoints.push(DescribeEndpointsEndpointsEndpoint {
                 protocols: vec![if call.peer.secure { "HTTPS" } else { "HTTP" }.into()],

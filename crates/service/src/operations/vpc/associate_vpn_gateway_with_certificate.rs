@@ -1,9 +1,12 @@
 //! AssociateVpnGatewayWithCertificate: binds one SM certificate to an SM VPN gateway in a role.
 //!
-//! Source: `docs/api/vpc/AssociateVpnGatewayWithCertificate.json` and `states.md`, section 3. The first
-//! binding of an account makes the service-linked role `AliyunServiceRoleForVPNCertificate`, if the caller may.
+//! Source: `docs/api/vpc/AssociateVpnGatewayWithCertificate.json` and `states.md`, section 3. The id is that of a
+//! certificate in Kms, or of an upload to Cas; of an SM pair there the half of the role is bound, so that one id may
+//! stand in both roles. The first binding of an account makes the service-linked role
+//! `AliyunServiceRoleForVPNCertificate`, if the caller may.
 
 use tongguan_model::gateway::Bind;
+use tongguan_model::id::CertificateId;
 use tongguan_model::service_role::CERTIFICATES;
 use tongguan_store::{Bearer, Tx};
 
@@ -24,14 +27,16 @@ impl Write for AssociateVpnGatewayWithCertificate {
         let mut gateway = gateway_in(tx.gateway(account, &self.vpn_gateway_id)?, Some(self.region))?;
         gateway.settled()?;
         gateway.takes_certificates()?;
-        let Some(mut certificate) = tx.certificate(account, &self.certificate_id)? else {
+        let role = self.certificate_type;
+        let Some(mut certificate) = tx.certificate_for(account, &self.certificate_id, role)? else {
             return Err((&c::CERTIFICATE_NOT_FOUND).into());
         };
         tx.vouch(Bearer::Certificate(certificate.id.as_str()))?;
         note_purposes(&mut certificate)?;
         let bindings = tx.bindings_of(&gateway.id)?;
+        let (named, facts) = (CertificateId::new(&self.certificate_id), certificate.facts());
         let bind = gateway
-            .bind(&bindings, self.certificate_type, &certificate.id, certificate.facts(), now_ms)
+            .bind(&bindings, role, &named, &certificate.id, facts, now_ms)
             .map_err(|refusal| Refusal::from(refusal).value(&self.certificate_id))?;
         let Bind::New(binding) = bind else { return Ok(Self::Output {}) };
         tx.insert_binding(&gateway, &binding)?;

@@ -10,9 +10,9 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::new_id;
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 
 use super::customer_gateways::sealed_key;
-use super::group_or_default;
 use super::networks::put_tags;
 use super::taggable::Taggable;
 
@@ -39,7 +39,7 @@ impl Write for CreateCustomerGateway {
             description: self.description.clone().unwrap_or_default(),
             ip,
             asn: self.asn,
-            resource_group: group_or_default(call, self.resource_group_id.as_deref()),
+            resource_group: group_or_default(call, tx, self.resource_group_id.as_deref())?,
             created_ms: call.now_ms,
         };
         tx.insert_customer_gateway(&row)?;

@@ -10,8 +10,8 @@ use crate::api::vpc::{CreateDefaultVpc, CreateDefaultVpcOutput};
 use crate::call::Call;
 use crate::catalogue as c;
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 
-use super::group_or_default;
 use super::networks::DEFAULT_BLOCK;
 use super::new_networks::{make_vpc, new_vpc};
 
@@ -22,7 +22,7 @@ impl Write for CreateDefaultVpc {
         if tx.default_vpc(&call.principal.account, self.region.id)?.is_some() {
             return Err((&c::DEFAULT_VPC_EXISTS).into());
         }
-        let group = group_or_default(call, self.resource_group_id.as_deref());
+        let group = group_or_default(call, tx, self.resource_group_id.as_deref())?;
         let vpc = Vpc { is_default: true, ..new_vpc(call, self.region, DEFAULT_BLOCK, group) };
         make_vpc(call, tx, &vpc, &[])?;
         Ok(Self::Output {

@@ -10,8 +10,8 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 
-use super::group_or_default;
 use super::new_networks::{make_vpc, new_vpc};
 
 /// Blocks of its user that a VPC may have.
@@ -34,7 +34,7 @@ impl Write for CreateVpc {
     type Output = CreateVpcOutput;
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
-        let group = group_or_default(call, self.resource_group_id.as_deref());
+        let group = group_or_default(call, tx, self.resource_group_id.as_deref())?;
         let vpc = Vpc {
             name: self.vpc_name.clone(),
             description: self.description.clone(),

@@ -14,9 +14,9 @@ use crate::call::Call;
 use crate::catalogue as c;
 use crate::context::new_id;
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 
 use super::connections::{OneTunnel, TunnelOptions, check, new_tunnels, sealed_keys};
-use super::group_or_default;
 use super::networks::{pool_address, put_tags};
 use super::taggable::Taggable;
 
@@ -57,7 +57,7 @@ impl Write for CreateVpnAttachment {
             name: self.name.clone().unwrap_or_default(),
             network_type,
             tunnel_bandwidth: Some(self.tunnel_bandwidth),
-            resource_group: group_or_default(call, self.resource_group_id.as_deref()),
+            resource_group: group_or_default(call, tx, self.resource_group_id.as_deref())?,
             created_ms: call.now_ms,
             state: ChildState::Active,
             settings: Settings {

@@ -20,10 +20,11 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id};
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 use crate::random::random;
 
 use super::networks::draw;
-use super::{group_or_default, in_region, to_be_applied};
+use super::{in_region, to_be_applied};
 
 const BANDWIDTHS: &[u64] = &[5, 10, 20, 50, 100, 200, 500, 1000];
 const PRIVATE_BANDWIDTHS: &[u64] = &[200, 1000];
@@ -117,7 +118,7 @@ impl Write for CreateVpnGateway {
             ssl_connections: if self.enable_ssl { small(self.ssl_connections) } else { 0 },
             charge_type: self.instance_charge_type,
             auto_propagate: false,
-            resource_group: group_or_default(call, self.resource_group_id.as_deref()),
+            resource_group: group_or_default(call, tx, self.resource_group_id.as_deref())?,
             internet_ip: address.to_string(),
             disaster_recovery_ip: second_address.map(|address| address.to_string()),
             order_id: 200_000_000_000_000 + i64::from(u32::from_le_bytes(random())) * 10_000,

@@ -1,7 +1,7 @@
 //! DeleteCustomerGateway: removes a customer gateway that no connection leads to.
 //!
-//! Source: `docs/api/vpc/DeleteCustomerGateway.json`. While the last connection to it is being removed, clients are told
-//! to try again, which they do.
+//! Source: `docs/api/vpc/DeleteCustomerGateway.json`. While the last connection to it is being removed, clients are
+//! told to try again, which they do.
 
 use tongguan_store::Tx;
 

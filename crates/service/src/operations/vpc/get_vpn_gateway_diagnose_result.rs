@@ -1,7 +1,7 @@
 //! GetVpnGatewayDiagnoseResult: reads what DiagnoseVpnGateway found.
 //!
-//! Source: `docs/api/vpc/GetVpnGatewayDiagnoseResult.json`. By id, or the last one of a gateway; both must agree if both
-//! are given. An older diagnosis of a gateway is gone.
+//! Source: `docs/api/vpc/GetVpnGatewayDiagnoseResult.json`. By id, or the last one of a gateway; both must agree if
+//! both are given. An older diagnosis of a gateway is gone.
 
 use tongguan_store::Snapshot;
 

@@ -14,7 +14,7 @@ pub enum Language {
 
 impl Language {
     /// The name in this language.
-    pub(super) const fn of<'a>(self, chinese: &'a str, english: &'a str) -> &'a str {
+    pub(crate) const fn of<'a>(self, chinese: &'a str, english: &'a str) -> &'a str {
         match self {
             Self::Chinese => chinese,
             Self::English => english,

@@ -42,7 +42,7 @@ impl Read for ListVpnCertificateAssociations {
 fn relation(row: BindingRow, region: &'static str) -> Relation {
     Relation {
         vpn_gateway_id: row.binding.gateway.into(),
-        certificate_id: row.binding.certificate.into(),
+        certificate_id: row.binding.named.into(),
         certificate_type: row.binding.role.as_str().into(),
         association_time: iso8601(row.binding.associated_ms).into(),
         region_id: region.into(),

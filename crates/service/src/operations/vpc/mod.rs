@@ -77,9 +77,8 @@ use tongguan_model::id::RegionId;
 use tongguan_model::region::Region;
 use tongguan_store::{CustomerGatewayRow, IntentKind, Page, Tx};
 
-use crate::call::Call;
 use crate::catalogue::{self, Code};
-use crate::context::{Context, default_resource_group};
+use crate::context::Context;
 use crate::operation::Failure;
 
 /// The account's gateway in the region of the call.
@@ -110,12 +109,6 @@ fn in_region<T>(
     found
         .filter(|found| region.is_none_or(|region| region.id == region_of(found).as_str()))
         .ok_or_else(|| missing.into())
-}
-
-/// The resource group that a call names, or the account's default one. Groups are not kept here: every well-formed id
-/// counts as one, and stands on the resource as it was given.
-fn group_or_default(call: &Call, named: Option<&str>) -> String {
-    named.map_or_else(|| default_resource_group(&call.principal.account), ToOwned::to_owned)
 }
 
 /// A page's items as they are shown, and how many there are on all pages.

@@ -1,8 +1,9 @@
 //! ModifyCustomerGatewayAttribute: changes name, description or BGP key of a customer gateway.
 //!
-//! Source: `docs/api/vpc/ModifyCustomerGatewayAttribute.json`. What is left out stays as it is. Another key concerns the
-//! VPN gateways whose connections speak BGP with the customer gateway: they are `updating` until they have it. Should one
-//! of them not take it, the key stays, and the gateway's next change hands it over again. The answer does not show it.
+//! Source: `docs/api/vpc/ModifyCustomerGatewayAttribute.json`. What is left out stays as it is. Another key concerns
+//! the VPN gateways whose connections speak BGP with the customer gateway: they are `updating` until they have it.
+//! Should one of them not take it, the key stays, and the gateway's next change hands it over again. The answer does
+//! not show it.
 
 use std::collections::BTreeMap;
 

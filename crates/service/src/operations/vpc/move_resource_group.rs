@@ -10,13 +10,14 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 
 use super::in_region;
 use super::taggable::{Taggable, only};
 
 /// The kind of what moves.
 pub(crate) fn kind(args: &Args<'_>, name: &'static str) -> Result<Taggable, Refusal> {
-    only(args, name, Taggable::Vpc)
+    only(args, name, &[Taggable::Vpc])
 }
 
 impl Write for MoveResourceGroup {
@@ -25,7 +26,8 @@ impl Write for MoveResourceGroup {
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         let found = tx.vpc(&call.principal.account, &self.resource_id)?;
         let vpc = in_region(found, |vpc| &vpc.region, Some(self.region), &c::VPC_NOT_FOUND)?;
-        tx.move_vpc(&vpc.id, &self.new_resource_group_id)?;
+        let group = group_or_default(call, tx, Some(&self.new_resource_group_id))?;
+        tx.move_vpc(&vpc.id, &group)?;
         Ok(Self::Output {})
     }
 }

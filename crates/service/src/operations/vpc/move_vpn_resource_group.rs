@@ -10,6 +10,7 @@ use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::operation::{Failure, Write};
+use crate::operations::resourcemanager::groups::group_or_default;
 
 use super::attachments::attachment_in;
 use super::taggable::{self, Taggable};
@@ -29,20 +30,20 @@ impl Write for MoveVpnResourceGroup {
     type Output = MoveVpnResourceGroupOutput;
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
-        let (account, id, group) =
-            (&call.principal.account, &*self.instance_id, &*self.new_resource_group_id);
+        let (account, id) = (&call.principal.account, &*self.instance_id);
+        let group = || group_or_default(call, tx, Some(&self.new_resource_group_id));
         match self.resource_type {
             Taggable::CustomerGateway => {
                 let row = customer_gateway_in(tx.customer_gateway(account, id)?, self.region)?;
-                tx.move_customer_gateway(&row.id, group)?;
+                tx.move_customer_gateway(&row.id, &group()?)?;
             }
             Taggable::VpnAttachment => {
                 let connection = attachment_in(tx.connection(account, id)?, self.region)?;
-                tx.move_connection(&connection.id, group)?;
+                tx.move_connection(&connection.id, &group()?)?;
             }
             Taggable::Vpc | Taggable::VSwitch | Taggable::VpnGateway | Taggable::VpnConnection => {
                 let gateway = gateway_in(tx.gateway(account, id)?, Some(self.region))?;
-                tx.move_gateway(&gateway.id, group)?;
+                tx.move_gateway(&gateway.id, &group()?)?;
             }
         }
         Ok(Self::Output {})

@@ -33,10 +33,10 @@ pub(crate) fn kind(args: &Args<'_>, name: &'static str) -> Result<Taggable, Refu
     Taggable::parse(&text.to_ascii_uppercase()).ok_or_else(|| args.illegal(name, text))
 }
 
-/// The kind that is named, which must be this one.
-pub(super) fn only(args: &Args<'_>, name: &'static str, wanted: Taggable) -> Result<Taggable, Refusal> {
+/// The kind that is named, which must be one of these.
+pub(super) fn only(args: &Args<'_>, name: &'static str, wanted: &[Taggable]) -> Result<Taggable, Refusal> {
     let named = kind(args, name)?;
-    if named == wanted { Ok(named) } else { Err(args.illegal(name, args.required(name))) }
+    if wanted.contains(&named) { Ok(named) } else { Err(args.illegal(name, args.required(name))) }
 }
 
 impl Taggable {

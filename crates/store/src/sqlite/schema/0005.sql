@@ -1,5 +1,5 @@
--- Schema 5: the far ends of tunnels and the connections to them, and what is around a gateway: more of VPCs, and
--- resource groups.
+-- Schema 5: the far ends of tunnels and the connections to them; certificates that are uploaded to Cas with their keys; and
+-- what is around a gateway: more of VPCs, and resource groups.
 
 -- == VPCs, vSwitches and route tables ==
 
@@ -16,6 +16,56 @@ ALTER TABLE vswitch ADD COLUMN is_default INTEGER NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX vpc_default ON vpc (account, region) WHERE is_default;
 CREATE UNIQUE INDEX vswitch_default ON vswitch (account, zone) WHERE is_default;
 CREATE UNIQUE INDEX vpc_route_table ON vpc (route_table);
+
+-- == Certificates in Cas ==
+
+-- An upload: one certificate, or the two of an SM pair, each a row of `certificate`. `number` is the CertId by which
+-- callers name it; tags hang on `instance`.
+CREATE TABLE cas_certificate (
+    seq            INTEGER PRIMARY KEY,
+    number         INTEGER NOT NULL UNIQUE,
+    instance       TEXT NOT NULL UNIQUE,
+    account        TEXT NOT NULL REFERENCES account (id),
+    name           TEXT NOT NULL,
+    resource_group TEXT NOT NULL,
+    created_ms     INTEGER NOT NULL,
+    UNIQUE (account, name)
+);
+
+-- Of a certificate that came with an upload: the upload, which of the two of a pair it is (null: the only one), the name
+-- that it is looked for by, and the text that was uploaded. Null for certificates of Kms.
+ALTER TABLE certificate ADD COLUMN upload INTEGER REFERENCES cas_certificate (number);
+ALTER TABLE certificate ADD COLUMN half TEXT;
+ALTER TABLE certificate ADD COLUMN domain TEXT;
+ALTER TABLE certificate ADD COLUMN uploaded_text TEXT;
+CREATE UNIQUE INDEX certificate_upload ON certificate (upload, half) WHERE upload IS NOT NULL;
+
+-- What the caller named the certificate by: its id, or the number of its upload.
+ALTER TABLE binding ADD COLUMN named TEXT NOT NULL DEFAULT '';
+UPDATE binding SET named = certificate;
+CREATE INDEX binding_named ON binding (named);
+
+-- A request for a certificate. `number` is the CsrId; the private key, which is sealed for `id`, may not be known.
+CREATE TABLE cas_csr (
+    seq                INTEGER PRIMARY KEY,
+    id                 TEXT NOT NULL UNIQUE,
+    number             INTEGER NOT NULL UNIQUE,
+    account            TEXT NOT NULL REFERENCES account (id),
+    name               TEXT NOT NULL,
+    key_spec           TEXT NOT NULL,
+    common_name        TEXT NOT NULL,
+    corp_name          TEXT NOT NULL,
+    department         TEXT NOT NULL,
+    locality           TEXT NOT NULL,
+    province           TEXT NOT NULL,
+    country_code       TEXT NOT NULL,
+    dns_names          TEXT NOT NULL,
+    csr                TEXT NOT NULL,
+    public_key         TEXT NOT NULL,
+    sealed_private_key BLOB,
+    created_ms         INTEGER NOT NULL
+);
+CREATE INDEX cas_csr_page ON cas_csr (account);
 
 -- == Far ends of tunnels ==
 
@@ -38,6 +88,21 @@ CREATE TABLE customer_gateway (
 );
 CREATE INDEX customer_gateway_page ON customer_gateway (account, region);
 
+-- == Resource groups ==
+
+CREATE TABLE resource_group (
+    seq          INTEGER PRIMARY KEY,
+    id           TEXT NOT NULL,
+    account      TEXT NOT NULL REFERENCES account (id),
+    name         TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    status       TEXT NOT NULL,
+    is_default   INTEGER NOT NULL,
+    created_ms   INTEGER NOT NULL,
+    -- Not unique by itself: before groups were kept, two accounts may have written down the same one.
+    UNIQUE (account, id),
+    UNIQUE (account, name)
+);
 -- IPsec connections, each with one tunnel or two. `state` says how far it has come on its gateway; without a gateway
 -- (an attachment) it is always in force. `settings` is a JSON document; the keys that the peers share are beside it,
 -- sealed. What was before a change that is not applied yet is kept until it is.

@@ -1,0 +1,36 @@
+//! UntagResources of ResourceManager: removes tags from resource groups.
+//!
+//! Source: `docs/api/resourcemanager/UntagResources.json`. Terraform spells it `UnTagResources`. With keys given, `All`
+//! is ignored, as in product Vpc.
+
+use tongguan_store::Tx;
+
+use crate::api::resourcemanager::{UntagResources, UntagResourcesOutput};
+use crate::call::Call;
+use crate::operation::{Failure, Write};
+
+use super::groups::own;
+
+impl Write for UntagResources {
+    type Output = UntagResourcesOutput;
+
+    fn check(&self, call: &Call) -> Result<(), Failure> {
+        if self.tag_key.is_empty() && !self.all {
+            return Err(call.operation.missing("TagKey").into());
+        }
+        Ok(())
+    }
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        for id in &self.resource_id {
+            let key = own(tx, &call.principal.account, id)?.key();
+            if self.tag_key.is_empty() {
+                tx.delete_tags(&key, None)?;
+            }
+            for tag_key in &self.tag_key {
+                tx.delete_tags(&key, Some(tag_key))?;
+            }
+        }
+        Ok(Self::Output {})
+    }
+}
