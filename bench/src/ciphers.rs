@@ -42,10 +42,11 @@ struct Rates {
 /// Measures and prints.
 ///
 /// # Errors
-/// A self-test fails, or there is no OpenSSL 3.
+/// A self-test fails, this is not the release build, there is no OpenSSL 3, or it is faster.
 #[allow(clippy::print_stdout, reason = "the report is what this is for")]
 pub(crate) fn run(options: &Options) -> Result<()> {
     self_test()?;
+    ensure!(!cfg!(debug_assertions), "measure the release build");
     let rounds = (0..options.rounds.max(1)).map(|_| round()).collect::<Result<Vec<_>>>()?;
     let median = |rate: fn(&Rates) -> f64| {
         let mut rates: Vec<f64> = rounds.iter().map(rate).collect();

@@ -91,8 +91,10 @@ fn there(sa: &IkeSa, notify: &Notify) -> Result<(u32, Notify), Dropped> {
     Ok((sequence, Notify { kind: Notify::R_U_THERE_ACK, ..notify.clone() }))
 }
 
+/// Whether this answers one of the questions that are open.
 fn expected_answer(sa: &IkeSa, notify: &Notify) -> Result<(), Dropped> {
-    if sa.probe.unanswered == 0 || notify.data != sa.probe.sequence.to_be_bytes() {
+    let number = <[u8; 4]>::try_from(&notify.data[..]).map_err(|_| "an answer without a number")?;
+    if sa.probe.sequence.wrapping_sub(u32::from_be_bytes(number)) >= sa.probe.unanswered {
         return Err("an answer to a question that is not open".into());
     }
     Ok(())

@@ -32,35 +32,50 @@ const VSWITCH_READ: &str = "DescribeVSwitchAttributes";
 const TABLE_READ: &str = "DescribeRouteTableList";
 const LIST: &str = "RouterTableList";
 
-/// Every text that a change can set. `None`: the parameter names what is changed, or is no attribute of it.
+/// Whether a parameter names what is changed, or is no attribute of it.
+fn names(product: Product, action: &str, parameter: &str) -> bool {
+    match product {
+        _ if ["RegionId", "ClientToken", "DryRun"].contains(&parameter) => true,
+        Product::Vpc => matches!(
+            (action, parameter),
+            ("ModifyVpnGatewayAttribute", "VpnGatewayId")
+                | ("ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
+                | ("ModifyRouteTableAttributes", "RouteTableId")
+                | ("ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
+                | (
+                    "ModifyVpnAttachmentAttribute",
+                    "VpnConnectionId" | "CustomerGatewayId" | "NetworkType" | "RemoteCaCert"
+                )
+                // Documents of several attributes; an empty one says nothing of any.
+                | (
+                    "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
+                    "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig"
+                )
+                | ("ModifyVpcAttribute", "VpcId")
+                | ("ModifyVSwitchAttribute", "VSwitchId")
+        ),
+        Product::Ram => matches!(
+            (action, parameter),
+            ("UpdateUser" | "UpdateAccessKey", "UserName")
+                | ("UpdateAccessKey", "UserAccessKeyId")
+                | ("UpdateRole", "RoleName")
+                | ("UpdatePolicyDescription", "PolicyName")
+        ),
+        _ => matches!(
+            (action, parameter),
+            ("UpdateResourceGroup", "ResourceGroupId")
+                | ("UpdateCertificateStatus", "CertificateId")
+                | ("UpdateCsr", "CsrId")
+        ),
+    }
+}
+
+/// What an empty text does that a change can set. `None`: the parameter is none of these.
 fn case(product: Product, action: &str, parameter: &str) -> Option<Case> {
+    if names(product, action, parameter) {
+        return None;
+    }
     Some(match (product, action, parameter) {
-        (_, _, "RegionId" | "ClientToken" | "DryRun") => return None,
-        (Product::Vpc, "ModifyVpnGatewayAttribute", "VpnGatewayId")
-        | (Product::Vpc, "ModifyCustomerGatewayAttribute", "CustomerGatewayId" | "AuthKey")
-        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
-        | (Product::ResourceManager, "UpdateResourceGroup", "ResourceGroupId")
-        | (Product::Vpc, "ModifyVpnConnectionAttribute", "VpnConnectionId" | "RemoteCaCertificate")
-        | (
-            Product::Vpc,
-            "ModifyVpnAttachmentAttribute",
-            "VpnConnectionId" | "CustomerGatewayId" | "NetworkType" | "RemoteCaCert",
-        )
-        // Documents of several attributes; an empty one says nothing of any.
-        | (
-            Product::Vpc,
-            "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
-            "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig",
-        )
-        | (Product::Vpc, "ModifyRouteTableAttributes", "RouteTableId")
-        | (Product::Vpc, "ModifyVpcAttribute", "VpcId")
-        | (Product::Vpc, "ModifyVSwitchAttribute", "VSwitchId")
-        | (Product::Kms, "UpdateCertificateStatus", "CertificateId")
-        | (Product::Cas, "UpdateCsr", "CsrId")
-        | (Product::Ram, "UpdateUser" | "UpdateAccessKey", "UserName")
-        | (Product::Ram, "UpdateAccessKey", "UserAccessKeyId")
-        | (Product::Ram, "UpdateRole", "RoleName")
-        | (Product::Ram, "UpdatePolicyDescription", "PolicyName") => return None,
         (Product::Vpc, "ModifyVpnGatewayAttribute", "Name") => Refused("InvalidName"),
         (Product::Vpc, "ModifyVpnGatewayAttribute", "Description") => {
             Emptied { read: "DescribeVpnGateway", path: &["Description"], full: "before" }

@@ -559,16 +559,44 @@ async fn resources_move_to_another_group_and_take_along_what_stands_in_them() {
     refused(&move_vpn("VpnGateway", &gateway, "").await, 400, "MissingNewResourceGroupId");
 }
 
+/// Resource groups that a filter finds.
+async fn groups(rig: &Rig, filter: &[(&str, &str)]) -> Vec<Value> {
+    let list = rig.by(&Caller::named("root"), RESOURCE_MANAGER, "ListResourceGroups", filter).await.ok();
+    list["ResourceGroups"]["ResourceGroup"].as_array().unwrap().clone()
+}
+
+/// What each filter finds of the default group, one named `networks` and a second one.
+async fn filters_find(rig: &Rig, [id, group, second]: [&str; 3]) {
+    for (filter, found) in [
+        (vec![], vec![id, group, second]),
+        (vec![("Status", "OK")], vec![id, group, second]),
+        (vec![("Status", "Creating")], vec![]),
+        (vec![("Name", "net")], vec![group]),
+        (vec![("DisplayName", "ena")], vec![group]),
+        (vec![("ResourceGroupId", second)], vec![second]),
+        (vec![("ResourceGroupId", second), ("ResourceGroupIds.1", id)], vec![id]),
+        (vec![("PageSize", "2"), ("PageNumber", "2")], vec![second]),
+    ] {
+        let ids: Vec<String> = groups(rig, &filter).await.iter().map(|row| text(row, "Id")).collect();
+        assert_eq!(ids.iter().collect::<Vec<_>>(), found, "{filter:?}");
+    }
+    let page = rig
+        .by(&Caller::named("root"), RESOURCE_MANAGER, "ListResourceGroups", &[("PageSize", "1")])
+        .await
+        .ok();
+    assert_eq!(
+        (&page["TotalCount"], &page["PageNumber"], &page["PageSize"]),
+        (&json!(3), &json!(1), &json!(1))
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn resource_groups_are_made_renamed_listed_and_deleted() {
     let rig = Rig::with_quotas("0", Quotas { resource_groups_per_account: 2, ..Quotas::default() });
     let call = async |action: &str, more: &[(&str, &str)]| {
         rig.by(&Caller::named("root"), RESOURCE_MANAGER, action, more).await
     };
-    let list = async |more: &[(&str, &str)]| {
-        let list = call("ListResourceGroups", more).await.ok();
-        list["ResourceGroups"]["ResourceGroup"].as_array().unwrap().clone()
-    };
+    let list = async |more: &[(&str, &str)]| groups(&rig, more).await;
     // Every account has one from the start.
     let default = list(&[]).await;
     assert_eq!(default.len(), 1);
@@ -613,24 +641,7 @@ async fn resource_groups_are_made_renamed_listed_and_deleted() {
         "CreateDate": made["ResourceGroup"]["CreateDate"]});
     assert_eq!(answer, json!({"ResourceGroup": row}));
     call("UpdateResourceGroup", &[("ResourceGroupId", &id), ("NewDisplayName", "Mine")]).await.ok();
-    for (filter, found) in [
-        (vec![], vec![&id, &group, &second]),
-        (vec![("Status", "OK")], vec![&id, &group, &second]),
-        (vec![("Status", "Creating")], vec![]),
-        (vec![("Name", "net")], vec![&group]),
-        (vec![("DisplayName", "ena")], vec![&group]),
-        (vec![("ResourceGroupId", &*second)], vec![&second]),
-        (vec![("ResourceGroupId", &*second), ("ResourceGroupIds.1", &*id)], vec![&id]),
-        (vec![("PageSize", "2"), ("PageNumber", "2")], vec![&second]),
-    ] {
-        let ids: Vec<String> = list(&filter).await.iter().map(|row| text(row, "Id")).collect();
-        assert_eq!(ids.iter().collect::<Vec<_>>(), found, "{filter:?}");
-    }
-    let page = call("ListResourceGroups", &[("PageSize", "1")]).await.ok();
-    assert_eq!(
-        (&page["TotalCount"], &page["PageNumber"], &page["PageSize"]),
-        (&json!(3), &json!(1), &json!(1))
-    );
+    filters_find(&rig, [&id, &group, &second]).await;
 
     // What is in use, and the default one, stay.
     let inside = text(&vpc(&rig, &[("ResourceGroupId", &group)]).await, "VpcId");

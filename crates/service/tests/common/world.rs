@@ -201,6 +201,39 @@ async fn default_vpc(rig: &Rig) -> String {
     vpc
 }
 
+/// Users, groups, roles and policies, of each one that is used and one that is not. Answers the id of an access key.
+async fn people(rig: &Rig) -> String {
+    for name in ["alice", "bob", "unused"] {
+        rig.advance(1_000);
+        rig.ram("CreateUser", &[("UserName", name)]).await;
+    }
+    let key = rig.ram("CreateAccessKey", &[("UserName", "alice")]).await;
+    let key = text(&key, &["AccessKey", "AccessKeyId"]);
+    for name in ["admins", "nobodies"] {
+        rig.advance(1_000);
+        rig.ram("CreateGroup", &[("GroupName", name)]).await;
+    }
+    rig.ram("AddUserToGroup", &[("UserName", "alice"), ("GroupName", "admins")]).await;
+    rig.advance(1_000);
+    let operator = fitting_role(rig, "operator", |id| id < "35").await;
+    rig.advance(1_000);
+    fitting_role(rig, "unused-role", |id| id > operator.as_str()).await;
+    for name in ["looking", "unattached"] {
+        rig.advance(1_000);
+        rig.ram("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", POLICY)]).await;
+    }
+    rig.ram("CreatePolicyVersion", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
+    let looking = [("PolicyName", "looking"), ("PolicyType", "Custom")];
+    for (action, principal) in [
+        ("AttachPolicyToUser", ("UserName", "alice")),
+        ("AttachPolicyToGroup", ("GroupName", "admins")),
+        ("AttachPolicyToRole", ("RoleName", "operator")),
+    ] {
+        rig.ram(action, &[looking[0], looking[1], principal]).await;
+    }
+    key
+}
+
 impl World {
     pub async fn new() -> Self {
         let rig = Rig::new("0");
@@ -239,34 +272,7 @@ impl World {
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
         let uploads = uploads(&rig).await;
-        for name in ["alice", "bob", "unused"] {
-            rig.advance(1_000);
-            rig.ram("CreateUser", &[("UserName", name)]).await;
-        }
-        let key = rig.ram("CreateAccessKey", &[("UserName", "alice")]).await;
-        let key = text(&key, &["AccessKey", "AccessKeyId"]);
-        for name in ["admins", "nobodies"] {
-            rig.advance(1_000);
-            rig.ram("CreateGroup", &[("GroupName", name)]).await;
-        }
-        rig.ram("AddUserToGroup", &[("UserName", "alice"), ("GroupName", "admins")]).await;
-        rig.advance(1_000);
-        let operator = fitting_role(&rig, "operator", |id| id < "35").await;
-        rig.advance(1_000);
-        fitting_role(&rig, "unused-role", |id| id > operator.as_str()).await;
-        for name in ["looking", "unattached"] {
-            rig.advance(1_000);
-            rig.ram("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", POLICY)]).await;
-        }
-        rig.ram("CreatePolicyVersion", &[("PolicyName", "looking"), ("PolicyDocument", POLICY)]).await;
-        let looking = [("PolicyName", "looking"), ("PolicyType", "Custom")];
-        for (action, principal) in [
-            ("AttachPolicyToUser", ("UserName", "alice")),
-            ("AttachPolicyToGroup", ("GroupName", "admins")),
-            ("AttachPolicyToRole", ("RoleName", "operator")),
-        ] {
-            rig.ram(action, &[looking[0], looking[1], principal]).await;
-        }
+        let key = people(&rig).await;
         let raw = RawCall {
             version: RESOURCE_MANAGER,
             nonce: &rig.next_nonce(),
