@@ -251,6 +251,6 @@ mod tests {
         let names = |count| vec!["a.com".to_owned(); count];
         assert_eq!(check_dns_names(&names(MAX_DNS_NAMES)), Ok(()));
         let refused = check_dns_names(&names(MAX_DNS_NAMES + 1)).unwrap_err().to_string();
-        assert!(refused.contains("11 names given, at most 10 are allowed"), "{refused}");
+        assert!(refused.contains("101 names given, at most 100 are allowed"), "{refused}");
     }
 }

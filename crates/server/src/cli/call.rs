@@ -457,7 +457,7 @@ mod tests {
             ("Vpc A --A 1 --form=true", "unexpected value 'true' for '--form'"),
             ("Vpc A --A/B 1", "\"A/B\" is no parameter name"),
             ("Vpc A.b --endpoint h:1", "\"A.b\" is no operation"),
-            ("Ecs A --endpoint h:1", "the version of \"Ecs\" is not known"),
+            ("Oss A --endpoint h:1", "the version of \"Oss\" is not known"),
             ("Vpc A --endpoint h:1 --form --method GET", "--form needs the method POST"),
             ("Vpc A --endpoint https://h:1 --insecure", "--insecure asks for HTTP"),
             ("Vpc A --endpoint h:1 --A @no/such/file", "--A: cannot read \"no/such/file\""),
