@@ -48,19 +48,20 @@ fn with<'a>(parameters: &[(&'a str, &'a str)], other: &[(&'a str, &'a str)]) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_is_shown_as_it_was_sent() {
     let rig = Rig::new("0");
+    let group = rig.resource_group("elsewhere").await;
     let untidy = format!("# mine\r\n{}\n\n", fixtures::RSA.replace('\n', "\r\n"));
     for (name, certificate, key) in [
         ("tidy", fixtures::RSA, fixtures::RSA_KEY),
         ("untidy", untidy.as_str(), fixtures::RSA_KEY.trim_end()),
     ] {
-        let tags = [("Tag.1.Key", "team"), ("Tag.1.Value", "a"), ("ResourceGroupId", "rg-acfmelsewhere1")];
+        let tags = [("Tag.1.Key", "team"), ("Tag.1.Value", "a"), ("ResourceGroupId", &*group)];
         let parameters = with(&rsa(name), &[("Cert", certificate), ("Key", key)]);
         let id = upload(&rig, &[&parameters[..], &tags].concat()).await;
         let shown = detail(&rig, &id).await;
         assert_eq!((&shown["Cert"], &shown["Key"]), (&json!(certificate), &json!(key)));
         assert_eq!((&shown["Name"], &shown["Id"].to_string()), (&json!(name), &id));
         assert_eq!(shown["Tags"], json!([{"TagKey": "team", "TagValue": "a"}]));
-        assert_eq!(shown["ResourceGroupId"], "rg-acfmelsewhere1");
+        assert_eq!(shown["ResourceGroupId"], *group);
         assert_eq!(shown["CertIdentifier"], format!("{id}-cn-hangzhou"));
         assert_eq!(shown["CertChain"].as_array().unwrap().len(), 2);
         assert!(shown.get("SignCert").is_none() && shown.get("EncryptPrivateKey").is_none());
@@ -232,7 +233,10 @@ async fn a_pair_is_bound_by_its_one_id_and_the_role_chooses_the_half() {
     refused(&rig.bind(&gateway, &kms, "Signature").await, 400, "OperationDenied.CertificateTypeOccupied");
     rig.bind(&gateway, &kms, "Encryption").await.ok();
     rig.settle().await;
-    assert_eq!(rig.listed(&gateway).await, [of("Signature"), (kms.clone(), "Encryption".to_owned())]);
+    // They come sorted by their ids.
+    let mut both = [of("Signature"), (kms.clone(), "Encryption".to_owned())];
+    both.sort();
+    assert_eq!(rig.listed(&gateway).await, both);
     let rig = rig.restart("0");
     rig.unbind(&gateway, &pair, "Signature").await.ok();
     rig.settle().await;
