@@ -58,10 +58,16 @@ function typed(kind, wire) {
     if (!(name in wire)) continue;
     const type = kind.types()[property];
     const item = type.type === 'array' && typeof type.itemType === 'function' ? type.itemType : undefined;
-    properties[property] = item ? wire[name].map((element) => typed(item, element)) : wire[name];
+    const made = item ? wire[name].map((element) => typed(item, element)) : typeof type === 'function' ? typed(type, wire[name]) : wire[name];
+    if (made === undefined || (item && made.includes(undefined))) return undefined;
+    properties[property] = made;
   }
   return new kind(properties);
 }
+
+/** Whether a structure has a structure in it, which pop-core does not spell out. */
+const nested = (parameters) => Object.values(parameters).some((value) => Array.isArray(value)
+  && value.some((item) => item && typeof item === 'object' && Object.values(item).some((inner) => inner && typeof inner === 'object')));
 
 /** The typed client of each product in TYPED; for the others, the generic @alicloud/openapi-client. */
 class Tea {
@@ -140,7 +146,7 @@ class Pop {
     try {
       // Certificates and policies make a long query: those go by POST, in the body. Reads go by GET, the client's default.
       const method = /^(Upload|Associate|Dissociate|Create|Update|AssumeRole)/.test(action) ? 'POST' : 'GET';
-      return await client.request(action, parameters, { method, timeout: 10_000 });
+      return await client.request(action, nested(parameters) ? flatten(parameters) : parameters, { method, timeout: 10_000 });
     } catch (error) {
       if (!error.data?.Code) throw error;
       assert.equal(error.name, `${error.code}Error`);

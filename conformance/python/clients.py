@@ -110,7 +110,7 @@ class Tea:
             return None
         request = kind()
         request.from_map(parameters)
-        return request if set(request.to_map()) >= set(parameters) else None
+        return request if kept(request.to_map(), parameters) else None
 
     def _without_parameters(self, product, action):
         """Operations that have no parameters have no request class either."""
@@ -127,6 +127,15 @@ class Tea:
 
     def refusal(self, error):
         raise NotImplementedError
+
+
+def kept(made, given):
+    """Whether a request has every parameter that was given, and every member of it."""
+    if isinstance(given, dict):
+        return all(name in made and kept(made[name], value) for name, value in given.items())
+    if isinstance(given, list):
+        return len(made) == len(given) and all(map(kept, made, given))
+    return True
 
 
 def flatten(parameters):

@@ -37,7 +37,9 @@ def command(name, folder):
     }[name]
 
 
-NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "ci")
+# A job, and a configuration for Terraform, whose provider no package registry has.
+NO_PROGRAMS = {"ci", "terraform"}
+NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name not in NO_PROGRAMS)
 
 
 def environment(endpoint):

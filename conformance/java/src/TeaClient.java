@@ -66,12 +66,22 @@ final class TeaClient {
             return null;
         }
         TeaModel request = TeaModel.toModel(parameters, (TeaModel) kind.getDeclaredConstructor().newInstance());
-        for (String parameter : parameters.keySet()) {
-            if (request.toMap().get(parameter) == null) {
-                return null;
-            }
+        return kept(request.toMap(), parameters) ? request : null;
+    }
+
+    /** Whether a request has every parameter that was given, and every member of it. */
+    private static boolean kept(Object made, Object given) {
+        if (made == null) {
+            return false;
         }
-        return request;
+        if (given instanceof Map<?, ?> members) {
+            return members.entrySet().stream().allMatch(member -> kept(((Map<?, ?>) made).get(member.getKey()), member.getValue()));
+        }
+        if (given instanceof List<?> items) {
+            List<?> list = (List<?>) made;
+            return list.size() == items.size() && java.util.stream.IntStream.range(0, list.size()).allMatch(at -> kept(list.get(at), items.get(at)));
+        }
+        return true;
     }
 
     private static String versionOf(String product) {

@@ -38,7 +38,9 @@ impl Read for DescribeVpnConnectionLogs {
         let connection = connection_in(found, self.region)?;
         let (from, to) = self.window(call.now_ms.div_euclid(1000).max(0).cast_unsigned());
         let milliseconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1000);
-        let seen = snapshot.observations(&connection.id, milliseconds(from), milliseconds(to))?;
+        // The last second counts to its end.
+        let end = milliseconds(to).saturating_add(999);
+        let seen = snapshot.observations(&connection.id, milliseconds(from), end)?;
         let wanted = |id: &str| self.tunnel_id.as_deref().is_none_or(|tunnel| tunnel == id);
         let lines: Vec<_> = seen
             .iter()
