@@ -1,7 +1,7 @@
 //! SM4 (GB/T 32907-2016), bit-sliced, in the mode CBC.
 //!
-//! [`sbox`] is the nonlinear part as a circuit, [`slice`] the rounds over many lanes of [`plane`]s, [`key`] the
-//! keys, [`cbc`] the batches.
+//! `sbox` is the nonlinear part as a circuit, `slice` the rounds over many lanes of `plane`s, `key` the
+//! keys, `cbc` the batches.
 
 mod cbc;
 mod key;

@@ -2,7 +2,7 @@
 //! networks.
 //!
 //! No instances are made here. Terraform's `alicloud_zones` leaves out a zone that has neither an instance type nor a
-//! kind of disk, or that is not in stock: so each zone has one of either, [`INSTANCE_TYPE`] and [`DISK`].
+//! kind of disk, or that is not in stock: so each zone has one of either, `INSTANCE_TYPE` and `DISK`.
 
 pub mod describe_available_resource;
 pub mod describe_regions;
