@@ -19,7 +19,7 @@ use crate::xml;
 /// [`RenderError`] for a value that has no such form.
 pub fn render<T: Serialize>(value: &T, format: Format, xml_root: &str) -> Result<Vec<u8>, RenderError> {
     match format {
-        Format::Json => Ok(tongguan_json::to_vec(value)?),
+        Format::Json => Ok(serde_json::to_vec(value)?),
         Format::Xml => xml::to_vec(value, xml_root),
     }
 }

@@ -11,14 +11,13 @@ use crate::tree::Tree;
 
 /// Each crate with the crates of ours that it may know.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("tongguan-json", &[]),
-    ("tongguan-rpc", &["tongguan-json"]),
+    ("tongguan-rpc", &[]),
     ("tongguan-pki", &[]),
     ("tongguan-smcrypto", &[]),
     ("tongguan-ike", &["tongguan-pki", "tongguan-smcrypto"]),
     ("tongguan-esp", &["tongguan-smcrypto"]),
     ("tongguan-model", &[]),
-    ("tongguan-store", &["tongguan-json", "tongguan-model"]),
+    ("tongguan-store", &["tongguan-model"]),
     ("tongguan-dataplane", &["tongguan-model", "tongguan-pki"]),
     (
         "tongguan-service",
@@ -60,7 +59,7 @@ const TESTKIT: &str = "tongguan-testkit";
 const MAY_USE_TESTKIT: &[&str] = &["tongguan-bench", "tongguan-fuzz", "tongguan-torture"];
 
 /// The crates that do no I/O.
-pub(super) const PURE: &[&str] = &["json", "rpc", "pki", "smcrypto", "ike", "esp", "model"];
+pub(super) const PURE: &[&str] = &["rpc", "pki", "smcrypto", "ike", "esp", "model"];
 
 /// What they must not depend on.
 const IMPURE: &[&str] = &["tokio", "hyper", "rusqlite", "axum"];

@@ -327,7 +327,7 @@ impl Journal {
 pub(crate) fn line(record: &AuditRecord) -> Vec<u8> {
     let mut line = Vec::with_capacity(320);
     // Writing texts and numbers to memory does not fail.
-    let _ = tongguan_json::append(&mut line, record);
+    let _ = serde_json::to_writer(&mut line, record);
     line.push(b'\n');
     line
 }
