@@ -7,7 +7,7 @@ use tongguan_model::gateway::{BindingState, Status};
 use tongguan_model::id::AccountId;
 use tongguan_store::{
     DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options, ResourceGroupStatus, Store, StoreError,
-    default_resource_group,
+    TokenName, default_resource_group,
 };
 
 const ACCOUNT: &str = "1234567890123456";
@@ -117,7 +117,8 @@ fn everything_is_there(store: &Store) {
     assert_eq!(store.read(|snapshot| snapshot.tags_of(rest.id.as_str())).unwrap()[0].value, "kept");
     assert_eq!(store.read(|snapshot| snapshot.intents(10)).unwrap().len(), 4);
     let token = |action: &str, token: &str| {
-        store.read(|snapshot| snapshot.token(&account, action, token)).unwrap().is_some()
+        let name = TokenName { account: &account, action, token };
+        store.read(|snapshot| snapshot.token(name)).unwrap().is_some()
     };
     assert!(token("CreateVpnGateway", "token-rest"));
     assert!(token("AssociateVpnGatewayWithCertificate", "token-bind"));
