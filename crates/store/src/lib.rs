@@ -53,7 +53,7 @@ pub use rows::resource_group::{
 pub use rows::sealed::SealedKind;
 pub use rows::search::Page;
 pub use rows::tag::{TagFilter, TagRow};
-pub use rows::token::{NewToken, StoredToken};
+pub use rows::token::{NewToken, StoredToken, TokenName};
 pub use rows::upload::{UploadFilter, UploadRow, UploadedRow};
 pub use rows::vpc::{NetworkFilter, VpcRow};
 pub use rows::vswitch::VSwitchRow;
