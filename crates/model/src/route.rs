@@ -140,9 +140,7 @@ impl VpnRoute {
             RouteKind::Attachment => other.next_hop == self.next_hop && other.weight == self.weight,
         };
         let as_good = |other: &&Self| {
-            other.next_hop != self.next_hop
-                && other.weight == self.weight
-                && other.priority == self.priority
+            other.next_hop != self.next_hop && other.weight == self.weight && other.priority == self.priority
         };
         if others.clone().into_iter().filter(alike).any(same) {
             return Err(Refusal::Exists);
@@ -207,8 +205,7 @@ mod tests {
         let conflict = Err(Refusal::Conflict(ConnectionId::new("vco-1")));
         for kind in [Destination, Policy] {
             let held = [route(kind, "vco-1", "10.1.0.0/24", 100)];
-            let beside =
-                |next_hop, block, weight| route(kind, next_hop, block, weight).stands_beside(&held);
+            let beside = |next_hop, block, weight| route(kind, next_hop, block, weight).stands_beside(&held);
             assert_eq!(beside("vco-1", "10.1.0.0/24", 100), Err(Refusal::Exists));
             assert_eq!(beside("vco-1", "10.1.0.0/24", 0), Err(Refusal::Exists));
             assert_eq!(beside("vco-2", "10.1.0.0/24", 100), conflict);
@@ -233,9 +230,13 @@ mod tests {
         let allowed = |block: &str| {
             let block = block.parse().unwrap();
             let mut allowed = Vec::new();
-            for (kind, dual) in
-                [(Destination, false), (Destination, true), (Policy, false), (Policy, true), (Attachment, true)]
-            {
+            for (kind, dual) in [
+                (Destination, false),
+                (Destination, true),
+                (Policy, false),
+                (Policy, true),
+                (Attachment, true),
+            ] {
                 allowed.push(destination(block, kind, dual).is_ok());
             }
             allowed

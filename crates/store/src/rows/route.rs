@@ -197,8 +197,9 @@ impl Snapshot<'_> {
             RouteOwner::Gateway(_, kind) => ("gateway", kind),
             RouteOwner::Attachment(_) => ("connection", RouteKind::Attachment),
         };
-        let sql =
-            format!("{ROUTES} WHERE {scope} = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT {limit} OFFSET {offset}");
+        let sql = format!(
+            "{ROUTES} WHERE {scope} = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
+        );
         let items = self.session.all(&sql, &binds![owner.id(), kind])?;
         Ok(Page { items, total: self.routes_in(account, owner)? })
     }

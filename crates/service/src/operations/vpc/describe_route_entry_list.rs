@@ -94,7 +94,8 @@ impl Read for DescribeRouteEntryList {
     }
 
     fn unsettled(output: &Self::Output) -> Vec<String> {
-        let moving = output.route_entrys.iter().filter(|route| route.status != RouteStatus::Available.as_str());
+        let moving =
+            output.route_entrys.iter().filter(|route| route.status != RouteStatus::Available.as_str());
         let next_hops = moving.flat_map(|route| &route.next_hops);
         let gateways = next_hops.filter(|next_hop| next_hop.next_hop_type == VPN_GATEWAY);
         gateways.map(|next_hop| next_hop.next_hop_id.clone().into_owned()).collect()

@@ -43,7 +43,9 @@ impl Write for ModifyVpnPbrRouteEntryAttribute {
             let hop = tx.connection(&call.principal.account, &self.next_hop)?;
             if hop.is_some_and(|hop| hop.is_dual()) {
                 let refusal = call.operation.illegal("NewWeight", &wanted.weight.to_string());
-                return Err(refusal.because("The next hop has two tunnels: only the priority can change.").into());
+                return Err(refusal
+                    .because("The next hop has two tunnels: only the priority can change.")
+                    .into());
             }
         }
         alter(call, tx, gateway, &row, wanted)?;

@@ -72,9 +72,8 @@ impl NewRoute<'_> {
 
     /// Checks where the route leads.
     pub(super) fn leads_somewhere(&self, call: &Call, hop: &Connection) -> Result<(), Refusal> {
-        rules::destination(self.destination, self.kind, hop.is_dual()).map_err(|why| {
-            call.operation.illegal("RouteDest", &self.destination.to_string()).because(why)
-        })
+        rules::destination(self.destination, self.kind, hop.is_dual())
+            .map_err(|why| call.operation.illegal("RouteDest", &self.destination.to_string()).because(why))
     }
 
     /// Stores the route beside these, unless it cannot stand there.
@@ -114,7 +113,8 @@ impl NamedRoute<'_> {
     }
 
     fn find(&self, tx: &Tx<'_>, belongs: impl Fn(&VpnRoute) -> bool) -> Result<RouteRow, Failure> {
-        let (source, destination) = (self.source.map(|block| block.to_string()), self.destination.to_string());
+        let (source, destination) =
+            (self.source.map(|block| block.to_string()), self.destination.to_string());
         let name = RouteName { kind: self.kind, source: source.as_deref(), destination: &destination };
         let is_meant = |row: &RouteRow| {
             belongs(&row.route)
