@@ -756,7 +756,7 @@ fn quotas() -> Quotas {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_histories_agree_with_the_model() {
-    const STEPS: usize = 500;
+    const STEPS: usize = 350;
     for seed in [0x7467_7561_6e31, 0x6970_7365_6331, 0x746f_6e67_6731] {
         let mut history = History::new(seed).await;
         for step in 0..STEPS {
@@ -771,7 +771,7 @@ async fn random_histories_agree_with_the_model() {
             }
         }
         let (made, routed) = (history.model.made, history.model.routed);
-        assert!(made > 6 && routed > 8, "the history is a poor one: {:?}", history.model);
+        assert!(made > 4 && routed > 6, "the history is a poor one: {:?}", history.model);
     }
 }
 
