@@ -50,6 +50,7 @@ pub use rows::ram::{
 pub use rows::resource_group::{
     ResourceGroupRow, ResourceGroupStatus, default_resource_group, resource_group_id,
 };
+pub use rows::route::{RouteName, RouteOwner, RouteRow};
 pub use rows::sealed::SealedKind;
 pub use rows::search::Page;
 pub use rows::tag::{TagFilter, TagRow};

@@ -123,7 +123,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
     (
         "at most one thing on a gateway is half-way",
         "SELECT gateway FROM (SELECT gateway FROM vpn_connection WHERE state <> 'active' AND gateway IS NOT NULL \
-         UNION ALL SELECT gateway FROM binding WHERE state <> 'associated') GROUP BY gateway HAVING count(*) > 1",
+         UNION ALL SELECT gateway FROM binding WHERE state <> 'associated' \
+         UNION ALL SELECT DISTINCT gateway FROM vpn_route WHERE state <> 'active' AND gateway IS NOT NULL) \
+         GROUP BY gateway HAVING count(*) > 1",
     ),
     (
         "a connection, its gateway and where it leads are of one account and region",

@@ -428,6 +428,11 @@ pub(super) fn gateway_of(tx: &Tx<'_>, connection: &Connection) -> Result<VpnGate
     found.ok_or_else(|| Failure::Internal(format!("connection {} has no gateway", connection.id)))
 }
 
+/// Checks that no routes lead over a connection that is to be deleted.
+pub(super) fn leads_nowhere(tx: &Tx<'_>, connection: &Connection) -> Result<(), Failure> {
+    if tx.routes_over(&connection.id)? > 0 { Err((&c::CONNECTION_HAS_ROUTES).into()) } else { Ok(()) }
+}
+
 /// Checks what is wanted of a connection against a kind of gateway, against where it leads, and against the other
 /// connections of its gateway.
 pub(super) fn check(call: &Call, tx: &Tx<'_>, connection: &Connection, kind: VpnType) -> Result<(), Failure> {
