@@ -54,7 +54,7 @@ pub use rows::route::{RouteName, RouteOwner, RouteRow};
 pub use rows::sealed::SealedKind;
 pub use rows::search::Page;
 pub use rows::tag::{TagFilter, TagRow};
-pub use rows::token::{NewToken, StoredToken};
+pub use rows::token::{NewToken, StoredToken, TokenName};
 pub use rows::upload::{UploadFilter, UploadRow, UploadedRow};
 pub use rows::vpc::{NetworkFilter, VpcRow};
 pub use rows::vswitch::VSwitchRow;

@@ -11335,7 +11335,7 @@ pub struct TunnelIkeInfo {
     /// `IkeEncAlg`.
     pub ike_enc_alg: Text,
     /// `IkeLifetime`.
-    pub ike_lifetime: Text,
+    pub ike_lifetime: i64,
     /// `IkeMode`.
     pub ike_mode: Text,
     /// `IkePfs`.
@@ -11372,9 +11372,9 @@ pub struct TunnelInfo {
     /// `CustomerGatewayId`.
     pub customer_gateway_id: Text,
     /// `EnableDpd`.
-    pub enable_dpd: Text,
+    pub enable_dpd: bool,
     /// `EnableNatTraversal`.
-    pub enable_nat_traversal: Text,
+    pub enable_nat_traversal: bool,
     /// `InternetIp`.
     pub internet_ip: Option<Text>,
     /// `RemoteCaCertificate`.
@@ -11442,7 +11442,7 @@ pub struct TunnelIpsecInfo {
     /// `IpsecEncAlg`.
     pub ipsec_enc_alg: Text,
     /// `IpsecLifetime`.
-    pub ipsec_lifetime: Text,
+    pub ipsec_lifetime: i64,
     /// `IpsecPfs`.
     pub ipsec_pfs: Text,
 }

@@ -192,7 +192,7 @@ impl<'c> Tx<'c> {
 
     /// Removes what hangs on a resource's id: tags, intent, applied state.
     pub(crate) fn forget(&self, resource: &str) -> Done {
-        self.delete_tags(resource, None)?;
+        self.delete_all_tags(resource)?;
         self.delete_intent(resource)?;
         self.execute("DELETE FROM applied WHERE resource = ?1", &binds![resource])
     }
