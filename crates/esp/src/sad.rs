@@ -31,11 +31,11 @@ impl Sad {
         self.outbound.entry(selector).or_default().push(Arc::new(outbound));
     }
 
-    /// Removes both directions, by the SPI of each.
-    pub fn remove(&mut self, inbound: u32, outbound: u32) {
+    /// Removes both directions of a child SA, by the SPI under which it receives.
+    pub fn remove(&mut self, inbound: u32) {
         self.inbound.remove(&inbound);
         self.outbound.retain(|_, all| {
-            all.retain(|sa| sa.spi() != outbound);
+            all.retain(|sa| sa.inbound() != inbound);
             !all.is_empty()
         });
         self.lengths = self.outbound.keys().map(|selector| lengths(*selector)).collect();

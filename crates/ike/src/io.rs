@@ -114,8 +114,12 @@ pub struct ChildSa {
     pub inbound: OneWay,
     /// How we send.
     pub outbound: OneWay,
-    /// Where packets go if they go in UDP: our end and the peer's.
-    pub udp: Option<(SocketAddr, SocketAddr)>,
+    /// Our end, as IKE has it.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// Whether packets go in UDP between these; else they go without, and without ports.
+    pub udp: bool,
 }
 
 /// One direction of a [`ChildSa`].

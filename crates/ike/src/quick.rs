@@ -180,6 +180,20 @@ fn finish(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'_>) -> Re
     Ok(new)
 }
 
+/// Responder: a packet has come under an SPI that waits for message 3, so that was lost. Message 2 is sent again, which
+/// brings it back. False if nothing waits for it.
+pub(crate) fn ask_for_third(sa: &mut IkeSa, spi: u32, context: &mut Context<'_>) -> bool {
+    let waiting = sa.quick.values().find_map(|quick| match quick {
+        Quick::Answered(answered) if answered.new.child.inbound.spi == spi => Some(&answered.sent.octets),
+        _ => None,
+    });
+    let Some(octets) = waiting.cloned() else { return false };
+    if sa.may_answer(context.now) {
+        sa.send(octets, context);
+    }
+    true
+}
+
 /// What message 1 or 2 holds.
 struct Read<'a> {
     digest: &'a [u8],
@@ -305,7 +319,6 @@ fn child(
         let secret = |octets: &[u8]| Zeroizing::new(octets.to_vec());
         OneWay { spi, cipher_key: secret(cipher_key), integrity_key: secret(integrity_key) }
     };
-    let udp = sa.udp.then_some((message.local, message.remote));
     Some(ChildSa {
         connection: connection.id,
         selector,
@@ -313,7 +326,9 @@ fn child(
         integrity: suite.integrity,
         inbound: one_way(own),
         outbound: one_way(peer),
-        udp,
+        local: message.local,
+        remote: message.remote,
+        udp: sa.udp,
     })
 }
 
