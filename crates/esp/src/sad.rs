@@ -23,11 +23,21 @@ pub struct Sad {
 }
 
 impl Sad {
-    /// Adds both directions of a child SA. Packets go out under the newest of a selector.
+    /// Adds both directions of a child SA.
     pub fn install(&mut self, inbound: Inbound, outbound: Outbound) {
+        self.receive(inbound);
+        self.send(outbound);
+    }
+
+    /// Adds the direction in which a child SA receives.
+    pub fn receive(&mut self, inbound: Inbound) {
+        self.inbound.insert(inbound.spi(), Arc::new(inbound));
+    }
+
+    /// Adds the direction in which a child SA sends. Packets go out under the newest of a selector.
+    pub fn send(&mut self, outbound: Outbound) {
         let selector = outbound.selector();
         self.lengths.insert(lengths(selector));
-        self.inbound.insert(inbound.spi(), Arc::new(inbound));
         self.outbound.entry(selector).or_default().push(Arc::new(outbound));
     }
 

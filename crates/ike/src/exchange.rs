@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::Selector;
-use crate::io::{ChildSa, Now};
+use crate::io::{ChildSa, Now, Output};
 use crate::suite::{Block, KeyPair, Secret};
 use crate::wire::Header;
 
@@ -75,6 +75,13 @@ pub(crate) struct New {
 }
 
 impl Quick {
+    /// What is to be done if it goes before it was finished: its child SA is expected no more.
+    pub(crate) fn unexpected(&self) -> Option<Output> {
+        let Self::Answered(answered) = self else { return None };
+        let child = &answered.new.child;
+        Some(Output::Remove { connection: child.connection, spi: child.inbound.spi })
+    }
+
     /// When something is due.
     pub(crate) fn next(&self) -> Duration {
         match self {

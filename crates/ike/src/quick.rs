@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Connection, Selector};
 use crate::exchange::{Answered, Asked, Message, New, Quick, Sent};
-use crate::io::{ChildSa, OneWay};
+use crate::io::{ChildSa, OneWay, Output};
 use crate::keys::{HashOrder, KeymatSource, QuickParts, same};
 use crate::peer::{NONCE_BYTES, is_nonce};
 use crate::proposal::{ESP, MIN_SPI, choose_phase_2, offer_phase_2};
@@ -121,6 +121,7 @@ fn answer(
     sa.take_id(id, context.now)?;
     sa.heard_from(message.local, message.remote, context.now);
     let sent = Sent::new(octets.clone(), context.now);
+    context.out.push(Output::Expect(Box::new(new.child.clone())));
     sa.send(octets, context);
     sa.quick.insert(id, Quick::Answered(Box::new(Answered { new, proof, vector, digest, sent })));
     Ok(())

@@ -416,6 +416,7 @@ impl Router {
         let Some(mut sa) = self.sas.remove(&own) else { return };
         let id = sa.connection;
         let established = sa.is_established();
+        self.out.extend(sa.quick.values().filter_map(Quick::unexpected));
         let last = established && self.best(id).is_none();
         let children = match self.connections.get_mut(&id) {
             Some(state) if last => state.children.take(|_| true),
@@ -719,6 +720,7 @@ fn tick_exchanges(sa: &mut IkeSa, children: &mut Children, context: &mut Context
     let mut due = Vec::new();
     let mut answered = true;
     let heard = sa.probe.heard;
+    let mut unfinished = Vec::new();
     sa.quick.retain(|_, exchange| {
         if context.now.steady < exchange.next() {
             return true;
@@ -732,12 +734,14 @@ fn tick_exchanges(sa: &mut IkeSa, children: &mut Children, context: &mut Context
             due.push(sent.octets.clone());
             return true;
         }
+        unfinished.extend(exchange.unexpected());
         // One that the peer has begun is the peer's to finish.
         if let Quick::Asked(asked) = exchange {
             answered &= heard >= asked.sent.first && children.ask_again(asked.selector, context.now);
         }
         false
     });
+    context.out.extend(unfinished);
     due.into_iter().for_each(|octets| sa.send(octets, context));
     answered
 }

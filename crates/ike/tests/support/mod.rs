@@ -129,6 +129,7 @@ impl World {
         for output in out {
             match output {
                 Output::Send { local, remote, octets } => self.post(1 - side, remote, local, octets),
+                Output::Expect(_) => {}
                 Output::Install(child) => self.installed[side].push(*child),
                 Output::Remove { spi, .. } => self.installed[side].retain(|child| child.inbound.spi != spi),
                 Output::Event(event) => self.events[side].push(event),
