@@ -166,13 +166,31 @@ pub enum FrameError {
 /// # Errors
 /// It is too long.
 pub fn frame(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, FrameError> {
-    let mut out = Zeroizing::new(vec![0; LENGTH]);
-    serde_json::to_writer(&mut *out, value).map_err(|error| FrameError::Content(error.column()))?;
-    let length = out.len() - LENGTH;
+    let written = |error: serde_json::Error| FrameError::Content(error.column());
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, value).map_err(written)?;
+    let Counted(length) = counted;
     let head =
         u32::try_from(length).ok().filter(|_| length <= MAX_FRAME).ok_or(FrameError::Length(length))?;
-    out[..LENGTH].copy_from_slice(&head.to_be_bytes());
+    // Of the length that it will have: growing would leave copies of secrets behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(LENGTH + length));
+    out.extend_from_slice(&head.to_be_bytes());
+    serde_json::to_writer(&mut *out, value).map_err(written)?;
     Ok(out)
+}
+
+/// How much was written.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0 += octets.len();
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Frames out of octets as they come.
@@ -199,7 +217,7 @@ impl Frames {
     ///
     /// # Errors
     /// It is too long, or not what it has to be.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some(head) = self.0.first_chunk::<LENGTH>() else { return Ok(None) };
         let length = u32::from_be_bytes(*head) as usize;
         if length > MAX_FRAME {
@@ -226,7 +244,7 @@ mod tests {
             let mut out = Vec::new();
             for piece in octets.chunks(size) {
                 frames.push(piece);
-                while let Some(order) = frames.next::<Order>().unwrap() {
+                while let Some(order) = frames.take::<Order>().unwrap() {
                     out.push(order);
                 }
             }
@@ -238,12 +256,12 @@ mod tests {
     fn what_is_no_frame_is_refused_and_not_repeated() {
         let mut frames = Frames::default();
         frames.push(&u32::MAX.to_be_bytes());
-        assert!(matches!(frames.next::<Order>(), Err(FrameError::Length(_))));
+        assert!(matches!(frames.take::<Order>(), Err(FrameError::Length(_))));
         let mut frames = Frames::default();
         let secret = br#"{"order":"a secret"}"#;
         frames.push(&(secret.len() as u32).to_be_bytes());
         frames.push(secret);
-        let error = frames.next::<Order>().unwrap_err();
+        let error = frames.take::<Order>().unwrap_err();
         assert!(matches!(error, FrameError::Content(_)) && !error.to_string().contains("secret"));
     }
 

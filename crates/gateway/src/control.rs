@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -192,7 +192,7 @@ impl Control {
             break;
         }
         loop {
-            let order = match client.frames.next::<Order>() {
+            let order = match client.frames.take::<Order>() {
                 Ok(Some(order)) => order,
                 Ok(None) => break,
                 Err(error) => {
@@ -540,6 +540,22 @@ fn digest(document: &Document, tunnel: &str) -> [u8; 32] {
         connection.settings.tunnels.iter().any(|tunnel| tunnel.remote_ca.is_some())
     });
     let certificates = with_ca.then_some(&document.certificates);
-    let all = serde_json::to_vec(&(document.address, connection, certificates));
-    Sm3::digest(&[&Zeroizing::new(all.unwrap_or_default())])
+    let mut digested = Digested(Sm3::new());
+    // Nothing of it fails: there are no maps but those with texts as keys, and the digest takes everything.
+    let _ = serde_json::to_writer(&mut digested, &(document.address, connection, certificates));
+    digested.0.finish()
+}
+
+/// A digest of what is written, which leaves no copy of it.
+struct Digested(Sm3);
+
+impl Write for Digested {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.update(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -17,6 +17,8 @@ fn possible() -> bool {
         "not root"
     } else if !Path::new("/dev/net/tun").exists() {
         "no /dev/net/tun"
+    } else if !["/sbin", "/usr/sbin"].iter().any(|folder| Path::new(folder).join("nft").exists()) {
+        "no nftables"
     } else {
         return true;
     };

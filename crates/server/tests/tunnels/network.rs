@@ -36,26 +36,75 @@ pub(crate) fn block(side: usize) -> String {
 pub(crate) struct Network {
     pub(crate) hosts: [Namespace; 2],
     pub(crate) gateways: [Namespace; 2],
+    /// Addresses of the gateways, as they know them.
+    pub(crate) addresses: [Ipv4Addr; 2],
+    /// What translates the address of the first gateway, if anything does.
+    translator: Option<Namespace>,
 }
 
+/// Address that a gateway behind a translation has.
+pub(crate) const BEHIND: Ipv4Addr = Ipv4Addr::new(172, 31, 9, 2);
+
 impl Network {
+    /// The gateways are neighbours.
     pub(crate) fn new() -> Self {
+        let network = Self::unjoined(false);
+        network.join([(&network.gateways[0], "wan"), (&network.gateways[1], "wan")]);
+        for side in [0, 1] {
+            network.gateways[side].ip(&format!("addr add {}/24 dev wan", outside(side))).unwrap();
+        }
+        network
+    }
+
+    /// The first gateway is behind a translation of addresses.
+    pub(crate) fn with_translation() -> Self {
+        let mut network = Self::unjoined(true);
+        let translator = network.translator.clone().unwrap();
+        network.join([(&network.gateways[0], "wan"), (&translator, "in")]);
+        network.join([(&translator, "out"), (&network.gateways[1], "wan")]);
+        network.addresses[0] = BEHIND;
+        network.gateways[0].ip(&format!("addr add {BEHIND}/24 dev wan")).unwrap();
+        network.gateways[0].ip("route add default via 172.31.9.1").unwrap();
+        network.gateways[1].ip(&format!("addr add {}/24 dev wan", outside(1))).unwrap();
+        translator.ip("addr add 172.31.9.1/24 dev in").unwrap();
+        translator.ip(&format!("addr add {}/24 dev out", outside(0))).unwrap();
+        forward(&translator);
+        nft(
+            &translator,
+            "table ip t { chain c { type nat hook postrouting priority 100; oifname \"out\" masquerade random; }; }",
+        );
+        network
+    }
+
+    /// From now on some of a hundred packets that arrive at a side from outside are lost.
+    pub(crate) fn lose(&self, side: usize, percent: u32) {
+        let rules = format!(
+            "table ip l {{ chain c {{ type filter hook prerouting priority -300; \
+             iifname \"wan\" numgen random mod 100 < {percent} drop; }}; }}"
+        );
+        nft(&self.gateways[side], &rules);
+    }
+
+    /// What lies between the gateways takes packets of this length at most.
+    pub(crate) fn narrow(&self, mtu: u32) {
+        self.gateways.iter().for_each(|gateway| gateway.ip(&format!("link set wan mtu {mtu}")).unwrap());
+    }
+
+    fn unjoined(translated: bool) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("{:x}-{number}", std::process::id());
         let create = |kind: &str, side: usize| Namespace::create(&format!("tgt-{tag}-{kind}{side}")).unwrap();
         let hosts = [0, 1].map(|side| create("h", side));
         let gateways = [0, 1].map(|side| create("g", side));
-        let network = Self { hosts, gateways };
-        network.join([(&network.gateways[0], "wan"), (&network.gateways[1], "wan")]);
+        let translator = translated.then(|| create("t", 0));
+        let network = Self { hosts, gateways, addresses: [outside(0), outside(1)], translator };
         for side in [0, 1] {
             let (host, gateway) = (&network.hosts[side], &network.gateways[side]);
             network.join([(host, "eth"), (gateway, "lan")]);
-            gateway.ip(&format!("addr add {}/24 dev wan", outside(side))).unwrap();
             gateway.ip(&format!("addr add 10.77.{side}.1/24 dev lan")).unwrap();
             host.ip(&format!("addr add {}/24 dev eth", inside(side))).unwrap();
             host.ip(&format!("route add default via 10.77.{side}.1")).unwrap();
-            let forward = || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1");
-            gateway.enter(forward).unwrap().unwrap();
+            forward(gateway);
         }
         network
     }
@@ -144,7 +193,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for namespace in self.hosts.iter().chain(&self.gateways) {
+        for namespace in self.hosts.iter().chain(&self.gateways).chain(&self.translator) {
             // What is left goes with the machine.
             let _ = namespace.clone().remove();
         }
@@ -168,6 +217,22 @@ impl Watch {
         let readable = seen.iter().filter(|frame| frame.windows(MARK.len()).any(|part| part == MARK));
         assert_eq!(readable.count(), 0);
     }
+}
+
+/// Has a namespace forward packets.
+fn forward(namespace: &Namespace) {
+    namespace.enter(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap().unwrap();
+}
+
+/// Gives rules to the packet filter of a namespace.
+fn nft(namespace: &Namespace, rules: &str) {
+    let mut child = std::process::Command::new("ip")
+        .args(["netns", "exec", namespace.name(), "nft", "-f", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{rules}");
 }
 
 /// Asks for an echo, and waits a second for it.
@@ -212,8 +277,13 @@ fn echo(target: Ipv4Addr) -> std::io::Result<bool> {
 }
 
 /// Waits for something to become so.
-pub(crate) fn wait(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + tongguan_testkit::PATIENCE;
+pub(crate) fn wait(what: &str, so: impl FnMut() -> bool) {
+    wait_longer(what, 1, so);
+}
+
+/// The same, for a multiple of the usual time.
+pub(crate) fn wait_longer(what: &str, times: u32, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + tongguan_testkit::PATIENCE * times;
     while !so() {
         assert!(Instant::now() < end, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(50));

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tongguan_dataplane::orders::{Order, Report};
+use tongguan_dataplane::orders::{Document, Order, Report, SecretText};
 
-use crate::network::{Network, wait};
+use crate::network::{BEHIND, Network, wait};
 use crate::site::{DOWN, Site, TUN, UP, Words, authority, issued, with_certificates, with_key};
 
 const SUITES: [Words; 4] = [
@@ -100,6 +100,110 @@ fn a_gateway_that_was_killed_comes_back_by_itself() {
         // The peer has no reason to believe that its SAs are gone until it hears of it.
         wait("an answer", || network.ping(0) && network.ping(1));
         sites.iter().for_each(|site| site.wait_for(UP));
+    }
+}
+
+#[test]
+fn a_gateway_behind_a_translation_is_reached_through_it() {
+    if !crate::possible() {
+        return;
+    }
+    let network = Network::with_translation();
+    let mut sites = [0, 1].map(|side| Site::start(&network, side));
+    let mut documents = [0, 1].map(|side| with_key(side, SUITES[0]));
+    documents[0].address = BEHIND.into();
+    for (side, document) in documents.iter_mut().enumerate() {
+        for connection in document.connections.values_mut() {
+            // Its address says nothing of who it is.
+            let ike = &mut connection.settings.tunnels[0].ike;
+            let name = if side == 0 { &mut ike.local_id } else { &mut ike.remote_id };
+            *name = Some("east.example".into());
+        }
+    }
+    for side in [1, 0] {
+        sites[side].apply(&documents[side]);
+    }
+    sites.iter().for_each(|site| site.wait_for(UP));
+    network.assert_pings();
+    network.assert_tcp(0, 1_000_000);
+    network.assert_tcp(1, 1_000_000);
+}
+
+#[test]
+fn a_tunnel_comes_up_and_comes_back_though_a_fifth_of_all_packets_is_lost() {
+    if !crate::possible() {
+        return;
+    }
+    let network = Network::new();
+    let mut sites = [0, 1].map(|side| Site::start(&network, side));
+    [0, 1].iter().for_each(|side| network.lose(*side, 20));
+    for side in [1, 0] {
+        sites[side].apply(&with_key(side, SUITES[0]));
+    }
+    // Of a negotiation each step may have to be made several times, at growing distances.
+    sites.iter().for_each(|site| site.wait_longer_for(UP, 4));
+    network.assert_pings();
+    sites[1].kill();
+    sites[1].start_again(&network, 1);
+    sites[1].apply(&with_key(1, SUITES[0]));
+    sites[1].wait_longer_for(UP, 4);
+    network.assert_pings();
+}
+
+#[test]
+fn large_transfers_pass_whatever_the_path_takes() {
+    if !crate::possible() {
+        return;
+    }
+    let network = Network::new();
+    let mut sites = [0, 1].map(|side| Site::start(&network, side));
+    for side in [1, 0] {
+        sites[side].apply(&with_key(side, SUITES[0]));
+    }
+    sites.iter().for_each(|site| site.wait_for(UP));
+    network.assert_pings();
+    for mtu in [1_500, 1_400, 1_280] {
+        network.narrow(mtu);
+        network.assert_tcp(0, 1_000_000);
+        network.assert_tcp(1, 1_000_000);
+    }
+}
+
+#[test]
+fn keys_are_gone_from_memory_with_their_connection() {
+    if !crate::possible() {
+        return;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let ca = authority(now);
+    let certificates = ["east", "west"].map(|name| issued(&ca, name, now));
+    let network = Network::new();
+    let mut sites = [0, 1].map(|side| Site::start(&network, side));
+    let secret = "known to both sides, and to nobody else";
+    let keyed = |side: usize| {
+        let mut document = with_key(side, SUITES[0]);
+        for connection in document.connections.values_mut() {
+            connection.keys.insert(TUN.into(), SecretText::new(secret.into()));
+        }
+        document
+    };
+    let certified = |side: usize| with_certificates(side, &ca, &certificates[side]);
+    let pem = certificates[0]["Signature"].key.expose().lines().nth(1).unwrap().to_owned();
+    for (make, searched) in
+        [(&keyed as &dyn Fn(usize) -> Document, secret.as_bytes()), (&certified, pem.as_bytes())]
+    {
+        for side in [1, 0] {
+            sites[side].apply(&make(side));
+        }
+        sites.iter().for_each(|site| site.wait_for(UP));
+        if searched == secret.as_bytes() {
+            assert!(sites[0].occurrences(searched) > 0, "the search finds nothing");
+        }
+        let mut nothing = make(0);
+        nothing.connections.clear();
+        nothing.certificates.clear();
+        sites[0].apply(&nothing);
+        assert_eq!(sites[0].occurrences(searched), 0);
     }
 }
 

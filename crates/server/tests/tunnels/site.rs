@@ -15,7 +15,7 @@ use tongguan_pki::{Ca, Certificate, KeySpec, PrivateKey, Subject, Usage, create_
 use tongguan_supervisor::{Process, TUNNEL};
 use tongguan_testkit::program::binary;
 
-use crate::network::{Network, block, outside, wait};
+use crate::network::{Network, block, outside, wait_longer};
 
 /// The user as whom gateways run in tests.
 const NOBODY: u32 = 65_534;
@@ -44,7 +44,8 @@ impl Site {
     /// Starts it again after [`Site::kill`].
     pub(crate) fn start_again(&mut self, network: &Network, side: usize) {
         let namespace = &network.gateways[side];
-        let ends = namespace.open_ends(outside(side).into(), &self.control(), Some(NOBODY)).unwrap();
+        let address = network.addresses[side].into();
+        let ends = namespace.open_ends(address, &self.control(), Some(NOBODY)).unwrap();
         let process = Process::start(&binary(), &ends, Stdio::inherit()).unwrap();
         namespace.ip(&format!("route add {} dev {TUNNEL}", block(1 - side))).unwrap();
         self.process = Some(process);
@@ -59,6 +60,36 @@ impl Site {
         self.process.take().unwrap().kill().unwrap();
     }
 
+    /// How often some octets stand in the memory of the process.
+    pub(crate) fn occurrences(&self, octets: &[u8]) -> usize {
+        use std::os::unix::fs::FileExt as _;
+        let folder = format!("/proc/{}", self.id());
+        let maps = std::fs::read_to_string(format!("{folder}/maps")).unwrap();
+        let memory = std::fs::File::open(format!("{folder}/mem")).unwrap();
+        let writable =
+            maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")));
+        let mut count = 0;
+        const PIECE: usize = 1 << 16;
+        let nothing = vec![0; PIECE];
+        for line in writable {
+            let (from, to) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).unwrap();
+            let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+            let mut at = from;
+            while at < to {
+                // Pieces overlap, so that nothing is missed between two.
+                let mut piece = vec![0; (to - at).min(PIECE as u64) as usize];
+                // What cannot be read is reserved and holds nothing.
+                let length = memory.read_at(&mut piece, at).unwrap_or(0);
+                if piece[..length] != nothing[..length] {
+                    let of_length = piece[..length].windows(octets.len());
+                    count += of_length.filter(|part| part[0] == octets[0] && *part == octets).count();
+                }
+                at += (piece.len() - octets.len().min(piece.len() - 1)) as u64;
+            }
+        }
+        count
+    }
+
     /// Number of the process.
     pub(crate) fn id(&self) -> u32 {
         self.process.as_ref().unwrap().id()
@@ -71,7 +102,7 @@ impl Site {
         let mut frames = Frames::default();
         let mut octets = [0; 4_096];
         loop {
-            if let Some(report) = frames.next().unwrap() {
+            if let Some(report) = frames.take().unwrap() {
                 return report;
             }
             let length = socket.read(&mut octets).unwrap();
@@ -95,6 +126,11 @@ impl Site {
 
     /// Waits until its tunnel is so.
     pub(crate) fn wait_for(&self, negotiation: &str) {
+        self.wait_longer_for(negotiation, 1);
+    }
+
+    /// The same, for a multiple of the usual time.
+    pub(crate) fn wait_longer_for(&self, negotiation: &str, times: u32) {
         let mut last = None;
         let so = || {
             let status = self.status();
@@ -102,7 +138,9 @@ impl Site {
             last = Some(status);
             so
         };
-        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wait(negotiation, so)));
+        let waited = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_longer(negotiation, times, so);
+        }));
         assert!(waited.is_ok(), "waited in vain for {negotiation}: {last:?}");
     }
 }

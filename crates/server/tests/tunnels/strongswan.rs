@@ -220,6 +220,32 @@ fn we_begin_and_strongswan_answers() {
 }
 
 #[test]
+fn strongswan_goes_along_when_we_replace_sas() {
+    if !possible() {
+        return;
+    }
+    let network = Network::new();
+    let charon = Charon::start(&network);
+    let mut site = Site::start(&network, 0);
+    let suite = &SUITES[1];
+    charon.configure(suite);
+    let mut document = with_key(0, suite.words);
+    for connection in document.connections.values_mut() {
+        connection.settings.tunnels[0].ike.lifetime = 12;
+        connection.settings.tunnels[0].ipsec.lifetime = 5;
+    }
+    site.apply(&document);
+    site.wait_for(UP);
+    network.assert_pings();
+    let before = site.status().child_sas;
+    wait("several replacements", || {
+        assert!(network.ping(0));
+        site.status().child_sas >= before + 4
+    });
+    network.assert_tcp(0, 500_000);
+}
+
+#[test]
 fn strongswan_begins_replaces_and_deletes() {
     if !possible() {
         return;
