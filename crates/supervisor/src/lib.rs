@@ -6,8 +6,10 @@
 //! Links, addresses and routes are set by the program `ip` of iproute2.
 #![forbid(unsafe_code)]
 
+mod host;
 mod namespace;
 mod process;
 
+pub use host::{Host, HostError, Place, Settings};
 pub use namespace::{Namespace, NamespaceError, TUNNEL, ip};
 pub use process::{Process, StartError};

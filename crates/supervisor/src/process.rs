@@ -8,12 +8,17 @@ use std::process::{Child, Command, Stdio};
 
 use tongguan_gateway::{Ends, EndsError};
 
+use crate::namespace::{Namespace, NamespaceError};
+
 /// A gateway was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The program cannot be run.
     #[error("the program of the gateway cannot be run")]
     Program(#[source] io::Error),
+    /// Its namespace cannot be entered.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// Its ends could not be handed over.
     #[error("what the gateway works with could not be handed over")]
     Ends(#[from] EndsError),
@@ -24,18 +29,18 @@ pub enum StartError {
 pub struct Process(Child);
 
 impl Process {
-    /// Starts `program gateway` with its ends. Its log goes where `log` says.
+    /// Starts `program gateway` in a namespace, with its ends. Its log goes where `log` says.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn start(program: &Path, ends: &Ends, log: Stdio) -> Result<Self, StartError> {
+    pub fn start(program: &Path, namespace: &Namespace, ends: &Ends, log: Stdio) -> Result<Self, StartError> {
         let (ours, theirs) = UnixStream::pair().map_err(StartError::Program)?;
         let mut command = Command::new(program);
         command.arg("gateway").stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(log);
         // It needs nothing of the environment, and what is there may be seen by others of its user.
         let log_level = std::env::var_os("TONGGUAN_LOG");
         command.env_clear().envs(log_level.map(|level| ("TONGGUAN_LOG", level)));
-        let child = command.spawn().map_err(StartError::Program)?;
+        let child = namespace.enter(|| command.spawn())?.map_err(StartError::Program)?;
         drop(command);
         ends.send(&ours)?;
         Ok(Self(child))

@@ -4,6 +4,7 @@
 //! where that is a failure.
 #![allow(clippy::unwrap_used)]
 
+mod host;
 mod network;
 mod own;
 mod site;

@@ -17,9 +17,9 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// What every packet of a test carries, so that it is known where it must not be.
 pub(crate) const MARK: &[u8] = b"not to be seen outside of a tunnel";
 
-/// Address of a gateway.
+/// Address of a gateway. Machines on which tests run rarely have one of this block.
 pub(crate) fn outside(side: usize) -> Ipv4Addr {
-    Ipv4Addr::new(192, 0, 2, side as u8 + 1)
+    Ipv4Addr::new(198, 51, 100, side as u8 + 1)
 }
 
 /// Address of a host.
@@ -48,7 +48,7 @@ pub(crate) const BEHIND: Ipv4Addr = Ipv4Addr::new(172, 31, 9, 2);
 impl Network {
     /// The gateways are neighbours.
     pub(crate) fn new() -> Self {
-        let network = Self::unjoined(false);
+        let network = Self::around(None, false);
         network.join([(&network.gateways[0], "wan"), (&network.gateways[1], "wan")]);
         for side in [0, 1] {
             network.gateways[side].ip(&format!("addr add {}/24 dev wan", outside(side))).unwrap();
@@ -58,7 +58,7 @@ impl Network {
 
     /// The first gateway is behind a translation of addresses.
     pub(crate) fn with_translation() -> Self {
-        let mut network = Self::unjoined(true);
+        let mut network = Self::around(None, true);
         let translator = network.translator.clone().unwrap();
         network.join([(&network.gateways[0], "wan"), (&translator, "in")]);
         network.join([(&translator, "out"), (&network.gateways[1], "wan")]);
@@ -90,12 +90,12 @@ impl Network {
         self.gateways.iter().for_each(|gateway| gateway.ip(&format!("link set wan mtu {mtu}")).unwrap());
     }
 
-    fn unjoined(translated: bool) -> Self {
+    fn around(gateways: Option<[Namespace; 2]>, translated: bool) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("{:x}-{number}", std::process::id());
         let create = |kind: &str, side: usize| Namespace::create(&format!("tgt-{tag}-{kind}{side}")).unwrap();
         let hosts = [0, 1].map(|side| create("h", side));
-        let gateways = [0, 1].map(|side| create("g", side));
+        let gateways = gateways.unwrap_or_else(|| [0, 1].map(|side| create("g", side)));
         let translator = translated.then(|| create("t", 0));
         let network = Self { hosts, gateways, addresses: [outside(0), outside(1)], translator };
         for side in [0, 1] {
@@ -107,6 +107,11 @@ impl Network {
             forward(gateway);
         }
         network
+    }
+
+    /// The same hosts behind gateways that something else has made.
+    pub(crate) fn of(gateways: [Namespace; 2]) -> Self {
+        Self::around(Some(gateways), false)
     }
 
     fn join(&self, [(left, left_name), (right, right_name)]: [(&Namespace, &str); 2]) {

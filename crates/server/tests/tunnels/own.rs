@@ -1,11 +1,11 @@
 //! Our gateway against our gateway.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tongguan_dataplane::orders::{Document, Order, Report, SecretText};
 
 use crate::network::{BEHIND, Network, wait};
-use crate::site::{DOWN, Site, TUN, UP, Words, authority, issued, with_certificates, with_key};
+use crate::site::{DOWN, Site, TUN, UP, Words, authority, issued, now, with_certificates, with_key};
 
 const SUITES: [Words; 4] = [
     Words { ike: ["sm4", "sm3", "group19"], ipsec: ["sm4", "sm3", "disabled"], in_udp: true },
@@ -43,7 +43,7 @@ fn certificates_carry_a_tunnel_and_without_one_it_is_down_within_two_seconds() {
     if !crate::possible() {
         return;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let now = now();
     let ca = authority(now);
     let certificates = ["east", "west"].map(|name| issued(&ca, name, now));
     let network = Network::new();
@@ -174,7 +174,7 @@ fn keys_are_gone_from_memory_with_their_connection() {
     if !crate::possible() {
         return;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let now = now();
     let ca = authority(now);
     let certificates = ["east", "west"].map(|name| issued(&ca, name, now));
     let network = Network::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use tongguan_testkit::program::binary;
 use crate::network::{Network, block, outside, wait_longer};
 
 /// The user as whom gateways run in tests.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 /// The tunnel of every document here.
 pub(crate) const TUN: &str = "tun-1";
 /// All is there, as the API says it.
@@ -46,7 +46,7 @@ impl Site {
         let namespace = &network.gateways[side];
         let address = network.addresses[side].into();
         let ends = namespace.open_ends(address, &self.control(), Some(NOBODY)).unwrap();
-        let process = Process::start(&binary(), &ends, Stdio::inherit()).unwrap();
+        let process = Process::start(&binary(), namespace, &ends, Stdio::inherit()).unwrap();
         namespace.ip(&format!("route add {} dev {TUNNEL}", block(1 - side))).unwrap();
         self.process = Some(process);
     }
@@ -97,18 +97,7 @@ impl Site {
 
     /// Gives an order, and answers what the gateway says to it.
     pub(crate) fn order(&self, order: &Order) -> Report {
-        let mut socket = UnixStream::connect(self.control()).unwrap();
-        socket.write_all(&frame(order).unwrap()).unwrap();
-        let mut frames = Frames::default();
-        let mut octets = [0; 4_096];
-        loop {
-            if let Some(report) = frames.take().unwrap() {
-                return report;
-            }
-            let length = socket.read(&mut octets).unwrap();
-            assert!(length > 0, "the gateway has ended");
-            frames.push(&octets[..length]);
-        }
+        order_at(&self.control(), order)
     }
 
     /// Has it be something new.
@@ -151,6 +140,22 @@ impl Drop for Site {
             // It may have ended by itself.
             let _ = process.kill();
         }
+    }
+}
+
+/// Gives an order to the gateway that takes its orders at a socket.
+pub(crate) fn order_at(control: &Path, order: &Order) -> Report {
+    let mut socket = UnixStream::connect(control).unwrap();
+    socket.write_all(&frame(order).unwrap()).unwrap();
+    let mut frames = Frames::default();
+    let mut octets = [0; 4_096];
+    loop {
+        if let Some(report) = frames.take().unwrap() {
+            return report;
+        }
+        let length = socket.read(&mut octets).unwrap();
+        assert!(length > 0, "the gateway has ended");
+        frames.push(&octets[..length]);
     }
 }
 
@@ -207,6 +212,12 @@ fn document(side: usize, words: Words, ca: Option<&Certificate>) -> Document {
         certificates: BTreeMap::new(),
         connections: BTreeMap::from([("vco-1".into(), connection)]),
     }
+}
+
+/// Seconds since 1970, by which gateways judge certificates.
+#[expect(clippy::disallowed_methods, reason = "gateways are processes with a clock of their own")]
+pub(crate) fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().cast_signed()
 }
 
 /// A CA of SM2, valid around now.
