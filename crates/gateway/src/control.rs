@@ -115,6 +115,7 @@ impl Control {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the one place in this process that it comes from")]
     fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { steady: self.start.elapsed(), wall: wall.as_secs().cast_signed() }
