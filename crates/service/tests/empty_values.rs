@@ -51,6 +51,13 @@ fn names(product: Product, action: &str, parameter: &str) -> bool {
                     "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
                     "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig"
                 )
+                | (
+                    "ModifyVpnPbrRouteEntryAttribute"
+                        | "ModifyVpnPbrRouteEntryPriority"
+                        | "ModifyVpnPbrRouteEntryWeight"
+                        | "ModifyVpnRouteEntryWeight",
+                    "VpnGatewayId" | "RouteSource" | "RouteDest" | "NextHop" | "OverlayMode"
+                )
                 | ("ModifyVpcAttribute", "VpcId")
                 | ("ModifyVSwitchAttribute", "VSwitchId")
         ),
