@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use tongguan_dataplane::orders::{Document, Frames, Order, Report, TunnelStatus, frame};
+use tongguan_dataplane::orders::{Document, Frames, MAX_FRAME, Order, Report, TunnelStatus, frame};
 use tongguan_esp::sa::{CipherKey, Common, IcvLength, Inbound, IntegrityKey, Outbound, Selector};
 use tongguan_ike::config::{Connection, ConnectionId};
 use tongguan_ike::suite::{Cipher, Hash};
@@ -179,7 +179,7 @@ impl Control {
     fn serve(&mut self, client: &mut Client) -> Result<bool, GatewayError> {
         let mut octets = Zeroizing::new(vec![0; 64 * 1024]);
         let mut there = true;
-        loop {
+        for _ in 0..AT_ONCE {
             match client.socket.read(&mut octets) {
                 Ok(0) => there = false,
                 Ok(length) => {
@@ -203,6 +203,10 @@ impl Control {
             };
             let report = self.order(order)?;
             match frame(&report) {
+                Ok(_) if client.unsent.len() > MAX_FRAME => {
+                    tracing::warn!("somebody gives orders and reads no reports");
+                    return Ok(false);
+                }
                 Ok(octets) => client.unsent.extend_from_slice(&octets),
                 Err(error) => tracing::warn!(%error, "a report that cannot be written"),
             }
@@ -484,11 +488,14 @@ impl Control {
                 }
             }),
             Event::Dropped(Some(id), reason) => {
-                let phase_2 = self.router.has(id) == [true, false];
+                let [phase_1, phase_2] = self.router.has(id);
                 of(self, id, &|name, tunnel| {
                     tracing::info!(tunnel = name, reason, "a message was dropped");
-                    tunnel.failed |= phase_2;
-                    tunnel.reason = Some(reason.clone());
+                    // Of a tunnel that is up, it may have come twice, or from somebody else.
+                    if !phase_2 {
+                        tunnel.failed |= phase_1;
+                        tunnel.reason = Some(reason.clone());
+                    }
                 });
             }
             Event::Dropped(None, reason) => tracing::debug!(reason, "a message was dropped"),

@@ -181,6 +181,7 @@ fn raw(address: IpAddr) -> io::Result<OwnedFd> {
     };
     let protocol = Protocol::from_raw(ESP);
     let socket = rustix::net::socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+    rustix::net::sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
     rustix::net::bind(&socket, &SocketAddr::new(any, 0))?;
     Ok(socket)
 }
