@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod detached;
+pub mod orders;
 
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document};
 

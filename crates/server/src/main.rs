@@ -74,6 +74,9 @@ enum Command {
     Completions(cli::completions::CompletionsArgs),
     /// Show every bound, who can fill it, and whose share is what.
     Limits(cli::limits::LimitsArgs),
+    /// Run the gateway that is handed over on standard input. For the supervisor; nobody calls it by hand.
+    #[command(hide = true)]
+    Gateway,
     /// List the points at which TONGGUAN_CRASH_AT ends the process.
     #[cfg(feature = "failpoints")]
     CrashPoints,
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
         Command::Operations(args) => cli::operations::run(&args),
         Command::Completions(args) => cli::completions::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),
+        Command::Gateway => gateway(),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),
     };
@@ -138,6 +142,13 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
 fn serve(args: config::ServeArgs) -> anyhow::Result<ExitCode> {
     small_pages();
     serve::run(args)
+}
+
+/// The process of one gateway. Its log goes to standard error.
+fn gateway() -> anyhow::Result<ExitCode> {
+    small_pages();
+    serve::start_log(false)?;
+    match tongguan_gateway::run()? {}
 }
 
 /// No transparent huge pages: each part of the allocator would take 2 MiB at the first touch, half of what a service at

@@ -511,7 +511,7 @@ fn keep_memory_to_ourselves() {
     }
 }
 
-fn start_log(json: bool) -> anyhow::Result<()> {
+pub(crate) fn start_log(json: bool) -> anyhow::Result<()> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("TONGGUAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
