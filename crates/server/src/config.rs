@@ -17,6 +17,7 @@ use tongguan_model::region::{self, Region};
 use tongguan_rpc::Secret;
 use tongguan_service::accounts::account_id;
 use tongguan_service::throttle::Rate;
+use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use crate::cli::MarkArgs;
@@ -28,15 +29,17 @@ Variables without an option, since secrets do not belong on a command line:
   TONGGUAN_ACCESS_KEY_ID, TONGGUAN_ACCESS_KEY_SECRET  root key; without them the first start creates one
   TONGGUAN_ACCOUNT_ID                                 its account, 16 digits
   TONGGUAN_MASTER_KEY                                 the master key itself, 64 hex digits
-  TONGGUAN_LOG                                        how much is logged, such as info or debug
 
 The command line wins over variables, variables over the configuration file. An invalid value ends with exit code 78
 wherever it stands; docs/operations.md lists the codes.";
 
 /// Serve the API on the embedded store.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ServeArgs {
+    /// Say whether the configuration is right, and end: no database is opened, no port is taken, nothing is changed.
+    #[arg(long)]
+    pub check: bool,
     /// Configuration file (TOML); its keys are named like these options, with underscores.
     #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -76,6 +79,10 @@ pub(crate) struct ServeArgs {
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
+    /// How much is logged: error, warn, info, debug or trace, or a filter such as info,tongguan::request=debug
+    /// [default: info]
+    #[arg(long, env = "TONGGUAN_LOG", value_name = "FILTER")]
+    log: Option<String>,
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
@@ -107,6 +114,7 @@ struct File {
     master_key_file: Option<PathBuf>,
     master_key_command: Option<CommandLine>,
     mark_file: Option<PathBuf>,
+    log: Option<String>,
     log_json: Option<bool>,
     admin_listen: Option<TextOrNumber>,
     rate_limit: Option<TextOrNumber>,
@@ -264,6 +272,8 @@ pub(crate) struct Config {
     pub master_key: KeySource,
     /// Where the mark is kept; none: in the data directory.
     pub mark_file: Option<PathBuf>,
+    /// How much is logged, in the syntax of `tracing`.
+    pub log: String,
     /// Log lines as JSON.
     pub log_json: bool,
     /// The admin listener.
@@ -296,6 +306,7 @@ impl Default for Config {
             address_pool: None,
             master_key: KeySource::DataDirectory,
             mark_file: None,
+            log: "info".into(),
             log_json: false,
             admin_listen: AdminListen::Off,
             rate: None,
@@ -346,6 +357,7 @@ impl Config {
             address_pool: args.address_pool.or(file.address_pool),
             master_key,
             mark_file: args.mark.mark_file.or(file.mark_file),
+            log: args.log.filter(|log| !log.is_empty()).or(file.log).unwrap_or(defaults.log),
             log_json: args.log_json || file.log_json.unwrap_or(false),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
             rate,
@@ -370,6 +382,7 @@ impl Config {
         if let Some(endpoint) = &self.endpoint {
             host_and_port(endpoint).with_context(|| named("endpoint"))?;
         }
+        self.log()?;
         self.apply_delay()?;
         self.detached_peers()?;
         self.region()?;
@@ -382,6 +395,13 @@ impl Config {
             account_id(&entry.account_id).with_context(of)?;
         }
         Ok(self)
+    }
+
+    /// What is logged, read.
+    pub(crate) fn log(&self) -> anyhow::Result<EnvFilter> {
+        let text = &self.log;
+        EnvFilter::try_new(text)
+            .map_err(|error| anyhow!("{} `{text}` is neither a level nor a filter: {error}", named("log")))
     }
 
     /// The apply delay, read.
@@ -632,6 +652,7 @@ mod tests {
         // What it calls the default is the default.
         let defaults = Config::default();
         assert_eq!(file.listen, Some(defaults.listen));
+        assert_eq!(file.log, Some(defaults.log));
         assert_eq!(file.apply_delay, Some(defaults.apply_delay));
         assert_eq!(file.detached_peers, Some(defaults.detached_peers));
         assert_eq!(file.region, Some(defaults.region));

@@ -18,6 +18,7 @@ mod master_key;
 mod metrics;
 mod permissions;
 mod pulse;
+mod reload;
 mod secrets;
 mod serve;
 mod x509;
@@ -46,6 +47,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
+    /// Ask a running service whether it can serve.
+    Ready(cli::ready::ReadyArgs),
     /// Create, list and disable accounts, and end their sessions. The service may be running.
     Account(cli::account::AccountArgs),
     /// Explain what policies say, and check documents.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(*args),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
+        Command::Ready(args) => runtime().and_then(|runtime| runtime.block_on(cli::ready::run(args))),
         Command::Account(args) => cli::account::run(&args),
         Command::Policy(args) => cli::policy::run(&args),
         Command::Status(args) => cli::status::run(&args),

@@ -7,7 +7,7 @@
 //! runtime of its own: signals, the shutdown timer, the admin listener and the control socket. A request that
 //! blocks its worker delays none of them.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights};
-use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict};
+use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict, look};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -42,6 +42,7 @@ use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use crate::reload::{Log, reload};
 use crate::{admin, control, exit, http, permissions, secrets};
 
 /// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
@@ -75,6 +76,7 @@ pub(crate) struct Running {
     /// What is printed at the first start: the new key.
     pub welcome: Option<Welcome>,
     service: Arc<Service>,
+    tls: Option<Arc<http::Tls>>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -129,8 +131,11 @@ impl Running {
     }
 }
 
-/// Runs `tongguan serve` until SIGINT or SIGTERM.
+/// Runs `tongguan serve` until SIGINT or SIGTERM, or says whether it could (`--check`).
 pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    if args.check {
+        return check(args).context(exit::Configuration);
+    }
     let threads = Arc::new(AtomicUsize::new(0));
     let workers = workers(&threads)?;
     let front =
@@ -169,21 +174,44 @@ fn workers(threads: &Arc<AtomicUsize>) -> std::io::Result<Runtime> {
 
 /// [`run`] on the front.
 async fn serve(args: ServeArgs, workers: &Handle) -> anyhow::Result<Ending> {
-    let config = Config::load(args).context(exit::Configuration)?;
-    start_log(config.log_json)?;
+    let config = Config::load(args.clone()).context(exit::Configuration)?;
+    let log = Log::start(config.log().context(exit::Configuration)?, config.log_json)?;
     keep_memory_to_ourselves();
     let mut signals = Signals::new()?;
     let running = start_on(config, workers).await?;
     say_where(&running);
     info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
-    signals.next().await;
+    while signals.next().await == Told::Reload {
+        reload(args.clone(), running.tls.as_ref(), &log).await;
+    }
     info!(
         "stopping: what was accepted is answered within {} s; a second signal ends that",
         http::STOP_TIME.as_secs()
     );
     tell_systemd(NotifyState::Stopping);
-    running.stop_unless(signals.next()).await
+    running.stop_unless(signals.stopped()).await
+}
+
+/// Reads all that a start reads before it opens or takes anything, and says that it is right.
+fn check(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args)?;
+    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose()?;
+    for entry in &config.principals {
+        principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
+    }
+    paired(&config)?;
+    look(&config.data_dir)?;
+    let mut out = terminal::out();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let data = config.data_dir.display().to_string();
+    writeln!(
+        out,
+        "The configuration is right: {scheme}://{}, data in `{}`.",
+        terminal::harmless(&config.listen),
+        terminal::harmless(&data)
+    )?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
@@ -214,7 +242,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
 async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
     let config = Arc::new(config);
     let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose();
-    let tls = tls.context(exit::Configuration)?;
+    let tls = tls.context(exit::Configuration)?.map(|acceptor| Arc::new(http::Tls::new(acceptor)));
     let assembling = Arc::clone(&config);
     let parts = tokio::task::spawn_blocking(move || assemble(&assembling)).await;
     let parts = parts.context("the start ended with a panic")??;
@@ -239,7 +267,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         service: Arc::clone(&service),
         connections: Arc::new(Connections::new()),
         metrics: Arc::new(Metrics::new()),
-        tls,
+        tls: tls.clone(),
         pulse: Arc::new(Pulse::new()),
     });
     let (stop, stopped) = watch::channel(Stop::No);
@@ -257,6 +285,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         admin: admin.map(|address| format!("http://{address}")),
         welcome,
         service,
+        tls,
         stop,
         listener,
         control,
@@ -358,6 +387,7 @@ fn keys(
     vault: &Vault,
     now_ms: i64,
 ) -> anyhow::Result<(Keyring, Option<Welcome>)> {
+    paired(config)?;
     let mut keyring = Keyring::default();
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
@@ -376,11 +406,7 @@ fn keys(
             keyring::store_root_key(store, vault, &key, now_ms)?;
             welcome = Some(Welcome { key, path });
         }
-        (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => bail!(
-            anyhow!("access_key_id and access_key_secret go together (TONGGUAN_ACCESS_KEY_ID and _SECRET)")
-                .context(exit::Configuration)
-        ),
+        (None | Some(_), None) | (None, Some(_)) => {}
     }
     for entry in &config.principals {
         let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id));
@@ -389,6 +415,15 @@ fn keys(
         keyring.insert(key);
     }
     Ok((keyring, welcome.filter(|_| !config.quiet)))
+}
+
+/// Refuses half a root key.
+fn paired(config: &Config) -> anyhow::Result<()> {
+    if config.access_key_id.is_some() == config.access_key_secret.is_some() {
+        return Ok(());
+    }
+    let said = "access_key_id and access_key_secret go together (TONGGUAN_ACCESS_KEY_ID and _SECRET)";
+    Err(anyhow!(said).context(exit::Configuration))
 }
 
 fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Result<()> {
@@ -511,40 +546,39 @@ fn keep_memory_to_ourselves() {
     }
 }
 
-fn start_log(json: bool) -> anyhow::Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TONGGUAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = if json { builder.json().try_init() } else { builder.try_init() };
-    started.map_err(|error| anyhow!("cannot start the log: {error}"))?;
-    // Panics go to the log like everything else: in JSON mode every line is an object.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(target: "panic", place, text = panic.payload_as_str(), "a panic");
-    }));
-    Ok(())
+/// What a signal tells the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt })
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
         }
+    }
+
+    /// The next one that tells the service to stop.
+    async fn stopped(&mut self) {
+        while self.next().await != Told::Stop {}
     }
 }
 

@@ -17,13 +17,10 @@ use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, ver
 use super::paint::{Paint, Style};
 use super::profile::{self, Sources};
 use super::terminal::{self, harmless};
+use crate::exit::{NO_ANSWER, USAGE};
 
 /// The server refused.
 const REFUSED: u8 = 1;
-/// The command line or the credentials make no call.
-const USAGE: u8 = 2;
-/// There was no answer, or not the API's.
-const TRANSPORT: u8 = 3;
 
 /// Parameters that the signature brings along.
 const RESERVED: [&str; 10] = [
@@ -154,7 +151,7 @@ pub(crate) async fn run(args: CallArgs) -> Result<ExitCode> {
     };
     match client.send(signed).await {
         Ok(answer) => print(&answer, plan.raw),
-        Err(error) => complain(&error, TRANSPORT),
+        Err(error) => complain(&error, NO_ANSWER),
     }
 }
 
@@ -190,7 +187,7 @@ fn print(answer: &Answer, raw: bool) -> Result<ExitCode> {
 fn summary(answer: &Answer, paint: Paint) -> (String, u8) {
     let Some(error) = answer.error() else {
         let label = paint.paint(Style::Bad, &format!("HTTP {}", answer.status));
-        return (format!("{label}: this is not an answer of the API"), TRANSPORT);
+        return (format!("{label}: this is not an answer of the API"), NO_ANSWER);
     };
     let code = paint.paint(Style::Bad, &harmless(&error.code));
     let line = format!("{code}: {} (RequestId {})", harmless(&error.message), harmless(&error.request_id));
@@ -583,7 +580,7 @@ mod tests {
             ("A.B: one\\u{a}two (RequestId R)".to_owned(), REFUSED)
         );
         let (line, code) = summary(&answer("<html>"), Paint::Plain);
-        assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", TRANSPORT));
+        assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", NO_ANSWER));
     }
 
     /// The command as the binary has it.

@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use serde_json::Value;
 use unicode_general_category::{GeneralCategory, get_general_category};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::paint::Paint;
 use crate::causes::causes;
@@ -80,6 +81,17 @@ pub(crate) fn harmless_json(text: &str) -> String {
         }
     }
     shown
+}
+
+/// How many cells of a terminal a text takes: of Chinese, a character takes two.
+pub(crate) fn cells(text: &str) -> usize {
+    text.width()
+}
+
+/// A text with blanks after it up to so many cells.
+pub(crate) fn padded(text: &str, width: usize) -> String {
+    let blanks = width.saturating_sub(cells(text));
+    text.chars().chain(std::iter::repeat_n(' ', blanks)).collect()
 }
 
 /// Standard output or standard error.
@@ -295,6 +307,13 @@ mod tests {
                 assert!(!rest.chars().any(hidden), "{rest:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_chinese_character_is_two_cells_wide() {
+        assert_eq!((cells("vpn"), cells("通关"), cells("")), (3, 4, 0));
+        assert_eq!(padded("通关", 6), "通关  ");
+        assert_eq!(padded("longer than that", 6), "longer than that");
     }
 
     #[test]
