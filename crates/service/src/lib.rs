@@ -35,6 +35,7 @@ pub mod rights;
 mod seldom;
 mod service;
 mod share;
+pub mod test_api;
 pub mod throttle;
 pub mod token;
 pub mod vault;
