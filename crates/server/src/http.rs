@@ -15,6 +15,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -170,6 +171,8 @@ pub(crate) struct Server {
     pub metrics: Arc<Metrics>,
     /// TLS, if the listener speaks it.
     pub tls: Option<Arc<Tls>>,
+    /// Whether all is done that was to be done before it is ready.
+    pub prepared: Arc<AtomicBool>,
     /// Whether the workers turn.
     pub pulse: Arc<Pulse>,
 }

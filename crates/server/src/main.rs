@@ -21,6 +21,7 @@ mod pulse;
 mod reload;
 mod secrets;
 mod serve;
+mod test_api;
 mod x509;
 
 use std::process::ExitCode;
@@ -43,10 +44,14 @@ struct Cli {
 enum Command {
     /// Serve the API on the embedded store.
     Serve(Box<config::ServeArgs>),
+    /// Serve a throw-away store to test against, with a known key and the test API.
+    Dev(cli::dev::DevArgs),
     /// Take a certificate through its whole lifecycle, in one process, and show every request and answer.
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
+    /// Make and use a small certificate authority for tests.
+    Ca(cli::ca::CaArgs),
     /// Ask a running service whether it can serve.
     Ready(cli::ready::ReadyArgs),
     /// Create, list and disable accounts, and end their sessions. The service may be running.
@@ -92,6 +97,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => crash::arm().and_then(|()| serve(*args)),
         #[cfg(not(feature = "failpoints"))]
         Command::Serve(args) => serve(*args),
+        Command::Dev(args) => runtime().and_then(|runtime| runtime.block_on(cli::dev::run(args))),
+        Command::Ca(args) => cli::ca::run(&args),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
         Command::Ready(args) => runtime().and_then(|runtime| runtime.block_on(cli::ready::run(args))),

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -22,18 +22,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tongguan_dataplane::Detached;
+use tongguan_dataplane::{DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
-use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
+use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights};
-use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict, look};
+use tongguan_store::{
+    Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
+};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -43,6 +45,7 @@ use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::reload::{Log, reload};
+use crate::test_api::TestApi;
 use crate::{admin, control, exit, http, permissions, secrets};
 
 /// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
@@ -77,6 +80,7 @@ pub(crate) struct Running {
     pub welcome: Option<Welcome>,
     service: Arc<Service>,
     tls: Option<Arc<http::Tls>>,
+    prepared: Arc<AtomicBool>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -87,6 +91,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What it waited for before it is ready is done.
+    pub(crate) fn prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
+    }
+
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop_unless(std::future::pending()).await.map(|_| ())
@@ -268,16 +277,22 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         connections: Arc::new(Connections::new()),
         metrics: Arc::new(Metrics::new()),
         tls: tls.clone(),
+        prepared: Arc::new(AtomicBool::new(!config.waits_for_init)),
         pulse: Arc::new(Pulse::new()),
     });
+    let prepared = Arc::clone(&server.prepared);
     let (stop, stopped) = watch::channel(Stop::No);
     let pulse = Arc::clone(&server.pulse);
     let heart = workers.spawn(async move { pulse.beat().await });
     let engine = workers.spawn(keep_running(Arc::clone(&service)));
     let housekeeper = workers.spawn(keep_house(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
+    let test = config.test.as_ref().map(|access| {
+        let (service, dataplane) = (Arc::clone(&service), Arc::clone(&parts.dataplane));
+        Arc::new(TestApi::new(service, dataplane, access.token.clone()))
+    });
     let admin_listener =
-        admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
+        admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server), test)));
     let listener = workers.spawn(http::listen(listener, server, stopped));
     let welcome = parts.welcome;
     Ok(Running {
@@ -286,6 +301,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         welcome,
         service,
         tls,
+        prepared,
         stop,
         listener,
         control,
@@ -298,6 +314,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
+    dataplane: Arc<Detached>,
     welcome: Option<Welcome>,
 }
 
@@ -339,10 +356,15 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let options = Options { mark_file: config.mark_file.clone(), ..options(&config.quotas) };
+    let purpose = if config.test.is_some() { Purpose::Tests } else { Purpose::Service };
+    let options =
+        Options { mark_file: config.mark_file.clone(), purpose: Some(purpose), ..options(&config.quotas) };
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
-    let clock = SystemClock;
+    let ahead_ms = store.read(|snapshot| snapshot.test_ahead_ms())?;
+    let stepped = ahead_ms.map(|ahead_ms| Arc::new(SteppedClock::new(ahead_ms)));
+    let clock: Arc<dyn Clock> =
+        stepped.clone().map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |stepped| stepped);
     let now_ms = clock.now_ms();
     let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
     rights::open(&store, &vault, now_ms)?;
@@ -351,7 +373,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         tracing::error!(%finding, "the audit record was tampered with; it is not sealed: run `tongguan check`");
     }
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
-    let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
+    let kept = kept(config, &store)?;
+    let signed_ms = now_ms - clock.ahead_ms();
+    let moment = Moment { unix: signed_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
     let nonces = NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?;
     let defaults = Settings::default();
@@ -362,8 +386,25 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
     let dataplane = Arc::new(Detached::new(apply_delay).with_peers(peers));
-    let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
-    Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
+    let driver = Arc::clone(&dataplane) as Arc<dyn DataPlane>;
+    let context = Context::new(Shared { store, dataplane: driver, vault, settings, clock });
+    let mut service = Service::new(context, keyring, nonces)?;
+    if let Some(clock) = stepped {
+        service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
+    }
+    Ok(Parts { service, dataplane, welcome })
+}
+
+/// The accounts and keys that the configuration, or the first start, has made: an emptied store keeps them.
+fn kept(config: &Config, store: &Store) -> anyhow::Result<Kept> {
+    let root = match &config.account_id {
+        Some(id) => Some(AccountId::new(id.as_str())),
+        None => store.read(|snapshot| snapshot.first_account())?,
+    };
+    let of_root = root.as_ref().filter(|_| config.access_key_id.is_none());
+    let key = of_root.map(|root| store.read(|snapshot| snapshot.first_root_key(root))).transpose()?.flatten();
+    let named = config.principals.iter().map(|entry| AccountId::new(entry.account_id.as_str()));
+    Ok(Kept { accounts: root.into_iter().chain(named).collect(), keys: key.into_iter().collect() })
 }
 
 /// How the store is to keep audit records.
@@ -493,22 +534,27 @@ async fn keep_running(service: Arc<Service>) {
 /// deletions of roles, rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-    let context = service.context().clone();
     loop {
-        service.forget_rested();
-        if let Err(error) = service.keep_token_keys().await {
-            tracing::warn!(%error, "the token key was not changed");
-        }
-        if let Err(error) = forget_old_tokens(&context).await {
-            tracing::warn!(%error, "old client tokens were not removed");
-        }
-        if let Err(error) = forget_old_audit_records(&context).await {
-            tracing::warn!(%error, "old audit records were not removed");
-        }
-        if let Err(error) = forget_old_deletions(&context).await {
-            tracing::warn!(%error, "old deletions of roles were not removed");
-        }
+        purge(&service).await;
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Purges what has expired by the service's clock.
+pub(crate) async fn purge(service: &Service) {
+    let context = service.context();
+    service.forget_rested();
+    if let Err(error) = service.keep_token_keys().await {
+        tracing::warn!(%error, "the token key was not changed");
+    }
+    if let Err(error) = forget_old_tokens(context).await {
+        tracing::warn!(%error, "old client tokens were not removed");
+    }
+    if let Err(error) = forget_old_audit_records(context).await {
+        tracing::warn!(%error, "old audit records were not removed");
+    }
+    if let Err(error) = forget_old_deletions(context).await {
+        tracing::warn!(%error, "old deletions of roles were not removed");
     }
 }
 

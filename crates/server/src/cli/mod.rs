@@ -3,11 +3,14 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod ca;
 pub(crate) mod call;
 pub(crate) mod check;
 mod client;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod dev;
+mod init;
 pub(crate) mod limits;
 pub(crate) mod master_key;
 pub(crate) mod operations;
@@ -20,6 +23,7 @@ pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod token_key;
 pub(crate) mod tunnel;
+mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;

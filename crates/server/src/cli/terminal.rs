@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::process::Stdio;
 
 use serde_json::Value;
 use unicode_general_category::{GeneralCategory, get_general_category};
@@ -114,6 +115,11 @@ pub(crate) fn out() -> Screen {
 pub(crate) fn err() -> Screen {
     let stream = io::stderr();
     Screen { paint: Paint::suiting(&stream), stream: Box::new(stream), gone: false, watched: false }
+}
+
+/// Where a program that we run prints: to our standard error, whatever it says. It is the user's own.
+pub(crate) fn of_a_child() -> Stdio {
+    io::stderr().into()
 }
 
 /// Whether standard output is a terminal, which a person reads and nobody records.

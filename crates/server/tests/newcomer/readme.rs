@@ -315,6 +315,7 @@ fn help_names_the_variables() {
         "restore",
         "master-key rotate",
         "ready",
+        "dev",
     ];
     let all: String = commands.map(help).concat();
     let mut missing = Vec::new();
