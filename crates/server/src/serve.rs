@@ -363,8 +363,10 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     fail::fail_point!("start::opened");
     let ahead_ms = store.read(|snapshot| snapshot.test_ahead_ms())?;
     let stepped = ahead_ms.map(|ahead_ms| Arc::new(SteppedClock::new(ahead_ms)));
-    let clock: Arc<dyn Clock> =
-        stepped.clone().map_or_else(|| Arc::new(SystemClock) as Arc<dyn Clock>, |stepped| stepped);
+    let clock: Arc<dyn Clock> = match &stepped {
+        Some(stepped) => Arc::clone(stepped) as Arc<dyn Clock>,
+        None => Arc::new(SystemClock),
+    };
     let now_ms = clock.now_ms();
     let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
     rights::open(&store, &vault, now_ms)?;

@@ -139,12 +139,12 @@ async fn make(
     loop {
         let answer = client.send(client.sign(&request)?).await?;
         let body: Value = serde_json::from_slice(&answer.body).context("the answer is no JSON")?;
-        let met = wanted.as_ref().is_none_or(|wanted| wanted.is_met(&body));
-        if !answer.is_success() && !(met && wanted.is_some()) {
+        let came = wanted.as_ref().map(|wanted| wanted.is_met(&body));
+        if !answer.is_success() && came != Some(true) {
             let error = answer.error().context("an answer without a code")?;
             bail!("{} {}: {}", answer.status, harmless(&error.code), harmless(&error.message));
         }
-        if met {
+        if came != Some(false) {
             return Ok(body);
         }
         ensure!(begun.elapsed() < PATIENCE, "{} does not come", call.wait.as_deref().unwrap_or_default());
