@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run hint install test unit instructions instructions-record conformance failpoints torture torture-short torture-build lint bench fuzz mutations mutants docs demo clean tools
+.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint bench fuzz mutations mutants docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -43,11 +43,15 @@ demo: $(BIN)
 ## test: every test, official clients against the real binary and kills of it included
 test: unit instructions conformance failpoints torture-short
 
-unit: tools
+unit: tools judges
 	$(CARGO) test --workspace --locked
 
+## judges: install what tests ask for a second opinion (strongSwan, valgrind), as root on Debian; tests say what they skip
+judges:
+	.ci/judges
+
 ## instructions: count those that hot paths take, under valgrind, and compare them with what is recorded
-instructions: tools
+instructions: tools judges
 	TONGGUAN_INSTRUCTIONS=check $(COUNTED)
 
 ## instructions-record: record them anew, where they are meant to have changed

@@ -84,6 +84,39 @@ fn binding(action: &'static str, gateway: &str, role: Role, certificate: &str) -
     Call::vpc(action, &parameters)
 }
 
+/// CreateCustomerGateway.
+pub(crate) fn customer(address: &str) -> Call<'static> {
+    Call::vpc("CreateCustomerGateway", &[("IpAddress", address)])
+}
+
+/// CreateVpnConnection, with one tunnel. The connections of a gateway differ in their number.
+pub(crate) fn connect(gateway: &str, customer: &str, number: usize) -> Call<'static> {
+    let remote = format!("10.{}.{}.0/24", 1 + number / 256, number % 256);
+    let parameters = [
+        ("VpnGatewayId", gateway),
+        ("CustomerGatewayId", customer),
+        ("LocalSubnet", "10.0.0.0/16"),
+        ("RemoteSubnet", &remote),
+        ("IkeConfig", r#"{"Psk":"a.key.of.the.measurement"}"#),
+    ];
+    Call::vpc("CreateVpnConnection", &parameters)
+}
+
+/// DescribeVpnConnection.
+pub(crate) fn connection(id: &str) -> Call<'static> {
+    Call::vpc("DescribeVpnConnection", &[("VpnConnectionId", id)])
+}
+
+/// DescribeVpnConnections, the first page of 50.
+pub(crate) fn connections() -> Call<'static> {
+    Call::vpc("DescribeVpnConnections", &[("PageNumber", "1"), ("PageSize", "50")])
+}
+
+/// DescribeVpnConnections of one gateway.
+pub(crate) fn connections_of(gateway: &str) -> Call<'static> {
+    Call::vpc("DescribeVpnConnections", &[("VpnGatewayId", gateway), ("PageSize", "50")])
+}
+
 /// TagResources of fifty gateways with one long tag, as a form.
 pub(crate) fn tag_fifty() -> Call<'static> {
     let value = "a".repeat(128);

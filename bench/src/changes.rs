@@ -1,4 +1,4 @@
-//! Durable changes: callers that bind and unbind certificates, each waiting for its answer.
+//! Durable changes: callers that bind and unbind certificates or make connections, each waiting for its answer.
 //!
 //! A gateway that is still being configured refuses the next change; the caller then tries again after a
 //! pause. Such tries are not counted as changes, and their number is told.
@@ -8,19 +8,78 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::task::JoinSet;
-use tongguan_testkit::Caller;
 use tongguan_testkit::http::Connection;
+use tongguan_testkit::{Call, Caller};
 
 use crate::api::{self, Role, Scheme};
 use crate::latency::Latencies;
 use crate::load::{Stopwatch, Target, Window, stay_awake};
 
-/// Callers of the measurement, each with a gateway and a certificate of its own.
+/// Callers of the measurement, each with gateways of its own.
 pub(crate) const CALLERS: usize = 64;
 /// Pause of a caller whose gateway was still being configured.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Refusals in a row after which something must be wrong.
 const REFUSALS: u32 = 20_000;
+
+/// What a caller changes, one thing after the other.
+pub(crate) trait Work: 'static {
+    /// The next change.
+    fn next(&self) -> Call<'static>;
+
+    /// It was made.
+    fn done(&mut self);
+}
+
+/// Places of certificates that are bound and unbound in turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    turn: usize,
+}
+
+impl Slots {
+    /// These, from the first one on.
+    pub(crate) fn new(slots: Vec<Slot>) -> Self {
+        Self { slots, turn: 0 }
+    }
+}
+
+impl Work for Slots {
+    fn next(&self) -> Call<'static> {
+        let slot = &self.slots[self.turn];
+        let operation = if slot.bound { api::dissociate } else { api::associate };
+        operation(&slot.gateway, slot.role, &slot.certificate)
+    }
+
+    fn done(&mut self) {
+        let slot = &mut self.slots[self.turn];
+        slot.bound = !slot.bound;
+        self.turn = (self.turn + 1) % self.slots.len();
+    }
+}
+
+/// Gateways that get connections in turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The gateways.
+    pub(crate) gateways: Vec<String>,
+    /// Where the connections lead.
+    pub(crate) customer: String,
+    /// Connections that were made.
+    pub(crate) made: usize,
+}
+
+impl Work for Places {
+    fn next(&self) -> Call<'static> {
+        let gateways = self.gateways.len();
+        api::connect(&self.gateways[self.made % gateways], &self.customer, self.made / gateways)
+    }
+
+    fn done(&mut self) {
+        self.made += 1;
+    }
+}
 
 /// A place for one certificate that is bound and unbound.
 #[derive(Debug, Clone)]
@@ -44,29 +103,29 @@ pub(crate) struct Changes {
     pub(crate) refusals: f64,
 }
 
-/// Lets each lane of slots be changed by a caller for a while, slot after slot.
+/// Lets each lane be worked on by a caller for a while.
 ///
 /// # Errors
 /// A connection breaks, or an answer is neither 200 nor `VpnGateway.Configuring`.
-pub(crate) async fn measure(
+pub(crate) async fn measure<W: Work>(
     target: Target,
     caller: &Rc<Caller>,
-    lanes: &mut Vec<Vec<Slot>>,
+    lanes: &mut Vec<W>,
     length: Duration,
 ) -> Result<Changes> {
     let mut open = Vec::with_capacity(lanes.len());
-    for slots in lanes.drain(..) {
-        open.push((Connection::open(target.address).await?, slots));
+    for work in lanes.drain(..) {
+        open.push((Connection::open(target.address).await?, work));
     }
     let mut tasks = JoinSet::new();
     let watch = Stopwatch::start(target.pid)?;
     let end = Instant::now() + length;
-    for (connection, slots) in open {
+    for (connection, work) in open {
         let lane = Lane {
             connection,
             host: target.address.to_string(),
             caller: Rc::clone(caller),
-            slots,
+            work,
             latencies: Latencies::default(),
             refusals: 0,
         };
@@ -79,43 +138,38 @@ pub(crate) async fn measure(
         let lane = task.context("a lane panicked")??;
         latencies.append(lane.latencies);
         refusals += lane.refusals;
-        lanes.push(lane.slots);
+        lanes.push(lane.work);
     }
     let changes = latencies.len();
     Ok(Changes { window: watch.stop(latencies)?, refusals: f64::from(refusals) / changes as f64 })
 }
 
-struct Lane {
+struct Lane<W> {
     connection: Connection,
     host: String,
     caller: Rc<Caller>,
-    slots: Vec<Slot>,
+    work: W,
     latencies: Latencies,
     refusals: u32,
 }
 
-impl Lane {
+impl<W: Work> Lane<W> {
     async fn run(mut self, end: Instant) -> Result<Self> {
-        let mut turn = 0;
         while Instant::now() < end {
-            let index = turn % self.slots.len();
-            self.change(index).await?;
-            turn += 1;
+            self.change().await?;
         }
         Ok(self)
     }
 
-    async fn change(&mut self, index: usize) -> Result<()> {
-        let slot = &mut self.slots[index];
-        let operation = if slot.bound { api::dissociate } else { api::associate };
-        let operation = operation(&slot.gateway, slot.role, &slot.certificate);
+    async fn change(&mut self) -> Result<()> {
+        let operation = self.work.next();
         for _ in 0..REFUSALS {
             let request = api::signed(&self.caller, Scheme::V1, &self.host, &operation);
             let begun = Instant::now();
             let answer = self.connection.exchange(&request).await?;
             if answer.status == 200 {
                 self.latencies.add(begun.elapsed());
-                slot.bound = !slot.bound;
+                self.work.done();
                 return Ok(());
             }
             let text = answer.text();
@@ -125,6 +179,6 @@ impl Lane {
             self.refusals += 1;
             tokio::time::sleep(PAUSE).await;
         }
-        bail!("{} does not settle", slot.gateway)
+        bail!("{operation:?} is never accepted")
     }
 }

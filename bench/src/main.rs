@@ -68,6 +68,8 @@ enum Part {
     Rights,
     /// Durable changes against SQLite.
     Changes,
+    /// Connections made by many callers against SQLite; cost of their lists by number of connections.
+    Connections,
     /// Cost by number of gateways; with it memory and start at that size.
     Scaling,
     /// Size of the binary, memory at rest, start with an empty store.

@@ -11,8 +11,9 @@ use crate::ceiling::Check;
 use crate::machine::Cores;
 
 /// Limits that the suite would run into.
-const QUOTAS: [&str; 7] = [
+const QUOTAS: [&str; 8] = [
     "vpn_gateways_per_account=1000000",
+    "vpn_connections_per_gateway=1000000",
     "vpcs_per_region=1000000",
     "vswitches_per_vpc=1000000",
     "certificates_per_account=1000000",

@@ -1,4 +1,4 @@
-//! The world of a measurement, made through the API: a network, certificates, gateways, bindings.
+//! The world of a measurement, made through the API: a network, certificates, gateways, bindings, connections.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::JoinSet;
 use tongguan_pki::{KeySpec, Usage};
 use tongguan_testkit::world::{Network, PAUSE, settled, text};
-use tongguan_testkit::{Caller, Issuer};
+use tongguan_testkit::{Call, Caller, Issuer};
 
 use crate::api::{self, Client, Role};
 
@@ -16,6 +16,8 @@ use crate::api::{self, Client, Role};
 const CONNECTIONS: usize = 256;
 /// Gateways that a connection makes before it binds their certificates; meanwhile the first have settled.
 const BATCH: usize = 32;
+/// Connections that hang on a gateway.
+const HANGING: usize = 10;
 /// Pauses after which something must be wrong.
 const PAUSES: u32 = 15_000;
 
@@ -26,6 +28,64 @@ pub(crate) struct World {
     pub(crate) gateways: Vec<String>,
     /// The certificate that all gateways have for encryption.
     pub(crate) encryption: String,
+}
+
+/// Gateways with connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Linked {
+    /// The gateways.
+    pub(crate) gateways: Vec<String>,
+    /// The connections, ten on each gateway.
+    pub(crate) connections: Vec<String>,
+}
+
+/// Makes `count` gateways without SM algorithms, and a customer gateway.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) async fn plain(
+    address: SocketAddr,
+    caller: &Rc<Caller>,
+    count: usize,
+) -> Result<(Vec<String>, String)> {
+    let mut client = Client::open(caller, address).await?;
+    let network = Network::make(&mut client).await?;
+    let customer = settled(&mut client, &api::customer("203.0.113.1")).await?;
+    let customer = text(&customer, "CustomerGatewayId")?.to_owned();
+    let order = Order {
+        caller: Rc::clone(caller),
+        gateway: network.create_gateway_of("Normal"),
+        hanging: Hanging::Nothing,
+        left: Cell::new(count),
+    };
+    let (gateways, _) = made(address, order).await?;
+    wait_for_gateway(&mut client, gateways.last().context("no gateways")?).await?;
+    Ok((gateways, customer))
+}
+
+/// Makes `count` connections, ten on each gateway.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) async fn linked(address: SocketAddr, caller: &Rc<Caller>, count: usize) -> Result<Linked> {
+    let mut client = Client::open(caller, address).await?;
+    let network = Network::make(&mut client).await?;
+    let mut customers = Vec::with_capacity(HANGING);
+    for number in 0..HANGING {
+        let customer = settled(&mut client, &api::customer(&format!("203.0.113.{number}"))).await?;
+        customers.push(text(&customer, "CustomerGatewayId")?.to_owned());
+    }
+    let order = Order {
+        caller: Rc::clone(caller),
+        gateway: network.create_gateway_of("Normal"),
+        hanging: Hanging::Connections(customers),
+        left: Cell::new(count.div_ceil(HANGING)),
+    };
+    let (gateways, connections) = made(address, order).await?;
+    for gateway in &gateways {
+        wait_for_gateway(&mut client, gateway).await?;
+    }
+    Ok(Linked { gateways, connections })
 }
 
 /// Makes `count` gateways; if `bound`, both roles of all hold the same two certificates.
@@ -43,25 +103,15 @@ pub(crate) async fn make(
     let issuer = Issuer::now(KeySpec::EcSm2);
     let encryption = issuer.certificate(&mut client, Usage::Encryption).await?;
     let signature = issuer.certificate(&mut client, Usage::Signature).await?;
-    let order = Rc::new(Order {
+    let bindings = vec![(Role::Encryption, encryption.clone()), (Role::Signature, signature)];
+    let order = Order {
         caller: Rc::clone(caller),
-        network,
-        bindings: if bound {
-            vec![(Role::Encryption, encryption.clone()), (Role::Signature, signature)]
-        } else {
-            Vec::new()
-        },
+        gateway: network.create_gateway(),
+        hanging: if bound { Hanging::Bindings(bindings) } else { Hanging::Nothing },
         left: Cell::new(count),
-    });
-    let mut lanes = JoinSet::new();
-    for _ in 0..CONNECTIONS.min(count) {
-        lanes.spawn_local(lane(address, Rc::clone(&order)));
-    }
-    let mut gateways = Vec::with_capacity(count);
-    while let Some(lane) = lanes.join_next().await {
-        gateways.append(&mut lane.context("a lane panicked")??);
-    }
-    wait_for_bindings(&mut client, count * order.bindings.len()).await?;
+    };
+    let (gateways, _) = made(address, order).await?;
+    wait_for_bindings(&mut client, if bound { 2 * count } else { 0 }).await?;
     wait_for_gateway(&mut client, gateways.last().context("no gateways")?).await?;
     Ok(World { gateways, encryption })
 }
@@ -69,28 +119,71 @@ pub(crate) async fn make(
 /// What the lanes make together.
 struct Order {
     caller: Rc<Caller>,
-    network: Network,
-    bindings: Vec<(Role, String)>,
+    /// Makes a gateway.
+    gateway: Call<'static>,
+    hanging: Hanging,
+    /// Gateways that are still to be made.
     left: Cell<usize>,
 }
 
-async fn lane(address: SocketAddr, order: Rc<Order>) -> Result<Vec<String>> {
+/// What hangs on each gateway.
+enum Hanging {
+    Nothing,
+    /// These certificates, each in its role.
+    Bindings(Vec<(Role, String)>),
+    /// A connection to each of these customer gateways.
+    Connections(Vec<String>),
+}
+
+/// Gateways, and the connections on them.
+type Made = (Vec<String>, Vec<String>);
+
+/// Makes what is ordered over many connections at once.
+async fn made(address: SocketAddr, order: Order) -> Result<Made> {
+    let order = Rc::new(order);
+    let mut lanes = JoinSet::new();
+    for _ in 0..CONNECTIONS.min(order.left.get()) {
+        lanes.spawn_local(lane(address, Rc::clone(&order)));
+    }
+    let (mut gateways, mut connections) = (Vec::new(), Vec::new());
+    while let Some(lane) = lanes.join_next().await {
+        let (mut some, mut others) = lane.context("a lane panicked")??;
+        gateways.append(&mut some);
+        connections.append(&mut others);
+    }
+    Ok((gateways, connections))
+}
+
+async fn lane(address: SocketAddr, order: Rc<Order>) -> Result<Made> {
     let mut client = Client::open(&order.caller, address).await?;
-    let mut made = Vec::new();
+    let (mut made, mut connections) = (Vec::new(), Vec::new());
     loop {
         let batch = BATCH.min(order.left.get());
         order.left.set(order.left.get() - batch);
         if batch == 0 {
-            return Ok(made);
+            return Ok((made, connections));
         }
         let first = made.len();
         for _ in 0..batch {
-            let answer = settled(&mut client, &order.network.create_gateway()).await?;
+            let answer = settled(&mut client, &order.gateway).await?;
             made.push(text(&answer, "VpnGatewayId")?.to_owned());
         }
-        for (role, certificate) in &order.bindings {
-            for gateway in &made[first..] {
-                settled(&mut client, &api::associate(gateway, *role, certificate)).await?;
+        match &order.hanging {
+            Hanging::Nothing => {}
+            Hanging::Bindings(bindings) => {
+                for (role, certificate) in bindings {
+                    for gateway in &made[first..] {
+                        settled(&mut client, &api::associate(gateway, *role, certificate)).await?;
+                    }
+                }
+            }
+            Hanging::Connections(customers) => {
+                for (number, customer) in customers.iter().enumerate() {
+                    for gateway in &made[first..] {
+                        let answer = settled(&mut client, &api::connect(gateway, customer, number)).await?;
+                        connections.push(text(&answer, "VpnConnectionId")?.to_owned());
+                    }
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ import { PRINCIPALS, Refusal, VERSIONS } from './scenario.mjs';
 const require = createRequire(import.meta.url);
 const TYPED = {
   Vpc: require('@alicloud/vpc20160428'),
+  Cas: require('@alicloud/cas20200407'),
   Ram: require('@alicloud/ram20150501'),
   Sts: require('@alicloud/sts20150401'),
   ResourceManager: require('@alicloud/resourcemanager20200331'),

@@ -69,21 +69,23 @@ class Tea:
 
     @staticmethod
     def _classes():
+        from alibabacloud_cas20200407.client import Client as Cas
         from alibabacloud_kms20160120.client import Client as Kms
         from alibabacloud_ram20150501.client import Client as Ram
         from alibabacloud_resourcemanager20200331.client import Client as ResourceManager
         from alibabacloud_sts20150401.client import Client as Sts
         from alibabacloud_vpc20160428.client import Client as Vpc
-        return {"Vpc": Vpc, "Kms": Kms, "Ram": Ram, "Sts": Sts, "ResourceManager": ResourceManager}
+        return {"Vpc": Vpc, "Kms": Kms, "Cas": Cas, "Ram": Ram, "Sts": Sts, "ResourceManager": ResourceManager}
 
     @staticmethod
     def _models(product):
+        import alibabacloud_cas20200407.models as cas
         import alibabacloud_kms20160120.models as kms
         import alibabacloud_ram20150501.models as ram
         import alibabacloud_resourcemanager20200331.models as resourcemanager
         import alibabacloud_sts20150401.models as sts
         import alibabacloud_vpc20160428.models as vpc
-        return {"Vpc": vpc, "Kms": kms, "Ram": ram, "Sts": sts, "ResourceManager": resourcemanager}.get(product)
+        return {"Vpc": vpc, "Kms": kms, "Cas": cas, "Ram": ram, "Sts": sts, "ResourceManager": resourcemanager}.get(product)
 
     def call(self, principal, product, action, parameters, version=None):
         try:

@@ -71,12 +71,12 @@ resource "terraform_data" "certificates" {
   }
 
   provisioner "local-exec" {
-    command = "./certificates.sh bind ${self.input.endpoint} ${self.input.region} ${self.input.gateway}"
+    command = "./sm.sh bind ${self.input.endpoint} ${self.input.region} ${self.input.gateway}"
   }
 
   provisioner "local-exec" {
     when    = destroy
-    command = "./certificates.sh remove ${self.output.endpoint} ${self.output.region} ${self.output.gateway}"
+    command = "./sm.sh unbind ${self.output.endpoint} ${self.output.region} ${self.output.gateway}"
   }
 }
 
@@ -85,15 +85,40 @@ resource "alicloud_vpn_customer_gateway" "branch" {
   ip_address            = var.branch
 }
 
-resource "alicloud_vpn_connection" "branch" {
-  vpn_connection_name = "branch"
-  vpn_gateway_id      = alicloud_vpn_gateway.sm.id
-  customer_gateway_id = alicloud_vpn_customer_gateway.branch.id
-  local_subnet        = [alicloud_vpc.main.cidr_block]
-  remote_subnet       = ["192.168.0.0/24"]
-  effect_immediately  = true
+# Its resource for a connection knows no RemoteCaCertificate, without which an SM gateway refuses one. It is made anew when
+# something of it changes.
+resource "terraform_data" "connection" {
+  input = {
+    gateway  = alicloud_vpn_gateway.sm.id
+    peer     = alicloud_vpn_customer_gateway.branch.id
+    local    = alicloud_vpc.main.cidr_block
+    remote   = var.remote
+    endpoint = var.endpoint
+    region   = var.region
+  }
+  triggers_replace = [
+    alicloud_vpn_gateway.sm.id, alicloud_vpn_customer_gateway.branch.id, alicloud_vpc.main.cidr_block, var.remote,
+  ]
+
+  provisioner "local-exec" {
+    command = join(" ", [
+      "./sm.sh connect", self.input.endpoint, self.input.region, self.input.gateway, self.input.peer,
+      self.input.local, self.input.remote,
+    ])
+  }
+
+  provisioner "local-exec" {
+    when    = destroy
+    command = "./sm.sh disconnect ${self.output.endpoint} ${self.output.region} ${self.output.gateway}"
+  }
 
   depends_on = [terraform_data.certificates]
+}
+
+data "alicloud_vpn_connections" "branch" {
+  vpn_gateway_id = alicloud_vpn_gateway.sm.id
+
+  depends_on = [terraform_data.connection]
 }
 
 output "gateway" {
@@ -101,5 +126,9 @@ output "gateway" {
 }
 
 output "connection" {
-  value = alicloud_vpn_connection.branch.id
+  value = one(data.alicloud_vpn_connections.branch.connections[*].id)
+}
+
+output "connection_status" {
+  value = one(data.alicloud_vpn_connections.branch.connections[*].status)
 }

@@ -15,3 +15,9 @@ variable "branch" {
   type        = string
   default     = "203.0.113.7"
 }
+
+variable "remote" {
+  description = "Block behind that device."
+  type        = string
+  default     = "192.168.0.0/24"
+}

@@ -10,7 +10,7 @@ use tongguan_testkit::Call;
 use tongguan_testkit::program::Program;
 
 use crate::api::{self, Role, Scheme};
-use crate::changes::{self, Slot};
+use crate::changes::{self, Slot, Slots};
 use crate::load::{self, Target, Window};
 use crate::machine;
 use crate::report::Row;
@@ -37,7 +37,7 @@ struct Stage {
     directory: PathBuf,
     program: Program,
     world: World,
-    slots: Vec<Vec<Slot>>,
+    slots: Vec<Slots>,
     resident_mib: f64,
     /// By [`Kind`].
     windows: [Vec<Window>; 5],
@@ -127,7 +127,7 @@ impl Suite {
             certificate: world.encryption.clone(),
             bound: true,
         });
-        let slots = vec![slots.collect()];
+        let slots = vec![Slots::new(slots.collect())];
         Ok(Stage { size, directory, program, world, slots, resident_mib, windows: Default::default() })
     }
 
@@ -158,35 +158,49 @@ impl Suite {
     }
 
     fn report_kind(&mut self, stages: &[Stage], kind: Kind) -> Result<()> {
+        let windows = stages.iter().map(|stage| (stage.size, stage.windows[kind as usize].as_slice()));
+        if kind != Kind::Bind {
+            return self.report_reads_by_size(kind.name(), "gateways", kind.fills(), windows);
+        }
         let mut rows = Vec::new();
         let mut first = None;
-        for stage in stages {
-            let windows = &stage.windows[kind as usize];
-            let window = if kind == Kind::Bind {
-                load::median(windows.clone())?
-            } else {
-                self.count_disturbed(windows);
-                load::median(load::undisturbed(windows))?
-            };
-            if stage.size < kind.fills() {
-                let label = format!("  {} gateways, no further page", thousands(stage.size));
-                rows.push(Row::new(label, window.rate, "requests/s"));
+        for (size, windows) in windows {
+            let window = load::median(windows.to_vec())?;
+            let first = *first.get_or_insert(window);
+            let row = Row::new(format!("  {} gateways", thousands(size)), window.p50, "ms, p50");
+            let row = row.against(first.p50);
+            rows.push(row.target(format!("≤ {:.0} %", LONGER * 100.0), window.p50 <= LONGER * first.p50));
+            rows.push(Row::new("    processor time", window.cpu_us, "µs/change").against(first.cpu_us));
+        }
+        self.report.section(kind.name(), "with fewest gateways", rows);
+        Ok(())
+    }
+
+    /// A table of one read by the number of `things`: from the number on that fills its page, it must stay about as
+    /// fast.
+    pub(super) fn report_reads_by_size<'w>(
+        &mut self,
+        title: &str,
+        things: &str,
+        fills: usize,
+        windows: impl Iterator<Item = (usize, &'w [Window])>,
+    ) -> Result<()> {
+        let mut rows = Vec::new();
+        let mut first = None;
+        for (size, windows) in windows {
+            self.count_disturbed(windows);
+            let window = load::median(load::undisturbed(windows))?;
+            let label = format!("  {} {things}", thousands(size));
+            if size < fills {
+                rows.push(Row::new(format!("{label}, no further page"), window.rate, "requests/s"));
                 continue;
             }
             let first = *first.get_or_insert(window);
-            let label = format!("  {} gateways", thousands(stage.size));
-            if kind == Kind::Bind {
-                let row = Row::new(label, window.p50, "ms, p50").against(first.p50);
-                rows.push(row.target(format!("≤ {:.0} %", LONGER * 100.0), window.p50 <= LONGER * first.p50));
-                let row = Row::new("    processor time", window.cpu_us, "µs/change");
-                rows.push(row.against(first.cpu_us));
-            } else {
-                let row = Row::new(label, window.rate, "requests/s").against(first.rate);
-                rows.push(row.at_least_part(PART).disturbed(window.disturbed() || first.disturbed()));
-                rows.push(Row::new("    processor time", window.cpu_us, "µs/request").against(first.cpu_us));
-            }
+            let row = Row::new(label, window.rate, "requests/s").against(first.rate);
+            rows.push(row.at_least_part(PART).disturbed(window.disturbed() || first.disturbed()));
+            rows.push(Row::new("    processor time", window.cpu_us, "µs/request").against(first.cpu_us));
         }
-        self.report.section(kind.name(), "with fewest gateways", rows);
+        self.report.section(title, "with the fewest", rows);
         Ok(())
     }
 
@@ -207,6 +221,6 @@ impl Suite {
     }
 }
 
-fn thousands(size: usize) -> String {
+pub(super) fn thousands(size: usize) -> String {
     if size < 1_000 { size.to_string() } else { format!("{},{:03}", size / 1_000, size % 1_000) }
 }

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * com.aliyun:vpc20160428, kms20160120, ram20150501 and sts20150401, typed; the generic client below them for the rest.
+ * com.aliyun:vpc20160428, kms20160120, cas20200407, ram20150501 and sts20150401, typed; the generic client below them for the rest.
  *
  * <p>Parameters and bodies are spelled as on the wire and go through the clients' own request and response classes.
  */
@@ -51,6 +51,7 @@ final class TeaClient {
             clients.put(key, switch (product) {
                 case "Vpc" -> new com.aliyun.vpc20160428.Client(config);
                 case "Kms" -> new com.aliyun.kms20160120.Client(config);
+                case "Cas" -> new com.aliyun.cas20200407.Client(config);
                 case "Ram" -> new com.aliyun.ram20150501.Client(config);
                 case "Sts" -> new com.aliyun.sts20150401.Client(config);
                 default -> new Client(config);

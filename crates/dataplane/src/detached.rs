@@ -11,6 +11,7 @@ use fail::fail_point;
 use serde_json::{Value, json};
 
 use tongguan_model::connection::Negotiation;
+use tongguan_model::route::VpnRoute;
 use tongguan_model::wire_enum;
 
 use crate::steering::{ApplyFault, Steering, TooMany};
@@ -171,7 +172,7 @@ impl DataPlane for Detached {
     }
 
     fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
-        let Desired::Gateway(GatewayState { gateway, bindings, connections }) = desired else {
+        let Desired::Gateway(GatewayState { gateway, bindings, connections, .. }) = desired else {
             return Vec::new();
         };
         let negotiation = match (gateway.can_negotiate(bindings), self.peers) {
@@ -223,7 +224,7 @@ pub fn document(desired: &Desired<'_>) -> Option<Value> {
     match desired {
         Desired::NoGateway { .. } => None,
         Desired::Network { id } => Some(json!({ "id": id })),
-        Desired::Gateway(GatewayState { gateway, bindings, connections }) => {
+        Desired::Gateway(GatewayState { gateway, bindings, connections, routes }) => {
             let certificates: serde_json::Map<String, Value> = bindings
                 .iter()
                 .map(|bound| (bound.role.as_str().to_owned(), bound.certificate.as_str().into()))
@@ -232,6 +233,7 @@ pub fn document(desired: &Desired<'_>) -> Option<Value> {
                 .iter()
                 .map(|connection| (connection.id.as_str().to_owned(), json!(connection.settings)))
                 .collect();
+            let routes: Vec<Value> = routes.iter().map(route).collect();
             Some(json!({
                 "id": gateway.id.as_str(),
                 "name": gateway.name,
@@ -239,9 +241,23 @@ pub fn document(desired: &Desired<'_>) -> Option<Value> {
                 "auto_propagate": gateway.auto_propagate,
                 "certificates": certificates,
                 "connections": connections,
+                "routes": routes,
             }))
         }
     }
+}
+
+/// A route as a document has it.
+fn route(route: &VpnRoute) -> Value {
+    json!({
+        "kind": route.kind.as_str(),
+        "source": route.source,
+        "destination": route.destination,
+        "next_hop": route.next_hop.as_str(),
+        "weight": route.weight,
+        "priority": route.priority,
+        "published": route.published,
+    })
 }
 
 fn milliseconds(duration: Duration) -> i64 {

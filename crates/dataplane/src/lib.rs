@@ -17,6 +17,7 @@ use std::pin::Pin;
 use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::id::TunnelId;
+use tongguan_model::route::VpnRoute;
 
 /// The state that a resource shall have.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct GatewayState<'a> {
     pub bindings: &'a [Binding],
     /// Connections. Their keys are not among their settings.
     pub connections: &'a [Connection],
+    /// Routes over these connections, destination routes and policy routes, the oldest first.
+    pub routes: &'a [VpnRoute],
 }
 
 /// What a driver sees of a tunnel.

@@ -1,4 +1,4 @@
-//! Address blocks of VPCs and vSwitches: what CreateVpc and CreateVSwitch accept
+//! Address blocks of VPCs, vSwitches and routes: what CreateVpc, CreateVSwitch and the operations on routes accept,
 //! and which addresses of a vSwitch can be given out.
 //!
 //! A block must be written in the one canonical way, `a.b.c.d/n` without
@@ -10,10 +10,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use thiserror::Error;
 
-/// Blocks no VPC or vSwitch may lie in (CreateVpc page): carrier-grade NAT, where
-/// the vendor's own services live, multicast, loopback and link-local.
+/// Carrier-grade NAT, where the vendor's own services are.
+pub const SERVICES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
+
+/// Blocks no VPC or vSwitch may lie in (CreateVpc page): the vendor's services, multicast, loopback and link-local.
 const RESERVED: [Ipv4Net; 4] = [
-    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+    SERVICES,
     Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
     Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
@@ -91,6 +93,12 @@ pub fn vswitch_block(block: &str, vpc: Ipv4Net) -> Result<Ipv4Net, CidrError> {
     }
     check_reserved(net)?;
     Ok(net)
+}
+
+/// A block that a route leads to or comes from: any, in canonical form.
+#[must_use]
+pub fn route_block(block: &str) -> Option<Ipv4Net> {
+    parse(block).ok()
 }
 
 /// Whether two blocks have an address in common.

@@ -20,6 +20,7 @@ pub mod network;
 pub mod policy;
 pub mod principal;
 pub mod region;
+pub mod route;
 pub mod service_role;
 pub mod text;
 

@@ -54,6 +54,10 @@ quotas! {
         "Customer gateways of one account in one region (documented: 100).";
     vpn_connections_per_gateway = 10,
         "IPsec connections of one VPN gateway (documented: 10).";
+    vpn_routes_per_gateway = 20,
+        "Destination routes of one VPN gateway, and as many policy routes (documented: 20 each).";
+    vco_routes_per_attachment = 100,
+        "Routes of one IPsec connection without a VPN gateway (no published limit).";
     vpn_attachments_per_region = 100,
         "IPsec connections without a VPN gateway of one account in one region (no published limit).";
     vpcs_per_region = 10,

@@ -17,6 +17,27 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// State of a route in a VPC's table.
+    pub enum RouteStatus {
+        /// Being put into it.
+        Pending = "Pending",
+        /// In use.
+        Available = "Available",
+        /// Being removed from it.
+        Deleting = "Deleting",
+    }
+}
+
+impl From<NetworkStatus> for RouteStatus {
+    fn from(status: NetworkStatus) -> Self {
+        match status {
+            NetworkStatus::Pending => Self::Pending,
+            NetworkStatus::Available => Self::Available,
+        }
+    }
+}
+
+wire_enum! {
     /// Who made a route table.
     pub enum RouteTableType {
         /// It came with the VPC.

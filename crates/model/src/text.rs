@@ -42,6 +42,12 @@ pub fn peer_description(description: &str) -> bool {
     vpc_description(description)
 }
 
+/// Description of a route: 1 to 100 characters, not beginning with `http://` or `https://` (documented).
+#[must_use]
+pub fn route_description(description: &str) -> bool {
+    length_within(description, 1, 100) && !begins_with_url(description) && description.chars().all(fits_prose)
+}
+
 /// Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks.
 #[must_use]
 pub fn bgp_key(key: &str) -> bool {

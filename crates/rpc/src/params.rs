@@ -225,12 +225,13 @@ impl<'a> Params<'a> {
             .collect()
     }
 
-    /// SHA-256 over the product's parameters, except those named in `leave_out`.
+    /// SHA-256 over the product's parameters, except those named in `leave_out`. Who has it can try guesses at what they
+    /// are: it is to be kept under a key alone.
     ///
     /// Names and values are prefixed with their lengths, so no two different sets collide.
     /// It does not depend on order, on the split between query and form, or on the signature.
     #[must_use]
-    pub fn fingerprint(&self, leave_out: &[&str]) -> [u8; 32] {
+    pub fn digest(&self, leave_out: &[&str]) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
         let mut update = |text: &str| {
             context.update(&(text.len() as u64).to_be_bytes());
@@ -240,9 +241,9 @@ impl<'a> Params<'a> {
             update(name);
             update(value);
         }
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(context.finish().as_ref());
-        fingerprint
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        digest
     }
 
     /// A copy that borrows nothing of the request.
@@ -431,12 +432,12 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_see_product_parameters_only() {
-        let base = params("a=1&b=2&Action=X", "c=3").unwrap().fingerprint(&["c"]);
-        assert_eq!(params("c=4", "b=2&a=1&Action=Y").unwrap().fingerprint(&["c"]), base);
-        assert_ne!(params("a=1&b=2", "c=3").unwrap().fingerprint(&[]), base);
-        assert_ne!(params("a=1b&=2", "").unwrap().fingerprint(&[]), base);
-        assert_ne!(params("a=&1b=2", "").unwrap().fingerprint(&[]), base);
+    fn digests_see_product_parameters_only() {
+        let base = params("a=1&b=2&Action=X", "c=3").unwrap().digest(&["c"]);
+        assert_eq!(params("c=4", "b=2&a=1&Action=Y").unwrap().digest(&["c"]), base);
+        assert_ne!(params("a=1&b=2", "c=3").unwrap().digest(&[]), base);
+        assert_ne!(params("a=1b&=2", "").unwrap().digest(&[]), base);
+        assert_ne!(params("a=&1b=2", "").unwrap().digest(&[]), base);
     }
 
     #[test]

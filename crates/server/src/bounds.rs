@@ -280,7 +280,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
     },
     Bound {
         name: "resources",
-        resource: "gateways, customer gateways, connections, networks, certificates and requests for them, users, keys, roles, policies, tags",
+        resource: "gateways, customer gateways, connections, routes, networks, certificates and requests for them, users, keys, roles, policies, tags",
         most: |_| "the quotas under `[quota]`".to_owned(),
         filler: Filler::User,
         suffers: "the account",

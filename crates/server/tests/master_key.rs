@@ -129,6 +129,13 @@ struct Server<'p> {
 impl Server<'_> {
     /// A call with the root key of the first start, which must succeed.
     fn call(&self, product: &str, action: &str, parameters: &[&str]) -> Value {
+        let output = self.output(product, action, parameters);
+        assert!(output.status.success(), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What a call with that key says.
+    fn output(&self, product: &str, action: &str, parameters: &[&str]) -> Output {
         let head = [
             "call",
             "--endpoint",
@@ -142,9 +149,7 @@ impl Server<'_> {
         let mut command = program(&[&head, parameters].concat());
         let root = std::fs::read_to_string(self.place.data().join("root-access-key.env")).unwrap();
         command.envs(root.lines().filter_map(|line| line.split_once('=')));
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", text(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
+        command.output().unwrap()
     }
 }
 
@@ -197,6 +202,24 @@ fn a_rotation_replaces_the_key_and_what_it_sealed() {
     assert_eq!(std::fs::read_to_string(&new_file).unwrap(), old);
     std::fs::write(&new_file, right).unwrap();
     place.works();
+}
+
+/// What a call under a ClientToken was sent is told from another call also after a rotation.
+#[test]
+fn a_client_token_outlives_the_master_key() {
+    let place = Place::new();
+    let create = ["--ClientToken", "once"];
+    let first = place.serve().call("Vpc", "CreateVpc", &create);
+    let output = place.run(&["master-key", "rotate"], &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let server = place.serve();
+    assert_eq!(server.call("Vpc", "CreateVpc", &create)["VpcId"], first["VpcId"]);
+    let other = server.output("Vpc", "CreateVpc", &[&create[..], &["--VpcName", "x"]].concat());
+    assert!(
+        !other.status.success() && text(&other).contains("IdempotentParameterMismatch"),
+        "{}",
+        text(&other)
+    );
 }
 
 /// The nonce and the first bytes of every sealed value in a database.

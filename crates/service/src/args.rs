@@ -6,10 +6,12 @@ use tongguan_model::principal::Principal;
 use tongguan_model::region::{self, Region};
 use tongguan_model::text;
 use tongguan_rpc::{Params, Secret, StructParams, parse_bool};
-use tongguan_store::TagFilter;
+use tongguan_store::{TagFilter, TokenName};
 
 use crate::catalogue::{self, Code, Refusal};
 use crate::context::Context;
+use crate::failure::Failure;
+use crate::fingerprint::Fingerprint;
 use crate::operation::{Empty, Operation, Parameter, Shape};
 
 /// Tags that a call may carry at most.
@@ -378,8 +380,14 @@ impl<'a> Args<'a> {
     }
 
     /// What tells a repeat of a call from another call under the same token.
-    pub(crate) fn fingerprint(&self) -> [u8; 32] {
-        self.params.fingerprint(&["ClientToken"])
+    ///
+    /// # Errors
+    /// [`Failure::Internal`] if the context was never given to a service.
+    pub(crate) fn fingerprint(&self, token: &str) -> Result<Fingerprint, Failure> {
+        let (account, action) = (&self.caller.account, self.operation.action);
+        let keys = self.context.keys().ok_or_else(|| Failure::Internal("no key of fingerprints".into()))?;
+        let digest = self.params.digest(&["ClientToken"]);
+        Ok(keys.fingerprints.of(TokenName { account, action, token }, &digest))
     }
 
     /// The value of a parameter of exactly this name, whether declared or not; empty counts as absent. What an

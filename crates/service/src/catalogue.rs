@@ -188,8 +188,16 @@ codes! {
     CONNECTION_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The gateway has as many connections, or the region as many attachments, as it may.";
     GATEWAY_WITHOUT_IPSEC = 400 "OperationUnsupported.IpsecVpn" "IPsec-VPN is not enabled on the VPN gateway." Ours "CreateVpnConnection: EnableIpsec of the gateway is false.";
     GATEWAY_WITHOUT_CERTIFICATES = 400 "OperationDenied.CertificateNotBound" "An Encryption and a Signature certificate must be bound to the VPN gateway first." Ours "CreateVpnConnection: an SM gateway without both certificates. (The rule is documented, its code is not.)";
+    CONNECTION_HAS_ROUTES = 400 "DependencyViolation.VpnRouteEntry" "The IPsec connection is the next hop of route entries: delete them first." Ours "DeleteVpnConnection, DeleteVpnAttachment: routes lead over it.";
     DIAGNOSIS_NOT_FOUND = 404 "InvalidDiagnoseId.NotFound" "The specified diagnosis does not exist." Ours "GetVpnGatewayDiagnoseResult: no such diagnosis, an older one of its gateway, or another account's.";
     TUNNEL_OPTIONS = 400 "VpnConnection.InvalidCreateTunnelOptions" "TunnelOptionsSpecification must hold exactly two tunnels." CodeOnly "Tunnels were given, and not two; or none for an attachment.";
+
+    // Routes into tunnels.
+    ROUTE_NOT_FOUND = 404 "InvalidRouteEntry.NotFound" "The specified route entry does not exist." CodeOnly "The gateway or attachment has no such route, or it has another weight or priority.";
+    ROUTE_EXISTS = 400 "InvalidRouteEntry.AlreadyExists" "The specified route entry already exists." Ours "The gateway has a route to the destination (of policy routes, from the source as well) over the connection; an attachment has one with the weight.";
+    ROUTE_CONFLICT = 400 "InvalidRouteEntry.Conflict" "The route entry over IPsec connection %s has the same weight: of both, one must be active and the other standby." Ours "Another route for the same packets, over another connection, has the weight and the priority that are asked for.";
+    ROUTE_TABLE_CONFLICT = 400 "InvalidRouteEntry.PublishConflict" "The route table of the VPC has another route to the destination: its next hop is %s." Ours "A route would be published to a block that the table of the VPC leads elsewhere: to another gateway, to a vSwitch or to the vendor's services.";
+    ROUTE_QUOTA = 400 "Resource.QuotaFull" "The quota of resource is full" Documented "The gateway has as many destination or policy routes, or the attachment as many routes, as it may.";
 
     // Bindings: nothing is published for these cases.
     CERTIFICATE_NOT_FOUND = 404 "Certificate.NotFound" "The specified certificate is not found." Documented "No such certificate, or another account's. (That Associate answers it too is our choice.)";
@@ -247,6 +255,7 @@ codes! {
     VSWITCH_CIDR = 400 "InvalidCidrBlock.Malformed" "Specified CIDR block is not valid." Documented "The block cannot be read or has host bits.";
     VSWITCH_CIDR_MASK = 400 "InvalidCirdrBlock.MaskLength" "Specified CIDR block is not valid ." Documented "The mask is not between 16 and 29.";
     VSWITCH_CIDR_OUTSIDE = 400 "InvalidParameter" "Specified CIDR block is not valid in VPC." Documented "The block is not inside the VPC's.";
+    VSWITCH_CIDR_ROUTE = 400 "InvalidCidrBlock.Overlapped" "Specified CIDR block overlapped with other entry." Documented "The block is that of a route which a VPN gateway publishes to the route table of the VPC.";
     VSWITCH_CIDR_OVERLAP = 400 "InvalidCidrBlock.Overlapped" "Specified CIDR block overlapped with other subnets." Documented "The block overlaps another vSwitch's.";
     VSWITCH_QUOTA = 400 "QuotaExceeded.VSwitch" "Virtual switch quota exceeded." Documented "The VPC has as many vSwitches as it may.";
     VSWITCH_IN_USE = 400 "DependencyViolation" "Specified object has dependent resources." Documented "A gateway stands in the vSwitch.";

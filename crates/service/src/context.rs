@@ -13,7 +13,8 @@ use tongguan_model::region::{self, Region};
 use tongguan_store::{Store, resource_group_id};
 
 use crate::epochs::AccountEpochs;
-use crate::marker_key::MarkerKey;
+use crate::fingerprint::FingerprintKey;
+use crate::marker::MarkerKey;
 use crate::random::for_id;
 pub use crate::random::seed_ids;
 use crate::vault::Vault;
@@ -118,8 +119,17 @@ pub struct Context(Arc<Whole>);
 struct Whole {
     shared: Shared,
     /// Set when the service is put together.
-    markers: OnceLock<MarkerKey>,
+    keys: OnceLock<Keys>,
     epochs: Arc<AccountEpochs>,
+}
+
+/// Keys of the service's own, as they are used.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// What markers of pages are made with.
+    pub(crate) markers: MarkerKey,
+    /// What fingerprints of requests are made with.
+    pub(crate) fingerprints: FingerprintKey,
 }
 
 /// See [`Context`].
@@ -141,13 +151,13 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(Whole { shared, markers: OnceLock::new(), epochs: Arc::default() }))
+        Self(Arc::new(Whole { shared, keys: OnceLock::new(), epochs: Arc::default() }))
     }
 
-    /// Keeps what markers of pages are made with, for the life of the process.
-    pub(crate) fn keep_marker_key(&self, key: MarkerKey) {
-        // The first one counts: there is one in the database.
-        let _ = self.0.markers.set(key);
+    /// Keeps the service's own keys for the life of the process.
+    pub(crate) fn keep_keys(&self, keys: Keys) {
+        // The first ones count: those in the database are the same.
+        let _ = self.0.keys.set(keys);
     }
 
     /// Counters that say whose rights have changed.
@@ -155,9 +165,9 @@ impl Context {
         &self.0.epochs
     }
 
-    /// What markers of pages are made with.
-    pub(crate) fn marker_key(&self) -> Option<&MarkerKey> {
-        self.0.markers.get()
+    /// The service's own keys; none before the context was given to a service.
+    pub(crate) fn keys(&self) -> Option<&Keys> {
+        self.0.keys.get()
     }
 }
 

@@ -15,16 +15,19 @@ use aws_lc_rs::hkdf::Prk;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tongguan_model::id::AccountId;
+use tongguan_store::Store;
 
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::context::Context;
-#[cfg(test)]
-use crate::marker_key::{KEY_BYTES, extracted};
-use crate::marker_key::{MarkerKey, NAME};
+use crate::keyring::KeyringError;
 use crate::operation::{Failure, Operation};
+#[cfg(test)]
+use crate::own_key::KEY_BYTES;
+use crate::own_key::MARKERS;
 use crate::random::random;
+use crate::vault::Vault;
 
 /// Bytes from which the key of one marker is derived.
 const SALT_BYTES: usize = 16;
@@ -32,6 +35,20 @@ const SALT_BYTES: usize = 16;
 const CHARS_MAX: usize = 2_048;
 /// What the key of one marker is derived for.
 const SEALS: &[u8] = b"seal of one marker";
+
+/// What markers are made with.
+#[derive(Debug)]
+pub(crate) struct MarkerKey(Prk);
+
+impl MarkerKey {
+    /// The key; makes it if there is none.
+    ///
+    /// # Errors
+    /// The store fails, or the key does not open under the master key.
+    pub(crate) fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<Self, KeyringError> {
+        MARKERS.prepare(store, vault, now_ms, |_, _| Ok(())).map(Self)
+    }
+}
 
 /// Makes and reads the markers of one list of one account.
 #[derive(Debug)]
@@ -48,19 +65,19 @@ impl Markers {
     /// [`Failure::Internal`] if the context was never given to a service.
     pub fn of(call: &Call) -> Result<Self, Failure> {
         let markers = Self::of_list(&call.context, call.operation, &call.principal.account);
-        markers.ok_or_else(|| Failure::Internal(format!("no service key `{NAME}`")))
+        markers.ok_or_else(|| Failure::Internal(format!("no service key `{}`", MARKERS.name)))
     }
 
     /// Those of a list of an account; none before the context was given to a service.
     fn of_list(context: &Context, operation: &'static Operation, account: &AccountId) -> Option<Self> {
-        let MarkerKey(prk) = context.marker_key()?;
+        let MarkerKey(prk) = &context.keys()?.markers;
         Some(Self { prk: prk.clone(), operation, account: account.clone() })
     }
 
     /// Those of a list of an account, under this marker key.
     #[cfg(test)]
     pub(crate) fn under(key: &[u8; KEY_BYTES], operation: &'static Operation, account: &str) -> Self {
-        Self { prk: extracted(key), operation, account: AccountId::new(account) }
+        Self { prk: MARKERS.extracted(key), operation, account: AccountId::new(account) }
     }
 
     /// A marker of this place: letters, digits, `-` and `_`.

@@ -8,10 +8,11 @@ use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
 use crate::authority::Authority;
-use crate::context::{Context, Shared};
+use crate::context::{Context, Keys, Shared};
 use crate::engine::Engine;
+use crate::fingerprint::FingerprintKey;
 use crate::keyring::{Keyring, KeyringError};
-use crate::marker_key;
+use crate::marker::MarkerKey;
 use crate::pipeline::admit::Gate;
 use crate::test_api::TestApi;
 use crate::throttle::{Failures, Throttle};
@@ -37,8 +38,12 @@ impl Service {
     /// The store fails, or what is sealed in it does not open under the vault's master key.
     pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Result<Self, KeyringError> {
         let engine = Engine::new(context.clone());
-        context.keep_marker_key(marker_key::prepare(&context.store, &context.vault, context.clock.now_ms())?);
-        let tokens = Tokens::open(&context.store, &context.vault, context.clock.now_ms())?;
+        let Shared { store, vault, clock, .. } = &*context;
+        let now_ms = clock.now_ms();
+        let markers = MarkerKey::prepare(store, vault, now_ms)?;
+        let fingerprints = FingerprintKey::prepare(store, vault, now_ms)?;
+        let tokens = Tokens::open(store, vault, now_ms)?;
+        context.keep_keys(Keys { markers, fingerprints });
         let authority = Arc::new(Authority::new(keyring, tokens, Arc::clone(context.epochs())));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
         let gate = Gate { authority, nonces, throttle, failures };

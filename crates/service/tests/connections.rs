@@ -1,10 +1,10 @@
-//! Connections on gateways: what is answered while things change in any order, what is seen of the far ends, what is
-//! taken back, where keys are, and what a check finds.
+//! Connections on gateways and routes over them: what is answered while things change in any order, what is seen of
+//! the far ends, what is taken back, where keys are, and what a check finds.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 mod common;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -124,12 +124,18 @@ enum Change {
     Connect(usize),
     Modify(usize, usize),
     Disconnect(usize),
+    Add(usize),
+    Weigh(usize),
+    Publish(Vec<usize>),
+    Remove(usize),
     Delete,
 }
 
 #[derive(Debug, Default)]
 struct Gateway {
     id: String,
+    /// Route table of its VPC.
+    table: String,
     sm: bool,
     gone: bool,
     change: Option<Change>,
@@ -147,6 +153,22 @@ struct Link {
     up: bool,
 }
 
+/// A route over a link, as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Way {
+    link: usize,
+    policy: bool,
+    destination: usize,
+    weight: usize,
+    published: bool,
+}
+
+impl Way {
+    fn block(&self) -> String {
+        format!("192.168.{}.0/24", self.destination)
+    }
+}
+
 /// The reference: what there is, and one change under way at most on each gateway.
 #[derive(Debug, Default)]
 struct Model {
@@ -154,9 +176,14 @@ struct Model {
     customers: Vec<Option<String>>,
     links: BTreeMap<usize, Link>,
     made: usize,
+    ways: BTreeMap<usize, Way>,
+    routed: usize,
 }
 
 const MOST_LINKS: usize = 2;
+/// In each table of a gateway.
+const MOST_WAYS: usize = 2;
+const SOURCE: (&str, &str) = ("RouteSource", "10.0.0.0/8");
 const CONFIGURING: &str = "VpnGateway.Configuring";
 const NO_GATEWAY: &str = "InvalidVpnGatewayInstanceId.NotFound";
 const NO_CUSTOMER: &str = "InvalidCustomerGatewayInstanceId.NotFound";
@@ -203,6 +230,74 @@ impl Model {
         } else {
             "OK"
         }
+    }
+
+    fn disconnect(&self, link: usize) -> &'static str {
+        match self.busy(self.links[&link].gateway) {
+            Some(busy) => busy,
+            None if self.ways.values().any(|way| way.link == link) => "DependencyViolation.VpnRouteEntry",
+            None => "OK",
+        }
+    }
+
+    /// Routes of one table of the gateway that this route is or would be of.
+    fn beside(&self, way: &Way) -> impl Iterator<Item = (&usize, &Way)> {
+        let (gateway, policy) = (self.links[&way.link].gateway, way.policy);
+        self.ways
+            .iter()
+            .filter(move |(_, other)| self.links[&other.link].gateway == gateway && other.policy == policy)
+    }
+
+    fn conflicts(&self, way: &Way) -> bool {
+        self.beside(way).any(|(_, other)| {
+            other.link != way.link && other.destination == way.destination && other.weight == way.weight
+        })
+    }
+
+    fn add(&self, way: &Way) -> &'static str {
+        if let Some(busy) = self.busy(self.links[&way.link].gateway) {
+            return busy;
+        }
+        if self.beside(way).count() >= MOST_WAYS {
+            return "Resource.QuotaFull";
+        }
+        let same = |other: &Way| other.link == way.link && other.destination == way.destination;
+        if self.beside(way).any(|(_, other)| same(other)) {
+            return "InvalidRouteEntry.AlreadyExists";
+        }
+        if self.conflicts(way) { "InvalidRouteEntry.Conflict" } else { "OK" }
+    }
+
+    /// What publishing a route, or withdrawing it, changes.
+    fn published_with(&self, number: usize, published: bool) -> Vec<usize> {
+        let way = &self.ways[&number];
+        let other_table = Way { policy: !way.policy, ..way.clone() };
+        let others = self.beside(&other_table).filter(|(_, other)| other.destination == way.destination);
+        let all = std::iter::once((&number, way)).chain(others.filter(|_| !published));
+        all.filter(|(_, way)| way.published != published).map(|(number, _)| *number).collect()
+    }
+
+    /// The status of what the table of a gateway's VPC leads to the gateway.
+    fn table(&self, gateway: usize) -> BTreeMap<String, &'static str> {
+        let change = &self.gateways[gateway].change;
+        let mut table: BTreeMap<String, (bool, bool)> = BTreeMap::new();
+        for (number, way) in self.ways.iter().filter(|(_, way)| self.links[&way.link].gateway == gateway) {
+            let (now, next) = match change {
+                Some(Change::Add(changed)) if changed == number => (false, way.published),
+                Some(Change::Remove(changed)) if changed == number => (way.published, false),
+                Some(Change::Publish(changed)) if changed.contains(number) => (!way.published, way.published),
+                Some(_) | None => (way.published, way.published),
+            };
+            let entry = table.entry(way.block()).or_default();
+            *entry = (entry.0 || now, entry.1 || next);
+        }
+        let status = |(now, next)| match (now, next) {
+            (true, true) => Some("Available"),
+            (false, true) => Some("Pending"),
+            (true, false) => Some("Deleting"),
+            (false, false) => None,
+        };
+        table.into_iter().filter_map(|(block, both)| Some((block, status(both)?))).collect()
     }
 
     fn delete_customer(&self, customer: usize) -> &'static str {
@@ -253,10 +348,37 @@ impl Model {
             (Change::Disconnect(link), false) | (Change::Connect(link), true) => {
                 self.links.remove(&link);
             }
+            (Change::Remove(way), false) | (Change::Add(way), true) => {
+                self.ways.remove(&way);
+            }
+            (Change::Weigh(way), true) => {
+                let way = self.ways.get_mut(&way).unwrap();
+                way.weight = 100 - way.weight;
+            }
+            (Change::Publish(ways), true) => {
+                for way in ways {
+                    let way = self.ways.get_mut(&way).unwrap();
+                    way.published = !way.published;
+                }
+            }
             (Change::Modify(link, before), true) => self.links.get_mut(&link).unwrap().selector = before,
             (Change::Delete, false) => self.gateways[at].gone = true,
-            (Change::Connect(_) | Change::Modify(..), false) => {}
-            (Change::Bind(..) | Change::Unbind(_) | Change::Disconnect(_) | Change::Delete, true) => {}
+            (
+                Change::Connect(_)
+                | Change::Modify(..)
+                | Change::Add(_)
+                | Change::Weigh(_)
+                | Change::Publish(_),
+                false,
+            ) => {}
+            (
+                Change::Bind(..)
+                | Change::Unbind(_)
+                | Change::Disconnect(_)
+                | Change::Remove(_)
+                | Change::Delete,
+                true,
+            ) => {}
         }
         let able = self.able(at);
         self.links.values_mut().filter(|link| link.gateway == at).for_each(|link| link.up = able);
@@ -280,7 +402,8 @@ impl History {
         let mut model = Model::default();
         for sm in [true, true, false] {
             let id = rig.gateway(if sm { "NationalStandard" } else { "Normal" }).await;
-            model.gateways.push(Gateway { id, sm, ..Gateway::default() });
+            let table = table_of(&rig, &id).await;
+            model.gateways.push(Gateway { id, table, sm, ..Gateway::default() });
         }
         for number in 0..3 {
             model.customers.push(Some(customer(&rig, number).await));
@@ -300,19 +423,23 @@ impl History {
 
     async fn step(&mut self) {
         let (at, customer, selector) = (self.draw(3), self.draw(3), self.draw(3));
-        match self.draw(40) {
+        match self.draw(80) {
             0..=9 => self.connect(at, customer, selector).await,
             10..=12 => self.modify(selector).await,
-            13..=15 => self.disconnect().await,
-            16..=20 => self.bind(at).await,
-            21 => self.unbind(at).await,
-            22..=23 => self.customer(customer).await,
-            24 => self.delete_gateway(at).await,
-            25 => {
+            13..=17 => self.disconnect().await,
+            18..=22 => self.bind(at).await,
+            23 => self.unbind(at).await,
+            24..=25 => self.customer(customer).await,
+            26 => self.delete_gateway(at).await,
+            27 => {
                 let Self { rig, driver, .. } = self;
                 let kept = std::mem::replace(rig, Rig::new("0"));
                 *rig = kept.restart_driven(Arc::clone(driver) as Arc<dyn DataPlane>, quotas());
             }
+            28..=34 => self.add(selector).await,
+            35..=37 => self.weigh().await,
+            38..=41 => self.publish().await,
+            42..=47 => self.remove().await,
             _ => self.settle(at).await,
         }
     }
@@ -362,12 +489,111 @@ impl History {
     async fn disconnect(&mut self) {
         let Some(number) = self.some_link() else { return };
         let Link { id, gateway, .. } = &self.model.links[&number];
-        let expected = self.model.busy(*gateway).unwrap_or("OK");
+        let expected = self.model.disconnect(number);
         let reply = self.rig.call("DeleteVpnConnection", &[AT, ("VpnConnectionId", id)]).await;
         assert_eq!(reply.code(), expected);
         if expected == "OK" {
             let gateway = *gateway;
             self.model.gateways[gateway].change = Some(Change::Disconnect(number));
+        }
+    }
+
+    /// What names a route over some link, with its weight and these parameters besides.
+    async fn route(&self, action: &str, way: &Way, more: &[(&str, &str)]) -> common::Reply {
+        let Link { id, gateway, .. } = &self.model.links[&way.link];
+        let (block, weight) = (way.block(), way.weight.to_string());
+        let gateway = &*self.model.gateways[*gateway].id;
+        let mut parameters = vec![
+            AT,
+            ("VpnGatewayId", gateway),
+            ("RouteDest", &*block),
+            ("NextHop", id),
+            ("Weight", &*weight),
+        ];
+        parameters.extend(way.policy.then_some(SOURCE));
+        parameters.extend(more);
+        let action = if way.policy { action.replace("VpnRoute", "VpnPbrRoute") } else { action.to_owned() };
+        self.rig.call(&action, &parameters).await
+    }
+
+    /// Some route that there is.
+    fn some_way(&mut self) -> Option<(usize, Way)> {
+        let ways: Vec<usize> = self.model.ways.keys().copied().collect();
+        let number = (!ways.is_empty()).then(|| ways[self.draw(ways.len())])?;
+        Some((number, self.model.ways[&number].clone()))
+    }
+
+    /// A change of a route was accepted.
+    fn begun(&mut self, way: &Way, change: Change) {
+        let gateway = self.model.links[&way.link].gateway;
+        self.model.gateways[gateway].change = Some(change);
+    }
+
+    async fn add(&mut self, destination: usize) {
+        let Some(link) = self.some_link() else { return };
+        let [policy, published, active] = [self.draw(2) == 0, self.draw(2) == 0, self.draw(2) == 0];
+        let way = Way { link, policy, destination, weight: if active { 100 } else { 0 }, published };
+        let expected = self.model.add(&way);
+        let told = if published { "true" } else { "false" };
+        let reply = self.route("CreateVpnRouteEntry", &way, &[("PublishVpc", told)]).await;
+        assert_eq!(reply.code(), expected, "{way:?}");
+        if expected == "OK" {
+            let number = self.model.routed;
+            self.model.routed += 1;
+            self.begun(&way, Change::Add(number));
+            self.model.ways.insert(number, way);
+        }
+    }
+
+    async fn weigh(&mut self) {
+        let Some((number, way)) = self.some_way() else { return };
+        let new = [0, 100][self.draw(2)];
+        let changed = Way { weight: new, ..way.clone() };
+        let expected = match self.model.busy(self.model.links[&way.link].gateway) {
+            Some(busy) => busy,
+            None if new != way.weight && self.model.conflicts(&changed) => "InvalidRouteEntry.Conflict",
+            None => "OK",
+        };
+        let reply = self.route("ModifyVpnRouteEntryWeight", &way, &[("NewWeight", &new.to_string())]).await;
+        assert_eq!(reply.code(), expected, "{way:?}");
+        if expected == "OK" && new != way.weight {
+            self.begun(&way, Change::Weigh(number));
+            self.model.ways.insert(number, changed);
+        }
+    }
+
+    async fn publish(&mut self) {
+        let Some((number, way)) = self.some_way() else { return };
+        let published = self.draw(2) == 0;
+        let Link { id, gateway, .. } = &self.model.links[&way.link];
+        let expected = self.model.busy(*gateway).unwrap_or("OK");
+        let block = way.block();
+        let parameters = [
+            AT,
+            ("VpnGatewayId", &*self.model.gateways[*gateway].id),
+            ("RouteType", if way.policy { "pbr" } else { "dbr" }),
+            ("RouteDest", &block),
+            ("NextHop", id),
+            ("PublishVpc", if published { "true" } else { "false" }),
+        ];
+        let reply = self.rig.call("PublishVpnRouteEntry", &parameters).await;
+        assert_eq!(reply.code(), expected, "{way:?}");
+        if expected == "OK" && way.published != published {
+            let changed = self.model.published_with(number, published);
+            for number in &changed {
+                self.model.ways.get_mut(number).unwrap().published = published;
+            }
+            self.begun(&way, Change::Publish(changed));
+        }
+    }
+
+    async fn remove(&mut self) {
+        let Some((number, way)) = self.some_way() else { return };
+        let expected = self.model.busy(self.model.links[&way.link].gateway).unwrap_or("OK");
+        let reply = self.route("DeleteVpnRouteEntry", &way, &[]).await;
+        assert_eq!(reply.code(), expected, "{way:?}");
+        if expected == "OK" {
+            self.begun(&way, Change::Remove(number));
         }
     }
 
@@ -435,11 +661,13 @@ impl History {
             // Until it is there, all else comes to rest.
             (0..self.model.gateways.len()).for_each(|other| self.model.settle(other, false));
             let id = self.rig.gateway(if sm { "NationalStandard" } else { "Normal" }).await;
-            self.model.gateways[gone] = Gateway { id, sm, ..Gateway::default() };
+            let table = table_of(&self.rig, &id).await;
+            self.model.gateways[gone] = Gateway { id, table, sm, ..Gateway::default() };
         }
     }
 
-    async fn compare(&self) {
+    /// What is shown now; routes are compared of one gateway in each step.
+    async fn compare(&self, step: usize) {
         for (number, gateway) in self.model.gateways.iter().enumerate() {
             let status = match gateway.change {
                 None => "active",
@@ -450,6 +678,9 @@ impl History {
             let list = [AT, ("VpnGatewayId", &*gateway.id)];
             let list = self.rig.call("DescribeVpnConnections", &list).await.ok();
             assert_eq!(list["TotalCount"], self.model.on(number).count());
+            if step % self.model.gateways.len() == number {
+                self.compare_routes(number).await;
+            }
         }
         for (number, link) in &self.model.links {
             let state = match &self.model.gateways[link.gateway].change {
@@ -466,18 +697,71 @@ impl History {
     }
 }
 
+impl History {
+    /// Both tables of a gateway, and what the table of its VPC has of them.
+    async fn compare_routes(&self, number: usize) {
+        let Gateway { id, table, .. } = &self.model.gateways[number];
+        for (policy, action, entries, entry) in [
+            (false, "DescribeVpnRouteEntries", "VpnRouteEntries", "VpnRouteEntry"),
+            (true, "DescribeVpnPbrRouteEntries", "VpnPbrRouteEntries", "VpnPbrRouteEntry"),
+        ] {
+            let list = self.rig.call(action, &[AT, ("VpnGatewayId", id)]).await.ok();
+            let shown = list[entries][entry].as_array().unwrap().iter().map(|route| {
+                let text = |member: &str| route[member].as_str().unwrap().to_owned();
+                let source = route.get("RouteSource").map(|source| source.as_str().unwrap());
+                assert_eq!(source, policy.then_some(SOURCE.1));
+                (text("NextHop"), text("RouteDest"), route["Weight"].as_u64().unwrap(), text("State"))
+            });
+            let ways = self.model.ways.values();
+            let here = ways
+                .filter(|way| way.policy == policy && self.model.links[&way.link].gateway == number)
+                .map(|way| {
+                    let state = if way.published { "published" } else { "normal" };
+                    let next_hop = self.model.links[&way.link].id.clone();
+                    (next_hop, way.block(), way.weight as u64, state.to_owned())
+                });
+            let (shown, here): (BTreeSet<_>, BTreeSet<_>) = (shown.collect(), here.collect());
+            assert_eq!(shown, here);
+            assert_eq!(list["TotalCount"], here.len());
+        }
+        let parameters = [AT, ("RouteTableId", table), ("NextHopType", "VpnGateway"), ("MaxResult", "100")];
+        let list = self.rig.call("DescribeRouteEntryList", &parameters).await.ok();
+        let shown = list["RouteEntrys"]["RouteEntry"].as_array().unwrap().iter().map(|route| {
+            assert_eq!(route["NextHops"]["NextHop"][0]["NextHopId"], **id);
+            (route["DestinationCidrBlock"].as_str().unwrap(), route["Status"].as_str().unwrap())
+        });
+        let table = self.model.table(number);
+        let wanted: Vec<_> = table.iter().map(|(block, status)| (&**block, *status)).collect();
+        assert_eq!(shown.collect::<Vec<_>>(), wanted);
+    }
+}
+
+/// The route table of a gateway's VPC.
+async fn table_of(rig: &Rig, gateway: &str) -> String {
+    let shown = rig.call("DescribeVpnGateway", &[AT, ("VpnGatewayId", gateway)]).await.ok();
+    let vpc = shown["VpcId"].as_str().unwrap();
+    let tables = rig.call("DescribeRouteTableList", &[AT, ("VpcId", vpc)]).await.ok();
+    let table = &tables["RouterTableList"]["RouterTableListType"][0]["RouteTableId"];
+    table.as_str().unwrap().to_owned()
+}
+
 fn quotas() -> Quotas {
-    Quotas { vpn_connections_per_gateway: MOST_LINKS as u64, vpcs_per_region: 10_000, ..Quotas::default() }
+    Quotas {
+        vpn_connections_per_gateway: MOST_LINKS as u64,
+        vpn_routes_per_gateway: MOST_WAYS as u64,
+        vpcs_per_region: 10_000,
+        ..Quotas::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_histories_agree_with_the_model() {
-    const STEPS: usize = 400;
+    const STEPS: usize = 350;
     for seed in [0x7467_7561_6e31, 0x6970_7365_6331, 0x746f_6e67_6731] {
         let mut history = History::new(seed).await;
         for step in 0..STEPS {
             history.step().await;
-            history.compare().await;
+            history.compare(step).await;
             if step % 50 == 49 {
                 assert_eq!(
                     broken(history.rig.directory()),
@@ -486,7 +770,8 @@ async fn random_histories_agree_with_the_model() {
                 );
             }
         }
-        assert!(history.model.made > 8, "the history is a poor one: {:?}", history.model);
+        let (made, routed) = (history.model.made, history.model.routed);
+        assert!(made > 4 && routed > 6, "the history is a poor one: {:?}", history.model);
     }
 }
 
@@ -504,6 +789,15 @@ async fn a_locked_gateway_can_be_emptied_and_nothing_else() {
     let rig = rig.restart("0");
     assert_eq!(shown(&rig, connection).await.ok()["State"], "financialLocked");
     assert_eq!(connect(&rig, &gateway, &customer, 1, None).await.code(), "VpnGateway.FinancialLocked");
+    let route = [
+        AT,
+        ("VpnGatewayId", &*gateway),
+        ("RouteDest", "192.168.0.0/24"),
+        ("NextHop", connection),
+        ("Weight", "100"),
+        ("PublishVpc", "false"),
+    ];
+    assert_eq!(rig.call("CreateVpnRouteEntry", &route).await.code(), "VpnGateway.FinancialLocked");
     let id = [AT, ("VpnConnectionId", connection)];
     let modify = [id[0], id[1], ("LocalSubnet", "10.9.0.0/24")];
     let refused = rig.call("ModifyVpnConnectionAttribute", &modify).await;
@@ -748,6 +1042,20 @@ async fn damage_to_connections_is_found() {
     rig.call("TagResources", &tag).await.ok();
     let diagnose = [AT, ("VpnGatewayId", &*gateway), ("ResourceType", "IPsec"), ("ResourceId", &*connection)];
     rig.call("DiagnoseVpnGateway", &diagnose).await.ok();
+    let policy = ("RouteSource", "10.0.0.0/8");
+    let destination = [
+        AT,
+        ("VpnGatewayId", &*gateway),
+        ("RouteDest", "192.168.0.0/24"),
+        ("NextHop", &*connection),
+        ("Weight", "100"),
+        ("PublishVpc", "true"),
+    ];
+    rig.call("CreateVpnRouteEntry", &destination).await.ok();
+    rig.settle().await;
+    let destination: Vec<_> = destination.into_iter().chain([policy]).collect();
+    rig.call("CreateVpnPbrRouteEntry", &destination).await.ok();
+    rig.settle().await;
     let closed = tokio::task::block_in_place(|| rig.closed());
     let of = |id: &str| format!("WHERE id = '{id}'");
     for (rule, damage) in [
@@ -761,6 +1069,22 @@ async fn damage_to_connections_is_found() {
         ("what is connected", "UPDATE applied SET document = json_remove(document, '$.connections')".to_owned()),
         ("seen of a tunnel last", "DELETE FROM vpn_observation".to_owned()),
         ("an address of another", "UPDATE vpn_tunnel SET ip = (SELECT min(ip) FROM address) WHERE id = (SELECT min(id) FROM vpn_tunnel)".to_owned()),
+        ("a route is half-way only", "UPDATE vpn_route SET state = 'deleting'".to_owned()),
+        ("publish or withdraw one", "UPDATE vpn_route SET state = 'creating'".to_owned()),
+        ("account, region and gateway", format!("UPDATE vpn_route SET gateway = '{normal}'")),
+        ("leads over stays", format!("UPDATE vpn_connection SET state = 'deleting' {}", of(&connection))),
+        ("what is of its kind", "UPDATE vpn_route SET weight = 50".to_owned()),
+        ("what is of its kind", "UPDATE vpn_route SET priority = NULL".to_owned()),
+        ("that is being changed", "UPDATE vpn_route SET before_weight = 0".to_owned()),
+        ("active and one standby", format!("INSERT INTO vpn_route SELECT 99, account, region, kind, gateway, \
+          (SELECT id FROM vpn_connection WHERE id <> '{connection}'), source, destination, weight, priority, published, \
+          description, 0, 0, state, NULL, NULL, NULL FROM vpn_route WHERE kind = 'dbr'")),
+        ("one route to a destination", "UPDATE vpn_route SET destination = '100.64.0.0/10'".to_owned()),
+        ("what is routed", "UPDATE vpn_route SET weight = 0".to_owned()),
+        ("what is routed", "UPDATE vpn_route SET published = 0".to_owned()),
+        ("what is routed", "UPDATE applied SET document = json_remove(document, '$.routes[0]')".to_owned()),
+        ("the tallies are right", "DELETE FROM vpn_route WHERE kind = 'pbr'".to_owned()),
+        ("every row can be read", "UPDATE vpn_route SET kind = 'other'".to_owned()),
         ("the tallies are right", "UPDATE tally SET value = 7 WHERE kind = 'vpn_connection'".to_owned()),
         ("the tallies are right", "UPDATE tally SET value = 7 WHERE kind = 'customer_gateway'".to_owned()),
         ("tags are on what exists", "UPDATE tag SET resource = 'vco-bp1none'".to_owned()),

@@ -51,6 +51,10 @@ fn names(product: Product, action: &str, parameter: &str) -> bool {
                     "ModifyVpnConnectionAttribute" | "ModifyVpnAttachmentAttribute",
                     "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig"
                 )
+                | (
+                    "ModifyVpnPbrRouteEntryAttribute",
+                    "VpnGatewayId" | "RouteSource" | "RouteDest" | "NextHop"
+                )
                 | ("ModifyVpcAttribute", "VpcId")
                 | ("ModifyVSwitchAttribute", "VSwitchId")
         ),

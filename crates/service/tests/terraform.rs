@@ -892,7 +892,7 @@ async fn what_is_gone_is_told_by_status_404() {
         let code = reply.code();
         assert!(code.contains("NotFound") || code.contains("NotExist"), "{}: {code}", operation.action);
     }
-    assert_eq!(seen, 18);
+    assert_eq!(seen, 21);
     let gone = rig.call("DescribeVSwitchAttributes", &[("VSwitchId", "vsw-none")]).await;
     refused(&gone, 404, "InvalidVSwitchId.NotFound");
     assert_eq!(gone.body["Message"], "Specified VSwitch can not found.");

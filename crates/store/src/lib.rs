@@ -51,10 +51,11 @@ pub use rows::reset::Kept;
 pub use rows::resource_group::{
     ResourceGroupRow, ResourceGroupStatus, default_resource_group, resource_group_id,
 };
+pub use rows::route::{RouteName, RouteOwner, RouteRow};
 pub use rows::sealed::SealedKind;
 pub use rows::search::Page;
 pub use rows::tag::{TagFilter, TagRow};
-pub use rows::token::{NewToken, StoredToken};
+pub use rows::token::{NewToken, StoredToken, TokenName};
 pub use rows::upload::{UploadFilter, UploadRow, UploadedRow};
 pub use rows::vpc::{NetworkFilter, VpcRow};
 pub use rows::vswitch::VSwitchRow;

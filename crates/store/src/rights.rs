@@ -154,6 +154,7 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("vpn_diagnosis", "what was found, for a tenant to read"),
     ("vpn_gateway", "what a tenant has, not what it may do"),
     ("vpn_observation", "what was seen"),
+    ("vpn_route", "what a tenant has, not what it may do"),
     ("vpn_tunnel", "what a tenant has, and what is seen of it"),
     ("vswitch", "what a tenant has, not what it may do"),
 ];

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
-use tongguan_model::gateway::{BindingState, Status};
+use tongguan_model::connection::Negotiation;
+use tongguan_model::gateway::{BindingState, ChildState, Status};
 use tongguan_model::id::AccountId;
 use tongguan_store::{
-    DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options, ResourceGroupStatus, Store, StoreError,
-    default_resource_group,
+    ConnectionFilter, CustomerGatewayFilter, DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options,
+    ResourceGroupStatus, Store, StoreError, TokenName, UploadFilter, default_resource_group,
 };
 
 const ACCOUNT: &str = "1234567890123456";
@@ -25,7 +26,7 @@ fn databases_of_every_released_schema_open() {
         std::fs::copy(&path, directory.path().join(DATABASE_FILE)).unwrap();
         for _ in 0..2 {
             let store = Store::open(directory.path(), &Options::default()).unwrap();
-            everything_is_there(&store);
+            everything_is_there(&store, schema);
             groups_are_there(&store);
             if schema >= 3 {
                 rights_are_there(&store);
@@ -33,10 +34,14 @@ fn databases_of_every_released_schema_open() {
             if schema >= 4 {
                 assert!(store.read(|snapshot| snapshot.rights_sealed()).unwrap());
             }
+            if schema >= 5 {
+                connections_are_there(&store);
+                uploads_are_there(&store);
+            }
         }
         seen += 1;
     }
-    assert!(seen >= 4, "a database is missing");
+    assert!(seen >= 5, "a database is missing");
 }
 
 /// Every account has its default group, and every resource is in a group of its account.
@@ -101,12 +106,13 @@ fn rights_are_there(store: &Store) {
     assert_eq!(names(policies), [(through_group, Some(2))]);
 }
 
-fn everything_is_there(store: &Store) {
+fn everything_is_there(store: &Store, schema: u32) {
     let account = AccountId::new(ACCOUNT);
     let gateways = store
         .read(|snapshot| snapshot.gateways(&account, "cn-hangzhou", &GatewayFilter::default(), 0, 50))
         .unwrap();
-    assert_eq!(gateways.total, 5);
+    let connected = if schema >= 5 { 2 } else { 0 };
+    assert_eq!(gateways.total, 5 + connected);
     let status = |name: &str| gateways.items.iter().find(|gateway| gateway.name == name).unwrap().status();
     assert_eq!(status("rest"), Status::Active);
     assert_eq!((status("binding"), status("unbinding")), (Status::Updating, Status::Updating));
@@ -115,9 +121,10 @@ fn everything_is_there(store: &Store) {
     let bindings = store.read(|snapshot| snapshot.bindings_of(&rest.id)).unwrap();
     assert!(bindings.len() == 2 && bindings.iter().all(|held| held.state == BindingState::Associated));
     assert_eq!(store.read(|snapshot| snapshot.tags_of(rest.id.as_str())).unwrap()[0].value, "kept");
-    assert_eq!(store.read(|snapshot| snapshot.intents(10)).unwrap().len(), 4);
+    assert_eq!(store.read(|snapshot| snapshot.intents(10)).unwrap().len() as u64, 4 + connected);
     let token = |action: &str, token: &str| {
-        store.read(|snapshot| snapshot.token(&account, action, token)).unwrap().is_some()
+        let name = TokenName { account: &account, action, token };
+        store.read(|snapshot| snapshot.token(name)).unwrap().is_some()
     };
     assert!(token("CreateVpnGateway", "token-rest"));
     assert!(token("AssociateVpnGatewayWithCertificate", "token-bind"));
@@ -130,6 +137,68 @@ fn everything_is_there(store: &Store) {
     assert_eq!(held.len(), 1);
     assert_eq!(held[0].name, "AliyunServiceRolePolicyForVPNCertificate");
     assert!(store.read(|snapshot| snapshot.tally("ram_role", &account, "")).unwrap() >= 1);
+}
+
+/// Connections with all that belongs to them, at rest and in the middle of a change.
+fn connections_are_there(store: &Store) {
+    let account = AccountId::new(ACCOUNT);
+    let filter = ConnectionFilter::default();
+    let found = store.read(|snapshot| snapshot.connections(&account, "cn-hangzhou", &filter, 0, 50)).unwrap();
+    assert_eq!((found.total, found.items.len()), (4, 4));
+    let one = |name: &str| found.items.iter().find(|connection| connection.name == name).unwrap();
+    let far = store.read(|snapshot| {
+        snapshot.customer_gateways(&account, "cn-hangzhou", &CustomerGatewayFilter::default(), 0, 50)
+    });
+    let far = far.unwrap().items;
+    let leads = |name: &str| far.iter().find(|gateway| gateway.name == name).unwrap();
+    let (office, branch) = (leads("office"), leads("branch"));
+    assert_eq!((office.asn, office.sealed_auth_key.is_some()), (Some(65_530), true));
+    let team = store.read(|snapshot| snapshot.resource_group_named(&account, "team")).unwrap().unwrap();
+    assert_eq!(branch.resource_group, team.id);
+
+    let dual = one("dual");
+    assert_eq!((dual.state, dual.settings.remote_subnet.as_str()), (ChildState::Active, "10.7.0.0/24"));
+    let tunnels = store.read(|snapshot| snapshot.tunnels_of_all(&[dual.id.as_str()])).unwrap();
+    let tunnels = &tunnels[&dual.id];
+    let to: Vec<_> = tunnels.iter().map(|tunnel| (&tunnel.customer_gateway, tunnel.observed)).collect();
+    let up = Negotiation::IpsecEstablished;
+    assert_eq!(to, [(&office.id, up), (&branch.id, up)]);
+    let seen = store.read(|snapshot| snapshot.observations(&dual.id, 0, i64::MAX)).unwrap();
+    assert!(seen.iter().filter(|seen| seen.observed == up).count() == 2);
+    assert_eq!(store.read(|snapshot| snapshot.tags_of(dual.id.as_str())).unwrap()[0].value, "kept");
+    let gateway = dual.gateway.as_ref().unwrap().as_str();
+    let diagnosis =
+        store.read(|snapshot| snapshot.diagnosis(&account, None, Some(gateway))).unwrap().unwrap();
+    assert_eq!(diagnosis.connection, dual.id);
+
+    let attached = one("attached");
+    assert_eq!((&attached.gateway, &attached.resource_group), (&None, &team.id));
+    assert_eq!(one("creating").state, ChildState::Creating);
+    let changed = one("changed");
+    assert_eq!(
+        (changed.state, changed.settings.remote_subnet.as_str()),
+        (ChildState::Updating, "10.9.0.0/24")
+    );
+    assert_eq!(changed.before.as_ref().unwrap().remote_subnet, "10.8.0.0/24");
+    let tunnels = store.read(|snapshot| snapshot.tunnels_of_all(&[changed.id.as_str()])).unwrap();
+    let tunnel = &tunnels[&changed.id][0];
+    assert_eq!((&tunnel.customer_gateway, tunnel.before.as_ref()), (&branch.id, Some(&office.id)));
+    for connection in &found.items {
+        assert!(store.read(|snapshot| snapshot.connection_keys(&connection.id)).unwrap().is_some());
+    }
+}
+
+/// What is in Cas: an SM pair and a request.
+fn uploads_are_there(store: &Store) {
+    let account = AccountId::new(ACCOUNT);
+    let uploads = store.read(|snapshot| snapshot.uploads(&account, &UploadFilter::default(), 0, 50)).unwrap();
+    assert_eq!((uploads.total, uploads.items[0].upload.name.as_str()), (1, "pair"));
+    let halves = store.read(|snapshot| snapshot.uploaded(&account, &[], None, 0, 50)).unwrap();
+    assert_eq!(halves.total, 2);
+    let asked = store.read(|snapshot| snapshot.signing_requests(&account, &[], None, 0, 50)).unwrap();
+    let asked = &asked.items[0];
+    assert_eq!(asked.name, "asked");
+    assert!(store.read(|snapshot| snapshot.signing_request_key(asked)).unwrap().is_some());
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub fn all() -> Vec<Recorded> {
         std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     files.sort();
-    assert_eq!(files.len(), 205);
+    assert_eq!(files.len(), 247);
     files.iter().map(|path| read(path)).collect()
 }
 

@@ -87,12 +87,17 @@ impl Network {
 
     /// The call that makes an SM gateway here.
     pub fn create_gateway(&self) -> Call<'static> {
+        self.create_gateway_of("NationalStandard")
+    }
+
+    /// The call that makes a gateway of this type here.
+    pub fn create_gateway_of(&self, kind: &str) -> Call<'static> {
         let parameters = [
             ("VpcId", self.vpc.as_str()),
             ("VSwitchId", &self.vswitch),
             ("Bandwidth", "10"),
             ("InstanceChargeType", "POSTPAY"),
-            ("VpnType", "NationalStandard"),
+            ("VpnType", kind),
         ];
         Call::vpc("CreateVpnGateway", &parameters)
     }

@@ -60,7 +60,8 @@ pub(crate) fn of(page: &Page, shapes: &mut Shapes) -> Result<String> {
     let ours = page.ours()?;
     let answer = &ours.answer;
     let named = answer.order.keys().chain(answer.shapes.keys()).chain(&answer.optional);
-    for path in named.chain(answer.types.keys()).chain(ours.always_empty.keys()) {
+    let typed = answer.types.keys().chain(ours.retypes.keys());
+    for path in named.chain(typed).chain(ours.always_empty.keys()) {
         ensure!(used.contains(path.as_str()), "`{path}` is no path of the answer");
     }
     Ok(text)
@@ -78,7 +79,10 @@ fn tree(page: &Page) -> Result<Node> {
     }
     let documented =
         page.response.iter().filter(|member| !ours.omits.keys().any(|path| within(&member.path, path)));
-    let documented = documented.map(|member| (&member.path, &member.kind));
+    let documented = documented.map(|member| {
+        let retyped = ours.retypes.get(&member.path).map(|retyped| &retyped.kind);
+        (&member.path, retyped.unwrap_or(&member.kind))
+    });
     for (path, kind) in documented.chain(ours.adds.iter().map(|(path, added)| (path, &added.kind))) {
         let kind = ours.answer.types.get(path).unwrap_or(kind);
         put(&mut root, path, kind).with_context(|| path.clone())?;

@@ -122,6 +122,9 @@ pub(crate) struct Ours {
     /// Members that are answered and not documented, each with the reason.
     #[serde(default)]
     pub(crate) adds: BTreeMap<String, Added>,
+    /// Documented members that are answered in another type than the page's, by path.
+    #[serde(default)]
+    pub(crate) retypes: BTreeMap<String, Added>,
     /// Lists that are answered and never have anything in them, each with the reason.
     #[serde(default)]
     pub(crate) always_empty: BTreeMap<String, String>,
@@ -145,7 +148,7 @@ pub(crate) struct Condition {
     pub(crate) service_of_role: bool,
 }
 
-/// A member that is not documented.
+/// A member that is not documented, or not in this type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Added {

@@ -47,6 +47,7 @@ lives! {
     terraform_ram_user
     terraform_vpc_vswitch_gateway
     terraform_vpcs_data_source
+    terraform_vpn_routes
 }
 
 /// The list that Terraform reads of every VPC, as clients of the other format see it.

@@ -887,6 +887,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
         &c::VSWITCH_CIDR_MASK,
         &c::VSWITCH_CIDR_OUTSIDE,
         &c::VSWITCH_CIDR_OVERLAP,
+        &c::VSWITCH_CIDR_ROUTE,
         &c::VSWITCH_SIMULTANEOUS,
         &c::VSWITCH_QUOTA,
         &c::INVALID_TAG_KEY,
@@ -959,6 +960,177 @@ impl Output for CreateVSwitchOutput {
             object.serialize_field("RequestId", id)?;
         }
         object.serialize_field("VSwitchId", &self.vswitch_id)?;
+        object.end()
+    }
+}
+
+/// CreateVcoRouteEntry: all that is known of it.
+pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVcoRouteEntry",
+    spellings: &[],
+    summary: "Add a destination route to a transit-router IPsec connection.",
+    permission: Some("vpc:CreateVcoRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the attachment. There are no transit routers here, so it is bound to none.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask: neither `0.0.0.0/0` nor what overlaps 100.64.0.0/10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The attachment itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "100 (active) or 0 (standby): it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::CONNECTION_NOT_FOUND,
+        &c::ROUTE_QUOTA,
+        &c::ROUTE_EXISTS,
+    ],
+    handler: Handler::Write(operation::write::<CreateVcoRouteEntry>),
+};
+
+/// Input of CreateVcoRouteEntry.
+#[derive(Debug, Clone)]
+pub struct CreateVcoRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the attachment. There are no transit routers here, so it is bound to none.
+    pub vpn_connection_id: String,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask: neither
+    /// `0.0.0.0/0` nor what overlaps 100.64.0.0/10.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The attachment itself.
+    pub next_hop: String,
+    /// `Weight`: 100 (active) or 0 (standby): it names the route, too.
+    pub weight: u64,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+    /// `Description`: 1 to 100 characters, not beginning with http:// or https://.
+    pub description: Option<String>,
+}
+
+impl Input for CreateVcoRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        let description = args
+            .fitting_or_illegal(
+                "Description",
+                args.text("Description"),
+                tongguan_model::text::route_description,
+            )?
+            .map(str::to_owned);
+        Ok(Self { region, vpn_connection_id, route_dest, next_hop, weight, overlay_mode, description })
+    }
+}
+
+/// Output of CreateVcoRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVcoRouteEntryOutput {
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `RouteDest`.
+    pub route_dest: Text,
+    /// `NextHop`.
+    pub next_hop: Text,
+    /// `Weight`.
+    pub weight: i64,
+    /// `OverlayMode`.
+    pub overlay_mode: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `State`.
+    pub state: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateVcoRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVcoRouteEntryOutput", 8 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.serialize_field("RouteDest", &self.route_dest)?;
+        object.serialize_field("NextHop", &self.next_hop)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.serialize_field("OverlayMode", &self.overlay_mode)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
         object.end()
     }
 }
@@ -2133,6 +2305,424 @@ impl Output for CreateVpnGatewayOutput {
     }
 }
 
+/// CreateVpnPbrRouteEntry: all that is known of it.
+pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnPbrRouteEntry",
+    spellings: &[],
+    summary: "Add a policy-based route to a VPN gateway.",
+    permission: Some("vpc:CreateVpnPbrRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteSource",
+            shape: Shape::Text,
+            required: true,
+            about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask: over a connection with one tunnel not `0.0.0.0/0`, nor what overlaps 100.64.0.0/10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "100 (active) or 0 (standby). Of routes for the same packets one is active and one standby.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PublishVpc",
+            shape: Shape::Boolean,
+            required: true,
+            about: "Tell the route table of the VPC: the block is then sent to the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Priority",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100, a smaller one wins. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_QUOTA,
+        &c::CONNECTION_NOT_FOUND,
+        &c::ROUTE_EXISTS,
+        &c::ROUTE_CONFLICT,
+        &c::ROUTE_TABLE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnPbrRouteEntry>),
+};
+
+/// Input of CreateVpnPbrRouteEntry.
+#[derive(Debug, Clone)]
+pub struct CreateVpnPbrRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteSource`: Source block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_source: ipnet::Ipv4Net,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask: over a
+    /// connection with one tunnel not `0.0.0.0/0`, nor what overlaps 100.64.0.0/10.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: 100 (active) or 0 (standby). Of routes for the same packets one is active and one standby.
+    pub weight: u64,
+    /// `PublishVpc`: Tell the route table of the VPC: the block is then sent to the gateway.
+    pub publish_vpc: bool,
+    /// `Priority`: 1 to 100, a smaller one wins. Default 10.
+    pub priority: u64,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+    /// `Description`: 1 to 100 characters, not beginning with http:// or https://.
+    pub description: Option<String>,
+}
+
+impl Input for CreateVpnPbrRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_source = crate::operations::vpc::vpn_routes::block(args, "RouteSource")?;
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let publish_vpc = args.flag("PublishVpc")?.ok_or_else(|| args.missing("PublishVpc"))?;
+        let priority = args.number("Priority", 1..=100)?.unwrap_or(10);
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        let description = args
+            .fitting_or_illegal(
+                "Description",
+                args.text("Description"),
+                tongguan_model::text::route_description,
+            )?
+            .map(str::to_owned);
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            route_source,
+            route_dest,
+            next_hop,
+            weight,
+            publish_vpc,
+            priority,
+            overlay_mode,
+            description,
+        })
+    }
+}
+
+/// Output of CreateVpnPbrRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnPbrRouteEntryOutput {
+    /// `VpnInstanceId`.
+    pub vpn_instance_id: Text,
+    /// `RouteSource`.
+    pub route_source: Text,
+    /// `RouteDest`.
+    pub route_dest: Text,
+    /// `NextHop`.
+    pub next_hop: Text,
+    /// `Weight`.
+    pub weight: i64,
+    /// `Priority`.
+    pub priority: i64,
+    /// `OverlayMode`.
+    pub overlay_mode: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `State`.
+    pub state: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateVpnPbrRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVpnPbrRouteEntryOutput", 10 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnInstanceId", &self.vpn_instance_id)?;
+        object.serialize_field("RouteSource", &self.route_source)?;
+        object.serialize_field("RouteDest", &self.route_dest)?;
+        object.serialize_field("NextHop", &self.next_hop)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.serialize_field("Priority", &self.priority)?;
+        object.serialize_field("OverlayMode", &self.overlay_mode)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.end()
+    }
+}
+
+/// CreateVpnRouteEntry: all that is known of it.
+pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "CreateVpnRouteEntry",
+    spellings: &[],
+    summary: "Add a destination route to a VPN gateway.",
+    permission: Some("vpc:CreateVpnRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask: not `0.0.0.0/0`, nor, over a connection with one tunnel, what overlaps 100.64.0.0/10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "100 (active) or 0 (standby). Of routes for the same packets one is active and one standby.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PublishVpc",
+            shape: Shape::Boolean,
+            required: true,
+            about: "Tell the route table of the VPC: the block is then sent to the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Description",
+            shape: Shape::Text,
+            required: false,
+            about: "1 to 100 characters, not beginning with http:// or https://.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "DryRun",
+            shape: Shape::Boolean,
+            required: false,
+            about: "true: check everything, change nothing. Default false.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::Refuses,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::DRY_RUN,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_QUOTA,
+        &c::CONNECTION_NOT_FOUND,
+        &c::ROUTE_EXISTS,
+        &c::ROUTE_CONFLICT,
+        &c::ROUTE_TABLE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<CreateVpnRouteEntry>),
+};
+
+/// Input of CreateVpnRouteEntry.
+#[derive(Debug, Clone)]
+pub struct CreateVpnRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask: not
+    /// `0.0.0.0/0`, nor, over a connection with one tunnel, what overlaps 100.64.0.0/10.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: 100 (active) or 0 (standby). Of routes for the same packets one is active and one standby.
+    pub weight: u64,
+    /// `PublishVpc`: Tell the route table of the VPC: the block is then sent to the gateway.
+    pub publish_vpc: bool,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+    /// `Description`: 1 to 100 characters, not beginning with http:// or https://.
+    pub description: Option<String>,
+}
+
+impl Input for CreateVpnRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let publish_vpc = args.flag("PublishVpc")?.ok_or_else(|| args.missing("PublishVpc"))?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        let description = args
+            .fitting_or_illegal(
+                "Description",
+                args.text("Description"),
+                tongguan_model::text::route_description,
+            )?
+            .map(str::to_owned);
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            route_dest,
+            next_hop,
+            weight,
+            publish_vpc,
+            overlay_mode,
+            description,
+        })
+    }
+}
+
+/// Output of CreateVpnRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateVpnRouteEntryOutput {
+    /// `VpnInstanceId`.
+    pub vpn_instance_id: Text,
+    /// `RouteDest`.
+    pub route_dest: Text,
+    /// `NextHop`.
+    pub next_hop: Text,
+    /// `Weight`.
+    pub weight: i64,
+    /// `OverlayMode`.
+    pub overlay_mode: Text,
+    /// `Description`.
+    pub description: Text,
+    /// `State`.
+    pub state: Text,
+    /// `CreateTime`.
+    pub create_time: i64,
+}
+
+impl Output for CreateVpnRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("CreateVpnRouteEntryOutput", 8 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("VpnInstanceId", &self.vpn_instance_id)?;
+        object.serialize_field("RouteDest", &self.route_dest)?;
+        object.serialize_field("NextHop", &self.next_hop)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.serialize_field("OverlayMode", &self.overlay_mode)?;
+        object.serialize_field("Description", &self.description)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.end()
+    }
+}
+
 /// DeleteCustomerGateway: all that is known of it.
 pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
     product: Product::Vpc,
@@ -2307,6 +2897,126 @@ impl Output for DeleteVSwitchOutput {
     }
 }
 
+/// DeleteVcoRouteEntry: all that is known of it.
+pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVcoRouteEntry",
+    spellings: &[],
+    summary: "Remove a destination route from a transit-router IPsec connection.",
+    permission: Some("vpc:DeleteVcoRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the attachment.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The attachment itself.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::CONNECTION_NOT_FOUND,
+        &c::ROUTE_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVcoRouteEntry>),
+};
+
+/// Input of DeleteVcoRouteEntry.
+#[derive(Debug, Clone)]
+pub struct DeleteVcoRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the attachment.
+    pub vpn_connection_id: String,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The attachment itself.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+}
+
+impl Input for DeleteVcoRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        Ok(Self { region, vpn_connection_id, route_dest, next_hop, weight, overlay_mode })
+    }
+}
+
+/// Output of DeleteVcoRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVcoRouteEntryOutput {}
+
+impl Output for DeleteVcoRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVcoRouteEntryOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// DeleteVpc: all that is known of it.
 pub static DELETE_VPC: Operation = Operation {
     product: Product::Vpc,
@@ -2453,6 +3163,7 @@ pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
         &c::CLIENT_TOKEN,
         &c::TOKEN_MISMATCH,
         &c::CONNECTION_NOT_FOUND,
+        &c::CONNECTION_HAS_ROUTES,
     ],
     handler: Handler::Write(operation::write::<DeleteVpnAttachment>),
 };
@@ -2549,6 +3260,7 @@ pub static DELETE_VPN_CONNECTION: Operation = Operation {
         &c::TOKEN_MISMATCH,
         &c::CONNECTION_NOT_FOUND,
         &c::GATEWAY_CONFIGURING,
+        &c::CONNECTION_HAS_ROUTES,
     ],
     handler: Handler::Write(operation::write::<DeleteVpnConnection>),
 };
@@ -2665,6 +3377,279 @@ impl Output for DeleteVpnGatewayOutput {
     fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object =
             serializer.serialize_struct("DeleteVpnGatewayOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteVpnPbrRouteEntry: all that is known of it.
+pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnPbrRouteEntry",
+    spellings: &[],
+    summary: "Remove a policy-based route from a VPN gateway.",
+    permission: Some("vpc:DeleteVpnPbrRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteSource",
+            shape: Shape::Text,
+            required: true,
+            about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Priority",
+            shape: Shape::Integer,
+            required: false,
+            about: "The priority that it has, 1 to 100; absent: whatever it is.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnPbrRouteEntry>),
+};
+
+/// Input of DeleteVpnPbrRouteEntry.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnPbrRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteSource`: Source block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_source: ipnet::Ipv4Net,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `Priority`: The priority that it has, 1 to 100; absent: whatever it is.
+    pub priority: Option<u64>,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+}
+
+impl Input for DeleteVpnPbrRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_source = crate::operations::vpc::vpn_routes::block(args, "RouteSource")?;
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let priority = args.number("Priority", 1..=100)?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            route_source,
+            route_dest,
+            next_hop,
+            weight,
+            priority,
+            overlay_mode,
+        })
+    }
+}
+
+/// Output of DeleteVpnPbrRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnPbrRouteEntryOutput {}
+
+impl Output for DeleteVpnPbrRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVpnPbrRouteEntryOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// DeleteVpnRouteEntry: all that is known of it.
+pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "DeleteVpnRouteEntry",
+    spellings: &[],
+    summary: "Remove a destination route from a VPN gateway.",
+    permission: Some("vpc:DeleteVpnRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+    ],
+    handler: Handler::Write(operation::write::<DeleteVpnRouteEntry>),
+};
+
+/// Input of DeleteVpnRouteEntry.
+#[derive(Debug, Clone)]
+pub struct DeleteVpnRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+}
+
+impl Input for DeleteVpnRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        Ok(Self { region, vpn_gateway_id, route_dest, next_hop, weight, overlay_mode })
+    }
+}
+
+/// Output of DeleteVpnRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteVpnRouteEntryOutput {}
+
+impl Output for DeleteVpnRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DeleteVpnRouteEntryOutput", 0 + usize::from(request_id.is_some()))?;
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
@@ -4133,6 +5118,167 @@ impl Output for DescribeVSwitchesOutput {
     }
 }
 
+/// DescribeVcoRouteEntries: all that is known of it.
+pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVcoRouteEntries",
+    spellings: &[],
+    summary: "List routes of a transit-router IPsec connection.",
+    permission: Some("vpc:DescribeVcoRouteEntries"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnConnectionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the attachment.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryType",
+            shape: Shape::Text,
+            required: false,
+            about: "custom (default), or bgp: there are none of these here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnConnectionId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::CONNECTION_NOT_FOUND,
+    ],
+    handler: Handler::Read(operation::read::<DescribeVcoRouteEntries>),
+};
+
+/// Input of DescribeVcoRouteEntries.
+#[derive(Debug, Clone)]
+pub struct DescribeVcoRouteEntries {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnConnectionId`: Id of the attachment.
+    pub vpn_connection_id: String,
+    /// `RouteEntryType`: custom (default), or bgp: there are none of these here.
+    pub route_entry_type: String,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVcoRouteEntries {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_connection_id = args.text("VpnConnectionId").unwrap_or_default().to_owned();
+        let route_entry_type =
+            args.one_of_words("RouteEntryType", &["custom", "bgp"])?.unwrap_or("custom").to_owned();
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_connection_id, route_entry_type, page_number, page_size })
+    }
+}
+
+/// `VcoRouteEntries[]` of DescribeVcoRouteEntries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVcoRouteEntriesVcoRouteEntries {
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `NextHop`.
+    pub next_hop: Text,
+    /// `RouteDest`.
+    pub route_dest: Text,
+    /// `RouteEntryType`.
+    pub route_entry_type: Text,
+    /// `Source`.
+    pub source: Text,
+    /// `State`.
+    pub state: Text,
+    /// `VpnConnectionId`.
+    pub vpn_connection_id: Text,
+    /// `Weight`.
+    pub weight: i64,
+}
+
+impl Serialize for DescribeVcoRouteEntriesVcoRouteEntries {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("DescribeVcoRouteEntriesVcoRouteEntries", 8)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("NextHop", &self.next_hop)?;
+        object.serialize_field("RouteDest", &self.route_dest)?;
+        object.serialize_field("RouteEntryType", &self.route_entry_type)?;
+        object.serialize_field("Source", &self.source)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("VpnConnectionId", &self.vpn_connection_id)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVcoRouteEntries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVcoRouteEntriesOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VcoRouteEntries`.
+    pub vco_route_entries: Vec<DescribeVcoRouteEntriesVcoRouteEntries>,
+    /// `VpnRouteCounts`.
+    pub vpn_route_counts: Vec<RouteCountInfo>,
+}
+
+impl Output for DescribeVcoRouteEntriesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVcoRouteEntriesOutput", 5 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field("VcoRouteEntries", &self.vco_route_entries)?;
+        object.serialize_field("VpnRouteCounts", &self.vpn_route_counts)?;
+        object.end()
+    }
+}
+
 /// DescribeVpcAttribute: all that is known of it.
 pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
     product: Product::Vpc,
@@ -5412,6 +6558,297 @@ impl Output for DescribeVpnGatewaysOutput {
         object.serialize_field("PageNumber", &self.page_number)?;
         object.serialize_field("PageSize", &self.page_size)?;
         object.serialize_field("TotalCount", &self.total_count)?;
+        object.end()
+    }
+}
+
+/// DescribeVpnPbrRouteEntries: all that is known of it.
+pub static DESCRIBE_VPN_PBR_ROUTE_ENTRIES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnPbrRouteEntries",
+    spellings: &[],
+    summary: "List policy-based routes of a VPN gateway.",
+    permission: Some("vpc:DescribeVpnPbrRouteEntries"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::GATEWAY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnPbrRouteEntries>),
+};
+
+/// Input of DescribeVpnPbrRouteEntries.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnPbrRouteEntries {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnPbrRouteEntries {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_gateway_id, page_number, page_size })
+    }
+}
+
+/// `VpnPbrRouteEntries.VpnPbrRouteEntry[]` of DescribeVpnPbrRouteEntries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnPbrRouteEntriesVpnPbrRouteEntriesVpnPbrRouteEntry {
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `NextHop`.
+    pub next_hop: Text,
+    /// `Priority`.
+    pub priority: i64,
+    /// `RouteDest`.
+    pub route_dest: Text,
+    /// `RouteSource`.
+    pub route_source: Text,
+    /// `State`.
+    pub state: Text,
+    /// `VpnInstanceId`.
+    pub vpn_instance_id: Text,
+    /// `Weight`.
+    pub weight: i64,
+}
+
+impl Serialize for DescribeVpnPbrRouteEntriesVpnPbrRouteEntriesVpnPbrRouteEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVpnPbrRouteEntriesVpnPbrRouteEntriesVpnPbrRouteEntry", 8)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("NextHop", &self.next_hop)?;
+        object.serialize_field("Priority", &self.priority)?;
+        object.serialize_field("RouteDest", &self.route_dest)?;
+        object.serialize_field("RouteSource", &self.route_source)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("VpnInstanceId", &self.vpn_instance_id)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnPbrRouteEntries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnPbrRouteEntriesOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnPbrRouteEntries`.
+    pub vpn_pbr_route_entries: Vec<DescribeVpnPbrRouteEntriesVpnPbrRouteEntriesVpnPbrRouteEntry>,
+}
+
+impl Output for DescribeVpnPbrRouteEntriesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnPbrRouteEntriesOutput", 4 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field(
+            "VpnPbrRouteEntries",
+            &operation::Wrapped("VpnPbrRouteEntry", &self.vpn_pbr_route_entries),
+        )?;
+        object.end()
+    }
+}
+
+/// DescribeVpnRouteEntries: all that is known of it.
+pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
+    product: Product::Vpc,
+    action: "DescribeVpnRouteEntries",
+    spellings: &[],
+    summary: "List destination and BGP routes of a VPN gateway.",
+    permission: Some("vpc:DescribeVpnRouteEntries"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteEntryType",
+            shape: Shape::Text,
+            required: false,
+            about: "custom (default), or bgp: there are none of these here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageNumber",
+            shape: Shape::Integer,
+            required: false,
+            about: "Page, from 1. Default 1.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PageSize",
+            shape: Shape::Integer,
+            required: false,
+            about: "Entries per page, 1 to 50. Default 10.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::GATEWAY_NOT_FOUND],
+    handler: Handler::Read(operation::read::<DescribeVpnRouteEntries>),
+};
+
+/// Input of DescribeVpnRouteEntries.
+#[derive(Debug, Clone)]
+pub struct DescribeVpnRouteEntries {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteEntryType`: custom (default), or bgp: there are none of these here.
+    pub route_entry_type: String,
+    /// `PageNumber`: Page, from 1. Default 1.
+    pub page_number: u64,
+    /// `PageSize`: Entries per page, 1 to 50. Default 10.
+    pub page_size: u64,
+}
+
+impl Input for DescribeVpnRouteEntries {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_entry_type =
+            args.one_of_words("RouteEntryType", &["custom", "bgp"])?.unwrap_or("custom").to_owned();
+        let page_number = args.number("PageNumber", 1..=1000000000)?.unwrap_or(1);
+        let page_size = args.number("PageSize", 1..=50)?.unwrap_or(10);
+        Ok(Self { region, vpn_gateway_id, route_entry_type, page_number, page_size })
+    }
+}
+
+/// `VpnRouteEntries.VpnRouteEntry[]` of DescribeVpnRouteEntries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnRouteEntriesVpnRouteEntriesVpnRouteEntry {
+    /// `CreateTime`.
+    pub create_time: i64,
+    /// `NextHop`.
+    pub next_hop: Text,
+    /// `RouteDest`.
+    pub route_dest: Text,
+    /// `RouteEntryType`.
+    pub route_entry_type: Text,
+    /// `Source`.
+    pub source: Text,
+    /// `State`.
+    pub state: Text,
+    /// `VpnInstanceId`.
+    pub vpn_instance_id: Text,
+    /// `Weight`.
+    pub weight: i64,
+}
+
+impl Serialize for DescribeVpnRouteEntriesVpnRouteEntriesVpnRouteEntry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object =
+            serializer.serialize_struct("DescribeVpnRouteEntriesVpnRouteEntriesVpnRouteEntry", 8)?;
+        object.serialize_field("CreateTime", &self.create_time)?;
+        object.serialize_field("NextHop", &self.next_hop)?;
+        object.serialize_field("RouteDest", &self.route_dest)?;
+        object.serialize_field("RouteEntryType", &self.route_entry_type)?;
+        object.serialize_field("Source", &self.source)?;
+        object.serialize_field("State", &self.state)?;
+        object.serialize_field("VpnInstanceId", &self.vpn_instance_id)?;
+        object.serialize_field("Weight", &self.weight)?;
+        object.end()
+    }
+}
+
+/// Output of DescribeVpnRouteEntries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeVpnRouteEntriesOutput {
+    /// `PageNumber`.
+    pub page_number: i64,
+    /// `PageSize`.
+    pub page_size: i64,
+    /// `TotalCount`.
+    pub total_count: i64,
+    /// `VpnRouteCounts`.
+    pub vpn_route_counts: Vec<RouteCountInfo>,
+    /// `VpnRouteEntries`.
+    pub vpn_route_entries: Vec<DescribeVpnRouteEntriesVpnRouteEntriesVpnRouteEntry>,
+}
+
+impl Output for DescribeVpnRouteEntriesOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("DescribeVpnRouteEntriesOutput", 5 + usize::from(request_id.is_some()))?;
+        object.serialize_field("PageNumber", &self.page_number)?;
+        object.serialize_field("PageSize", &self.page_size)?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.serialize_field("TotalCount", &self.total_count)?;
+        object.serialize_field(
+            "VpnRouteCounts",
+            &operation::Wrapped("VpnRouteCount", &self.vpn_route_counts),
+        )?;
+        object.serialize_field(
+            "VpnRouteEntries",
+            &operation::Wrapped("VpnRouteEntry", &self.vpn_route_entries),
+        )?;
         object.end()
     }
 }
@@ -8095,6 +9532,622 @@ impl Output for ModifyVpnGatewayAttributeOutput {
     }
 }
 
+/// ModifyVpnPbrRouteEntryAttribute: all that is known of it.
+pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnPbrRouteEntryAttribute",
+    spellings: &[],
+    summary: "Change weight and priority of a policy-based route in one call.",
+    permission: Some("vpc:ModifyVpnPbrRouteEntryAttribute"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteSource",
+            shape: Shape::Text,
+            required: true,
+            about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Priority",
+            shape: Shape::Integer,
+            required: true,
+            about: "The priority that it has, 1 to 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewWeight",
+            shape: Shape::Integer,
+            required: false,
+            about: "100 (active) or 0 (standby); absent: as it is. Over a connection with two tunnels it cannot change here.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewPriority",
+            shape: Shape::Integer,
+            required: false,
+            about: "1 to 100, a smaller one wins; absent: as it is. One of both must be given.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+        &c::ROUTE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnPbrRouteEntryAttribute>),
+};
+
+/// Input of ModifyVpnPbrRouteEntryAttribute.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnPbrRouteEntryAttribute {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteSource`: Source block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_source: ipnet::Ipv4Net,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `Priority`: The priority that it has, 1 to 100: it names the route, too.
+    pub priority: u64,
+    /// `NewWeight`: 100 (active) or 0 (standby); absent: as it is. Over a connection with two tunnels it
+    /// cannot change here.
+    pub new_weight: Option<u64>,
+    /// `NewPriority`: 1 to 100, a smaller one wins; absent: as it is. One of both must be given.
+    pub new_priority: Option<u64>,
+}
+
+impl Input for ModifyVpnPbrRouteEntryAttribute {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_source = crate::operations::vpc::vpn_routes::block(args, "RouteSource")?;
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let priority = args.number("Priority", 1..=100)?.ok_or_else(|| args.missing("Priority"))?;
+        let new_weight = args.one_of("NewWeight", &[0, 100])?;
+        let new_priority = args.number("NewPriority", 1..=100)?;
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            route_source,
+            route_dest,
+            next_hop,
+            weight,
+            priority,
+            new_weight,
+            new_priority,
+        })
+    }
+}
+
+/// Output of ModifyVpnPbrRouteEntryAttribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnPbrRouteEntryAttributeOutput {}
+
+impl Output for ModifyVpnPbrRouteEntryAttributeOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ModifyVpnPbrRouteEntryAttributeOutput",
+            0 + usize::from(request_id.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ModifyVpnPbrRouteEntryPriority: all that is known of it.
+pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnPbrRouteEntryPriority",
+    spellings: &[],
+    summary: "Change the priority of a policy-based route.",
+    permission: Some("vpc:ModifyVpnPbrRouteEntryPriority"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteSource",
+            shape: Shape::Text,
+            required: true,
+            about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewPriority",
+            shape: Shape::Integer,
+            required: true,
+            about: "1 to 100, a smaller one wins.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Priority",
+            shape: Shape::Integer,
+            required: false,
+            about: "The priority that it has, 1 to 100; absent: whatever it is.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+        &c::ROUTE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnPbrRouteEntryPriority>),
+};
+
+/// Input of ModifyVpnPbrRouteEntryPriority.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnPbrRouteEntryPriority {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteSource`: Source block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_source: ipnet::Ipv4Net,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `NewPriority`: 1 to 100, a smaller one wins.
+    pub new_priority: u64,
+    /// `Priority`: The priority that it has, 1 to 100; absent: whatever it is.
+    pub priority: Option<u64>,
+}
+
+impl Input for ModifyVpnPbrRouteEntryPriority {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_source = crate::operations::vpc::vpn_routes::block(args, "RouteSource")?;
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let new_priority = args.number("NewPriority", 1..=100)?.ok_or_else(|| args.missing("NewPriority"))?;
+        let priority = args.number("Priority", 1..=100)?;
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            route_source,
+            route_dest,
+            next_hop,
+            weight,
+            new_priority,
+            priority,
+        })
+    }
+}
+
+/// Output of ModifyVpnPbrRouteEntryPriority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnPbrRouteEntryPriorityOutput {}
+
+impl Output for ModifyVpnPbrRouteEntryPriorityOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct(
+            "ModifyVpnPbrRouteEntryPriorityOutput",
+            0 + usize::from(request_id.is_some()),
+        )?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ModifyVpnPbrRouteEntryWeight: all that is known of it.
+pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnPbrRouteEntryWeight",
+    spellings: &[],
+    summary: "Change the weight of a policy-based route.",
+    permission: Some("vpc:ModifyVpnPbrRouteEntryWeight"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteSource",
+            shape: Shape::Text,
+            required: true,
+            about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewWeight",
+            shape: Shape::Integer,
+            required: true,
+            about: "100 (active) or 0 (standby).",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Priority",
+            shape: Shape::Integer,
+            required: false,
+            about: "The priority that it has, 1 to 100; absent: whatever it is.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+        &c::ROUTE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnPbrRouteEntryWeight>),
+};
+
+/// Input of ModifyVpnPbrRouteEntryWeight.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnPbrRouteEntryWeight {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteSource`: Source block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_source: ipnet::Ipv4Net,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `NewWeight`: 100 (active) or 0 (standby).
+    pub new_weight: u64,
+    /// `Priority`: The priority that it has, 1 to 100; absent: whatever it is.
+    pub priority: Option<u64>,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+}
+
+impl Input for ModifyVpnPbrRouteEntryWeight {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_source = crate::operations::vpc::vpn_routes::block(args, "RouteSource")?;
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let new_weight = args.one_of("NewWeight", &[0, 100])?.ok_or_else(|| args.missing("NewWeight"))?;
+        let priority = args.number("Priority", 1..=100)?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        Ok(Self {
+            region,
+            vpn_gateway_id,
+            route_source,
+            route_dest,
+            next_hop,
+            weight,
+            new_weight,
+            priority,
+            overlay_mode,
+        })
+    }
+}
+
+/// Output of ModifyVpnPbrRouteEntryWeight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnPbrRouteEntryWeightOutput {}
+
+impl Output for ModifyVpnPbrRouteEntryWeightOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyVpnPbrRouteEntryWeightOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// ModifyVpnRouteEntryWeight: all that is known of it.
+pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
+    product: Product::Vpc,
+    action: "ModifyVpnRouteEntryWeight",
+    spellings: &[],
+    summary: "Change the weight of a destination route.",
+    permission: Some("vpc:ModifyVpnRouteEntryWeight"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "Weight",
+            shape: Shape::Integer,
+            required: true,
+            about: "The weight that it has, 0 or 100: it names the route, too.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NewWeight",
+            shape: Shape::Integer,
+            required: true,
+            about: "100 (active) or 0 (standby).",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "OverlayMode",
+            shape: Shape::Text,
+            required: false,
+            about: "Ipsec (default), in exactly these letters.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+        &c::ROUTE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<ModifyVpnRouteEntryWeight>),
+};
+
+/// Input of ModifyVpnRouteEntryWeight.
+#[derive(Debug, Clone)]
+pub struct ModifyVpnRouteEntryWeight {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `Weight`: The weight that it has, 0 or 100: it names the route, too.
+    pub weight: u64,
+    /// `NewWeight`: 100 (active) or 0 (standby).
+    pub new_weight: u64,
+    /// `OverlayMode`: Ipsec (default), in exactly these letters.
+    pub overlay_mode: String,
+}
+
+impl Input for ModifyVpnRouteEntryWeight {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let weight = args.one_of("Weight", &[0, 100])?.ok_or_else(|| args.missing("Weight"))?;
+        let new_weight = args.one_of("NewWeight", &[0, 100])?.ok_or_else(|| args.missing("NewWeight"))?;
+        let overlay_mode = args.one_of_words("OverlayMode", &["Ipsec"])?.unwrap_or("Ipsec").to_owned();
+        Ok(Self { region, vpn_gateway_id, route_dest, next_hop, weight, new_weight, overlay_mode })
+    }
+}
+
+/// Output of ModifyVpnRouteEntryWeight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyVpnRouteEntryWeightOutput {}
+
+impl Output for ModifyVpnRouteEntryWeightOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("ModifyVpnRouteEntryWeightOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
 /// MoveResourceGroup: all that is known of it.
 pub static MOVE_RESOURCE_GROUP: Operation = Operation {
     product: Product::Vpc,
@@ -8285,6 +10338,130 @@ impl Output for MoveVpnResourceGroupOutput {
     fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer
             .serialize_struct("MoveVpnResourceGroupOutput", 0 + usize::from(request_id.is_some()))?;
+        if let Some(id) = request_id {
+            object.serialize_field("RequestId", id)?;
+        }
+        object.end()
+    }
+}
+
+/// PublishVpnRouteEntry: all that is known of it.
+pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
+    product: Product::Vpc,
+    action: "PublishVpnRouteEntry",
+    spellings: &[],
+    summary: "Publish a VPN route into the VPC route table or withdraw it.",
+    permission: Some("vpc:PublishVpnRouteEntry"),
+    resource: "*",
+    arns: &[&[Part::Text("*")]],
+    conditions: &[],
+    parameters: &[
+        Parameter {
+            name: "RegionId",
+            shape: Shape::Text,
+            required: true,
+            about: "Region of the resource; one of the ids that DescribeRegions lists.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "VpnGatewayId",
+            shape: Shape::Text,
+            required: true,
+            about: "Id of the gateway.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteType",
+            shape: Shape::Text,
+            required: true,
+            about: "dbr: destination routes; pbr: policy routes, all with this next hop and destination.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "RouteDest",
+            shape: Shape::Text,
+            required: true,
+            about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "NextHop",
+            shape: Shape::Text,
+            required: true,
+            about: "The connection that the route leads over, one of the gateway's.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "PublishVpc",
+            shape: Shape::Boolean,
+            required: true,
+            about: "true publishes. false withdraws, also the routes of the other table with the same destination.",
+            empty: Empty::Absent,
+        },
+        Parameter {
+            name: "ClientToken",
+            shape: Shape::Text,
+            required: false,
+            about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
+            empty: Empty::Absent,
+        },
+    ],
+    subject: Some("VpnGatewayId"),
+    dry_run: DryRun::None,
+    errors: &[
+        &c::FORBIDDEN,
+        &c::MISSING,
+        &c::ILLEGAL,
+        &c::REGION_NOT_FOUND,
+        &c::CLIENT_TOKEN,
+        &c::TOKEN_MISMATCH,
+        &c::GATEWAY_NOT_FOUND,
+        &c::GATEWAY_CONFIGURING,
+        &c::GATEWAY_LOCKED,
+        &c::ROUTE_NOT_FOUND,
+        &c::ROUTE_TABLE_CONFLICT,
+    ],
+    handler: Handler::Write(operation::write::<PublishVpnRouteEntry>),
+};
+
+/// Input of PublishVpnRouteEntry.
+#[derive(Debug, Clone)]
+pub struct PublishVpnRouteEntry {
+    /// `RegionId`: Region of the resource; one of the ids that DescribeRegions lists.
+    pub region: &'static Region,
+    /// `VpnGatewayId`: Id of the gateway.
+    pub vpn_gateway_id: String,
+    /// `RouteType`: dbr: destination routes; pbr: policy routes, all with this next hop and destination.
+    pub route_type: tongguan_model::route::RouteKind,
+    /// `RouteDest`: Destination block, as `10.0.0.0/24`, without bits to the right of the mask.
+    pub route_dest: ipnet::Ipv4Net,
+    /// `NextHop`: The connection that the route leads over, one of the gateway's.
+    pub next_hop: String,
+    /// `PublishVpc`: true publishes. false withdraws, also the routes of the other table with the same
+    /// destination.
+    pub publish_vpc: bool,
+}
+
+impl Input for PublishVpnRouteEntry {
+    fn read(args: &Args<'_>) -> Result<Self, Refusal> {
+        let region = args.region()?.ok_or_else(|| args.missing("RegionId"))?;
+        let vpn_gateway_id = args.text("VpnGatewayId").unwrap_or_default().to_owned();
+        let route_type = crate::operations::vpc::vpn_routes::table(args, "RouteType")?;
+        let route_dest = crate::operations::vpc::vpn_routes::block(args, "RouteDest")?;
+        let next_hop = args.text("NextHop").unwrap_or_default().to_owned();
+        let publish_vpc = args.flag("PublishVpc")?.ok_or_else(|| args.missing("PublishVpc"))?;
+        Ok(Self { region, vpn_gateway_id, route_type, route_dest, next_hop, publish_vpc })
+    }
+}
+
+/// Output of PublishVpnRouteEntry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublishVpnRouteEntryOutput {}
+
+impl Output for PublishVpnRouteEntryOutput {
+    fn write<S: Serializer>(&self, request_id: Option<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer
+            .serialize_struct("PublishVpnRouteEntryOutput", 0 + usize::from(request_id.is_some()))?;
         if let Some(id) = request_id {
             object.serialize_field("RequestId", id)?;
         }
@@ -9009,6 +11186,27 @@ impl Serialize for PropagationSourceInfo {
 
 /// An object that several answers have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteCountInfo {
+    /// `RouteCount`.
+    pub route_count: i64,
+    /// `RouteEntryType`.
+    pub route_entry_type: Text,
+    /// `Source`.
+    pub source: Text,
+}
+
+impl Serialize for RouteCountInfo {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("RouteCountInfo", 3)?;
+        object.serialize_field("RouteCount", &self.route_count)?;
+        object.serialize_field("RouteEntryType", &self.route_entry_type)?;
+        object.serialize_field("Source", &self.source)?;
+        object.end()
+    }
+}
+
+/// An object that several answers have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouteTableInfo {
     /// `RouteTableId`.
     pub route_table_id: Text,
@@ -9137,7 +11335,7 @@ pub struct TunnelIkeInfo {
     /// `IkeEncAlg`.
     pub ike_enc_alg: Text,
     /// `IkeLifetime`.
-    pub ike_lifetime: Text,
+    pub ike_lifetime: i64,
     /// `IkeMode`.
     pub ike_mode: Text,
     /// `IkePfs`.
@@ -9174,9 +11372,9 @@ pub struct TunnelInfo {
     /// `CustomerGatewayId`.
     pub customer_gateway_id: Text,
     /// `EnableDpd`.
-    pub enable_dpd: Text,
+    pub enable_dpd: bool,
     /// `EnableNatTraversal`.
-    pub enable_nat_traversal: Text,
+    pub enable_nat_traversal: bool,
     /// `InternetIp`.
     pub internet_ip: Option<Text>,
     /// `RemoteCaCertificate`.
@@ -9244,7 +11442,7 @@ pub struct TunnelIpsecInfo {
     /// `IpsecEncAlg`.
     pub ipsec_enc_alg: Text,
     /// `IpsecLifetime`.
-    pub ipsec_lifetime: Text,
+    pub ipsec_lifetime: i64,
     /// `IpsecPfs`.
     pub ipsec_pfs: Text,
 }

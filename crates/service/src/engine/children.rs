@@ -1,4 +1,4 @@
-//! What hangs on a gateway and is applied with it: certificate bindings and connections.
+//! What hangs on a gateway and is applied with it: certificate bindings, connections and routes.
 //!
 //! An operation writes down what it wants of a child, in the child's state, and the gateway's next generation; the
 //! engine never asks which operation it was. Each kind of child answers three questions here, for all of its rows on
@@ -8,12 +8,14 @@
 use tongguan_dataplane::GatewayState;
 use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, BindingState, ChildState, VpnGateway};
+use tongguan_model::route::VpnRoute;
 use tongguan_store::{Snapshot, StoreError, Tx};
 
 /// What shall be in force on a gateway.
 pub(super) struct Children {
     bindings: Vec<Binding>,
     connections: Vec<Connection>,
+    routes: Vec<VpnRoute>,
 }
 
 impl Children {
@@ -23,12 +25,15 @@ impl Children {
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
         let mut connections = snapshot.connections_of(&gateway.id)?;
         connections.retain(|connection| connection.state.is_wanted());
-        Ok(Self { bindings, connections })
+        let routes = snapshot.routes_of(&gateway.id)?.into_iter().map(|row| row.route);
+        let routes = routes.filter(|route| route.state.is_wanted()).collect();
+        Ok(Self { bindings, connections, routes })
     }
 
     /// The whole state of the gateway.
     pub(super) fn on<'a>(&'a self, gateway: &'a VpnGateway) -> GatewayState<'a> {
-        GatewayState { gateway, bindings: &self.bindings, connections: &self.connections }
+        let Self { bindings, connections, routes } = self;
+        GatewayState { gateway, bindings, connections, routes }
     }
 }
 
@@ -46,6 +51,14 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             ChildState::Creating => tx.set_connection_state(&connection.id, ChildState::Active)?,
             ChildState::Updating => tx.connection_changed(&connection.id)?,
             ChildState::Deleting => tx.delete_connection(&connection)?,
+            ChildState::Active => {}
+        }
+    }
+    for route in tx.routes_of(&gateway.id)? {
+        match route.route.state {
+            ChildState::Creating => tx.set_route_state(&route, ChildState::Active)?,
+            ChildState::Updating => tx.route_changed(&route)?,
+            ChildState::Deleting => tx.delete_route(&route)?,
             ChildState::Active => {}
         }
     }
@@ -71,6 +84,14 @@ pub(super) fn restore(
             ChildState::Creating => tx.delete_connection(&connection)?,
             ChildState::Updating => tx.restore_connection(&connection.id)?,
             ChildState::Deleting => tx.set_connection_state(&connection.id, ChildState::Active)?,
+            ChildState::Active => {}
+        }
+    }
+    for route in tx.routes_of(&gateway.id)? {
+        match route.route.state {
+            ChildState::Creating => tx.delete_route(&route)?,
+            ChildState::Updating => tx.restore_route(&route)?,
+            ChildState::Deleting => tx.set_route_state(&route, ChildState::Active)?,
             ChildState::Active => {}
         }
     }

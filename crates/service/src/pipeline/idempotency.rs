@@ -1,11 +1,12 @@
 //! One ClientToken, one effect: a repeat of a call gets the answer of the first.
 
 use tongguan_model::principal::Identity;
-use tongguan_store::{NewToken, Tx};
+use tongguan_store::{NewToken, TokenName, Tx};
 
 use crate::call::Call;
 use crate::catalogue;
 use crate::failure::Failure;
+use crate::fingerprint::Fingerprint;
 use crate::operation::{Answered, Change, Members};
 
 /// What came of a change.
@@ -60,14 +61,14 @@ fn token_owner(call: &Call) -> String {
 pub(super) fn transact(
     tx: &Tx<'_>,
     call: &Call,
-    token: Option<&(String, [u8; 32])>,
+    token: Option<&(String, Fingerprint)>,
     tokens: Remembered,
     change: &mut Change,
 ) -> Result<Done, Failure> {
     let account = &call.principal.account;
     let action = call.operation.action;
     if let Some((token, fingerprint)) = token {
-        match tx.token(account, action, token)? {
+        match tx.token(TokenName { account, action, token })? {
             Some(stored) if stored.created_ms >= tokens.oldest_ms => {
                 if stored.fingerprint != fingerprint {
                     return Err((&catalogue::TOKEN_MISMATCH).into());
@@ -87,10 +88,8 @@ pub(super) fn transact(
     if let Some((token, fingerprint)) = token {
         let text = answer.remembered()?;
         tx.put_token(&NewToken {
-            account,
+            name: TokenName { account, action, token },
             principal: &token_owner(call),
-            action,
-            token,
             fingerprint,
             answer: &text,
             request_id: &call.request_id,

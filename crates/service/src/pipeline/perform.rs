@@ -3,7 +3,7 @@
 
 use fail::fail_point;
 use tongguan_rpc::Params;
-use tongguan_store::{Owner, Snapshot, Verdict};
+use tongguan_store::{Owner, Snapshot, TokenName, Verdict};
 
 use super::admit;
 use super::idempotency::{Done, Remembered, transact};
@@ -30,10 +30,12 @@ impl Service {
             return Ok(false);
         }
         let (account, action) = (&call.principal.account, call.operation.action);
-        let stored = self.context.store.read(|snapshot| snapshot.token(account, action, token))?;
-        let oldest_ms = self.tokens(call).oldest_ms;
-        Ok(stored
-            .is_some_and(|stored| stored.created_ms >= oldest_ms && stored.fingerprint == args.fingerprint()))
+        let name = TokenName { account, action, token };
+        let Some(stored) = self.context.store.read(|snapshot| snapshot.token(name))? else {
+            return Ok(false);
+        };
+        let remembered = stored.created_ms >= self.tokens(call).oldest_ms;
+        Ok(remembered && stored.fingerprint == args.fingerprint(token)?)
     }
 
     /// The ClientTokens that are remembered.
@@ -89,7 +91,10 @@ impl Service {
     ) -> Result<Reply, Failure> {
         let dry = args.dry_run()?;
         let token = args.client_token()?.filter(|_| !dry);
-        let token = token.map(|token| (token.to_owned(), args.fingerprint()));
+        let token = match token {
+            Some(token) => Some((token.to_owned(), args.fingerprint(token)?)),
+            None => None,
+        };
         let tokens = self.tokens(&call);
         let mut record = trail.granted();
         let (inner, inner_call) = (call.clone(), call.clone());

@@ -382,6 +382,8 @@ fn borne(call: &str) -> usize {
         "Vpc.CreateVpc" => 5,
         "Vpc.CreateVpnGateway" => 10,
         "Kms.CreateCertificate" | "Ram.UpdateRole" | "Ram.UpdatePolicyDescription" => usize::MAX,
+        // A route is named by what these change of it.
+        _ if call.starts_with("Vpc.ModifyVpn") && call.contains("RouteEntry") => 1,
         _ if ["Vpc.Modify", "Vpc.Move", "Vpc.Tag", "Vpc.UnTag", "Ram.Tag", "Ram.Untag"]
             .iter()
             .any(|start| call.starts_with(start)) =>

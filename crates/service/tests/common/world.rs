@@ -167,6 +167,16 @@ async fn far(rig: &Rig) -> [(&'static str, String); 8] {
         ("Tag.1.Value", "b"),
     ];
     let attachment = call("CreateVpnAttachment", &both, "VpnConnectionId").await;
+    let route = [
+        ("VpnGatewayId", &*gateway),
+        ("RouteDest", "10.8.0.0/24"),
+        ("NextHop", &*redundant),
+        ("Weight", "100"),
+        ("PublishVpc", "true"),
+    ];
+    call("CreateVpnRouteEntry", &route, "RouteDest").await;
+    let route: Vec<_> = route.into_iter().chain([("RouteSource", "172.16.0.0/24")]).collect();
+    call("CreateVpnPbrRouteEntry", &route, "RouteDest").await;
     [
         ("linked", gateway),
         ("far", customer),
@@ -177,6 +187,26 @@ async fn far(rig: &Rig) -> [(&'static str, String); 8] {
         ("diagnosis", diagnosis),
         ("attachment", attachment),
     ]
+}
+
+/// An attachment with a route.
+async fn routed(rig: &Rig, customers: &[(&'static str, String); 3]) -> String {
+    let at = ("RegionId", "cn-hangzhou");
+    let [(_, one), _, (_, two)] = customers;
+    let attachment = [
+        at,
+        ("LocalSubnet", "0.0.0.0/0"),
+        ("RemoteSubnet", "0.0.0.0/0"),
+        ("TunnelOptionsSpecification.1.CustomerGatewayId", one),
+        ("TunnelOptionsSpecification.2.CustomerGatewayId", two),
+    ];
+    let made = rig.call("CreateVpnAttachment", &attachment).await.ok();
+    let attachment = text(&made, &["VpnConnectionId"]);
+    let over = [("VpnConnectionId", &*attachment), ("NextHop", &*attachment)];
+    let route: Vec<_> =
+        [at, ("RouteDest", "10.8.0.0/24"), ("Weight", "100")].into_iter().chain(over).collect();
+    rig.call("CreateVcoRouteEntry", &route).await.ok();
+    attachment
 }
 
 /// A role with such an id.
@@ -268,6 +298,7 @@ impl World {
         rig.call("TagResources", &tag).await.ok();
         let customers = customers(&rig, &group).await;
         let far = far(&rig).await;
+        let routed = routed(&rig, &customers).await;
         let pending = rig.pending_certificate("EC_SM2").await;
         let shown = rig.kms("GetCertificate", &[("CertificateId", &pending)]).await.ok();
         let (leaf, chain) = issue("EC_SM2".parse().unwrap(), shown["Csr"].as_str().unwrap());
@@ -288,6 +319,7 @@ impl World {
             ("group", group),
             ("empty_group", empty_group),
             ("empty_vpc", empty_vpc),
+            ("routed", routed),
             ("vswitch", vswitch),
             ("idle_vswitch", idle_vswitch),
             ("gateway", gateway),

@@ -89,6 +89,30 @@ pub struct ConnectionFilter {
     pub tags: Vec<TagFilter>,
 }
 
+impl ConnectionFilter {
+    /// The conditions. A gateway has few connections, and a customer gateway fewer than its account: both are looked for by
+    /// their own index, and so are attachments.
+    fn search<'v>(&'v self, account: &'v AccountId, region: &'v str) -> Search<'v> {
+        let mut search = Search::of(account, Some(region));
+        search.equal("id", self.id.as_ref());
+        search.equal("gateway", self.gateway.as_ref());
+        search.equal("resource_group", self.resource_group.as_ref());
+        if let Some(customer_gateway) = &self.customer_gateway {
+            let place = search.value(customer_gateway);
+            search
+                .raw(&format!("id IN (SELECT connection FROM vpn_tunnel WHERE customer_gateway = ?{place})"));
+        }
+        if self.attachments {
+            search.raw("gateway IS NULL");
+        }
+        if self.gateway.is_some() || self.customer_gateway.is_some() || self.attachments {
+            search.choose();
+        }
+        search.tags("id", &self.tags);
+        search
+    }
+}
+
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[
     (
@@ -99,7 +123,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
     (
         "at most one thing on a gateway is half-way",
         "SELECT gateway FROM (SELECT gateway FROM vpn_connection WHERE state <> 'active' AND gateway IS NOT NULL \
-         UNION ALL SELECT gateway FROM binding WHERE state <> 'associated') GROUP BY gateway HAVING count(*) > 1",
+         UNION ALL SELECT gateway FROM binding WHERE state <> 'associated' \
+         UNION ALL SELECT DISTINCT gateway FROM vpn_route WHERE state <> 'active' AND gateway IS NOT NULL) \
+         GROUP BY gateway HAVING count(*) > 1",
     ),
     (
         "a connection, its gateway and where it leads are of one account and region",
@@ -206,20 +232,7 @@ impl Snapshot<'_> {
         offset: u64,
         limit: u64,
     ) -> Answer<Page<Connection>> {
-        let mut search = Search::of(account, Some(region));
-        search.equal("id", filter.id.as_ref());
-        search.equal("gateway", filter.gateway.as_ref());
-        search.equal("resource_group", filter.resource_group.as_ref());
-        if let Some(customer_gateway) = &filter.customer_gateway {
-            let place = search.value(customer_gateway);
-            search
-                .raw(&format!("id IN (SELECT connection FROM vpn_tunnel WHERE customer_gateway = ?{place})"));
-        }
-        if filter.attachments {
-            search.raw("gateway IS NULL");
-        }
-        search.tags("id", &filter.tags);
-        self.page(&search, offset, limit)
+        self.page(&filter.search(account, region), offset, limit)
     }
 
     /// How many connections without a gateway the account has in a region.
@@ -486,5 +499,59 @@ impl Tx<'_> {
             self.count(ATTACHMENT, account, region, by)?;
         }
         self.count("vpn_connection", account, region, by)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection as Database;
+
+    use super::*;
+
+    /// However many connections an account has, a list of a few of them reads no others.
+    #[test]
+    fn lists_of_a_few_connections_choose_their_own_index() {
+        let mut database = Database::open_in_memory().unwrap();
+        crate::sqlite::schema::migrate(&mut database).unwrap();
+        let account = AccountId::new("1234567890123456");
+        let text = Some("a".to_owned());
+        let none = ConnectionFilter::default;
+        let attachments = ConnectionFilter { attachments: true, ..none() };
+        for (filter, indexes) in [
+            (none(), &["vpn_connection_page"][..]),
+            (ConnectionFilter { gateway: text.clone(), ..none() }, &["vpn_connection_gateway"]),
+            (attachments, &["vpn_connection_gateway"]),
+            (ConnectionFilter { id: text.clone(), ..none() }, &["sqlite_autoindex_vpn_connection_1"]),
+            (
+                ConnectionFilter { customer_gateway: text.clone(), ..none() },
+                &["sqlite_autoindex_vpn_connection_1", "vpn_tunnel_customer"],
+            ),
+            (
+                ConnectionFilter { customer_gateway: text.clone(), gateway: text, ..none() },
+                &["vpn_connection_gateway", "vpn_tunnel_customer"],
+            ),
+        ] {
+            let search = filter.search(&account, "cn-hangzhou");
+            let rows = format!("FROM vpn_connection WHERE {}", search.clause());
+            for sql in
+                [format!("SELECT id {rows} ORDER BY seq DESC LIMIT 50"), format!("SELECT count(*) {rows}")]
+            {
+                let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+                for place in 1..=plan.parameter_count() {
+                    plan.raw_bind_parameter(place, "a").unwrap();
+                }
+                let mut steps = Vec::new();
+                let mut read = plan.raw_query();
+                while let Some(step) = read.next().unwrap() {
+                    steps.push(step.get::<_, String>(3).unwrap());
+                }
+                let used = |step: &String| step.contains(" USING ");
+                let found: Vec<_> = steps.iter().filter(|step| used(step)).collect();
+                assert_eq!(found.len(), indexes.len(), "{filter:?}: {steps:?}");
+                for index in indexes {
+                    assert!(found.iter().any(|step| step.contains(index)), "{filter:?}: {steps:?}");
+                }
+            }
+        }
     }
 }

@@ -21,6 +21,7 @@ use tongguan_model::certificate::Upload;
 use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
+use tongguan_model::route::VpnRoute;
 
 #[macro_use]
 pub(crate) mod table;
@@ -42,6 +43,7 @@ pub(crate) mod overview;
 pub(crate) mod ram;
 pub(crate) mod reset;
 pub(crate) mod resource_group;
+pub(crate) mod route;
 pub(crate) mod sealed;
 pub(crate) mod search;
 pub(crate) mod tag;
@@ -67,6 +69,7 @@ pub(crate) const RELATIONS: &[&[Relation]] = &[
     vpc::RELATIONS,
     binding::RELATIONS,
     connection::RELATIONS,
+    route::RELATIONS,
     diagnosis::RELATIONS,
     upload::RELATIONS,
     applied::RELATIONS,
@@ -89,6 +92,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(CustomerGatewayRow, "id"),
     readable!(ResourceGroupRow, "id"),
     readable!(Connection, "id"),
+    readable!(VpnRoute, "seq"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),
@@ -189,7 +193,7 @@ impl<'c> Tx<'c> {
 
     /// Removes what hangs on a resource's id: tags, intent, applied state.
     pub(crate) fn forget(&self, resource: &str) -> Done {
-        self.delete_tags(resource, None)?;
+        self.delete_all_tags(resource)?;
         self.delete_intent(resource)?;
         self.execute("DELETE FROM applied WHERE resource = ?1", &binds![resource])
     }

@@ -11,6 +11,7 @@ use crate::{Snapshot, StoreError, Tx};
 
 /// The tables that are emptied, what refers to others before them.
 const EMPTIED: &[&str] = &[
+    "vpn_route",
     "vpn_observation",
     "vpn_tunnel",
     "vpn_diagnosis",

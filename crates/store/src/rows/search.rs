@@ -34,7 +34,7 @@ pub(super) struct Search<'v> {
     pub(super) values: Vec<Bind<'v>>,
     /// Whether anything but account and region restricts it, so that totals must be counted.
     pub(super) narrowed: bool,
-    /// Whether ids are named: then they choose the index, and account and region only check.
+    /// Whether a condition chooses the index, such as named ids: then account and region only check.
     by_id: bool,
 }
 
@@ -89,6 +89,11 @@ impl<'v> Search<'v> {
             let place = self.value(value);
             self.raw(&format!("{column} = ?{place}"));
         }
+    }
+
+    /// The conditions choose the index: they leave few rows of a large account.
+    pub(super) fn choose(&mut self) {
+        self.by_id = true;
     }
 
     /// One of these ids, if there are any: they choose the index.

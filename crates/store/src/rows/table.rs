@@ -10,6 +10,7 @@ use tongguan_model::id::{
     AccountId, CertificateId, ConnectionId, CustomerGatewayId, RegionId, TunnelId, VSwitchId, VpcId,
     VpnGatewayId,
 };
+use tongguan_model::route::RouteKind;
 
 use super::fault::FaultOutcome;
 use super::intent::IntentKind;
@@ -330,6 +331,7 @@ words!(
     Phase,
     ResourceGroupStatus,
     Role,
+    RouteKind,
     TunnelBandwidth,
     VpnType
 );
@@ -354,6 +356,7 @@ mod tests {
     use tongguan_model::connection::Connection;
     use tongguan_model::gateway::{Binding, VpnGateway};
     use tongguan_model::network::{VSwitch, Vpc};
+    use tongguan_model::route::VpnRoute;
 
     use super::*;
     use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
@@ -379,6 +382,7 @@ mod tests {
             SigningRequest::SELECT,
             CustomerGatewayRow::SELECT,
             Connection::SELECT,
+            VpnRoute::SELECT,
             UserRow::SELECT,
             GroupRow::SELECT,
             RoleRow::SELECT,

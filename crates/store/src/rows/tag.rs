@@ -119,14 +119,22 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes a tag, or all of a resource's tags.
+    /// Removes the tags of these keys from a resource; without keys all.
     ///
     /// # Errors
     /// A database error.
-    pub fn delete_tags(&self, resource: &str, key: Option<&str>) -> Done {
-        self.execute(
-            "DELETE FROM tag WHERE resource = ?1 AND (?2 IS NULL OR key = ?2)",
-            &binds![resource, key],
-        )
+    pub fn delete_tags<'k>(&self, resource: &str, keys: impl IntoIterator<Item = &'k String>) -> Done {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return self.delete_all_tags(resource);
+        }
+        keys.try_for_each(|key| {
+            self.execute("DELETE FROM tag WHERE resource = ?1 AND key = ?2", &binds![resource, key])
+        })
+    }
+
+    /// Removes all of a resource's tags.
+    pub(crate) fn delete_all_tags(&self, resource: &str) -> Done {
+        self.execute("DELETE FROM tag WHERE resource = ?1", &binds![resource])
     }
 }

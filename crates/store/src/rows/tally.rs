@@ -16,6 +16,8 @@ pub(crate) const RELATIONS: &[Relation] = &[(
          SELECT 'vpn_connection', account, region, -count(*) FROM vpn_connection GROUP BY account, region UNION ALL \
          SELECT 'vpn_attachment', account, region, -count(*) FROM vpn_connection WHERE gateway IS NULL \
          GROUP BY account, region UNION ALL \
+         SELECT 'vpn_route_' || kind, account, coalesce(gateway, connection), -count(*) FROM vpn_route \
+         GROUP BY kind, account, coalesce(gateway, connection) UNION ALL \
          SELECT 'vpc', account, region, -count(*) FROM vpc GROUP BY account, region UNION ALL \
          SELECT 'vswitch', account, region, -count(*) FROM vswitch GROUP BY account, region UNION ALL \
          SELECT 'ram_user', account, '', -count(*) FROM ram_user GROUP BY account UNION ALL \

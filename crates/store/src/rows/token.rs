@@ -19,17 +19,24 @@ pub struct StoredToken {
 
 columns! { StoredToken { fingerprint, answer, created_ms } }
 
-/// What to keep of an answered idempotent call.
-#[derive(Debug)]
-pub struct NewToken<'a> {
+/// By what a token is remembered.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenName<'a> {
     /// Account of the caller.
     pub account: &'a AccountId,
-    /// The caller in its account.
-    pub principal: &'a str,
     /// Operation.
     pub action: &'a str,
     /// The caller's token.
     pub token: &'a str,
+}
+
+/// What to keep of an answered idempotent call.
+#[derive(Debug)]
+pub struct NewToken<'a> {
+    /// By what it is remembered.
+    pub name: TokenName<'a>,
+    /// The caller in its account.
+    pub principal: &'a str,
     /// Fingerprint of the parameters.
     pub fingerprint: &'a [u8],
     /// Answer without the request id, a JSON object.
@@ -39,6 +46,9 @@ pub struct NewToken<'a> {
     /// When, UNIX milliseconds.
     pub created_ms: i64,
 }
+
+/// Tokens read at a time, which bounds the memory of a walk.
+const BATCH: u32 = 256;
 
 /// Kind of the tally that counts an account's remembered tokens.
 pub(crate) const CLIENT_TOKEN: &str = "client_token";
@@ -51,14 +61,14 @@ impl Snapshot<'_> {
     ///
     /// # Errors
     /// A database error.
-    pub fn token(&self, account: &AccountId, action: &str, token: &str) -> Answer<Option<StoredToken>> {
+    pub fn token(&self, name: TokenName<'_>) -> Answer<Option<StoredToken>> {
         self.session.one(
             sql!(
                 "SELECT ",
                 StoredToken::COLUMNS,
                 " FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3"
             ),
-            &binds![account, action, token],
+            &binds![name.account, name.action, name.token],
         )
     }
 
@@ -85,15 +95,15 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn put_token(&self, token: &NewToken<'_>) -> Done {
-        let NewToken { account, principal, action, .. } = *token;
+        let NewToken { name: TokenName { account, action, token: text }, principal, .. } = *token;
         let find = "SELECT principal FROM client_token WHERE account = ?1 AND action = ?2 AND token = ?3";
-        let before: Option<String> = self.session.one(find, &binds![account, action, token.token])?;
+        let before: Option<String> = self.session.one(find, &binds![account, action, text])?;
         match before {
             Some(before) => self.count(CLIENT_TOKEN_BY, account, &before, -1)?,
             None => self.count(CLIENT_TOKEN, account, "", 1)?,
         }
         self.count(CLIENT_TOKEN_BY, account, principal, 1)?;
-        upsert!(self.session, "client_token" { account: account, action: action, token: token.token } set {
+        upsert!(self.session, "client_token" { account: account, action: action, token: text } set {
             fingerprint: token.fingerprint,
             answer: token.answer,
             request_id: token.request_id,
@@ -101,6 +111,30 @@ impl Tx<'_> {
             principal: principal,
         })?;
         Ok(())
+    }
+
+    /// Replaces the fingerprint of every token by what `make` says of the present one.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn replace_fingerprints(&self, make: impl Fn(TokenName<'_>, &[u8]) -> Vec<u8>) -> Done {
+        let page = "SELECT account, action, token, fingerprint FROM client_token \
+                    WHERE (account, action, token) > (?1, ?2, ?3) ORDER BY account, action, token LIMIT ?4";
+        let replace =
+            "UPDATE client_token SET fingerprint = ?4 WHERE account = ?1 AND action = ?2 AND token = ?3";
+        let mut after = (AccountId::new(""), String::new(), String::new());
+        loop {
+            let rows: Vec<(AccountId, String, String, Vec<u8>)> =
+                self.session.all(page, &binds![after.0, after.1, after.2, BATCH])?;
+            for (account, action, token, present) in &rows {
+                let fingerprint = make(TokenName { account, action, token }, present);
+                self.execute(replace, &binds![account, action, token, fingerprint])?;
+            }
+            match rows.into_iter().next_back() {
+                Some((account, action, token, _)) => after = (account, action, token),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Purges the oldest idempotent calls from before a time, at most `batch` of them; returns how many.

@@ -165,7 +165,7 @@ impl Tx<'_> {
     /// A database error, also if a certificate is bound.
     pub fn delete_upload(&self, upload: &Upload) -> Done {
         self.execute("DELETE FROM certificate WHERE upload = ?1", &binds![upload.number])?;
-        self.delete_tags(&upload.instance, None)?;
+        self.delete_all_tags(&upload.instance)?;
         self.execute("DELETE FROM cas_certificate WHERE number = ?1", &binds![upload.number])?;
         self.count("cas_certificate", &upload.account, "", -1)
     }

@@ -16,10 +16,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
+    include_str!("schema/0006.sql"),
 ];
 
 /// Newest schema that this release knows.
-pub(crate) const NEWEST: u32 = 5;
+pub(crate) const NEWEST: u32 = 6;
 const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
 /// Brings the database up to the newest schema.

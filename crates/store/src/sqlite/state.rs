@@ -8,7 +8,7 @@ use crate::{Purpose, Snapshot, StoreError, Tx};
 /// First schema with the table `store`.
 const WITH_STORE: u32 = 2;
 /// First schema that says whether a database was made for the test API.
-const WITH_PURPOSE: u32 = 5;
+const WITH_PURPOSE: u32 = 6;
 
 /// Batches that the database contains.
 pub(crate) fn groups(session: Session<'_>) -> Result<u64, StoreError> {

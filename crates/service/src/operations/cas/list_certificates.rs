@@ -12,7 +12,7 @@ use crate::operation::{Failure, Read};
 
 use super::identifier;
 use super::shown::Shown;
-use super::validity::Validity;
+use super::validity::{Validity, page_of_uploads};
 
 impl Read for ListCertificates {
     type Output = ListCertificatesOutput;
@@ -20,22 +20,17 @@ impl Read for ListCertificates {
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let now = call.now_ms.div_euclid(1000);
         let paging = Paging { number: self.current_page, size: self.show_size };
-        let mut filter = UploadFilter {
+        let filter = UploadFilter {
             keyword: self.keyword.clone(),
             resource_group: self.resource_group_id.clone(),
             instance: self.instance_id.clone(),
             ..UploadFilter::default()
         };
-        let validity = self.certificate_status.map(|status| status.validity());
-        let none =
-            validity == Some(None) || self.certificate_source.as_deref().is_some_and(|it| it != "UPLOAD");
-        let page = if none {
+        let page = if self.certificate_source.as_deref().is_some_and(|it| it != "UPLOAD") {
             Page::empty()
         } else {
-            if let Some(validity) = validity.flatten() {
-                validity.narrow(&mut filter, now);
-            }
-            snapshot.uploads(&call.principal.account, &filter, paging.offset(), paging.size)?
+            let validity = self.certificate_status.map(|status| status.validity());
+            page_of_uploads(call, snapshot, filter, validity, paging)?
         };
         Ok(Self::Output {
             certificate_list: page.items.iter().map(|row| info(row, now)).collect::<Result<_, _>>()?,

@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::operation::{Failure, Read};
 
 use super::shown::{Shown, day};
-use super::validity::Validity;
+use super::validity::{Validity, page_of_uploads};
 
 impl Read for ListUserCertificateOrder {
     type Output = ListUserCertificateOrderOutput;
@@ -22,20 +22,17 @@ impl Read for ListUserCertificateOrder {
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let now = call.now_ms.div_euclid(1000);
         let paging = Paging { number: self.current_page, size: self.show_size };
-        let mut filter = UploadFilter {
+        let filter = UploadFilter {
             keyword: self.keyword.clone(),
             resource_group: self.resource_group_id.clone(),
             ends_from: Some(now),
             ..UploadFilter::default()
         };
-        let validity = self.status.map(|status| status.validity());
-        let page = if validity == Some(None) || matches!(self.order_type.as_str(), "CPACK" | "BUY") {
+        let page = if matches!(self.order_type.as_str(), "CPACK" | "BUY") {
             Page::empty()
         } else {
-            if let Some(validity) = validity.flatten() {
-                validity.narrow(&mut filter, now);
-            }
-            snapshot.uploads(&call.principal.account, &filter, paging.offset(), paging.size)?
+            let validity = self.status.map(|status| status.validity());
+            page_of_uploads(call, snapshot, filter, validity, paging)?
         };
         Ok(Self::Output {
             certificate_order_list: page.items.iter().map(|row| entry(row, now)).collect::<Result<_, _>>()?,

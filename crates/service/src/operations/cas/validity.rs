@@ -1,7 +1,11 @@
-//! How long a certificate is still valid, in the words of each list.
+//! How long a certificate is still valid, in the words of each list, and the uploads that are.
 
 use tongguan_model::wire_enum;
-use tongguan_store::UploadFilter;
+use tongguan_store::{Page, Snapshot, UploadFilter, UploadRow};
+
+use crate::args::Paging;
+use crate::call::Call;
+use crate::operation::Failure;
 
 /// Days before its end in which a certificate is about to expire. Nothing is published; the vendor reminds of it in
 /// this time.
@@ -87,7 +91,7 @@ impl Validity {
     }
 
     /// Narrows a list to certificates of this kind.
-    pub(super) fn narrow(self, filter: &mut UploadFilter, now: i64) {
+    fn narrow(self, filter: &mut UploadFilter, now: i64) {
         (filter.ends_from, filter.ends_before) = match self {
             Self::Valid => (Some(soon(now)), None),
             Self::Soon => (Some(now), Some(soon(now))),
@@ -118,6 +122,23 @@ impl CertificateStatus {
             Self::Revoked => None,
         }
     }
+}
+
+/// A page of the caller's uploads that fit `filter`, of those of one validity if one is asked for. No upload is in a state
+/// without one.
+pub(super) fn page_of_uploads(
+    call: &Call,
+    snapshot: &Snapshot<'_>,
+    mut filter: UploadFilter,
+    validity: Option<Option<Validity>>,
+    paging: Paging,
+) -> Result<Page<UploadRow>, Failure> {
+    match validity {
+        Some(None) => return Ok(Page::empty()),
+        Some(Some(validity)) => validity.narrow(&mut filter, call.now_ms.div_euclid(1000)),
+        None => {}
+    }
+    Ok(snapshot.uploads(&call.principal.account, &filter, paging.offset(), paging.size)?)
 }
 
 /// The moment from which on an end is not near.

@@ -29,13 +29,7 @@ impl Write for UntagResources {
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         for name in &self.resource_names {
             let tagged = self.resource_type.own(tx, &call.principal.account, name)?;
-            let mut keys = self.tag_keys.iter().chain(&self.tag_key).peekable();
-            if keys.peek().is_none() {
-                tx.delete_tags(&tagged, None)?;
-            }
-            for key in keys {
-                tx.delete_tags(&tagged, Some(key))?;
-            }
+            tx.delete_tags(&tagged, self.tag_keys.iter().chain(&self.tag_key))?;
         }
         Ok(Self::Output {})
     }

@@ -23,13 +23,7 @@ impl Write for UntagResources {
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         for id in &self.resource_id {
-            let key = own(tx, &call.principal.account, id)?.key();
-            if self.tag_key.is_empty() {
-                tx.delete_tags(&key, None)?;
-            }
-            for tag_key in &self.tag_key {
-                tx.delete_tags(&key, Some(tag_key))?;
-            }
+            tx.delete_tags(&own(tx, &call.principal.account, id)?.key(), &self.tag_key)?;
         }
         Ok(Self::Output {})
     }

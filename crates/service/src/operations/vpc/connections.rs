@@ -353,6 +353,33 @@ pub(super) fn new_tunnels(
     Ok((tunnels, keys))
 }
 
+/// What a call says of two tunnels, completed by what it says of both. The first is the master, unless their roles are
+/// given.
+pub(super) fn completed(options: &[TunnelOptions], both: &GivenTunnel) -> Vec<TunnelOptions> {
+    let roles = TunnelRole::ALL.iter();
+    let complete = |(TunnelOptions { given, psk }, role): (&TunnelOptions, &TunnelRole)| {
+        let given = GivenTunnel {
+            role: given.role.or(Some(*role)),
+            enable_dpd: given.enable_dpd.or(both.enable_dpd),
+            enable_nat_traversal: given.enable_nat_traversal.or(both.enable_nat_traversal),
+            ..given.clone()
+        };
+        TunnelOptions { given, psk: psk.clone() }
+    };
+    options.iter().zip(roles).map(complete).collect()
+}
+
+/// Puts what a call says of both tunnels in the place of what is there, then what it says of each.
+pub(super) fn change_both(
+    settings: &mut Settings,
+    keys: &mut [Zeroizing<String>],
+    both: &GivenTunnel,
+    options: &[TunnelOptions],
+) -> Result<(), Refusal> {
+    settings.tunnels.iter_mut().for_each(|tunnel| tunnel.put(both));
+    change_tunnels(settings, keys, options)
+}
+
 /// Puts what a call says of tunnels in the place of what is there. Each is named by its id or its index; where both
 /// tunnels are given, by their places.
 pub(super) fn change_tunnels(
@@ -399,6 +426,11 @@ pub(super) fn gateway_of(tx: &Tx<'_>, connection: &Connection) -> Result<VpnGate
     let id = connection.gateway.as_ref().ok_or(&c::CONNECTION_NOT_FOUND)?;
     let found = tx.gateway(&connection.account, id.as_str())?;
     found.ok_or_else(|| Failure::Internal(format!("connection {} has no gateway", connection.id)))
+}
+
+/// Checks that no routes lead over a connection that is to be deleted.
+pub(super) fn leads_nowhere(tx: &Tx<'_>, connection: &Connection) -> Result<(), Failure> {
+    if tx.routes_over(&connection.id)? > 0 { Err((&c::CONNECTION_HAS_ROUTES).into()) } else { Ok(()) }
 }
 
 /// Checks what is wanted of a connection against a kind of gateway, against where it leads, and against the other

@@ -26,7 +26,7 @@ impl Write for CreateDefaultVSwitch {
             return Err((&c::DEFAULT_VSWITCH_EXISTS).into());
         }
         let siblings = siblings(tx, &vpc)?;
-        let block = free_block(&vpc, &siblings, PREFIX)?;
+        let block = free_block(tx, &vpc, &siblings, PREFIX)?;
         let vswitch =
             VSwitch { is_default: true, ..new_vswitch(call, self.region, vpc, &self.zone_id, block) };
         make_vswitch(call, tx, &vswitch, &siblings, &[])?;

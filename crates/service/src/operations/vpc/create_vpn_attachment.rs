@@ -4,7 +4,7 @@
 //! to nothing, and in force at once. A public one has an address of the pool for each tunnel; a private one would get
 //! its addresses from its transit router.
 
-use tongguan_model::connection::{Connection, GivenTunnel, Settings, TUNNELS, Tunnel, TunnelRole};
+use tongguan_model::connection::{Connection, GivenTunnel, Settings, TUNNELS, Tunnel};
 use tongguan_model::gateway::{ChildState, NetworkType, VpnType};
 use tongguan_model::id::{ConnectionId, RegionId};
 use tongguan_store::Tx;
@@ -16,7 +16,7 @@ use crate::context::new_id;
 use crate::operation::{Failure, Write};
 use crate::operations::resourcemanager::groups::group_or_default;
 
-use super::connections::{OneTunnel, TunnelOptions, check, new_tunnels, sealed_keys};
+use super::connections::{OneTunnel, TunnelOptions, check, completed, new_tunnels, sealed_keys};
 use super::networks::{pool_address, put_tags};
 use super::taggable::Taggable;
 
@@ -94,20 +94,17 @@ impl Write for CreateVpnAttachment {
 }
 
 impl CreateVpnAttachment {
-    /// What is said of each tunnel. Unless it says otherwise, the first is the master, and their numbers are their
-    /// places.
+    /// What is said of each tunnel. Unless it says otherwise, their numbers are their places.
     fn options(&self) -> Vec<TunnelOptions> {
-        let places = (1..).zip(TunnelRole::ALL);
-        let whole = |(options, (index, role)): (&TunnelOptions, (u32, &TunnelRole))| {
-            let given = GivenTunnel {
-                index: options.given.index.or(Some(index)),
-                role: options.given.role.or(Some(*role)),
-                enable_dpd: options.given.enable_dpd.or(self.enable_dpd),
-                enable_nat_traversal: options.given.enable_nat_traversal.or(self.enable_nat_traversal),
-                ..options.given.clone()
-            };
-            TunnelOptions { given, psk: options.psk.clone() }
+        let both = GivenTunnel {
+            enable_dpd: self.enable_dpd,
+            enable_nat_traversal: self.enable_nat_traversal,
+            ..GivenTunnel::default()
         };
-        self.tunnel_options_specification.iter().zip(places).map(whole).collect()
+        let mut tunnels = completed(&self.tunnel_options_specification, &both);
+        for (place, tunnel) in (1..).zip(&mut tunnels) {
+            tunnel.given.index.get_or_insert(place);
+        }
+        tunnels
     }
 }

@@ -3,7 +3,7 @@
 //! Source: `docs/api/vpc/CreateVpnConnection.json` and `states.md`, section 2. The gateway is `updating` until the
 //! connection is in force. Any gateway takes one tunnel or two: with one address, both tunnels begin there.
 
-use tongguan_model::connection::{Connection, GivenTunnel, Settings, TUNNELS, Tunnel, TunnelRole};
+use tongguan_model::connection::{Connection, Settings, TUNNELS, Tunnel};
 use tongguan_model::gateway::ChildState;
 use tongguan_model::id::{ConnectionId, RegionId};
 use tongguan_store::Tx;
@@ -14,7 +14,7 @@ use crate::catalogue as c;
 use crate::context::new_id;
 use crate::operation::{Failure, Write};
 
-use super::connections::{OneTunnel, TunnelOptions, check, new_tunnels, sealed_keys};
+use super::connections::{OneTunnel, TunnelOptions, check, completed, new_tunnels, sealed_keys};
 use super::networks::put_tags;
 use super::taggable::Taggable;
 use super::{gateway_in, intend};
@@ -92,22 +92,12 @@ impl CreateVpnConnection {
         }
     }
 
-    /// What is said of each tunnel. Of two the first is the master, unless their roles are given.
+    /// What is said of each tunnel.
     fn options(&self) -> Vec<TunnelOptions> {
         if self.tunnel_options_specification.is_empty() {
             return vec![self.one_tunnel().options()];
         }
-        let roles = TunnelRole::ALL.iter();
-        let with_role = |(options, role): (&TunnelOptions, &TunnelRole)| {
-            let given = GivenTunnel {
-                role: options.given.role.or(Some(*role)),
-                enable_dpd: options.given.enable_dpd.or(self.enable_dpd),
-                enable_nat_traversal: options.given.enable_nat_traversal.or(self.enable_nat_traversal),
-                ..options.given.clone()
-            };
-            TunnelOptions { given, psk: options.psk.clone() }
-        };
-        self.tunnel_options_specification.iter().zip(roles).map(with_role).collect()
+        completed(&self.tunnel_options_specification, &self.one_tunnel().options().given)
     }
 
     fn settings(&self, tunnels: Vec<Tunnel>) -> Settings {

@@ -24,7 +24,7 @@ impl Write for CreateVSwitch {
         region.zone(&self.zone_id).ok_or_else(|| Refusal::new(&c::ZONE_NOT_FOUND))?;
         let siblings = siblings(tx, &vpc)?;
         let block = block_in(&self.cidr_block, &vpc)?;
-        fits_in(&siblings, block)?;
+        fits_in(tx, &vpc, &siblings, block)?;
         let vswitch = VSwitch {
             name: self.vswitch_name.clone(),
             description: self.description.clone(),

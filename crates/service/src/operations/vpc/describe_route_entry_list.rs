@@ -5,6 +5,7 @@
 use std::slice;
 
 use ipnet::Ipv4Net;
+use tongguan_model::network::RouteStatus;
 use tongguan_store::Snapshot;
 
 use crate::api::vpc::{
@@ -21,7 +22,7 @@ use crate::operation::{Failure, Read};
 
 use super::in_region;
 use super::networks::IpVersion;
-use super::routes::{Route, routes_of_all};
+use super::routes::{Route, VPN_GATEWAY, routes_of_all};
 
 /// The version that is asked for.
 pub(crate) fn ip_version(args: &Args<'_>, name: &'static str) -> Result<Option<IpVersion>, Refusal> {
@@ -44,7 +45,7 @@ fn shown_route(route: Route, table: &str) -> RouteEntry {
         gmt_modified: iso8601(route.modified_ms).into(),
         next_hops: vec![NextHop {
             next_hop_type: route.next_hop_type.into(),
-            next_hop_id: "".into(),
+            next_hop_id: route.next_hop.into(),
             enabled: 1,
         }],
     }
@@ -59,12 +60,12 @@ impl DescribeRouteEntryList {
             && self.destination_cidr_block.as_ref().is_none_or(|wanted| *wanted == block)
             && (self.dest_cidr_block_list.is_empty() || self.dest_cidr_block_list.contains(&block))
             && self.next_hop_type.as_ref().is_none_or(|kind| kind == route.next_hop_type)
+            && self.next_hop_id.as_ref().is_none_or(|id| *id == route.next_hop)
     }
 
     /// Whether the call asks for what no route here has.
     fn covers_none(&self) -> bool {
         self.route_entry_name.is_some()
-            || self.next_hop_id.is_some()
             || self.service_type.is_some()
             || self.ip_version == Some(IpVersion::V6)
     }
@@ -90,5 +91,13 @@ impl Read for DescribeRouteEntryList {
             total_count,
             route_entrys: page.into_iter().map(|route| shown_route(route, &vpc.route_table)).collect(),
         })
+    }
+
+    fn unsettled(output: &Self::Output) -> Vec<String> {
+        let moving =
+            output.route_entrys.iter().filter(|route| route.status != RouteStatus::Available.as_str());
+        let next_hops = moving.flat_map(|route| &route.next_hops);
+        let gateways = next_hops.filter(|next_hop| next_hop.next_hop_type == VPN_GATEWAY);
+        gateways.map(|next_hop| next_hop.next_hop_id.clone().into_owned()).collect()
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! `RegionId` must be given: a list of all regions would pass by a policy for one.
 
-use tongguan_model::network::{RouteTableType, RouterType};
+use tongguan_model::network::{RouteStatus, RouteTableType, RouterType};
 use tongguan_store::{NetworkFilter, Page, Snapshot};
 
 use crate::api::vpc::{
@@ -16,7 +16,7 @@ use crate::context::iso8601;
 use crate::operation::{Failure, Read};
 
 use super::networks::vswitches_of_all;
-use super::routes::{Route, routes_of_all};
+use super::routes::{Route, VPN_GATEWAY, routes_of_all};
 use super::shown;
 
 /// A route as it stands in its table.
@@ -30,7 +30,7 @@ fn shown_route(route: Route, table: &str) -> RouteEntry {
         r#type: route.kind.as_str().into(),
         status: route.status.as_str().into(),
         next_hop_type: route.next_hop_type.into(),
-        instance_id: "".into(),
+        instance_id: route.next_hop.into(),
         next_hops: Vec::new(),
     }
 }
@@ -76,5 +76,12 @@ impl Read for DescribeRouteTables {
             page_size: paging.size.cast_signed(),
             total_count,
         })
+    }
+
+    fn unsettled(output: &Self::Output) -> Vec<String> {
+        let routes = output.route_tables.iter().flat_map(|table| &table.route_entrys);
+        let moving = routes.filter(|route| route.status != RouteStatus::Available.as_str());
+        let gateways = moving.filter(|route| route.next_hop_type == VPN_GATEWAY);
+        gateways.map(|route| route.instance_id.clone().into_owned()).collect()
     }
 }

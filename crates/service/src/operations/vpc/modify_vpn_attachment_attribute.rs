@@ -3,7 +3,7 @@
 //! Source: `docs/api/vpc/ModifyVpnAttachmentAttribute.json`. What is left out stays as it is. Keys are not in the
 //! answer, since an answer is remembered under its ClientToken.
 
-use tongguan_model::connection::Given;
+use tongguan_model::connection::{Given, GivenTunnel};
 use tongguan_model::gateway::VpnType;
 use tongguan_store::Tx;
 
@@ -13,7 +13,7 @@ use crate::operation::{Failure, Write};
 
 use super::attachments::attachment_in;
 use super::connection_shapes::changed_attachment;
-use super::connections::{OneTunnel, change_tunnels, check, opened_keys, sealed_keys};
+use super::connections::{OneTunnel, change_both, check, opened_keys, sealed_keys};
 
 impl Write for ModifyVpnAttachmentAttribute {
     type Output = ModifyVpnAttachmentAttributeOutput;
@@ -44,11 +44,12 @@ impl Write for ModifyVpnAttachmentAttribute {
         let sealed = tx.connection_keys(&id)?.unwrap_or_default();
         let mut keys = opened_keys(vault, id.as_str(), &sealed)?;
         let settings = &mut connection.settings;
-        for tunnel in &mut settings.tunnels {
-            tunnel.enable_dpd = self.enable_dpd.unwrap_or(tunnel.enable_dpd);
-            tunnel.enable_nat_traversal = self.enable_nat_traversal.unwrap_or(tunnel.enable_nat_traversal);
-        }
-        change_tunnels(settings, &mut keys, &self.tunnel_options_specification)?;
+        let both = GivenTunnel {
+            enable_dpd: self.enable_dpd,
+            enable_nat_traversal: self.enable_nat_traversal,
+            ..GivenTunnel::default()
+        };
+        change_both(settings, &mut keys, &both, &self.tunnel_options_specification)?;
         settings.put(&Given {
             local_subnet: self.local_subnet.clone(),
             remote_subnet: self.remote_subnet.clone(),

@@ -13,7 +13,9 @@ use crate::catalogue as c;
 use crate::operation::{Failure, Write};
 
 use super::connection_shapes::changed;
-use super::connections::{OneTunnel, change_tunnels, check, gateway_of, opened_keys, sealed_keys};
+use super::connections::{
+    OneTunnel, change_both, change_tunnels, check, gateway_of, opened_keys, sealed_keys,
+};
 use super::{connection_in, intend};
 
 impl Write for ModifyVpnConnectionAttribute {
@@ -66,12 +68,7 @@ impl ModifyVpnConnectionAttribute {
         let settings = &mut connection.settings;
         if dual {
             one.must_be_absent(call.operation)?;
-            for tunnel in &mut settings.tunnels {
-                tunnel.enable_dpd = self.enable_dpd.unwrap_or(tunnel.enable_dpd);
-                tunnel.enable_nat_traversal =
-                    self.enable_nat_traversal.unwrap_or(tunnel.enable_nat_traversal);
-            }
-            change_tunnels(settings, keys, &self.tunnel_options_specification)?;
+            change_both(settings, keys, &one.options().given, &self.tunnel_options_specification)?;
         } else {
             if !self.tunnel_options_specification.is_empty() {
                 return Err((&c::TUNNEL_OPTIONS).into());

@@ -5,7 +5,7 @@ use tongguan_model::cidr;
 use tongguan_model::id::{RegionId, VSwitchId, VpcId};
 use tongguan_model::network::{NetworkStatus, VSwitch, Vpc};
 use tongguan_model::region::Region;
-use tongguan_store::{IntentKind, Tx};
+use tongguan_store::{IntentKind, StoreError, Tx};
 
 use crate::args::Tag;
 use crate::call::Call;
@@ -60,22 +60,37 @@ pub(super) fn siblings(tx: &Tx<'_>, vpc: &Vpc) -> Result<Vec<VSwitch>, Failure> 
     Ok(tx.vswitches_in(&vpc.id)?)
 }
 
-/// Refuses a block while another vSwitch is being made, or if it overlaps one.
-pub(super) fn fits_in(siblings: &[VSwitch], block: Ipv4Net) -> Result<(), Failure> {
+/// Refuses a block while another vSwitch is being made, if it overlaps one, or if a gateway publishes a route to it.
+pub(super) fn fits_in(tx: &Tx<'_>, vpc: &Vpc, siblings: &[VSwitch], block: Ipv4Net) -> Result<(), Failure> {
     none_in_the_making(siblings)?;
     if overlaps_any(siblings, block) {
         return Err((&c::VSWITCH_CIDR_OVERLAP).into());
     }
-    Ok(())
+    if is_published(tx, vpc, block)? { Err((&c::VSWITCH_CIDR_ROUTE).into()) } else { Ok(()) }
+}
+
+/// Whether the VPC's table has a route of a VPN gateway's to just this block, or is to have one.
+fn is_published(tx: &Tx<'_>, vpc: &Vpc, block: Ipv4Net) -> Result<bool, StoreError> {
+    Ok(tx.publisher(&vpc.id, &block.to_string(), None)?.is_some())
 }
 
 /// The first free block of this size in a VPC.
-pub(super) fn free_block(vpc: &Vpc, siblings: &[VSwitch], prefix: u8) -> Result<Ipv4Net, Failure> {
+pub(super) fn free_block(
+    tx: &Tx<'_>,
+    vpc: &Vpc,
+    siblings: &[VSwitch],
+    prefix: u8,
+) -> Result<Ipv4Net, Failure> {
     none_in_the_making(siblings)?;
     let outer: Ipv4Net =
         vpc.cidr.parse().map_err(|_| Failure::Internal(format!("a VPC has the block `{}`", vpc.cidr)))?;
-    let mut blocks = outer.subnets(prefix.max(outer.prefix_len())).into_iter().flatten();
-    blocks.find(|block| !overlaps_any(siblings, *block)).ok_or_else(|| (&c::VSWITCH_CIDR_OVERLAP).into())
+    let blocks = outer.subnets(prefix.max(outer.prefix_len())).into_iter().flatten();
+    for block in blocks.filter(|block| !overlaps_any(siblings, *block)) {
+        if !is_published(tx, vpc, block)? {
+            return Ok(block);
+        }
+    }
+    Err((&c::VSWITCH_CIDR_OVERLAP).into())
 }
 
 fn none_in_the_making(siblings: &[VSwitch]) -> Result<(), Failure> {

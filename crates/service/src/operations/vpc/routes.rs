@@ -1,6 +1,8 @@
 //! The routes of a VPC's route table: what there is, and how it is named.
 //!
-//! Nothing of a system route is stored: it follows from what it leads to. Sources:
+//! Nothing of the table is stored: a system route follows from what it leads to, any other from the routes that the
+//! VPN gateways of the VPC publish. A destination is in a table once, since nothing that would be there twice is let
+//! in. Sources:
 //! `docs/api/vpc/DescribeRouteEntryList.json`, `docs/api/vpc/DescribeRouteTables.json`.
 
 use std::collections::BTreeMap;
@@ -8,12 +10,13 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use ipnet::Ipv4Net;
 use tongguan_model::id::{self, VpcId};
-use tongguan_model::network::{NetworkStatus, RouteType, VSwitch, Vpc};
-use tongguan_model::region;
+use tongguan_model::network::{RouteStatus, RouteType, VSwitch, Vpc};
+use tongguan_model::route::VpnRoute;
+use tongguan_model::{cidr, region};
 use tongguan_store::{Snapshot, StoreError};
 
-/// Where the vendor's own services are reached: every table has this route, as the published sample shows.
-const SERVICES: &str = "100.64.0.0/10";
+/// Kind of a next hop that is a VPN gateway.
+pub(super) const VPN_GATEWAY: &str = "VpnGateway";
 
 /// A route of a VPC's table.
 pub(super) struct Route {
@@ -21,11 +24,13 @@ pub(super) struct Route {
     pub(super) id: String,
     pub(super) destination: Ipv4Net,
     pub(super) kind: RouteType,
-    /// Who put it into the table: `SystemCreate`.
+    /// Who put it into the table: `SystemCreate` or `CustomCreate`.
     pub(super) origin: &'static str,
-    /// Kind of the next hop: `local` or `service`.
+    /// Kind of the next hop: `local`, `service` or `VpnGateway`.
     pub(super) next_hop_type: &'static str,
-    pub(super) status: NetworkStatus,
+    /// Id of the next hop; empty unless it is a gateway.
+    pub(super) next_hop: String,
+    pub(super) status: RouteStatus,
     /// When it was changed last, UNIX milliseconds.
     pub(super) modified_ms: i64,
 }
@@ -37,21 +42,29 @@ pub(super) fn routes_of_all(
 ) -> Result<BTreeMap<VpcId, Vec<Route>>, StoreError> {
     let ids: Vec<&VpcId> = vpcs.iter().map(|vpc| &vpc.id).collect();
     let mut vswitches = snapshot.vswitches_in_all(&ids)?;
+    let mut published = snapshot.published_in_all(&ids)?;
     Ok(vpcs
         .iter()
-        .map(|vpc| (vpc.id.clone(), routes_of(vpc, &vswitches.remove(&vpc.id).unwrap_or_default())))
+        .map(|vpc| {
+            let mut routes = system_routes(vpc, &vswitches.remove(&vpc.id).unwrap_or_default());
+            routes.extend(published_routes(vpc, &published.remove(&vpc.id).unwrap_or_default()));
+            routes.sort_unstable_by_key(|route| route.destination);
+            (vpc.id.clone(), routes)
+        })
         .collect())
 }
 
-/// The routes of the table of a VPC with these vSwitches: one to each of them, and one to the services.
-fn routes_of(vpc: &Vpc, vswitches: &[VSwitch]) -> Vec<Route> {
-    let services = (SERVICES, "service", vpc.status(), vpc.created_ms);
-    let local =
-        vswitches.iter().map(|vswitch| (&*vswitch.cidr, "local", vswitch.status(), vswitch.created_ms));
-    let mut routes: Vec<Route> = std::iter::once(services)
+/// The system routes of a VPC with these vSwitches: one to each of them, and one to the services.
+fn system_routes(vpc: &Vpc, vswitches: &[VSwitch]) -> Vec<Route> {
+    // Every table leads to the vendor's own services, as the published sample shows.
+    let services = (Some(cidr::SERVICES), "service", vpc.status(), vpc.created_ms);
+    let local = vswitches
+        .iter()
+        .map(|vswitch| (vswitch.cidr.parse().ok(), "local", vswitch.status(), vswitch.created_ms));
+    std::iter::once(services)
         .chain(local)
-        .filter_map(|(block, next_hop_type, status, modified_ms)| {
-            let destination = block.parse().ok()?;
+        .filter_map(|(destination, next_hop_type, status, modified_ms)| {
+            let destination = destination?;
             let (kind, origin) = (RouteType::System, "SystemCreate");
             Some(Route {
                 id: route_id(vpc, destination),
@@ -59,13 +72,42 @@ fn routes_of(vpc: &Vpc, vswitches: &[VSwitch]) -> Vec<Route> {
                 kind,
                 origin,
                 next_hop_type,
-                status,
+                next_hop: String::new(),
+                status: status.into(),
                 modified_ms,
             })
         })
-        .collect();
-    routes.sort_unstable_by_key(|route| route.destination);
-    routes
+        .collect()
+}
+
+/// The routes to the VPN gateways of a VPC that publish these, one to each destination.
+fn published_routes(vpc: &Vpc, published: &[VpnRoute]) -> Vec<Route> {
+    let mut destinations: BTreeMap<&str, Vec<&VpnRoute>> = BTreeMap::new();
+    for route in published {
+        destinations.entry(&route.destination).or_default().push(route);
+    }
+    let entry = |(block, routes): (&str, Vec<&VpnRoute>)| {
+        let destination = block.parse().ok()?;
+        let now = routes.iter().any(|route| route.is_published_now());
+        let next = routes.iter().any(|route| route.is_published_next());
+        let status = match (now, next) {
+            (true, true) => RouteStatus::Available,
+            (false, true) => RouteStatus::Pending,
+            (true, false) => RouteStatus::Deleting,
+            (false, false) => return None,
+        };
+        Some(Route {
+            id: route_id(vpc, destination),
+            destination,
+            kind: RouteType::Custom,
+            origin: "CustomCreate",
+            next_hop_type: VPN_GATEWAY,
+            next_hop: routes.first()?.gateway.as_ref()?.to_string(),
+            status,
+            modified_ms: routes.iter().map(|route| route.changed_ms).max()?,
+        })
+    };
+    destinations.into_iter().filter_map(entry).collect()
 }
 
 /// The id of the route to a block. It is derived: clients keep ids, and nothing of the route is stored.

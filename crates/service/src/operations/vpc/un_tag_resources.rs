@@ -18,12 +18,7 @@ impl Write for UnTagResources {
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         for id in &self.resource_id {
             self.resource_type.must_exist(tx, &call.principal.account, self.region.id, id)?;
-            if self.tag_key.is_empty() {
-                tx.delete_tags(id, None)?;
-            }
-            for key in &self.tag_key {
-                tx.delete_tags(id, Some(key))?;
-            }
+            tx.delete_tags(id, &self.tag_key)?;
         }
         Ok(Self::Output {})
     }

@@ -295,7 +295,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it is attached to anybody.
     pub fn delete_policy(&self, policy: &PolicyRow) -> Result<(), StoreError> {
-        self.delete_tags(&policy.tagged(), None)?;
+        self.delete_all_tags(&policy.tagged())?;
         self.execute("DELETE FROM ram_policy_version WHERE policy = ?1", &binds![policy.seq])?;
         self.execute("DELETE FROM ram_policy WHERE seq = ?1", &binds![policy.seq])?;
         self.count("ram_policy", &policy.account, "", -1)

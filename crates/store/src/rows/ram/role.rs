@@ -114,7 +114,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if a policy is attached to it.
     pub fn delete_role(&self, role: &RoleRow) -> Result<(), StoreError> {
-        self.delete_tags(&role.id, None)?;
+        self.delete_all_tags(&role.id)?;
         self.execute("DELETE FROM ram_role WHERE seq = ?1", &binds![role.seq])?;
         self.count("ram_role", &role.account, "", -1)
     }

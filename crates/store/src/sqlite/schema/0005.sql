@@ -162,7 +162,3 @@ CREATE TABLE vpn_diagnosis (
     findings   TEXT NOT NULL,
     done_ms    INTEGER NOT NULL
 ) WITHOUT ROWID;
-
--- Milliseconds by which the service's clock is ahead of the machine's, in a database that was made for the test API; null
--- in every other.
-ALTER TABLE store ADD COLUMN test_ahead_ms INTEGER;

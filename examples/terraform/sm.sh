@@ -1,13 +1,16 @@
 #!/bin/sh
-# Makes the two certificates of an SM gateway and binds them, or unbinds and deletes them:
+# What the provider has no words for: the certificates of an SM gateway, and a connection to a peer with certificates.
 #
-#   certificates.sh bind|remove ENDPOINT REGION GATEWAY
+#   sm.sh authority                                                 makes the authority in ./authority, once
+#   sm.sh bind|unbind ENDPOINT REGION GATEWAY                       makes and binds both certificates; unbinds and deletes them
+#   sm.sh connect ENDPOINT REGION GATEWAY PEER LOCAL REMOTE         makes a connection to a customer gateway
+#   sm.sh disconnect ENDPOINT REGION GATEWAY                        deletes the connections of the gateway
 #
-# The key pairs are made by the service and stay there; an authority of our own, made with OpenSSL 3, signs the requests. It is
-# kept in ./authority. Wants `tongguan` and the key in ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.
+# The key pairs are made by the service and stay there; an authority of our own, made with OpenSSL 3, signs the requests, and
+# those of the far end. Wants `tongguan`, python3, and the key in ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET.
 set -eu
 
-action=$1 endpoint=$2 region=$3 gateway=$4
+action=${1:-} endpoint=${2:-} region=${3:-} gateway=${4:-}
 authority=authority
 # The SM2 user id: OpenSSL's own default is the empty one, which nobody else takes.
 distid=distid:1234567812345678
@@ -62,13 +65,24 @@ for relation in json.load(sys.stdin)["VpnCertificateRelations"]:
     print(relation["CertificateType"], relation["CertificateId"])'
 }
 
+# Prints the id of each connection of the gateway.
+connections() {
+    call Vpc DescribeVpnConnections --VpnGatewayId "$gateway" | python3 -c '
+import json, sys
+for connection in json.load(sys.stdin)["VpnConnections"]["VpnConnection"]:
+    print(connection["VpnConnectionId"])'
+}
+
 case $action in
+authority)
+    make_authority
+    ;;
 bind)
     make_authority
     bind Signature digitalSignature,nonRepudiation
     bind Encryption keyEncipherment,dataEncipherment,keyAgreement
     ;;
-remove)
+unbind)
     bound | while read -r role id; do
         settled
         call Vpc DissociateVpnGatewayWithCertificate --VpnGatewayId "$gateway" --CertificateId "$id" \
@@ -77,8 +91,22 @@ remove)
         call Kms DeleteCertificate --CertificateId "$id" > /dev/null
     done
     ;;
+connect)
+    settled
+    call Vpc CreateVpnConnection --VpnGatewayId "$gateway" --CustomerGatewayId "$5" --Name "to-$5" \
+        --LocalSubnet "$6" --RemoteSubnet "$7" --EffectImmediately true \
+        --RemoteCaCertificate "$(cat "$authority/ca.pem")" > /dev/null
+    settled
+    ;;
+disconnect)
+    connections | while read -r id; do
+        settled
+        call Vpc DeleteVpnConnection --VpnConnectionId "$id" > /dev/null
+        settled
+    done
+    ;;
 *)
-    echo "certificates.sh bind|remove ENDPOINT REGION GATEWAY" >&2
+    sed -n '2,7p' "$0" >&2
     exit 2
     ;;
 esac

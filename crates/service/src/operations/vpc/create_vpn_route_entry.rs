@@ -1,0 +1,42 @@
+//! CreateVpnRouteEntry: adds a destination route to a VPN gateway.
+//!
+//! Source: `docs/api/vpc/CreateVpnRouteEntry.json`. The answer, the route's data, comes before the work is done.
+
+use tongguan_model::route::RouteKind;
+use tongguan_store::Tx;
+
+use crate::api::vpc::{CreateVpnRouteEntry, CreateVpnRouteEntryOutput};
+use crate::call::Call;
+use crate::operation::{Failure, Write};
+
+use super::vpn_routes::{NewRoute, add, gateway_for_work};
+
+impl Write for CreateVpnRouteEntry {
+    type Output = CreateVpnRouteEntryOutput;
+
+    fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
+        let gateway = gateway_for_work(call, tx, &self.vpn_gateway_id, self.region)?;
+        let new = NewRoute {
+            kind: RouteKind::Destination,
+            next_hop: &self.next_hop,
+            source: None,
+            destination: self.route_dest,
+            weight: self.weight,
+            priority: None,
+            published: self.publish_vpc,
+            description: self.description.as_ref(),
+        };
+        let id = gateway.id.clone();
+        let route = add(call, tx, gateway, self.region, &new)?;
+        Ok(Self::Output {
+            vpn_instance_id: id.into(),
+            state: route.shown_state().as_str().into(),
+            route_dest: route.destination.into(),
+            next_hop: route.next_hop.into(),
+            weight: route.weight.into(),
+            overlay_mode: self.overlay_mode.clone().into(),
+            description: route.description.into(),
+            create_time: route.created_ms,
+        })
+    }
+}

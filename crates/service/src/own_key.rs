@@ -1,0 +1,104 @@
+//! Keys of the service's own that others are derived from: each is generated once, and kept in the database under the
+//! master key, so that what was made with it survives restarts and a change of the master key.
+
+use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use tongguan_store::{SealedKind, Store, StoreError, Tx, Verdict};
+use zeroize::Zeroizing;
+
+use crate::keyring::KeyringError;
+use crate::master;
+use crate::random::random;
+use crate::vault::{SealError, Vault};
+
+/// Bytes of each of these keys.
+pub(crate) const KEY_BYTES: usize = 32;
+
+/// One of these keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnKey {
+    /// Its name in the database.
+    pub(crate) name: &'static str,
+    /// What tells keys that are derived from it from those of another.
+    salt: &'static [u8],
+}
+
+/// Markers of pages ([`crate::marker`]).
+pub(crate) const MARKERS: OwnKey = OwnKey { name: "page-markers", salt: b"tongguan page markers" };
+/// Fingerprints of requests ([`crate::fingerprint`]).
+pub(crate) const FINGERPRINTS: OwnKey =
+    OwnKey { name: "request-fingerprints", salt: b"tongguan request fingerprints" };
+
+impl OwnKey {
+    /// The key. If there is none it is made, and `first` is done with it in the same transaction.
+    ///
+    /// # Errors
+    /// The store fails, or the key does not open under the master key.
+    pub(crate) fn prepare(
+        self,
+        store: &Store,
+        vault: &Vault,
+        now_ms: i64,
+        first: impl Fn(&Tx<'_>, &Prk) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<Prk, KeyringError> {
+        let failed = |source| KeyringError::Sealed { id: self.name.into(), source };
+        if let Some(kept) = store.read(|snapshot| snapshot.sealed_service_key(self.name))? {
+            return self.opened(vault, &kept).map_err(failed);
+        }
+        let key = Zeroizing::new(random::<KEY_BYTES>());
+        let sealed = vault.seal(&self.purpose(), key.as_slice()).map_err(failed)?;
+        let prk = self.extracted(key.as_slice());
+        let made = prk.clone();
+        store.write_blocking(move |tx| {
+            first(tx, &made)?;
+            tx.put_sealed_service_key(self.name, &sealed, now_ms)?;
+            Ok(Verdict::Keep(()))
+        })?;
+        Ok(prk)
+    }
+
+    /// What keys are derived from.
+    pub(crate) fn extracted(self, key: &[u8]) -> Prk {
+        Salt::new(HKDF_SHA256, self.salt).extract(key)
+    }
+
+    fn purpose(self) -> String {
+        master::purpose(SealedKind::ServiceKey, self.name)
+    }
+
+    fn opened(self, vault: &Vault, kept: &[u8]) -> Result<Prk, SealError> {
+        let key = vault.open(&self.purpose(), kept)?;
+        if key.len() == KEY_BYTES { Ok(self.extracted(&key)) } else { Err(SealError) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tongguan_store::Options;
+
+    use super::*;
+
+    /// What is derived of a key, to compare it by.
+    fn derived(prk: &Prk) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        prk.expand(&[b"test"], HKDF_SHA256).unwrap().fill(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn each_key_is_made_once_and_outlives_the_master_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &Options::default()).unwrap();
+        let vault = |byte| Vault::new(&[byte; 32]).unwrap();
+        let prepared = |byte, now_ms| {
+            [MARKERS, FINGERPRINTS].map(|key| {
+                key.prepare(&store, &vault(byte), now_ms, |_, _| Ok(())).map(|prk| derived(&prk)).ok()
+            })
+        };
+        let made = prepared(1, 1);
+        assert!(made.iter().all(Option::is_some) && made[0] != made[1]);
+        assert_eq!(prepared(1, 2), made);
+        master::reseal(&store, vault(1), vault(2), 3).unwrap();
+        assert_eq!(prepared(1, 4), [None, None]);
+        assert_eq!(prepared(2, 4), made);
+    }
+}
