@@ -400,7 +400,7 @@ impl History {
         let driver = Arc::new(Moody::new());
         let rig = Rig::driven(Arc::clone(&driver) as Arc<dyn DataPlane>, quotas());
         let mut model = Model::default();
-        for sm in [true, true, false] {
+        for sm in [true, false, false] {
             let id = rig.gateway(if sm { "NationalStandard" } else { "Normal" }).await;
             let table = table_of(&rig, &id).await;
             model.gateways.push(Gateway { id, table, sm, ..Gateway::default() });
@@ -423,7 +423,7 @@ impl History {
 
     async fn step(&mut self) {
         let (at, customer, selector) = (self.draw(3), self.draw(3), self.draw(3));
-        match self.draw(80) {
+        match self.draw(90) {
             0..=9 => self.connect(at, customer, selector).await,
             10..=12 => self.modify(selector).await,
             13..=17 => self.disconnect().await,
@@ -436,10 +436,10 @@ impl History {
                 let kept = std::mem::replace(rig, Rig::new("0"));
                 *rig = kept.restart_driven(Arc::clone(driver) as Arc<dyn DataPlane>, quotas());
             }
-            28..=34 => self.add(selector).await,
-            35..=37 => self.weigh().await,
-            38..=41 => self.publish().await,
-            42..=47 => self.remove().await,
+            28..=40 => self.add(selector).await,
+            41..=43 => self.weigh().await,
+            44..=48 => self.publish().await,
+            49..=55 => self.remove().await,
             _ => self.settle(at).await,
         }
     }

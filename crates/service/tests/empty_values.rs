@@ -52,8 +52,11 @@ fn names(product: Product, action: &str, parameter: &str) -> bool {
                     "IkeConfig" | "IpsecConfig" | "BgpConfig" | "HealthCheckConfig"
                 )
                 | (
-                    "ModifyVpnPbrRouteEntryAttribute",
-                    "VpnGatewayId" | "RouteSource" | "RouteDest" | "NextHop"
+                    "ModifyVpnPbrRouteEntryAttribute"
+                        | "ModifyVpnPbrRouteEntryPriority"
+                        | "ModifyVpnPbrRouteEntryWeight"
+                        | "ModifyVpnRouteEntryWeight",
+                    "VpnGatewayId" | "RouteSource" | "RouteDest" | "NextHop" | "OverlayMode"
                 )
                 | ("ModifyVpcAttribute", "VpcId")
                 | ("ModifyVSwitchAttribute", "VSwitchId")

@@ -1826,14 +1826,14 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             name: "EnableTunnelsBgp",
             shape: Shape::Boolean,
             required: false,
-            about: "BGP on both tunnels. Default false. Two tunnels only.",
+            about: "BGP on both tunnels. Default: whether a tunnel has a TunnelBgpConfig. Two tunnels only.",
             empty: Empty::Absent,
         },
         Parameter {
             name: "IkeConfig",
             shape: Shape::Json,
             required: false,
-            about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. One tunnel only.",
+            about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. Without IkeConfig an ordinary gateway speaks ikev2. One tunnel only.",
             empty: Empty::Absent,
         },
         Parameter {
@@ -1943,11 +1943,12 @@ pub struct CreateVpnConnection {
     pub enable_dpd: Option<bool>,
     /// `EnableNatTraversal`: NAT traversal. Default true. One tunnel only.
     pub enable_nat_traversal: Option<bool>,
-    /// `EnableTunnelsBgp`: BGP on both tunnels. Default false. Two tunnels only.
-    pub enable_tunnels_bgp: bool,
+    /// `EnableTunnelsBgp`: BGP on both tunnels. Default: whether a tunnel has a TunnelBgpConfig. Two
+    /// tunnels only.
+    pub enable_tunnels_bgp: Option<bool>,
     /// `IkeConfig`: Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs,
     /// IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made.
-    /// One tunnel only.
+    /// Without IkeConfig an ordinary gateway speaks ikev2. One tunnel only.
     pub ike_config: Option<crate::operations::vpc::connections::GivenPhase1>,
     /// `IpsecConfig`: Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One
     /// tunnel only.
@@ -1983,7 +1984,7 @@ impl Input for CreateVpnConnection {
         let auto_config_route = args.flag("AutoConfigRoute")?.unwrap_or(true);
         let enable_dpd = args.flag("EnableDpd")?;
         let enable_nat_traversal = args.flag("EnableNatTraversal")?;
-        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?.unwrap_or(false);
+        let enable_tunnels_bgp = args.flag("EnableTunnelsBgp")?;
         let ike_config = crate::operations::vpc::connections::ike_config(args, "IkeConfig")?;
         let ipsec_config = crate::operations::vpc::connections::ipsec_config(args, "IpsecConfig")?;
         let bgp_config = crate::operations::vpc::connections::bgp_config(args, "BgpConfig")?;
