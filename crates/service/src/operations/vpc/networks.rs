@@ -19,7 +19,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601};
 use crate::operation::Failure;
-use crate::random::random;
+use crate::random::for_id;
 
 use super::shapes::{tags_of, tags_of_all};
 use super::shown;
@@ -55,7 +55,7 @@ pub(super) fn draw(
 ) -> Result<Option<Ipv4Addr>, StoreError> {
     let size = cidr::usable_addresses(block).max(1);
     for _ in 0..DRAWS {
-        let drawn = cidr::nth_address(block, u64::from_le_bytes(random()) % size);
+        let drawn = cidr::nth_address(block, u64::from_le_bytes(for_id()) % size);
         if let Some(address) = drawn
             && free(&address.to_string())?
         {
