@@ -339,13 +339,13 @@ impl RightsKey {
 
     /// The seal of the mark of so many batches, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
-        hex::encode(self.term("mark", [Value::Integer(groups.cast_signed())]))
+        digits(&self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
 
     /// The seal of a backup of this SHA-256, hex digits.
     #[must_use]
     pub fn backup(&self, sha256: &str) -> String {
-        hex::encode(self.term("backup", [Value::Text(sha256.as_bytes())]))
+        digits(&self.term("backup", [Value::Text(sha256.as_bytes())]))
     }
 
     /// Whether this is the seal of a backup of this SHA-256.
@@ -531,6 +531,14 @@ impl RightsKey {
     }
 }
 
+/// Lower-case hex digits, for the mark of every batch.
+fn digits(sum: &Sum) -> String {
+    let mut digits = [0; 2 * BYTES];
+    // There is room for just as many digits.
+    let _ = hex::encode_to_slice(sum, &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
+}
+
 fn signed(context: hmac::Context) -> Sum {
     let mut sum = [0; BYTES];
     sum.copy_from_slice(context.sign().as_ref());
@@ -650,7 +658,12 @@ pub(crate) fn service_keys_unsealed(session: Session<'_>) -> Result<bool, StoreE
 
 /// Whether the mark beside the database must be sealed.
 pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
-    session.only("SELECT rights_mark FROM store", &[])
+    Ok(root_and_mark(session)?.1)
+}
+
+/// The root, and whether the mark beside the database must be sealed.
+pub(crate) fn root_and_mark(session: Session<'_>) -> Result<(Option<Vec<u8>>, bool), StoreError> {
+    session.only("SELECT rights_root, rights_mark FROM store", &[])
 }
 
 /// What a store knows of the seals while it runs.
@@ -693,7 +706,7 @@ impl Rights {
 }
 
 pub(crate) fn root(session: Session<'_>) -> Result<Option<Vec<u8>>, StoreError> {
-    session.only("SELECT rights_root FROM store", &[])
+    Ok(root_and_mark(session)?.0)
 }
 
 impl Snapshot<'_> {
