@@ -2,8 +2,8 @@
 //!
 //! Own code because an answer is some thirty short texts under names that are known: serde_json looks at every byte of
 //! both for characters to be escaped, and was 39 % of the instructions of a page of gateways. Here names are written as
-//! they are, a text that needs no escape is looked at sixteen bytes at a time and copied whole, and a list makes room for
-//! all of its items once the first is written. Fractions are left to serde_json.
+//! they are, a text that needs no escape is looked at sixteen bytes at a time and copied whole, and a list makes room
+//! for all of its items once the first is written. Fractions are left to serde_json.
 
 use serde::ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple};
 use serde::{Serialize, Serializer};
@@ -355,8 +355,8 @@ impl SerializeStruct for Members<'_> {
     type Ok = ();
     type Error = RenderError;
 
-    /// The name is a name of the API in our own code: nothing in it needs an escape. Inlined, so that its length is known
-    /// where it is copied.
+    /// The name is a name of the API in our own code: nothing in it needs an escape. Inlined, so that its length is
+    /// known where it is copied.
     #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
