@@ -1,6 +1,7 @@
 //! The table `store`: what the database knows of itself.
 
 use super::schema::known;
+use crate::rights::Sum;
 use crate::rows::{Done, Relation};
 use crate::session::Session;
 use crate::{Purpose, Snapshot, StoreError, Tx};
@@ -81,8 +82,11 @@ impl Tx<'_> {
         self.execute(sql, &binds![number])
     }
 
-    /// Counts a batch of the writer, and the audit records moved with it, up to number `journal`.
-    pub(crate) fn count_group(&self, groups: u64, journal: u64) -> Done {
-        self.execute("UPDATE store SET groups = ?1, journal = max(journal, ?2)", &binds![groups, journal])
+    /// Counts a batch of the writer, and the audit records moved with it, up to number `journal`; with the seal of the
+    /// state that it leaves, if it has one.
+    pub(crate) fn count_group(&self, groups: u64, journal: u64, seal: Option<&Sum>) -> Done {
+        let sql = "UPDATE store SET groups = ?1, journal = max(journal, ?2), \
+                   rights_seal = coalesce(?3, rights_seal)";
+        self.execute(sql, &binds![groups, journal, seal])
     }
 }
