@@ -29,6 +29,10 @@ const BATCH: usize = 1_024;
 const PAGES: usize = 64;
 /// Requests to bind and unbind, one pair a call.
 const PAIRS: usize = 16;
+/// Connections that are made.
+const CREATIONS: usize = 16;
+/// Gateways with connections, and connections on each when the page of them is counted, which holds all.
+const LINKED: (u64, usize) = (5, 10);
 /// Bytes of a page in the write-ahead log, its header included.
 const PAGE_IN_LOG: u64 = 4_096 + 24;
 /// Calls of a path before it is counted.
@@ -45,6 +49,8 @@ pub(crate) const NAMES: &[(&str, usize)] = &[
     ("page_of_50_v1", PAGES),
     ("bind_and_unbind", PAIRS),
     ("verify_v3", BATCH),
+    ("page_of_50_connections_v1", PAGES),
+    ("create_connection", CREATIONS),
 ];
 
 /// Everything here is of one machine; where it came from does not matter.
@@ -62,22 +68,10 @@ pub(crate) fn run() {
     runtime.block_on(async {
         let directory = tempfile::tempdir().unwrap();
         let options = Options { audit_flush_ms: 3_600_000, ..Options::default() };
-        let quotas = Quotas { vpn_gateways_per_account: GATEWAYS, ..Quotas::default() };
-        let world = World::new(Rig::within(directory, options, "0", quotas)).await;
+        let world = World::new(Rig::within(directory, options, "0", quotas())).await;
         let reads = world.reads();
         for (read, (_, calls)) in reads.iter().zip(NAMES) {
-            world.answer(&world.requests(read, WARM)).await;
-            world.fill_batch(&reads[0]).await;
-            let counted = world.requests(read, *calls);
-            boundary_between_paths();
-            world.answer(&counted).await;
-            if *calls == BATCH {
-                world.batch_moved().await;
-            }
-            boundary_between_paths();
-            if *calls < BATCH {
-                world.fill_batch(&reads[0]).await;
-            }
+            world.count(read, *calls).await;
         }
         let verified = world.requests(&reads[1], 1).remove(0);
         let world = world.started_again();
@@ -91,6 +85,15 @@ pub(crate) fn run() {
         boundary_between_paths();
         verify(&verified);
         boundary_between_paths();
+        let linked = world.linked().await;
+        linked.world.count(&linked.world.page("DescribeVpnConnections"), PAGES).await;
+        let linked = Linked { world: linked.world.started_again(), ..linked };
+        linked.create(&linked.requests(0)).await;
+        let counted = linked.requests(1);
+        boundary_between_paths();
+        linked.create(&counted).await;
+        boundary_between_paths();
+        linked.world.was_not_checkpointed();
     });
 }
 
@@ -140,15 +143,37 @@ impl World {
     fn reads(&self) -> [Read<'_>; 5] {
         let one = || Call::vpc("DescribeVpnGateway", &[("VpnGatewayId", &self.gateway)]);
         let list = Call::vpc("ListVpnCertificateAssociations", &[("VpnGatewayId.1", &self.gateway)]);
-        let page = Call::vpc("DescribeVpnGateways", &[("PageSize", "50")]);
         let (root, user) = (&self.root, &self.user);
         [
             Read { caller: root, call: one(), manner: Manner::V1 },
             Read { caller: root, call: one(), manner: Manner::V3 },
             Read { caller: user, call: one(), manner: Manner::V3 },
             Read { caller: root, call: list, manner: Manner::V1 },
-            Read { caller: root, call: page, manner: Manner::V1 },
+            self.page("DescribeVpnGateways"),
         ]
+    }
+
+    /// A page of fifty.
+    fn page(&self, action: &'static str) -> Read<'_> {
+        let call = Call::vpc(action, &[("PageSize", "50")]);
+        Read { caller: &self.root, call, manner: Manner::V1 }
+    }
+
+    /// Answers a read so often between two boundaries, when caches are warm and no audit record waits.
+    async fn count(&self, read: &Read<'_>, calls: usize) {
+        let cheap = &self.reads()[0];
+        self.answer(&self.requests(read, WARM)).await;
+        self.fill_batch(cheap).await;
+        let counted = self.requests(read, calls);
+        boundary_between_paths();
+        self.answer(&counted).await;
+        if calls == BATCH {
+            self.batch_moved().await;
+        }
+        boundary_between_paths();
+        if calls < BATCH {
+            self.fill_batch(cheap).await;
+        }
     }
 
     fn requests(&self, read: &Read<'_>, number: usize) -> Vec<Owned> {
@@ -204,7 +229,33 @@ impl World {
     /// Starts the service again, so that the write-ahead log is empty and none of its checkpoints falls among changes
     /// that are counted: whether one does depends on how much was written before, and it costs up to half of them.
     fn started_again(self) -> Self {
-        Self { rig: self.rig.restart("0"), ..self }
+        Self {
+            rig: self.rig.restart_with_quotas("0", quotas()),
+            waiting: Cell::new(0),
+            moved: Cell::new(0),
+            ..self
+        }
+    }
+
+    /// The same with further gateways, and connections on them.
+    async fn linked(self) -> Linked {
+        let world = self.started_again();
+        let vpc = world.rig.stored(&world.gateway).unwrap().vpc;
+        let mut gateways = Vec::new();
+        for _ in 0..LINKED.0 {
+            gateways.push(world.rig.gateway_in(vpc.as_str(), "Normal").await);
+        }
+        let customer =
+            world.rig.call("CreateCustomerGateway", &[("RegionId", api::REGION), ("IpAddress", "1.1.1.1")]);
+        let customer = customer.await.ok()["CustomerGatewayId"].as_str().unwrap().to_owned();
+        world.rig.settle().await;
+        let linked = Linked { world, gateways, customer };
+        for number in 0..LINKED.1 {
+            for gateway in &linked.gateways {
+                linked.made(gateway, &linked.request(gateway, number)).await;
+            }
+        }
+        linked
     }
 
     /// The store checkpoints beside the writer from 2,000 pages on.
@@ -217,6 +268,57 @@ impl World {
     async fn call(&self, request: &Owned) {
         let response = self.rig.service.answer(request.http(), PEER).await;
         assert_eq!(response.status, 200, "{}", String::from_utf8_lossy(&response.body));
+    }
+}
+
+/// Room for all gateways and connections.
+fn quotas() -> Quotas {
+    let gateways = GATEWAYS + LINKED.0;
+    Quotas { vpn_gateways_per_account: gateways, vpn_connections_per_gateway: 100, ..Quotas::default() }
+}
+
+/// A world with gateways that have connections.
+struct Linked {
+    world: World,
+    gateways: Vec<String>,
+    customer: String,
+}
+
+impl Linked {
+    /// Makes a connection on a gateway, which no other there is like.
+    fn request(&self, gateway: &str, number: usize) -> Owned {
+        let remote = format!("10.200.{number}.0/24");
+        let parameters = [
+            ("VpnGatewayId", gateway),
+            ("CustomerGatewayId", &self.customer),
+            ("LocalSubnet", "10.0.0.0/16"),
+            ("RemoteSubnet", &remote),
+            ("IkeConfig", r#"{"Psk":"a.key.of.the.measurement"}"#),
+        ];
+        let call = Call::vpc("CreateVpnConnection", &parameters);
+        Owned::from(&self.world.root.sign(&call, &Manner::V1, &self.world.rig.stamp()))
+    }
+
+    /// Has it made and applied.
+    async fn made(&self, gateway: &str, request: &Owned) {
+        self.world.call(request).await;
+        self.world.rig.service.engine().step(gateway).await.unwrap();
+    }
+
+    /// Requests for as many connections as are counted, for the first or for another time.
+    fn requests(&self, time: usize) -> Vec<(&str, Owned)> {
+        let places = self.gateways.iter().cycle().enumerate().take(CREATIONS);
+        let request = |(number, gateway): (usize, &'_ String)| {
+            let number = LINKED.1 + time * CREATIONS + number;
+            self.request(gateway, number)
+        };
+        places.clone().map(|(_, gateway)| gateway.as_str()).zip(places.map(request)).collect()
+    }
+
+    async fn create(&self, requests: &[(&str, Owned)]) {
+        for (gateway, request) in requests {
+            self.made(gateway, request).await;
+        }
     }
 }
 
