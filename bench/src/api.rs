@@ -89,9 +89,14 @@ pub(crate) fn customer(address: &str) -> Call<'static> {
     Call::vpc("CreateCustomerGateway", &[("IpAddress", address)])
 }
 
+/// The peer's block of a gateway's connection.
+fn remote(number: usize) -> String {
+    format!("10.{}.{}.0/24", 1 + number / 256, number % 256)
+}
+
 /// CreateVpnConnection, with one tunnel. The connections of a gateway differ in their number.
 pub(crate) fn connect(gateway: &str, customer: &str, number: usize) -> Call<'static> {
-    let remote = format!("10.{}.{}.0/24", 1 + number / 256, number % 256);
+    let remote = remote(number);
     let parameters = [
         ("VpnGatewayId", gateway),
         ("CustomerGatewayId", customer),
@@ -100,6 +105,23 @@ pub(crate) fn connect(gateway: &str, customer: &str, number: usize) -> Call<'sta
         ("IkeConfig", r#"{"Psk":"a.key.of.the.measurement"}"#),
     ];
     Call::vpc("CreateVpnConnection", &parameters)
+}
+
+/// CreateVpnRouteEntry: the peer's block of a connection leads over it.
+pub(crate) fn route(gateway: &str, connection: &str, number: usize) -> Call<'static> {
+    let parameters = [
+        ("VpnGatewayId", gateway),
+        ("NextHop", connection),
+        ("RouteDest", &remote(number)),
+        ("Weight", "100"),
+        ("PublishVpc", "false"),
+    ];
+    Call::vpc("CreateVpnRouteEntry", &parameters)
+}
+
+/// DescribeVpnRouteEntries of a gateway.
+pub(crate) fn routes_of(gateway: &str) -> Call<'static> {
+    Call::vpc("DescribeVpnRouteEntries", &[("VpnGatewayId", gateway), ("PageSize", "50")])
 }
 
 /// DescribeVpnConnection.

@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) encryption: String,
 }
 
-/// Gateways with connections.
+/// Gateways with connections, over each of which a route leads.
 #[derive(Debug, Clone)]
 pub(crate) struct Linked {
     /// The gateways.
@@ -63,7 +63,7 @@ pub(crate) async fn plain(
     Ok((gateways, customer))
 }
 
-/// Makes `count` connections, ten on each gateway.
+/// Makes `count` connections, ten on each gateway, and a route over each.
 ///
 /// # Errors
 /// As [`make`].
@@ -131,7 +131,7 @@ enum Hanging {
     Nothing,
     /// These certificates, each in its role.
     Bindings(Vec<(Role, String)>),
-    /// A connection to each of these customer gateways.
+    /// A connection to each of these customer gateways, and a route over it.
     Connections(Vec<String>),
 }
 
@@ -182,6 +182,10 @@ async fn lane(address: SocketAddr, order: Rc<Order>) -> Result<Made> {
                     for gateway in &made[first..] {
                         let answer = settled(&mut client, &api::connect(gateway, customer, number)).await?;
                         connections.push(text(&answer, "VpnConnectionId")?.to_owned());
+                    }
+                    let newest = connections.len() - (made.len() - first);
+                    for (gateway, connection) in made[first..].iter().zip(&connections[newest..]) {
+                        settled(&mut client, &api::route(gateway, connection, number)).await?;
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! What hangs on gateways: how fast is it made, and do its lists cost more when there is more of it?
 //!
 //! A server for each size stands ready, and the sizes are measured in turns. A further kind of thing that hangs on
-//! gateways is made in [`world::linked`], and its lists are entries of [`LISTS`].
+//! gateways is made in [`world::linked`], as routes are, and its lists are entries of [`LISTS`].
 
 use anyhow::{Context as _, Result};
 use tongguan_testkit::Call;
@@ -29,7 +29,7 @@ struct List {
     call: fn(&Linked, usize) -> Call<'static>,
 }
 
-const LISTS: [List; 3] = [
+const LISTS: [List; 4] = [
     List {
         name: "DescribeVpnConnection, any of them",
         fills: 10,
@@ -40,6 +40,11 @@ const LISTS: [List; 3] = [
         name: "DescribeVpnConnections, any one gateway",
         fills: 10,
         call: |linked, drawn| api::connections_of(&linked.gateways[drawn % linked.gateways.len()]),
+    },
+    List {
+        name: "DescribeVpnRouteEntries, any one gateway",
+        fills: 10,
+        call: |linked, drawn| api::routes_of(&linked.gateways[drawn % linked.gateways.len()]),
     },
 ];
 
