@@ -3,14 +3,15 @@
 //! This is what a platform engineer tests automation against: real asynchrony, at a pace that the test sets,
 //! without a network.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fail::fail_point;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use tongguan_model::connection::Negotiation;
+use tongguan_model::connection::{Negotiation, Settings};
 use tongguan_model::route::VpnRoute;
 use tongguan_model::wire_enum;
 
@@ -218,46 +219,81 @@ impl Detached {
     }
 }
 
-/// What a driver has in force for a desired state; none if it shall be gone.
+/// What a driver has in force for a desired state, a JSON document; none if it shall be gone.
 #[must_use]
 pub fn document(desired: &Desired<'_>) -> Option<Value> {
-    match desired {
-        Desired::NoGateway { .. } => None,
-        Desired::Network { id } => Some(json!({ "id": id })),
-        Desired::Gateway(GatewayState { gateway, bindings, connections, routes }) => {
-            let certificates: serde_json::Map<String, Value> = bindings
-                .iter()
-                .map(|bound| (bound.role.as_str().to_owned(), bound.certificate.as_str().into()))
-                .collect();
-            let connections: serde_json::Map<String, Value> = connections
-                .iter()
-                .map(|connection| (connection.id.as_str().to_owned(), json!(connection.settings)))
-                .collect();
-            let routes: Vec<Value> = routes.iter().map(route).collect();
-            Some(json!({
-                "id": gateway.id.as_str(),
-                "name": gateway.name,
-                "vpn_type": gateway.vpn_type.as_str(),
-                "auto_propagate": gateway.auto_propagate,
-                "certificates": certificates,
-                "connections": connections,
-                "routes": routes,
-            }))
+    Document::of(desired).map(|document| json!(document))
+}
+
+/// The same as a text.
+#[must_use]
+pub fn document_text(desired: &Desired<'_>) -> Option<String> {
+    let text = |document| serde_json::to_string(&document).expect("every key of a document is a text");
+    Document::of(desired).map(text)
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Document<'a> {
+    Network {
+        id: &'a str,
+    },
+    Gateway {
+        id: &'a str,
+        name: &'a str,
+        vpn_type: &'a str,
+        auto_propagate: bool,
+        certificates: BTreeMap<&'a str, &'a str>,
+        connections: BTreeMap<&'a str, &'a Settings>,
+        routes: Vec<RouteDocument<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+struct RouteDocument<'a> {
+    kind: &'a str,
+    source: Option<&'a str>,
+    destination: &'a str,
+    next_hop: &'a str,
+    weight: u32,
+    priority: Option<u32>,
+    published: bool,
+}
+
+impl<'a> Document<'a> {
+    fn of(desired: &Desired<'a>) -> Option<Self> {
+        match desired {
+            Desired::NoGateway { .. } => None,
+            Desired::Network { id } => Some(Self::Network { id }),
+            Desired::Gateway(GatewayState { gateway, bindings, connections, routes }) => {
+                let certificates = bindings.iter().map(|one| (one.role.as_str(), one.certificate.as_str()));
+                let connections = connections.iter().map(|one| (one.id.as_str(), &one.settings));
+                Some(Self::Gateway {
+                    id: gateway.id.as_str(),
+                    name: &gateway.name,
+                    vpn_type: gateway.vpn_type.as_str(),
+                    auto_propagate: gateway.auto_propagate,
+                    certificates: certificates.collect(),
+                    connections: connections.collect(),
+                    routes: routes.iter().map(RouteDocument::of).collect(),
+                })
+            }
         }
     }
 }
 
-/// A route as a document has it.
-fn route(route: &VpnRoute) -> Value {
-    json!({
-        "kind": route.kind.as_str(),
-        "source": route.source,
-        "destination": route.destination,
-        "next_hop": route.next_hop.as_str(),
-        "weight": route.weight,
-        "priority": route.priority,
-        "published": route.published,
-    })
+impl<'a> RouteDocument<'a> {
+    fn of(route: &'a VpnRoute) -> Self {
+        Self {
+            kind: route.kind.as_str(),
+            source: route.source.as_deref(),
+            destination: &route.destination,
+            next_hop: route.next_hop.as_str(),
+            weight: route.weight,
+            priority: route.priority,
+            published: route.published,
+        }
+    }
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -9,7 +9,7 @@ mod detached;
 pub mod orders;
 mod steering;
 
-pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document};
+pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document, document_text};
 pub use steering::{APPLY_FAULTS, ApplyFault, ApplyFaultKind, OWN_DELAYS, TooMany};
 
 use std::fmt::Debug;

@@ -46,7 +46,7 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             BindingState::Associated => {}
         }
     }
-    for connection in tx.connections_of(&gateway.id)? {
+    for connection in tx.connections_under_way(&gateway.id)? {
         match connection.state {
             ChildState::Creating => tx.set_connection_state(&connection.id, ChildState::Active)?,
             ChildState::Updating => tx.connection_changed(&connection.id)?,
@@ -79,7 +79,7 @@ pub(super) fn restore(
     for binding in stay {
         tx.set_binding_state(gateway, binding, BindingState::Associated)?;
     }
-    for connection in tx.connections_of(&gateway.id)? {
+    for connection in tx.connections_under_way(&gateway.id)? {
         match connection.state {
             ChildState::Creating => tx.delete_connection(&connection)?,
             ChildState::Updating => tx.restore_connection(&connection.id)?,

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tongguan_dataplane::{Applying, Attempt, Desired, Observation, Progress, document};
+use tongguan_dataplane::{Applying, Attempt, Desired, Observation, Progress, document_text};
 use tongguan_model::gateway::Phase;
 use tongguan_store::{Intent, IntentKind, Snapshot, StoreError, Verdict};
 use tracing::{error, warn};
@@ -339,7 +339,7 @@ fn attempt(
 ) -> Result<Try, StoreError> {
     let apply = |desired: Desired<'_>| {
         fail_point!("engine::applying");
-        let document = document(&desired).map(|document| document.to_string());
+        let document = document_text(&desired);
         let observations = context.dataplane.observe(&desired);
         let attempt = Attempt { desired, generation: intent.generation, since_ms: intent.since_ms, now_ms };
         // A bug in a driver must not end the engine for all.

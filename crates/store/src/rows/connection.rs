@@ -212,6 +212,15 @@ impl Snapshot<'_> {
         self.session.all(sql!(Connection::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
+    /// Those of them that a change of the gateway is about: at most one.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<Connection>> {
+        let sql = sql!(Connection::SELECT, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq");
+        self.session.all(sql, &binds![gateway])
+    }
+
     /// How many connections a gateway has.
     ///
     /// # Errors
