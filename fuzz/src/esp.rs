@@ -34,7 +34,7 @@ pub fn esp(input: &[u8]) {
     assert!(opening.results().all(|(_, result)| result.is_err()), "a packet was forged");
 
     let icv = IcvLength::fixed(ICV).expect("it is a length");
-    let outbound = Arc::new(Outbound::new(common(icv.clone()), [3; 16]));
+    let outbound = Arc::new(Outbound::new(common(icv.clone()), 256, [3; 16]));
     let inbound = Arc::new(Inbound::new(common(icv)));
     let mut sealing = SealBatch::default();
     for piece in &pieces {

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tongguan_ike::config::{
-    Authentication, Connection, ConnectionId, NatTraversal, Phase1Suite, Phase2Suite, Selector,
+    Authentication, Connection, ConnectionId, NatTraversal, PeerIdentity, Phase1Suite, Phase2Suite, Selector,
 };
 use tongguan_ike::keys::HashOrder;
 use tongguan_ike::suite::{Cipher, Group, Hash};
@@ -50,7 +50,7 @@ fn connection(side: u8) -> Connection {
         local: address(side),
         authentication: Authentication::Psk(Arc::new(Zeroizing::new(b"fuzz".to_vec()))),
         local_id: Identity::address(address(side)),
-        remote_id: Identity::address(address(other)),
+        remote_id: PeerIdentity::Exactly(Identity::address(address(other))),
         selectors: vec![Selector { local: network(side), remote: network(other) }],
         phase_1: vec![Phase1Suite { cipher: Cipher::Sm4, hash: Hash::Sm3, group: Some(Group::P256) }],
         phase_2: Phase2Suite { cipher: Cipher::Sm4, integrity: Hash::Sm3, group: None },
@@ -71,7 +71,7 @@ fn give(router: &mut Router, side: u8, octets: &[u8], dice: &mut Dice) -> Vec<Ve
     let out = router.handle(NOW, Input::Datagram { local, remote, octets }, dice);
     let sent = out.into_iter().filter_map(|output| match output {
         Output::Send { octets, .. } => Some(octets),
-        Output::Install(_) => panic!("a child SA without a negotiation"),
+        Output::Expect(_) | Output::Install(_) => panic!("a child SA without a negotiation"),
         Output::Remove { .. } | Output::Event(_) => None,
     });
     sent.collect()

@@ -8,7 +8,7 @@ pub(crate) const IPV6: u8 = 41;
 
 /// Source, destination and length of an IP packet, which may be followed by anything; none if its header is not
 /// whole, or if it is shorter than it says.
-pub(crate) fn addresses(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
+pub fn addresses(packet: &[u8]) -> Option<(IpAddr, IpAddr, usize)> {
     match packet.first()? >> 4 {
         4 => {
             let header: &[u8; 20] = packet.first_chunk()?;

@@ -26,4 +26,5 @@ pub mod sa;
 mod sad;
 
 pub use batch::{BATCH, OpenBatch, ROOM, SealBatch, Verdict};
+pub use inner::addresses;
 pub use sad::Sad;

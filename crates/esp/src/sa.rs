@@ -169,17 +169,19 @@ pub struct Common {
 #[derive(Debug)]
 pub struct Outbound {
     pub(crate) common: Common,
+    inbound: u32,
     pub(crate) vectors: Sm4Key,
     sent: AtomicU32,
     blocks: AtomicU64,
 }
 
 impl Outbound {
-    /// Takes up an SA. `seed` is random; from it come the vectors, which nobody can predict.
-    pub fn new(common: Common, mut seed: [u8; 16]) -> Self {
+    /// Takes up an SA. `inbound` is the SPI under which the same child SA receives; `seed` is random, and from it come
+    /// the vectors, which nobody can predict.
+    pub fn new(common: Common, inbound: u32, mut seed: [u8; 16]) -> Self {
         let vectors = Sm4Key::new(&seed);
         seed.zeroize();
-        Self { common, vectors, sent: AtomicU32::new(0), blocks: AtomicU64::new(0) }
+        Self { common, inbound, vectors, sent: AtomicU32::new(0), blocks: AtomicU64::new(0) }
     }
 
     /// The SPI.
@@ -190,6 +192,12 @@ impl Outbound {
     /// What it carries.
     pub fn selector(&self) -> Selector {
         self.common.selector
+    }
+
+    /// The SPI under which the same child SA receives. It is ours, and so names the child SA; the other is chosen by the
+    /// peer, and two peers may choose the same.
+    pub fn inbound(&self) -> u32 {
+        self.inbound
     }
 
     /// How far its life has gone.
@@ -259,7 +267,7 @@ mod tests {
             icv: IcvLength::learnt(),
             selector: Selector { local: network, remote: network },
         };
-        let sa = Outbound::new(common, [3; 16]);
+        let sa = Outbound::new(common, 256, [3; 16]);
         assert_eq!((sa.next_sequence(1), sa.life()), (Some(1), Life::Good));
         sa.sent.store(PACKETS_SOFT - 1, Ordering::Relaxed);
         assert_eq!((sa.next_sequence(1), sa.life()), (Some(PACKETS_SOFT), Life::Soft));

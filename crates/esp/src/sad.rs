@@ -23,19 +23,29 @@ pub struct Sad {
 }
 
 impl Sad {
-    /// Adds both directions of a child SA. Packets go out under the newest of a selector.
+    /// Adds both directions of a child SA.
     pub fn install(&mut self, inbound: Inbound, outbound: Outbound) {
+        self.receive(inbound);
+        self.send(outbound);
+    }
+
+    /// Adds the direction in which a child SA receives.
+    pub fn receive(&mut self, inbound: Inbound) {
+        self.inbound.insert(inbound.spi(), Arc::new(inbound));
+    }
+
+    /// Adds the direction in which a child SA sends. Packets go out under the newest of a selector.
+    pub fn send(&mut self, outbound: Outbound) {
         let selector = outbound.selector();
         self.lengths.insert(lengths(selector));
-        self.inbound.insert(inbound.spi(), Arc::new(inbound));
         self.outbound.entry(selector).or_default().push(Arc::new(outbound));
     }
 
-    /// Removes both directions, by the SPI of each.
-    pub fn remove(&mut self, inbound: u32, outbound: u32) {
+    /// Removes both directions of a child SA, by the SPI under which it receives.
+    pub fn remove(&mut self, inbound: u32) {
         self.inbound.remove(&inbound);
         self.outbound.retain(|_, all| {
-            all.retain(|sa| sa.spi() != outbound);
+            all.retain(|sa| sa.inbound() != inbound);
             !all.is_empty()
         });
         self.lengths = self.outbound.keys().map(|selector| lengths(*selector)).collect();

@@ -41,7 +41,8 @@ fn common(suite: Suite, number: u8, selector: Selector, icv: &IcvLength) -> Comm
 /// The sending end and the receiving end of one SA.
 fn pair(suite: Suite, number: u8, icv: usize) -> (Arc<Outbound>, Arc<Inbound>) {
     let icv = IcvLength::fixed(icv).unwrap();
-    let outbound = Outbound::new(common(suite, number, east_to_west(), &icv), [number; 16]);
+    let outbound =
+        Outbound::new(common(suite, number, east_to_west(), &icv), 0x1000 + u32::from(number), [number; 16]);
     let inbound = Inbound::new(common(suite, number, turned(east_to_west()), &icv));
     (Arc::new(outbound), Arc::new(inbound))
 }
@@ -231,7 +232,7 @@ fn the_length_of_codes_is_learnt_and_used_for_our_packets() {
         let (peer, _) = pair(Suite::Sm, 8, icv);
         let learnt = IcvLength::learnt();
         let inbound = Arc::new(Inbound::new(common(Suite::Sm, 8, turned(east_to_west()), &learnt)));
-        let ours = Arc::new(Outbound::new(common(Suite::Sm, 8, east_to_west(), &learnt), [1; 16]));
+        let ours = Arc::new(Outbound::new(common(Suite::Sm, 8, east_to_west(), &learnt), 0x1008, [1; 16]));
         assert_eq!(by_the_rfc(8, 12, &one(&ours, packet(77))).1, packet(77));
         let mut wrong = one(&peer, packet(30));
         wrong[30] ^= 1;
@@ -264,7 +265,8 @@ fn the_longest_selector_wins_and_the_newest_of_its_sas() {
     let mut install = |number: u8, local: &str, remote: &str| {
         let selector = Selector { local: net(local), remote: net(remote) };
         let inbound = Inbound::new(common(Suite::Sm, number, selector, &icv));
-        sad.install(inbound, Outbound::new(common(Suite::Sm, number, selector, &icv), [number; 16]));
+        let outbound = Outbound::new(common(Suite::Sm, number, selector, &icv), inbound.spi(), [number; 16]);
+        sad.install(inbound, outbound);
     };
     install(1, "0.0.0.0/0", "0.0.0.0/0");
     install(2, "10.0.0.0/16", "10.1.0.0/16");
@@ -281,9 +283,9 @@ fn the_longest_selector_wins_and_the_newest_of_its_sas() {
     assert_eq!(spi(&sad, "fd00:0:0:1::1", "fd01::1"), None);
     assert_eq!(sad.outbound(&packet(60)).map(|sa| sa.spi()), Some(0x1003));
     let before = sad.clone();
-    sad.remove(0x1004, 0x1004);
+    sad.remove(0x1004);
     assert_eq!(spi(&sad, "10.0.3.4", "10.1.6.6"), Some(2));
-    sad.remove(0x1003, 0x1003);
+    sad.remove(0x1003);
     assert_eq!(spi(&sad, "10.0.3.4", "10.1.5.6"), Some(2));
     assert_eq!((sad.counts(), before.counts()), ([3, 3], [5, 5]));
     assert!(sad.inbound(0x1003).is_none() && before.inbound(0x1003).is_some());

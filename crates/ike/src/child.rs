@@ -101,6 +101,12 @@ impl Children {
         due.collect()
     }
 
+    /// Nobody has answered for some networks: what is to be replaced there is asked for again. False if there is nothing.
+    pub(crate) fn ask_again(&mut self, selector: Selector, now: Now) -> bool {
+        let waiting = self.0.iter_mut().filter(|child| child.selector == selector && !child.replaced);
+        waiting.map(|child| child.rekey = Some(now.steady)).count() > 0
+    }
+
     /// One has carried so much that it should be replaced, or must end.
     pub(crate) fn exhausted(&mut self, inbound: u32, hard: bool, now: Now) {
         for child in self.0.iter_mut().filter(|child| child.inbound == inbound) {

@@ -29,7 +29,7 @@ pub struct Connection {
     /// What we say that we are. With certificates it is the subject of the signature certificate.
     pub local_id: Identity,
     /// What the peer has to be.
-    pub remote_id: Identity,
+    pub remote_id: PeerIdentity,
     /// Pairs of networks, ours first; one child SA for each.
     pub selectors: Vec<Selector>,
     /// What phase 1 may use, in order of preference.
@@ -48,6 +48,17 @@ pub struct Connection {
     pub nat: NatTraversal,
     /// Whether to negotiate at once and again whenever there is no SA, or only on [`crate::Command::Initiate`].
     pub immediately: bool,
+}
+
+/// What a peer has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerIdentity {
+    /// Just this. With certificates it is the subject of both, DER.
+    Exactly(Identity),
+    /// With certificates: their subject, as [`Certificate::subject`] has it.
+    Named(String),
+    /// With certificates: whoever the peer's CA has issued them to.
+    AnyOfCa,
 }
 
 /// Two networks, each an address and a prefix.

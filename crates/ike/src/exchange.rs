@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::config::Selector;
-use crate::io::{ChildSa, Now};
+use crate::io::{ChildSa, Now, Output};
 use crate::suite::{Block, KeyPair, Secret};
 use crate::wire::Header;
 
@@ -17,11 +17,13 @@ pub(crate) struct Sent {
     pub(crate) octets: Vec<u8>,
     tries: u32,
     pub(crate) next: Duration,
+    /// When it was sent first.
+    pub(crate) first: Duration,
 }
 
 impl Sent {
     pub(crate) fn new(octets: Vec<u8>, now: Now) -> Self {
-        Self { octets, tries: 0, next: now.steady + Duration::from_secs(1) }
+        Self { octets, tries: 0, next: now.steady + Duration::from_secs(1), first: now.steady }
     }
 
     /// What is to be done when [`Sent::next`] has come: false if it was sent often enough.
@@ -73,9 +75,11 @@ pub(crate) struct New {
 }
 
 impl Quick {
-    /// Whether a child SA with this SPI of ours waits for message 3.
-    pub(crate) fn awaits(&self, spi: u32) -> bool {
-        matches!(self, Self::Answered(answered) if answered.new.child.inbound.spi == spi)
+    /// What is to be done if it goes before it was finished: its child SA is expected no more.
+    pub(crate) fn unexpected(&self) -> Option<Output> {
+        let Self::Answered(answered) = self else { return None };
+        let child = &answered.new.child;
+        Some(Output::Remove { connection: child.connection, spi: child.inbound.spi })
     }
 
     /// When something is due.

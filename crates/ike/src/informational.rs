@@ -1,7 +1,7 @@
 //! Informational exchanges: Delete, INITIAL-CONTACT, and the question whether the peer is there (RFC 3706).
 //!
-//! None of them is answered by the protocol but that question. What was lost comes right by itself: a peer that does
-//! not know an SA any more does not answer under it, and one that sends under a child SA that is gone is told again.
+//! None of them is answered by the protocol but that question. What was lost comes right by itself: a peer that goes on
+//! using an IKE SA or a child SA that is gone is told again.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::exchange::Message;
 use crate::keys::same;
 use crate::proposal::{ESP, ISAKMP};
 use crate::sa::{Context, Dropped, IkeSa, nonzero};
-use crate::wire::{After, Delete, Draft, Notify, exchange, kind, payloads};
+use crate::wire::{After, Delete, Draft, Header, Notify, exchange, kind, payloads};
 
 /// A peer that was not heard for so long is asked.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -81,6 +81,17 @@ pub(crate) fn step(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'
     Ok(said)
 }
 
+/// Whether a message says that the IKE SA is gone, or only child SAs.
+pub(crate) fn is_farewell(sa: &IkeSa, header: Header, body: &[u8]) -> bool {
+    let Some(keys) = sa.keys.as_ref().filter(|_| header.exchange == exchange::INFORMATIONAL) else {
+        return false;
+    };
+    let vector = keys.exchange_vector(&sa.vector, header.message_id);
+    let Ok((clear, _)) = sa.unprotect(body, vector) else { return false };
+    let all = payloads(header.next, &clear, After::Padding).unwrap_or_default();
+    all.iter().any(|payload| payload.kind == kind::DELETE)
+}
+
 /// The answer to a question, with its number.
 fn there(sa: &IkeSa, notify: &Notify) -> Result<(u32, Notify), Dropped> {
     let sequence = <[u8; 4]>::try_from(&notify.data[..]).map_err(|_| "a question without a number")?;
@@ -150,14 +161,14 @@ pub(crate) fn send_deletes(sa: &mut IkeSa, spis: &[u32], whole: bool, context: &
     }
 }
 
-/// Tells the peer that there is no child SA with an SPI, once a second at most. It believes this, as it is
-/// authenticated.
-pub(crate) fn send_unknown(sa: &mut IkeSa, spi: u32, context: &mut Context<'_>) {
+/// Tells the peer that there is no child SA with an SPI, or no IKE SA any more, once a second at most. It believes this,
+/// as it is authenticated.
+pub(crate) fn send_gone(sa: &mut IkeSa, spi: Option<u32>, whole: bool, context: &mut Context<'_>) {
     if context.now.steady < sa.probe.told + Duration::from_secs(1) {
         return;
     }
     sa.probe.told = context.now.steady;
-    send_deletes(sa, &[spi], false, context);
+    send_deletes(sa, spi.as_slice(), whole, context);
 }
 
 fn cookies(sa: &IkeSa) -> Vec<u8> {

@@ -86,7 +86,10 @@ pub enum Output {
         /// All of it.
         octets: Vec<u8>,
     },
-    /// Receive and send under a new child SA. Of those with the same selector, send under the newest.
+    /// Receive under a child SA already, before sending what follows: the peer may use it before its last message has
+    /// come. [`Output::Install`] follows, or [`Output::Remove`].
+    Expect(Box<ChildSa>),
+    /// Receive and send under a new child SA, before sending what follows. Of those with the same selector, send under the newest.
     Install(Box<ChildSa>),
     /// Forget a child SA.
     Remove {
@@ -114,8 +117,12 @@ pub struct ChildSa {
     pub inbound: OneWay,
     /// How we send.
     pub outbound: OneWay,
-    /// Where packets go if they go in UDP: our end and the peer's.
-    pub udp: Option<(SocketAddr, SocketAddr)>,
+    /// Our end, as IKE has it.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// Whether packets go in UDP between these; else they go without, and without ports.
+    pub udp: bool,
 }
 
 /// One direction of a [`ChildSa`].

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use zeroize::Zeroizing;
 
-use crate::config::{Authentication, Connection, Credentials, NatTraversal};
+use crate::config::{Authentication, Connection, Credentials, NatTraversal, PeerIdentity};
 use crate::io::NAT_PORT;
 use crate::keys::{Basis, Cookies, Phase1Keys, same};
 use crate::peer::{self, Envelope, NONCE_BYTES, PeerCertificates};
@@ -172,13 +172,7 @@ fn answer_key(
             let expected = &connection.remote_id;
             let peer = PeerCertificates::read([first, second], credentials, expected, context.now.wall);
             let hidden = [key, nonce, identity, signature];
-            let opened = peer::open(
-                credentials,
-                peer.as_ref().map_err(Clone::clone),
-                hidden,
-                expected,
-                context.random,
-            );
+            let opened = peer::open(credentials, peer.as_ref().map_err(Clone::clone), hidden, context.random);
             let theirs = opened.map_err(text)?;
             let (ours, answer) = fill(credentials, &peer.map_err(text)?, connection, false, context)?;
             let (keys, vector, agreed) = from_envelopes(sa, [&theirs, &ours])?;
@@ -224,7 +218,7 @@ fn take_key(
         (Own::Envelope { envelope, peer }, Authentication::Envelope(credentials)) => {
             let hidden =
                 take(&all, [kind::SYMMETRIC_KEY, kind::NONCE, kind::ID, kind::SIGNATURE], &optional)?;
-            let theirs = peer::open(credentials, Ok(peer), hidden, &connection.remote_id, context.random);
+            let theirs = peer::open(credentials, Ok(peer), hidden, context.random);
             from_envelopes(sa, [envelope, &theirs.map_err(text)?])?
         }
         (Own::Psk { pair, nonce }, Authentication::Psk(psk)) => {
@@ -388,8 +382,15 @@ fn verify(
     if !right {
         return Err("the proof is wrong: another key, or a message was changed on its way".into());
     }
-    if (read.kind, &read.data) != (connection.remote_id.kind, &connection.remote_id.data) {
-        return Err("the identification is not the configured one".into());
+    // That of certificates was looked at with them.
+    if let Authentication::Psk(_) = connection.authentication {
+        let meant = match &connection.remote_id {
+            PeerIdentity::Exactly(expected) => (read.kind, &read.data) == (expected.kind, &expected.data),
+            PeerIdentity::Named(_) | PeerIdentity::AnyOfCa => false,
+        };
+        if !meant {
+            return Err("the identification is not the configured one".into());
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 use tongguan_pki::{Certificate, KeySpec, Random, SealedForm, Signed, signature_to_der, verify_chain};
 use zeroize::Zeroizing;
 
-use crate::config::Credentials;
+use crate::config::{Credentials, PeerIdentity};
 use crate::envelope::{EnvelopeKey, KEY_BYTES};
 use crate::suite::Secret;
 use crate::wire::{Draft, Identity, kind};
@@ -43,7 +43,7 @@ impl PeerCertificates {
     pub(crate) fn read(
         [first, second]: [&[u8]; 2],
         credentials: &Credentials,
-        expected: &Identity,
+        expected: &PeerIdentity,
         now: i64,
     ) -> Result<Self, Disbelief> {
         let mut certificates = Vec::new();
@@ -77,7 +77,14 @@ impl PeerCertificates {
         if signature.subject() != encryption.subject() {
             return Err(because("both certificates name different subjects"));
         }
-        if expected.kind != Identity::DER_NAME || signature.subject_der() != expected.data {
+        let meant = match expected {
+            PeerIdentity::Exactly(identity) => {
+                identity.kind == Identity::DER_NAME && signature.subject_der() == identity.data
+            }
+            PeerIdentity::Named(subject) => signature.subject() == *subject,
+            PeerIdentity::AnyOfCa => true,
+        };
+        if !meant {
             return Err(because(format!("the peer is {}, another was configured", signature.subject())));
         }
         Ok(Self { signature, encryption, encryption_body: second.to_vec() })
@@ -146,7 +153,6 @@ pub(crate) fn open(
     credentials: &Credentials,
     peer: Result<&PeerCertificates, Disbelief>,
     [key, nonce, identity, signature]: [&[u8]; 4],
-    expected: &Identity,
     random: &mut dyn Random,
 ) -> Result<Envelope, Disbelief> {
     let opened = credentials.encryption_key.open(key);
@@ -170,7 +176,7 @@ pub(crate) fn open(
     let parts = [key.octets(), &nonce, &identity, certificate];
     let signer = signer.public_key().map_err(because)?;
     let verified = signer.verify_parts(&parts, signature, Signed::WithIdentity);
-    peer?;
+    let subject = peer?.signature.subject_der();
     if let Some(reason) = failed {
         return Err(reason);
     }
@@ -182,8 +188,8 @@ pub(crate) fn open(
         return Err(because("the nonce has less than 8 octets, or more than 256"));
     }
     let read = Identity::read(&identity).map_err(because)?;
-    if read.kind != expected.kind || read.data != expected.data {
-        return Err(because("the identification is not the configured one"));
+    if read.kind != Identity::DER_NAME || read.data != subject {
+        return Err(because("the identification is not the subject of the certificates"));
     }
     Ok(Envelope { key, nonce, identity: identity.to_vec() })
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{Connection, Selector};
 use crate::exchange::{Answered, Asked, Message, New, Quick, Sent};
-use crate::io::{ChildSa, OneWay};
+use crate::io::{ChildSa, OneWay, Output};
 use crate::keys::{HashOrder, KeymatSource, QuickParts, same};
 use crate::peer::{NONCE_BYTES, is_nonce};
 use crate::proposal::{ESP, MIN_SPI, choose_phase_2, offer_phase_2};
@@ -121,6 +121,7 @@ fn answer(
     sa.take_id(id, context.now)?;
     sa.heard_from(message.local, message.remote, context.now);
     let sent = Sent::new(octets.clone(), context.now);
+    context.out.push(Output::Expect(Box::new(new.child.clone())));
     sa.send(octets, context);
     sa.quick.insert(id, Quick::Answered(Box::new(Answered { new, proof, vector, digest, sent })));
     Ok(())
@@ -178,6 +179,20 @@ fn finish(sa: &mut IkeSa, message: Message<'_>, context: &mut Context<'_>) -> Re
     sa.heard_from(message.local, message.remote, context.now);
     sa.quick.insert(id, Quick::Finished { until: context.now.steady + MEMORY });
     Ok(new)
+}
+
+/// Responder: a packet has come under an SPI that waits for message 3, so that was lost. Message 2 is sent again, which
+/// brings it back. False if nothing waits for it.
+pub(crate) fn ask_for_third(sa: &mut IkeSa, spi: u32, context: &mut Context<'_>) -> bool {
+    let waiting = sa.quick.values().find_map(|quick| match quick {
+        Quick::Answered(answered) if answered.new.child.inbound.spi == spi => Some(&answered.sent.octets),
+        _ => None,
+    });
+    let Some(octets) = waiting.cloned() else { return false };
+    if sa.may_answer(context.now) {
+        sa.send(octets, context);
+    }
+    true
 }
 
 /// What message 1 or 2 holds.
@@ -305,7 +320,6 @@ fn child(
         let secret = |octets: &[u8]| Zeroizing::new(octets.to_vec());
         OneWay { spi, cipher_key: secret(cipher_key), integrity_key: secret(integrity_key) }
     };
-    let udp = sa.udp.then_some((message.local, message.remote));
     Some(ChildSa {
         connection: connection.id,
         selector,
@@ -313,7 +327,9 @@ fn child(
         integrity: suite.integrity,
         inbound: one_way(own),
         outbound: one_way(peer),
-        udp,
+        local: message.local,
+        remote: message.remote,
+        udp: sa.udp,
     })
 }
 

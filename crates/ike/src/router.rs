@@ -29,6 +29,10 @@ const HALF_OPEN: Duration = Duration::from_secs(30);
 /// A connection that failed is tried again after this time, which doubles.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// How long the peer is told again that an IKE SA is gone, if it goes on using it.
+const FAREWELL: Duration = Duration::from_secs(60);
+/// IKE SAs that are remembered for that at most.
+const MAX_GONE: usize = 1_024;
 /// When an IKE SA is replaced, in parts of its lifetime, less up to a tenth.
 const PHASE_1_REKEY: f64 = 0.9;
 
@@ -58,6 +62,9 @@ pub struct Router {
     sas: BTreeMap<Cookie, IkeSa>,
     /// Ours, by the address and the cookie of who began.
     begun: BTreeMap<(IpAddr, Cookie), Cookie>,
+    /// IKE SAs that we have ended, with the moment at which they are forgotten. Nobody acknowledges a Delete, so it is
+    /// said again to a peer that cannot have heard it.
+    gone: BTreeMap<Cookie, (Duration, IkeSa)>,
     spis: BTreeSet<u32>,
     guard: Guard,
     out: Vec<Output>,
@@ -147,12 +154,20 @@ impl Router {
             let retry = waiting.then_some(state.retry);
             retry.into_iter().chain(state.children.next_timer())
         });
-        of_sas.chain(of_connections).min()
+        let of_gone = self.gone.values().map(|(until, _)| *until);
+        of_sas.chain(of_connections).chain(of_gone).min()
     }
 
     /// The SPIs under which a connection receives, the newest last.
     pub fn inbound(&self, id: ConnectionId) -> Vec<u32> {
         self.connections.get(&id).map(|state| state.children.inbound()).unwrap_or_default()
+    }
+
+    /// Whether a connection has an IKE SA, and whether it has child SAs for all of its networks.
+    pub fn has(&self, id: ConnectionId) -> [bool; 2] {
+        let Some(state) = self.connections.get(&id) else { return [false; 2] };
+        let whole = state.connection.selectors.iter().all(|selector| state.children.has(*selector));
+        [self.best(id).is_some(), whole]
     }
 
     /// How many IKE SAs there are: established, and on their way.
@@ -181,6 +196,7 @@ impl Router {
             return self.first(incoming, now, random);
         }
         let Some(own) = self.own_cookie(&header) else {
+            self.too_late(incoming, now, random);
             return self.drop_message(None, "there is no SA with these cookies");
         };
         let Some(mut sa) = self.sas.remove(&own) else { return };
@@ -229,6 +245,20 @@ impl Router {
         }
         let sa = self.sas.get(&header.responder)?;
         (!sa.initiator && sa.cookies.initiator == header.initiator).then_some(header.responder)
+    }
+
+    /// A message under no SA: if we had one, the peer has not heard that it is gone; unless it says the same.
+    fn too_late(&mut self, incoming: Incoming<'_>, now: Now, random: &mut dyn Random) {
+        let Incoming { header, body, .. } = incoming;
+        let cookies = Cookies { initiator: header.initiator, responder: header.responder };
+        let own = [header.initiator, header.responder]
+            .into_iter()
+            .find(|own| self.gone.get(own).is_some_and(|(_, sa)| sa.cookies == cookies));
+        let Some(own) = own.filter(|_| header.encrypted) else { return };
+        if self.gone.get(&own).is_some_and(|(_, sa)| informational::is_farewell(sa, header, body)) {
+            self.gone.remove(&own);
+        }
+        self.say_again(None, now, random, |sa| sa.cookies == cookies);
     }
 
     /// Message 1 of main mode.
@@ -386,6 +416,7 @@ impl Router {
         let Some(mut sa) = self.sas.remove(&own) else { return };
         let id = sa.connection;
         let established = sa.is_established();
+        self.out.extend(sa.quick.values().filter_map(Quick::unexpected));
         let last = established && self.best(id).is_none();
         let children = match self.connections.get_mut(&id) {
             Some(state) if last => state.children.take(|_| true),
@@ -402,15 +433,34 @@ impl Router {
         if !sa.initiator {
             self.begun.retain(|_, cookie| *cookie != own);
         }
+        let initiator = sa.initiator;
+        if tell && established && self.gone.len() < MAX_GONE {
+            sa.probe.told = now.steady;
+            self.gone.insert(own, (now.steady + FAREWELL, sa));
+        }
         self.out.push(Output::Event(Event::IkeClosed(id, reason)));
         if let Some(state) = self.connections.get_mut(&id)
-            && (last || !established && sa.initiator)
+            && (last || !established && initiator)
         {
             let wait = RETRY * (1 << state.failures.min(6));
             state.failures += 1;
             let wait = wait.min(LONGEST_RETRY);
             state.retry = now.steady + wait + jitter(wait / 4, random);
             state.wanted = state.connection.immediately;
+        }
+    }
+
+    /// Tells the peer once more that IKE SAs are gone, and a child SA with them; each once a second at most.
+    fn say_again(
+        &mut self,
+        child: Option<u32>,
+        now: Now,
+        random: &mut dyn Random,
+        meant: impl Fn(&IkeSa) -> bool,
+    ) {
+        for (_, sa) in self.gone.values_mut().filter(|(_, sa)| meant(sa)) {
+            let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+            informational::send_gone(sa, child, true, &mut context);
         }
     }
 
@@ -485,6 +535,7 @@ impl Router {
     }
 
     fn tick(&mut self, now: Now, random: &mut dyn Random) {
+        self.gone.retain(|_, (until, _)| now.steady < *until);
         let all: Vec<Cookie> = self.sas.keys().copied().collect();
         for own in all {
             self.tick_sa(own, now, random);
@@ -498,7 +549,7 @@ impl Router {
 
     fn tick_sa(&mut self, own: Cookie, now: Now, random: &mut dyn Random) {
         let Some(sa) = self.sas.get_mut(&own) else { return };
-        let Some(state) = self.connections.get(&sa.connection) else { return };
+        let Some(state) = self.connections.get_mut(&sa.connection) else { return };
         let connection = Arc::clone(&state.connection);
         let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
         if !sa.is_established() {
@@ -507,13 +558,14 @@ impl Router {
             }
             return;
         }
-        let answered = tick_exchanges(sa, &mut context);
+        let answered = tick_exchanges(sa, &mut state.children, &mut context);
         let alive = !connection.dead_peer_detection || informational::tick(sa, &mut context);
         let rekey = sa.times.rekey.take_if(|due| now.steady >= *due).is_some();
         if !answered {
             self.close(own, "the peer did not answer in quick mode", true, now, random);
         } else if !alive {
-            self.close(own, "the peer is not there any more", false, now, random);
+            // It may be there all the same, and only our questions or its answers are lost.
+            self.close(own, "the peer is not there any more", true, now, random);
         } else if self.sas.get(&own).is_some_and(|sa| now.steady >= sa.times.end) {
             self.close(own, "replaced, or its lifetime is over", true, now, random);
         } else if rekey {
@@ -554,15 +606,20 @@ impl Router {
                 self.maintain(id, now, random);
             }
             EspEvent::UnknownSpi { remote, spi } => {
-                let found =
-                    self.sas.iter_mut().find(|(_, sa)| sa.is_established() && sa.remote.ip() == remote.ip());
-                let Some((_, sa)) = found else { return };
-                // One that the peer has already, as only its third message was lost: it is asked for again anyway.
-                if sa.quick.values().any(|quick| quick.awaits(spi)) {
-                    return;
+                let of_peer =
+                    self.sas.values_mut().filter(|sa| sa.is_established() && sa.remote.ip() == remote.ip());
+                let mut found = false;
+                for sa in of_peer {
+                    found = true;
+                    let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
+                    // One that the peer has already, as only its third message was lost: it is asked for at once.
+                    if !quick::ask_for_third(sa, spi, &mut context) {
+                        informational::send_gone(sa, Some(spi), false, &mut context);
+                    }
                 }
-                let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
-                informational::send_unknown(sa, spi, &mut context);
+                if !found {
+                    self.say_again(Some(spi), now, random, |sa| sa.remote.ip() == remote.ip());
+                }
             }
             EspEvent::Received(id) => {
                 let best = self.best(id);
@@ -657,10 +714,13 @@ fn resend(sa: &mut IkeSa, context: &mut Context<'_>) -> bool {
     true
 }
 
-/// Sends messages of quick mode again, and forgets exchanges that are over; false if one was not answered.
-fn tick_exchanges(sa: &mut IkeSa, context: &mut Context<'_>) -> bool {
+/// Sends messages of quick mode again, and forgets exchanges that are over. False if one was not answered, so that the
+/// IKE SA is of no use. It is if the peer was heard since, and packets pass: then it is asked again.
+fn tick_exchanges(sa: &mut IkeSa, children: &mut Children, context: &mut Context<'_>) -> bool {
     let mut due = Vec::new();
     let mut answered = true;
+    let heard = sa.probe.heard;
+    let mut unfinished = Vec::new();
     sa.quick.retain(|_, exchange| {
         if context.now.steady < exchange.next() {
             return true;
@@ -674,9 +734,14 @@ fn tick_exchanges(sa: &mut IkeSa, context: &mut Context<'_>) -> bool {
             due.push(sent.octets.clone());
             return true;
         }
-        answered = false;
+        unfinished.extend(exchange.unexpected());
+        // One that the peer has begun is the peer's to finish.
+        if let Quick::Asked(asked) = exchange {
+            answered &= heard >= asked.sent.first && children.ask_again(asked.selector, context.now);
+        }
         false
     });
+    context.out.extend(unfinished);
     due.into_iter().for_each(|octets| sa.send(octets, context));
     answered
 }

@@ -56,7 +56,7 @@ fn every_suite_is_established_in_both_ways_to_authenticate() {
                 let mut world = started(1, pair);
                 world.run(world.now + seconds(2));
                 up(&world);
-                assert_eq!(world.installed[0][0].udp.is_some(), nat == NatTraversal::Always);
+                assert_eq!(world.installed[0][0].udp, nat == NatTraversal::Always);
                 assert_eq!(world.installed[0].len(), 1);
                 // Main mode, INITIAL-CONTACT from both, quick mode.
                 assert_eq!(world.sent, 11, "{}", world.describe());

@@ -20,10 +20,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tongguan-store", &["tongguan-model"]),
     ("tongguan-dataplane", &["tongguan-model", "tongguan-pki"]),
     (
+        "tongguan-gateway",
+        &[
+            "tongguan-pki",
+            "tongguan-smcrypto",
+            "tongguan-ike",
+            "tongguan-esp",
+            "tongguan-model",
+            "tongguan-dataplane",
+        ],
+    ),
+    ("tongguan-supervisor", &["tongguan-gateway"]),
+    (
         "tongguan-service",
         &["tongguan-rpc", "tongguan-pki", "tongguan-model", "tongguan-store", "tongguan-dataplane"],
     ),
-    ("tongguan", EVERY_LAYER),
+    ("tongguan", PROGRAM),
     ("tongguan-testkit", EVERY_LAYER),
     ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", "tongguan-smcrypto"]),
     ("tongguan-fuzz", WITH_GATEWAY),
@@ -40,7 +52,19 @@ const EVERY_LAYER: &[&str] = &[
     "tongguan-service",
 ];
 
-/// Those, and the crates of a gateway that moves packets.
+/// Those, and a gateway with what starts it.
+const PROGRAM: &[&str] = &[
+    "tongguan-rpc",
+    "tongguan-pki",
+    "tongguan-model",
+    "tongguan-store",
+    "tongguan-dataplane",
+    "tongguan-service",
+    "tongguan-gateway",
+    "tongguan-supervisor",
+];
+
+/// Those of every layer, and the crates of a gateway that moves packets.
 const WITH_GATEWAY: &[&str] = &[
     "tongguan-rpc",
     "tongguan-pki",

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongguan_ike::config::{
-    Authentication, Connection, ConnectionId, Credentials, NatTraversal, Phase1Suite, Phase2Suite, Selector,
+    Authentication, Connection, ConnectionId, Credentials, NatTraversal, PeerIdentity, Phase1Suite,
+    Phase2Suite, Selector,
 };
 use tongguan_ike::keys::HashOrder;
 use tongguan_ike::suite::{Cipher, Group, Hash};
@@ -128,6 +129,7 @@ impl World {
         for output in out {
             match output {
                 Output::Send { local, remote, octets } => self.post(1 - side, remote, local, octets),
+                Output::Expect(_) => {}
                 Output::Install(child) => self.installed[side].push(*child),
                 Output::Remove { spi, .. } => self.installed[side].retain(|child| child.inbound.spi != spi),
                 Output::Event(event) => self.events[side].push(event),
@@ -186,7 +188,8 @@ impl World {
         self.now = until;
     }
 
-    /// Runs on, with a packet each way every second: under a child SA that the receiver does not know, it says so.
+    /// Runs on, with a packet each way every second, which the network may lose: under a child SA that the receiver does
+    /// not know it says so, and under one that it knows the sender is there.
     pub(crate) fn run_with_traffic(&mut self, seconds: u64) {
         for _ in 0..seconds {
             let next = self.now + Duration::from_secs(1);
@@ -194,10 +197,17 @@ impl World {
             for side in [0, 1] {
                 let Some(child) = self.installed[side].last() else { continue };
                 let spi = child.outbound.spi;
-                if !self.installed[1 - side].iter().any(|other| other.inbound.spi == spi) {
-                    let remote = SocketAddr::new(self.connections[side].local, 500);
-                    self.input(1 - side, Input::Esp(EspEvent::UnknownSpi { remote, spi }));
+                if self.dice.chance(self.faults.lose) {
+                    continue;
                 }
+                let event = match self.installed[1 - side].iter().find(|other| other.inbound.spi == spi) {
+                    Some(other) => EspEvent::Received(other.connection),
+                    None => EspEvent::UnknownSpi {
+                        remote: SocketAddr::new(self.connections[side].local, 500),
+                        spi,
+                    },
+                };
+                self.input(1 - side, Input::Esp(event));
             }
         }
     }
@@ -248,7 +258,7 @@ pub(crate) fn psk(side: usize, suite: (Cipher, Hash, Group)) -> Connection {
         local: address(side),
         authentication: Authentication::Psk(Arc::new(Zeroizing::new(b"a secret of both".to_vec()))),
         local_id: Identity::address(address(side)),
-        remote_id: Identity::address(address(1 - side)),
+        remote_id: PeerIdentity::Exactly(Identity::address(address(1 - side))),
         selectors: vec![Selector { local: network(side), remote: network(1 - side) }],
         phase_1: vec![Phase1Suite { cipher, hash, group: Some(group) }],
         phase_2: Phase2Suite { cipher, integrity: hash, group: None },
@@ -284,7 +294,7 @@ pub(crate) fn envelope(side: usize) -> Connection {
     let local_id = Identity::new(Identity::DER_NAME, signature.subject_der());
     Connection {
         local_id,
-        remote_id: Identity::new(Identity::DER_NAME, peer.subject_der()),
+        remote_id: PeerIdentity::Exactly(Identity::new(Identity::DER_NAME, peer.subject_der())),
         authentication: Authentication::Envelope(Arc::new(Credentials {
             signature,
             signature_key,

@@ -1,0 +1,272 @@
+//! What a gateway process is told and what it answers, and how that is put on a socket.
+//!
+//! A [`Document`] is the whole desired state of a gateway with all that it needs: what the engine hands a driver, and
+//! in addition addresses and keys. A frame is a length in four octets, the highest first, and as much JSON. Keys go
+//! over the socket only; nothing here is written to a file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tongguan_model::connection::Settings;
+use zeroize::Zeroizing;
+
+/// Longest frame.
+pub const MAX_FRAME: usize = 4 << 20;
+/// Octets of a frame's length.
+const LENGTH: usize = 4;
+
+/// A text that nobody may see: it is wiped on drop, and not shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Takes up a secret.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText")
+    }
+}
+
+/// The desired state of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Id of the gateway.
+    pub id: String,
+    /// Address under which its peers reach it.
+    pub address: IpAddr,
+    /// What connections prove themselves with, by the role of the certificate.
+    pub certificates: BTreeMap<String, Credential>,
+    /// Connections, by id.
+    pub connections: BTreeMap<String, ConnectionDocument>,
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// PEM.
+    pub certificate: String,
+    /// PKCS #8, PEM.
+    pub key: SecretText,
+}
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionDocument {
+    /// As the API has them.
+    pub settings: Settings,
+    /// Address of each tunnel's peer, by the tunnel's id.
+    pub peers: BTreeMap<String, IpAddr>,
+    /// Pre-shared key of each tunnel that has one, by the tunnel's id.
+    pub keys: BTreeMap<String, SecretText>,
+}
+
+/// What a gateway process is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Order {
+    /// Be this. Answered by [`Report::Applied`], [`Report::Stale`] or [`Report::Refused`].
+    Apply {
+        /// Grows with each change; what is older than what is in force is refused.
+        generation: u64,
+        /// The whole state.
+        document: Box<Document>,
+    },
+    /// Say how the tunnels are. Answered by [`Report::Status`].
+    Status,
+    /// Negotiate a tunnel now.
+    Initiate {
+        /// Id of the tunnel.
+        tunnel: String,
+    },
+    /// Delete all that a tunnel has, and tell its peer.
+    Terminate {
+        /// Id of the tunnel.
+        tunnel: String,
+    },
+}
+
+/// What a gateway process answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Report {
+    /// This generation is in force: installed on the gateway, whether peers answer or not.
+    Applied {
+        /// The generation.
+        generation: u64,
+    },
+    /// A newer one is in force.
+    Stale {
+        /// The one in force.
+        generation: u64,
+    },
+    /// It cannot be done, and the one before stays in force.
+    Refused {
+        /// The generation that was refused.
+        generation: u64,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Of each tunnel.
+    Status {
+        /// By id of the tunnel.
+        tunnels: BTreeMap<String, TunnelStatus>,
+        /// Packets that were dropped, by reason.
+        dropped: BTreeMap<String, u64>,
+    },
+}
+
+/// How a tunnel is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TunnelStatus {
+    /// How far its negotiation has come, as the API says it.
+    pub negotiation: String,
+    /// What went wrong last, in words; none if nothing did since it was up.
+    pub reason: Option<String>,
+    /// Child SAs that it has had.
+    pub child_sas: u64,
+    /// Packets that were sealed and opened.
+    pub packets: [u64; 2],
+    /// Their octets.
+    pub octets: [u64; 2],
+}
+
+/// A frame that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It is longer than any may be.
+    #[error("a frame of {0} octets is too long")]
+    Length(usize),
+    /// It is not what it has to be. What it holds is not repeated: it may be a secret.
+    #[error("a frame that cannot be read, at column {0}")]
+    Content(usize),
+}
+
+/// A value as a frame.
+///
+/// # Errors
+/// It is too long.
+pub fn frame(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, FrameError> {
+    let written = |error: serde_json::Error| FrameError::Content(error.column());
+    let mut counted = Counted(0);
+    serde_json::to_writer(&mut counted, value).map_err(written)?;
+    let Counted(length) = counted;
+    let head =
+        u32::try_from(length).ok().filter(|_| length <= MAX_FRAME).ok_or(FrameError::Length(length))?;
+    // Of the length that it will have: growing would leave copies of secrets behind.
+    let mut out = Zeroizing::new(Vec::with_capacity(LENGTH + length));
+    out.extend_from_slice(&head.to_be_bytes());
+    serde_json::to_writer(&mut *out, value).map_err(written)?;
+    Ok(out)
+}
+
+/// How much was written.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0 += octets.len();
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Frames out of octets as they come.
+#[derive(Default)]
+pub struct Frames(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Frames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Frames")
+    }
+}
+
+impl Frames {
+    /// Takes octets.
+    pub fn push(&mut self, octets: &[u8]) {
+        // Growing would leave a copy of what is there behind.
+        let mut grown = Zeroizing::new(Vec::with_capacity(self.0.len() + octets.len()));
+        grown.extend_from_slice(&self.0);
+        grown.extend_from_slice(octets);
+        self.0 = grown;
+    }
+
+    /// The next whole frame.
+    ///
+    /// # Errors
+    /// It is too long, or not what it has to be.
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+        let Some(head) = self.0.first_chunk::<LENGTH>() else { return Ok(None) };
+        let length = u32::from_be_bytes(*head) as usize;
+        if length > MAX_FRAME {
+            return Err(FrameError::Length(length));
+        }
+        let Some(body) = self.0.get(LENGTH..LENGTH + length) else { return Ok(None) };
+        let value = serde_json::from_slice(body).map_err(|error| FrameError::Content(error.column()))?;
+        self.0 = Zeroizing::new(self.0[LENGTH + length..].to_vec());
+        Ok(Some(value))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_as_they_went_in_however_they_are_cut() {
+        let all = [Order::Status, Order::Initiate { tunnel: "tun-1".into() }];
+        let octets: Vec<u8> = all.iter().flat_map(|order| frame(order).unwrap().to_vec()).collect();
+        for size in 1..octets.len() {
+            let mut frames = Frames::default();
+            let mut out = Vec::new();
+            for piece in octets.chunks(size) {
+                frames.push(piece);
+                while let Some(order) = frames.take::<Order>().unwrap() {
+                    out.push(order);
+                }
+            }
+            assert_eq!(out, all);
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused_and_not_repeated() {
+        let mut frames = Frames::default();
+        frames.push(&u32::MAX.to_be_bytes());
+        assert!(matches!(frames.take::<Order>(), Err(FrameError::Length(_))));
+        let mut frames = Frames::default();
+        let secret = br#"{"order":"a secret"}"#;
+        frames.push(&(secret.len() as u32).to_be_bytes());
+        frames.push(secret);
+        let error = frames.take::<Order>().unwrap_err();
+        assert!(matches!(error, FrameError::Content(_)) && !error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        assert!(!format!("{:?}", SecretText::new("hidden".into())).contains("hidden"));
+    }
+}

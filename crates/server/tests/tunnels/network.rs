@@ -1,0 +1,296 @@
+//! A small network: two hosts, each behind a gateway, and what lies between the gateways.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+use tongguan_supervisor::{Namespace, ip};
+
+/// Networks that this process has made.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// What every packet of a test carries, so that it is known where it must not be.
+pub(crate) const MARK: &[u8] = b"not to be seen outside of a tunnel";
+
+/// Address of a gateway. Machines on which tests run rarely have one of this block.
+pub(crate) fn outside(side: usize) -> Ipv4Addr {
+    Ipv4Addr::new(198, 51, 100, side as u8 + 1)
+}
+
+/// Address of a host.
+pub(crate) fn inside(side: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, side as u8, 2)
+}
+
+/// The block of a side.
+pub(crate) fn block(side: usize) -> String {
+    format!("10.77.{side}.0/24")
+}
+
+/// Two hosts, two gateways.
+pub(crate) struct Network {
+    pub(crate) hosts: [Namespace; 2],
+    pub(crate) gateways: [Namespace; 2],
+    /// Addresses of the gateways, as they know them.
+    pub(crate) addresses: [Ipv4Addr; 2],
+    /// What translates the address of the first gateway, if anything does.
+    translator: Option<Namespace>,
+}
+
+/// Address that a gateway behind a translation has.
+pub(crate) const BEHIND: Ipv4Addr = Ipv4Addr::new(172, 31, 9, 2);
+
+impl Network {
+    /// The gateways are neighbours.
+    pub(crate) fn new() -> Self {
+        let network = Self::around(None, false);
+        network.join([(&network.gateways[0], "wan"), (&network.gateways[1], "wan")]);
+        for side in [0, 1] {
+            network.gateways[side].ip(&format!("addr add {}/24 dev wan", outside(side))).unwrap();
+        }
+        network
+    }
+
+    /// The first gateway is behind a translation of addresses.
+    pub(crate) fn with_translation() -> Self {
+        let mut network = Self::around(None, true);
+        let translator = network.translator.clone().unwrap();
+        network.join([(&network.gateways[0], "wan"), (&translator, "in")]);
+        network.join([(&translator, "out"), (&network.gateways[1], "wan")]);
+        network.addresses[0] = BEHIND;
+        network.gateways[0].ip(&format!("addr add {BEHIND}/24 dev wan")).unwrap();
+        network.gateways[0].ip("route add default via 172.31.9.1").unwrap();
+        network.gateways[1].ip(&format!("addr add {}/24 dev wan", outside(1))).unwrap();
+        translator.ip("addr add 172.31.9.1/24 dev in").unwrap();
+        translator.ip(&format!("addr add {}/24 dev out", outside(0))).unwrap();
+        forward(&translator);
+        nft(
+            &translator,
+            "table ip t { chain c { type nat hook postrouting priority 100; oifname \"out\" masquerade random; }; }",
+        );
+        network
+    }
+
+    /// From now on some of a hundred packets that arrive at a side from outside are lost.
+    pub(crate) fn lose(&self, side: usize, percent: u32) {
+        let rules = format!(
+            "table ip l {{ chain c {{ type filter hook prerouting priority -300; \
+             iifname \"wan\" numgen random mod 100 < {percent} drop; }}; }}"
+        );
+        nft(&self.gateways[side], &rules);
+    }
+
+    /// What lies between the gateways takes packets of this length at most.
+    pub(crate) fn narrow(&self, mtu: u32) {
+        self.gateways.iter().for_each(|gateway| gateway.ip(&format!("link set wan mtu {mtu}")).unwrap());
+    }
+
+    fn around(gateways: Option<[Namespace; 2]>, translated: bool) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let tag = format!("{:x}-{number}", std::process::id());
+        let create = |kind: &str, side: usize| Namespace::create(&format!("tgt-{tag}-{kind}{side}")).unwrap();
+        let hosts = [0, 1].map(|side| create("h", side));
+        let gateways = gateways.unwrap_or_else(|| [0, 1].map(|side| create("g", side)));
+        let translator = translated.then(|| create("t", 0));
+        let network = Self { hosts, gateways, addresses: [outside(0), outside(1)], translator };
+        for side in [0, 1] {
+            let (host, gateway) = (&network.hosts[side], &network.gateways[side]);
+            network.join([(host, "eth"), (gateway, "lan")]);
+            gateway.ip(&format!("addr add 10.77.{side}.1/24 dev lan")).unwrap();
+            host.ip(&format!("addr add {}/24 dev eth", inside(side))).unwrap();
+            host.ip(&format!("route add default via 10.77.{side}.1")).unwrap();
+            forward(gateway);
+        }
+        network
+    }
+
+    /// The same hosts behind gateways that something else has made.
+    pub(crate) fn of(gateways: [Namespace; 2]) -> Self {
+        Self::around(Some(gateways), false)
+    }
+
+    fn join(&self, [(left, left_name), (right, right_name)]: [(&Namespace, &str); 2]) {
+        ip(&format!(
+            "link add {left_name} netns {} type veth peer name {right_name} netns {}",
+            left.name(),
+            right.name()
+        ))
+        .unwrap();
+        left.ip(&format!("link set {left_name} up")).unwrap();
+        right.ip(&format!("link set {right_name} up")).unwrap();
+    }
+
+    /// Whether the host of a side gets an answer from that of the other side.
+    pub(crate) fn ping(&self, from: usize) -> bool {
+        self.hosts[from].enter(|| echo(inside(1 - from)).unwrap()).unwrap()
+    }
+
+    /// Asserts that hosts reach each other, with packets that were lost until now.
+    pub(crate) fn assert_pings(&self) {
+        for side in [0, 1] {
+            wait(&format!("an answer to the host of side {side}"), || self.ping(side));
+        }
+    }
+
+    /// Sends octets from the host of a side to that of the other by TCP, and asserts that they arrive as they are.
+    pub(crate) fn assert_tcp(&self, from: usize, octets: usize) {
+        let address = SocketAddr::from((inside(1 - from), 7777));
+        let listener = self.hosts[1 - from].enter(|| TcpListener::bind(address).unwrap()).unwrap();
+        let sent: Vec<u8> = MARK.iter().copied().cycle().take(octets).collect();
+        let received = std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| {
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut received = Vec::new();
+                socket.read_to_end(&mut received).unwrap();
+                received
+            });
+            let patience = Duration::from_secs(20);
+            let connect = || TcpStream::connect_timeout(&address, patience).unwrap();
+            self.hosts[from].enter(connect).unwrap().write_all(&sent).unwrap();
+            receiver.join().unwrap()
+        });
+        assert!(received == sent, "{} octets of {octets} arrived", received.len());
+    }
+
+    /// Watches the link between the gateways.
+    pub(crate) fn watch(&self) -> Watch {
+        let socket = || {
+            /// All protocols, in the order of the network.
+            const ALL: NonZeroU32 = NonZeroU32::new((0x0003u16).to_be() as u32).unwrap();
+            let protocol = Protocol::from_raw(ALL);
+            let flags = SocketFlags::CLOEXEC;
+            rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, Some(protocol)).unwrap()
+        };
+        // All interfaces of the gateway; of the packets, those of the outer link are recognised by their addresses.
+        let socket = self.gateways[0].enter(socket).unwrap();
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_millis(100)))
+            .unwrap();
+        let ends = Arc::new(AtomicBool::new(false));
+        let ending = Arc::clone(&ends);
+        let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let seeing = Arc::clone(&seen);
+        let thread = std::thread::spawn(move || {
+            let mut frame = vec![0; 65_536];
+            while !ending.load(Ordering::Relaxed) {
+                let length = match rustix::net::recv(&socket, &mut frame, RecvFlags::empty()) {
+                    Ok((length, _)) => length,
+                    Err(Errno::AGAIN | Errno::INTR) => continue,
+                    Err(error) => panic!("{error}"),
+                };
+                let frame = &frame[..length];
+                let addresses = [outside(0).octets(), outside(1).octets()];
+                let outer = frame.len() > 34
+                    && addresses.iter().any(|address| frame[26..30] == address[..])
+                    && addresses.iter().any(|address| frame[30..34] == address[..]);
+                if outer {
+                    seeing.lock().unwrap().push(frame.to_vec());
+                }
+            }
+        });
+        Watch { ends, seen, thread: Some(thread) }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for namespace in self.hosts.iter().chain(&self.gateways).chain(&self.translator) {
+            // What is left goes with the machine.
+            let _ = namespace.clone().remove();
+        }
+    }
+}
+
+/// What went over the link between the gateways.
+pub(crate) struct Watch {
+    ends: Arc<AtomicBool>,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Asserts that packets went over it, and that nothing in them could be read.
+    pub(crate) fn assert_nothing_readable(mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        let seen = self.seen.lock().unwrap();
+        assert!(seen.len() > 10, "{} packets", seen.len());
+        let readable = seen.iter().filter(|frame| frame.windows(MARK.len()).any(|part| part == MARK));
+        assert_eq!(readable.count(), 0);
+    }
+}
+
+/// Has a namespace forward packets.
+fn forward(namespace: &Namespace) {
+    namespace.enter(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap().unwrap();
+}
+
+/// Gives rules to the packet filter of a namespace.
+fn nft(namespace: &Namespace, rules: &str) {
+    let mut child = std::process::Command::new("ip")
+        .args(["netns", "exec", namespace.name(), "nft", "-f", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(rules.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{rules}");
+}
+
+/// Asks for an echo, and waits a second for it.
+fn echo(target: Ipv4Addr) -> std::io::Result<bool> {
+    const ICMP: NonZeroU32 = NonZeroU32::new(1).unwrap();
+    let protocol = Protocol::from_raw(ICMP);
+    let socket =
+        rustix::net::socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_millis(200)))?;
+    let number = COUNT.fetch_add(1, Ordering::Relaxed) as u16;
+    let mut request = vec![8, 0, 0, 0, 0x74, 0x67];
+    request.extend(number.to_be_bytes());
+    request.extend(MARK);
+    let sum =
+        request.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])));
+    let mut sum: u32 = sum.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    request[2..4].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+    match rustix::net::sendto(&socket, &request, SendFlags::empty(), &SocketAddr::from((target, 0))) {
+        Ok(_) => {}
+        // There is no way to it.
+        Err(Errno::NETUNREACH | Errno::HOSTUNREACH) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    let end = Instant::now() + Duration::from_secs(1);
+    let mut answer = [0; 2_048];
+    while Instant::now() < end {
+        match rustix::net::recv(&socket, &mut answer, RecvFlags::empty()) {
+            Ok((length, _)) if length == 20 + request.len() => {
+                let icmp = &answer[20..length];
+                if icmp[0] == 0 && icmp[4..] == request[4..] {
+                    return Ok(true);
+                }
+            }
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::HOSTUNREACH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// Waits for something to become so.
+pub(crate) fn wait(what: &str, so: impl FnMut() -> bool) {
+    wait_longer(what, 1, so);
+}
+
+/// The same, for a multiple of the usual time.
+pub(crate) fn wait_longer(what: &str, times: u32, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + tongguan_testkit::PATIENCE * times;
+    while !so() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

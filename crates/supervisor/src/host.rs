@@ -1,0 +1,335 @@
+//! All gateways of a host: each in a namespace of its own, with a process that is started again when it ends.
+//!
+//! What is to be known of a gateway for that is its [`Place`], which holds no secret and is kept in a file, so that a
+//! supervisor that was started again finds what runs. Gateways do not end with it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+
+use crate::namespace::{Namespace, NamespaceError, TUNNEL, ip};
+use crate::process::{Process, StartError};
+
+/// A gateway that has ended is started again after this time, which doubles.
+const AGAIN: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+/// The interface of a gateway that leads to its peers.
+const OUTSIDE: &str = "wan";
+/// Longest id of a gateway.
+const MAX_ID: usize = 64;
+/// Longest name of an interface.
+const MAX_NAME: usize = 15;
+/// How a route is preferred that only counts when the TUN device is gone: nothing goes out unsealed.
+const LAST: u32 = 4_096;
+
+/// What is to be known of a gateway to give it a place. Nothing of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Its id.
+    pub id: String,
+    /// Where its peers reach it.
+    pub address: IpAddr,
+    /// Blocks behind its peers: what goes there goes into its tunnels.
+    pub networks: Vec<String>,
+}
+
+/// How gateways are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The program, which has a subcommand `gateway`.
+    pub program: PathBuf,
+    /// Where places and the sockets for orders are kept.
+    pub folder: PathBuf,
+    /// A bridge of the host, on which gateways and their peers, or the way to them, are.
+    pub bridge: String,
+    /// The user as whom gateways run.
+    pub user: u32,
+    /// The user who may give them orders.
+    pub owner: u32,
+}
+
+/// What went wrong with a gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Its id is not one that files and interfaces can be named after.
+    #[error("`{0}` is not the id of a gateway")]
+    Id(String),
+    /// What shall be behind its peers is no block.
+    #[error("`{0}` is no block of addresses")]
+    Network(String),
+    /// Its namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// Its process.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A file.
+    #[error("`{}`", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> HostError + '_ {
+    move |source| HostError::File { path: path.to_owned(), source }
+}
+
+/// The gateways of a host.
+#[derive(Debug)]
+pub struct Host {
+    settings: Settings,
+    gateways: BTreeMap<String, Gateway>,
+}
+
+#[derive(Debug)]
+struct Gateway {
+    place: Place,
+    namespace: Namespace,
+    /// None if a supervisor before this one has started it.
+    process: Option<Process>,
+    failures: u32,
+    /// When it was started, or is to be.
+    at: Instant,
+}
+
+impl Host {
+    /// Takes up what is in the folder: what runs goes on, and what does not is started.
+    ///
+    /// # Errors
+    /// The folder cannot be used, or a gateway cannot be started.
+    pub fn open(settings: Settings, now: Instant) -> Result<Self, HostError> {
+        let folder = settings.folder.clone();
+        std::fs::create_dir_all(&folder).map_err(file(&folder))?;
+        // Its owner finds the sockets, and nobody lists them.
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o711)).map_err(file(&folder))?;
+        let mut host = Self { settings, gateways: BTreeMap::new() };
+        for entry in std::fs::read_dir(&folder).map_err(file(&folder))? {
+            let path = entry.map_err(file(&folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                let text = std::fs::read(&path).map_err(file(&path))?;
+                let place: Place =
+                    serde_json::from_slice(&text).map_err(|error| file(&path)(error.into()))?;
+                host.set(place, now)?;
+            }
+        }
+        Ok(host)
+    }
+
+    /// Gives a gateway its place, or another one, and starts it if it does not run. Answers where it takes orders.
+    ///
+    /// # Errors
+    /// [`HostError`]. What was done is done, and asking again goes on from there.
+    pub fn set(&mut self, place: Place, now: Instant) -> Result<PathBuf, HostError> {
+        check(&place)?;
+        if self.gateways.get(&place.id).is_some_and(|known| known.place.address != place.address) {
+            self.remove(&place.id)?;
+        }
+        let path = self.path(&place.id, "json");
+        let text = serde_json::to_vec(&place).map_err(|error| file(&path)(error.into()))?;
+        let new = self.path(&place.id, "new");
+        std::fs::write(&new, text).map_err(file(&new))?;
+        std::fs::rename(&new, &path).map_err(file(&path))?;
+        let namespace = self.namespace(&place)?;
+        let known = self.gateways.remove(&place.id);
+        let before = known.as_ref().map(|known| known.place.networks.clone()).unwrap_or_default();
+        let gone: Vec<String> =
+            before.into_iter().filter(|network| !place.networks.contains(network)).collect();
+        let (process, failures, at) =
+            known.map_or((None, 0, now), |known| (known.process, known.failures, known.at));
+        let id = place.id.clone();
+        let gateway = Gateway { place, namespace, process, failures, at };
+        for network in gone {
+            // It may have gone with the device.
+            let _ = gateway.namespace.ip(&format!("route del {network} dev {TUNNEL}"));
+            gateway.namespace.ip(&format!("route del blackhole {network} metric {LAST}"))?;
+        }
+        let runs = self.is_running(&id);
+        if runs {
+            gateway.route()?;
+        }
+        self.gateways.insert(id.clone(), gateway);
+        if !runs {
+            self.start(&id)?;
+        }
+        Ok(self.control(&id))
+    }
+
+    /// Ends a gateway, and removes all that it had. Its peers notice for themselves; to have them told, whoever gives the
+    /// gateway its orders leaves it without connections before.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub fn remove(&mut self, id: &str) -> Result<(), HostError> {
+        let Some(gateway) = self.gateways.remove(id) else { return Ok(()) };
+        for number in gateway.namespace.processes()? {
+            if let Some(process) = Pid::from_raw(number) {
+                // It may have ended meanwhile.
+                let _ = rustix::process::kill_process(process, Signal::KILL);
+            }
+        }
+        if let Some(process) = gateway.process {
+            process.kill().map_err(file(&self.settings.program))?;
+        }
+        gateway.namespace.remove()?;
+        for path in [self.path(id, "sock"), self.path(id, "json")] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The gateways, each with where it takes orders.
+    pub fn list(&self) -> impl Iterator<Item = (&Place, PathBuf)> {
+        self.gateways.values().map(|gateway| (&gateway.place, self.control(&gateway.place.id)))
+    }
+
+    /// Starts again what has ended, each after its time. To be called about twice a second. Answers what went wrong;
+    /// it is tried again.
+    pub fn tick(&mut self, now: Instant) -> Vec<HostError> {
+        let ids: Vec<String> = self.gateways.keys().cloned().collect();
+        ids.iter().filter_map(|id| self.look(id, now).err()).collect()
+    }
+
+    fn look(&mut self, id: &str, now: Instant) -> Result<(), HostError> {
+        let runs = self.is_running(id);
+        let Some(gateway) = self.gateways.get_mut(id) else { return Ok(()) };
+        if runs {
+            if now >= gateway.at + LONGEST {
+                gateway.failures = 0;
+            }
+            return Ok(());
+        }
+        if let Some(mut process) = gateway.process.take() {
+            // So that it is not left as a zombie.
+            process.is_running();
+            gateway.at = now + LONGEST.min(AGAIN * (1 << gateway.failures.min(8)));
+            gateway.failures += 1;
+        }
+        if now < gateway.at {
+            return Ok(());
+        }
+        gateway.at = now + LONGEST.min(AGAIN * (1 << gateway.failures.min(8)));
+        self.start(id)?;
+        if let Some(gateway) = self.gateways.get_mut(id) {
+            gateway.at = now;
+        }
+        Ok(())
+    }
+
+    /// Whether the process lives: nobody else has the socket on which it takes orders.
+    fn is_running(&self, id: &str) -> bool {
+        UnixStream::connect(self.control(id)).is_ok()
+    }
+
+    fn start(&mut self, id: &str) -> Result<(), HostError> {
+        let (control, user) = (self.control(id), self.settings.user);
+        let Some(gateway) = self.gateways.get_mut(id) else { return Ok(()) };
+        let ends = gateway.namespace.open_ends(gateway.place.address, &control, Some(user))?;
+        std::fs::set_permissions(&control, std::fs::Permissions::from_mode(0o600)).map_err(file(&control))?;
+        chown(&control, Some(self.settings.owner), None).map_err(file(&control))?;
+        gateway.route()?;
+        gateway.process =
+            Some(Process::start(&self.settings.program, &gateway.namespace, &ends, Stdio::inherit())?);
+        Ok(())
+    }
+
+    /// The namespace of a gateway, with its interface on the bridge.
+    fn namespace(&self, place: &Place) -> Result<Namespace, HostError> {
+        let namespace = Namespace::create(&format!("tg-{}", place.id))?;
+        if namespace.ip(&format!("link show {OUTSIDE}")).is_ok() {
+            return Ok(namespace);
+        }
+        let tail = place.id.len().saturating_sub(MAX_NAME - 2);
+        let (name, bridge) = (format!("tg{}", &place.id[tail..]), &self.settings.bridge);
+        ip(&format!("link add {name} type veth peer name {OUTSIDE} netns {}", namespace.name()))?;
+        ip(&format!("link set {name} master {bridge} up"))?;
+        let prefix = if place.address.is_ipv4() { 32 } else { 128 };
+        namespace.ip(&format!("addr add {}/{prefix} dev {OUTSIDE}", place.address))?;
+        namespace.ip(&format!("link set {OUTSIDE} up"))?;
+        // Everybody is reached on the bridge, or answered for there.
+        namespace.ip(&format!("route add default dev {OUTSIDE}"))?;
+        let forward = || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1");
+        let path = Path::new("/proc/sys/net/ipv4/ip_forward");
+        namespace.enter(forward)?.map_err(file(path))?;
+        Ok(namespace)
+    }
+
+    fn control(&self, id: &str) -> PathBuf {
+        self.path(id, "sock")
+    }
+
+    fn path(&self, id: &str, extension: &str) -> PathBuf {
+        self.settings.folder.join(format!("{id}.{extension}"))
+    }
+}
+
+impl Gateway {
+    /// What goes into tunnels, and nowhere else when there is no process.
+    fn route(&self) -> Result<(), NamespaceError> {
+        for network in &self.place.networks {
+            self.namespace.ip(&format!("route replace blackhole {network} metric {LAST}"))?;
+            self.namespace.ip(&format!("route replace {network} dev {TUNNEL}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Namespace {
+    /// Numbers of the processes inside.
+    fn processes(&self) -> Result<Vec<i32>, HostError> {
+        let output = Command::new("ip").args(["netns", "pids", self.name()]).output();
+        let output = output.map_err(file(Path::new("ip")))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(text.split_whitespace().filter_map(|number| number.parse().ok()).collect())
+    }
+}
+
+/// Ids become names of files, of namespaces and of interfaces; blocks become arguments.
+fn check(Place { id, networks, .. }: &Place) -> Result<(), HostError> {
+    if let Some(wrong) = networks.iter().find(|network| network.parse::<IpNet>().is_err()) {
+        return Err(HostError::Network(wrong.chars().take(MAX_ID).collect()));
+    }
+    let known = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if id.is_empty() || id.len() > MAX_ID || id.starts_with('-') || !id.chars().all(known) {
+        return Err(HostError::Id(id.chars().take(MAX_ID).collect()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_something_else_is_refused() {
+        let place = |id: &str, network: &str| Place {
+            id: id.into(),
+            address: IpAddr::from([192, 0, 2, 1]),
+            networks: vec![network.into()],
+        };
+        for wrong in ["", "-a", "../a", "a b", "a/b", "a\nb", "ä", &"a".repeat(65)] {
+            assert!(matches!(check(&place(wrong, "10.0.0.0/8")), Err(HostError::Id(_))), "{wrong}");
+        }
+        for wrong in ["", "10.0.0.0", "10.0.0.0/8 dev eth0", "default", "10.0.0.0/33"] {
+            assert!(matches!(check(&place("vpn-1", wrong)), Err(HostError::Network(_))), "{wrong}");
+        }
+        assert!(check(&place("vpn-bp1q8bgx4xnkx7omdj8z", "10.0.0.0/8")).is_ok());
+    }
+}

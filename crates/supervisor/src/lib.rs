@@ -1,0 +1,15 @@
+//! The privileged helper of gateways: network namespaces, what is opened in them, and the processes that work there.
+//!
+//! It reads no packet and no message of a peer. What it opens in a namespace goes to a process that has no rights of
+//! its own ([`tongguan_gateway`]), and whose end it notices.
+//!
+//! Links, addresses and routes are set by the program `ip` of iproute2.
+#![forbid(unsafe_code)]
+
+mod host;
+mod namespace;
+mod process;
+
+pub use host::{Host, HostError, Place, Settings};
+pub use namespace::{Namespace, NamespaceError, TUNNEL, ip};
+pub use process::{Process, StartError};
