@@ -25,8 +25,12 @@ impl Children {
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
         let mut connections = snapshot.connections_of(&gateway.id)?;
         connections.retain(|connection| connection.state.is_wanted());
-        let routes = snapshot.routes_of(&gateway.id)?.into_iter().map(|row| row.route);
-        let routes = routes.filter(|route| route.state.is_wanted()).collect();
+        // Routes lead over connections: where there are none of these, nobody need look for them.
+        let mut routes = Vec::new();
+        if !connections.is_empty() {
+            let rows = snapshot.routes_of(&gateway.id)?.into_iter();
+            routes.extend(rows.map(|row| row.route).filter(|route| route.state.is_wanted()));
+        }
         Ok(Self { bindings, connections, routes })
     }
 
@@ -46,13 +50,17 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             BindingState::Associated => {}
         }
     }
-    for connection in tx.connections_of(&gateway.id)? {
+    let connections = tx.connections_of(&gateway.id)?;
+    for connection in &connections {
         match connection.state {
             ChildState::Creating => tx.set_connection_state(&connection.id, ChildState::Active)?,
             ChildState::Updating => tx.connection_changed(&connection.id)?,
-            ChildState::Deleting => tx.delete_connection(&connection)?,
+            ChildState::Deleting => tx.delete_connection(connection)?,
             ChildState::Active => {}
         }
+    }
+    if connections.is_empty() {
+        return Ok(());
     }
     for route in tx.routes_of(&gateway.id)? {
         match route.route.state {
