@@ -56,7 +56,8 @@ lives! {
 #[tokio::test(flavor = "multi_thread")]
 async fn recorded_acceptance_tests() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sequences/recorded");
-    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> =
         files.filter_map(|file| Some(format!("recorded/{}", file.strip_suffix(".json")?))).collect();
     names.sort();

@@ -256,7 +256,8 @@ fn filled(text: &str, variables: &Variables) -> String {
     let mut parts = text.split("${");
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (name, rest) = part.split_once('}').unwrap_or_else(|| panic!("a variable without an end: {text}"));
+        let (name, rest) =
+            part.split_once('}').unwrap_or_else(|| panic!("a variable without an end: {text}"));
         filled.push_str(variable(name, variables).as_str().unwrap_or_default());
         filled.push_str(rest);
     }

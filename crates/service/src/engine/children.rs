@@ -25,8 +25,12 @@ impl Children {
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
         let mut connections = snapshot.connections_of(&gateway.id)?;
         connections.retain(|connection| connection.state.is_wanted());
-        let routes = snapshot.routes_of(&gateway.id)?.into_iter().map(|row| row.route);
-        let routes = routes.filter(|route| route.state.is_wanted()).collect();
+        // Routes lead over connections: where there are none of these, nobody need look for them.
+        let mut routes = Vec::new();
+        if !connections.is_empty() {
+            let rows = snapshot.routes_of(&gateway.id)?.into_iter();
+            routes.extend(rows.map(|row| row.route).filter(|route| route.state.is_wanted()));
+        }
         Ok(Self { bindings, connections, routes })
     }
 
@@ -54,7 +58,7 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             ChildState::Active => {}
         }
     }
-    for route in tx.routes_of(&gateway.id)? {
+    for route in tx.routes_under_way(&gateway.id)? {
         match route.route.state {
             ChildState::Creating => tx.set_route_state(&route, ChildState::Active)?,
             ChildState::Updating => tx.route_changed(&route)?,
@@ -87,7 +91,7 @@ pub(super) fn restore(
             ChildState::Active => {}
         }
     }
-    for route in tx.routes_of(&gateway.id)? {
+    for route in tx.routes_under_way(&gateway.id)? {
         match route.route.state {
             ChildState::Creating => tx.delete_route(&route)?,
             ChildState::Updating => tx.restore_route(&route)?,

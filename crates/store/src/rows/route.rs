@@ -154,6 +154,14 @@ impl Snapshot<'_> {
         self.session.all(sql!(ROUTES, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
+    /// The routes of a gateway that the data plane has not put in force or taken out yet.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn routes_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<RouteRow>> {
+        self.session.all(sql!(ROUTES, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq"), &binds![gateway])
+    }
+
     /// The routes over a connection of this name: of an attachment there may be two, with different weights.
     ///
     /// # Errors
