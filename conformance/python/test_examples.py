@@ -37,8 +37,9 @@ def command(name, folder):
     }[name]
 
 
-# A job, and a configuration for Terraform, whose provider no package registry has.
-NO_PROGRAMS = {"ci", "terraform"}
+# A job, a configuration for Terraform, whose provider no package registry has, and what tests are helped by
+# (test_fixtures.py).
+NO_PROGRAMS = {"ci", "fixtures", "terraform"}
 NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name not in NO_PROGRAMS)
 
 

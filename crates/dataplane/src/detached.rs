@@ -4,7 +4,7 @@
 //! without a network.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fail::fail_point;
@@ -14,6 +14,7 @@ use tongguan_model::connection::Negotiation;
 use tongguan_model::route::VpnRoute;
 use tongguan_model::wire_enum;
 
+use crate::steering::{ApplyFault, Steering, TooMany};
 use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Observation, Progress};
 
 /// When a change comes into force.
@@ -85,6 +86,8 @@ struct State {
     looks: HashMap<String, u32>,
     /// Whether `applied` is kept: only for drivers made by tests.
     remember: bool,
+    /// What a test has set while the driver runs.
+    steering: Steering,
 }
 
 impl Detached {
@@ -107,29 +110,62 @@ impl Detached {
         let state = Mutex::new(State { remember: true, ..State::default() });
         Self { state, ..Self::new(delay) }
     }
+
+    /// From now on changes of a resource come into force so, or those of all that have no delay of their own.
+    ///
+    /// # Errors
+    /// Too many have one.
+    pub fn set_delay(&self, resource: Option<String>, delay: ApplyDelay) -> Result<(), TooMany> {
+        self.state().steering.set_delay(resource, delay)
+    }
+
+    /// From now on these faults are met, and no others.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn set_faults(&self, faults: Vec<ApplyFault>) -> Result<(), TooMany> {
+        self.state().steering.set_faults(faults)
+    }
+
+    /// The faults, each with how often it was met.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(ApplyFault, u32)> {
+        self.state().steering.faults()
+    }
+
+    /// Forgets what a test has set, and what was seen of resources: as the driver was made.
+    pub fn reset(&self) {
+        let mut state = self.state();
+        *state = State { remember: state.remember, ..State::default() };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn delay_of(&self, state: &State, resource: &str) -> ApplyDelay {
+        state.steering.delay(resource).unwrap_or(self.delay)
+    }
 }
 
 impl DataPlane for Detached {
     fn apply(&self, attempt: &Attempt<'_>) -> Applying {
         fail_point!("dataplane::apply", |reason| Progress::Failed(reason.unwrap_or_default()).into());
         fail_point!("dataplane::hang", |_| Applying::Later(Box::pin(std::future::pending())));
-        self.progress(attempt).into()
+        let met = self.state().steering.meet(attempt);
+        met.unwrap_or_else(|| self.progress(attempt).into())
     }
 
-    fn immediate(&self) -> bool {
-        self.delay == ApplyDelay::After(Duration::ZERO) || self.delay == ApplyDelay::Polls(0)
-    }
-
-    fn first_try(&self, now_ms: i64) -> i64 {
-        match self.delay {
+    fn first_try(&self, resource: &str, now_ms: i64) -> i64 {
+        match self.delay_of(&self.state(), resource) {
             ApplyDelay::After(delay) => now_ms.saturating_add(milliseconds(delay)),
             ApplyDelay::Polls(_) => now_ms,
         }
     }
 
     fn looked_at(&self, resource: &str) -> bool {
-        let ApplyDelay::Polls(polls) = self.delay else { return false };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let ApplyDelay::Polls(polls) = self.delay_of(&state, resource) else { return false };
         let looks = state.looks.entry(resource.to_owned()).or_default();
         *looks = looks.saturating_add(1);
         *looks >= polls
@@ -149,15 +185,15 @@ impl DataPlane for Detached {
     }
 
     fn applied(&self, resource: &str) -> Option<Value> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).applied.get(resource).cloned()
+        self.state().applied.get(resource).cloned()
     }
 }
 
 impl Detached {
     fn progress(&self, attempt: &Attempt<'_>) -> Progress {
         let resource = attempt.desired.resource();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.delay {
+        let mut state = self.state();
+        match self.delay_of(&state, resource) {
             ApplyDelay::After(delay) => {
                 let due = attempt.since_ms.saturating_add(milliseconds(delay));
                 // A clock that was set back must not hold a gateway up: never wait longer than the delay.

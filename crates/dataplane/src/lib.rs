@@ -7,8 +7,10 @@
 
 mod detached;
 pub mod orders;
+mod steering;
 
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document};
+pub use steering::{APPLY_FAULTS, ApplyFault, ApplyFaultKind, OWN_DELAYS, TooMany};
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -125,13 +127,8 @@ pub trait DataPlane: Send + Sync + Debug {
     /// into [`Applying::Later`]. A panic counts as a failed try.
     fn apply(&self, attempt: &Attempt<'_>) -> Applying;
 
-    /// Whether a change accepted now is applied in the same instant.
-    fn immediate(&self) -> bool {
-        false
-    }
-
-    /// When to try a change accepted at `now_ms` first, UNIX milliseconds.
-    fn first_try(&self, now_ms: i64) -> i64 {
+    /// When to try a change of a resource, accepted at `now_ms`, first, UNIX milliseconds.
+    fn first_try(&self, _resource: &str, now_ms: i64) -> i64 {
         now_ms
     }
 

@@ -1,5 +1,7 @@
 //! A small CA for demonstrations and tests. It keeps no records: no revocation, no file of serial numbers.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::rand;
 use x509_cert::certificate::Version;
 use x509_cert::der::asn1::OctetString;
@@ -16,7 +18,9 @@ use x509_cert::time::Validity;
 use crate::certificate::key_identifier;
 use crate::csr::{alternative_names, extension};
 use crate::signature::Scheme;
-use crate::{Certificate, Csr, KeySpec, PkiError, PrivateKey, PublicKey, Subject, asn1, parse_csr};
+use crate::{
+    Certificate, DEFAULT_USER_ID, KeySpec, PkiError, PrivateKey, PublicKey, Subject, asn1, parse_csr,
+};
 
 const SERIAL_BYTES: usize = 16;
 
@@ -132,8 +136,8 @@ impl Ca {
         &self.key
     }
 
-    /// Certifies the key of a signing request, whose signature is verified first. Subject and DNS
-    /// names are taken over as they are. Validity in unix seconds.
+    /// Certifies the key of a signing request, whose signature is verified first. Subject, DNS names and IP
+    /// addresses are taken over as they are. Validity in unix seconds.
     ///
     /// # Errors
     /// Those of [`parse_csr`], [`PkiError::DnsName`], [`PkiError::Validity`] or [`PkiError::Crypto`].
@@ -145,27 +149,71 @@ impl Ca {
         not_after: i64,
     ) -> Result<Certificate, PkiError> {
         let csr = parse_csr(csr_pem)?;
-        Draft {
-            issuer: self.certificate.subject_name(),
-            subject: csr.name(),
-            public_key: csr.public_key(),
-            validity: validity(not_before, not_after)?,
-            extensions: self.leaf_extensions(&csr, usage)?,
-        }
-        .sign(&self.key)
+        let names = (csr.dns_names(), csr.addresses());
+        let extensions = self.leaf_extensions(csr.public_key(), names, usage)?;
+        self.draft(csr.name(), csr.public_key(), validity(not_before, not_after)?, extensions).sign(&self.key)
+    }
+
+    /// [`Ca::issue`] with an SM2 signature under this user id in place of the usual one, which those who verify it
+    /// have to refuse: for their tests.
+    ///
+    /// # Errors
+    /// Those of [`Ca::issue`]; [`PkiError::UnsupportedKey`] if the CA does not sign with SM2.
+    pub fn issue_under_user_id(
+        &self,
+        user_id: &str,
+        csr_pem: &str,
+        usage: Usage,
+        not_before: i64,
+        not_after: i64,
+    ) -> Result<Certificate, PkiError> {
+        self.key.sm2()?;
+        let csr = parse_csr(csr_pem)?;
+        let names = (csr.dns_names(), csr.addresses());
+        let extensions = self.leaf_extensions(csr.public_key(), names, usage)?;
+        self.draft(csr.name(), csr.public_key(), validity(not_before, not_after)?, extensions)
+            .sign_as(&self.key, user_id)
+    }
+
+    /// Certifies a key of somebody who is known, for TLS under these names and addresses. Validity in unix seconds.
+    ///
+    /// # Errors
+    /// [`PkiError::DnsName`], [`PkiError::Validity`] or [`PkiError::Crypto`].
+    pub fn certify_listener(
+        &self,
+        subject: &Subject,
+        key: &PublicKey,
+        names: (&[String], &[IpAddr]),
+        not_before: i64,
+        not_after: i64,
+    ) -> Result<Certificate, PkiError> {
+        let extensions = self.leaf_extensions(key, names, Usage::Tls)?;
+        self.draft(subject.name(), key, validity(not_before, not_after)?, extensions).sign(&self.key)
+    }
+
+    fn draft<'a>(
+        &'a self,
+        subject: &'a Name,
+        public_key: &'a PublicKey,
+        validity: Validity,
+        extensions: Vec<Extension>,
+    ) -> Draft<'a> {
+        Draft { issuer: self.certificate.subject_name(), subject, public_key, validity, extensions }
     }
 
     /// No basicConstraints: some ShangMi stacks refuse an empty one.
-    fn leaf_extensions(&self, csr: &Csr, usage: Usage) -> Result<Vec<Extension>, PkiError> {
-        let mut extensions = vec![
-            extension(&usage.key_usage(), true)?,
-            subject_identifier(csr.public_key())?,
-            self.authority()?,
-        ];
+    fn leaf_extensions(
+        &self,
+        key: &PublicKey,
+        (dns_names, addresses): (&[String], &[IpAddr]),
+        usage: Usage,
+    ) -> Result<Vec<Extension>, PkiError> {
+        let mut extensions =
+            vec![extension(&usage.key_usage(), true)?, subject_identifier(key)?, self.authority()?];
         if let Some(extended) = usage.extended() {
             extensions.push(extension(&extended, false)?);
         }
-        extensions.extend(alternative_names(csr.dns_names())?);
+        extensions.extend(alternative_names(dns_names, addresses)?);
         Ok(extensions)
     }
 
@@ -219,6 +267,10 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn sign(&self, issuer: &PrivateKey) -> Result<Certificate, PkiError> {
+        self.sign_as(issuer, DEFAULT_USER_ID)
+    }
+
+    fn sign_as(&self, issuer: &PrivateKey, user_id: &str) -> Result<Certificate, PkiError> {
         let malformed = |e| PkiError::malformed("certificate", e);
         let algorithm = Scheme::of(issuer.spec()).to_identifier();
         let spki = self.public_key.to_spki()?.to_der().map_err(malformed)?;
@@ -237,7 +289,7 @@ impl Draft<'_> {
             ])
         };
         let body = body().map_err(malformed)?;
-        let signature = issuer.sign(&body)?;
+        let signature = issuer.sign_as(user_id, &body)?;
         let der = asn1::signed(body, &algorithm, &signature).map_err(malformed)?;
         Certificate::from_der(&der)
     }
@@ -265,6 +317,37 @@ mod tests {
             let tls = (usage == Usage::Tls).then(|| vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH]);
             assert_eq!(purposes, tls, "{usage:?}");
         }
+    }
+
+    use x509_cert::ext::pkix::name::GeneralName;
+
+    #[test]
+    fn names_and_addresses_of_a_listener_are_certified() {
+        let subject = Subject::parse("CN=listener,OU=t,O=t,C=CN").unwrap();
+        let ca = Ca::new(KeySpec::EcP256, &subject, 0, 100).unwrap();
+        let key = PrivateKey::generate(KeySpec::EcP256).unwrap();
+        let names = (&["localhost".to_owned()][..], &[IpAddr::from([127, 0, 0, 1])][..]);
+        let leaf = ca.certify_listener(&subject, &key.public_key(), names, 0, 100).unwrap();
+        crate::verify_chain(&leaf, std::slice::from_ref(ca.certificate()), 50).unwrap();
+        let certified = leaf.alternative_names();
+        let address = OctetString::new([127, 0, 0, 1]).unwrap();
+        assert!(certified.contains(&GeneralName::IpAddress(address)), "{certified:?}");
+        assert_eq!(certified.len(), 2);
+    }
+
+    #[test]
+    fn a_signature_under_another_user_id_is_recognised_as_such() {
+        let subject = Subject::parse("CN=gateway,OU=t,O=t,C=CN").unwrap();
+        let key = PrivateKey::generate(KeySpec::EcSm2).unwrap();
+        let csr = crate::create_csr(&key, &subject, &[]).unwrap();
+        let sm2 = Ca::new(KeySpec::EcSm2, &subject, 0, 100).unwrap();
+        let leaf = sm2.issue_under_user_id("", &csr, Usage::Signature, 0, 100).unwrap();
+        assert_eq!(crate::verify_issued_by(&leaf, sm2.certificate()), Err(PkiError::EmptyUserId));
+        let right = sm2.issue_under_user_id(DEFAULT_USER_ID, &csr, Usage::Signature, 0, 100).unwrap();
+        assert_eq!(crate::verify_issued_by(&right, sm2.certificate()), Ok(()));
+        let p256 = Ca::new(KeySpec::EcP256, &subject, 0, 100).unwrap();
+        let refused = p256.issue_under_user_id("", &csr, Usage::Signature, 0, 100);
+        assert!(matches!(refused, Err(PkiError::UnsupportedKey(_))));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! PKCS #10 signing requests (RFC 2986): CreateCertificate makes them, CAs read them.
 
+use std::net::IpAddr;
+
 use x509_cert::attr::Attribute;
 use x509_cert::der::asn1::{Ia5String, OctetString, SetOfVec};
 use x509_cert::der::oid::AssociatedOid;
@@ -27,7 +29,7 @@ const MAX_LABEL_BYTES: usize = 63;
 pub fn create_csr(key: &PrivateKey, subject: &Subject, dns_names: &[String]) -> Result<String, PkiError> {
     let malformed = |e| PkiError::malformed("signing request", e);
     let mut attributes = SetOfVec::new();
-    if let Some(extension) = alternative_names(dns_names)? {
+    if let Some(extension) = alternative_names(dns_names, &[])? {
         let request = Attribute::try_from(ExtensionReq(vec![extension])).map_err(malformed)?;
         attributes.insert(request).map_err(malformed)?;
     }
@@ -50,6 +52,7 @@ pub struct Csr {
     name: Name,
     public_key: PublicKey,
     dns_names: Vec<String>,
+    addresses: Vec<IpAddr>,
 }
 
 impl Csr {
@@ -73,6 +76,11 @@ impl Csr {
         &self.dns_names
     }
 
+    /// IP addresses that are requested.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
     pub(crate) fn name(&self) -> &Name {
         &self.name
     }
@@ -92,13 +100,16 @@ pub fn parse_csr(text: &str) -> Result<Csr, PkiError> {
     let message = der.get(range).unwrap_or_default();
     let signature = request.signature.as_bytes().ok_or(PkiError::BadSignature)?;
     Scheme::from_identifier(&request.algorithm)?.diagnose(public_key.material(), message, signature)?;
-    let dns_names = requested_names(&request.info)?;
-    Ok(Csr { name: request.info.subject, public_key, dns_names })
+    let (dns_names, addresses) = requested_names(&request.info)?;
+    Ok(Csr { name: request.info.subject, public_key, dns_names, addresses })
 }
 
-/// The subjectAltName extension for `dns_names`; none for none.
-pub(crate) fn alternative_names(dns_names: &[String]) -> Result<Option<Extension>, PkiError> {
-    if dns_names.is_empty() {
+/// The subjectAltName extension for `dns_names` and `addresses`; none for none.
+pub(crate) fn alternative_names(
+    dns_names: &[String],
+    addresses: &[IpAddr],
+) -> Result<Option<Extension>, PkiError> {
+    if dns_names.is_empty() && addresses.is_empty() {
         return Ok(None);
     }
     if dns_names.len() > MAX_DNS_NAMES {
@@ -112,6 +123,13 @@ pub(crate) fn alternative_names(dns_names: &[String]) -> Result<Option<Extension
     for dns_name in dns_names {
         check_dns_name(dns_name)?;
         names.push(GeneralName::DnsName(Ia5String::new(dns_name.as_str()).map_err(malformed)?));
+    }
+    for address in addresses {
+        let octets = match address {
+            IpAddr::V4(address) => OctetString::new(address.octets()),
+            IpAddr::V6(address) => OctetString::new(address.octets()),
+        };
+        names.push(GeneralName::IpAddress(octets.map_err(malformed)?));
     }
     extension(&SubjectAltName(names), false).map(Some)
 }
@@ -132,19 +150,32 @@ pub(crate) fn dns_names(names: &SubjectAltName) -> Vec<String> {
     names.0.iter().filter_map(dns).collect()
 }
 
-fn requested_names(info: &CertReqInfo) -> Result<Vec<String>, PkiError> {
+/// The IP addresses among subject alternative names; octets that are none are left out.
+fn addresses(names: &SubjectAltName) -> Vec<IpAddr> {
+    let address = |name: &GeneralName| {
+        let GeneralName::IpAddress(octets) = name else { return None };
+        let octets = octets.as_bytes();
+        let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+        four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
+    };
+    names.0.iter().filter_map(address).collect()
+}
+
+fn requested_names(info: &CertReqInfo) -> Result<(Vec<String>, Vec<IpAddr>), PkiError> {
     let malformed = |e| PkiError::malformed("extension request", e);
     let wanted = |a: &&Attribute| a.oid == ExtensionReq::OID;
-    let mut names = Vec::new();
+    let (mut names, mut numbers) = (Vec::new(), Vec::new());
     for value in info.attributes.iter().filter(wanted).flat_map(|a| a.values.iter()) {
         for extension in extensions(value).map_err(malformed)? {
             if extension.extn_id == SubjectAltName::OID {
                 let bytes = extension.extn_value.as_bytes();
-                names.extend(dns_names(&SubjectAltName::from_der(bytes).map_err(malformed)?));
+                let requested = SubjectAltName::from_der(bytes).map_err(malformed)?;
+                names.extend(dns_names(&requested));
+                numbers.extend(addresses(&requested));
             }
         }
     }
-    Ok(names)
+    Ok((names, numbers))
 }
 
 fn extensions(value: &Any) -> x509_cert::der::Result<Vec<Extension>> {
@@ -156,7 +187,7 @@ fn extensions(value: &Any) -> x509_cert::der::Result<Vec<Extension>> {
 /// # Errors
 /// [`PkiError::DnsName`] for more than [`MAX_DNS_NAMES`], or one that is not a host name.
 pub fn check_dns_names(dns_names: &[String]) -> Result<(), PkiError> {
-    alternative_names(dns_names).map(|_| ())
+    alternative_names(dns_names, &[]).map(|_| ())
 }
 
 /// Host names of RFC 1123 with underscores, a leading "*." allowed; internationalised names must come

@@ -198,6 +198,11 @@ impl PrivateKey {
     /// # Errors
     /// [`PkiError::Crypto`] when the library fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PkiError> {
+        self.sign_as(DEFAULT_USER_ID, message)
+    }
+
+    /// [`PrivateKey::sign`], with this user id where SM2 is concerned.
+    pub(crate) fn sign_as(&self, user_id: &str, message: &[u8]) -> Result<Vec<u8>, PkiError> {
         let failed = PkiError::Crypto("signing");
         match &self.0 {
             Secret::Rsa(key, _) => {
@@ -211,7 +216,7 @@ impl PrivateKey {
                 Ok(signature.as_ref().to_vec())
             }
             Secret::Sm2(key) => {
-                let signer = SigningKey::new(DEFAULT_USER_ID, key).map_err(|_| failed.clone())?;
+                let signer = SigningKey::new(user_id, key).map_err(|_| failed.clone())?;
                 let signature: sm2::dsa::Signature =
                     signer.try_sign_with_rng(&mut SysRng, message).map_err(|_| failed)?;
                 Ok(signature.to_der().as_bytes().to_vec())

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::encoding::encode;
 use crate::error::RenderError;
 use crate::request::Format;
-use crate::xml;
+use crate::{json, xml};
 
 /// Renders a success body.
 ///
@@ -19,7 +19,7 @@ use crate::xml;
 /// [`RenderError`] for a value that has no such form.
 pub fn render<T: Serialize>(value: &T, format: Format, xml_root: &str) -> Result<Vec<u8>, RenderError> {
     match format {
-        Format::Json => Ok(serde_json::to_vec(value)?),
+        Format::Json => json::to_vec(value),
         Format::Xml => xml::to_vec(value, xml_root),
     }
 }

@@ -23,6 +23,7 @@ mod credential;
 mod encoding;
 mod error;
 mod headers;
+mod json;
 mod params;
 mod request;
 mod sign;

@@ -1,5 +1,6 @@
 //! The admin listener: is the process alive, is it ready, what has it counted. For operators alone, by
-//! default on a loopback address: it asks for no signature and speaks plain HTTP.
+//! default on a loopback address: it asks for no signature and speaks plain HTTP. In a service for tests it has the test
+//! API as well ([`crate::test_api`]).
 //!
 //! It runs on the front, apart from the workers that serve the API: it answers whatever they do, and says of
 //! them what they do.
@@ -7,6 +8,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -27,7 +29,8 @@ use tracing::{debug, warn};
 use crate::config::AdminListen;
 use crate::connections::{Connection, Connections, End, Source, Watched};
 use crate::http::Server;
-use crate::metrics;
+use crate::test_api::TestApi;
+use crate::{metrics, test_api};
 
 /// Where the admin listener is unless somebody says otherwise.
 const DEFAULT: &str = "127.0.0.1:8081";
@@ -86,12 +89,14 @@ pub(crate) async fn bind(listen: &AdminListen) -> anyhow::Result<Option<TcpListe
 /// What the admin listener shows.
 struct Admin {
     server: Arc<Server>,
+    /// Of a service for tests.
+    test: Option<Arc<TestApi>>,
     overview: Mutex<Option<(Instant, Overview)>>,
 }
 
 /// Answers until the task is dropped.
-pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>) {
-    let admin = Arc::new(Admin { server, overview: Mutex::new(None) });
+pub(crate) async fn listen(listener: TcpListener, server: Arc<Server>, test: Option<Arc<TestApi>>) {
+    let admin = Arc::new(Admin { server, test, overview: Mutex::new(None) });
     let places = Arc::new(Connections::with_places(CONNECTIONS));
     // Dropping the set, when this task is ended, ends the connections.
     let mut connections = tokio::task::JoinSet::new();
@@ -130,7 +135,10 @@ async fn serve(stream: TcpStream, address: SocketAddr, admin: Arc<Admin>, connec
                 async move {
                     reporter.head_read();
                     reporter.works();
-                    let answer = answer(&admin, &request).await;
+                    let answer = match &admin.test {
+                        Some(test) if test_api::is_for(&request) => test.answer(request).await,
+                        _ => answer(&admin, &request).await,
+                    };
                     let _ = reporter.answers();
                     Ok::<_, Infallible>(answer)
                 }
@@ -145,12 +153,14 @@ async fn serve(stream: TcpStream, address: SocketAddr, admin: Arc<Admin>, connec
 
 async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
-    if request.method() != Method::GET {
+    let known = matches!(request.uri().path(), "/" | "/healthz" | "/readyz" | "/metrics");
+    if known && request.method() != Method::GET {
         let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return response;
     }
     match request.uri().path() {
+        "/" if admin.test.is_some() => page(StatusCode::OK, TEXT, format!("{INDEX}{}", test_api::INDEX)),
         "/" => page(StatusCode::OK, TEXT, INDEX),
         "/healthz" => {
             let (status, text) = health(admin.server.pulse.silent_for());
@@ -221,13 +231,17 @@ impl Admin {
             Err(format!("no worker was free for {} s", silent.as_secs()))
         };
         let nonces = service.nonces().check().map_err(|error| error.to_string());
-        vec![
+        let mut checks = vec![
             outcome("store_read", read),
             outcome("store_write", write),
             outcome("engine", engine),
             outcome("nonces", nonces),
             outcome("workers", workers),
-        ]
+        ];
+        if !self.server.prepared.load(Ordering::Acquire) {
+            checks.push(outcome("init", Err("what --init has to do is not done".to_owned())));
+        }
+        checks
     }
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {

@@ -17,6 +17,7 @@ use tongguan_model::region::{self, Region};
 use tongguan_rpc::Secret;
 use tongguan_service::accounts::account_id;
 use tongguan_service::throttle::Rate;
+use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use crate::cli::MarkArgs;
@@ -28,15 +29,18 @@ Variables without an option, since secrets do not belong on a command line:
   TONGGUAN_ACCESS_KEY_ID, TONGGUAN_ACCESS_KEY_SECRET  root key; without them the first start creates one
   TONGGUAN_ACCOUNT_ID                                 its account, 16 digits
   TONGGUAN_MASTER_KEY                                 the master key itself, 64 hex digits
-  TONGGUAN_LOG                                        how much is logged, such as info or debug
+  TONGGUAN_TEST_TOKEN                                 what callers of the test API show
 
 The command line wins over variables, variables over the configuration file. An invalid value ends with exit code 78
 wherever it stands; docs/operations.md lists the codes.";
 
 /// Serve the API on the embedded store.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ServeArgs {
+    /// Say whether the configuration is right, and end: no database is opened, no port is taken, nothing is changed.
+    #[arg(long)]
+    pub check: bool,
     /// Configuration file (TOML); its keys are named like these options, with underscores.
     #[arg(long, env = "TONGGUAN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -76,6 +80,10 @@ pub(crate) struct ServeArgs {
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
+    /// How much is logged: error, warn, info, debug or trace, or a filter such as info,tongguan::request=debug
+    /// [default: info]
+    #[arg(long, env = "TONGGUAN_LOG", value_name = "FILTER")]
+    log: Option<String>,
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
@@ -83,6 +91,10 @@ pub(crate) struct ServeArgs {
     /// 127.0.0.1:8081]
     #[arg(long, env = "TONGGUAN_ADMIN_LISTEN", value_name = "HOST:PORT|off")]
     admin_listen: Option<String>,
+    /// Serve the test API on the admin listener: reset, faults, clock. The data directory is for that alone from its
+    /// beginning
+    #[arg(long, env = "TONGGUAN_TEST_API")]
+    test_api: bool,
     /// Requests per second for each account, or `off` [default: off on a loopback address, else 1000]
     #[arg(long, env = "TONGGUAN_RATE_LIMIT", value_name = "N|off")]
     rate_limit: Option<String>,
@@ -107,8 +119,11 @@ struct File {
     master_key_file: Option<PathBuf>,
     master_key_command: Option<CommandLine>,
     mark_file: Option<PathBuf>,
+    log: Option<String>,
     log_json: Option<bool>,
     admin_listen: Option<TextOrNumber>,
+    test_api: Option<bool>,
+    test_token: Option<GivenSecret>,
     rate_limit: Option<TextOrNumber>,
     rate_burst: Option<NonZeroU32>,
     account_id: Option<String>,
@@ -165,6 +180,13 @@ impl<'de> Deserialize<'de> for GivenSecret {
             Err(_) => Err(serde::de::Error::custom("a secret is a text in quotation marks")),
         }
     }
+}
+
+/// Who may use the test API.
+#[derive(Debug, Clone)]
+pub(crate) struct TestAccess {
+    /// What callers have to show; none: whoever reaches the loopback address may.
+    pub token: Option<Secret>,
 }
 
 /// Where the admin listener is.
@@ -264,10 +286,14 @@ pub(crate) struct Config {
     pub master_key: KeySource,
     /// Where the mark is kept; none: in the data directory.
     pub mark_file: Option<PathBuf>,
+    /// How much is logged, in the syntax of `tracing`.
+    pub log: String,
     /// Log lines as JSON.
     pub log_json: bool,
     /// The admin listener.
     pub admin_listen: AdminListen,
+    /// The test API, if it is served.
+    pub test: Option<TestAccess>,
     /// Requests per second of each account.
     pub rate: Option<Rate>,
     /// Account of the root key.
@@ -278,6 +304,8 @@ pub(crate) struct Config {
     pub access_key_secret: Option<Secret>,
     /// Further principals.
     pub principals: Vec<PrincipalEntry>,
+    /// It is not ready before [`crate::serve::Running::prepared`].
+    pub waits_for_init: bool,
     /// Print nothing.
     pub quiet: bool,
 }
@@ -296,13 +324,16 @@ impl Default for Config {
             address_pool: None,
             master_key: KeySource::DataDirectory,
             mark_file: None,
+            log: "info".into(),
             log_json: false,
             admin_listen: AdminListen::Off,
+            test: None,
             rate: None,
             account_id: None,
             access_key_id: None,
             access_key_secret: None,
             principals: Vec::new(),
+            waits_for_init: false,
             quiet: false,
         }
     }
@@ -332,6 +363,9 @@ impl Config {
         let master_key =
             args.keys.source()?.map_or_else(in_file, |source| Ok(Some(source)))?.unwrap_or_default();
         let listen = args.listen.or(file.listen).unwrap_or(defaults.listen);
+        let test_token =
+            environment("TONGGUAN_TEST_TOKEN").map(Secret::from).or(file.test_token.map(|given| given.0));
+        let test = args.test_api || file.test_api.unwrap_or(false);
         let rate_limit = args.rate_limit.or(file.rate_limit.map(String::from));
         let rate = rate(&listen, rate_limit.as_deref(), args.rate_burst.or(file.rate_burst))?;
         let config = Self {
@@ -346,8 +380,10 @@ impl Config {
             address_pool: args.address_pool.or(file.address_pool),
             master_key,
             mark_file: args.mark.mark_file.or(file.mark_file),
+            log: args.log.filter(|log| !log.is_empty()).or(file.log).unwrap_or(defaults.log),
             log_json: args.log_json || file.log_json.unwrap_or(false),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
+            test: test.then_some(TestAccess { token: test_token }),
             rate,
             account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
             access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
@@ -355,13 +391,17 @@ impl Config {
                 .map(Secret::from)
                 .or(file.access_key_secret.map(|given| given.0)),
             principals: file.principal,
+            waits_for_init: false,
             quiet: false,
         };
         config.checked()
     }
 
     /// The configuration, if each of its values can be read.
-    fn checked(self) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// The first that cannot, with all its names.
+    pub(crate) fn checked(self) -> anyhow::Result<Self> {
         host_and_port(&self.listen).with_context(|| named("listen"))?;
         if let AdminListen::At(address) = &self.admin_listen {
             let also = "a bare port, or `off`";
@@ -370,6 +410,8 @@ impl Config {
         if let Some(endpoint) = &self.endpoint {
             host_and_port(endpoint).with_context(|| named("endpoint"))?;
         }
+        self.check_test_api()?;
+        self.log()?;
         self.apply_delay()?;
         self.detached_peers()?;
         self.region()?;
@@ -382,6 +424,36 @@ impl Config {
             account_id(&entry.account_id).with_context(of)?;
         }
         Ok(self)
+    }
+
+    /// Sets a quota, given as NAME=VALUE.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn set_quota(&mut self, entry: &str) -> anyhow::Result<()> {
+        set_quota(&mut self.quotas, entry)
+    }
+
+    /// The test API has a listener, and asks for a token where others reach it.
+    fn check_test_api(&self) -> anyhow::Result<()> {
+        let Some(TestAccess { token }) = &self.test else { return Ok(()) };
+        match &self.admin_listen {
+            AdminListen::Off => {
+                bail!("{} needs the admin listener, and {} is off", named("test_api"), named("admin_listen"))
+            }
+            AdminListen::At(address) if token.is_none() && !is_loopback(address) => bail!(
+                "the test API on `{address}`, which others reach, needs a token: TONGGUAN_TEST_TOKEN, or test_token in \
+                 the configuration file"
+            ),
+            AdminListen::At(_) | AdminListen::Default => Ok(()),
+        }
+    }
+
+    /// What is logged, read.
+    pub(crate) fn log(&self) -> anyhow::Result<EnvFilter> {
+        let text = &self.log;
+        EnvFilter::try_new(text)
+            .map_err(|error| anyhow!("{} `{text}` is neither a level nor a filter: {error}", named("log")))
     }
 
     /// The apply delay, read.
@@ -474,7 +546,7 @@ fn rate(listen: &str, limit: Option<&str>, burst: Option<NonZeroU32>) -> anyhow:
 }
 
 /// Whether this `HOST:PORT` can be reached from this machine alone.
-fn is_loopback(listen: &str) -> bool {
+pub(crate) fn is_loopback(listen: &str) -> bool {
     let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
@@ -497,7 +569,7 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
         anyhow::anyhow!("cannot understand `{}`, line {line}: {}", path.display(), error.message())
     })?;
     let secrets = file.principal.iter().map(|principal| &principal.access_key_secret);
-    if secrets.chain([&file.access_key_secret]).any(Option::is_some) {
+    if secrets.chain([&file.access_key_secret, &file.test_token]).any(Option::is_some) {
         permissions::judge_opened(path, &opened)?;
     }
     let base = path.parent().unwrap_or(Path::new(""));
@@ -632,6 +704,7 @@ mod tests {
         // What it calls the default is the default.
         let defaults = Config::default();
         assert_eq!(file.listen, Some(defaults.listen));
+        assert_eq!(file.log, Some(defaults.log));
         assert_eq!(file.apply_delay, Some(defaults.apply_delay));
         assert_eq!(file.detached_peers, Some(defaults.detached_peers));
         assert_eq!(file.region, Some(defaults.region));

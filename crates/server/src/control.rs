@@ -73,9 +73,20 @@ struct Address {
 }
 
 fn address(data_dir: &Path) -> Result<Address> {
+    address_by(Path::new("/proc/self/fd"), data_dir)
+}
+
+/// By the directory of this process's open files.
+fn address_by(open_files: &Path, data_dir: &Path) -> Result<Address> {
+    if !open_files.exists() {
+        bail!(
+            "there is no `{}`, which the control socket is reached by: mount /proc (mount -t proc proc /proc)",
+            open_files.display()
+        );
+    }
     let directory = std::fs::File::open(data_dir)
         .with_context(|| format!("cannot open directory `{}`", data_dir.display()))?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
+    let path = open_files.join(directory.as_raw_fd().to_string()).join(SOCKET);
     Ok(Address { _directory: directory, path })
 }
 
@@ -155,4 +166,18 @@ pub(crate) fn ask(data_dir: &Path, order: &Order) -> Result<Outcome> {
         bail!("the service ended before it answered");
     }
     serde_json::from_str::<Result<Outcome, String>>(&answer)?.map_err(|error| anyhow!(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_proc_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(address(directory.path()).is_ok());
+        let said =
+            address_by(Path::new("/no/such/proc/self/fd"), directory.path()).err().unwrap().to_string();
+        assert!(said.contains("/no/such/proc/self/fd") && said.contains("mount /proc"), "{said}");
+    }
 }

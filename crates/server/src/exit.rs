@@ -15,7 +15,9 @@
 //!
 //! A wrong value of a setting ends with 78 wherever it stands, on the command line, in the environment or in the file,
 //! and so does a file that a setting names and that cannot be read or understood. 2 is for a command line that names
-//! no such option or lacks one. `tongguan call` has codes of its own: 1 refused by the API, 2 wrong usage, 3 no answer.
+//! no such option or lacks one. `tongguan call` has codes of its own: 1 refused by the API, 2 wrong usage, 3 no answer,
+//! 4 what it waits for did not come;
+//! so has `tongguan ready`: 1 not ready, 3 no answer.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -31,6 +33,8 @@ use crate::permissions::Exposed;
 
 /// Wrong usage of the command line.
 pub(crate) const USAGE: u8 = 2;
+/// There was no answer, or not the one of a service of ours.
+pub(crate) const NO_ANSWER: u8 = 3;
 /// The database is damaged, incomplete or missing.
 pub(crate) const DATA: u8 = 65;
 /// A request did not end when the process had to.
@@ -109,7 +113,10 @@ fn within<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e StoreE
 
 fn of_store(error: &StoreError) -> Option<u8> {
     match error {
-        StoreError::Foreign { .. } | StoreError::Occupied { .. } => Some(CONFIGURATION),
+        StoreError::Foreign { .. }
+        | StoreError::Occupied { .. }
+        | StoreError::ForTests
+        | StoreError::NotForTests => Some(CONFIGURATION),
         StoreError::InUse { .. } => Some(IN_USE),
         StoreError::NewerSchema { .. } => Some(NEWER),
         StoreError::Lost { .. }

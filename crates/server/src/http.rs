@@ -15,7 +15,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -88,6 +89,31 @@ pub(crate) fn tls(certificate: &Path, key: &Path) -> anyhow::Result<TlsAcceptor>
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// TLS of the listener, which may be another from one handshake to the next.
+pub(crate) struct Tls(RwLock<TlsAcceptor>);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl Tls {
+    /// With this certificate and key.
+    pub(crate) fn new(acceptor: TlsAcceptor) -> Self {
+        Self(RwLock::new(acceptor))
+    }
+
+    /// From now on with another certificate and key. Connections that there are go on.
+    pub(crate) fn replace(&self, acceptor: TlsAcceptor) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+    }
+
+    fn current(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Says what some clients will refuse in a certificate that others take.
 fn warn_of(path: &Path, certificate: &CertificateDer<'_>) {
     let path = path.display();
@@ -144,7 +170,9 @@ pub(crate) struct Server {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// TLS, if the listener speaks it.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Tls>>,
+    /// Whether all is done that was to be done before it is ready.
+    pub prepared: Arc<AtomicBool>,
     /// Whether the workers turn.
     pub pulse: Arc<Pulse>,
 }
@@ -220,7 +248,7 @@ fn begin(server: &Arc<Server>, connection: Connection, stream: TcpStream, addres
     }
     let server = Arc::clone(server);
     tokio::spawn(async move {
-        let Some(tls) = &server.tls else {
+        let Some(tls) = server.tls.as_deref().map(Tls::current) else {
             return serve(stream, peer(address, false), &server, connection).await;
         };
         let mut handshake = Box::pin(timeout(HANDSHAKE_TIME, async {

@@ -18,8 +18,10 @@ mod master_key;
 mod metrics;
 mod permissions;
 mod pulse;
+mod reload;
 mod secrets;
 mod serve;
+mod test_api;
 mod x509;
 
 use std::process::ExitCode;
@@ -42,10 +44,16 @@ struct Cli {
 enum Command {
     /// Serve the API on the embedded store.
     Serve(Box<config::ServeArgs>),
+    /// Serve a throw-away store to test against, with a known key and the test API.
+    Dev(cli::dev::DevArgs),
     /// Take a certificate through its whole lifecycle, in one process, and show every request and answer.
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
+    /// Make and use a small certificate authority for tests.
+    Ca(cli::ca::CaArgs),
+    /// Ask a running service whether it can serve.
+    Ready(cli::ready::ReadyArgs),
     /// Create, list and disable accounts, and end their sessions. The service may be running.
     Account(cli::account::AccountArgs),
     /// Explain what policies say, and check documents.
@@ -92,8 +100,11 @@ fn main() -> ExitCode {
         Command::Serve(args) => crash::arm().and_then(|()| serve(*args)),
         #[cfg(not(feature = "failpoints"))]
         Command::Serve(args) => serve(*args),
+        Command::Dev(args) => runtime().and_then(|runtime| runtime.block_on(cli::dev::run(args))),
+        Command::Ca(args) => cli::ca::run(&args),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
+        Command::Ready(args) => runtime().and_then(|runtime| runtime.block_on(cli::ready::run(args))),
         Command::Account(args) => cli::account::run(&args),
         Command::Policy(args) => cli::policy::run(&args),
         Command::Status(args) => cli::status::run(&args),
@@ -147,7 +158,8 @@ fn serve(args: config::ServeArgs) -> anyhow::Result<ExitCode> {
 /// The process of one gateway. Its log goes to standard error.
 fn gateway() -> anyhow::Result<ExitCode> {
     small_pages();
-    serve::start_log(false)?;
+    let level = std::env::var("TONGGUAN_LOG").unwrap_or_else(|_| "info".to_owned());
+    let _log = reload::Log::start(tracing_subscriber::EnvFilter::new(level), false)?;
     match tongguan_gateway::run()? {}
 }
 

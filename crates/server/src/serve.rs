@@ -7,11 +7,11 @@
 //! runtime of its own: signals, the shutdown timer, the admin listener and the control socket. A request that
 //! blocks its worker delays none of them.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -22,18 +22,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tongguan_dataplane::Detached;
+use tongguan_dataplane::{DataPlane, Detached};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
-use tongguan_service::context::{Clock, Context, Settings, Shared, SystemClock};
+use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights};
-use tongguan_store::{Moment, NONCE_FOLDER, NonceLog, Options, Store, StoreError, Verdict};
+use tongguan_store::{
+    Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
+};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -42,6 +44,8 @@ use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
+use crate::reload::{Log, reload};
+use crate::test_api::TestApi;
 use crate::{admin, control, exit, http, permissions, secrets};
 
 /// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
@@ -75,6 +79,8 @@ pub(crate) struct Running {
     /// What is printed at the first start: the new key.
     pub welcome: Option<Welcome>,
     service: Arc<Service>,
+    tls: Option<Arc<http::Tls>>,
+    prepared: Arc<AtomicBool>,
     stop: watch::Sender<Stop>,
     listener: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -85,6 +91,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What it waited for before it is ready is done.
+    pub(crate) fn prepared(&self) {
+        self.prepared.store(true, Ordering::Release);
+    }
+
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop_unless(std::future::pending()).await.map(|_| ())
@@ -129,8 +140,11 @@ impl Running {
     }
 }
 
-/// Runs `tongguan serve` until SIGINT or SIGTERM.
+/// Runs `tongguan serve` until SIGINT or SIGTERM, or says whether it could (`--check`).
 pub(crate) fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    if args.check {
+        return check(args).context(exit::Configuration);
+    }
     let threads = Arc::new(AtomicUsize::new(0));
     let workers = workers(&threads)?;
     let front =
@@ -169,21 +183,44 @@ fn workers(threads: &Arc<AtomicUsize>) -> std::io::Result<Runtime> {
 
 /// [`run`] on the front.
 async fn serve(args: ServeArgs, workers: &Handle) -> anyhow::Result<Ending> {
-    let config = Config::load(args).context(exit::Configuration)?;
-    start_log(config.log_json)?;
+    let config = Config::load(args.clone()).context(exit::Configuration)?;
+    let log = Log::start(config.log().context(exit::Configuration)?, config.log_json)?;
     keep_memory_to_ourselves();
     let mut signals = Signals::new()?;
     let running = start_on(config, workers).await?;
     say_where(&running);
     info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
-    signals.next().await;
+    while signals.next().await == Told::Reload {
+        reload(args.clone(), running.tls.as_ref(), &log).await;
+    }
     info!(
         "stopping: what was accepted is answered within {} s; a second signal ends that",
         http::STOP_TIME.as_secs()
     );
     tell_systemd(NotifyState::Stopping);
-    running.stop_unless(signals.next()).await
+    running.stop_unless(signals.stopped()).await
+}
+
+/// Reads all that a start reads before it opens or takes anything, and says that it is right.
+fn check(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let config = Config::load(args)?;
+    let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose()?;
+    for entry in &config.principals {
+        principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
+    }
+    paired(&config)?;
+    look(&config.data_dir)?;
+    let mut out = terminal::out();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let data = config.data_dir.display().to_string();
+    writeln!(
+        out,
+        "The configuration is right: {scheme}://{}, data in `{}`.",
+        terminal::harmless(&config.listen),
+        terminal::harmless(&data)
+    )?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard output where the service is. In one piece, and nothing depends on it: whoever has
@@ -214,7 +251,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Running> {
 async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
     let config = Arc::new(config);
     let tls = config.tls.as_ref().map(|(certificate, key)| http::tls(certificate, key)).transpose();
-    let tls = tls.context(exit::Configuration)?;
+    let tls = tls.context(exit::Configuration)?.map(|acceptor| Arc::new(http::Tls::new(acceptor)));
     let assembling = Arc::clone(&config);
     let parts = tokio::task::spawn_blocking(move || assemble(&assembling)).await;
     let parts = parts.context("the start ended with a panic")??;
@@ -239,17 +276,23 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         service: Arc::clone(&service),
         connections: Arc::new(Connections::new()),
         metrics: Arc::new(Metrics::new()),
-        tls,
+        tls: tls.clone(),
+        prepared: Arc::new(AtomicBool::new(!config.waits_for_init)),
         pulse: Arc::new(Pulse::new()),
     });
+    let prepared = Arc::clone(&server.prepared);
     let (stop, stopped) = watch::channel(Stop::No);
     let pulse = Arc::clone(&server.pulse);
     let heart = workers.spawn(async move { pulse.beat().await });
     let engine = workers.spawn(keep_running(Arc::clone(&service)));
     let housekeeper = workers.spawn(keep_house(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
+    let test = config.test.as_ref().map(|access| {
+        let (service, dataplane) = (Arc::clone(&service), Arc::clone(&parts.dataplane));
+        Arc::new(TestApi::new(service, dataplane, access.token.clone()))
+    });
     let admin_listener =
-        admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server))));
+        admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server), test)));
     let listener = workers.spawn(http::listen(listener, server, stopped));
     let welcome = parts.welcome;
     Ok(Running {
@@ -257,6 +300,8 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         admin: admin.map(|address| format!("http://{address}")),
         welcome,
         service,
+        tls,
+        prepared,
         stop,
         listener,
         control,
@@ -269,6 +314,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
+    dataplane: Arc<Detached>,
     welcome: Option<Welcome>,
 }
 
@@ -310,10 +356,17 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let options = Options { mark_file: config.mark_file.clone(), ..options(&config.quotas) };
+    let purpose = if config.test.is_some() { Purpose::Tests } else { Purpose::Service };
+    let options =
+        Options { mark_file: config.mark_file.clone(), purpose: Some(purpose), ..options(&config.quotas) };
     let store = Store::open(&config.data_dir, &options)?;
     fail::fail_point!("start::opened");
-    let clock = SystemClock;
+    let ahead_ms = store.read(|snapshot| snapshot.test_ahead_ms())?;
+    let stepped = ahead_ms.map(|ahead_ms| Arc::new(SteppedClock::new(ahead_ms)));
+    let clock: Arc<dyn Clock> = match &stepped {
+        Some(stepped) => Arc::clone(stepped) as Arc<dyn Clock>,
+        None => Arc::new(SystemClock),
+    };
     let now_ms = clock.now_ms();
     let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
     rights::open(&store, &vault, now_ms)?;
@@ -322,7 +375,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         tracing::error!(%finding, "the audit record was tampered with; it is not sealed: run `tongguan check`");
     }
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
-    let moment = Moment { unix: now_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
+    let kept = kept(config, &store)?;
+    let signed_ms = now_ms - clock.ahead_ms();
+    let moment = Moment { unix: signed_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
     let nonces = NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?;
     let defaults = Settings::default();
@@ -333,8 +388,25 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
     let dataplane = Arc::new(Detached::new(apply_delay).with_peers(peers));
-    let context = Context::new(Shared { store, dataplane, vault, settings, clock: Arc::new(clock) });
-    Ok(Parts { service: Service::new(context, keyring, nonces)?, welcome })
+    let driver = Arc::clone(&dataplane) as Arc<dyn DataPlane>;
+    let context = Context::new(Shared { store, dataplane: driver, vault, settings, clock });
+    let mut service = Service::new(context, keyring, nonces)?;
+    if let Some(clock) = stepped {
+        service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
+    }
+    Ok(Parts { service, dataplane, welcome })
+}
+
+/// The accounts and keys that the configuration, or the first start, has made: an emptied store keeps them.
+fn kept(config: &Config, store: &Store) -> anyhow::Result<Kept> {
+    let root = match &config.account_id {
+        Some(id) => Some(AccountId::new(id.as_str())),
+        None => store.read(|snapshot| snapshot.first_account())?,
+    };
+    let of_root = root.as_ref().filter(|_| config.access_key_id.is_none());
+    let key = of_root.map(|root| store.read(|snapshot| snapshot.first_root_key(root))).transpose()?.flatten();
+    let named = config.principals.iter().map(|entry| AccountId::new(entry.account_id.as_str()));
+    Ok(Kept { accounts: root.into_iter().chain(named).collect(), keys: key.into_iter().collect() })
 }
 
 /// How the store is to keep audit records.
@@ -358,6 +430,7 @@ fn keys(
     vault: &Vault,
     now_ms: i64,
 ) -> anyhow::Result<(Keyring, Option<Welcome>)> {
+    paired(config)?;
     let mut keyring = Keyring::default();
     let known = store.read(|snapshot| snapshot.first_account())?;
     let account = match &config.account_id {
@@ -376,11 +449,7 @@ fn keys(
             keyring::store_root_key(store, vault, &key, now_ms)?;
             welcome = Some(Welcome { key, path });
         }
-        (None, None) => {}
-        (Some(_), None) | (None, Some(_)) => bail!(
-            anyhow!("access_key_id and access_key_secret go together (TONGGUAN_ACCESS_KEY_ID and _SECRET)")
-                .context(exit::Configuration)
-        ),
+        (None | Some(_), None) | (None, Some(_)) => {}
     }
     for entry in &config.principals {
         let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id));
@@ -389,6 +458,15 @@ fn keys(
         keyring.insert(key);
     }
     Ok((keyring, welcome.filter(|_| !config.quiet)))
+}
+
+/// Refuses half a root key.
+fn paired(config: &Config) -> anyhow::Result<()> {
+    if config.access_key_id.is_some() == config.access_key_secret.is_some() {
+        return Ok(());
+    }
+    let said = "access_key_id and access_key_secret go together (TONGGUAN_ACCESS_KEY_ID and _SECRET)";
+    Err(anyhow!(said).context(exit::Configuration))
 }
 
 fn ensure_account(store: &Store, account: &AccountId, now_ms: i64) -> anyhow::Result<()> {
@@ -458,22 +536,27 @@ async fn keep_running(service: Arc<Service>) {
 /// deletions of roles, rates.
 async fn keep_house(service: Arc<Service>) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-    let context = service.context().clone();
     loop {
-        service.forget_rested();
-        if let Err(error) = service.keep_token_keys().await {
-            tracing::warn!(%error, "the token key was not changed");
-        }
-        if let Err(error) = forget_old_tokens(&context).await {
-            tracing::warn!(%error, "old client tokens were not removed");
-        }
-        if let Err(error) = forget_old_audit_records(&context).await {
-            tracing::warn!(%error, "old audit records were not removed");
-        }
-        if let Err(error) = forget_old_deletions(&context).await {
-            tracing::warn!(%error, "old deletions of roles were not removed");
-        }
+        purge(&service).await;
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Purges what has expired by the service's clock.
+pub(crate) async fn purge(service: &Service) {
+    let context = service.context();
+    service.forget_rested();
+    if let Err(error) = service.keep_token_keys().await {
+        tracing::warn!(%error, "the token key was not changed");
+    }
+    if let Err(error) = forget_old_tokens(context).await {
+        tracing::warn!(%error, "old client tokens were not removed");
+    }
+    if let Err(error) = forget_old_audit_records(context).await {
+        tracing::warn!(%error, "old audit records were not removed");
+    }
+    if let Err(error) = forget_old_deletions(context).await {
+        tracing::warn!(%error, "old deletions of roles were not removed");
     }
 }
 
@@ -511,40 +594,39 @@ fn keep_memory_to_ourselves() {
     }
 }
 
-pub(crate) fn start_log(json: bool) -> anyhow::Result<()> {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TONGGUAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = if json { builder.json().try_init() } else { builder.try_init() };
-    started.map_err(|error| anyhow!("cannot start the log: {error}"))?;
-    // Panics go to the log like everything else: in JSON mode every line is an object.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(target: "panic", place, text = panic.payload_as_str(), "a panic");
-    }));
-    Ok(())
+/// What a signal tells the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// SIGTERM, SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> anyhow::Result<Self> {
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt })
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
         }
+    }
+
+    /// The next one that tells the service to stop.
+    async fn stopped(&mut self) {
+        while self.next().await != Told::Stop {}
     }
 }
 

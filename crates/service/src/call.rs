@@ -109,7 +109,11 @@ impl Call {
     /// # Errors
     /// [`Failure::Internal`] if it cannot be rendered, which is a bug.
     pub fn reply<T: Serialize>(&self, answer: &T) -> Result<Reply, Failure> {
-        let body = tongguan_rpc::render(answer, self.format, &self.operation.xml_root());
+        let root = match self.format {
+            Format::Json => String::new(),
+            Format::Xml => self.operation.xml_root(),
+        };
+        let body = tongguan_rpc::render(answer, self.format, &root);
         let body = body.map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(Reply { body, ..Reply::default() })
     }

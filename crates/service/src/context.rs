@@ -1,6 +1,7 @@
 //! What operations share: the store, the data plane, limits and sources of time and randomness.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
@@ -14,7 +15,8 @@ use tongguan_store::{Store, resource_group_id};
 use crate::epochs::AccountEpochs;
 use crate::fingerprint::FingerprintKey;
 use crate::marker::MarkerKey;
-use crate::random::random;
+use crate::random::for_id;
+pub use crate::random::seed_ids;
 use crate::vault::Vault;
 
 /// Where the present moment comes from.
@@ -24,6 +26,12 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 
     /// Milliseconds since any beginning, on a clock that never jumps.
     fn steady_ms(&self) -> i64;
+
+    /// How far [`Clock::now_ms`] is ahead of the clocks that clients sign by, milliseconds: whether a request is fresh is
+    /// decided by theirs.
+    fn ahead_ms(&self) -> i64 {
+        0
+    }
 }
 
 /// The machine's clock.
@@ -39,6 +47,39 @@ impl Clock for SystemClock {
     fn steady_ms(&self) -> i64 {
         static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
         i64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The machine's clock, which a test steps forward: what expires in forty days expires now.
+#[derive(Debug, Default)]
+pub struct SteppedClock {
+    ahead_ms: AtomicI64,
+}
+
+impl SteppedClock {
+    /// So far ahead of the machine's.
+    #[must_use]
+    pub fn new(ahead_ms: i64) -> Self {
+        Self { ahead_ms: AtomicI64::new(ahead_ms.max(0)) }
+    }
+
+    /// Steps forward to be so far ahead of the machine's; never back.
+    pub(crate) fn step_to(&self, ahead_ms: i64) {
+        self.ahead_ms.fetch_max(ahead_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SteppedClock {
+    fn now_ms(&self) -> i64 {
+        SystemClock.now_ms().saturating_add(self.ahead_ms())
+    }
+
+    fn steady_ms(&self) -> i64 {
+        SystemClock.steady_ms()
+    }
+
+    fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::SeqCst)
     }
 }
 
@@ -141,7 +182,7 @@ impl Deref for Context {
 /// A new resource id in a region.
 #[must_use]
 pub fn new_id(prefix: &str, region: &Region) -> String {
-    id::compose(prefix, region.infix, &random())
+    id::compose(prefix, region.infix, &for_id())
 }
 
 /// A new id of a request: a UUID in upper case.
@@ -151,18 +192,24 @@ pub(crate) fn new_request_id() -> String {
     uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned()
 }
 
+/// A new id of a certificate or of a request for one: a UUID in lower case.
+#[must_use]
+pub(crate) fn new_uuid() -> String {
+    uuid::Builder::from_random_bytes(for_id()).into_uuid().hyphenated().to_string()
+}
+
 /// A new id of a RAM user, group or role: eighteen decimal digits, the first of them `kind` (2 for users, 3 for roles,
 /// 4 for groups).
 #[must_use]
 pub fn new_principal_id(kind: u64) -> String {
     const SPAN: u64 = 100_000_000_000_000_000;
-    (kind * SPAN + u64::from_le_bytes(random()) % SPAN).to_string()
+    (kind * SPAN + u64::from_le_bytes(for_id()) % SPAN).to_string()
 }
 
 /// A new id of a resource group.
 #[must_use]
 pub fn new_resource_group_id() -> String {
-    resource_group_id(&random())
+    resource_group_id(&for_id())
 }
 
 /// `YYYY-MM-DDThh:mm:ssZ` of a moment in UNIX milliseconds.

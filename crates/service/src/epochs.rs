@@ -24,4 +24,12 @@ impl AccountEpochs {
     pub(crate) fn raise(&self, account: &AccountId) {
         self.of(account).fetch_add(1, Ordering::Release);
     }
+
+    /// The same, after a change of the rows of every account.
+    pub(crate) fn raise_all(&self) {
+        let epochs = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        epochs.values().for_each(|epoch| {
+            epoch.fetch_add(1, Ordering::Release);
+        });
+    }
 }

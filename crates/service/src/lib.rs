@@ -36,6 +36,7 @@ pub mod rights;
 mod seldom;
 mod service;
 mod share;
+pub mod test_api;
 pub mod throttle;
 pub mod token;
 pub mod vault;

@@ -543,14 +543,22 @@ impl Operation {
     /// operation is.
     #[must_use]
     pub fn declares(&self, code: &'static Code) -> bool {
+        code.status >= 500 || self.codes().any(|known| std::ptr::eq(known, code))
+    }
+
+    /// The codes that it may be refused with: its own, those that are answered whatever the operation is, and those of a
+    /// service that cannot answer.
+    pub fn codes(&self) -> impl Iterator<Item = &'static Code> {
         let any = [
             &catalogue::MISSING,
             &catalogue::REQUEST_MALFORMED,
             &catalogue::THROTTLING_USER,
             &catalogue::RIGHTS_TOO_COSTLY,
             self.product.conventions().missing,
+            &catalogue::INTERNAL,
+            &catalogue::UNAVAILABLE,
         ];
-        code.status >= 500 || self.errors.iter().chain(&any).any(|known| std::ptr::eq(*known, code))
+        self.errors.iter().copied().chain(any)
     }
 
     /// Whether it takes this parameter.

@@ -1,5 +1,10 @@
 //! Randomness of the operating system: ids, keys, secrets.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest;
+
 /// Random bytes from the operating system.
 ///
 /// # Panics
@@ -8,6 +13,36 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system supplies randomness");
     bytes
+}
+
+/// What ids are drawn from, once somebody has set it.
+static SEEDED: OnceLock<Seeded> = OnceLock::new();
+
+#[derive(Debug)]
+struct Seeded {
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl Seeded {
+    fn draw<const N: usize>(&self) -> [u8; N] {
+        let number = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&self.seed.to_be_bytes());
+        context.update(&number.to_be_bytes());
+        *context.finish().as_ref().first_chunk().expect("an id needs fewer bytes than a digest has")
+    }
+}
+
+/// Has this process draw the ids and addresses of resources from a seed: the same creations in the same order get the
+/// same ones. Keys, secrets and ids of requests stay random. For tests; what was set first counts.
+pub fn seed_ids(seed: u64) {
+    let _ = SEEDED.set(Seeded { seed, drawn: AtomicU64::new(0) });
+}
+
+/// Bytes for the id or the address of a resource: random, unless [`seed_ids`] was called.
+pub(crate) fn for_id<const N: usize>() -> [u8; N] {
+    SEEDED.get().map_or_else(random, Seeded::draw)
 }
 
 /// Characters of keys.
@@ -25,4 +60,20 @@ pub(crate) fn characters(number: usize, alphabet: &[u8]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_ids_in_the_same_order() {
+        let drawn = |seed| {
+            let seeded = Seeded { seed, drawn: AtomicU64::new(0) };
+            [seeded.draw::<11>(), seeded.draw(), seeded.draw()]
+        };
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        assert_ne!(drawn(7)[0], drawn(7)[1]);
+    }
 }

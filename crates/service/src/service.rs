@@ -14,6 +14,7 @@ use crate::fingerprint::FingerprintKey;
 use crate::keyring::{Keyring, KeyringError};
 use crate::marker::MarkerKey;
 use crate::pipeline::admit::Gate;
+use crate::test_api::TestApi;
 use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
 use crate::work::Work;
@@ -26,6 +27,8 @@ pub struct Service {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) work: Work,
+    /// Of a service for tests.
+    pub(crate) test: Option<Box<TestApi>>,
 }
 
 impl Service {
@@ -44,7 +47,7 @@ impl Service {
         let authority = Arc::new(Authority::new(keyring, tokens, Arc::clone(context.epochs())));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
         let gate = Gate { authority, nonces, throttle, failures };
-        Ok(Self { context, gate, engine, limits: Limits::default(), work: Work::default() })
+        Ok(Self { context, gate, engine, limits: Limits::default(), work: Work::default(), test: None })
     }
 
     /// Who may sign, and what they may do.
@@ -64,6 +67,18 @@ impl Service {
     #[must_use]
     pub fn working(self, work: Work) -> Self {
         Self { work, ..self }
+    }
+
+    /// A service for tests, with what a test does to it.
+    #[must_use]
+    pub fn with_test_api(self, test: TestApi) -> Self {
+        Self { test: Some(Box::new(test)), ..self }
+    }
+
+    /// What a test does to the service; none: it is none for tests.
+    #[must_use]
+    pub fn test_api(&self) -> Option<&TestApi> {
+        self.test.as_deref()
     }
 
     /// What holds accounts to their rate.

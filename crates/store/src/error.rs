@@ -75,6 +75,18 @@ pub enum StoreError {
         /// What is there.
         name: String,
     },
+    /// The database was made for the test API, and is to be served without it.
+    #[error(
+        "the database was made for the test API, which empties it and steps its clock: it is never served without it \
+         (--test-api)"
+    )]
+    ForTests,
+    /// The database was not made for the test API, and is to be served with it.
+    #[error(
+        "the database was made without the test API, which could empty it: that needs a directory of its own \
+         (--data-dir)"
+    )]
+    NotForTests,
     /// The database is not as this release keeps it.
     #[error("the database is not sound ({0}): run `tongguan check`, and restore a backup if it says so too")]
     Unsound(Finding),

@@ -30,7 +30,7 @@ pub use audit::record::{AuditRecord, Repeats};
 pub use audit::retention::{AuditClass, LOCAL, YOUNG_DAYS};
 pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
 pub use error::{Finding, StoreError};
-pub use options::Options;
+pub use options::{Options, Purpose};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
 pub use rows::binding::{BindingFilter, BindingRow};
@@ -47,6 +47,7 @@ pub use rows::ram::{
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,
     SessionsFrom, SessionsOf, UserRow, Via,
 };
+pub use rows::reset::Kept;
 pub use rows::resource_group::{
     ResourceGroupRow, ResourceGroupStatus, default_resource_group, resource_group_id,
 };

@@ -2,6 +2,15 @@
 
 use std::path::PathBuf;
 
+/// What a database is for: it is made for one of them and stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A service that is relied on.
+    Service,
+    /// Tests: the test API empties it and steps its clock.
+    Tests,
+}
+
 /// How the store is tuned. Every limit has a name.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -32,6 +41,8 @@ pub struct Options {
     pub mark_file: Option<PathBuf>,
     /// Opens a database that lacks answered changes, or whose mark is not whole: for who takes it as it is.
     pub take_as_it_is: bool,
+    /// What a database that is made is for; one that is there must be for the same. None: whatever it is for.
+    pub purpose: Option<Purpose>,
 }
 
 impl Default for Options {
@@ -50,6 +61,7 @@ impl Default for Options {
             writer_cache_kib: 4_096,
             mark_file: None,
             take_as_it_is: false,
+            purpose: None,
         }
     }
 }

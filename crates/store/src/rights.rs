@@ -230,12 +230,28 @@ impl std::fmt::Debug for RightsKey {
     }
 }
 
+/// Bytes of type and length before a value that is sealed.
+const HEAD: usize = 9;
+/// Bytes of a value with those, up to which it is hashed as one piece.
+const PIECE: usize = 128;
+
 /// A value as it is sealed: its type, its length, itself, so that no two lists of values are written alike.
 fn put(context: &mut hmac::Context, value: Value<'_>) {
     let mut sized = |kind: u8, bytes: &[u8]| {
-        context.update(&[kind]);
-        context.update(&(bytes.len() as u64).to_be_bytes());
-        context.update(bytes);
+        // One piece where it is short: each piece costs as much as hashing it.
+        let mut piece = [0; PIECE];
+        piece[0] = kind;
+        piece[1..HEAD].copy_from_slice(&(bytes.len() as u64).to_be_bytes());
+        match piece[HEAD..].get_mut(..bytes.len()) {
+            Some(rest) => {
+                rest.copy_from_slice(bytes);
+                context.update(&piece[..HEAD + bytes.len()]);
+            }
+            None => {
+                context.update(&piece[..HEAD]);
+                context.update(bytes);
+            }
+        }
     };
     match value {
         Value::Null => context.update(&[0]),
@@ -324,13 +340,13 @@ impl RightsKey {
 
     /// The seal of the mark of so many batches, hex digits.
     pub(crate) fn mark(&self, groups: u64) -> String {
-        hex::encode(self.term("mark", [Value::Integer(groups.cast_signed())]))
+        digits(&self.term("mark", [Value::Integer(groups.cast_signed())]))
     }
 
     /// The seal of a backup of this SHA-256, hex digits.
     #[must_use]
     pub fn backup(&self, sha256: &str) -> String {
-        hex::encode(self.term("backup", [Value::Text(sha256.as_bytes())]))
+        digits(&self.term("backup", [Value::Text(sha256.as_bytes())]))
     }
 
     /// Whether this is the seal of a backup of this SHA-256.
@@ -516,6 +532,14 @@ impl RightsKey {
     }
 }
 
+/// Lower-case hex digits, for the mark of every batch.
+fn digits(sum: &Sum) -> String {
+    let mut digits = [0; 2 * BYTES];
+    // There is room for just as many digits.
+    let _ = hex::encode_to_slice(sum, &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
+}
+
 fn signed(context: hmac::Context) -> Sum {
     let mut sum = [0; BYTES];
     sum.copy_from_slice(context.sign().as_ref());
@@ -635,7 +659,12 @@ pub(crate) fn service_keys_unsealed(session: Session<'_>) -> Result<bool, StoreE
 
 /// Whether the mark beside the database must be sealed.
 pub(crate) fn mark_sealed(session: Session<'_>) -> Result<bool, StoreError> {
-    session.only("SELECT rights_mark FROM store", &[])
+    Ok(root_and_mark(session)?.1)
+}
+
+/// The root, and whether the mark beside the database must be sealed.
+pub(crate) fn root_and_mark(session: Session<'_>) -> Result<(Option<Vec<u8>>, bool), StoreError> {
+    session.only("SELECT rights_root, rights_mark FROM store", &[])
 }
 
 /// What a store knows of the seals while it runs.
@@ -678,7 +707,7 @@ impl Rights {
 }
 
 pub(crate) fn root(session: Session<'_>) -> Result<Option<Vec<u8>>, StoreError> {
-    session.only("SELECT rights_root FROM store", &[])
+    Ok(root_and_mark(session)?.0)
 }
 
 impl Snapshot<'_> {

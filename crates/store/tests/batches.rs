@@ -125,7 +125,8 @@ fn a_query_for_all_answers_what_one_for_each_answers() {
         let vswitches: Vec<&VSwitchId> = vswitches.iter().take(many).collect();
         store
             .read(|snapshot| {
-                let (tags, ids) = (snapshot.tags_of_all(&resources)?, snapshot.vswitches_of_all(&vpcs)?);
+                let (tags, ids) =
+                    (snapshot.tags_of_all(&account(), &resources)?, snapshot.vswitches_of_all(&vpcs)?);
                 let tables = snapshot.route_tables_of_all(&account(), &vpcs)?;
                 for vpc in &vpcs {
                     assert_eq!(

@@ -22,7 +22,7 @@ use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError,
 
 use super::MarkArgs;
 use super::paint::{Paint, Style};
-use super::terminal::{self, harmless, harmless_json};
+use super::terminal::{self, cells, harmless, harmless_json, padded};
 use crate::secrets::{self, KeyArgs};
 
 /// How often `--follow` looks for new records.
@@ -383,17 +383,35 @@ struct Printer {
 impl Printer {
     fn print(self, records: impl Iterator<Item = Shown>) -> Result<()> {
         let mut out = terminal::out().watched().buffered();
-        for shown in records {
-            let line = match self.format {
-                Format::Text => self.text(&shown),
-                Format::Json => as_json(&shown),
-            };
+        if self.format == Format::Json {
+            for shown in records {
+                writeln!(out, "{}", as_json(&shown))?;
+            }
+            return Ok(out.flush()?);
+        }
+        for line in self.lines(records) {
             writeln!(out, "{line}")?;
         }
         Ok(out.flush()?)
     }
 
-    fn text(self, shown: &Shown) -> String {
+    /// Lines whose columns stand below each other.
+    fn lines(self, records: impl Iterator<Item = Shown>) -> Vec<String> {
+        let rows: Vec<_> = records.map(|shown| self.row(&shown)).collect();
+        let mut widths = [0; 5];
+        for row in &rows {
+            for (width, (column, least)) in widths.iter_mut().zip(row.columns.iter().zip(LEAST)) {
+                *width = cells(column).clamp(least, MOST).max(*width);
+            }
+        }
+        let line = |row: &Row| {
+            let columns = row.columns.iter().zip(widths).map(|(column, width)| padded(column, width) + "  ");
+            format!("{}{}{}", row.before, columns.collect::<String>(), row.after)
+        };
+        rows.iter().map(line).collect()
+    }
+
+    fn row(self, shown: &Shown) -> Row {
         let record = &shown.record;
         let outcome = Outcome::of(record);
         let style = if outcome == Outcome::Granted { Style::Good } else { Style::Bad };
@@ -423,17 +441,30 @@ impl Printer {
                 more += &self.paint.paint(Style::Bad, "  (NOT OF THE CHAIN: run `tongguan check`)")
             }
         }
-        format!(
-            "{}  {}  {:<21}  {:<15}  {:<24}  {}  {}  {answer}{more}",
-            iso8601(record.time_ms),
-            self.paint.paint(style, outcome.as_str()),
-            harmless(&who),
-            harmless(&record.source),
-            harmless(operation),
-            harmless(record.resource.as_deref().unwrap_or("-")),
-            harmless(&record.request_id),
-        )
+        Row {
+            before: format!("{}  {}  ", iso8601(record.time_ms), self.paint.paint(style, outcome.as_str())),
+            columns: [
+                harmless(&who),
+                harmless(&record.source),
+                harmless(operation),
+                harmless(record.resource.as_deref().unwrap_or("-")),
+                harmless(&record.request_id),
+            ],
+            after: answer + &more,
+        }
     }
+}
+
+/// Cells that a column has at least: account and principal, source, operation, resource, id of the request.
+const LEAST: [usize; 5] = [21, 15, 24, 1, 36];
+/// Cells up to which a column is widened; what is longer stands out by itself.
+const MOST: usize = 64;
+
+/// A record as it is shown: what always takes the same room, columns, the rest.
+struct Row {
+    before: String,
+    columns: [String; 5],
+    after: String,
 }
 
 fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
@@ -527,9 +558,38 @@ mod tests {
         assert_eq!(read["action"].as_str(), record.action.as_deref());
         // Columns are two blanks apart: no caller makes one more.
         let printer = Printer { format: Format::Text, paint: Paint::Plain };
-        let line = printer.text(&shown_hostile);
+        let lines = printer.lines([shown_hostile, shown(of("plain"))].into_iter());
         let columns = |line: &str| line.split("  ").filter(|column| !column.trim().is_empty()).count();
-        assert_eq!(columns(&line), columns(&printer.text(&shown(of("plain")))), "{line}");
-        assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
+        assert_eq!(columns(&lines[0]), columns(&lines[1]), "{lines:?}");
+        assert!(lines[0].is_ascii() && !lines[0].contains(char::is_control), "{lines:?}");
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_the_names() {
+        let of = |principal: &str, resource: &str| Shown {
+            seq: Some(1),
+            record: AuditRecord {
+                account: Some("1234567890123456".into()),
+                principal: Some(principal.into()),
+                resource: Some(resource.into()),
+                source: "127.0.0.1".into(),
+                request_id: "R".into(),
+                status: 200,
+                ..AuditRecord::default()
+            },
+            vouched: None,
+        };
+        let printer = Printer { format: Format::Text, paint: Paint::Plain };
+        let shown = [
+            of("root", "vpn-1"),
+            of("user/somebody-with-a-long-name", "通关网关"),
+            of("user/x", &"x".repeat(80)),
+        ];
+        let lines = printer.lines(shown.into_iter());
+        let place = |line: &str, column: &str| cells(&line[..line.find(column).unwrap()]);
+        for column in ["127.0.0.1", "R "] {
+            assert_eq!(place(&lines[0], column), place(&lines[1], column), "{lines:#?}");
+        }
+        assert_eq!(place(&lines[0], "127.0.0.1"), place(&lines[2], "127.0.0.1"), "{lines:#?}");
     }
 }

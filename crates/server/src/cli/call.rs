@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Command, FromArgMatches as _, ValueEnum};
@@ -14,16 +15,22 @@ use http::Method;
 use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
 
 use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, versions};
+use super::duration;
 use super::paint::{Paint, Style};
 use super::profile::{self, Sources};
 use super::terminal::{self, harmless};
+use super::value::Wanted;
+use crate::exit::{NO_ANSWER, USAGE};
 
 /// The server refused.
 const REFUSED: u8 = 1;
-/// The command line or the credentials make no call.
-const USAGE: u8 = 2;
-/// There was no answer, or not the API's.
-const TRANSPORT: u8 = 3;
+/// What was waited for did not come.
+const LATE: u8 = 4;
+/// How long is waited unless somebody says otherwise.
+const WAIT: Duration = Duration::from_secs(60);
+/// Pause before the second call, doubled after each up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Parameters that the signature brings along.
 const RESERVED: [&str; 10] = [
@@ -51,7 +58,7 @@ that the platform trusts, which SSL_CERT_FILE and SSL_CERT_DIR name otherwise.
 Variables: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN,
 ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR.
 
-Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer.";
+Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer, 4 what --wait waits for did not come.";
 
 /// Sign one operation, send it to any endpoint, and print the answer.
 #[derive(Debug, Args)]
@@ -101,6 +108,13 @@ struct Options {
     /// Use HTTP
     #[arg(long)]
     insecure: bool,
+    /// Repeat the call until the answer has this value, such as Status=active or VpnGateways.VpnGateway.0.Status=active;
+    /// Code=... waits for a refusal
+    #[arg(long, value_name = "PATH=VALUE", value_parser = Wanted::parse)]
+    wait: Option<Wanted>,
+    /// How long --wait waits [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
     /// Trust the certificates in this file, PEM, and no others: a private CA, or the server's own, self-signed one
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -133,7 +147,7 @@ enum HttpMethod {
 }
 
 /// Carries out `tongguan call`. Exit codes: 0 done, 1 refused by the API, 2 wrong usage or credentials,
-/// 3 no answer.
+/// 3 no answer, 4 what was waited for did not come.
 ///
 /// # Errors
 /// When the answer cannot be printed.
@@ -152,9 +166,51 @@ pub(crate) async fn run(args: CallArgs) -> Result<ExitCode> {
         Ok(ready) => ready,
         Err(error) => return complain(&error, USAGE),
     };
-    match client.send(signed).await {
-        Ok(answer) => print(&answer, plan.raw),
-        Err(error) => complain(&error, TRANSPORT),
+    let Some((wanted, timeout)) = &plan.wait else {
+        return match client.send(signed).await {
+            Ok(answer) => print(&answer, plan.raw),
+            Err(error) => complain(&error, NO_ANSWER),
+        };
+    };
+    wait(&plan, &client, signed, wanted, *timeout).await
+}
+
+/// Repeats the call until what is wanted is there. Every call has a signature of its own.
+async fn wait(
+    plan: &Plan,
+    client: &Client,
+    mut signed: tongguan_rpc::OutgoingRequest,
+    wanted: &Wanted,
+    timeout: Duration,
+) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let answer = match client.send(signed).await {
+            Ok(answer) => answer,
+            Err(error) => return complain(&error, NO_ANSWER),
+        };
+        let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if wanted.is_met(&body) {
+            print(&answer, plan.raw)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        // Another refusal than the one that is waited for will not end by itself.
+        if !answer.is_success() {
+            return print(&answer, plan.raw);
+        }
+        if begun.elapsed() + pause > timeout {
+            print(&answer, plan.raw)?;
+            let late = format!("{wanted} did not come: there is {}", wanted.found(&body));
+            terminal::tell(&late);
+            return Ok(ExitCode::from(LATE));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
+        signed = match client.sign(&plan.request()) {
+            Ok(signed) => signed,
+            Err(error) => return complain(&error, USAGE),
+        };
     }
 }
 
@@ -190,7 +246,7 @@ fn print(answer: &Answer, raw: bool) -> Result<ExitCode> {
 fn summary(answer: &Answer, paint: Paint) -> (String, u8) {
     let Some(error) = answer.error() else {
         let label = paint.paint(Style::Bad, &format!("HTTP {}", answer.status));
-        return (format!("{label}: this is not an answer of the API"), TRANSPORT);
+        return (format!("{label}: this is not an answer of the API"), NO_ANSWER);
     };
     let code = paint.paint(Style::Bad, &harmless(&error.code));
     let line = format!("{code}: {} (RequestId {})", harmless(&error.message), harmless(&error.request_id));
@@ -289,6 +345,8 @@ impl Options {
         once("signature", &mut self.signature, more.signature)?;
         once("method", &mut self.method, more.method)?;
         once("ca", &mut self.ca, more.ca)?;
+        once("wait", &mut self.wait, more.wait)?;
+        once("timeout", &mut self.timeout, more.timeout)?;
         self.form |= more.form;
         self.raw |= more.raw;
         self.insecure |= more.insecure;
@@ -315,6 +373,8 @@ struct Plan {
     endpoint: Endpoint,
     signer: Signer,
     trust: Trust,
+    /// What is waited for, and how long.
+    wait: Option<(Wanted, Duration)>,
 }
 
 impl Plan {
@@ -355,21 +415,40 @@ impl Plan {
         };
         let placement = if options.form { Placement::Form } else { Placement::Query };
         let raw = options.raw;
+        ensure!(options.timeout.is_none() || options.wait.is_some(), "--timeout goes with --wait");
+        ensure!(options.wait.is_none() || format == Format::Json, "--wait reads JSON");
+        let wait = options.wait.map(|wanted| (wanted, options.timeout.unwrap_or(WAIT)));
         let trust = options.ca.map_or(Trust::Platform, Trust::Only);
-        Ok(Self { action, version, parameters, method, placement, format, raw, endpoint, signer, trust })
+        Ok(Self {
+            action,
+            version,
+            parameters,
+            method,
+            placement,
+            format,
+            raw,
+            endpoint,
+            signer,
+            trust,
+            wait,
+        })
     }
 
     fn sign(&self) -> Result<(Client, tongguan_rpc::OutgoingRequest)> {
         let client = Client::new(self.endpoint.clone(), self.signer.clone(), &self.trust)?;
-        let signed = client.sign(&Request {
+        let signed = client.sign(&self.request())?;
+        Ok((client, signed))
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
             action: &self.action,
             version: &self.version,
             parameters: &self.parameters,
             method: self.method.clone(),
             placement: self.placement,
             format: self.format,
-        })?;
-        Ok((client, signed))
+        }
     }
 }
 
@@ -462,6 +541,9 @@ mod tests {
             ("Vpc A --endpoint https://h:1 --insecure", "--insecure asks for HTTP"),
             ("Vpc A --endpoint h:1 --A @no/such/file", "--A: cannot read \"no/such/file\""),
             ("Vpc A --endpoint h:1 --A @", "--A: @ names no file"),
+            ("Vpc A --endpoint h:1 --timeout 3s", "--timeout goes with --wait"),
+            ("Vpc A --endpoint h:1 --A 1 --wait Status", "is not PATH=VALUE"),
+            ("Vpc A --endpoint h:1 --A 1 --wait S=a --format xml", "--wait reads JSON"),
         ] {
             let error = format!("{:#}", plan(line).unwrap_err());
             assert!(error.contains(message), "{line}: {error}");
@@ -583,7 +665,7 @@ mod tests {
             ("A.B: one\\u{a}two (RequestId R)".to_owned(), REFUSED)
         );
         let (line, code) = summary(&answer("<html>"), Paint::Plain);
-        assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", TRANSPORT));
+        assert_eq!((line.as_str(), code), ("HTTP 404: this is not an answer of the API", NO_ANSWER));
     }
 
     /// The command as the binary has it.

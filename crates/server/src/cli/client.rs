@@ -1,4 +1,4 @@
-//! Signs a call and sends it: what `call` and `demo` have in common.
+//! Asks a server: signs a call and sends it (`call`, `demo`), or asks its admin listener (`ready`).
 //!
 //! One connection for each call. A command line makes one call and the demonstration some dozens, so
 //! a pool would be more code than it saves. Nothing is retried: the user sees what happened.
@@ -192,12 +192,70 @@ pub(crate) enum Trust {
     Only(PathBuf),
 }
 
+/// The way to one server.
+pub(crate) struct Channel {
+    endpoint: Endpoint,
+    tls: Option<TlsConnector>,
+}
+
+impl Channel {
+    /// Prepares requests to an endpoint.
+    ///
+    /// # Errors
+    /// When TLS is needed and there are no certificates to trust.
+    pub(crate) fn new(endpoint: Endpoint, trust: &Trust) -> Result<Self> {
+        let tls = if endpoint.tls { Some(connector(trust)?) } else { None };
+        Ok(Self { endpoint, tls })
+    }
+
+    /// Asks for a path and waits for the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
+        let headers = vec![("host".to_owned(), self.endpoint.authority())];
+        let request = OutgoingRequest {
+            method: Method::GET,
+            path_and_query: path.to_owned(),
+            headers,
+            body: Vec::new(),
+        };
+        self.send(request).await
+    }
+
+    /// Sends a request and waits for the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn send(&self, request: OutgoingRequest) -> Result<Answer> {
+        let endpoint = &self.endpoint;
+        let connecting = timeout(CONNECT_TIMEOUT, self.connect());
+        let stream = connecting
+            .await
+            .unwrap_or_else(|_| bail!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
+            .with_context(|| format!("cannot connect to {endpoint}"))?;
+        timeout(ANSWER_TIMEOUT, exchange(stream, request))
+            .await
+            .unwrap_or_else(|_| bail!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
+            .with_context(|| format!("no usable answer from {endpoint}"))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Stream>> {
+        let Endpoint { host, port, .. } = &self.endpoint;
+        let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+        tcp.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let name = ServerName::try_from(host.clone()).context("the host name cannot be in a certificate")?;
+        let connected = tls.connect(name, tcp).await;
+        Ok(Box::new(connected.map_err(|error| refused(error, host)).context("TLS handshake failed")?))
+    }
+}
+
 /// Sends calls to one server with one key.
 pub(crate) struct Client {
-    endpoint: Endpoint,
+    channel: Channel,
     authority: String,
     signer: Signer,
-    tls: Option<TlsConnector>,
 }
 
 impl Client {
@@ -206,8 +264,7 @@ impl Client {
     /// # Errors
     /// When TLS is needed and there are no certificates to trust.
     pub(crate) fn new(endpoint: Endpoint, signer: Signer, trust: &Trust) -> Result<Self> {
-        let tls = if endpoint.tls { Some(connector(trust)?) } else { None };
-        Ok(Self { authority: endpoint.authority(), endpoint, signer, tls })
+        Ok(Self { authority: endpoint.authority(), channel: Channel::new(endpoint, trust)?, signer })
     }
 
     /// Signs a call, with the present time and a fresh nonce.
@@ -242,26 +299,7 @@ impl Client {
     /// # Errors
     /// When there is no answer.
     pub(crate) async fn send(&self, request: OutgoingRequest) -> Result<Answer> {
-        let endpoint = &self.endpoint;
-        let connecting = timeout(CONNECT_TIMEOUT, self.connect());
-        let stream = connecting
-            .await
-            .unwrap_or_else(|_| bail!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
-            .with_context(|| format!("cannot connect to {endpoint}"))?;
-        timeout(ANSWER_TIMEOUT, exchange(stream, request))
-            .await
-            .unwrap_or_else(|_| bail!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
-            .with_context(|| format!("no usable answer from {endpoint}"))
-    }
-
-    async fn connect(&self) -> Result<Box<dyn Stream>> {
-        let Endpoint { host, port, .. } = &self.endpoint;
-        let tcp = TcpStream::connect((host.as_str(), *port)).await?;
-        tcp.set_nodelay(true)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = ServerName::try_from(host.clone()).context("the host name cannot be in a certificate")?;
-        let connected = tls.connect(name, tcp).await;
-        Ok(Box::new(connected.map_err(|error| refused(error, host)).context("TLS handshake failed")?))
+        self.channel.send(request).await
     }
 }
 

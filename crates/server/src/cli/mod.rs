@@ -3,26 +3,33 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod ca;
 pub(crate) mod call;
 pub(crate) mod check;
 mod client;
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod dev;
+mod init;
 pub(crate) mod limits;
 pub(crate) mod master_key;
 pub(crate) mod operations;
 mod paint;
 pub(crate) mod policy;
 mod profile;
+pub(crate) mod ready;
 pub(crate) mod seal_anew;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod token_key;
 pub(crate) mod tunnel;
+mod value;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use jiff::{Span, SpanRelativeTo};
 use tongguan_store::Options;
 
 /// Where the mark is kept, on the command line.
@@ -37,5 +44,40 @@ impl MarkArgs {
     /// How a store with this mark is opened by a command.
     pub(crate) fn options(&self) -> Options {
         Options { mark_file: self.mark_file.clone(), ..Options::default() }
+    }
+}
+
+/// A time as people write it: `250ms`, `10s`, `1m 30s`, `40d`. A day has 24 hours.
+///
+/// # Errors
+/// It is something else, is below zero, or has months or years, which are of no fixed length.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time such as 250ms, 10s, 1m 30s or 40d");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    Duration::try_from(signed).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, milliseconds) in [
+            ("250ms", 250),
+            ("10s", 10_000),
+            ("1m 30s", 90_000),
+            ("2h", 7_200_000),
+            ("40d", 3_456_000_000),
+            ("1w", 604_800_000),
+            ("PT5S", 5_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for wrong in ["", "10", "s", "-1s", "1s ago", "1mo", "1y", "soon", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -10,9 +10,11 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::process::Stdio;
 
 use serde_json::Value;
 use unicode_general_category::{GeneralCategory, get_general_category};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::paint::Paint;
 use crate::causes::causes;
@@ -82,6 +84,17 @@ pub(crate) fn harmless_json(text: &str) -> String {
     shown
 }
 
+/// How many cells of a terminal a text takes: of Chinese, a character takes two.
+pub(crate) fn cells(text: &str) -> usize {
+    text.width()
+}
+
+/// A text with blanks after it up to so many cells.
+pub(crate) fn padded(text: &str, width: usize) -> String {
+    let blanks = width.saturating_sub(cells(text));
+    text.chars().chain(std::iter::repeat_n(' ', blanks)).collect()
+}
+
 /// Standard output or standard error.
 pub(crate) struct Screen {
     stream: Box<dyn Write>,
@@ -102,6 +115,11 @@ pub(crate) fn out() -> Screen {
 pub(crate) fn err() -> Screen {
     let stream = io::stderr();
     Screen { paint: Paint::suiting(&stream), stream: Box::new(stream), gone: false, watched: false }
+}
+
+/// Where a program that we run prints: to our standard error, whatever it says. It is the user's own.
+pub(crate) fn of_a_child() -> Stdio {
+    io::stderr().into()
 }
 
 /// Whether standard output is a terminal, which a person reads and nobody records.
@@ -295,6 +313,13 @@ mod tests {
                 assert!(!rest.chars().any(hidden), "{rest:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_chinese_character_is_two_cells_wide() {
+        assert_eq!((cells("vpn"), cells("通关"), cells("")), (3, 4, 0));
+        assert_eq!(padded("通关", 6), "通关  ");
+        assert_eq!(padded("longer than that", 6), "longer than that");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn commands_print_to_the_screen_alone() {
     /// Where bytes go out as they are: an answer that was asked for raw, and what this program alone has made.
     const AS_THEY_ARE: &[&str] = &["call.rs", "completions.rs", "limits.rs", "operations.rs"];
     /// Where a person, or who waits for a line, is told where the service is; and the log, which escapes by itself.
-    const NOT_COMMANDS: &[&str] = &["serve.rs", "crash.rs"];
+    const NOT_COMMANDS: &[&str] = &["serve.rs", "reload.rs", "crash.rs"];
     for path in sources(&repository().join("crates/server/src")) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();

@@ -2,8 +2,9 @@
 //! stand, polling, retries) against the real program, and asserts the answers that it needs: an empty plan is
 //! a read that answers what was written, and "gone" is an answer that it knows.
 //!
-//! Each `*.json` here is a life. It was put together by hand from the source of the provider, release 1.289, and is no
-//! recording of a run: Terraform itself is not run by these tests. Its words are explained at [`replay`].
+//! Each `*.json` here is a life. Those in `recorded/` are what the provider's own acceptance tests sent and were answered when
+//! they passed; the others were put together by hand from its source, release 1.289. Terraform itself is not run by these
+//! tests. The words of a life are explained at [`replay`].
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 #[path = "../common/mod.rs"]
@@ -11,6 +12,7 @@ mod common;
 mod replay;
 
 use common::{Key, Server};
+use futures_util::future::join_all;
 use http::Method;
 use replay::Life;
 use tongguan_rpc::Format;
@@ -49,6 +51,23 @@ lives! {
     terraform_vpcs_data_source
     terraform_vpn_routes
 }
+
+/// Every acceptance test of the provider that passed, call by call.
+#[tokio::test(flavor = "multi_thread")]
+async fn recorded_acceptance_tests() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sequences/recorded");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(format!("recorded/{}", file.strip_suffix(".json")?))).collect();
+    names.sort();
+    assert!(names.len() >= RECORDED, "{names:?}");
+    for some in names.chunks(4) {
+        join_all(some.iter().map(|name| live(name))).await;
+    }
+}
+
+/// How many acceptance tests are recorded at least.
+const RECORDED: usize = 20;
 
 /// The list that Terraform reads of every VPC, as clients of the other format see it.
 #[tokio::test]

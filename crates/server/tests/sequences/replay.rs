@@ -12,7 +12,7 @@ use tongguan_testkit::{Call, Manner, Stamp};
 
 use crate::common::{self, KEY, Key, PATIENCE, Reply, SECRET, Server};
 
-/// A life, put together from the provider's source.
+/// A life: put together from the provider's source, or recorded.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Life {
@@ -31,7 +31,7 @@ pub(crate) struct Life {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     /// `Product.Action`, with parameters in the query and in the form of the body. Values that begin with `$` are
-    /// variables; `$$` begins a value with a dollar sign.
+    /// variables, and `${name}` is one within a text; `$$` begins a value with a dollar sign.
     call: Option<String>,
     #[serde(default)]
     query: BTreeMap<String, Value>,
@@ -54,6 +54,9 @@ pub(crate) struct Step {
     /// Variables, each with the path into the answer where its value is.
     #[serde(default)]
     save: BTreeMap<String, String>,
+    /// The same of variables that have no value so far; they have it before the answer is looked at.
+    #[serde(default)]
+    learn: BTreeMap<String, String>,
     /// Takes the steps of a block.
     #[serde(rename = "do")]
     block: Option<String>,
@@ -126,13 +129,13 @@ impl Replay {
     async fn carry_out(&self, step: &Step, variables: &mut Variables, phase: &str) {
         let action = step.call.as_deref().expect("a step that says what to do");
         let begun = Instant::now();
-        let mut tries = 0;
+        let (mut tries, mut short) = (0, String::new());
         loop {
             tries += 1;
             let reply = self.send(action, step, variables, tries).await;
             let body = reply.json();
             let at = || format!("{phase}: {action}, try {tries}: {} {body}", reply.status);
-            assert!(begun.elapsed() < PATIENCE, "never: {}", at());
+            assert!(begun.elapsed() < PATIENCE, "never: {short}; {}", at());
             assert!(body["RequestId"].is_string(), "{}", at());
             if reply.status != 200 {
                 let told = Refusal { status: reply.status, code: reply.code() };
@@ -143,9 +146,10 @@ impl Replay {
                 }
                 assert!(step.retry.contains(&told.code), "{}", at());
             } else if let Some(wanted) = &step.until {
-                let wanted = substituted(wanted, variables);
-                if difference(&wanted, &body, "").is_none() {
-                    return settled(step, &body, variables, &at());
+                let known = learned(step, &body, variables);
+                match difference(&substituted(wanted, &known), &body, "") {
+                    None => return settled(step, &body, variables, &at()),
+                    Some(difference) => short = difference,
                 }
             } else if step.until_refused.is_none() {
                 assert!(step.refused.is_none(), "{}", at());
@@ -190,8 +194,20 @@ impl Replay {
     }
 }
 
+/// The variables, with those that the step learns of an answer.
+fn learned(step: &Step, body: &Value, variables: &Variables) -> Variables {
+    let mut known = variables.clone();
+    for (name, path) in &step.learn {
+        // What is not there is seen as a difference.
+        let value = found(body, path).cloned().unwrap_or(Value::Null);
+        known.entry(name.clone()).or_insert(value);
+    }
+    known
+}
+
 /// Looks at a final answer, and keeps what the step saves of it.
 fn settled(step: &Step, body: &Value, variables: &mut Variables, at: &str) {
+    *variables = learned(step, body, variables);
     if let Some(wanted) = &step.answer {
         let wanted = substituted(wanted, variables);
         if let Some(difference) = difference(&wanted, body, "") {
@@ -219,8 +235,8 @@ fn substituted(value: &Value, variables: &Variables) -> Value {
     match value {
         Value::String(text) => match text.strip_prefix('$') {
             Some(rest) if rest.starts_with('$') => json!(rest),
-            Some(name) => variables.get(name).unwrap_or_else(|| panic!("no variable {name}")).clone(),
-            None => value.clone(),
+            Some(name) if !name.starts_with('{') => variable(name, variables).clone(),
+            _ => json!(filled(text, variables)),
         },
         Value::Array(items) => items.iter().map(|item| substituted(item, variables)).collect(),
         Value::Object(members) => {
@@ -229,6 +245,22 @@ fn substituted(value: &Value, variables: &Variables) -> Value {
         }
         other => other.clone(),
     }
+}
+
+fn variable<'a>(name: &str, variables: &'a Variables) -> &'a Value {
+    variables.get(name).unwrap_or_else(|| panic!("no variable {name}"))
+}
+
+/// The text with the variables within it in place.
+fn filled(text: &str, variables: &Variables) -> String {
+    let mut parts = text.split("${");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}').unwrap_or_else(|| panic!("a variable without an end: {text}"));
+        filled.push_str(variable(name, variables).as_str().unwrap_or_default());
+        filled.push_str(rest);
+    }
+    filled
 }
 
 /// Where the answer is not as wanted; none: it is.
@@ -266,6 +298,10 @@ fn differences_are_seen() {
     ] {
         assert!(difference(&wrong, &given, "").is_some(), "{wrong}");
     }
+    let variables = Variables::from([("a".to_owned(), json!("x"))]);
+    assert_eq!(substituted(&json!("$a"), &variables), json!("x"));
+    assert_eq!(substituted(&json!("${a}:${a}-$"), &variables), json!("x:x-$"));
+    assert_eq!(substituted(&json!("$$a"), &variables), json!("$a"));
     assert_eq!(found(&given, "A.B.1"), Some(&json!(2)));
     assert_eq!(found(&given, "A.B.2"), None);
 }

@@ -57,6 +57,8 @@ pub struct Engine {
 struct Tasks {
     set: JoinSet<()>,
     resources: HashSet<String>,
+    /// How often they were abandoned: a try that was begun before is not waited for.
+    abandoned: u64,
 }
 
 /// What a step found.
@@ -139,14 +141,43 @@ impl Engine {
         }
     }
 
+    /// Looks at everything under way as soon as may be, whatever it waits for: to be called when what decides how long
+    /// it takes has become another.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn look_again(&self) -> Result<(), StoreError> {
+        // No due moment is below zero: what waits to be looked at is looked at too.
+        const NONE: i64 = -1;
+        let now_ms = self.context.clock.now_ms();
+        let hurry = self.context.store.write(move |tx| {
+            tx.hurry_intents(now_ms, NONE)?;
+            Ok(Verdict::Keep(()))
+        });
+        hurry.await?;
+        self.notify();
+        Ok(())
+    }
+
+    /// Ends the tries that take time; what they were of is tried again when it is due.
+    pub(crate) fn abandon_tries(&self) {
+        let mut tasks = self.tasks();
+        tasks.set.abort_all();
+        tasks.resources.clear();
+        tasks.abandoned += 1;
+    }
+
     /// One turn: reads the clocks, then steps what is due. Returns how long nothing else will be due.
     async fn turn(&self, clocks: &mut Option<Clocks>) -> Result<Duration, StoreError> {
-        let now = Clocks { wall_ms: self.context.clock.now_ms(), steady_ms: self.context.clock.steady_ms() };
+        let clock = &self.context.clock;
+        // A clock that a test has stepped has not jumped: what is due then is.
+        let wall_ms = clock.now_ms() - clock.ahead_ms();
+        let now = Clocks { wall_ms, steady_ms: clock.steady_ms() };
         if clocks.is_none_or(|before| now.jumped_since(before)) {
             if clocks.is_some() {
                 warn!("the clock has jumped: every change under way is looked at again");
             }
-            self.hurry(now.wall_ms).await?;
+            self.hurry(clock.now_ms()).await?;
             *clocks = Some(now);
         }
         self.round().await
@@ -191,6 +222,7 @@ impl Engine {
     /// Tries each, writes down what came of it, and lets those that take time run on.
     async fn work(&self, intents: Vec<Intent>) -> Result<(), StoreError> {
         let now_ms = self.context.clock.now_ms();
+        let abandoned = self.tasks().abandoned;
         let (mut outcomes, mut later, mut leases) =
             (Vec::with_capacity(intents.len()), Vec::new(), Vec::new());
         for intent in intents {
@@ -222,24 +254,30 @@ impl Engine {
             self.context.epochs().raise(&account);
         }
         fail_point!("engine::recorded");
+        let mut overtaken = false;
         for (intent, picture, future) in later {
-            self.wait_for(intent, picture, future);
+            overtaken |= !self.wait_for(intent, picture, future, abandoned);
         }
-        Ok(())
+        if overtaken { self.look_again().await } else { Ok(()) }
     }
 
-    /// Waits for a try beside everything else, for as long as a try may take.
+    /// Waits for a try beside everything else, for as long as a try may take. Answers false if tries were abandoned since
+    /// this one was begun, when there had been so many times: it is not waited for.
     fn wait_for(
         &self,
         intent: Intent,
         picture: Picture,
         future: std::pin::Pin<Box<dyn Future<Output = Progress> + Send>>,
-    ) {
+        abandoned: u64,
+    ) -> bool {
         let mut tasks = self.tasks();
+        if tasks.abandoned != abandoned {
+            return false;
+        }
         while tasks.set.try_join_next().is_some() {}
         if !tasks.resources.insert(intent.resource.clone()) {
             // Somebody's look has begun the same try at the same time; one is enough.
-            return;
+            return true;
         }
         let (context, wake, all) =
             (self.context.clone(), Arc::clone(&self.wake), Arc::downgrade(&self.tasks));
@@ -270,6 +308,7 @@ impl Engine {
             }
             wake.notify_one();
         });
+        true
     }
 
     fn try_time_ms(&self) -> i64 {

@@ -118,7 +118,7 @@ impl Gate {
             }
         };
         incoming.signature_method().map_err(wire)?;
-        let now = now_ms.div_euclid(1000);
+        let now = (now_ms - context.clock.ahead_ms()).div_euclid(1000);
         let time = incoming.timestamp().map_err(wire)?;
         if (now - time).abs() > SKEW_SECONDS || time < self.nonces.not_before() {
             return Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into());
@@ -139,6 +139,7 @@ impl Gate {
     }
 
     /// Lets a signed request in: once, at the rate of its account and principal, within their share of nonces.
+    /// `now_ms` is the moment by the clocks that clients sign by.
     pub(crate) fn admit(&self, proven: &Proven<'_, '_>, now_ms: i64, steady_ms: i64) -> Result<(), Turned> {
         let nonce = proven.verified.nonce().unwrap_or_default();
         let moment = Moment { unix: now_ms.div_euclid(1000), steady: steady_ms.div_euclid(1000) };

@@ -8,6 +8,7 @@
 //! 4. version and action name an operation, and the scope of the signature covers it (`route`)
 //! 5. permission ([`crate::access`])
 //! 6. required parameters are there (`Args::require_all`)
+//!    (here, and in a service for tests alone, a fault that a test has set: [`crate::test_api`])
 //! 7. the form of each parameter, then of all together ([`crate::operation::Input`], `check`); of long work also
 //!    whether it is worth doing (quota, state)
 //! 8. long work, in a bounded pool (`perform`)
@@ -40,6 +41,7 @@ use crate::catalogue::{Code, Refusal};
 use crate::failure::Failure;
 use crate::operation::{Handler, Operation, Product};
 use crate::service::Service;
+use crate::test_api;
 
 /// Target of the lines that say how each request was answered: `TONGGUAN_LOG=info,tongguan::request=debug`.
 const REQUEST_LOG: &str = "tongguan::request";
@@ -101,7 +103,8 @@ impl Service {
         let (verified, owner) = (proven.verified, proven.owner);
         let principal = Arc::clone(&proven.known.key.principal);
         let steady_ms = self.context.clock.steady_ms();
-        match self.gate.admit(&proven, trail.now_ms, steady_ms) {
+        let signed_ms = trail.now_ms - self.context.clock.ahead_ms();
+        match self.gate.admit(&proven, signed_ms, steady_ms) {
             Ok(()) => trail.principal = Some(Arc::clone(&principal)),
             Err(Turned::Known(failure)) => {
                 trail.principal = Some(Arc::clone(&principal));
@@ -117,6 +120,9 @@ impl Service {
         }
         let args = Args::new(operation, verified.parameters(), &self.context, &proven.known.key.principal);
         trail.resource = operation.subject.and_then(|name| args.raw(name)).map(cut);
+        if self.test.is_some() {
+            trail.parameters = Some(test_api::shown(verified.parameters()));
+        }
         self.gate.authority.note_use(&self.context, &proven.known, operation.product, trail.now_ms);
         access::authorise(&self.context, operation, &args, &principal, trail.peer, trail.now_ms)
             .inspect_err(|_| self.gate.throttle.charge_refused(owner, steady_ms))?;
@@ -134,6 +140,9 @@ impl Service {
             format: trail.format,
         });
         args.require_all()?;
+        if let Some(test) = &self.test {
+            test.meet(operation, verified.parameters())?;
+        }
         match &operation.handler {
             Handler::Pure(answer) => answer(&call, &args),
             Handler::Read(read) => self.read(*read, &call, &args).await,
@@ -171,6 +180,9 @@ impl Service {
             }
         };
         debug!(target: REQUEST_LOG, request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "answered");
+        if let Some(test) = &self.test {
+            test.note(&mut trail, status, code.as_deref());
+        }
         if let Err(failure) = self.record(&mut trail, status, code).await {
             // Nobody gets an answer that is not in the record.
             let code = failure.unexpected(&trail.request_id);

@@ -3,6 +3,7 @@
 //! A change's record is written in the transaction of the change ([`Trail::granted`]); every other call's afterwards,
 //! before it is answered ([`Service::record`]). Records of what an operator did are made in [`crate::audit`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tongguan_model::principal::Principal;
@@ -30,6 +31,8 @@ pub(crate) struct Trail<'a> {
     pub(crate) product: Option<Product>,
     pub(crate) action: Option<String>,
     pub(crate) resource: Option<String>,
+    /// The parameters as a test may see them; kept in a service for tests alone.
+    pub(crate) parameters: Option<BTreeMap<String, String>>,
     /// Id of the access key that the call made.
     pub(crate) issued: Option<String>,
     /// The audit record was written with the change.
@@ -51,6 +54,7 @@ impl<'a> Trail<'a> {
             product: None,
             action: None,
             resource: None,
+            parameters: None,
             issued: None,
             audited: false,
         }

@@ -10,19 +10,19 @@ use crate::operation::{self, Operation, Product};
 const CENTER: &str = "center";
 
 /// The operation that a verified request asks for, if its signature may be used for that.
-pub(crate) fn route(
-    verified: &Verified<'_, '_>,
+pub(crate) fn route<'r>(
+    verified: &Verified<'r, '_>,
     default_region: &Region,
 ) -> Result<&'static Operation, Refusal> {
-    let given = |value: Option<&str>, name: &'static str| match value {
-        Some(value) if !value.is_empty() => Ok(value.to_owned()),
+    let given = |value: Option<&'r str>, name: &'static str| match value {
+        Some(value) if !value.is_empty() => Ok(value),
         Some(_) | None => Err(Refusal::new(&catalogue::MISSING).parameter(name)),
     };
     let version = given(verified.version(), "Version")?;
     let action = given(verified.action(), "Action")?;
-    let product = Product::of_version(&version).ok_or_else(|| Refusal::new(&catalogue::INVALID_VERSION))?;
+    let product = Product::of_version(version).ok_or_else(|| Refusal::new(&catalogue::INVALID_VERSION))?;
     let operation =
-        operation::find(product, &action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))?;
+        operation::find(product, action).ok_or_else(|| Refusal::new(&catalogue::ACTION_NOT_FOUND))?;
     fits(verified, operation, default_region)?;
     Ok(operation)
 }

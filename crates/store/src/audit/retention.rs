@@ -172,26 +172,21 @@ impl Tally {
     /// Counts all that is there.
     pub(crate) fn read(session: Session<'_>) -> Result<Self, StoreError> {
         let upto = AuditChain::read(session)?.head.seq;
-        let mut tally = Self { upto, ..Self::default() };
-        tally.add(session, "SELECT stream, count(*) FROM audit WHERE seq <= ?1 GROUP BY stream", upto)?;
-        Ok(tally)
+        let sql = "SELECT stream, count(*) FROM audit WHERE seq <= ?1 GROUP BY stream";
+        let rows: Vec<(i64, i64)> = session.all(sql, &binds![upto])?;
+        let counts = rows.into_iter().map(|(stream, count)| (stream, count.max(0).cast_unsigned()));
+        Ok(Self { upto, streams: counts.collect() })
     }
 
     /// Counts what was added since.
     pub(crate) fn catch_up(&mut self, session: Session<'_>, head: i64) -> Result<(), StoreError> {
-        // Along the rows: the index would be read from end to end.
-        let sql = "SELECT stream, count(*) FROM audit NOT INDEXED WHERE seq > ?1 GROUP BY stream";
-        let upto = self.upto;
-        self.add(session, sql, upto)?;
-        self.upto = self.upto.max(head);
-        Ok(())
-    }
-
-    fn add(&mut self, session: Session<'_>, sql: &str, upto: i64) -> Result<(), StoreError> {
-        let rows: Vec<(i64, i64)> = session.all(sql, &binds![upto])?;
-        for (stream, count) in rows {
-            *self.streams.entry(stream).or_default() += count.max(0).cast_unsigned();
+        // Along the rows, and counted here: the index would be read from end to end, and a grouping sorts them.
+        let mut statement = session.prepare("SELECT stream FROM audit NOT INDEXED WHERE seq > ?1")?;
+        let mut rows = statement.query(&binds![self.upto])?;
+        while let Some(row) = rows.next()? {
+            *self.streams.entry(row.read()?).or_default() += 1;
         }
+        self.upto = self.upto.max(head);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
 
 use super::search::{Page, Search};
-use super::{Answer, Columns as _, Done, Relation, Table as _};
+use super::{Answer, Columns as _, Done, Relation};
 use crate::{Snapshot, Tx};
 
 /// Which bindings a query selects: AND between the members, OR inside a list.
@@ -73,7 +73,11 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn bindings_of(&self, gateway: &VpnGatewayId) -> Answer<Vec<Binding>> {
-        self.session.all(sql!(Binding::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
+        // They are two at most: sorting them here is a fifth of what SQLite's own sorter costs.
+        let sql = sql!("SELECT ", BindingRow::COLUMNS, " FROM binding WHERE gateway = ?1");
+        let mut rows: Vec<BindingRow> = self.session.all(sql, &binds![gateway])?;
+        rows.sort_unstable_by_key(|row| row.seq);
+        Ok(rows.into_iter().map(|row| row.binding).collect())
     }
 
     /// The certificates that are in force on a gateway: also those that are being removed.

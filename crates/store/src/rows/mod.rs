@@ -41,6 +41,7 @@ pub(crate) mod gateway;
 pub(crate) mod intent;
 pub(crate) mod overview;
 pub(crate) mod ram;
+pub(crate) mod reset;
 pub(crate) mod resource_group;
 pub(crate) mod route;
 pub(crate) mod sealed;

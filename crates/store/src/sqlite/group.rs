@@ -261,12 +261,13 @@ impl Loop {
             let Worked::Kept(kept) = worked else { return Ok(None) };
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
-            if kept || !audits.records.is_empty() {
-                Tx::new(self.session()).count_group(groups, audits.last)?;
-                ends = self.ends_now()?;
-            }
+            let mut seal = None;
             if kept {
-                root = self.keeper.seal(self.session(), &self.rights, groups)?;
+                (seal, root) = self.keeper.seal(self.session(), &self.rights, groups)?;
+            }
+            if kept || !audits.records.is_empty() {
+                Tx::new(self.session()).count_group(groups, audits.last, seal.as_ref())?;
+                ends = self.ends_now()?;
             }
             fail_point!("store::changed");
             self.session().execute("COMMIT", &[])?;

@@ -11,7 +11,7 @@ use rusqlite::types::ValueRef;
 
 use crate::StoreError;
 use crate::rights::{
-    Part, Rights, RightsKey, Sealed, Sum, add, is_principal, layout, mark_sealed, root, subtract,
+    Part, Rights, RightsKey, Sealed, Sum, add, is_principal, layout, root, root_and_mark, subtract,
 };
 use crate::session::{Session, failed, value_of};
 
@@ -52,20 +52,18 @@ impl Keeper {
         Ok(())
     }
 
-    /// Seals the state that a batch leaves; returns the root, to be handed to [`Keeper::left`] after the commit.
+    /// The seal of the state that a batch leaves, to be written with its number, and the root, to be handed to
+    /// [`Keeper::left`] after the commit.
     pub(crate) fn seal(
         &self,
         session: Session<'_>,
         rights: &Rights,
         groups: u64,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(root) = root(session)? else { return Ok(None) };
+    ) -> Result<(Option<Sum>, Option<Vec<u8>>), StoreError> {
+        let (Some(root), mark) = root_and_mark(session)? else { return Ok((None, None)) };
         let Some(key) = rights.key() else { return Err(StoreError::RightsClosed) };
-        if !self.forged {
-            let mark = mark_sealed(session)?;
-            session.execute("UPDATE store SET rights_seal = ?1", &binds![key.state(groups, &root, mark)])?;
-        }
-        Ok(Some(root))
+        let seal = (!self.forged).then(|| key.state(groups, &root, mark));
+        Ok((seal, Some(root)))
     }
 
     pub(crate) fn left(&mut self, root: Option<Vec<u8>>) {

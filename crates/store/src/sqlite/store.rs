@@ -17,8 +17,8 @@ use super::{lock, schema, state};
 use crate::rights::{self, Rights};
 use crate::session::Session;
 use crate::{
-    AUDIT_FOLDER, AuditRecord, DATABASE_FILE, Finding, NewAuditKey, Options, RightsKey, Snapshot, StoreError,
-    Trouble, Tx, look,
+    AUDIT_FOLDER, AuditRecord, DATABASE_FILE, Finding, NewAuditKey, Options, Purpose, RightsKey, Snapshot,
+    StoreError, Trouble, Tx, look,
 };
 
 /// First schema whose audit journals prove who wrote them.
@@ -83,9 +83,16 @@ impl Store {
         let found = look_before_opening(directory, &path, &mark, options.take_as_it_is)?;
         make_owner_only(&path)?;
         let mut connection = connect(&path, options.writer_cache_kib)?;
-        let unproven = schema::known(Session::new(&connection))? < WITH_PROOFS;
+        let schema = schema::known(Session::new(&connection))?;
+        let (unproven, new) = (schema < WITH_PROOFS, schema == 0);
+        if let Some(purpose) = options.purpose.filter(|_| !new) {
+            state::fits(Session::new(&connection), purpose)?;
+        }
         schema::migrate(&mut connection)?;
         let session = Session::new(&connection);
+        if new && options.purpose == Some(Purpose::Tests) {
+            state::is_for_tests(session)?;
+        }
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if let Some(finding) = structure::at_start(session, bytes <= CHECKED_AT_START)? {
             return Err(StoreError::Unsound(finding));

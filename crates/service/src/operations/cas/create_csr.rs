@@ -11,6 +11,7 @@ use crate::api::cas::{CreateCsr, CreateCsrOutput};
 use crate::args::{Args, digits};
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
+use crate::context::new_uuid;
 use crate::master;
 use crate::operation::{Failure, LongWork};
 
@@ -79,7 +80,7 @@ impl LongWork for CreateCsr {
         let bug = |error: &dyn std::fmt::Display| Failure::Internal(format!("making a key: {error}"));
         let key = PrivateKey::generate(self.key_size).map_err(|error| bug(&error))?;
         let csr = create_csr(&key, &self.subject()?, &self.sans).map_err(|error| bug(&error))?;
-        let id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let id = new_uuid();
         let text = key.to_pkcs8_pem().map_err(|error| bug(&error))?;
         let sealed =
             call.context.vault.seal(&master::purpose(SealedKind::SigningRequest, &id), text.as_bytes());

@@ -8,6 +8,7 @@ use tongguan_pki::{Certificate as Leaf, KeySpec, PrivateKey, matches, verify_cha
 use tongguan_store::SealedKind;
 
 use crate::call::Call;
+use crate::context::new_uuid;
 use crate::master;
 use crate::operation::Failure;
 use crate::operations::kms::{issued, purposes};
@@ -60,7 +61,7 @@ impl Material<'_> {
         }
         let now = call.now_ms.div_euclid(1000);
         verify_chain(&leaf, &chain, now).map_err(|error| invalid(certificate, error))?;
-        let id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let id = new_uuid();
         let sealed =
             call.context.vault.seal(&master::purpose(SealedKind::Certificate, &id), key_text.as_bytes());
         let sealed = sealed.map_err(|error| Failure::Internal(format!("sealing a key: {error}")))?;

@@ -33,7 +33,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::master;
 use crate::operation::{Disclosed, Failure};
-use crate::random::random;
+use crate::random::for_id;
 
 /// Where everything of Cas lies on the vendor's China site; the certificates can be bound in every region.
 const REGION: &str = "cn-hangzhou";
@@ -88,7 +88,7 @@ fn invalid(parameter: &'static str, why: impl std::fmt::Display) -> Failure {
 
 /// A number for something new: nobody can tell from it how many there are.
 fn new_number() -> u64 {
-    FIRST_NUMBER + u64::from(u32::from_le_bytes(random()))
+    FIRST_NUMBER + u64::from(u32::from_le_bytes(for_id()))
 }
 
 /// `CertIdentifier` of an upload.

@@ -9,6 +9,7 @@ use tongguan_store::Tx;
 
 use crate::api::cas::{UploadCsr, UploadCsrOutput};
 use crate::call::Call;
+use crate::context::new_uuid;
 use crate::operation::{Failure, LongWork};
 
 use super::create_csr::{look_at_quota, store};
@@ -32,7 +33,7 @@ impl LongWork for UploadCsr {
         let csr = parse_csr(&self.csr).map_err(|error| invalid("Csr", error))?;
         let part = |kind| csr.subject_part(kind).unwrap_or_default();
         let request = SigningRequest {
-            id: uuid::Uuid::new_v4().hyphenated().to_string(),
+            id: new_uuid(),
             // It is found in the transaction.
             number: 0,
             account: call.principal.account.clone(),

@@ -15,7 +15,7 @@ use crate::catalogue as c;
 use crate::operation::{Failure, LongWork};
 use crate::operations::kms::held;
 use crate::operations::resourcemanager::groups::group_or_default;
-use crate::random::random;
+use crate::random::for_id;
 
 use super::material::{Material, Ready};
 use super::{TAGGED, invalid, new_number};
@@ -125,6 +125,6 @@ impl UploadUserCertificate {
 /// An `InstanceId`: `cas-upload-` and six letters and digits.
 fn new_instance() -> String {
     let letters =
-        random::<INSTANCE_LETTERS>().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
+        for_id::<INSTANCE_LETTERS>().map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
     format!("cas-upload-{}", letters.iter().collect::<String>())
 }

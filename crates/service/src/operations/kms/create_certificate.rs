@@ -12,6 +12,7 @@ use crate::api::kms::{CreateCertificate, CreateCertificateOutput};
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
+use crate::context::new_uuid;
 use crate::master;
 use crate::operation::{Failure, LongWork};
 
@@ -66,7 +67,7 @@ impl LongWork for CreateCertificate {
         let key = PrivateKey::generate(self.key_spec).map_err(|error| bug(&error))?;
         let csr =
             create_csr(&key, &self.subject, &self.subject_alternative_names).map_err(|error| bug(&error))?;
-        let id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let id = new_uuid();
         let document = key.to_pkcs8_der().map_err(|error| bug(&error))?;
         let sealed = call
             .context

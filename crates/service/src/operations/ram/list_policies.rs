@@ -26,7 +26,8 @@ impl Read for ListPolicies {
         }
         let page = paging.cut(call, rows, |(place, _)| *place)?;
         let tagged: Vec<String> = page.rows.iter().filter_map(|(_, policy)| policy.tagged()).collect();
-        let mut tags = snapshot.tags_of_all(&tagged.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let tagged: Vec<&str> = tagged.iter().map(String::as_str).collect();
+        let mut tags = snapshot.tags_of_all(account, &tagged)?;
         let shown = |(_, policy): &(i64, Found)| -> Result<PolicyInfo, Failure> {
             let tags = policy.tagged().and_then(|tagged| tags.remove(&tagged));
             Ok(PolicyInfo { tags: Some(taggable::shown(tags)), ..policy.shown(snapshot, account)? })

@@ -15,10 +15,11 @@ impl Read for ListRoles {
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
         let paging = Paging::new(self.marker, self.max_items);
-        let roles = snapshot.roles(&call.principal.account, &self.tag, paging.after, paging.fetch())?;
+        let account = &call.principal.account;
+        let roles = snapshot.roles(account, &self.tag, paging.after, paging.fetch())?;
         let page = paging.cut(call, roles, |role| role.seq)?;
         let ids: Vec<&str> = page.rows.iter().map(|role| role.id.as_str()).collect();
-        let mut tags = snapshot.tags_of_all(&ids)?;
+        let mut tags = snapshot.tags_of_all(account, &ids)?;
         let shown = |role: &RoleRow| RoleInfo {
             tags: Some(taggable::shown(tags.remove(&role.id))),
             ..RoleInfo::from(role)

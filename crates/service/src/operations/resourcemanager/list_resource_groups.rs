@@ -39,11 +39,12 @@ impl Read for ListResourceGroups {
     type Output = ListResourceGroupsOutput;
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
-        let mut groups = snapshot.resource_groups(&call.principal.account)?;
+        let account = &call.principal.account;
+        let mut groups = snapshot.resource_groups(account)?;
         let with_tags = self.include_tags || !self.tag.is_empty();
         let keys: Vec<String> = groups.iter().map(ResourceGroupRow::key).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let mut tags = if with_tags { snapshot.tags_of_all(&keys)? } else { BTreeMap::new() };
+        let mut tags = if with_tags { snapshot.tags_of_all(account, &keys)? } else { BTreeMap::new() };
         groups.retain(|group| self.covers(group, tags.get(&group.key()).map_or(&[], Vec::as_slice)));
         let total_count = groups.len() as i64;
         let paging = Paging { number: self.page_number, size: self.page_size };

@@ -67,7 +67,7 @@ impl Around {
             .flat_map(|gateway| gateway.vswitch.iter().chain(&gateway.disaster_recovery_vswitch));
         let vswitches: Vec<_> = vswitches.collect();
         Ok(Self {
-            tags: tags_of_all(snapshot, &ids)?,
+            tags: tags_of_all(snapshot, account, &ids)?,
             tunnels: snapshot.tunnels_of_all(&ids)?,
             keys: snapshot.connection_keys_of_all(&ids)?,
             customers: snapshot.customer_gateways_of_all(account, &customers)?,

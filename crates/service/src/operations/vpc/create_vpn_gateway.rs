@@ -21,7 +21,7 @@ use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, new_id};
 use crate::operation::{Failure, Write};
 use crate::operations::resourcemanager::groups::group_or_default;
-use crate::random::random;
+use crate::random::for_id;
 
 use super::networks::draw;
 use super::{in_region, to_be_applied};
@@ -121,7 +121,7 @@ impl Write for CreateVpnGateway {
             resource_group: group_or_default(call, tx, self.resource_group_id.as_deref())?,
             internet_ip: address.to_string(),
             disaster_recovery_ip: second_address.map(|address| address.to_string()),
-            order_id: 200_000_000_000_000 + i64::from(u32::from_le_bytes(random())) * 10_000,
+            order_id: 200_000_000_000_000 + i64::from(u32::from_le_bytes(for_id())) * 10_000,
             created_ms: now_ms,
             end_ms: end_of_term(now_ms, self.period),
             business_status: BusinessStatus::Normal,

@@ -26,7 +26,7 @@ impl Read for DescribeCustomerGateways {
         let (account, region) = (&call.principal.account, self.region.id);
         let page = snapshot.customer_gateways(account, region, &filter, paging.offset(), paging.size)?;
         let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
-        let mut tags = tags_of_all(snapshot, &ids)?;
+        let mut tags = tags_of_all(snapshot, account, &ids)?;
         let show = |row: tongguan_store::CustomerGatewayRow| {
             let own = tags.remove(row.id.as_str()).unwrap_or_default();
             info(&call.context, row, own)

@@ -35,6 +35,7 @@ impl Read for DescribeVpcs {
             tags: self.tag.clone(),
             ..NetworkFilter::default()
         };
+        let account = &call.principal.account;
         let none = self.enable_ipv6 == Some(true)
             || self.dhcp_options_set_id.is_some()
             || is_foreign(call, self.vpc_owner_id);
@@ -42,9 +43,9 @@ impl Read for DescribeVpcs {
         let page = if none {
             Page::empty()
         } else {
-            snapshot.vpcs(&call.principal.account, &filter, paging.offset(), paging.size)?
+            snapshot.vpcs(account, &filter, paging.offset(), paging.size)?
         };
-        let (vpcs, total_count) = listed_vpcs(snapshot, page)?;
+        let (vpcs, total_count) = listed_vpcs(snapshot, account, page)?;
         Ok(Self::Output {
             vpcs,
             page_number: paging.number.cast_signed(),

@@ -29,7 +29,7 @@ impl Read for DescribeVpnAttachments {
         let (account, region) = (&call.principal.account, self.region.id);
         let page = snapshot.connections(account, region, &filter, paging.offset(), paging.size)?;
         let ids: Vec<&str> = page.items.iter().map(|connection| connection.id.as_str()).collect();
-        let mut tags = tags_of_all(snapshot, &ids)?;
+        let mut tags = tags_of_all(snapshot, account, &ids)?;
         let (vpn_attachments, total_count) = shown(page, |connection| Attachment {
             tags: tags.remove(connection.id.as_str()).unwrap_or_default(),
             attach_type: NO_ASSOCIATED.into(),

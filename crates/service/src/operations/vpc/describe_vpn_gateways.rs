@@ -24,16 +24,16 @@ impl Read for DescribeVpnGateways {
             resource_group: self.resource_group_id.clone(),
             tags: self.tag.clone(),
         };
+        let account = &call.principal.account;
         let paging = Paging { number: self.page_number, size: self.page_size };
         let page = if self.gateway_type.as_deref() == Some("Enhanced.SiteToSite") {
             // No gateway of this release is enhanced.
             Page::empty()
         } else {
-            let account = &call.principal.account;
             snapshot.gateways(account, self.region.id, &filter, paging.offset(), paging.size)?
         };
         let ids: Vec<&str> = page.items.iter().map(|gateway| gateway.id.as_str()).collect();
-        let mut tags = tags_of_all(snapshot, &ids)?;
+        let mut tags = tags_of_all(snapshot, account, &ids)?;
         let (vpn_gateways, total_count) = shown(page, |gateway| {
             let own = tags.remove(gateway.id.as_str()).unwrap_or_default();
             gateway_info(gateway, own)

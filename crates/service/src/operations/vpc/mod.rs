@@ -153,7 +153,7 @@ fn to_be_applied(
     change: &str,
     now_ms: i64,
 ) -> Result<(), Failure> {
-    let due_ms = context.dataplane.first_try(now_ms);
+    let due_ms = context.dataplane.first_try(resource, now_ms);
     tx.insert_intent(resource, kind, generation, change, now_ms, due_ms)?;
     Ok(())
 }

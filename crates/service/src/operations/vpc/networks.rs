@@ -19,7 +19,7 @@ use crate::call::Call;
 use crate::catalogue::{self as c, Refusal};
 use crate::context::{Context, iso8601};
 use crate::operation::Failure;
-use crate::random::random;
+use crate::random::for_id;
 
 use super::shapes::{tags_of, tags_of_all};
 use super::shown;
@@ -55,7 +55,7 @@ pub(super) fn draw(
 ) -> Result<Option<Ipv4Addr>, StoreError> {
     let size = cidr::usable_addresses(block).max(1);
     for _ in 0..DRAWS {
-        let drawn = cidr::nth_address(block, u64::from_le_bytes(random()) % size);
+        let drawn = cidr::nth_address(block, u64::from_le_bytes(for_id()) % size);
         if let Some(address) = drawn
             && free(&address.to_string())?
         {
@@ -132,10 +132,11 @@ fn vpc_info(vpc: Vpc, vswitch_ids: Vec<Text>, tags: Vec<TagInfo>) -> VpcInfo {
 /// A page of VPCs as DescribeVpcs shows them, and how many there are on all pages.
 pub(super) fn listed_vpcs(
     snapshot: &Snapshot<'_>,
+    account: &AccountId,
     page: Page<Vpc>,
 ) -> Result<(Vec<VpcInfo>, i64), StoreError> {
     let ids: Vec<&str> = page.items.iter().map(|vpc| vpc.id.as_str()).collect();
-    let mut tags = tags_of_all(snapshot, &ids)?;
+    let mut tags = tags_of_all(snapshot, account, &ids)?;
     let mut vswitches = vswitches_of_all(snapshot, &page.items)?;
     Ok(shown(page, |vpc| {
         let vswitches = vswitches.remove(&vpc.id).unwrap_or_default();
@@ -219,7 +220,7 @@ pub(super) fn listed_vswitches(
     let ids: Vec<&VSwitchId> = page.items.iter().map(|vswitch| &vswitch.id).collect();
     let vpcs: Vec<&VpcId> = page.items.iter().map(|vswitch| &vswitch.vpc).collect();
     let names: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
-    let mut tags = tags_of_all(snapshot, &names)?;
+    let mut tags = tags_of_all(snapshot, account, &names)?;
     let route_tables = snapshot.route_tables_of_all(account, &vpcs)?;
     let taken = snapshot.gateways_in_all(&ids)?;
     Ok(shown(page, |vswitch| {

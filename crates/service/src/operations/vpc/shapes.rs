@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tongguan_model::gateway::{Status, VpnGateway};
+use tongguan_model::id::AccountId;
 use tongguan_store::{Snapshot, StoreError, TagRow};
 
 use crate::api::vpc::{TagInfo, Text, VpnGatewayInfo};
@@ -12,12 +13,13 @@ pub(super) fn tags_of(snapshot: &Snapshot<'_>, resource: &str) -> Result<Vec<Tag
     Ok(tag_infos(snapshot.tags_of(resource)?))
 }
 
-/// The tags of each resource of a page. Resources without any are left out.
+/// The tags of each resource of a page of an account's. Resources without any are left out.
 pub(super) fn tags_of_all(
     snapshot: &Snapshot<'_>,
+    account: &AccountId,
     resources: &[&str],
 ) -> Result<BTreeMap<String, Vec<TagInfo>>, StoreError> {
-    let tags = snapshot.tags_of_all(resources)?.into_iter();
+    let tags = snapshot.tags_of_all(account, resources)?.into_iter();
     Ok(tags.map(|(resource, tags)| (resource, tag_infos(tags))).collect())
 }
 

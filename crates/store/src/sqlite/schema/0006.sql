@@ -1,4 +1,4 @@
--- Schema 6: routes into tunnels.
+-- Schema 6: routes into tunnels; databases that are made for tests.
 
 -- Routes of gateways and of attachments (those have no gateway). `kind` is the table that a route is in, `connection`
 -- what it leads over, `source` of policy routes alone. `state` says how far it has come on its gateway. What is in
@@ -28,3 +28,7 @@ CREATE INDEX vpn_route_connection ON vpn_route (connection, kind);
 CREATE UNIQUE INDEX vpn_route_dbr ON vpn_route (connection, destination) WHERE kind = 'dbr';
 CREATE UNIQUE INDEX vpn_route_pbr ON vpn_route (connection, destination, source) WHERE kind = 'pbr';
 CREATE UNIQUE INDEX vpn_route_vco ON vpn_route (connection, destination, weight) WHERE kind = 'vco';
+
+-- Milliseconds by which the service's clock is ahead of the machine's, in a database that was made for the test API; null
+-- in every other.
+ALTER TABLE store ADD COLUMN test_ahead_ms INTEGER;
