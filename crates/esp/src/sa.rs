@@ -194,8 +194,8 @@ impl Outbound {
         self.common.selector
     }
 
-    /// The SPI under which the same child SA receives. It is ours, and so names the child SA; the other is chosen by the
-    /// peer, and two peers may choose the same.
+    /// The SPI under which the same child SA receives. It is ours, and so names the child SA; the other is chosen by
+    /// the peer, and two peers may choose the same.
     pub fn inbound(&self) -> u32 {
         self.inbound
     }

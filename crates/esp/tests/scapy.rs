@@ -1,8 +1,8 @@
 //! Packets of ours are opened by scapy, and packets of scapy's by us: SM4-CBC and HMAC-SM3 by two programs that share
 //! no line.
 //!
-//! scapy does not know these algorithms; `by_scapy.py` registers what the package cryptography has of them. Without scapy
-//! the test says `skipped`, unless it runs in continuous integration, where that is a failure.
+//! scapy does not know these algorithms; `by_scapy.py` registers what the package cryptography has of them. Without
+//! scapy the test says `skipped`, unless it runs in continuous integration, where that is a failure.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -101,7 +101,8 @@ impl Children {
         due.collect()
     }
 
-    /// Nobody has answered for some networks: what is to be replaced there is asked for again. False if there is nothing.
+    /// Nobody has answered for some networks: what is to be replaced there is asked for again. False if there is
+    /// nothing.
     pub(crate) fn ask_again(&mut self, selector: Selector, now: Now) -> bool {
         let waiting = self.0.iter_mut().filter(|child| child.selector == selector && !child.replaced);
         waiting.map(|child| child.rekey = Some(now.steady)).count() > 0

@@ -161,8 +161,8 @@ pub(crate) fn send_deletes(sa: &mut IkeSa, spis: &[u32], whole: bool, context: &
     }
 }
 
-/// Tells the peer that there is no child SA with an SPI, or no IKE SA any more, once a second at most. It believes this,
-/// as it is authenticated.
+/// Tells the peer that there is no child SA with an SPI, or no IKE SA any more, once a second at most. It believes
+/// this, as it is authenticated.
 pub(crate) fn send_gone(sa: &mut IkeSa, spi: Option<u32>, whole: bool, context: &mut Context<'_>) {
     if context.now.steady < sa.probe.told + Duration::from_secs(1) {
         return;

@@ -89,7 +89,8 @@ pub enum Output {
     /// Receive under a child SA already, before sending what follows: the peer may use it before its last message has
     /// come. [`Output::Install`] follows, or [`Output::Remove`].
     Expect(Box<ChildSa>),
-    /// Receive and send under a new child SA, before sending what follows. Of those with the same selector, send under the newest.
+    /// Receive and send under a new child SA, before sending what follows. Of those with the same selector, send under
+    /// the newest.
     Install(Box<ChildSa>),
     /// Forget a child SA.
     Remove {

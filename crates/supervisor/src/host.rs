@@ -168,8 +168,8 @@ impl Host {
         Ok(self.control(&id))
     }
 
-    /// Ends a gateway, and removes all that it had. Its peers notice for themselves; to have them told, whoever gives the
-    /// gateway its orders leaves it without connections before.
+    /// Ends a gateway, and removes all that it had. Its peers notice for themselves; to have them told, whoever gives
+    /// the gateway its orders leaves it without connections before.
     ///
     /// # Errors
     /// [`HostError`].

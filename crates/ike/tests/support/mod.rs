@@ -188,8 +188,8 @@ impl World {
         self.now = until;
     }
 
-    /// Runs on, with a packet each way every second, which the network may lose: under a child SA that the receiver does
-    /// not know it says so, and under one that it knows the sender is there.
+    /// Runs on, with a packet each way every second, which the network may lose: under a child SA that the receiver
+    /// does not know it says so, and under one that it knows the sender is there.
     pub(crate) fn run_with_traffic(&mut self, seconds: u64) {
         for _ in 0..seconds {
             let next = self.now + Duration::from_secs(1);
