@@ -1,6 +1,6 @@
-//! The admin listener: is the process alive, is it ready, what has it counted. For operators alone, by
-//! default on a loopback address: it asks for no signature and speaks plain HTTP. In a service for tests it has the test
-//! API as well ([`crate::test_api`]).
+//! The admin listener: is the process alive, is it ready, what has it counted. For operators alone, by default on a
+//! loopback address: it asks for no signature and speaks plain HTTP. In a service for tests it has the test API as
+//! well ([`crate::test_api`]).
 //!
 //! It runs on the front, apart from the workers that serve the API: it answers whatever they do, and says of
 //! them what they do.

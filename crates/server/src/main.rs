@@ -12,6 +12,7 @@ mod control;
 mod crash;
 mod exit;
 mod framing;
+mod house;
 mod http;
 mod key_command;
 mod master_key;

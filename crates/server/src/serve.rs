@@ -29,13 +29,10 @@ use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
-use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights};
-use tongguan_store::{
-    Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
-};
+use tongguan_store::{Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, Verdict, look};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -46,7 +43,7 @@ use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::reload::{Log, reload};
 use crate::test_api::TestApi;
-use crate::{admin, control, exit, http, permissions, secrets};
+use crate::{admin, control, exit, house, http, permissions, secrets};
 
 /// Threads of the workers for what blocks, and so for how many operations of theirs may take long at once. Below
 /// the 512 tasks that the systemd unit allows.
@@ -285,7 +282,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
     let pulse = Arc::clone(&server.pulse);
     let heart = workers.spawn(async move { pulse.beat().await });
     let engine = workers.spawn(keep_running(Arc::clone(&service)));
-    let housekeeper = workers.spawn(keep_house(Arc::clone(&service)));
+    let housekeeper = workers.spawn(house::keep(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
     let test = config.test.as_ref().map(|access| {
         let (service, dataplane) = (Arc::clone(&service), Arc::clone(&parts.dataplane));
@@ -530,60 +527,6 @@ async fn keep_running(service: Arc<Service>) {
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Purges what has expired, at startup and once a minute, in small batches: ClientTokens, audit records,
-/// deletions of roles, rates.
-async fn keep_house(service: Arc<Service>) {
-    const PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
-    loop {
-        purge(&service).await;
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Purges what has expired by the service's clock.
-pub(crate) async fn purge(service: &Service) {
-    let context = service.context();
-    service.forget_rested();
-    if let Err(error) = service.keep_token_keys().await {
-        tracing::warn!(%error, "the token key was not changed");
-    }
-    if let Err(error) = forget_old_tokens(context).await {
-        tracing::warn!(%error, "old client tokens were not removed");
-    }
-    if let Err(error) = forget_old_audit_records(context).await {
-        tracing::warn!(%error, "old audit records were not removed");
-    }
-    if let Err(error) = forget_old_deletions(context).await {
-        tracing::warn!(%error, "old deletions of roles were not removed");
-    }
-}
-
-async fn forget_old_tokens(context: &Context) -> Result<(), StoreError> {
-    const BATCH: u32 = 1_000;
-    let hours = i64::try_from(context.settings.quotas.client_token_hours).unwrap_or(i64::MAX);
-    loop {
-        let before_ms = context.clock.now_ms().saturating_sub(hours.saturating_mul(3_600_000));
-        let expired =
-            context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_tokens(before_ms, BATCH)?))).await?;
-        if expired < BATCH as usize {
-            return Ok(());
-        }
-    }
-}
-
-async fn forget_old_deletions(context: &Context) -> Result<(), StoreError> {
-    const BATCH: u32 = 1_000;
-    let before_ms = context.clock.now_ms().saturating_sub(TASK_KEPT_MS);
-    context.store.write(move |tx| Ok(Verdict::Keep(tx.expire_role_deletions(before_ms, BATCH)?))).await?;
-    Ok(())
-}
-
-async fn forget_old_audit_records(context: &Context) -> Result<(), StoreError> {
-    const BATCH: u32 = 4_096;
-    while context.store.trim_audit(context.clock.now_ms(), BATCH).await? == BATCH as usize {}
-    Ok(())
 }
 
 /// No core dump, and nobody but root attaches a debugger or reads our environment and memory: keys are in them.

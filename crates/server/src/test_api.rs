@@ -1,4 +1,5 @@
-//! The test API: what a test does to a service that was started for it, over HTTP on the admin listener. JSON both ways.
+//! The test API: what a test does to a service that was started for it, over HTTP on the admin listener. JSON both
+//! ways.
 //!
 //! | path | method | what |
 //! |---|---|---|
@@ -9,9 +10,9 @@
 //! | `/test/requests` | GET | what was called after number `since` |
 //! | `/test/accounts` | POST | another account with its root key |
 //!
-//! Whoever reaches it can do all that, so it is for a loopback address, or asks for a token. A page in a browser reaches
-//! the loopback address too: what a browser sends for a page is refused by `Origin`, and a name that was bound to this
-//! address by `Host`.
+//! Whoever reaches it can do all that, so it is for a loopback address, or asks for a token. A page in a browser
+//! reaches the loopback address too: what a browser sends for a page is refused by `Origin`, and a name that was
+//! bound to this address by `Host`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ use tongguan_store::StoreError;
 use tracing::warn;
 
 use crate::causes::causes;
-use crate::{cli, serve};
+use crate::{cli, house};
 
 /// What the index of the admin listener says of it.
 pub(crate) const INDEX: &str = "\n\
@@ -337,7 +338,7 @@ impl TestApi {
     async fn step(&self, step: &Step) -> Result<Value, Refused> {
         let by = cli::duration(&step.advance).map_err(|error| Refused::bad(format!("advance: {error}")))?;
         self.service.step_clock(by).await?;
-        serve::purge(&self.service).await;
+        house::purge(&self.service).await;
         Ok(self.clock())
     }
 

@@ -1,5 +1,5 @@
-//! What an operator does with a service beside calling it: asks whether it is ready, checks a configuration before it is
-//! used, and has a running service take up a new certificate.
+//! What an operator does with a service beside calling it: asks whether it is ready, checks a configuration before it
+//! is used, and has a running service take up a new certificate.
 #![allow(clippy::disallowed_methods, reason = "whoever calls from outside goes by the time of day")]
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 

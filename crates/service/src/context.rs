@@ -27,8 +27,8 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Milliseconds since any beginning, on a clock that never jumps.
     fn steady_ms(&self) -> i64;
 
-    /// How far [`Clock::now_ms`] is ahead of the clocks that clients sign by, milliseconds: whether a request is fresh is
-    /// decided by theirs.
+    /// How far [`Clock::now_ms`] is ahead of the clocks that clients sign by, milliseconds: whether a request is
+    /// fresh is decided by theirs.
     fn ahead_ms(&self) -> i64 {
         0
     }

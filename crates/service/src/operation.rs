@@ -546,8 +546,8 @@ impl Operation {
         code.status >= 500 || self.codes().any(|known| std::ptr::eq(known, code))
     }
 
-    /// The codes that it may be refused with: its own, those that are answered whatever the operation is, and those of a
-    /// service that cannot answer.
+    /// The codes that it may be refused with: its own, those that are answered whatever the operation is, and those
+    /// of a service that cannot answer.
     pub fn codes(&self) -> impl Iterator<Item = &'static Code> {
         let any = [
             &catalogue::MISSING,

@@ -1,20 +1,22 @@
 //! The service: everything behind the listener.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tongguan_rpc::{HttpRequest, Limits};
-use tongguan_store::NonceLog;
+use tongguan_store::{NonceLog, StoreError, Verdict};
 use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
+use crate::audit::of_operator;
 use crate::authority::Authority;
-use crate::context::{Context, Keys, Shared};
+use crate::context::{Clock as _, Context, Keys, Shared, iso8601};
 use crate::engine::Engine;
 use crate::fingerprint::FingerprintKey;
 use crate::keyring::{Keyring, KeyringError};
 use crate::marker::MarkerKey;
 use crate::pipeline::admit::Gate;
-use crate::test_api::TestApi;
+use crate::test_api::{LAST_MS, StepError, TestApi};
 use crate::throttle::{Failures, Throttle};
 use crate::token::Tokens;
 use crate::work::Work;
@@ -79,6 +81,60 @@ impl Service {
     #[must_use]
     pub fn test_api(&self) -> Option<&TestApi> {
         self.test.as_deref()
+    }
+
+    /// Empties a service for tests, but for the accounts of its configuration. What is under way is over. The audit
+    /// record stays, and the clock stays where it is.
+    ///
+    /// # Errors
+    /// The store fails, or was not made for tests.
+    pub async fn reset(&self) -> Result<(), StoreError> {
+        let Some(test) = self.test_api() else { return Err(StoreError::NotForTests) };
+        let (kept, now_ms) = (test.kept().clone(), self.context.clock.now_ms());
+        let record = of_operator("ResetStore", None, "store", now_ms);
+        self.engine.abandon_tries();
+        let emptied = self.context.store.write(move |tx| {
+            tx.reset(&kept, now_ms)?;
+            tx.audit(&record)?;
+            Ok(Verdict::Keep(()))
+        });
+        emptied.await?;
+        self.context.epochs().raise_all();
+        test.clear();
+        Ok(())
+    }
+
+    /// Steps the clock of a service for tests forward. Answers the moment that it shows then, UNIX milliseconds.
+    ///
+    /// # Errors
+    /// [`StepError`]; the clock is where it was then.
+    pub async fn step_clock(&self, by: Duration) -> Result<i64, StepError> {
+        let Some(test) = self.test_api() else { return Err(StoreError::NotForTests.into()) };
+        let (_one, clock) = test.clock().await;
+        let by_ms = i64::try_from(by.as_millis()).map_err(|_| StepError::TooFar)?;
+        let then_ms = clock.now_ms().checked_add(by_ms).filter(|then| *then < LAST_MS);
+        let then_ms = then_ms.ok_or(StepError::TooFar)?;
+        let ahead_ms = clock.ahead_ms() + by_ms;
+        let record = of_operator("StepClock", None, &iso8601(then_ms), then_ms);
+        // Before it is so: after a restart it is at least as late.
+        let kept = self.context.store.write(move |tx| {
+            tx.set_test_ahead_ms(ahead_ms)?;
+            tx.audit(&record)?;
+            Ok(Verdict::Keep(()))
+        });
+        kept.await?;
+        clock.step_to(ahead_ms);
+        self.engine.notify();
+        Ok(clock.now_ms())
+    }
+
+    /// Has the engine look again at all that is under way: what decides how long a change takes has become another.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn look_again(&self) -> Result<(), StoreError> {
+        self.engine.abandon_tries();
+        self.engine.look_again().await
     }
 
     /// What holds accounts to their rate.

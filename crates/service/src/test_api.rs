@@ -10,19 +10,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 use tongguan_rpc::Params;
-use tongguan_store::{Kept, StoreError, Verdict};
+use tongguan_store::{Kept, StoreError};
 
-use crate::audit::of_operator;
 use crate::catalogue::{Code, Refusal};
-use crate::context::{Clock as _, SteppedClock, iso8601};
+use crate::context::SteppedClock;
 use crate::operation::{self, Operation};
-use crate::pipeline::record::Trail;
-use crate::service::Service;
 
 /// Rules at once at most.
 pub const RULES: usize = 1_000;
@@ -35,7 +31,7 @@ const VALUE_CHARS: usize = 1_024;
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
 /// No clock is stepped beyond the last moment that certificates know, the end of the year 9999, UNIX milliseconds.
-const LAST_MS: i64 = 253_402_300_799_000;
+pub(crate) const LAST_MS: i64 = 253_402_300_799_000;
 
 /// Calls that fit it are answered with a code.
 #[derive(Debug, Clone)]
@@ -150,7 +146,7 @@ pub struct Met {
 }
 
 /// A request as a test sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeenRequest {
     /// Its number, from 1.
@@ -263,23 +259,11 @@ impl TestApi {
         Ok(())
     }
 
-    /// Keeps what a request was and how it was answered.
-    pub(crate) fn note(&self, trail: &mut Trail<'_>, status: u16, code: Option<&str>) {
-        let principal = trail.principal.as_ref();
+    /// Keeps what a request was and how it was answered, under the next number.
+    pub(crate) fn note(&self, seen: SeenRequest) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.last += 1;
-        let seen = SeenRequest {
-            number: requests.last,
-            time: iso8601(trail.now_ms),
-            request_id: trail.request_id.clone(),
-            product: trail.product.map(|product| product.as_str().to_owned()),
-            action: trail.action.clone(),
-            account: principal.map(|principal| principal.account.as_str().to_owned()),
-            principal: principal.map(|principal| principal.label()),
-            parameters: trail.parameters.take().unwrap_or_default(),
-            status,
-            code: code.map(str::to_owned),
-        };
+        let seen = SeenRequest { number: requests.last, ..seen };
         requests.bytes += seen.bytes();
         requests.kept.push_back(seen);
         while requests.kept.len() > REQUESTS || requests.bytes > REQUEST_BYTES {
@@ -292,67 +276,21 @@ impl TestApi {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What an emptied service has.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// The clock, for who steps it; one at a time.
+    pub(crate) async fn clock(&self) -> (tokio::sync::MutexGuard<'_, ()>, &SteppedClock) {
+        (self.stepping.lock().await, &self.clock)
+    }
+
     /// No rules, and no requests. Their numbers go on.
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.rules().clear();
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests = Requests { last: requests.last, ..Requests::default() };
-    }
-}
-
-impl Service {
-    /// Empties a service for tests, but for the accounts of its configuration. What is under way is over. The audit
-    /// record stays, and the clock stays where it is.
-    ///
-    /// # Errors
-    /// The store fails, or was not made for tests.
-    pub async fn reset(&self) -> Result<(), StoreError> {
-        let Some(test) = self.test_api() else { return Err(StoreError::NotForTests) };
-        let (kept, now_ms) = (test.kept.clone(), self.context.clock.now_ms());
-        let record = of_operator("ResetStore", None, "store", now_ms);
-        self.engine.abandon_tries();
-        let emptied = self.context.store.write(move |tx| {
-            tx.reset(&kept, now_ms)?;
-            tx.audit(&record)?;
-            Ok(Verdict::Keep(()))
-        });
-        emptied.await?;
-        self.context.epochs().raise_all();
-        test.clear();
-        Ok(())
-    }
-
-    /// Steps the clock of a service for tests forward. Answers the moment that it shows then, UNIX milliseconds.
-    ///
-    /// # Errors
-    /// [`StepError`]; the clock is where it was then.
-    pub async fn step_clock(&self, by: Duration) -> Result<i64, StepError> {
-        let Some(test) = self.test_api() else { return Err(StoreError::NotForTests.into()) };
-        let _one = test.stepping.lock().await;
-        let by_ms = i64::try_from(by.as_millis()).map_err(|_| StepError::TooFar)?;
-        let then_ms = test.clock.now_ms().checked_add(by_ms).filter(|then| *then < LAST_MS);
-        let then_ms = then_ms.ok_or(StepError::TooFar)?;
-        let ahead_ms = test.clock.ahead_ms() + by_ms;
-        let record = of_operator("StepClock", None, &iso8601(then_ms), then_ms);
-        // Before it is so: after a restart it is at least as late.
-        let kept = self.context.store.write(move |tx| {
-            tx.set_test_ahead_ms(ahead_ms)?;
-            tx.audit(&record)?;
-            Ok(Verdict::Keep(()))
-        });
-        kept.await?;
-        test.clock.step_to(ahead_ms);
-        self.engine.notify();
-        Ok(test.clock.now_ms())
-    }
-
-    /// Has the engine look again at all that is under way: what decides how long a change takes has become another.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub async fn look_again(&self) -> Result<(), StoreError> {
-        self.engine.abandon_tries();
-        self.engine.look_again().await
     }
 }
 

@@ -69,8 +69,8 @@ struct IssueArgs {
     /// Days that the certificate is valid
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=DAYS as i64))]
     days: u32,
-    /// Make it wrong: for the other usage, with an SM2 signature under the empty user id (as OpenSSL makes them unless it
-    /// is told otherwise), no longer valid, or by an authority that is none of the chain
+    /// Make it wrong: for the other usage, with an SM2 signature under the empty user id (as OpenSSL makes them
+    /// unless it is told otherwise), no longer valid, or by an authority that is none of the chain
     #[arg(long, value_enum, value_name = "HOW")]
     wrong: Option<Wrong>,
 }

@@ -108,8 +108,8 @@ struct Options {
     /// Use HTTP
     #[arg(long)]
     insecure: bool,
-    /// Repeat the call until the answer has this value, such as Status=active or VpnGateways.VpnGateway.0.Status=active;
-    /// Code=... waits for a refusal
+    /// Repeat the call until the answer has this value, such as Status=active or
+    /// VpnGateways.VpnGateway.0.Status=active; Code=... waits for a refusal
     #[arg(long, value_name = "PATH=VALUE", value_parser = Wanted::parse)]
     wait: Option<Wanted>,
     /// How long --wait waits [default: 60s]

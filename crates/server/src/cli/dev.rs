@@ -1,5 +1,5 @@
-//! `tongguan dev`: a service to test against, in one command: a store that is thrown away, a key that is known beforehand,
-//! changes at once, the test API, a certificate authority. It ends with nothing left behind.
+//! `tongguan dev`: a service to test against, in one command: a store that is thrown away, a key that is known
+//! beforehand, changes at once, the test API, a certificate authority. It ends with nothing left behind.
 //!
 //! It is the service of `tongguan serve`, in this process; only its configuration is made here. The known key is
 //! accepted on a loopback address alone: elsewhere a random one is made.

@@ -1,7 +1,7 @@
 //! What `tongguan dev --init` does before the service is ready: runs scripts, and makes calls that are written down.
 //!
-//! `*.sh` is run by `sh` with the variables of the service; what it prints goes to standard error. `*.json` is a list of
-//! calls:
+//! `*.sh` is run by `sh` with the variables of the service; what it prints goes to standard error. `*.json` is a list
+//! of calls:
 //!
 //! ```json
 //! [

@@ -261,8 +261,8 @@ impl Engine {
         if overtaken { self.look_again().await } else { Ok(()) }
     }
 
-    /// Waits for a try beside everything else, for as long as a try may take. Answers false if tries were abandoned since
-    /// this one was begun, when there had been so many times: it is not waited for.
+    /// Waits for a try beside everything else, for as long as a try may take. Answers false if tries were abandoned
+    /// since this one was begun, when there had been so many times: it is not waited for.
     fn wait_for(
         &self,
         intent: Intent,

@@ -181,7 +181,7 @@ impl Service {
         };
         debug!(target: REQUEST_LOG, request_id = trail.request_id, action = trail.action, source = %trail.peer.address, code, "answered");
         if let Some(test) = &self.test {
-            test.note(&mut trail, status, code.as_deref());
+            test.note(trail.seen(status, code.as_deref()));
         }
         if let Err(failure) = self.record(&mut trail, status, code).await {
             // Nobody gets an answer that is not in the record.

@@ -12,10 +12,11 @@ use tongguan_store::{AuditRecord, Verdict};
 use tracing::info;
 
 use crate::access::Peer;
-use crate::context::new_request_id;
+use crate::context::{iso8601, new_request_id};
 use crate::failure::Failure;
 use crate::operation::{Operation, Product};
 use crate::service::Service;
+use crate::test_api::SeenRequest;
 
 /// What is known of a request on its way.
 pub(crate) struct Trail<'a> {
@@ -73,6 +74,23 @@ impl<'a> Trail<'a> {
             );
         }
         warnings
+    }
+
+    /// What a test sees of the call, answered so.
+    pub(crate) fn seen(&mut self, status: u16, code: Option<&str>) -> SeenRequest {
+        let principal = self.principal.as_ref();
+        SeenRequest {
+            number: 0,
+            time: iso8601(self.now_ms),
+            request_id: self.request_id.clone(),
+            product: self.product.map(|product| product.as_str().to_owned()),
+            action: self.action.clone(),
+            account: principal.map(|principal| principal.account.as_str().to_owned()),
+            principal: principal.map(|principal| principal.label()),
+            parameters: self.parameters.take().unwrap_or_default(),
+            status,
+            code: code.map(str::to_owned),
+        }
     }
 
     /// The record of the call, answered so.
