@@ -1,7 +1,7 @@
 //! CreateVcoRouteEntry: adds a destination route to an attachment, at once.
 //!
-//! Source: `docs/api/vpc/CreateVcoRouteEntry.json`. The vendor wants the attachment to be bound to a transit router; there
-//! are none here, so any takes routes.
+//! Source: `docs/api/vpc/CreateVcoRouteEntry.json`. The vendor wants the attachment to be bound to a transit router;
+//! there are none here, so any takes routes.
 
 use tongguan_model::route::RouteKind;
 use tongguan_store::{RouteOwner, Tx};

@@ -1,4 +1,6 @@
-//! DeleteVpnAttachment: removes an attachment that no routes lead over, at once. Source: `docs/api/vpc/DeleteVpnAttachment.json`.
+//! DeleteVpnAttachment: removes an attachment that no routes lead over, at once.
+//!
+//! Source: `docs/api/vpc/DeleteVpnAttachment.json`.
 
 use tongguan_store::Tx;
 

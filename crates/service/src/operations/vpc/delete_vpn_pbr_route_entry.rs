@@ -1,4 +1,5 @@
-//! DeleteVpnPbrRouteEntry: removes a policy route from a VPN gateway. It is listed until the data plane has let go of it.
+//! DeleteVpnPbrRouteEntry: removes a policy route from a VPN gateway. It is listed until the data plane has let go of
+//! it.
 //!
 //! Source: `docs/api/vpc/DeleteVpnPbrRouteEntry.json`.
 
