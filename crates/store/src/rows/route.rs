@@ -159,7 +159,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn routes_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<RouteRow>> {
-        self.session.all(sql!(ROUTES, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq"), &binds![gateway])
+        self.session
+            .all(sql!(ROUTES, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq"), &binds![gateway])
     }
 
     /// The routes over a connection of this name: of an attachment there may be two, with different weights.
