@@ -283,7 +283,8 @@ impl Suite {
         Ok(())
     }
 
-    /// A table of changes beside the statements of a binding: there must be `enough` of them in a second, or half as many.
+    /// A table of changes beside the statements of a binding: there must be `enough` of them in a second, or half as
+    /// many.
     fn report_changes(
         &mut self,
         title: &str,

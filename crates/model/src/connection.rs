@@ -527,8 +527,9 @@ impl Tunnel {
         }
     }
 
-    /// The tunnel where nothing at all is said of phase 1. The documentation gives `IkeConfig` without `IkeVersion` ikev1,
-    /// and says nothing of a call without `IkeConfig`: the Terraform provider's tests read ikev2 of an ordinary gateway.
+    /// The tunnel where nothing at all is said of phase 1. The documentation gives `IkeConfig` without `IkeVersion`
+    /// ikev1, and says nothing of a call without `IkeConfig`: the Terraform provider's tests read ikev2 of an
+    /// ordinary gateway.
     #[must_use]
     pub fn with_version_unsaid(mut self, kind: VpnType) -> Self {
         if kind == VpnType::Normal {

@@ -225,8 +225,8 @@ impl<'a> Params<'a> {
             .collect()
     }
 
-    /// SHA-256 over the product's parameters, except those named in `leave_out`. Who has it can try guesses at what they
-    /// are: it is to be kept under a key alone.
+    /// SHA-256 over the product's parameters, except those named in `leave_out`. Who has it can try guesses at what
+    /// they are: it is to be kept under a key alone.
     ///
     /// Names and values are prefixed with their lengths, so no two different sets collide.
     /// It does not depend on order, on the split between query and form, or on the signature.

@@ -14,7 +14,7 @@ use tongguan_store::{Store, resource_group_id};
 
 use crate::epochs::AccountEpochs;
 use crate::fingerprint::FingerprintKey;
-use crate::marker::MarkerKey;
+use crate::own_key::MarkerKey;
 use crate::random::for_id;
 pub use crate::random::seed_ids;
 use crate::vault::Vault;

@@ -1,8 +1,9 @@
 //! Fingerprints of requests: what tells a repeat of a call from another call under the same ClientToken.
 //!
-//! A request may have private keys and pre-shared keys among its parameters, and some of the latter can be guessed. So a
-//! fingerprint is an HMAC-SHA256 under a key of the service's own: with the database alone, in which that key is sealed,
-//! no guess can be tried. Account, operation and token are part of it, so that equal requests do not look equal either.
+//! A request may have private keys and pre-shared keys among its parameters, and some of the latter can be guessed.
+//! So a fingerprint is an HMAC-SHA256 under a key of the service's own: with the database alone, in which that key
+//! is sealed, no guess can be tried. Account, operation and token are part of it, so that equal requests do not look
+//! equal either.
 
 use aws_lc_rs::hkdf::Prk;
 use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key};

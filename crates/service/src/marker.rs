@@ -15,19 +15,16 @@ use aws_lc_rs::hkdf::Prk;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tongguan_model::id::AccountId;
-use tongguan_store::Store;
 
 use crate::args::Args;
 use crate::call::Call;
 use crate::catalogue::Refusal;
 use crate::context::Context;
-use crate::keyring::KeyringError;
 use crate::operation::{Failure, Operation};
 #[cfg(test)]
 use crate::own_key::KEY_BYTES;
-use crate::own_key::MARKERS;
+use crate::own_key::{MARKERS, MarkerKey};
 use crate::random::random;
-use crate::vault::Vault;
 
 /// Bytes from which the key of one marker is derived.
 const SALT_BYTES: usize = 16;
@@ -35,20 +32,6 @@ const SALT_BYTES: usize = 16;
 const CHARS_MAX: usize = 2_048;
 /// What the key of one marker is derived for.
 const SEALS: &[u8] = b"seal of one marker";
-
-/// What markers are made with.
-#[derive(Debug)]
-pub(crate) struct MarkerKey(Prk);
-
-impl MarkerKey {
-    /// The key; makes it if there is none.
-    ///
-    /// # Errors
-    /// The store fails, or the key does not open under the master key.
-    pub(crate) fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<Self, KeyringError> {
-        MARKERS.prepare(store, vault, now_ms, |_, _| Ok(())).map(Self)
-    }
-}
 
 /// Makes and reads the markers of one list of one account.
 #[derive(Debug)]

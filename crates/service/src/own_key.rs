@@ -71,6 +71,20 @@ impl OwnKey {
     }
 }
 
+/// What markers of pages are made with ([`crate::marker`]).
+#[derive(Debug)]
+pub(crate) struct MarkerKey(pub(crate) Prk);
+
+impl MarkerKey {
+    /// The key; makes it if there is none.
+    ///
+    /// # Errors
+    /// The store fails, or the key does not open under the master key.
+    pub(crate) fn prepare(store: &Store, vault: &Vault, now_ms: i64) -> Result<Self, KeyringError> {
+        MARKERS.prepare(store, vault, now_ms, |_, _| Ok(())).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tongguan_store::Options;

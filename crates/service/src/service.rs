@@ -14,7 +14,7 @@ use crate::context::{Clock as _, Context, Keys, Shared, iso8601};
 use crate::engine::Engine;
 use crate::fingerprint::FingerprintKey;
 use crate::keyring::{Keyring, KeyringError};
-use crate::marker::MarkerKey;
+use crate::own_key::MarkerKey;
 use crate::pipeline::admit::Gate;
 use crate::test_api::{LAST_MS, StepError, TestApi};
 use crate::throttle::{Failures, Throttle};

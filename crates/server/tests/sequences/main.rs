@@ -2,9 +2,9 @@
 //! stand, polling, retries) against the real program, and asserts the answers that it needs: an empty plan is
 //! a read that answers what was written, and "gone" is an answer that it knows.
 //!
-//! Each `*.json` here is a life. Those in `recorded/` are what the provider's own acceptance tests sent and were answered when
-//! they passed; the others were put together by hand from its source, release 1.289. Terraform itself is not run by these
-//! tests. The words of a life are explained at [`replay`].
+//! Each `*.json` here is a life. Those in `recorded/` are what the provider's own acceptance tests sent and were
+//! answered when they passed; the others were put together by hand from its source, release 1.289. Terraform itself
+//! is not run by these tests. The words of a life are explained at [`replay`].
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 #[path = "../common/mod.rs"]

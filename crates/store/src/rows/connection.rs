@@ -90,8 +90,8 @@ pub struct ConnectionFilter {
 }
 
 impl ConnectionFilter {
-    /// The conditions. A gateway has few connections, and a customer gateway fewer than its account: both are looked for by
-    /// their own index, and so are attachments.
+    /// The conditions. A gateway has few connections, and a customer gateway fewer than its account: both are looked
+    /// for by their own index, and so are attachments.
     fn search<'v>(&'v self, account: &'v AccountId, region: &'v str) -> Search<'v> {
         let mut search = Search::of(account, Some(region));
         search.equal("id", self.id.as_ref());

@@ -124,8 +124,8 @@ impl CertificateStatus {
     }
 }
 
-/// A page of the caller's uploads that fit `filter`, of those of one validity if one is asked for. No upload is in a state
-/// without one.
+/// A page of the caller's uploads that fit `filter`, of those of one validity if one is asked for. No upload is in a
+/// state without one.
 pub(super) fn page_of_uploads(
     call: &Call,
     snapshot: &Snapshot<'_>,
