@@ -5,8 +5,8 @@
 //!
 //! Two threads, which share nothing but channels:
 //!
-//! - control: orders, IKE, timers ([`control`]). It alone holds long-lived keys.
-//! - packets: seals what the TUN device gives, opens what the network gives ([`packets`]), in batches of up to
+//! - control: orders, IKE, timers (`control`). It alone holds long-lived keys.
+//! - packets: seals what the TUN device gives, opens what the network gives (`packets`), in batches of up to
 //!   [`tongguan_esp::BATCH`]. It owns the SAs, so there are no locks.
 //!
 //! Nothing of an SA is stored: a gateway that was started again negotiates again.
