@@ -2,7 +2,7 @@
 //! no line.
 //!
 //! scapy does not know these algorithms; `by_scapy.py` registers what the package cryptography has of them. Without
-//! scapy the test says `skipped`, unless it runs in continuous integration, where that is a failure.
+//! scapy the test says `skipped`, unless TONGGUAN_JUDGES is `required`: then that is a failure.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -28,7 +28,8 @@ impl Scapy {
             imports.is_ok_and(|output| output.status.success())
         });
         let Some(python) = python else {
-            assert!(std::env::var_os("CI").is_none(), "no scapy");
+            let required = std::env::var_os("TONGGUAN_JUDGES").is_some_and(|judges| judges == "required");
+            assert!(!required, "no scapy");
             eprintln!("skipped: no scapy");
             return None;
         };

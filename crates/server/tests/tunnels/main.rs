@@ -1,7 +1,7 @@
 //! Packets through tunnels of real gateways: processes of the program, in network namespaces of their own.
 //!
-//! These need root and a TUN device. Without them a test says `skipped`, unless it runs in continuous integration,
-//! where that is a failure.
+//! These need root, namespaces and a TUN device. Without them a test says `skipped`, unless TONGGUAN_JUDGES is
+//! `required`: then that is a failure.
 #![allow(clippy::unwrap_used)]
 
 mod host;
@@ -11,6 +11,7 @@ mod site;
 mod strongswan;
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Whether what these tests need is there; says so if not.
 fn possible() -> bool {
@@ -20,15 +21,25 @@ fn possible() -> bool {
         "no /dev/net/tun"
     } else if !["/sbin", "/usr/sbin"].iter().any(|folder| Path::new(folder).join("nft").exists()) {
         "no nftables"
+    } else if !may_make_devices() {
+        "root may not make a TUN device in a network of its own"
     } else {
         return true;
     };
     skip(missing)
 }
 
-/// Says what is missing; in continuous integration it is there.
+/// Whether namespaces and devices can be made: in a container root often may not.
+fn may_make_devices() -> bool {
+    let mut probe = Command::new("unshare");
+    probe.args(["--net", "--mount", "ip", "tuntap", "add", "dev", "probe", "mode", "tun"]);
+    let output = probe.stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Says what is missing, which must not be where all of it is required.
 fn skip(missing: &str) -> bool {
-    assert!(std::env::var_os("CI").is_none(), "{missing}");
+    assert!(std::env::var_os("TONGGUAN_JUDGES").is_none_or(|judges| judges != "required"), "{missing}");
     #[allow(clippy::print_stderr)]
     {
         eprintln!("skipped: {missing}");
