@@ -14,6 +14,16 @@ const SUITES: [Words; 4] = [
     Words { ike: ["sm4", "sm3", "group14"], ipsec: ["sm4", "sm3", "group19"], in_udp: false },
 ];
 
+/// Applies a document to each site, and sees the tunnel come up and packets pass both ways.
+fn bring_up(network: &Network, sites: &mut [Site; 2], document: impl Fn(usize) -> Document) {
+    // The one that begins comes last.
+    for side in [1, 0] {
+        sites[side].apply(&document(side));
+    }
+    sites.iter().for_each(|site| site.wait_for(UP));
+    network.assert_pings();
+}
+
 #[test]
 fn hosts_reach_each_other_through_every_suite_and_nothing_is_readable_outside() {
     if !crate::possible() {
@@ -24,11 +34,7 @@ fn hosts_reach_each_other_through_every_suite_and_nothing_is_readable_outside() 
     let mut sites = [0, 1].map(|side| Site::start(&network, side));
     assert!(!network.ping(0));
     for words in SUITES {
-        for side in [1, 0] {
-            sites[side].apply(&with_key(side, words));
-        }
-        sites.iter().for_each(|site| site.wait_for(UP));
-        network.assert_pings();
+        bring_up(&network, &mut sites, |side| with_key(side, words));
         network.assert_tcp(0, 2_000_000);
         network.assert_tcp(1, 2_000_000);
         let status = sites[0].status();
@@ -50,11 +56,7 @@ fn certificates_carry_a_tunnel_and_without_one_it_is_down_within_two_seconds() {
     let watch = network.watch();
     let mut sites = [0, 1].map(|side| Site::start(&network, side));
     let both = [0, 1].map(|side| with_certificates(side, &ca, &certificates[side]));
-    for side in [1, 0] {
-        sites[side].apply(&both[side]);
-    }
-    sites.iter().for_each(|site| site.wait_for(UP));
-    network.assert_pings();
+    bring_up(&network, &mut sites, |side| both[side].clone());
     network.assert_tcp(0, 2_000_000);
     for (side, role) in [(0, "Signature"), (1, "Encryption")] {
         let mut less = both[side].clone();
@@ -87,11 +89,7 @@ fn a_gateway_that_was_killed_comes_back_by_itself() {
     let network = Network::new();
     let mut sites = [0, 1].map(|side| Site::start(&network, side));
     let documents = [0, 1].map(|side| with_key(side, SUITES[0]));
-    for side in [1, 0] {
-        sites[side].apply(&documents[side]);
-    }
-    sites.iter().for_each(|site| site.wait_for(UP));
-    network.assert_pings();
+    bring_up(&network, &mut sites, |side| documents[side].clone());
     for side in [0, 1] {
         sites[side].kill();
         assert!(!network.ping(0));
@@ -120,11 +118,7 @@ fn a_gateway_behind_a_translation_is_reached_through_it() {
             *name = Some("east.example".into());
         }
     }
-    for side in [1, 0] {
-        sites[side].apply(&documents[side]);
-    }
-    sites.iter().for_each(|site| site.wait_for(UP));
-    network.assert_pings();
+    bring_up(&network, &mut sites, |side| documents[side].clone());
     network.assert_tcp(0, 1_000_000);
     network.assert_tcp(1, 1_000_000);
 }
@@ -158,11 +152,7 @@ fn large_transfers_pass_whatever_the_path_takes() {
     let network = Network::new();
     let mut sites = [0, 1].map(|side| Site::start(&network, side));
     for words in [SUITES[0], SUITES[3]] {
-        for side in [1, 0] {
-            sites[side].apply(&with_key(side, words));
-        }
-        sites.iter().for_each(|site| site.wait_for(UP));
-        network.assert_pings();
+        bring_up(&network, &mut sites, |side| with_key(side, words));
         for mtu in [1_500, 1_400, 1_280] {
             network.narrow(mtu);
             network.assert_tcp(0, 500_000);
@@ -216,16 +206,14 @@ fn sas_are_replaced_under_traffic_and_no_packet_is_lost() {
     }
     let network = Network::new();
     let mut sites = [0, 1].map(|side| Site::start(&network, side));
-    for side in [1, 0] {
+    bring_up(&network, &mut sites, |side| {
         let mut document = with_key(side, SUITES[0]);
         for connection in document.connections.values_mut() {
             connection.settings.tunnels[0].ike.lifetime = 14;
             connection.settings.tunnels[0].ipsec.lifetime = 6;
         }
-        sites[side].apply(&document);
-    }
-    sites.iter().for_each(|site| site.wait_for(UP));
-    network.assert_pings();
+        document
+    });
     let mut sent = 0;
     while sites[0].status().child_sas < 5 {
         assert!(network.ping(sent % 2), "packet {sent} of side {} was lost", sent % 2);
@@ -266,7 +254,7 @@ fn orders_are_taken_once_and_in_order_and_what_cannot_be_done_changes_nothing() 
 }
 
 #[test]
-fn a_wrong_key_is_said_in_words() {
+fn suites_that_do_not_match_are_said_in_words() {
     if !crate::possible() {
         return;
     }
