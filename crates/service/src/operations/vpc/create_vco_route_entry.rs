@@ -12,7 +12,7 @@ use crate::catalogue as c;
 use crate::operation::{Failure, Write};
 
 use super::attachments::attachment_in;
-use super::vpn_routes::{NewRoute, routes_like};
+use super::vpn_routes::{NamedRoute, NewRoute};
 
 impl Write for CreateVcoRouteEntry {
     type Output = CreateVcoRouteEntryOutput;
@@ -28,19 +28,18 @@ impl Write for CreateVcoRouteEntry {
             let refusal = call.operation.illegal("NextHop", &self.next_hop);
             return Err(refusal.because("It must be the attachment itself.").into());
         }
-        let new = NewRoute {
+        let named = NamedRoute {
             kind: RouteKind::Attachment,
             next_hop: &self.next_hop,
             source: None,
             destination: self.route_dest,
             weight: self.weight,
             priority: None,
-            published: true,
-            description: self.description.as_ref(),
         };
+        let new = NewRoute { named, published: true, description: self.description.as_ref() };
         new.leads_somewhere(call, &attachment)?;
-        let others = routes_like(tx, &new)?;
-        let route = new.put(call, tx, &attachment, &others)?;
+        let others = named.alike(tx)?;
+        let route = new.put(call, tx, &attachment, others.iter().map(|row| &row.route))?;
         Ok(Self::Output {
             state: route.shown_state().as_str().into(),
             vpn_connection_id: attachment.id.into(),

@@ -9,23 +9,22 @@ use crate::api::vpc::{CreateVpnRouteEntry, CreateVpnRouteEntryOutput};
 use crate::call::Call;
 use crate::operation::{Failure, Write};
 
-use super::vpn_routes::{NewRoute, add, gateway_for_work};
+use super::vpn_routes::{NamedRoute, NewRoute, add, gateway_for_work};
 
 impl Write for CreateVpnRouteEntry {
     type Output = CreateVpnRouteEntryOutput;
 
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         let gateway = gateway_for_work(call, tx, &self.vpn_gateway_id, self.region)?;
-        let new = NewRoute {
+        let named = NamedRoute {
             kind: RouteKind::Destination,
             next_hop: &self.next_hop,
             source: None,
             destination: self.route_dest,
             weight: self.weight,
             priority: None,
-            published: self.publish_vpc,
-            description: self.description.as_ref(),
         };
+        let new = NewRoute { named, published: self.publish_vpc, description: self.description.as_ref() };
         let id = gateway.id.clone();
         let route = add(call, tx, gateway, self.region, &new)?;
         Ok(Self::Output {

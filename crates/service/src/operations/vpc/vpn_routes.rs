@@ -36,12 +36,7 @@ pub(crate) fn table(args: &Args<'_>, name: &'static str) -> Result<RouteKind, Re
 
 /// A route that is to be made.
 pub(super) struct NewRoute<'a> {
-    pub(super) kind: RouteKind,
-    pub(super) next_hop: &'a str,
-    pub(super) source: Option<Ipv4Net>,
-    pub(super) destination: Ipv4Net,
-    pub(super) weight: u64,
-    pub(super) priority: Option<u64>,
+    pub(super) named: NamedRoute<'a>,
     pub(super) published: bool,
     pub(super) description: Option<&'a String>,
 }
@@ -49,16 +44,17 @@ pub(super) struct NewRoute<'a> {
 impl NewRoute<'_> {
     /// The route over its next hop.
     fn over(&self, call: &Call, hop: &Connection) -> VpnRoute {
+        let NamedRoute { kind, source, destination, weight, priority, .. } = self.named;
         VpnRoute {
             account: hop.account.clone(),
             region: hop.region.clone(),
-            kind: self.kind,
+            kind,
             gateway: hop.gateway.clone(),
             next_hop: hop.id.clone(),
-            source: self.source.map(|block| block.to_string()),
-            destination: self.destination.to_string(),
-            weight: small(self.weight),
-            priority: self.priority.map(small),
+            source: source.map(|block| block.to_string()),
+            destination: destination.to_string(),
+            weight: small(weight),
+            priority: priority.map(small),
             published: self.published,
             description: self.description.cloned().unwrap_or_default(),
             created_ms: call.now_ms,
@@ -72,8 +68,9 @@ impl NewRoute<'_> {
 
     /// Checks where the route leads.
     pub(super) fn leads_somewhere(&self, call: &Call, hop: &Connection) -> Result<(), Refusal> {
-        rules::destination(self.destination, self.kind, hop.is_dual())
-            .map_err(|why| call.operation.illegal("RouteDest", &self.destination.to_string()).because(why))
+        let NamedRoute { kind, destination, .. } = self.named;
+        rules::destination(destination, kind, hop.is_dual())
+            .map_err(|why| call.operation.illegal("RouteDest", &destination.to_string()).because(why))
     }
 
     /// Stores the route beside these, unless it cannot stand there.
@@ -92,6 +89,7 @@ impl NewRoute<'_> {
 }
 
 /// What a call names a route by.
+#[derive(Clone, Copy)]
 pub(super) struct NamedRoute<'a> {
     pub(super) kind: RouteKind,
     pub(super) next_hop: &'a str,
@@ -112,25 +110,23 @@ impl NamedRoute<'_> {
         self.find(tx, |route| route.next_hop == attachment.id)
     }
 
-    fn find(&self, tx: &Tx<'_>, belongs: impl Fn(&VpnRoute) -> bool) -> Result<RouteRow, Failure> {
+    /// The routes over its next hop that lead where it does.
+    pub(super) fn alike(&self, tx: &Tx<'_>) -> Result<Vec<RouteRow>, Failure> {
         let (source, destination) =
             (self.source.map(|block| block.to_string()), self.destination.to_string());
         let name = RouteName { kind: self.kind, source: source.as_deref(), destination: &destination };
+        Ok(tx.routes_named(self.next_hop, name)?)
+    }
+
+    fn find(&self, tx: &Tx<'_>, belongs: impl Fn(&VpnRoute) -> bool) -> Result<RouteRow, Failure> {
         let is_meant = |row: &RouteRow| {
             belongs(&row.route)
                 && u64::from(row.route.weight) == self.weight
                 && self.priority.is_none_or(|priority| row.route.priority.map(u64::from) == Some(priority))
         };
-        let found = tx.routes_named(self.next_hop, name)?.into_iter().find(is_meant);
+        let found = self.alike(tx)?.into_iter().find(is_meant);
         found.ok_or_else(|| (&c::ROUTE_NOT_FOUND).into())
     }
-}
-
-/// The routes of an attachment to the destination of a new one.
-pub(super) fn routes_like(tx: &Tx<'_>, new: &NewRoute<'_>) -> Result<Vec<VpnRoute>, Failure> {
-    let destination = new.destination.to_string();
-    let name = RouteName { kind: new.kind, source: None, destination: &destination };
-    Ok(tx.routes_named(new.next_hop, name)?.into_iter().map(|row| row.route).collect())
 }
 
 /// A number that was read as one of a few.
@@ -166,18 +162,19 @@ pub(super) fn add(
     new: &NewRoute<'_>,
 ) -> Result<VpnRoute, Failure> {
     let account = &call.principal.account;
-    let owner = RouteOwner::Gateway(&gateway.id, new.kind);
+    let NamedRoute { kind, next_hop, destination, .. } = new.named;
+    let owner = RouteOwner::Gateway(&gateway.id, kind);
     if tx.routes_in(account, owner)? >= call.context.settings.quotas.vpn_routes_per_gateway {
         return Err((&c::ROUTE_QUOTA).into());
     }
-    let hop = connection_in(tx.connection(account, new.next_hop)?, region)?;
+    let hop = connection_in(tx.connection(account, next_hop)?, region)?;
     if hop.gateway.as_ref() != Some(&gateway.id) {
-        let refusal = call.operation.illegal("NextHop", new.next_hop);
+        let refusal = call.operation.illegal("NextHop", next_hop);
         return Err(refusal.because("It is no connection of the VPN gateway.").into());
     }
     new.leads_somewhere(call, &hop)?;
     if new.published {
-        publishable(tx, &gateway, &new.destination.to_string())?;
+        publishable(tx, &gateway, &destination.to_string())?;
     }
     let others = tx.routes_of(&gateway.id)?;
     let route = new.put(call, tx, &hop, others.iter().map(|row| &row.route))?;
