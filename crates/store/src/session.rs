@@ -2,11 +2,13 @@
 //!
 //! Nothing above knows which database it is; a second one has to offer what stands here and nothing else. Values are
 //! bound as [`Bind`]s, borrowed. A row is read column by column in the order of the query ([`Cells`]), so that no
-//! position is counted by hand; a raw value is a [`Value`]. Each connection caches its prepared statements.
-//! Placeholders are `?1`, or `?` where a macro counts them. Transactions and savepoints are the engine's.
+//! position is counted by hand; a raw value is a [`Value`]. Rows of a table are taken over [`whole`]. Each connection
+//! caches its prepared statements. Placeholders are `?1`, or `?` where a macro counts them. Transactions and savepoints
+//! are the engine's.
 
 use std::error::Error;
 
+use rusqlite::functions::Context;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, params_from_iter};
 
@@ -14,8 +16,11 @@ use crate::StoreError;
 
 #[macro_use]
 mod value;
+pub(crate) mod whole;
 
 pub(crate) use value::{AsBind, Bind, FromColumn, Unreadable, Value};
+use whole::Taken;
+pub(crate) use whole::Whole;
 
 /// An error of the database, or a row that cannot be read. Opaque: which database is behind it is not part of the API.
 #[derive(Debug)]
@@ -98,7 +103,7 @@ impl rusqlite::ToSql for Bind<'_> {
 }
 
 /// A value as SQLite has it.
-#[inline]
+#[inline(always)]
 pub(crate) fn value_of(value: ValueRef<'_>) -> Value<'_> {
     match value {
         ValueRef::Null => Value::Null,
@@ -115,10 +120,18 @@ pub(crate) trait FromRow: Sized {
 }
 
 impl<T: FromColumn> FromRow for T {
-    #[inline]
+    #[inline(always)]
     fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
         let at = cells.at;
         T::read(cells.value()?).map_err(|why| cells.unreadable(at, &why))
+    }
+}
+
+/// Nothing.
+impl FromRow for () {
+    #[inline]
+    fn from_row(_: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        Ok(())
     }
 }
 
@@ -147,7 +160,7 @@ pub(crate) struct Row<'r>(&'r rusqlite::Row<'r>);
 impl<'r> Row<'r> {
     /// A cursor at its first column.
     pub(crate) fn cells(self) -> Cells<'r> {
-        Cells { row: self.0, at: 0 }
+        Cells { columns: Columns::Row(self.0), at: 0 }
     }
 
     /// Reads it from its first column on.
@@ -156,25 +169,63 @@ impl<'r> Row<'r> {
     }
 }
 
+/// Where the columns of a row are.
+#[derive(Clone, Copy)]
+enum Columns<'r> {
+    Row(&'r rusqlite::Row<'r>),
+    /// Arguments of a function, and their names as the query lists them.
+    Arguments(&'r Context<'r>, &'static str),
+}
+
+impl<'r> Columns<'r> {
+    // Called for every column of every row: what a value is shall be known where it is read.
+    #[inline(always)]
+    fn value(self, at: usize) -> Result<Value<'r>, DatabaseError> {
+        match self {
+            Self::Row(row) => row.get_ref(at).map(value_of).map_err(failed),
+            Self::Arguments(arguments, _) if at < arguments.len() => Ok(value_of(arguments.get_raw(at))),
+            Self::Arguments(..) => Err(self.missing(at)),
+        }
+    }
+
+    /// The name of a column, for messages.
+    fn name(self, at: usize) -> &'r str {
+        match self {
+            Self::Row(row) => row.as_ref().column_name(at).unwrap_or("?"),
+            Self::Arguments(_, names) => names.split(',').nth(at).map_or("?", str::trim),
+        }
+    }
+
+    #[cold]
+    fn missing(self, at: usize) -> DatabaseError {
+        DatabaseError::unreadable(format!("column `{}` is missing", self.name(at)))
+    }
+}
+
 /// A cursor over the columns of a row.
 pub(crate) struct Cells<'r> {
-    row: &'r rusqlite::Row<'r>,
+    columns: Columns<'r>,
     at: usize,
 }
 
 impl<'r> Cells<'r> {
+    /// A cursor at the first argument of a function.
+    fn of_arguments(arguments: &'r Context<'r>, names: &'static str) -> Self {
+        Self { columns: Columns::Arguments(arguments, names), at: 0 }
+    }
+
     /// Reads the next column or columns.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next<T: FromRow>(&mut self) -> Result<T, DatabaseError> {
         T::from_row(self)
     }
 
     /// The raw value of the next column.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(&mut self) -> Result<Value<'r>, DatabaseError> {
-        let value = self.row.get_ref(self.at).map_err(failed)?;
+        let value = self.columns.value(self.at)?;
         self.at += 1;
-        Ok(value_of(value))
+        Ok(value)
     }
 
     /// Skips columns.
@@ -184,18 +235,18 @@ impl<'r> Cells<'r> {
 
     /// Whether the next column is null; does not advance.
     pub(crate) fn is_null(&self) -> Result<bool, DatabaseError> {
-        Ok(self.row.get_ref(self.at).map_err(failed)? == ValueRef::Null)
+        Ok(self.columns.value(self.at)? == Value::Null)
     }
 
     #[cold]
     fn unreadable(&self, at: usize, why: &Unreadable) -> DatabaseError {
-        let name = self.row.as_ref().column_name(at).unwrap_or("?");
+        let name = self.columns.name(at);
         DatabaseError::unreadable(match why {
             Unreadable::Word(word) => {
                 format!("the database is damaged: unknown word `{word}` in column `{name}`")
             }
             Unreadable::Kind => {
-                let kind = self.row.get_ref(at).map_or("?", |value| value_of(value).kind());
+                let kind = self.columns.value(at).map_or("?", Value::kind);
                 format!("the database is damaged: column `{name}` holds {kind}, which cannot be read")
             }
         })
@@ -247,6 +298,39 @@ impl<'c> Session<'c> {
             all.push(row.read()?);
         }
         Ok(all)
+    }
+
+    /// The first row, taken over whole, if there is one. The query must select the places of rows ([`whole`]).
+    pub(crate) fn whole_row<T: Whole>(self, sql: &str, values: &[Bind<'_>]) -> Result<Option<T>, StoreError> {
+        Ok(self.whole_row_with::<T, ()>(sql, values)?.map(|(row, ())| row))
+    }
+
+    /// The same with what the query selects beside the place.
+    pub(crate) fn whole_row_with<T: Whole, M: FromRow>(
+        self,
+        sql: &str,
+        values: &[Bind<'_>],
+    ) -> Result<Option<(T, M)>, StoreError> {
+        let mut statement = self.prepare(sql)?;
+        let taken = Taken::begin::<T>(1);
+        let mut rows = statement.query(values)?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let (place, more) = row.read()?;
+        Ok(Some((taken.row(place)?, more)))
+    }
+
+    /// Every row, taken over whole; there are at most so many. The query must select the places of rows ([`whole`]).
+    pub(crate) fn whole_rows<T: Whole>(
+        self,
+        sql: &str,
+        values: &[Bind<'_>],
+        most: u64,
+    ) -> Result<Vec<T>, StoreError> {
+        /// Rows that room is made for at once.
+        const USUAL: usize = 50;
+        let mut statement = self.prepare(sql)?;
+        let taken = Taken::begin::<T>(usize::try_from(most).unwrap_or(USUAL).min(USUAL));
+        taken.rows(statement.query(values)?)
     }
 
     /// Executes statements without values and results.

@@ -81,7 +81,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn certificate(&self, account: &AccountId, id: &str) -> Answer<Option<Certificate>> {
-        self.session.one(sql!(owned!(Certificate), " AND upload IS NULL"), &binds![id, account])
+        let sql = sql!(Certificate::PLACES, " WHERE id = ?1 AND account = ?2 AND upload IS NULL");
+        self.session.whole_row(sql, &binds![id, account])
     }
 
     /// The account's certificate that this id names for a role: one of Kms by its own id; of an upload to Cas, by the

@@ -55,7 +55,8 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error, as for every query below.
     pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
-        self.session.one(owned!(VpnGateway), &binds![id, account])
+        let sql = sql!(VpnGateway::PLACES, " WHERE id = ?1 AND account = ?2");
+        self.session.whole_row(sql, &binds![id, account])
     }
 
     /// The gateway of this id, whoever owns it: for the engine.
@@ -63,7 +64,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn gateway_of_any_account(&self, id: &str) -> Answer<Option<VpnGateway>> {
-        self.session.one(sql!(VpnGateway::SELECT, " WHERE id = ?1"), &binds![id])
+        self.session.whole_row(sql!(VpnGateway::PLACES, " WHERE id = ?1"), &binds![id])
     }
 
     /// Many gateways of the account, in one query.

@@ -11,13 +11,14 @@ use std::sync::atomic::Ordering;
 use tongguan_model::id::{AccountId, RegionId};
 
 use crate::rights::Rights;
+use crate::session::whole::Reader;
 use crate::session::{Bind, Cells, Session};
 use crate::{DatabaseError, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
 pub(crate) use table::{Columns, Table};
-use tongguan_model::certificate::Upload;
+use tongguan_model::certificate::{Certificate, SigningRequest, Upload};
 use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
@@ -97,6 +98,17 @@ pub(crate) const READ: &[Readable] = &[
     readable!(GroupRow, "seq"),
     readable!(RoleRow, "seq"),
     readable!(PolicyRow, "seq"),
+];
+
+/// The row types that are taken over whole.
+pub(crate) const WHOLE: &[Reader] = &[
+    Reader::of::<VpnGateway>(),
+    Reader::of::<Vpc>(),
+    Reader::of::<VSwitch>(),
+    Reader::of::<Certificate>(),
+    Reader::of::<SigningRequest>(),
+    Reader::of::<CustomerGatewayRow>(),
+    Reader::of::<Connection>(),
 ];
 
 /// One consistent state of the database.

@@ -145,10 +145,18 @@ pub(super) fn part(text: &str) -> String {
     pattern
 }
 
+/// Newest first, and no more than a page.
+fn cut(offset: u64, limit: u64) -> String {
+    format!(" ORDER BY seq DESC LIMIT {limit} OFFSET {offset}")
+}
+
 impl Snapshot<'_> {
     /// A page of the rows that are searched for, newest first.
     pub(super) fn page<T: Table>(&self, search: &Search<'_>, offset: u64, limit: u64) -> Answer<Page<T>> {
-        self.page_of(search, T::NAME, (T::COLUMNS, T::NAME), offset, limit)
+        let clause = search.clause();
+        let sql = [T::PLACES, " WHERE ", &clause, &cut(offset, limit)].concat();
+        let items = self.session.whole_rows(&sql, &search.values, limit)?;
+        self.with_total(items, search, (T::NAME, T::NAME), &clause, offset, limit)
     }
 
     /// The same of columns that are selected from tables which are joined; `tally` counts what is not narrowed.
@@ -161,15 +169,26 @@ impl Snapshot<'_> {
         limit: u64,
     ) -> Answer<Page<T>> {
         let clause = search.clause();
-        let sql = format!(
-            "SELECT {columns} FROM {tables} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
-        );
-        let items: Vec<T> = self.session.all(&sql, &search.values)?;
+        let sql = format!("SELECT {columns} FROM {tables} WHERE {clause}{}", cut(offset, limit));
+        let items = self.session.all(&sql, &search.values)?;
+        self.with_total(items, search, (tally, tables), &clause, offset, limit)
+    }
+
+    /// A page with the number of all rows that match, which are counted if neither the page nor the tally tells it.
+    fn with_total<T>(
+        &self,
+        items: Vec<T>,
+        search: &Search<'_>,
+        (tally, tables): (&str, &str),
+        clause: &str,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<T>> {
         let total = match (search.region, search.narrowed) {
             _ if offset == 0 && (items.len() as u64) < limit => items.len() as u64,
             (Some(region), false) => self.tally(tally, search.account, region)?,
             (None, false) => self.tally_everywhere(tally, search.account)?,
-            (_, true) => self.count_where(tables, &clause, &search.values)?,
+            (_, true) => self.count_where(tables, clause, &search.values)?,
         };
         Ok(Page { items, total })
     }

@@ -16,7 +16,7 @@ use super::fault::FaultOutcome;
 use super::intent::IntentKind;
 use super::ram::DeletionStatus;
 use super::resource_group::ResourceGroupStatus;
-use crate::session::{AsBind, Bind, FromColumn, FromRow, Unreadable, Value};
+use crate::session::{AsBind, Bind, FromColumn, FromRow, Unreadable, Value, Whole};
 
 /// A row type, or a part of one.
 pub(crate) trait Columns: FromRow {
@@ -25,11 +25,16 @@ pub(crate) trait Columns: FromRow {
 }
 
 /// Rows of one table.
-pub(crate) trait Table: Columns {
+pub(crate) trait Table: Columns + Whole {
     /// Name of the table.
     const NAME: &'static str;
     /// Selects the columns from the table; a condition may follow.
     const SELECT: &'static str;
+    /// The place of a row that is taken over whole, to be selected from the table.
+    const PLACE: &'static str;
+    /// Selects the places of rows that are taken over whole, for rows of many columns that are read often, and for
+    /// pages. A condition may follow.
+    const PLACES: &'static str;
 }
 
 /// Length of texts together.
@@ -163,6 +168,16 @@ macro_rules! table {
             const NAME: &'static str = $table;
             const SELECT: &'static str =
                 sql!("SELECT ", <$row as $crate::rows::table::Columns>::COLUMNS, " FROM ", $table);
+            const PLACE: &'static str = sql!(
+                <$row as $crate::session::Whole>::FUNCTION, "(", <$row as $crate::session::Whole>::ARGUMENTS, ")"
+            );
+            const PLACES: &'static str =
+                sql!("SELECT ", <$row as $crate::rows::table::Table>::PLACE, " FROM ", $table);
+        }
+
+        impl $crate::session::Whole for $row {
+            const FUNCTION: &'static str = concat!("whole_", $table);
+            const ARGUMENTS: &'static str = <$row as $crate::rows::table::Columns>::COLUMNS;
         }
 
         /// Inserts a row.
@@ -279,7 +294,7 @@ macro_rules! ids {
         }
 
         impl FromColumn for $id {
-            #[inline]
+            #[inline(always)]
             fn read(value: Value<'_>) -> Result<Self, Unreadable> {
                 value.text().map($id::new).ok_or(Unreadable::Kind)
             }
@@ -309,7 +324,7 @@ macro_rules! words {
         }
 
         impl FromColumn for $word {
-            #[inline]
+            #[inline(always)]
             fn read(value: Value<'_>) -> Result<Self, Unreadable> {
                 let text = value.text().ok_or(Unreadable::Kind)?;
                 $word::parse(text).ok_or_else(|| Unreadable::Word(text.to_owned()))
@@ -391,6 +406,9 @@ mod tests {
             AuditRecord::SELECT,
         ] {
             session.prepare(select).unwrap_or_else(|error| panic!("{select}: {error}"));
+        }
+        for places in [VpnGateway::PLACES, Certificate::PLACES, Connection::PLACES] {
+            session.prepare(places).unwrap_or_else(|error| panic!("{places}: {error}"));
         }
         for (columns, table) in [
             (AccountRow::COLUMNS, "account"),

@@ -49,7 +49,7 @@ macro_rules! integers {
         }
 
         impl FromColumn for $kind {
-            #[inline]
+            #[inline(always)]
             fn read(value: Value<'_>) -> Result<Self, Unreadable> {
                 value.integer().and_then(|number| number.try_into().ok()).ok_or(Unreadable::Kind)
             }
@@ -139,7 +139,7 @@ impl<'r> Value<'r> {
     }
 
     /// The number, if it is a whole one.
-    #[inline]
+    #[inline(always)]
     fn integer(self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(number),
@@ -157,7 +157,7 @@ impl<'r> Value<'r> {
     }
 
     /// The text, if it is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn text(self) -> Option<&'r str> {
         match self {
             Self::Text(text) => std::str::from_utf8(text).ok(),
@@ -189,7 +189,7 @@ pub(crate) trait FromColumn: Sized {
 }
 
 impl<T: FromColumn> FromColumn for Option<T> {
-    #[inline]
+    #[inline(always)]
     fn read(value: Value<'_>) -> Result<Self, Unreadable> {
         if value == Value::Null { Ok(None) } else { T::read(value).map(Some) }
     }
@@ -199,7 +199,7 @@ impl<T: FromColumn> FromColumn for Option<T> {
 macro_rules! read {
     ($($kind:ty: $value:ident => $made:expr;)+) => {$(
         impl FromColumn for $kind {
-            #[inline]
+            #[inline(always)]
             fn read($value: Value<'_>) -> Result<Self, Unreadable> {
                 $made.ok_or(Unreadable::Kind)
             }

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::journal::{Journal, Left};
 use super::mark::{Found, Mark};
 use super::{BUSY_TIME, schema, state, territory};
-use crate::StoreError;
+use crate::session::whole::make_all_known;
 use crate::session::{Session, failed};
+use crate::{StoreError, rows};
 
 /// Creates a directory and its parents, accessible to their owner only; an existing one is left as it is.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
@@ -88,6 +89,7 @@ pub(super) fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
         )?;
         connection.busy_timeout(BUSY_TIME)?;
         run_nothing_of_the_database(&connection)?;
+        make_all_known(&connection, rows::WHOLE)?;
         connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;")?;
         Ok(connection)
     };
@@ -106,6 +108,7 @@ pub(super) fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreEr
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.busy_timeout(BUSY_TIME)?;
         run_nothing_of_the_database(&connection)?;
+        make_all_known(&connection, rows::WHOLE)?;
         connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; \
