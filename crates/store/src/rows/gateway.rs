@@ -7,6 +7,7 @@ use tongguan_model::id::{AccountId, VSwitchId, VpcId, VpnGatewayId};
 
 use super::batch::of_all;
 use super::search::{Page, Search};
+use super::tag::TagRow;
 use super::{Answer, Done, Relation, Table as _};
 use crate::{Snapshot, TagFilter, Tx};
 
@@ -57,6 +58,29 @@ impl Snapshot<'_> {
     pub fn gateway(&self, account: &AccountId, id: &str) -> Answer<Option<VpnGateway>> {
         let sql = sql!(VpnGateway::PLACES, " WHERE id = ?1 AND account = ?2");
         self.session.whole_row(sql, &binds![id, account])
+    }
+
+    /// The account's gateway of this id, with its tags by key.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn gateway_and_tags(
+        &self,
+        account: &AccountId,
+        id: &str,
+    ) -> Answer<Option<(VpnGateway, Vec<TagRow>)>> {
+        // Most have none, which costs less to see here than by a query of its own.
+        let sql = sql!(
+            "SELECT ",
+            VpnGateway::PLACE,
+            ", EXISTS (SELECT 1 FROM tag WHERE resource = ?1) FROM vpn_gateway \
+             WHERE id = ?1 AND account = ?2"
+        );
+        let Some((gateway, tagged)) = self.session.whole_row_with(sql, &binds![id, account])? else {
+            return Ok(None);
+        };
+        let tags = if tagged { self.tags_of(id)? } else { Vec::new() };
+        Ok(Some((gateway, tags)))
     }
 
     /// The gateway of this id, whoever owns it: for the engine.

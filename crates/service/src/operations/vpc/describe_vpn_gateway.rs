@@ -6,16 +6,16 @@ use crate::api::vpc::{DescribeVpnGateway, DescribeVpnGatewayOutput};
 use crate::operation::prelude::*;
 
 use super::gateway_in;
-use super::shapes::{gateway_info, tags_of, unsettled};
+use super::shapes::{gateway_info, tag_infos, unsettled};
 
 impl Read for DescribeVpnGateway {
     type Output = DescribeVpnGatewayOutput;
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
-        let found = snapshot.gateway(&call.principal.account, &self.vpn_gateway_id)?;
+        let found = snapshot.gateway_and_tags(&call.principal.account, &self.vpn_gateway_id)?;
+        let (found, tags) = found.unzip();
         let gateway = gateway_in(found, Some(self.region))?;
-        let tags = tags_of(snapshot, gateway.id.as_str())?;
-        Ok(gateway_info(gateway, tags))
+        Ok(gateway_info(gateway, tag_infos(tags.unwrap_or_default())))
     }
 
     fn unsettled(output: &Self::Output) -> Vec<String> {

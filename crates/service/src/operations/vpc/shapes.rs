@@ -23,7 +23,8 @@ pub(super) fn tags_of_all(
     Ok(tags.map(|(resource, tags)| (resource, tag_infos(tags))).collect())
 }
 
-fn tag_infos(tags: Vec<TagRow>) -> Vec<TagInfo> {
+/// Tags as they are shown.
+pub(super) fn tag_infos(tags: Vec<TagRow>) -> Vec<TagInfo> {
     tags.into_iter()
         .map(|TagRow { key, value, .. }| TagInfo { key: key.into(), value: value.into() })
         .collect()
