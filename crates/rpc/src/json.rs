@@ -7,6 +7,7 @@
 
 use serde::ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple};
 use serde::{Serialize, Serializer};
+use wide::u8x16;
 
 use crate::error::RenderError;
 
@@ -22,33 +23,45 @@ pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Render
     Ok(out)
 }
 
-/// Whether a byte of a text stands for itself.
+/// Bytes that are looked at at once.
+const LANES: usize = 16;
+
+/// Which of these do not stand for themselves, one bit each.
 #[inline]
-fn stands(byte: u8) -> bool {
-    byte >= b' ' && byte != b'"' && byte != b'\\'
+fn marked(bytes: &[u8; LANES]) -> u32 {
+    let bytes = u8x16::new(*bytes);
+    let control = bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes);
+    let marks = bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
+    (marks | control).to_bitmask()
 }
 
-/// Whether all of these stand for themselves; none is skipped, so that the compiler looks at all at once.
+/// Fewer than [`LANES`] bytes, and what stands for itself behind them.
 #[inline]
-fn all_stand<const N: usize>(bytes: &[u8; N]) -> bool {
-    bytes.iter().fold(true, |all, byte| all & stands(*byte))
+fn padded(bytes: &[u8]) -> [u8; LANES] {
+    let mut lanes = [b' '; LANES];
+    lanes[..bytes.len()].copy_from_slice(bytes);
+    lanes
 }
 
 /// Whether a text stands in quotation marks as it is.
 #[inline]
 fn is_plain(text: &[u8]) -> bool {
     // What is left over is looked at with bytes that were looked at before.
-    match (text.last_chunk::<16>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(last), ..) => text.as_chunks::<16>().0.iter().all(all_stand) && all_stand(last),
-        (None, Some(first), Some(last)) => all_stand(first) && all_stand(last),
-        (None, ..) => text.iter().copied().all(stands),
+    match (text.last_chunk::<LANES>(), text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(last), ..) => text.as_chunks().0.iter().all(|lanes| marked(lanes) == 0) && marked(last) == 0,
+        (None, Some(first), Some(last)) => {
+            let mut lanes = [0; LANES];
+            lanes[..8].copy_from_slice(first);
+            lanes[8..].copy_from_slice(last);
+            marked(&lanes) == 0
+        }
+        (None, ..) => text.iter().all(|byte| ESCAPES[usize::from(*byte)] == 0),
     }
 }
 
 fn append_text(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     if is_plain(bytes) {
-        out.reserve(bytes.len() + 2);
         out.push(b'"');
         out.extend_from_slice(bytes);
         out.push(b'"');
@@ -76,37 +89,53 @@ const ESCAPES: [u8; 256] = {
     escapes
 };
 
-/// Appends a text that needs escapes, a piece at a time.
-#[cold]
+/// Appends a text that needs escapes.
 fn append_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    /// Bytes that are written together, and of the longest escape.
-    const PIECE: usize = 64;
-    const LONGEST: usize = 6;
     out.reserve(2 * bytes.len() + 2);
     out.push(b'"');
-    let mut written = [0; PIECE * LONGEST];
-    for piece in bytes.chunks(PIECE) {
-        let mut at = 0;
-        for &byte in piece {
-            let escape = ESCAPES[usize::from(byte)];
-            if escape == 0 {
-                written[at] = byte;
-                at += 1;
-                continue;
-            }
-            written[at] = b'\\';
-            written[at + 1] = escape;
-            at += 2;
-            if escape == b'u' {
-                let [high, low] = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
-                written[at..at + 4].copy_from_slice(&[b'0', b'0', high, low]);
-                at += 4;
-            }
-        }
-        out.extend_from_slice(&written[..at]);
+    let (pieces, rest) = bytes.as_chunks::<LANES>();
+    for piece in pieces {
+        append_piece(out, piece, LANES);
+    }
+    if !rest.is_empty() {
+        append_piece(out, &padded(rest), rest.len());
     }
     out.push(b'"');
+}
+
+/// Appends so many of these bytes, escaped. Runs are copied with what follows them, which is written over.
+#[inline]
+fn append_piece(out: &mut Vec<u8>, piece: &[u8; LANES], length: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    /// Bytes of the longest escape.
+    const LONGEST: usize = 6;
+    let mut marks = marked(piece);
+    if marks == 0 {
+        out.extend_from_slice(&piece[..length]);
+        return;
+    }
+    let mut written = [0; LANES * LONGEST + LANES];
+    let mut source = [0; 2 * LANES];
+    source[..LANES].copy_from_slice(piece);
+    let (mut from, mut at) = (0, 0);
+    while marks != 0 {
+        let mark = marks.trailing_zeros() as usize % LANES;
+        marks &= marks - 1;
+        written[at..at + LANES].copy_from_slice(&source[from..from + LANES]);
+        at += mark - from;
+        from = mark + 1;
+        let byte = source[mark];
+        let escape = ESCAPES[usize::from(byte)];
+        written[at..at + 2].copy_from_slice(&[b'\\', escape]);
+        at += 2;
+        if escape == b'u' {
+            let [high, low] = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+            written[at..at + 4].copy_from_slice(&[b'0', b'0', high, low]);
+            at += 4;
+        }
+    }
+    written[at..at + LANES].copy_from_slice(&source[from..from + LANES]);
+    out.extend_from_slice(&written[..at + length - from]);
 }
 
 /// Where a value is written.
@@ -364,9 +393,11 @@ impl SerializeStruct for Members<'_> {
         value: &T,
     ) -> Result<(), RenderError> {
         debug_assert!(is_plain(name.as_bytes()), "{name:?} would have to be escaped");
-        self.out.reserve(name.len() + 4);
-        self.comma();
-        self.out.push(b'"');
+        if std::mem::take(&mut self.empty) {
+            self.out.push(b'"');
+        } else {
+            self.out.extend_from_slice(b",\"");
+        }
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"\":");
         value.serialize(Writer { out: self.out })
