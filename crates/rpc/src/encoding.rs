@@ -2,41 +2,70 @@
 //!
 //! Signatures are made over a re-encoding of the decoded text, because clients disagree about
 //! how to write a blank or a star. Decoding borrows when nothing was escaped. Encoding copies
-//! runs of plain bytes and takes the escape of any other byte from a table.
+//! runs of plain bytes. Both look for the other bytes sixteen at a time.
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 use crate::error::WireError;
-
-/// What a byte means while splitting a query: 0 plain, else one of the constants below.
-static CLASS: [u8; 256] = class_table();
-const AND: u8 = 1;
-const EQUALS: u8 = 2;
-const ESCAPE: u8 = 3;
-
-/// 1 for `A-Z a-z 0-9 - _ . ~`, the bytes no encoding touches (RFC 3986, unreserved).
-static UNRESERVED: [bool; 256] = unreserved_table();
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-const fn class_table() -> [u8; 256] {
-    let mut table = [0; 256];
-    table[b'&' as usize] = AND;
-    table[b'=' as usize] = EQUALS;
-    table[b'%' as usize] = ESCAPE;
-    table[b'+' as usize] = ESCAPE;
-    table
+/// Bytes that are looked at at once.
+const LANES: usize = 16;
+
+/// The first place from `from` on of a byte that `marks` marks, one bit each; the length if there is none.
+#[inline]
+fn find(bytes: &[u8], mut from: usize, marks: impl Fn(u8x16) -> u8x16) -> usize {
+    while let Some(lanes) = bytes[from..].first_chunk::<LANES>() {
+        let marked = marks(u8x16::new(*lanes)).to_bitmask();
+        if marked != 0 {
+            return from + marked.trailing_zeros() as usize;
+        }
+        from += LANES;
+    }
+    // What is left over is looked at as its first and its last bytes, which may be the same. A letter is never marked.
+    let (mut lanes, rest) = ([b'a'; LANES], &bytes[from..]);
+    let half = if let (Some(first), Some(last)) = (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        lanes[..8].copy_from_slice(first);
+        lanes[8..].copy_from_slice(last);
+        8
+    } else if let (Some(first), Some(last)) = (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        lanes[..4].copy_from_slice(first);
+        lanes[4..8].copy_from_slice(last);
+        4
+    } else {
+        lanes.iter_mut().zip(rest).for_each(|(lane, byte)| *lane = *byte);
+        LANES
+    };
+    match marks(u8x16::new(lanes)).to_bitmask() {
+        0 => bytes.len(),
+        marked => match marked.trailing_zeros() as usize {
+            lane if lane < half => from + lane,
+            lane => bytes.len() + lane - 2 * half,
+        },
+    }
 }
 
-const fn unreserved_table() -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~');
-        byte += 1;
-    }
-    table
+/// What a query is split and unescaped by.
+#[inline]
+fn separators(bytes: u8x16) -> u8x16 {
+    let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+    is(b'&') | is(b'=') | is(b'%') | is(b'+')
+}
+
+/// All but `A-Z a-z 0-9 - _ . ~`, the bytes that no encoding touches (RFC 3986, unreserved).
+#[inline]
+fn reserved(bytes: u8x16) -> u8x16 {
+    let is = |byte| bytes.simd_eq(u8x16::splat(byte));
+    // Those below the first wrap around to large numbers.
+    let within = |bytes: u8x16, first, last: u8| {
+        let above = bytes - u8x16::splat(first);
+        above.min(u8x16::splat(last - first)).simd_eq(above)
+    };
+    let letter = within(bytes | u8x16::splat(b'a' - b'A'), b'a', b'z');
+    !(letter | within(bytes, b'0', b'9') | is(b'-') | is(b'_') | is(b'.') | is(b'~'))
 }
 
 /// Whether `text` is read as a pair still to be decoded: raw text and whether it has escapes.
@@ -72,22 +101,16 @@ fn next_segment(text: &str, start: usize) -> (Raw<'_>, Raw<'_>, usize) {
     let bytes = text.as_bytes();
     let mut equals = None;
     let mut escaped = [false, false];
-    let mut end = bytes.len();
-    for (offset, &byte) in bytes[start..].iter().enumerate() {
-        let class = CLASS[byte as usize];
-        // Nearly all are plain.
-        if class == 0 {
-            continue;
+    let mut end = start;
+    loop {
+        end = find(bytes, end, separators);
+        match bytes.get(end) {
+            None | Some(b'&') => break,
+            Some(b'=') if equals.is_none() => equals = Some(end),
+            Some(b'=') => {}
+            Some(_) => escaped[usize::from(equals.is_some())] = true,
         }
-        match class {
-            AND => {
-                end = start + offset;
-                break;
-            }
-            EQUALS if equals.is_none() => equals = Some(start + offset),
-            ESCAPE => escaped[usize::from(equals.is_some())] = true,
-            _ => {}
-        }
+        end += 1;
     }
     let (name, value) = match equals {
         Some(at) => (&text[start..at], &text[at + 1..end]),
@@ -169,14 +192,13 @@ fn hex_pair(byte: u8) -> [u8; 2] {
 fn encode_runs<const N: usize>(out: &mut Vec<u8>, text: &str, escape: impl Fn(u8) -> [u8; N]) {
     let bytes = text.as_bytes();
     let mut run = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !UNRESERVED[byte as usize] {
-            out.extend_from_slice(&bytes[run..at]);
-            out.extend_from_slice(&escape(byte));
-            run = at + 1;
-        }
+    loop {
+        let end = find(bytes, run, reserved);
+        out.extend_from_slice(&bytes[run..end]);
+        let Some(byte) = bytes.get(end) else { return };
+        out.extend_from_slice(&escape(*byte));
+        run = end + 1;
     }
-    out.extend_from_slice(&bytes[run..]);
 }
 
 #[cfg(test)]
@@ -225,6 +247,24 @@ mod tests {
         for text in ["a=%", "a=%4", "a=%4g", "%zz=1", "a=%ff", "a=%E7%BD", "a=%+1"] {
             assert!(matches!(pairs(text), Err(WireError::Encoding(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn every_byte_is_where_it_belongs_at_every_place() {
+        for letter in (0..=0x7f_u8).map(char::from) {
+            let unreserved = letter.is_ascii_alphanumeric() || "-_.~".contains(letter);
+            let expected = if unreserved { String::from(letter) } else { format!("%{:02X}", letter as u32) };
+            for before in 0..34 {
+                let text = format!("{}{letter}b", "a".repeat(before));
+                assert_eq!(encode(&text), format!("{}{expected}b", "a".repeat(before)));
+                let read = pairs(&encode(&text)).unwrap();
+                assert_eq!(read, [pair(&text, "")]);
+                if !"&=%+".contains(letter) {
+                    assert_eq!(pairs(&text).unwrap(), [pair(&text, "")]);
+                }
+            }
+        }
+        assert_eq!(encode("\u{80}\u{ff}"), "%C2%80%C3%BF");
     }
 
     #[test]
