@@ -1,6 +1,7 @@
 //! The `Authorization` header of V3 and V4: `ALG Credential=...,SignedHeaders=...,Signature=...`.
 
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 
 use crate::error::WireError;
 use crate::headers::{self, Single};
@@ -45,7 +46,7 @@ pub struct Scope<'a> {
 impl<'a> Authorization<'a> {
     /// The header, if there is one whose scheme begins with `ACS3-` or `ACS4-`.
     pub(crate) fn find(headers: &'a HeaderMap) -> Option<(Scheme, Self)> {
-        let (value, repeated) = match headers::single(headers, "authorization") {
+        let (value, repeated) = match headers::single(headers, &AUTHORIZATION) {
             Single::Absent => return None,
             Single::One(value) => (value, false),
             Single::Repeated(first) => (first, true),

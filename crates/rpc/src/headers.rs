@@ -1,6 +1,6 @@
 //! Reading headers the way signatures need them: raw bytes, trimmed, with repeats noticed.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 /// A header that must come once.
 pub(crate) enum Single<'a> {
@@ -10,7 +10,7 @@ pub(crate) enum Single<'a> {
     Repeated(&'a [u8]),
 }
 
-pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Single<'a> {
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Single<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Single::Absent,
@@ -20,7 +20,7 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Single<'a> {
 }
 
 /// The one value of a header as text; `None` if absent, repeated, empty or not UTF-8.
-pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     match single(headers, name) {
         Single::One(value) if !value.is_empty() => std::str::from_utf8(value).ok(),
         Single::Absent | Single::One(_) | Single::Repeated(_) => None,
