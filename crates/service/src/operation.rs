@@ -3,6 +3,9 @@
 //! The table drives routing, required parameters, permissions, `tongguan operations`, the reference
 //! page and the coverage tests; they cannot disagree.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use tongguan_store::{Snapshot, Tx};
 use zeroize::Zeroizing;
@@ -577,9 +580,20 @@ impl Operation {
 /// The operation of this product and name.
 #[must_use]
 pub fn find(product: Product, action: &str) -> Option<&'static Operation> {
-    let called = |known: &&Operation| known.action == action || known.spellings.contains(&action);
-    ALL.iter().copied().filter(|known| known.product == product).find(called)
+    let named = BY_NAME.get(action)?;
+    named.iter().copied().find(|known| known.product == product)
 }
+
+/// The operations of every product by name, whichever way it is spelled.
+static BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static Operation>>> = LazyLock::new(|| {
+    let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+    for known in ALL.iter().copied() {
+        for name in known.spellings.iter().copied().chain([known.action]) {
+            by_name.entry(name).or_default().push(known);
+        }
+    }
+    by_name
+});
 
 #[cfg(test)]
 mod tests {
