@@ -175,12 +175,10 @@ impl Encoded {
 
     /// The hash of the record if it follows one of hash `previous`.
     pub(crate) fn link(&self, previous: &Hash) -> Hash {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(self.begin);
-        context.update(previous);
-        context.update(&self.body);
+        // In one piece, which takes less than a context that gets three.
+        let text = [self.begin, previous, &self.body].concat();
         let mut hash = [0; HASH_BYTES];
-        hash.copy_from_slice(context.finish().as_ref());
+        hash.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
         hash
     }
 }
