@@ -5,6 +5,8 @@
 //! they are, a text that needs no escape is looked at sixteen bytes at a time and copied whole, and a list makes room
 //! for all of its items once the first is written. Fractions are left to serde_json.
 
+use std::ops::{Deref, DerefMut, Range};
+
 use serde::ser::{Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple};
 use serde::{Serialize, Serializer};
 use wide::u8x16;
@@ -13,14 +15,45 @@ use crate::error::RenderError;
 
 /// Room for most answers that are no lists.
 const USUAL: usize = 2_048;
+/// A text of so many bytes that needs escapes is looked for in what was written before.
+const LONG: usize = 64;
 /// Room made for a list at most before it is written.
 const ROOM_MOST: usize = 1024 * 1024;
 
 /// `value` as a document without blanks.
 pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, RenderError> {
-    let mut out = Vec::with_capacity(USUAL);
+    let mut out = Out { bytes: Vec::with_capacity(USUAL), escaped: None };
     value.serialize(Writer { out: &mut out })?;
-    Ok(out)
+    Ok(out.bytes)
+}
+
+/// What was written so far.
+struct Out {
+    bytes: Vec<u8>,
+    /// The last long text that was escaped.
+    escaped: Option<Escaped>,
+}
+
+/// A text, and where it stands in what was written. The items of a list often have the same document in them.
+struct Escaped {
+    text: Vec<u8>,
+    written: Range<usize>,
+}
+
+impl Deref for Out {
+    type Target = Vec<u8>;
+
+    #[inline]
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Out {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
 }
 
 /// Bytes that are looked at at once.
@@ -59,14 +92,22 @@ fn is_plain(text: &[u8]) -> bool {
     }
 }
 
-fn append_text(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    if is_plain(bytes) {
+fn append_text(out: &mut Out, text: &str) {
+    let text = text.as_bytes();
+    if is_plain(text) {
         out.push(b'"');
-        out.extend_from_slice(bytes);
+        out.extend_from_slice(text);
         out.push(b'"');
+    } else if text.len() < LONG {
+        append_escaped(out, text);
+    } else if let Some(again) = out.escaped.as_ref().filter(|before| before.text == text) {
+        let written = again.written.clone();
+        out.extend_from_within(written);
     } else {
-        append_escaped(out, bytes);
+        let begun = out.len();
+        append_escaped(out, text);
+        let written = begun..out.len();
+        out.escaped = Some(Escaped { text: text.to_vec(), written });
     }
 }
 
@@ -140,7 +181,7 @@ fn append_piece(out: &mut Vec<u8>, piece: &[u8; LANES], length: usize) {
 
 /// Where a value is written.
 struct Writer<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Out,
 }
 
 impl<'o> Writer<'o> {
@@ -157,7 +198,7 @@ impl<'o> Writer<'o> {
 
 /// An array whose items are being written.
 struct Items<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Out,
     /// Where the first item begins.
     begun: usize,
     /// How many there are, if that is known.
@@ -187,7 +228,7 @@ impl Items<'_> {
 
 /// An object whose members are being written.
 struct Members<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut Out,
     empty: bool,
 }
 
@@ -246,11 +287,11 @@ impl<'o> Serializer for Writer<'o> {
     }
 
     fn serialize_f32(self, number: f32) -> Result<(), RenderError> {
-        Ok(serde_json::to_writer(self.out, &number)?)
+        Ok(serde_json::to_writer(&mut self.out.bytes, &number)?)
     }
 
     fn serialize_f64(self, number: f64) -> Result<(), RenderError> {
-        Ok(serde_json::to_writer(self.out, &number)?)
+        Ok(serde_json::to_writer(&mut self.out.bytes, &number)?)
     }
 
     fn serialize_char(self, letter: char) -> Result<(), RenderError> {

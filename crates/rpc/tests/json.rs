@@ -73,6 +73,17 @@ fn items() -> impl Strategy<Value = Item> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_024))]
 
+    /// A long text is not escaped again where it repeats.
+    #[test]
+    fn lists_of_texts_that_repeat_are_written_as_serde_json_writes_them(
+        some in vec((texts(), 0..4_usize), 1..4),
+        order in vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let some: Vec<String> = some.into_iter().map(|(text, times)| text.repeat(times)).collect();
+        let list: Vec<&String> = order.iter().map(|index| index.get(&some)).collect();
+        prop_assert_eq!(to_vec(&list).unwrap(), serde_json::to_vec(&list).unwrap());
+    }
+
     #[test]
     fn texts_are_written_as_serde_json_writes_them(text in texts()) {
         prop_assert_eq!(to_vec(&text).unwrap(), serde_json::to_vec(&text).unwrap());
