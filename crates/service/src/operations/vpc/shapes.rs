@@ -61,7 +61,7 @@ pub(super) fn gateway_info(gateway: VpnGateway, tags: Vec<TagInfo>) -> VpnGatewa
         ssl_vpn_internet_ip: ssl_has_its_own_address.then(|| gateway.internet_ip.clone().into()),
         internet_ip: gateway.internet_ip.into(),
         disaster_recovery_internet_ip: gateway.disaster_recovery_ip.map(Into::into),
-        spec: (gateway.bandwidth.to_string() + "M").into(),
+        spec: [itoa::Buffer::new().format(gateway.bandwidth), "M"].concat().into(),
         ipsec_vpn: on(gateway.ipsec),
         ssl_vpn: on(gateway.ssl),
         // There are no SSL connections without SSL, whatever the row says.
