@@ -12,6 +12,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 mod init;
 pub(crate) mod limits;
+pub(crate) mod manual_pages;
 pub(crate) mod master_key;
 pub(crate) mod operations;
 mod paint;
