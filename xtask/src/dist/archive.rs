@@ -10,7 +10,8 @@ use tar::{Builder, EntryType, Header};
 use super::Release;
 use super::list::Entry;
 
-/// A tar file that is being made. Everything belongs to root, or to the owner that is said, and is as old as the commit.
+/// A tar file that is being made. Everything belongs to root, or to the owner that is said, and is as old as the
+/// commit.
 pub(super) struct Tar {
     builder: Builder<Vec<u8>>,
     epoch: u64,

@@ -1,4 +1,5 @@
-//! The container image, without an engine: an OCI layout for all architectures, and an archive for `docker load` for each.
+//! The container image, without an engine: an OCI layout for all architectures, and for each an archive for
+//! `docker load`.
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;

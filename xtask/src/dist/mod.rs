@@ -1,8 +1,8 @@
 //! `cargo xtask dist`: the release, from one list of files (`dist/files.toml`).
 //!
-//! For each target a static program, an archive, a `.deb`, a `.rpm` and an image for `docker load`; for all of them one OCI
-//! layout, notices and SBOM in each, and `SHA256SUMS`. Nothing of it has the time, the folder or the user that made it: the
-//! same commit gives the same bytes.
+//! For each target a static program, an archive, a `.deb`, a `.rpm` and an image for `docker load`; for all of them
+//! one OCI layout, notices and SBOM in each, and `SHA256SUMS`. Nothing of it has the time, the folder or the user that
+//! made it: the same commit gives the same bytes.
 
 mod archive;
 mod build;
@@ -102,8 +102,8 @@ fn epoch(root: &Path) -> Result<u32> {
     String::from_utf8_lossy(&output.stdout).trim().parse().context("git says no time")
 }
 
-/// Makes the release and lists what was made. What cannot be made for want of a tool is named, and fails the chore after
-/// the rest was made.
+/// Makes the release and lists what was made. What cannot be made for want of a tool is named, and fails the chore
+/// after the rest was made.
 ///
 /// # Errors
 /// A target was left out, or a step failed.

@@ -176,3 +176,15 @@ fn examples_name_this_version() {
     let compose = tree.read("dist/compose.yaml").unwrap();
     assert!(compose.contains(&format!("image: tongguan:{version}\n")), "{compose}");
 }
+
+/// The alerts fire when they should, and a service at rest raises none, as Prometheus's own tool sees it.
+#[test]
+fn promtool_tries_the_alerts() {
+    let folder = Tree::of_this_repository().root().join("dist/prometheus");
+    let promtool = |arguments: &[&str]| run(Command::new("promtool").args(arguments).current_dir(&folder));
+    if promtool(&["check", "rules", "rules.yml"]).is_none() {
+        eprintln!("skipped: promtool is not installed");
+        return;
+    }
+    promtool(&["test", "rules", "tests.yml"]).unwrap();
+}

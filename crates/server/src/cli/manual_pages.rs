@@ -9,7 +9,9 @@ use clap_mangen::Man;
 
 /// Write manual pages of all commands into a folder
 #[derive(Debug, Args)]
-#[command(after_help = "man -l DIR/tongguan-serve.1 shows one. Packages put them where `man tongguan` looks.")]
+#[command(
+    after_help = "man -l DIR/tongguan-serve.1 shows one. Packages put them where `man tongguan` looks."
+)]
 pub(crate) struct ManualPagesArgs {
     /// Folder that is there; pages of the same names are written anew
     #[arg(value_name = "DIR")]
