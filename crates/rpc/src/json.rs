@@ -252,10 +252,13 @@ fn unused() -> RenderError {
 
 macro_rules! whole {
     ($($method:ident: $kind:ty),* $(,)?) => {
-        $(#[inline] fn $method(self, number: $kind) -> Result<(), RenderError> {
-            self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-            Ok(())
-        })*
+        $(
+            #[inline]
+            fn $method(self, number: $kind) -> Result<(), RenderError> {
+                self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+                Ok(())
+            }
+        )*
     };
 }
 

@@ -374,8 +374,10 @@ mod tests {
     use tongguan_model::route::VpnRoute;
 
     use super::*;
+    use crate::rows::WHOLE;
     use crate::rows::ram::{GroupRow, PolicyRow, RoleDeletion, RoleRow, UserRow};
     use crate::session::Session;
+    use crate::session::whole::make_all_known;
     use crate::sqlite::schema;
     use crate::{
         AccountRow, AuditRecord, CustomerGatewayRow, DiagnosisRow, Fault, Intent, ObservationRow, TagRow,
@@ -386,6 +388,7 @@ mod tests {
     #[test]
     fn every_table_can_be_selected() {
         let fresh = schema::fresh().unwrap();
+        make_all_known(&fresh, WHOLE).unwrap();
         let session = Session::new(&fresh);
         for select in [
             VpnGateway::SELECT,

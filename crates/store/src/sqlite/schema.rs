@@ -4,11 +4,10 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::StoreError;
 use crate::audit::append;
 use crate::rows::resource_group;
-use crate::session::whole::make_all_known;
 use crate::session::{Session, failed};
-use crate::{StoreError, rows};
 
 /// Each step brings the database from its index to the next version.
 const STEPS: &[&str] = &[
@@ -53,7 +52,6 @@ pub(crate) fn known(session: Session<'_>) -> Result<u32, StoreError> {
 /// An empty database of the newest schema, in memory.
 pub(crate) fn fresh() -> Result<Connection, StoreError> {
     let mut fresh = Connection::open_in_memory().map_err(failed)?;
-    make_all_known(&fresh, rows::WHOLE).map_err(failed)?;
     migrate(&mut fresh)?;
     Ok(fresh)
 }
