@@ -13,6 +13,7 @@ mod made;
 mod redhat;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -115,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments, tree: &Tree) -> Result<()> {
     }
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for (name, bytes) in carry(tree, &wanted)? {
-        println!("{:>11}  {name}", bytes.len());
+        writeln!(std::io::stdout(), "{:>11}  {name}", bytes.len()).context("standard output")?;
         std::fs::write(out.join(&name), bytes).with_context(|| format!("cannot write {name}"))?;
     }
     for missing in &missing {
