@@ -213,6 +213,28 @@ pub struct HealthCheck {
     pub policy: String,
 }
 
+/// What a connection claims on its gateway: nothing else of its settings concerns the others there. It is read from the
+/// same document as [`Settings`], for a fraction of the cost.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Claims {
+    local_subnet: String,
+    remote_subnet: String,
+    tunnels: Vec<TunnelClaims>,
+}
+
+/// What one tunnel of a connection claims.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct TunnelClaims {
+    customer_gateway: CustomerGatewayId,
+    bgp: Option<BlockClaim>,
+}
+
+/// The block of addresses inside a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct BlockClaim {
+    tunnel_cidr: Option<String>,
+}
+
 /// What a caller says of a connection; what is not said is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Given {
@@ -435,22 +457,39 @@ impl Settings {
         self.tunnels.iter().filter_map(|tunnel| tunnel.bgp.as_ref()?.tunnel_cidr.as_deref())
     }
 
-    /// Whether two connections of a gateway would take the same packets: they lead to the same customer gateway, and
-    /// have the same blocks on each side, in whatever order.
+    /// Whether another connection of the gateway would take the same packets: they lead to the same customer gateway,
+    /// and have the same blocks on each side, in whatever order.
     #[must_use]
-    pub fn collides(&self, other: &Self) -> bool {
-        let sorted = |list: &str| {
-            let mut blocks: Vec<Ipv4Net> = list.split(',').filter_map(|block| block.parse().ok()).collect();
-            blocks.sort_unstable();
-            blocks
-        };
+    pub fn collides(&self, other: &Claims) -> bool {
         let meets = |tunnel: &Tunnel| {
             other.tunnels.iter().any(|held| held.customer_gateway == tunnel.customer_gateway)
         };
         self.tunnels.iter().any(meets)
-            && sorted(&self.local_subnet) == sorted(&other.local_subnet)
-            && sorted(&self.remote_subnet) == sorted(&other.remote_subnet)
+            && same_blocks(&self.local_subnet, &other.local_subnet)
+            && same_blocks(&self.remote_subnet, &other.remote_subnet)
     }
+
+    /// The block inside a tunnel that another connection of the gateway has already.
+    #[must_use]
+    pub fn shared_block(&self, other: &Claims) -> Option<&str> {
+        self.bgp_blocks().find(|block| other.bgp_blocks().any(|held| held == *block))
+    }
+}
+
+impl Claims {
+    fn bgp_blocks(&self) -> impl Iterator<Item = &str> {
+        self.tunnels.iter().filter_map(|tunnel| tunnel.bgp.as_ref()?.tunnel_cidr.as_deref())
+    }
+}
+
+/// Whether two lists have the same blocks, in whatever order.
+fn same_blocks(one: &str, other: &str) -> bool {
+    let sorted = |list: &str| {
+        let mut blocks: Vec<Ipv4Net> = list.split(',').filter_map(|block| block.parse().ok()).collect();
+        blocks.sort_unstable();
+        blocks
+    };
+    one == other || sorted(one) == sorted(other)
 }
 
 impl Default for HealthCheck {
@@ -744,6 +783,11 @@ mod tests {
         }
     }
 
+    /// What others see of a connection's settings, as they are kept.
+    fn claims(settings: &Settings) -> Claims {
+        serde_json::from_str(&serde_json::to_string(settings).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_state_says_what_a_connection_is_bound_to_and_how_far_it_has_come() {
         let mut one = Connection {
@@ -856,13 +900,34 @@ mod tests {
             settings("10.0.1.0/24,10.0.0.0/24", "192.168.0.0/16", vec![tunnel("cgw-1", VpnType::Normal)]);
         let elsewhere = Settings { tunnels: vec![tunnel("cgw-2", VpnType::Normal)], ..same.clone() };
         let wider = Settings { remote_subnet: "0.0.0.0/0".into(), ..same.clone() };
-        assert!(one.collides(&same) && same.collides(&one));
-        assert!(!one.collides(&elsewhere) && !one.collides(&wider));
+        let collide = |one: &Settings, other: &Settings| one.collides(&claims(other));
+        assert!(collide(&one, &same) && collide(&same, &one) && collide(&one, &one));
+        assert!(!collide(&one, &elsewhere) && !collide(&one, &wider));
         let both = Settings {
             tunnels: vec![tunnel("cgw-2", VpnType::Normal), tunnel("cgw-1", VpnType::Normal)],
             ..same
         };
-        assert!(one.collides(&both) && both.collides(&one));
+        assert!(collide(&one, &both) && collide(&both, &one));
+    }
+
+    #[test]
+    fn blocks_inside_tunnels_are_shared_if_any_tunnel_has_them() {
+        let with = |blocks: &[Option<&str>]| {
+            let mut one = settings("10.0.0.0/24", "0.0.0.0/0", Vec::new());
+            for block in blocks {
+                let mut tunnel = tunnel("cgw-1", VpnType::Normal);
+                tunnel.bgp = Some(Bgp { tunnel_cidr: block.map(Into::into), ..Bgp::default() });
+                one.tunnels.push(tunnel);
+            }
+            one
+        };
+        let (first, second) = ("169.254.10.0/30", "169.254.11.0/30");
+        let both = with(&[Some(first), Some(second)]);
+        assert_eq!(with(&[None, Some(second)]).shared_block(&claims(&both)), Some(second));
+        assert_eq!(both.shared_block(&claims(&with(&[Some(second)]))), Some(second));
+        assert_eq!(with(&[Some(first)]).shared_block(&claims(&with(&[Some(second), None]))), None);
+        let without = settings("10.0.0.0/24", "0.0.0.0/0", vec![tunnel("cgw-1", VpnType::Normal)]);
+        assert_eq!((without.shared_block(&claims(&both)), both.shared_block(&claims(&without))), (None, None));
     }
 
     #[test]

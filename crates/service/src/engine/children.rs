@@ -50,11 +50,11 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             BindingState::Associated => {}
         }
     }
-    for connection in tx.connections_under_way(&gateway.id)? {
-        match connection.state {
-            ChildState::Creating => tx.set_connection_state(&connection.id, ChildState::Active)?,
-            ChildState::Updating => tx.connection_changed(&connection.id)?,
-            ChildState::Deleting => tx.delete_connection(&connection)?,
+    for (connection, state) in tx.connections_under_way(&gateway.id)? {
+        match state {
+            ChildState::Creating => tx.set_connection_state(&connection, ChildState::Active)?,
+            ChildState::Updating => tx.connection_changed(&connection)?,
+            ChildState::Deleting => tx.delete_connection(gateway, &connection)?,
             ChildState::Active => {}
         }
     }
@@ -83,11 +83,11 @@ pub(super) fn restore(
     for binding in stay {
         tx.set_binding_state(gateway, binding, BindingState::Associated)?;
     }
-    for connection in tx.connections_under_way(&gateway.id)? {
-        match connection.state {
-            ChildState::Creating => tx.delete_connection(&connection)?,
-            ChildState::Updating => tx.restore_connection(&connection.id)?,
-            ChildState::Deleting => tx.set_connection_state(&connection.id, ChildState::Active)?,
+    for (connection, state) in tx.connections_under_way(&gateway.id)? {
+        match state {
+            ChildState::Creating => tx.delete_connection(gateway, &connection)?,
+            ChildState::Updating => tx.restore_connection(&connection)?,
+            ChildState::Deleting => tx.set_connection_state(&connection, ChildState::Active)?,
             ChildState::Active => {}
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! A connection's settings are one document in its row; where its tunnels lead and what is seen of them are rows of
 //! their own, since others ask for it. While a change of a connection is not applied, its row keeps what was before.
+//! What was seen of a tunnel before stands in rows of its past.
 
 use std::collections::BTreeMap;
 
-use tongguan_model::connection::{Connection, Negotiation, Settings};
-use tongguan_model::gateway::ChildState;
+use tongguan_model::connection::{Claims, Connection, Negotiation, Settings};
+use tongguan_model::gateway::{ChildState, VpnGateway};
 use tongguan_model::id::{AccountId, ConnectionId, CustomerGatewayId, TunnelId, VpnGatewayId};
 
 use super::batch::{by_owner, of_all};
@@ -15,13 +16,19 @@ use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::session::{FromColumn, Unreadable, Value};
 use crate::{Snapshot, StoreError, TagFilter, Tx};
 
-impl FromColumn for Settings {
-    #[inline]
-    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-        let text = value.text().ok_or(Unreadable::Kind)?;
-        serde_json::from_str(text).map_err(|_| Unreadable::Kind)
-    }
+/// What is read of a document.
+macro_rules! documents {
+    ($($part:ident),+) => {$(
+        impl FromColumn for $part {
+            #[inline]
+            fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+                let text = value.text().ok_or(Unreadable::Kind)?;
+                serde_json::from_str(text).map_err(|_| Unreadable::Kind)
+            }
+        }
+    )+};
 }
+documents!(Claims, Settings);
 
 table! {
     Connection as connection in "vpn_connection" {
@@ -32,6 +39,20 @@ table! {
         write(document: &str, sealed: &[u8]) { settings = document, sealed_keys = sealed }
     }
 }
+
+/// A connection with the keys of its tunnels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyedConnection {
+    /// The connection.
+    pub connection: Connection,
+    /// The keys, sealed.
+    pub sealed_keys: Vec<u8>,
+}
+
+columns! { KeyedConnection { connection = Connection::COLUMNS, sealed_keys } }
+
+/// The columns of a connection with its keys.
+const KEYED: &str = sql!("SELECT ", KeyedConnection::COLUMNS, " FROM vpn_connection");
 
 /// A tunnel: where it leads, and what the data plane sees of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +77,14 @@ pub struct TunnelRow {
 
 columns! { TunnelRow { id, connection, number, customer_gateway, before, ip, observed, observed_ms } }
 
+impl TunnelRow {
+    /// What is seen of it, since when.
+    #[must_use]
+    pub fn observation(&self) -> ObservationRow {
+        ObservationRow { tunnel: self.id.clone(), observed: self.observed, at_ms: self.observed_ms }
+    }
+}
+
 /// What was seen of a tunnel, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservationRow {
@@ -69,8 +98,8 @@ pub struct ObservationRow {
 
 columns! { ObservationRow { tunnel, observed, at_ms } }
 
-/// Observations of a tunnel that are kept; older ones go.
-const OBSERVATIONS: u32 = 100;
+/// Observations of a tunnel that are kept beside the one that holds; older ones go.
+const OBSERVATIONS: u32 = 99;
 
 /// Which connections a list asks for; everything given must hold.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +120,7 @@ pub struct ConnectionFilter {
 
 impl ConnectionFilter {
     /// The conditions. A gateway has few connections, and a customer gateway fewer than its account: both are looked
-    /// for by their own index, and so are attachments.
+    /// for by their own index. Attachments have an index by account and region, and are counted.
     fn search<'v>(&'v self, account: &'v AccountId, region: &'v str) -> Search<'v> {
         let mut search = Search::of(account, Some(region));
         search.equal("id", self.id.as_ref());
@@ -103,13 +132,18 @@ impl ConnectionFilter {
                 .raw(&format!("id IN (SELECT connection FROM vpn_tunnel WHERE customer_gateway = ?{place})"));
         }
         if self.attachments {
-            search.raw("gateway IS NULL");
+            search.always("gateway IS NULL");
         }
-        if self.gateway.is_some() || self.customer_gateway.is_some() || self.attachments {
+        if self.gateway.is_some() || self.customer_gateway.is_some() {
             search.choose();
         }
         search.tags("id", &self.tags);
         search
+    }
+
+    /// Kind of the tally that counts what only account and region restrict.
+    const fn tally(&self) -> &'static str {
+        if self.attachments { ATTACHMENT } else { Connection::NAME }
     }
 }
 
@@ -173,8 +207,8 @@ pub(crate) const RELATIONS: &[Relation] = &[
          FROM (SELECT id FROM vpn_connection WHERE gateway = g.id ORDER BY id))",
     ),
     (
-        "what was seen of a tunnel last is what is seen of it",
-        "SELECT t.id FROM vpn_tunnel t WHERE t.observed IS NOT \
+        "what is seen of a tunnel is something else than what was seen of it last",
+        "SELECT t.id FROM vpn_tunnel t WHERE t.observed = \
          (SELECT observed FROM vpn_observation WHERE tunnel = t.id ORDER BY seq DESC LIMIT 1)",
     ),
     (
@@ -196,6 +230,14 @@ impl Snapshot<'_> {
         self.session.one(owned!(Connection), &binds![id, account])
     }
 
+    /// The same with its keys.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connection_with_keys(&self, account: &AccountId, id: &str) -> Answer<Option<KeyedConnection>> {
+        self.session.one(sql!(KEYED, " WHERE id = ?1 AND account = ?2"), &binds![id, account])
+    }
+
     /// The connection of this id, whoever owns it: for what the operator reports.
     ///
     /// # Errors
@@ -212,13 +254,22 @@ impl Snapshot<'_> {
         self.session.all(sql!(Connection::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
-    /// Those of them that a change of the gateway is about: at most one.
+    /// Those of them that a change of the gateway is about, at most one, each with how far it has come.
     ///
     /// # Errors
     /// A database error.
-    pub fn connections_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<Connection>> {
-        let sql = sql!(Connection::SELECT, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq");
+    pub fn connections_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<(ConnectionId, ChildState)>> {
+        let sql = "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' ORDER BY seq";
         self.session.all(sql, &binds![gateway])
+    }
+
+    /// What the connections of a gateway claim, but for this one; the oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn claims_beside(&self, gateway: &VpnGatewayId, but: &ConnectionId) -> Answer<Vec<Claims>> {
+        let sql = "SELECT settings FROM vpn_connection WHERE gateway = ?1 AND id <> ?2 ORDER BY seq";
+        self.session.all(sql, &binds![gateway, but])
     }
 
     /// How many connections a gateway has.
@@ -241,7 +292,24 @@ impl Snapshot<'_> {
         offset: u64,
         limit: u64,
     ) -> Answer<Page<Connection>> {
-        self.page(&filter.search(account, region), offset, limit)
+        let selected = (Connection::COLUMNS, Connection::NAME);
+        self.page_of(&filter.search(account, region), filter.tally(), selected, offset, limit)
+    }
+
+    /// The same with their keys.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections_with_keys(
+        &self,
+        account: &AccountId,
+        region: &str,
+        filter: &ConnectionFilter,
+        offset: u64,
+        limit: u64,
+    ) -> Answer<Page<KeyedConnection>> {
+        let selected = (KeyedConnection::COLUMNS, Connection::NAME);
+        self.page_of(&filter.search(account, region), filter.tally(), selected, offset, limit)
     }
 
     /// How many connections without a gateway the account has in a region.
@@ -258,16 +326,6 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn connection_keys(&self, id: &ConnectionId) -> Answer<Option<Vec<u8>>> {
         self.session.one("SELECT sealed_keys FROM vpn_connection WHERE id = ?1", &binds![id])
-    }
-
-    /// The keys of the tunnels of many connections, sealed, in one query.
-    ///
-    /// # Errors
-    /// A database error.
-    pub fn connection_keys_of_all(&self, ids: &[&str]) -> Answer<BTreeMap<ConnectionId, Vec<u8>>> {
-        let sql = ("SELECT id, sealed_keys FROM vpn_connection WHERE id IN", "");
-        let rows: Vec<(ConnectionId, Vec<u8>)> = of_all(self.session, sql, &[], ids.iter().copied())?;
-        Ok(rows.into_iter().collect())
     }
 
     /// The tunnels of many connections in one query, those of each in their order.
@@ -321,23 +379,12 @@ impl Snapshot<'_> {
         let sql = sql!(
             "SELECT ",
             ObservationRow::COLUMNS,
-            " FROM vpn_observation WHERE tunnel IN (SELECT id FROM vpn_tunnel WHERE connection = ?1) \
-             AND at_ms >= ?2 AND at_ms <= ?3 ORDER BY at_ms, seq"
+            " FROM (SELECT o.tunnel, o.observed, o.at_ms, t.number, o.seq FROM vpn_tunnel t \
+             JOIN vpn_observation o ON o.tunnel = t.id WHERE t.connection = ?1 \
+             UNION ALL SELECT id, observed, observed_ms, number, NULL FROM vpn_tunnel WHERE connection = ?1) \
+             WHERE at_ms >= ?2 AND at_ms <= ?3 ORDER BY at_ms, number, seq IS NULL, seq"
         );
         self.session.all(sql, &binds![connection, from_ms, to_ms])
-    }
-
-    /// What was seen of a tunnel last.
-    ///
-    /// # Errors
-    /// A database error.
-    pub fn last_observation(&self, tunnel: &TunnelId) -> Answer<Option<ObservationRow>> {
-        let sql = sql!(
-            "SELECT ",
-            ObservationRow::COLUMNS,
-            " FROM vpn_observation WHERE tunnel = ?1 ORDER BY seq DESC LIMIT 1"
-        );
-        self.session.one(sql, &binds![tunnel])
     }
 }
 
@@ -367,7 +414,6 @@ impl Tx<'_> {
                 observed: Negotiation::IkeNotEstablished,
                 observed_ms: connection.created_ms,
             })?;
-            self.note(&tunnel.id, Negotiation::IkeNotEstablished, connection.created_ms)?;
         }
         self.count_connection(connection, 1)
     }
@@ -471,35 +517,45 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn observe_tunnel(&self, id: &TunnelId, observed: Negotiation, now_ms: i64) -> Done {
-        let sql = "UPDATE vpn_tunnel SET observed = ?2, observed_ms = ?3 WHERE id = ?1 AND observed <> ?2";
-        if self.session.execute(sql, &binds![id, observed, now_ms])? == 0 {
+        let keep = "INSERT INTO vpn_observation (tunnel, observed, at_ms) \
+                    SELECT id, observed, observed_ms FROM vpn_tunnel WHERE id = ?1 AND observed <> ?2";
+        if self.session.execute(keep, &binds![id, observed])? == 0 {
             return Ok(());
         }
-        self.note(id, observed, now_ms)
-    }
-
-    fn note(&self, tunnel: &TunnelId, observed: Negotiation, now_ms: i64) -> Done {
-        insert!(self.session, "vpn_observation" { tunnel: tunnel, observed: observed, at_ms: now_ms })?;
+        update!(self.session, "vpn_tunnel" { observed: observed, observed_ms: now_ms } where { id: id })?;
         self.execute(
             "DELETE FROM vpn_observation WHERE tunnel = ?1 AND seq NOT IN \
              (SELECT seq FROM vpn_observation WHERE tunnel = ?1 ORDER BY seq DESC LIMIT ?2)",
-            &binds![tunnel, OBSERVATIONS],
+            &binds![id, OBSERVATIONS],
         )
     }
 
-    /// Removes a connection with its tunnels and tags.
+    /// Removes a connection of a gateway with its tunnels and tags.
     ///
     /// # Errors
     /// A database error.
-    pub fn delete_connection(&self, connection: &Connection) -> Done {
+    pub fn delete_connection(&self, gateway: &VpnGateway, id: &ConnectionId) -> Done {
+        self.remove_connection(id)?;
+        self.count(Connection::NAME, &gateway.account, gateway.region.as_str(), -1)
+    }
+
+    /// Removes a connection without a gateway with its tunnels and tags.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn delete_attachment(&self, attachment: &Connection) -> Done {
+        self.remove_connection(&attachment.id)?;
+        self.count_connection(attachment, -1)
+    }
+
+    fn remove_connection(&self, id: &ConnectionId) -> Done {
         self.execute(
             "DELETE FROM vpn_observation WHERE tunnel IN (SELECT id FROM vpn_tunnel WHERE connection = ?1)",
-            &binds![connection.id],
+            &binds![id],
         )?;
-        self.execute("DELETE FROM vpn_tunnel WHERE connection = ?1", &binds![connection.id])?;
-        self.forget(connection.id.as_str())?;
-        self.execute("DELETE FROM vpn_connection WHERE id = ?1", &binds![connection.id])?;
-        self.count_connection(connection, -1)
+        self.execute("DELETE FROM vpn_tunnel WHERE connection = ?1", &binds![id])?;
+        self.forget(id.as_str())?;
+        self.execute("DELETE FROM vpn_connection WHERE id = ?1", &binds![id])
     }
 
     fn count_connection(&self, connection: &Connection, by: i64) -> Done {
@@ -507,7 +563,7 @@ impl Tx<'_> {
         if connection.gateway.is_none() {
             self.count(ATTACHMENT, account, region, by)?;
         }
-        self.count("vpn_connection", account, region, by)
+        self.count(Connection::NAME, account, region, by)
     }
 }
 
@@ -529,7 +585,7 @@ mod tests {
         for (filter, indexes) in [
             (none(), &["vpn_connection_page"][..]),
             (ConnectionFilter { gateway: text.clone(), ..none() }, &["vpn_connection_gateway"]),
-            (attachments, &["vpn_connection_gateway"]),
+            (attachments, &["vpn_connection_attachment"]),
             (ConnectionFilter { id: text.clone(), ..none() }, &["sqlite_autoindex_vpn_connection_1"]),
             (
                 ConnectionFilter { customer_gateway: text.clone(), ..none() },

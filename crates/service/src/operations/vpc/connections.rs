@@ -442,12 +442,11 @@ pub(super) fn check(call: &Call, tx: &Tx<'_>, connection: &Connection, kind: Vpn
     settings.check().map_err(wrong)?;
     leads_somewhere(tx, &connection.account, connection.region.as_str(), settings, wrong)?;
     let Some(gateway) = &connection.gateway else { return Ok(()) };
-    for other in tx.connections_of(gateway)?.iter().filter(|other| other.id != connection.id) {
-        if settings.collides(&other.settings) {
+    for other in tx.claims_beside(gateway, &connection.id)? {
+        if settings.collides(&other) {
             return Err((&c::CONNECTION_EXISTS).into());
         }
-        let taken = |block: &&str| other.settings.bgp_blocks().any(|held| held == *block);
-        if let Some(block) = settings.bgp_blocks().find(taken) {
+        if let Some(block) = settings.shared_block(&other) {
             let why = "Another tunnel of the gateway has the block.";
             return Err(wrong(Wrong::new("TunnelCidr", block, why)).into());
         }
