@@ -1067,7 +1067,7 @@ async fn damage_to_connections_is_found() {
         ("one tunnel or two", format!("DELETE FROM vpn_observation; DELETE FROM vpn_tunnel WHERE connection = '{connection}'")),
         ("has what it needs", format!("DELETE FROM binding WHERE gateway = '{gateway}' AND role = 'Signature'")),
         ("what is connected", "UPDATE applied SET document = json_remove(document, '$.connections')".to_owned()),
-        ("seen of a tunnel last", "DELETE FROM vpn_observation".to_owned()),
+        ("something else than what was seen", "UPDATE vpn_observation SET observed = (SELECT observed FROM vpn_tunnel WHERE id = tunnel)".to_owned()),
         ("an address of another", "UPDATE vpn_tunnel SET ip = (SELECT min(ip) FROM address) WHERE id = (SELECT min(id) FROM vpn_tunnel)".to_owned()),
         ("a route is half-way only", "UPDATE vpn_route SET state = 'deleting'".to_owned()),
         ("publish or withdraw one", "UPDATE vpn_route SET state = 'creating'".to_owned()),

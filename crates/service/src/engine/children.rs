@@ -21,7 +21,7 @@ pub(super) struct Children {
 impl Children {
     /// What shall be in force with the intended generation.
     pub(super) fn wanted(snapshot: &Snapshot<'_>, gateway: &VpnGateway) -> Result<Self, StoreError> {
-        let mut bindings = snapshot.bindings_of(&gateway.id)?;
+        let mut bindings = snapshot.bindings_on(gateway)?;
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
         let mut connections = snapshot.connections_of(&gateway.id)?;
         connections.retain(|connection| connection.state.is_wanted());
@@ -43,7 +43,7 @@ impl Children {
 
 /// The intended generation is in force.
 pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError> {
-    for binding in tx.bindings_of(&gateway.id)? {
+    for binding in tx.bindings_on(gateway)? {
         match binding.state {
             BindingState::Associating => tx.set_binding_state(gateway, &binding, BindingState::Associated)?,
             BindingState::Dissociating => tx.delete_binding(gateway, &binding)?,

@@ -569,54 +569,56 @@ impl Tx<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection as Database;
-
     use super::*;
+    use crate::rows::search::plan;
 
-    /// However many connections an account has, a list of a few of them reads no others.
+    /// However many connections an account has, a list of a few of them reads no others, and none is sorted but one that
+    /// is looked for by where it leads.
     #[test]
-    fn lists_of_a_few_connections_choose_their_own_index() {
-        let mut database = Database::open_in_memory().unwrap();
-        crate::sqlite::schema::migrate(&mut database).unwrap();
+    fn lists_of_connections_go_by_the_index_of_what_they_are_of() {
         let account = AccountId::new("1234567890123456");
         let text = Some("a".to_owned());
         let none = ConnectionFilter::default;
         let attachments = ConnectionFilter { attachments: true, ..none() };
-        for (filter, indexes) in [
-            (none(), &["vpn_connection_page"][..]),
-            (ConnectionFilter { gateway: text.clone(), ..none() }, &["vpn_connection_gateway"]),
-            (attachments, &["vpn_connection_attachment"]),
-            (ConnectionFilter { id: text.clone(), ..none() }, &["sqlite_autoindex_vpn_connection_1"]),
+        for (filter, indexes, sorts) in [
+            (none(), &["vpn_connection_page"][..], false),
+            (ConnectionFilter { resource_group: text.clone(), ..none() }, &["vpn_connection_page"], false),
+            (ConnectionFilter { gateway: text.clone(), ..none() }, &["vpn_connection_gateway"], false),
+            (attachments.clone(), &["vpn_connection_attachment"], false),
+            (
+                ConnectionFilter { id: text.clone(), ..none() },
+                &["sqlite_autoindex_vpn_connection_1"],
+                false,
+            ),
+            (ConnectionFilter { id: text.clone(), ..attachments }, &["sqlite_autoindex_vpn_connection_1"], false),
             (
                 ConnectionFilter { customer_gateway: text.clone(), ..none() },
                 &["sqlite_autoindex_vpn_connection_1", "vpn_tunnel_customer"],
+                true,
             ),
             (
                 ConnectionFilter { customer_gateway: text.clone(), gateway: text, ..none() },
                 &["vpn_connection_gateway", "vpn_tunnel_customer"],
+                false,
             ),
         ] {
             let search = filter.search(&account, "cn-hangzhou");
-            let rows = format!("FROM vpn_connection WHERE {}", search.clause());
-            for sql in
-                [format!("SELECT id {rows} ORDER BY seq DESC LIMIT 50"), format!("SELECT count(*) {rows}")]
-            {
-                let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-                for place in 1..=plan.parameter_count() {
-                    plan.raw_bind_parameter(place, "a").unwrap();
-                }
-                let mut steps = Vec::new();
-                let mut read = plan.raw_query();
-                while let Some(step) = read.next().unwrap() {
-                    steps.push(step.get::<_, String>(3).unwrap());
-                }
-                let used = |step: &String| step.contains(" USING ");
-                let found: Vec<_> = steps.iter().filter(|step| used(step)).collect();
-                assert_eq!(found.len(), indexes.len(), "{filter:?}: {steps:?}");
-                for index in indexes {
-                    assert!(found.iter().any(|step| step.contains(index)), "{filter:?}: {steps:?}");
-                }
-            }
+            let page = search.statement((KeyedConnection::COLUMNS, Connection::NAME), 0, 50);
+            assert_eq!(plan(&page), (indexes.iter().map(ToString::to_string).collect(), sorts), "{page}");
+            let count = format!("SELECT count(*) FROM vpn_connection WHERE {}", search.clause());
+            assert_eq!(plan(&count).0, indexes, "{count}");
+        }
+    }
+
+    /// A total is read from a tally if nothing but account and region restricts a list; attachments have their own.
+    #[test]
+    fn what_is_not_narrowed_is_not_counted() {
+        let account = AccountId::new("1234567890123456");
+        let attachments = ConnectionFilter { attachments: true, ..ConnectionFilter::default() };
+        for (filter, tally) in
+            [(ConnectionFilter::default(), "vpn_connection"), (attachments, "vpn_attachment")]
+        {
+            assert!(!filter.search(&account, "cn-hangzhou").narrowed && filter.tally() == tally);
         }
     }
 }

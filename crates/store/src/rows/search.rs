@@ -57,6 +57,14 @@ impl<'v> Search<'v> {
         [scope, &self.conditions].concat()
     }
 
+    /// The query for a page, newest first.
+    pub(super) fn statement(&self, (columns, tables): (&str, &str), offset: u64, limit: u64) -> String {
+        let clause = self.clause();
+        format!(
+            "SELECT {columns} FROM {tables} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
+        )
+    }
+
     /// Takes a value; answers its number.
     pub(super) fn value(&mut self, value: &'v (impl AsBind + ?Sized)) -> usize {
         self.values.push(value.bind());
@@ -160,17 +168,37 @@ impl Snapshot<'_> {
         offset: u64,
         limit: u64,
     ) -> Answer<Page<T>> {
-        let clause = search.clause();
-        let sql = format!(
-            "SELECT {columns} FROM {tables} WHERE {clause} ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
-        );
-        let items: Vec<T> = self.session.all(&sql, &search.values)?;
+        let items: Vec<T> =
+            self.session.all(&search.statement((columns, tables), offset, limit), &search.values)?;
         let total = match (search.region, search.narrowed) {
             _ if offset == 0 && (items.len() as u64) < limit => items.len() as u64,
             (Some(region), false) => self.tally(tally, search.account, region)?,
             (None, false) => self.tally_everywhere(tally, search.account)?,
-            (_, true) => self.count_where(tables, &clause, &search.values)?,
+            (_, true) => self.count_where(tables, &search.clause(), &search.values)?,
         };
         Ok(Page { items, total })
     }
+}
+
+/// Which indexes SQLite takes for a statement, and whether it sorts what it finds.
+#[cfg(test)]
+pub(super) fn plan(sql: &str) -> (Vec<String>, bool) {
+    let database = crate::sqlite::schema::fresh().unwrap();
+    let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    for place in 1..=plan.parameter_count() {
+        plan.raw_bind_parameter(place, "a").unwrap();
+    }
+    let mut steps = Vec::new();
+    let mut read = plan.raw_query();
+    while let Some(step) = read.next().unwrap() {
+        steps.push(step.get::<_, String>(3).unwrap());
+    }
+    assert!(!steps.iter().any(|step| step.starts_with("SCAN ")), "{sql}: {steps:?}");
+    let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+    let name = |step: &String| {
+        let (_, index) = step.split_once(" USING ")?;
+        let index = index.trim_start_matches("COVERING ").trim_start_matches("INDEX ");
+        Some(index.split(" (").next().unwrap().to_owned())
+    };
+    (steps.iter().filter_map(name).collect(), sorts)
 }

@@ -345,7 +345,8 @@ pub(super) fn new_tunnels(
     for TunnelOptions { given, psk } in options {
         let customer = given.customer_gateway.as_deref();
         let customer = customer.ok_or_else(|| call.operation.missing("CustomerGatewayId"))?;
-        let mut tunnel = make(TunnelId::new(new_id("tun", region)), CustomerGatewayId::new(customer));
+        let id = TunnelId::new(new_id("tun", region, call.now_ms));
+        let mut tunnel = make(id, CustomerGatewayId::new(customer));
         tunnel.put(given);
         tunnels.push(tunnel);
         keys.push(key_or_random(psk.as_ref()));

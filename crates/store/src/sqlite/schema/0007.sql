@@ -41,3 +41,16 @@ CREATE INDEX vpn_observation_tunnel ON vpn_observation (tunnel);
 
 -- Connections without a gateway, in the order in which they are listed.
 CREATE INDEX vpn_connection_attachment ON vpn_connection (account, region) WHERE gateway IS NULL;
+
+-- What the data plane has, with documents that are rewritten in place: rows of up to a page stay on it.
+CREATE TABLE applied_in_place (
+    seq        INTEGER PRIMARY KEY,
+    resource   TEXT NOT NULL UNIQUE,
+    generation INTEGER NOT NULL,
+    document   TEXT NOT NULL,
+    applied_ms INTEGER NOT NULL
+);
+INSERT INTO applied_in_place (resource, generation, document, applied_ms)
+    SELECT resource, generation, document, applied_ms FROM applied ORDER BY resource;
+DROP TABLE applied;
+ALTER TABLE applied_in_place RENAME TO applied;
