@@ -224,9 +224,7 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
 /// In what an answer is not what its page has.
 fn differences(ours: &page::Ours) -> String {
     let told = |kind: &str, member: &str, reason: &str| {
-        format!(
-            "Difference {{ kind: DifferenceKind::{kind}, member: {member:?}, reason: {reason:?} }}, "
-        )
+        format!("Difference {{ kind: DifferenceKind::{kind}, member: {member:?}, reason: {reason:?} }}, ")
     };
     let never = ours.never_succeeds.iter().map(|reason| told("NeverSucceeds", "", reason));
     let omitted = ours.omits.iter().map(|(member, reason)| told("Omitted", member, reason));

@@ -80,8 +80,7 @@ impl Suite {
     /// A server with gateways for each caller to make connections on.
     pub(super) async fn start_with_places(&self, directory: &str) -> Result<(Program, Vec<Places>)> {
         let program = self.server()?.start(&self.directory.join(directory))?;
-        let (gateways, customer) =
-            world::plain(program.address(), &self.caller, CALLERS * GATEWAYS).await?;
+        let (gateways, customer) = world::plain(program.address(), &self.caller, CALLERS * GATEWAYS).await?;
         let place = |own: &[String]| Places { gateways: own.to_vec(), customer: customer.clone(), made: 0 };
         Ok((program, gateways.chunks(GATEWAYS).map(place).collect()))
     }

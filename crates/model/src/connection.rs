@@ -213,28 +213,6 @@ pub struct HealthCheck {
     pub policy: String,
 }
 
-/// What a connection claims on its gateway: nothing else of its settings concerns the others there. It is read from the
-/// same document as [`Settings`], for a fraction of the cost.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Claims {
-    local_subnet: String,
-    remote_subnet: String,
-    tunnels: Vec<TunnelClaims>,
-}
-
-/// What one tunnel of a connection claims.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct TunnelClaims {
-    customer_gateway: CustomerGatewayId,
-    bgp: Option<BlockClaim>,
-}
-
-/// The block of addresses inside a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct BlockClaim {
-    tunnel_cidr: Option<String>,
-}
-
 /// What a caller says of a connection; what is not said is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Given {
@@ -457,39 +435,26 @@ impl Settings {
         self.tunnels.iter().filter_map(|tunnel| tunnel.bgp.as_ref()?.tunnel_cidr.as_deref())
     }
 
-    /// Whether another connection of the gateway would take the same packets: they lead to the same customer gateway,
-    /// and have the same blocks on each side, in whatever order.
+    /// What packets the connection takes: the same for the same blocks on each side, in whatever order they were given.
     #[must_use]
-    pub fn collides(&self, other: &Claims) -> bool {
+    pub fn selectors(&self) -> String {
+        let sorted = |list: &str| {
+            let mut blocks: Vec<Ipv4Net> = list.split(',').filter_map(|block| block.parse().ok()).collect();
+            blocks.sort_unstable();
+            blocks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        [&sorted(&self.local_subnet), " ", &sorted(&self.remote_subnet)].concat()
+    }
+
+    /// Whether two connections of a gateway would take the same packets: they lead to the same customer gateway, and
+    /// have the same blocks on each side, in whatever order.
+    #[must_use]
+    pub fn collides(&self, other: &Self) -> bool {
         let meets = |tunnel: &Tunnel| {
             other.tunnels.iter().any(|held| held.customer_gateway == tunnel.customer_gateway)
         };
-        self.tunnels.iter().any(meets)
-            && same_blocks(&self.local_subnet, &other.local_subnet)
-            && same_blocks(&self.remote_subnet, &other.remote_subnet)
+        self.tunnels.iter().any(meets) && self.selectors() == other.selectors()
     }
-
-    /// The block inside a tunnel that another connection of the gateway has already.
-    #[must_use]
-    pub fn shared_block(&self, other: &Claims) -> Option<&str> {
-        self.bgp_blocks().find(|block| other.bgp_blocks().any(|held| held == *block))
-    }
-}
-
-impl Claims {
-    fn bgp_blocks(&self) -> impl Iterator<Item = &str> {
-        self.tunnels.iter().filter_map(|tunnel| tunnel.bgp.as_ref()?.tunnel_cidr.as_deref())
-    }
-}
-
-/// Whether two lists have the same blocks, in whatever order.
-fn same_blocks(one: &str, other: &str) -> bool {
-    let sorted = |list: &str| {
-        let mut blocks: Vec<Ipv4Net> = list.split(',').filter_map(|block| block.parse().ok()).collect();
-        blocks.sort_unstable();
-        blocks
-    };
-    one == other || sorted(one) == sorted(other)
 }
 
 impl Default for HealthCheck {
@@ -783,11 +748,6 @@ mod tests {
         }
     }
 
-    /// What others see of a connection's settings, as they are kept.
-    fn claims(settings: &Settings) -> Claims {
-        serde_json::from_str(&serde_json::to_string(settings).unwrap()).unwrap()
-    }
-
     #[test]
     fn a_state_says_what_a_connection_is_bound_to_and_how_far_it_has_come() {
         let mut one = Connection {
@@ -900,34 +860,16 @@ mod tests {
             settings("10.0.1.0/24,10.0.0.0/24", "192.168.0.0/16", vec![tunnel("cgw-1", VpnType::Normal)]);
         let elsewhere = Settings { tunnels: vec![tunnel("cgw-2", VpnType::Normal)], ..same.clone() };
         let wider = Settings { remote_subnet: "0.0.0.0/0".into(), ..same.clone() };
-        let collide = |one: &Settings, other: &Settings| one.collides(&claims(other));
-        assert!(collide(&one, &same) && collide(&same, &one) && collide(&one, &one));
-        assert!(!collide(&one, &elsewhere) && !collide(&one, &wider));
+        assert!(one.collides(&same) && same.collides(&one));
+        assert_eq!(one.selectors(), "10.0.0.0/24,10.0.1.0/24 192.168.0.0/16");
+        assert_eq!(same.selectors(), one.selectors());
+        assert!(!one.collides(&elsewhere) && !one.collides(&wider));
+        assert!(elsewhere.selectors() == one.selectors() && wider.selectors() != one.selectors());
         let both = Settings {
             tunnels: vec![tunnel("cgw-2", VpnType::Normal), tunnel("cgw-1", VpnType::Normal)],
             ..same
         };
-        assert!(collide(&one, &both) && collide(&both, &one));
-    }
-
-    #[test]
-    fn blocks_inside_tunnels_are_shared_if_any_tunnel_has_them() {
-        let with = |blocks: &[Option<&str>]| {
-            let mut one = settings("10.0.0.0/24", "0.0.0.0/0", Vec::new());
-            for block in blocks {
-                let mut tunnel = tunnel("cgw-1", VpnType::Normal);
-                tunnel.bgp = Some(Bgp { tunnel_cidr: block.map(Into::into), ..Bgp::default() });
-                one.tunnels.push(tunnel);
-            }
-            one
-        };
-        let (first, second) = ("169.254.10.0/30", "169.254.11.0/30");
-        let both = with(&[Some(first), Some(second)]);
-        assert_eq!(with(&[None, Some(second)]).shared_block(&claims(&both)), Some(second));
-        assert_eq!(both.shared_block(&claims(&with(&[Some(second)]))), Some(second));
-        assert_eq!(with(&[Some(first)]).shared_block(&claims(&with(&[Some(second), None]))), None);
-        let without = settings("10.0.0.0/24", "0.0.0.0/0", vec![tunnel("cgw-1", VpnType::Normal)]);
-        assert_eq!((without.shared_block(&claims(&both)), both.shared_block(&claims(&without))), (None, None));
+        assert!(one.collides(&both) && both.collides(&one));
     }
 
     #[test]

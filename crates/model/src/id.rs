@@ -123,7 +123,8 @@ mod tests {
         let at = |now_ms| compose_at("vco", "bp1", now_ms, &[0; RANDOM]);
         assert_eq!(at(1_795_907_107_326), "vco-bp1mx10q0ouaaaaaaaaa");
         assert_eq!(at(0), "vco-bp100000000aaaaaaaaa");
-        let moments = [0, 9, 10, 35, 36, 1_295, 1_296, 1_795_907_107_326, 1_795_907_107_327, 2_821_109_907_455];
+        let moments =
+            [0, 9, 10, 35, 36, 1_295, 1_296, 1_795_907_107_326, 1_795_907_107_327, 2_821_109_907_455];
         assert!(moments.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
         assert_eq!(at(i64::MIN), at(0));
         assert_ne!(compose_at("vco", "bp1", 7, &[1; RANDOM]), at(7));

@@ -15,8 +15,8 @@ use tongguan_store::{Store, resource_group_id};
 use crate::epochs::AccountEpochs;
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
-use crate::random::{for_id, random, seeded};
 pub use crate::random::seed_ids;
+use crate::random::{for_id, random, seeded};
 use crate::vault::Vault;
 
 /// Where the present moment comes from.

@@ -1063,6 +1063,7 @@ async fn damage_to_connections_is_found() {
         ("at most one thing", format!("UPDATE vpn_connection SET state = 'deleting' WHERE gateway = '{normal}'")),
         ("of one account and region", format!("UPDATE customer_gateway SET region = 'cn-beijing' {}", of(&one))),
         ("has what was before", format!("UPDATE vpn_connection SET before = settings {}", of(&connection))),
+        ("every row can be read", format!("UPDATE vpn_connection SET selectors = '' {}", of(&connection))),
         ("those of its settings", format!("UPDATE vpn_tunnel SET customer_gateway = '{one}' WHERE customer_gateway = '{two}'")),
         ("one tunnel or two", format!("DELETE FROM vpn_observation; DELETE FROM vpn_tunnel WHERE connection = '{connection}'")),
         ("has what it needs", format!("DELETE FROM binding WHERE gateway = '{gateway}' AND role = 'Signature'")),

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use tongguan_model::connection::Negotiation;
+use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::{BindingState, ChildState, Status};
-use tongguan_model::id::AccountId;
+use tongguan_model::id::{AccountId, ConnectionId};
 use tongguan_store::{
     ConnectionFilter, CustomerGatewayFilter, DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options,
     ResourceGroupStatus, Store, StoreError, TokenName, UploadFilter, default_resource_group,
@@ -194,12 +194,20 @@ fn connections_are_there(store: &Store) {
     for connection in &found.items {
         assert!(store.read(|snapshot| snapshot.connection_keys(&connection.id)).unwrap().is_some());
     }
+    // What packets each takes was not kept before schema 7.
+    let alike = |connection: &Connection| {
+        let other = Connection { id: ConnectionId::new("vco-other"), ..connection.clone() };
+        store.read(|snapshot| snapshot.settings_to_compare(&other)).unwrap()
+    };
+    assert_eq!(alike(one("creating")), [one("creating").settings.clone()]);
+    assert_eq!(alike(one("changed")), [one("changed").settings.clone()]);
     let attachments = ConnectionFilter { attachments: true, ..filter };
     let found = store.read(|snapshot| snapshot.connections(&account, "cn-hangzhou", &attachments, 0, 1));
     let found = found.unwrap();
     assert_eq!((found.total, found.items[0].name.as_str()), (1, "attached"));
     let tunnels = store.read(|snapshot| snapshot.tunnels_of_all(&[found.items[0].id.as_str()])).unwrap();
-    let addresses: Vec<_> = tunnels[&found.items[0].id].iter().filter_map(|tunnel| tunnel.ip.as_ref()).collect();
+    let addresses: Vec<_> =
+        tunnels[&found.items[0].id].iter().filter_map(|tunnel| tunnel.ip.as_ref()).collect();
     assert_eq!(addresses.len(), 2);
     assert!(addresses.iter().all(|ip| store.read(|snapshot| snapshot.address_in_use(ip)).unwrap()));
 }

@@ -178,7 +178,11 @@ fn mark(origin: Origin) -> String {
 fn sentence(operation: &Operation) -> String {
     let permission = match operation.permission {
         Some(permission) => {
-            format!("Permission `{permission}` on `{}`{}", operation.resource, mark(operation.permission_origin))
+            format!(
+                "Permission `{permission}` on `{}`{}",
+                operation.resource,
+                mark(operation.permission_origin)
+            )
         }
         None => "Needs no permission".to_owned(),
     };

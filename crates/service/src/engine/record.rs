@@ -45,17 +45,14 @@ pub(super) fn outcome(
     let before = tx.rights_changes();
     // What is applied is struck off at once: that says, too, whether it was still wanted.
     let current = match outcome.progress {
-        Progress::Applied => tx.strike_off(intent)?.then_some(0),
-        _ => {
-            let current = tx.intent(&intent.resource)?;
-            current.filter(|current| current.generation == intent.generation).map(|current| current.attempts)
-        }
+        Progress::Applied => tx.strike_off(intent)?.then(|| intent.clone()),
+        _ => tx.intent(&intent.resource)?,
     };
-    let Some(attempts_before) = current else {
+    let Some(current) = current.filter(|current| current.generation == intent.generation) else {
         debug!(resource = intent.resource, "a step was overtaken");
         return Ok(None);
     };
-    let failed = u64::from(attempts_before) + 1;
+    let failed = u64::from(current.attempts) + 1;
     match &outcome.progress {
         Progress::Applied => applied(tx, outcome, now_ms)?,
         Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None)?,
@@ -69,7 +66,7 @@ pub(super) fn outcome(
                 reason,
                 "a change was not applied"
             );
-            put_off(tx, outcome, attempts_before, reason, now_ms)?;
+            put_off(tx, outcome, current.attempts, reason, now_ms)?;
         }
     }
     if tx.rights_changes() == before {

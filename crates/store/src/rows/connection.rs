@@ -6,29 +6,23 @@
 
 use std::collections::BTreeMap;
 
-use tongguan_model::connection::{Claims, Connection, Negotiation, Settings};
+use tongguan_model::connection::{Connection, Negotiation, Settings};
 use tongguan_model::gateway::{ChildState, VpnGateway};
 use tongguan_model::id::{AccountId, ConnectionId, CustomerGatewayId, TunnelId, VpnGatewayId};
 
 use super::batch::{by_owner, of_all};
 use super::search::{Page, Search};
 use super::{Answer, Columns as _, Done, Relation, Table as _};
-use crate::session::{FromColumn, Unreadable, Value};
-use crate::{Snapshot, StoreError, TagFilter, Tx};
+use crate::session::{Cells, FromColumn, FromRow, Session, Unreadable, Value};
+use crate::{DatabaseError, Snapshot, StoreError, TagFilter, Tx};
 
-/// What is read of a document.
-macro_rules! documents {
-    ($($part:ident),+) => {$(
-        impl FromColumn for $part {
-            #[inline]
-            fn read(value: Value<'_>) -> Result<Self, Unreadable> {
-                let text = value.text().ok_or(Unreadable::Kind)?;
-                serde_json::from_str(text).map_err(|_| Unreadable::Kind)
-            }
-        }
-    )+};
+impl FromColumn for Settings {
+    #[inline]
+    fn read(value: Value<'_>) -> Result<Self, Unreadable> {
+        let text = value.text().ok_or(Unreadable::Kind)?;
+        serde_json::from_str(text).map_err(|_| Unreadable::Kind)
+    }
 }
-documents!(Claims, Settings);
 
 table! {
     Connection as connection in "vpn_connection" {
@@ -36,7 +30,9 @@ table! {
             id, account, region, gateway, name, network_type, tunnel_bandwidth, resource_group, created_ms, state,
         }
         read { settings, before }
-        write(document: &str, sealed: &[u8]) { settings = document, sealed_keys = sealed }
+        write(document: &str, sealed: &[u8]) {
+            settings = document, sealed_keys = sealed, selectors = connection.settings.selectors(),
+        }
     }
 }
 
@@ -259,17 +255,24 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn connections_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<(ConnectionId, ChildState)>> {
-        let sql = "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' ORDER BY seq";
+        let sql =
+            "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' ORDER BY seq";
         self.session.all(sql, &binds![gateway])
     }
 
-    /// What the connections of a gateway claim, but for this one; the oldest first.
+    /// The settings of the other connections of its gateway that a connection may be in the way of, the oldest first:
+    /// those that take the same packets, or all if it has blocks inside its tunnels.
     ///
     /// # Errors
     /// A database error.
-    pub fn claims_beside(&self, gateway: &VpnGatewayId, but: &ConnectionId) -> Answer<Vec<Claims>> {
-        let sql = "SELECT settings FROM vpn_connection WHERE gateway = ?1 AND id <> ?2 ORDER BY seq";
-        self.session.all(sql, &binds![gateway, but])
+    pub fn settings_to_compare(&self, connection: &Connection) -> Answer<Vec<Settings>> {
+        let Connection { id, gateway, settings, .. } = connection;
+        if settings.bgp_blocks().next().is_some() {
+            let sql = "SELECT settings FROM vpn_connection WHERE gateway = ?1 AND id <> ?2 ORDER BY seq";
+            return self.session.all(sql, &binds![gateway, id]);
+        }
+        let sql = "SELECT settings FROM vpn_connection WHERE gateway = ?1 AND selectors = ?3 AND id <> ?2 ORDER BY seq";
+        self.session.all(sql, &binds![gateway, id, settings.selectors()])
     }
 
     /// How many connections a gateway has.
@@ -391,6 +394,38 @@ impl Snapshot<'_> {
 /// Kind of the tally that counts connections without a gateway.
 const ATTACHMENT: &str = "vpn_attachment";
 
+/// A connection whose selectors are those of its settings: no other can be read so.
+pub(crate) struct Checked;
+
+impl FromRow for Checked {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (connection, selectors): (Connection, String) = cells.next()?;
+        if selectors == connection.settings.selectors() {
+            return Ok(Self);
+        }
+        let what = format!("the database is damaged: the selectors of {} are not its own", connection.id);
+        Err(DatabaseError::unreadable(what))
+    }
+}
+
+/// Selects each connection for [`Checked`], after its id.
+pub(crate) const CHECKED: &str =
+    sql!("SELECT id, ", Connection::COLUMNS, ", selectors FROM vpn_connection ORDER BY seq");
+
+/// Gives connections of earlier schemas their selectors; what cannot be read is left to be found.
+pub(crate) fn bring_up(session: Session<'_>) -> Done {
+    let mut found = Vec::new();
+    let mut statement = session.prepare("SELECT seq, settings FROM vpn_connection")?;
+    let mut rows = statement.query(&[])?;
+    while let Some(row) = rows.next()? {
+        if let Ok((seq, settings)) = row.read::<(i64, Settings)>() {
+            found.push((seq, settings.selectors()));
+        }
+    }
+    let mut put = session.prepare("UPDATE vpn_connection SET selectors = ?2 WHERE seq = ?1")?;
+    found.iter().try_for_each(|(seq, selectors)| put.execute(&binds![seq, selectors]).map(drop))
+}
+
 /// The settings as they are stored.
 fn document(settings: &Settings) -> Result<String, StoreError> {
     serde_json::to_string(settings).map_err(|error| StoreError::Damaged(format!("settings: {error}")))
@@ -426,8 +461,8 @@ impl Tx<'_> {
         let settings = document(&connection.settings)?;
         self.execute(
             "UPDATE vpn_connection SET before = settings, sealed_before = sealed_keys, settings = ?2, \
-             sealed_keys = ?3, state = ?4 WHERE id = ?1",
-            &binds![connection.id, settings, sealed, ChildState::Updating],
+             sealed_keys = ?3, state = ?4, selectors = ?5 WHERE id = ?1",
+            &binds![connection.id, settings, sealed, ChildState::Updating, connection.settings.selectors()],
         )?;
         for tunnel in &connection.settings.tunnels {
             self.execute(
@@ -446,6 +481,7 @@ impl Tx<'_> {
         let settings = document(&connection.settings)?;
         update!(self.session, "vpn_connection" {
             settings: settings,
+            selectors: connection.settings.selectors(),
             sealed_keys: sealed,
             network_type: connection.network_type,
         } where { id: connection.id })?;
@@ -499,11 +535,13 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn restore_connection(&self, id: &ConnectionId) -> Done {
+        let wanted = "SELECT coalesce(before, settings) FROM vpn_connection WHERE id = ?1";
+        let wanted: Option<Settings> = self.session.one(wanted, &binds![id])?;
         self.execute(
-            "UPDATE vpn_connection SET settings = coalesce(before, settings), \
+            "UPDATE vpn_connection SET settings = coalesce(before, settings), selectors = ?3, \
              sealed_keys = coalesce(sealed_before, sealed_keys), before = NULL, sealed_before = NULL, state = ?2 \
              WHERE id = ?1",
-            &binds![id, ChildState::Active],
+            &binds![id, ChildState::Active, wanted.map(|settings| settings.selectors()).unwrap_or_default()],
         )?;
         self.execute(
             "UPDATE vpn_tunnel SET customer_gateway = coalesce(before, customer_gateway), before = NULL \
@@ -585,12 +623,12 @@ mod tests {
             (ConnectionFilter { resource_group: text.clone(), ..none() }, &["vpn_connection_page"], false),
             (ConnectionFilter { gateway: text.clone(), ..none() }, &["vpn_connection_gateway"], false),
             (attachments.clone(), &["vpn_connection_attachment"], false),
+            (ConnectionFilter { id: text.clone(), ..none() }, &["sqlite_autoindex_vpn_connection_1"], false),
             (
-                ConnectionFilter { id: text.clone(), ..none() },
+                ConnectionFilter { id: text.clone(), ..attachments },
                 &["sqlite_autoindex_vpn_connection_1"],
                 false,
             ),
-            (ConnectionFilter { id: text.clone(), ..attachments }, &["sqlite_autoindex_vpn_connection_1"], false),
             (
                 ConnectionFilter { customer_gateway: text.clone(), ..none() },
                 &["sqlite_autoindex_vpn_connection_1", "vpn_tunnel_customer"],

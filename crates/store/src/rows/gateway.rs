@@ -103,8 +103,7 @@ impl Snapshot<'_> {
         account: &AccountId,
         ids: &[&VpnGatewayId],
     ) -> Answer<BTreeMap<VpnGatewayId, GatewayEnds>> {
-        let before =
-            sql!("SELECT ", GatewayEnds::COLUMNS, " FROM vpn_gateway WHERE +account = ?1 AND id IN");
+        let before = sql!("SELECT ", GatewayEnds::COLUMNS, " FROM vpn_gateway WHERE +account = ?1 AND id IN");
         let sql = (before, "");
         let rows: Vec<GatewayEnds> =
             of_all(self.session, sql, &binds![account], ids.iter().map(|id| id.as_str()))?;

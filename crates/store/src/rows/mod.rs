@@ -18,7 +18,6 @@ use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
 pub(crate) use table::{Columns, Table};
 use tongguan_model::certificate::Upload;
-use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, VpnGateway};
 use tongguan_model::network::{VSwitch, Vpc};
 use tongguan_model::route::VpnRoute;
@@ -91,7 +90,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(Upload, "number"),
     readable!(CustomerGatewayRow, "id"),
     readable!(ResourceGroupRow, "id"),
-    readable!(Connection, "id"),
+    ("vpn_connection", connection::CHECKED, |cells| cells.next::<connection::Checked>().map(drop)),
     readable!(VpnRoute, "seq"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),

@@ -442,12 +442,15 @@ pub(super) fn check(call: &Call, tx: &Tx<'_>, connection: &Connection, kind: Vpn
     settings.tunnels.iter().try_for_each(|tunnel| tunnel.check(kind)).map_err(wrong)?;
     settings.check().map_err(wrong)?;
     leads_somewhere(tx, &connection.account, connection.region.as_str(), settings, wrong)?;
-    let Some(gateway) = &connection.gateway else { return Ok(()) };
-    for other in tx.claims_beside(gateway, &connection.id)? {
+    if connection.gateway.is_none() {
+        return Ok(());
+    }
+    for other in tx.settings_to_compare(connection)? {
         if settings.collides(&other) {
             return Err((&c::CONNECTION_EXISTS).into());
         }
-        if let Some(block) = settings.shared_block(&other) {
+        let taken = |block: &&str| other.bgp_blocks().any(|held| held == *block);
+        if let Some(block) = settings.bgp_blocks().find(taken) {
             let why = "Another tunnel of the gateway has the block.";
             return Err(wrong(Wrong::new("TunnelCidr", block, why)).into());
         }

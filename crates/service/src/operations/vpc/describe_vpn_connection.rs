@@ -9,8 +9,8 @@ use crate::api::vpc::{DescribeVpnConnection, DescribeVpnConnectionOutput};
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::keyed_connection_in;
 use super::connection_shapes::{TagsOf, infos, unsettled};
+use super::keyed_connection_in;
 
 impl Read for DescribeVpnConnection {
     type Output = DescribeVpnConnectionOutput;

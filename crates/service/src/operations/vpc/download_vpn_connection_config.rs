@@ -15,8 +15,8 @@ use crate::api::vpc::{
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::keyed_connection_in;
 use super::connection_shapes::{Around, View};
+use super::keyed_connection_in;
 
 impl Read for DownloadVpnConnectionConfig {
     type Output = DownloadVpnConnectionConfigOutput;

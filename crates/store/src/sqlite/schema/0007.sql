@@ -39,6 +39,10 @@ INSERT INTO vpn_observation (tunnel, observed, at_ms) SELECT tunnel, observed, a
 DROP TABLE seen_before;
 CREATE INDEX vpn_observation_tunnel ON vpn_observation (tunnel);
 
+-- What packets a connection takes, in a form that is the same for the same packets: those of a gateway that may take the
+-- same ones are looked for by it.
+ALTER TABLE vpn_connection ADD COLUMN selectors TEXT NOT NULL DEFAULT '';
+
 -- Connections without a gateway, in the order in which they are listed.
 CREATE INDEX vpn_connection_attachment ON vpn_connection (account, region) WHERE gateway IS NULL;
 
