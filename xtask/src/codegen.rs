@@ -329,6 +329,20 @@ mod tests {
         assert!(refused(&format!(r#""resource": "*", {name}"#)).contains("documented as"));
         assert!(refused(&format!(r#""permission": null, {name}"#)).contains("documented as"));
         assert!(refused(r#""parameters": []"#).contains("documented parameter Name is not taken"));
+        let told = page(&format!(
+            r#""omits": {{"Gone": "Why."}}, "adds": {{"New": {{"type": "string", "reason": "Because."}}}},
+            "parameters": [{{"name": "Name", "about": "Not offered.", "rule": {{"is": "refused"}}}},
+            {{"name": "Own", "shape": "text", "about": "Ours."}}]"#
+        ));
+        let told = told.unwrap();
+        for difference in [
+            r#"Difference { kind: DifferenceKind::Omitted, member: "Gone", reason: "Why." }"#,
+            r#"Difference { kind: DifferenceKind::Added, member: "New", reason: "Because." }"#,
+            "permission_origin: c::Origin::Documented",
+        ] {
+            assert!(told.contains(difference), "{told}");
+        }
+        assert_eq!(told.matches("empty: Empty::Absent, origin: c::Origin::Ours").count(), 2, "{told}");
         for otherwise in [r#""required": false"#, r#""shape": "integer""#] {
             let ours = format!(r#""parameters": [{{"name": "Name", "about": "A name.", {otherwise}}}]"#);
             assert_eq!(refused(&ours), "Name: its page says what it is");
