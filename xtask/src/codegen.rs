@@ -329,11 +329,11 @@ mod tests {
         assert!(refused(&format!(r#""resource": "*", {name}"#)).contains("documented as"));
         assert!(refused(&format!(r#""permission": null, {name}"#)).contains("documented as"));
         assert!(refused(r#""parameters": []"#).contains("documented parameter Name is not taken"));
-        let told = page(&format!(
-            r#""omits": {{"Gone": "Why."}}, "adds": {{"New": {{"type": "string", "reason": "Because."}}}},
-            "parameters": [{{"name": "Name", "about": "Not offered.", "rule": {{"is": "refused"}}}},
-            {{"name": "Own", "shape": "text", "about": "Ours."}}]"#
-        ));
+        let told = page(
+            r#""omits": {"Gone": "Why."}, "adds": {"New": {"type": "string", "reason": "Because."}},
+            "parameters": [{"name": "Name", "about": "Not offered.", "rule": {"is": "refused"}},
+            {"name": "Own", "shape": "text", "about": "Ours."}]"#,
+        );
         let told = told.unwrap();
         for difference in [
             r#"Difference { kind: DifferenceKind::Omitted, member: "Gone", reason: "Why." }"#,
