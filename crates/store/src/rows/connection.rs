@@ -610,8 +610,8 @@ mod tests {
     use super::*;
     use crate::rows::search::plan;
 
-    /// However many connections an account has, a list of a few of them reads no others, and none is sorted but one that
-    /// is looked for by where it leads.
+    /// However many connections an account has, a list of a few of them reads no others, and none is sorted but one
+    /// that is looked for by where it leads.
     #[test]
     fn lists_of_connections_go_by_the_index_of_what_they_are_of() {
         let account = AccountId::new("1234567890123456");
