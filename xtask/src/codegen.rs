@@ -123,7 +123,7 @@ fn module(root: &Path, product: &str, pages: &[Page], common: &Common) -> Result
          //! from `docs/api/{product}`: do not edit.\n\n#![allow(clippy::all, clippy::pedantic, unused_imports, reason = \"generated\")]\n\n\
          use serde::{{Serialize, Serializer, ser::SerializeStruct as _}};\n\n\
          use crate::args::{{Args, Tag}};\nuse crate::catalogue::{{self as c, Refusal}};\n\
-         use crate::operation::{{self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape}};\n\
+         use crate::operation::{{self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape}};\n\
          use tongguan_model::region::Region;\nuse tongguan_store::TagFilter;\n\n\
          /// A text of an answer.\npub type Text = std::borrow::Cow<'static, str>;\n\n",
     );
@@ -180,6 +180,8 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
         documented_resource.as_ref().is_none_or(|documented| documented.eq_ignore_ascii_case(&template)),
         "the resource is {template}, and documented as {documented_resource:?}"
     );
+    let permission_origin =
+        if permission.is_none() || documented_permission.is_some() { "Documented" } else { "Ours" };
     let mut parameters = String::new();
     for parameter in input::parameters(page, common)? {
         parameters.push_str(&parameter.specification());
@@ -205,16 +207,31 @@ fn specification(page: &Page, common: &Common) -> Result<String> {
     };
     Ok(format!(
         "/// {action}: all that is known of it.\npub static {}: Operation = Operation {{ product: Product::{}, \
-         action: {action:?}, spellings: &{:?}, summary: {summary:?}, permission: {permission:?}, resource: {template:?}, arns: &[{}], \
+         action: {action:?}, spellings: &{:?}, summary: {summary:?}, permission: {permission:?}, \
+         permission_origin: c::Origin::{permission_origin}, resource: {template:?}, arns: &[{}], \
          conditions: &[{}], parameters: &[{parameters}], subject: {:?}, dry_run: DryRun::{dry_run}, errors: &[{errors}], \
-         handler: {handler} }};\n\n",
+         differences: &[{}], handler: {handler} }};\n\n",
         names::constant(action),
         page.product,
         ours.spellings,
         arns(ours.arn.as_deref().unwrap_or(&template))?,
         conditions(page)?,
         ours.subject,
+        differences(ours),
     ))
+}
+
+/// In what an answer is not what its page has.
+fn differences(ours: &page::Ours) -> String {
+    let told = |kind: &str, member: &str, reason: &str| {
+        format!("Difference {{ kind: DifferenceKind::{kind}, member: {member:?}, reason: {reason:?} }}, ")
+    };
+    let never = ours.never_succeeds.iter().map(|reason| told("NeverSucceeds", "", reason));
+    let omitted = ours.omits.iter().map(|(member, reason)| told("Omitted", member, reason));
+    let added = ours.adds.iter().map(|(member, added)| told("Added", member, &added.reason));
+    let retyped = ours.retypes.iter().map(|(member, added)| told("Retyped", member, &added.reason));
+    let empty = ours.always_empty.iter().map(|(member, reason)| told("AlwaysEmpty", member, reason));
+    never.chain(omitted).chain(added).chain(retyped).chain(empty).collect()
 }
 
 /// The ARNs that a permission is checked on, in parts: `A + B` are two, both of which must be allowed.
@@ -312,6 +329,20 @@ mod tests {
         assert!(refused(&format!(r#""resource": "*", {name}"#)).contains("documented as"));
         assert!(refused(&format!(r#""permission": null, {name}"#)).contains("documented as"));
         assert!(refused(r#""parameters": []"#).contains("documented parameter Name is not taken"));
+        let told = page(
+            r#""omits": {"Gone": "Why."}, "adds": {"New": {"type": "string", "reason": "Because."}},
+            "parameters": [{"name": "Name", "about": "Not offered.", "rule": {"is": "refused"}},
+            {"name": "Own", "shape": "text", "about": "Ours."}]"#,
+        );
+        let told = told.unwrap();
+        for difference in [
+            r#"Difference { kind: DifferenceKind::Omitted, member: "Gone", reason: "Why." }"#,
+            r#"Difference { kind: DifferenceKind::Added, member: "New", reason: "Because." }"#,
+            "permission_origin: c::Origin::Documented",
+        ] {
+            assert!(told.contains(difference), "{told}");
+        }
+        assert_eq!(told.matches("empty: Empty::Absent, origin: c::Origin::Ours").count(), 2, "{told}");
         for otherwise in [r#""required": false"#, r#""shape": "integer""#] {
             let ours = format!(r#""parameters": [{{"name": "Name", "about": "A name.", {otherwise}}}]"#);
             assert_eq!(refused(&ours), "Name: its page says what it is");

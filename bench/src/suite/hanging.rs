@@ -65,21 +65,24 @@ impl Suite {
         for round in 1..=self.scale.rounds {
             say(&format!("  round {round} of {}", self.scale.rounds));
             ceilings.push(self.sqlite(round)?);
-            let directory = self.directory.join(format!("creation-{round}"));
-            let program = self.server()?.start(&directory)?;
-            let (gateways, customer) =
-                world::plain(program.address(), &self.caller, CALLERS * GATEWAYS).await?;
-            let place =
-                |own: &[String]| Places { gateways: own.to_vec(), customer: customer.clone(), made: 0 };
-            let mut lanes: Vec<_> = gateways.chunks(GATEWAYS).map(place).collect();
+            let name = format!("creation-{round}");
+            let (program, mut lanes) = self.start_with_places(&name).await?;
             let length = self.scale.length;
             windows.push(changes::measure(target(&program), &self.caller, &mut lanes, length).await?);
             program.end()?;
-            std::fs::remove_dir_all(&directory).context("cannot remove a data directory")?;
+            std::fs::remove_dir_all(self.directory.join(name)).context("cannot remove a data directory")?;
         }
         let what = format!("{CALLERS} callers, CreateVpnConnection");
         self.report_changes("Connections made", &what, CREATIONS, &ceilings, windows);
         Ok(())
+    }
+
+    /// A server with gateways for each caller to make connections on.
+    pub(super) async fn start_with_places(&self, directory: &str) -> Result<(Program, Vec<Places>)> {
+        let program = self.server()?.start(&self.directory.join(directory))?;
+        let (gateways, customer) = world::plain(program.address(), &self.caller, CALLERS * GATEWAYS).await?;
+        let place = |own: &[String]| Places { gateways: own.to_vec(), customer: customer.clone(), made: 0 };
+        Ok((program, gateways.chunks(GATEWAYS).map(place).collect()))
     }
 
     /// Lists by number of connections.

@@ -10,7 +10,7 @@ use tongguan_testkit::Call;
 use tongguan_testkit::program::Program;
 
 use crate::api::{self, Scheme};
-use crate::changes;
+use crate::changes::{self, Places};
 use crate::load::{self, Plan, Window};
 use crate::machine::Cores;
 use crate::report::Report;
@@ -40,6 +40,8 @@ enum Calls {
     ListV1,
     Page,
     Changes,
+    /// Connections made on 2,560 gateways, each of which gets one after the other.
+    Connections,
 }
 
 /// Starts the server, makes its world, tells its process id, and loads it.
@@ -53,10 +55,16 @@ pub(crate) async fn run(common: &crate::Options, options: &Options) -> Result<()
     let scratch =
         tempfile::tempdir_in(common.directory.as_deref().unwrap_or(beside)).context("no directory")?;
     let suite = suite(common, cores, scratch.path(), beside)?;
+    let mut places: Vec<Places> = Vec::new();
     let (program, mut lanes, gateway) = match options.calls {
         Calls::Changes => {
             let (program, lanes) = suite.start_with_slots().await?;
             (program, lanes, String::new())
+        }
+        Calls::Connections => {
+            let (program, lanes) = suite.start_with_places("hold").await?;
+            places = lanes;
+            (program, Vec::new(), String::new())
         }
         Calls::DescribeV1 | Calls::DescribeV3 | Calls::ListV1 | Calls::Page => {
             let program = suite.server()?.start(&suite.directory.join("hold"))?;
@@ -71,6 +79,9 @@ pub(crate) async fn run(common: &crate::Options, options: &Options) -> Result<()
         let window = match options.calls {
             Calls::Changes => {
                 changes::measure(target(&program), &suite.caller, &mut lanes, length).await?.window
+            }
+            Calls::Connections => {
+                changes::measure(target(&program), &suite.caller, &mut places, length).await?.window
             }
             Calls::DescribeV1 => reads(&suite, &program, Scheme::V1, &api::gateway(&gateway)).await?,
             Calls::DescribeV3 => reads(&suite, &program, Scheme::V3, &api::gateway(&gateway)).await?,

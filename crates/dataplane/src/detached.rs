@@ -81,8 +81,9 @@ pub struct Detached {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is in effect, for tests. Bounded by what exists: entries are removed with their resource.
-    applied: HashMap<String, Value>,
+    /// What is in effect, for tests, each a JSON document. Bounded by what exists: entries are removed with their
+    /// resource.
+    applied: HashMap<String, String>,
     /// How often each unsettled resource was described.
     looks: HashMap<String, u32>,
     /// Whether `applied` is kept: only for drivers made by tests.
@@ -186,7 +187,8 @@ impl DataPlane for Detached {
     }
 
     fn applied(&self, resource: &str) -> Option<Value> {
-        self.state().applied.get(resource).cloned()
+        let document = self.state().applied.get(resource).cloned()?;
+        Some(serde_json::from_str(&document).expect("what was written is read"))
     }
 }
 
@@ -210,7 +212,7 @@ impl Detached {
             }
         }
         if state.remember {
-            match document(&attempt.desired) {
+            match document_text(&attempt.desired) {
                 Some(document) => state.applied.insert(resource.to_owned(), document),
                 None => state.applied.remove(resource),
             };

@@ -435,21 +435,25 @@ impl Settings {
         self.tunnels.iter().filter_map(|tunnel| tunnel.bgp.as_ref()?.tunnel_cidr.as_deref())
     }
 
+    /// What packets the connection takes: the same for the same blocks on each side, in whatever order they were given.
+    #[must_use]
+    pub fn selectors(&self) -> String {
+        let sorted = |list: &str| {
+            let mut blocks: Vec<Ipv4Net> = list.split(',').filter_map(|block| block.parse().ok()).collect();
+            blocks.sort_unstable();
+            blocks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        [&sorted(&self.local_subnet), " ", &sorted(&self.remote_subnet)].concat()
+    }
+
     /// Whether two connections of a gateway would take the same packets: they lead to the same customer gateway, and
     /// have the same blocks on each side, in whatever order.
     #[must_use]
     pub fn collides(&self, other: &Self) -> bool {
-        let sorted = |list: &str| {
-            let mut blocks: Vec<Ipv4Net> = list.split(',').filter_map(|block| block.parse().ok()).collect();
-            blocks.sort_unstable();
-            blocks
-        };
         let meets = |tunnel: &Tunnel| {
             other.tunnels.iter().any(|held| held.customer_gateway == tunnel.customer_gateway)
         };
-        self.tunnels.iter().any(meets)
-            && sorted(&self.local_subnet) == sorted(&other.local_subnet)
-            && sorted(&self.remote_subnet) == sorted(&other.remote_subnet)
+        self.tunnels.iter().any(meets) && self.selectors() == other.selectors()
     }
 }
 
@@ -857,7 +861,10 @@ mod tests {
         let elsewhere = Settings { tunnels: vec![tunnel("cgw-2", VpnType::Normal)], ..same.clone() };
         let wider = Settings { remote_subnet: "0.0.0.0/0".into(), ..same.clone() };
         assert!(one.collides(&same) && same.collides(&one));
+        assert_eq!(one.selectors(), "10.0.0.0/24,10.0.1.0/24 192.168.0.0/16");
+        assert_eq!(same.selectors(), one.selectors());
         assert!(!one.collides(&elsewhere) && !one.collides(&wider));
+        assert!(elsewhere.selectors() == one.selectors() && wider.selectors() != one.selectors());
         let both = Settings {
             tunnels: vec![tunnel("cgw-2", VpnType::Normal), tunnel("cgw-1", VpnType::Normal)],
             ..same

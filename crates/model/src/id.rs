@@ -63,25 +63,48 @@ ids! {
     CertificateId,
 }
 
-/// Characters of the random part of a resource id.
+/// Characters of the last part of a resource id.
 pub const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// Length of the random part of a resource id.
-pub const RANDOM_LENGTH: usize = 17;
+/// Length of the last part of a resource id.
+pub const LENGTH: usize = 17;
+/// Digits of the moment in an id of that moment: milliseconds, enough until 2059.
+const MOMENT: usize = 8;
+/// Random characters of an id of a moment.
+pub const RANDOM: usize = LENGTH - MOMENT;
 
-/// Composes a resource id as the service does: prefix, region infix and seventeen characters.
-///
-/// `random` supplies the entropy; bytes are mapped onto [`ALPHABET`].
+/// Composes a resource id of nothing but these bytes: prefix, region infix and seventeen characters, the bytes mapped
+/// onto [`ALPHABET`].
 #[must_use]
-pub fn compose(prefix: &str, infix: &str, random: &[u8; RANDOM_LENGTH]) -> String {
-    let mut id = String::with_capacity(prefix.len() + 1 + infix.len() + RANDOM_LENGTH);
+pub fn compose(prefix: &str, infix: &str, bytes: &[u8; LENGTH]) -> String {
+    let mut id = begun(prefix, infix);
+    id.extend(bytes.iter().map(|byte| letter(*byte)));
+    id
+}
+
+/// Composes a resource id of a moment, UNIX milliseconds, and random bytes: it is greater than those of moments before.
+/// What is made together thus lies together in every index by id, and the next one at its end.
+#[must_use]
+pub fn compose_at(prefix: &str, infix: &str, now_ms: i64, random: &[u8; RANDOM]) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut id = begun(prefix, infix);
+    let ms = now_ms.max(0).cast_unsigned();
+    let place = |exponent: u32| ms / 36_u64.pow(exponent) % 36;
+    id.extend((0..MOMENT as u32).rev().map(|exponent| char::from(DIGITS[place(exponent) as usize])));
+    id.extend(random.iter().map(|byte| letter(*byte)));
+    id
+}
+
+fn begun(prefix: &str, infix: &str) -> String {
+    let mut id = String::with_capacity(prefix.len() + 1 + infix.len() + LENGTH);
     id.push_str(prefix);
     id.push('-');
     id.push_str(infix);
-    for byte in random {
-        id.push(char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
-    }
     id
+}
+
+fn letter(byte: u8) -> char {
+    char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])
 }
 
 #[cfg(test)]
@@ -90,9 +113,21 @@ mod tests {
 
     #[test]
     fn ids_look_like_the_documented_ones() {
-        let id = compose("vpn", "bp1", &[0; RANDOM_LENGTH]);
+        let id = compose("vpn", "bp1", &[0; LENGTH]);
         assert_eq!(id, "vpn-bp1aaaaaaaaaaaaaaaaa");
         assert_eq!(id.len(), "vpn-bp1q8bgx4xnkm2ogjabcd".len() - 1);
+    }
+
+    #[test]
+    fn ids_of_later_moments_are_greater() {
+        let at = |now_ms| compose_at("vco", "bp1", now_ms, &[0; RANDOM]);
+        assert_eq!(at(1_795_907_107_326), "vco-bp1mx10q0ouaaaaaaaaa");
+        assert_eq!(at(0), "vco-bp100000000aaaaaaaaa");
+        let moments =
+            [0, 9, 10, 35, 36, 1_295, 1_296, 1_795_907_107_326, 1_795_907_107_327, 2_821_109_907_455];
+        assert!(moments.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
+        assert_eq!(at(i64::MIN), at(0));
+        assert_ne!(compose_at("vco", "bp1", 7, &[1; RANDOM]), at(7));
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn an_edited_backup_is_not_restored() {
     }
     // Any other row is found by the seal of the sum.
     std::fs::write(&copy, &sound).unwrap();
-    edit("PRAGMA user_version = 6; UPDATE audit_chain SET id = 1; UPDATE store SET journal = journal + 1");
+    edit("UPDATE audit_chain SET id = 1; UPDATE store SET journal = journal + 1");
     resum(&seal);
     let (code, said, _) = restore(&given);
     assert!(code == Some(65) && said.contains("does not fit its seal"), "{said}");

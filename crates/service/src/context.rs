@@ -15,8 +15,8 @@ use tongguan_store::{Store, resource_group_id};
 use crate::epochs::AccountEpochs;
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
-use crate::random::for_id;
 pub use crate::random::seed_ids;
+use crate::random::{for_id, random, seeded};
 use crate::vault::Vault;
 
 /// Where the present moment comes from.
@@ -179,10 +179,14 @@ impl Deref for Context {
     }
 }
 
-/// A new resource id in a region.
+/// A new resource id in a region at a moment, UNIX milliseconds. Where ids are drawn from a seed, that alone decides.
 #[must_use]
-pub fn new_id(prefix: &str, region: &Region) -> String {
-    id::compose(prefix, region.infix, &for_id())
+pub fn new_id(prefix: &str, region: &Region, now_ms: i64) -> String {
+    if seeded() {
+        id::compose(prefix, region.infix, &for_id())
+    } else {
+        id::compose_at(prefix, region.infix, now_ms, &random())
+    }
 }
 
 /// A new id of a request: a UUID in upper case.

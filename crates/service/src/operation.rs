@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::args::Args;
 use crate::call::{Call, Reply};
-use crate::catalogue::{self, Code, Refusal};
+use crate::catalogue::{self, Code, Origin, Refusal};
 use crate::product::Illegal;
 
 pub use crate::api::ALL;
@@ -60,6 +60,8 @@ pub struct Parameter {
     pub about: &'static str,
     /// What it means when it is sent, and empty.
     pub empty: Empty,
+    /// Whence it is known; ours: that it is not offered, or has no effect, is our choice.
+    pub origin: Origin,
 }
 
 /// What a parameter means that is sent empty.
@@ -491,6 +493,8 @@ pub struct Operation {
     pub summary: &'static str,
     /// RAM action that a policy must allow; none: any signer may call it.
     pub permission: Option<&'static str>,
+    /// Whence the permission is known.
+    pub permission_origin: Origin,
     /// ARN that the permission is checked on: `*`, or a template with `{RegionId}`, `{accountId}` and
     /// names of parameters.
     pub resource: &'static str,
@@ -506,8 +510,36 @@ pub struct Operation {
     pub dry_run: DryRun,
     /// Codes that it answers, beside those of the gateway.
     pub errors: &'static [&'static Code],
+    /// In what its answer is not what its page has.
+    pub differences: &'static [Difference],
     /// How it is carried out.
     pub handler: Handler,
+}
+
+/// A way in which the answer of an operation is not what its page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference {
+    /// Which way.
+    pub kind: DifferenceKind,
+    /// Path of the member, as the page has it; empty: all of the answer.
+    pub member: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// Ways in which an answer is not what a page has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// The page has the member, the answer has not.
+    Omitted,
+    /// The answer has the member, the page has not.
+    Added,
+    /// The member is of another type.
+    Retyped,
+    /// The list is there, and nothing is ever in it.
+    AlwaysEmpty,
+    /// There is no answer but refusals.
+    NeverSucceeds,
 }
 
 impl Operation {

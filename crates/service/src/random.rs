@@ -40,6 +40,11 @@ pub fn seed_ids(seed: u64) {
     let _ = SEEDED.set(Seeded { seed, drawn: AtomicU64::new(0) });
 }
 
+/// Whether ids are drawn from a seed.
+pub(crate) fn seeded() -> bool {
+    SEEDED.get().is_some()
+}
+
 /// Bytes for the id or the address of a resource: random, unless [`seed_ids`] was called.
 pub(crate) fn for_id<const N: usize>() -> [u8; N] {
     SEEDED.get().map_or_else(random, Seeded::draw)

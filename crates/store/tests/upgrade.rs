@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use tongguan_model::connection::Negotiation;
+use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::{BindingState, ChildState, Status};
-use tongguan_model::id::AccountId;
+use tongguan_model::id::{AccountId, ConnectionId};
 use tongguan_store::{
     ConnectionFilter, CustomerGatewayFilter, DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options,
     ResourceGroupStatus, Store, StoreError, TokenName, UploadFilter, default_resource_group,
@@ -38,10 +38,13 @@ fn databases_of_every_released_schema_open() {
                 connections_are_there(&store);
                 uploads_are_there(&store);
             }
+            if schema >= 6 {
+                routes_are_there(&store);
+            }
         }
         seen += 1;
     }
-    assert!(seen >= 5, "a database is missing");
+    assert!(seen >= 6, "a database is missing");
 }
 
 /// Every account has its default group, and every resource is in a group of its account.
@@ -164,7 +167,12 @@ fn connections_are_there(store: &Store) {
     let up = Negotiation::IpsecEstablished;
     assert_eq!(to, [(&office.id, up), (&branch.id, up)]);
     let seen = store.read(|snapshot| snapshot.observations(&dual.id, 0, i64::MAX)).unwrap();
-    assert!(seen.iter().filter(|seen| seen.observed == up).count() == 2);
+    // What is seen of each, and what was seen of it before.
+    let down = Negotiation::IkeNotEstablished;
+    let what: Vec<_> = seen.iter().map(|seen| (&seen.tunnel, seen.observed)).collect();
+    let [first, second] = [&tunnels[0].id, &tunnels[1].id];
+    assert_eq!(what, [(first, down), (second, down), (first, up), (second, up)]);
+    assert!(seen[0].at_ms < seen[2].at_ms && seen[2].at_ms == tunnels[0].observed_ms);
     assert_eq!(store.read(|snapshot| snapshot.tags_of(dual.id.as_str())).unwrap()[0].value, "kept");
     let gateway = dual.gateway.as_ref().unwrap().as_str();
     let diagnosis =
@@ -186,6 +194,33 @@ fn connections_are_there(store: &Store) {
     for connection in &found.items {
         assert!(store.read(|snapshot| snapshot.connection_keys(&connection.id)).unwrap().is_some());
     }
+    // What packets each takes was not kept before schema 7.
+    let alike = |connection: &Connection| {
+        let other = Connection { id: ConnectionId::new("vco-other"), ..connection.clone() };
+        store.read(|snapshot| snapshot.settings_to_compare(&other)).unwrap()
+    };
+    assert_eq!(alike(one("creating")), [one("creating").settings.clone()]);
+    assert_eq!(alike(one("changed")), [one("changed").settings.clone()]);
+    let attachments = ConnectionFilter { attachments: true, ..filter };
+    let found = store.read(|snapshot| snapshot.connections(&account, "cn-hangzhou", &attachments, 0, 1));
+    let found = found.unwrap();
+    assert_eq!((found.total, found.items[0].name.as_str()), (1, "attached"));
+    let tunnels = store.read(|snapshot| snapshot.tunnels_of_all(&[found.items[0].id.as_str()])).unwrap();
+    let addresses: Vec<_> =
+        tunnels[&found.items[0].id].iter().filter_map(|tunnel| tunnel.ip.as_ref()).collect();
+    assert_eq!(addresses.len(), 2);
+    assert!(addresses.iter().all(|ip| store.read(|snapshot| snapshot.address_in_use(ip)).unwrap()));
+}
+
+/// A route over a connection with two tunnels.
+fn routes_are_there(store: &Store) {
+    let account = AccountId::new(ACCOUNT);
+    let filter = ConnectionFilter::default();
+    let found = store.read(|snapshot| snapshot.connections(&account, "cn-hangzhou", &filter, 0, 50)).unwrap();
+    let dual = found.items.iter().find(|connection| connection.name == "dual").unwrap();
+    let routes = store.read(|snapshot| snapshot.routes_of(dual.gateway.as_ref().unwrap())).unwrap();
+    let routes: Vec<_> = routes.iter().map(|row| (&row.route.next_hop, row.route.published)).collect();
+    assert_eq!(routes, [(&dual.id, true)]);
 }
 
 /// What is in Cas: an SM pair and a request.

@@ -22,6 +22,8 @@ pub(crate) struct Parameter {
     about: String,
     empty: Option<Emptied>,
     rule: Rule,
+    /// Whence it is known, as the catalogue of codes says it.
+    origin: &'static str,
 }
 
 /// A field of the input and how it is read.
@@ -84,7 +86,12 @@ fn parameter(page: &Page, entry: &ParameterEntry, common: &Common) -> Result<Par
         Some(rule) => rule.clone(),
         None => usual_rule(name, shape).with_context(|| name.clone())?,
     };
-    Ok(Parameter { name: name.clone(), shape, required, about, empty: own.empty.clone(), rule })
+    let origin = match (documented.map(|known| known.documented), &rule) {
+        (Some(true), Rule::Refused { .. } | Rule::Ignored { .. }) | (None, _) => "Ours",
+        (Some(true), _) => "Documented",
+        (Some(false), _) => "Seen",
+    };
+    Ok(Parameter { name: name.clone(), shape, required, about, empty: own.empty.clone(), rule, origin })
 }
 
 /// The rule of a parameter that names none.
@@ -158,8 +165,8 @@ impl Parameter {
             Some(Emptied::Refused(code)) => format!("Empty::Refused(&c::{code})"),
         };
         format!(
-            "Parameter {{ name: {:?}, shape: Shape::{}, required: {}, about: {:?}, empty: {empty} }},\n",
-            self.name, self.shape, self.required, self.about
+            "Parameter {{ name: {:?}, shape: Shape::{}, required: {}, about: {:?}, empty: {empty}, origin: c::Origin::{} }},\n",
+            self.name, self.shape, self.required, self.about, self.origin
         )
     }
 

@@ -129,8 +129,7 @@ pub(crate) struct Ours {
     #[serde(default)]
     pub(crate) always_empty: BTreeMap<String, String>,
     /// Why no call of it succeeds, for people and for the tests of answers.
-    #[serde(rename = "never_succeeds")]
-    pub(crate) _never_succeeds: Option<String>,
+    pub(crate) never_succeeds: Option<String>,
 }
 
 /// So that null is told from nothing.
@@ -155,8 +154,7 @@ pub(crate) struct Added {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     /// For people.
-    #[serde(rename = "reason")]
-    pub(crate) _reason: String,
+    pub(crate) reason: String,
 }
 
 /// How the answer is written.

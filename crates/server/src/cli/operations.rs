@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::catalogue::{self, Origin};
-use tongguan_service::operation::{self, DryRun, Empty, Kind, Operation, Product, Shape};
+use tongguan_service::operation::{
+    self, Difference, DifferenceKind, DryRun, Empty, Kind, Operation, Product, Shape,
+};
 
 /// List every operation with its permission.
 #[derive(Debug, Args)]
@@ -79,9 +81,13 @@ pub(crate) fn markdown() -> String {
         "# Operations\n\n\
          <!-- Made by `tongguan operations --format markdown`; a test fails when it is stale. -->\n\n\
          Every operation that this release answers, from the table that routes them. All products share one\n\
-         port; the product is told by the version. Codes that the gateway answers before an operation is\n\
-         reached stand at the end, each with its origin: *documented* (printed by the vendor), *seen* (in\n\
-         answers of the real service, or a documented pattern), *code only* (the vendor's code, our text), *ours*.\n",
+         port; the product is told by the version.\n\n\
+         What is not marked is **exact**: the vendor's pages print it, and names, types, codes and members are theirs. **Seen**:\n\
+         no page prints it; it is in answers of the real service, in official clients, or follows a documented pattern. **Code\n\
+         only**: the code is the vendor's, status and text are ours. **Ours**: nobody publishes it, or we decided it; of a\n\
+         parameter that it is not offered, or has no effect; of a member of an answer that it is left out, added, typed\n\
+         otherwise or always empty, each with the reason. A code is marked as it is in the list at the end, which has those\n\
+         too that are answered before an operation is reached. The pages, and where they disagree, are in [docs/api](api/README.md).\n",
     );
     for product in Product::ALL {
         let _ = writeln!(page, "\n## {} {}", product.as_str(), product.version());
@@ -132,24 +138,52 @@ fn section(page: &mut String, operation: &Operation) {
         };
         let _ = writeln!(
             page,
-            "| `{}{suffix}` | {shape} | {required} | {}{empty} |",
+            "| `{}{suffix}`{} | {shape} | {required} | {}{empty} |",
             parameter.name,
+            mark(parameter.origin),
             escape(parameter.about)
         );
     }
     if !operation.errors.is_empty() {
-        let codes = operation.errors.iter().map(|code| match code.origin {
-            Origin::Ours => format!("{} `{}` (ours)", code.status, code.code),
-            Origin::CodeOnly => format!("{} `{}` (code only)", code.status, code.code),
-            Origin::Documented | Origin::Seen => format!("{} `{}`", code.status, code.code),
-        });
+        let codes = operation.errors.iter();
+        let codes = codes.map(|code| format!("{} `{}`{}", code.status, code.code, mark(code.origin)));
         let _ = writeln!(page, "\nErrors: {}.", codes.collect::<Vec<_>>().join(", "));
+    }
+    page.push_str("\nAnswer: exact");
+    if operation.differences.is_empty() {
+        page.push_str(".\n");
+        return;
+    }
+    page.push_str(", but for (ours):\n\n");
+    for Difference { kind, member, reason } in operation.differences {
+        let reason = escape(reason);
+        let _ = match kind {
+            DifferenceKind::Omitted => writeln!(page, "- `{member}` is left out. {reason}"),
+            DifferenceKind::Added => writeln!(page, "- `{member}` is added. {reason}"),
+            DifferenceKind::Retyped => writeln!(page, "- `{member}` is of another type. {reason}"),
+            DifferenceKind::AlwaysEmpty => writeln!(page, "- `{member}` is always empty. {reason}"),
+            DifferenceKind::NeverSucceeds => writeln!(page, "- no call succeeds. {reason}"),
+        };
+    }
+}
+
+/// How what is not exact is marked.
+fn mark(origin: Origin) -> String {
+    match origin {
+        Origin::Documented => String::new(),
+        Origin::Seen | Origin::CodeOnly | Origin::Ours => format!(" ({})", origin.as_str()),
     }
 }
 
 fn sentence(operation: &Operation) -> String {
     let permission = match operation.permission {
-        Some(permission) => format!("Permission `{permission}` on `{}`", operation.resource),
+        Some(permission) => {
+            format!(
+                "Permission `{permission}` on `{}`{}",
+                operation.resource,
+                mark(operation.permission_origin)
+            )
+        }
         None => "Needs no permission".to_owned(),
     };
     match operation.dry_run {

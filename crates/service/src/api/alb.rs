@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
     spellings: &[],
     summary: "List the zones where Alb can be used: all of the region.",
     permission: Some("alb:DescribeZones"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -35,10 +37,12 @@ pub static DESCRIBE_ZONES: Operation = Operation {
         required: false,
         about: "zh-CN (default), en-US or ja; the last is answered in English.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<DescribeZones>),
 };
 

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static CREATE_CSR: Operation = Operation {
     spellings: &[],
     summary: "Make a key pair and a CSR.",
     permission: Some("yundun-cert:CreateCsr"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -36,6 +38,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: true,
             about: "RSA, ECC or SM2.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "KeySize",
@@ -43,6 +46,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: true,
             about: "2048, 3072 or 4096 with RSA, 256 with ECC and SM2.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CommonName",
@@ -50,6 +54,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: true,
             about: "CN of the subject, 1 to 64 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CountryCode",
@@ -57,6 +62,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: true,
             about: "C: two letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Province",
@@ -64,6 +70,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: true,
             about: "ST, at most 128 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Locality",
@@ -71,6 +78,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: true,
             about: "L, at most 128 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CorpName",
@@ -78,6 +86,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: false,
             about: "O, at most 64 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Department",
@@ -85,6 +94,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: false,
             about: "OU, at most 64 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Sans",
@@ -92,6 +102,7 @@ pub static CREATE_CSR: Operation = Operation {
             required: false,
             about: "DNS names, separated by commas, at most 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -99,11 +110,13 @@ pub static CREATE_CSR: Operation = Operation {
             required: false,
             about: "1 to 50 letters, digits, underscores, hyphens and periods.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_CSR_QUOTA],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<CreateCsr>,
         prepare: operation::prepare::<CreateCsr>,
@@ -196,6 +209,7 @@ pub static DELETE_CSR: Operation = Operation {
     spellings: &[],
     summary: "Delete a CSR.",
     permission: Some("yundun-cert:DeleteCsr"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -205,10 +219,12 @@ pub static DELETE_CSR: Operation = Operation {
         required: true,
         about: "Id of the request, a number.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("CsrId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_NOT_FOUND],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteCsr>),
 };
 
@@ -248,6 +264,7 @@ pub static DELETE_USER_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Delete an expired or uploaded certificate.",
     permission: Some("yundun-cert:DeleteUserCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -258,6 +275,7 @@ pub static DELETE_USER_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of the upload, a number.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -265,6 +283,7 @@ pub static DELETE_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CertId"),
@@ -278,6 +297,7 @@ pub static DELETE_USER_CERTIFICATE: Operation = Operation {
         &c::CAS_NOT_FOUND,
         &c::CERTIFICATE_IN_USE,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteUserCertificate>),
 };
 
@@ -318,6 +338,7 @@ pub static GET_CERTIFICATE_DETAIL: Operation = Operation {
     spellings: &[],
     summary: "Read the description of one certificate.",
     permission: Some("yundun-cert:GetCertificateDetail"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -327,10 +348,38 @@ pub static GET_CERTIFICATE_DETAIL: Operation = Operation {
         required: true,
         about: "Id of the upload, a number.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("CertificateId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CompanyId",
+            reason: "Certificates are uploaded here and never bought.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "ContactId",
+            reason: "Certificates are uploaded here and never bought.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Csr",
+            reason: "A certificate is uploaded without its request.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "DeploymentDesc",
+            reason: "Nothing is deployed from here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "UsingProductList[]",
+            reason: "No value of it is published.",
+        },
+    ],
     handler: Handler::Read(operation::read::<GetCertificateDetail>),
 };
 
@@ -461,6 +510,7 @@ pub static GET_CSR_DETAIL: Operation = Operation {
     spellings: &[],
     summary: "Read a CSR with its private key.",
     permission: Some("yundun-cert:GetCsrDetail"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -470,10 +520,12 @@ pub static GET_CSR_DETAIL: Operation = Operation {
         required: true,
         about: "Id of the request, a number.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("CsrId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetCsrDetail>),
 };
 
@@ -524,6 +576,7 @@ pub static GET_USER_CERTIFICATE_DETAIL: Operation = Operation {
     spellings: &[],
     summary: "Return one certificate, with PEM unless filtered.",
     permission: Some("yundun-cert:GetUserCertificateDetail"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -534,6 +587,7 @@ pub static GET_USER_CERTIFICATE_DETAIL: Operation = Operation {
             required: true,
             about: "Id of the upload, a number.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertFilter",
@@ -541,11 +595,17 @@ pub static GET_USER_CERTIFICATE_DETAIL: Operation = Operation {
             required: false,
             about: "true: leave out certificates and private keys in PEM. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CertId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_NOT_FOUND],
+    differences: &[Difference {
+        kind: DifferenceKind::Omitted,
+        member: "OrderId",
+        reason: "Certificates are uploaded here and never bought.",
+    }],
     handler: Handler::Read(operation::read::<GetUserCertificateDetail>),
 };
 
@@ -745,6 +805,7 @@ pub static LIST_CERT: Operation = Operation {
     spellings: &[],
     summary: "List certificates of a certificate repository.",
     permission: Some("yundun-cert:ListCert"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -755,6 +816,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "CERT; CA matches nothing, since there are no private CAs.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SourceType",
@@ -762,6 +824,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "upload; aliyun matches nothing.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Status",
@@ -769,6 +832,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "ISSUE; REVOKE matches nothing.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Identifiers",
@@ -776,6 +840,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "Identifiers, separated by commas, at most 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "KeyWord",
@@ -783,6 +848,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "Part of a name, a domain or a SAN, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "WarehouseId",
@@ -790,6 +856,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "A repository: there are none, so that nothing is in one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CurrentPage",
@@ -797,6 +864,7 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ShowSize",
@@ -804,11 +872,24 @@ pub static LIST_CERT: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 100. Default 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::CAS_ILLEGAL],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertList[].WhId",
+            reason: "There are no repositories to make or to name; what is uploaded is in none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertList[].WhInstanceId",
+            reason: "There are no repositories to make or to name; what is uploaded is in none.",
+        },
+    ],
     handler: Handler::Read(operation::read::<ListCert>),
 };
 
@@ -947,6 +1028,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
     spellings: &[],
     summary: "List certificates.",
     permission: Some("yundun-cert:ListCertificates"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -957,6 +1039,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "UPLOAD; BUY and TEST match nothing.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateStatus",
@@ -964,6 +1047,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "issued, willExpire (within 30 days) or expired; revoked matches nothing.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceId",
@@ -971,6 +1055,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Only the certificate of this instance.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Keyword",
@@ -978,6 +1063,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Part of a name, a domain or an InstanceId, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -985,6 +1071,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Only certificates of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CurrentPage",
@@ -992,6 +1079,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ShowSize",
@@ -999,11 +1087,24 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 100. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::CAS_ILLEGAL],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateList[].DeploymentDesc",
+            reason: "Nothing is deployed from here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateList[].UsingProductList[]",
+            reason: "No value of it is published.",
+        },
+    ],
     handler: Handler::Read(operation::read::<ListCertificates>),
 };
 
@@ -1086,6 +1187,7 @@ pub static LIST_CSR: Operation = Operation {
     spellings: &[],
     summary: "List CSRs.",
     permission: Some("yundun-cert:ListCsr"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -1096,6 +1198,7 @@ pub static LIST_CSR: Operation = Operation {
             required: false,
             about: "RSA, ECC or SM2.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "KeyWord",
@@ -1103,6 +1206,7 @@ pub static LIST_CSR: Operation = Operation {
             required: false,
             about: "Part of a name, the CN or a SAN, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CurrentPage",
@@ -1110,6 +1214,7 @@ pub static LIST_CSR: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ShowSize",
@@ -1117,11 +1222,13 @@ pub static LIST_CSR: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 100. Default 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::CAS_ILLEGAL],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListCsr>),
 };
 
@@ -1236,6 +1343,7 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
     spellings: &[],
     summary: "List certificates or certificate orders.",
     permission: Some("yundun-cert:ListUserCertificateOrder"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -1246,6 +1354,7 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
             required: false,
             about: "CPACK (default) and BUY: orders, of which there are none; UPLOAD and CERT: uploaded certificates.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Status",
@@ -1253,6 +1362,7 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
             required: false,
             about: "ISSUED, WILLEXPIRED (within 30 days) or EXPIRED; without it certificates that are valid. The states of orders match nothing: PAYED, CHECKING, CHECKED_FAIL, NOTACTIVATED, REVOKED.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Keyword",
@@ -1260,6 +1370,7 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
             required: false,
             about: "Part of a name, a domain or an InstanceId, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1267,6 +1378,7 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
             required: false,
             about: "Only certificates of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CurrentPage",
@@ -1274,6 +1386,7 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ShowSize",
@@ -1281,11 +1394,94 @@ pub static LIST_USER_CERTIFICATE_ORDER: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 100. Default 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::CAS_ILLEGAL],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].AliyunOrderId",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].BuyDate",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].CertEndTime",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].CertStartTime",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].CertType",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].Domain",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].DomainCount",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].DomainType",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].OrderId",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].PartnerOrderId",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].ProductCode",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].ProductName",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].RootBrand",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].SourceType",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].TrusteeStatus",
+            reason: "A member of orders, of which there are none.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CertificateOrderList[].WildDomainCount",
+            reason: "A member of orders, of which there are none.",
+        },
+    ],
     handler: Handler::Read(operation::read::<ListUserCertificateOrder>),
 };
 
@@ -1449,6 +1645,7 @@ pub static UPDATE_CSR: Operation = Operation {
     spellings: &[],
     summary: "Give an uploaded CSR its private key.",
     permission: Some("yundun-cert:UpdateCsr"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -1459,6 +1656,7 @@ pub static UPDATE_CSR: Operation = Operation {
             required: true,
             about: "Id of the request, a number.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Key",
@@ -1466,11 +1664,13 @@ pub static UPDATE_CSR: Operation = Operation {
             required: true,
             about: "The request's private key, PEM, not encrypted.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CsrId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_NOT_FOUND],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<UpdateCsr>,
         prepare: operation::prepare::<UpdateCsr>,
@@ -1517,6 +1717,7 @@ pub static UPLOAD_CSR: Operation = Operation {
     spellings: &[],
     summary: "Upload a CSR, with or without its key.",
     permission: Some("yundun-cert:UploadCsr"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -1527,6 +1728,7 @@ pub static UPLOAD_CSR: Operation = Operation {
             required: true,
             about: "The request, PEM; its key as for CreateCsr.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Key",
@@ -1534,6 +1736,7 @@ pub static UPLOAD_CSR: Operation = Operation {
             required: false,
             about: "Its private key, PEM, not encrypted; may be given later.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -1541,11 +1744,13 @@ pub static UPLOAD_CSR: Operation = Operation {
             required: false,
             about: "1 to 50 letters, digits, underscores, hyphens and periods.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::CAS_ILLEGAL, &c::CAS_CSR_QUOTA],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<UploadCsr>,
         prepare: operation::prepare::<UploadCsr>,
@@ -1601,6 +1806,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Upload a certificate with its key, or an SM pair.",
     permission: Some("yundun-cert:UploadUserCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -1611,6 +1817,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Name, 1 to 64 characters, one of its kind in the account.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Cert",
@@ -1618,6 +1825,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Certificate that is not SM, PEM, issuers after it; RSA with 2048, 3072 or 4096 bits, or P-256.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Key",
@@ -1625,6 +1833,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Its private key, PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EncryptCert",
@@ -1632,6 +1841,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "SM certificate for encryption, PEM, issuers after it.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EncryptPrivateKey",
@@ -1639,6 +1849,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Its private key, PEM.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SignCert",
@@ -1646,6 +1857,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "SM certificate for signatures, PEM, issuers after it.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SignPrivateKey",
@@ -1653,6 +1865,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Its private key, PEM.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1660,6 +1873,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Resource group; absent: the default one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tags",
@@ -1667,6 +1881,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Tags.N.Key and Tags.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -1674,6 +1889,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "The same as Tags, as Terraform sends it.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "ClientToken",
@@ -1681,6 +1897,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -1698,6 +1915,7 @@ pub static UPLOAD_USER_CERTIFICATE: Operation = Operation {
         &c::CAS_NAME_TAKEN,
         &c::CAS_CERTIFICATE_QUOTA,
     ],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<UploadUserCertificate>,
         prepare: operation::prepare::<UploadUserCertificate>,

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
     spellings: &[],
     summary: "Ask which resources are in stock, by zone.",
     permission: Some("ecs:DescribeAvailableResource"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -36,6 +38,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DestinationResource",
@@ -43,6 +46,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: true,
             about: "Zone, IoOptimized, InstanceType, Network, ddh, SystemDisk or DataDisk.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ZoneId",
@@ -50,6 +54,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "Only this zone.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceChargeType",
@@ -57,6 +62,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "PrePaid or PostPaid; without effect.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SpotStrategy",
@@ -64,6 +70,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "NoSpot, SpotWithPriceLimit or SpotAsPriceGo; without effect.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SpotDuration",
@@ -71,6 +78,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "0 or 1; without effect.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "IoOptimized",
@@ -78,6 +86,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "none or optimized; there is nothing without it.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NetworkCategory",
@@ -85,6 +94,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "vpc or classic; there is no classic network.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -92,6 +102,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "instance, disk, reservedinstance or ddh; there are no reserved instances and dedicated hosts.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceType",
@@ -99,6 +110,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "Only zones with this instance type; each has one, ecs.g6.large.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SystemDiskCategory",
@@ -106,6 +118,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "Only zones with this kind of disk; each has one, cloud_essd.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DataDiskCategory",
@@ -113,6 +126,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "The same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Cores",
@@ -120,6 +134,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "vCPUs, with DestinationResource=InstanceType alone; only types with as many.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Memory",
@@ -127,6 +142,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "GiB, with DestinationResource=InstanceType alone; only types with as much.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DedicatedHostId",
@@ -134,6 +150,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "Refused: there are no dedicated hosts.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Scope",
@@ -141,6 +158,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
             required: false,
             about: "Without effect: there are no reserved instances.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: Some("ZoneId"),
@@ -161,6 +179,7 @@ pub static DESCRIBE_AVAILABLE_RESOURCE: Operation = Operation {
         &c::ECS_CORES,
         &c::ECS_MEMORY,
     ],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<DescribeAvailableResource>),
 };
 
@@ -364,6 +383,7 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
     spellings: &[],
     summary: "List the regions.",
     permission: Some("ecs:DescribeRegions"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -374,6 +394,7 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
             required: false,
             about: "zh-CN (default), zh_TW, en-US, ja, fr, de or ko; the last four are answered in English.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceChargeType",
@@ -381,6 +402,7 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
             required: false,
             about: "PrePaid, PostPaid, SpotWithPriceLimit or SpotAsPriceGo; without effect, all regions have the same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -388,11 +410,13 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
             required: false,
             about: "instance, disk, reservedinstance or scu; without effect, all regions have the same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN_ECS, &c::ECS_ILLEGAL, &c::ECS_LANGUAGE],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<DescribeRegions>),
 };
 
@@ -475,6 +499,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
     spellings: &[],
     summary: "List the zones of a region.",
     permission: Some("ecs:DescribeZones"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -485,6 +510,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AcceptLanguage",
@@ -492,6 +518,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: false,
             about: "zh-CN (default), zh_TW, en-US, ja, fr, de or ko; the last four are answered in English.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceChargeType",
@@ -499,6 +526,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: false,
             about: "PrePaid or PostPaid; without effect, all zones have the same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SpotStrategy",
@@ -506,6 +534,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: false,
             about: "NoSpot, SpotWithPriceLimit or SpotAsPriceGo; without effect, all zones have the same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Verbose",
@@ -513,6 +542,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: false,
             about: "Without effect: no source says what the short form leaves out.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: None,
@@ -525,6 +555,28 @@ pub static DESCRIBE_ZONES: Operation = Operation {
         &c::ECS_LANGUAGE,
         &c::ECS_CHARGE_TYPE,
         &c::ECS_SPOT_STRATEGY,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Zones.Zone[].AvailableDedicatedHostTypes",
+            reason: "There are no dedicated hosts.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Zones.Zone[].AvailableResources",
+            reason: "No instances are made here, so nothing is told of what they could be made of.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Zones.Zone[].AvailableVolumeCategories",
+            reason: "There are no shared volumes.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Zones.Zone[].DedicatedHostGenerations",
+            reason: "There are no dedicated hosts.",
+        },
     ],
     handler: Handler::Pure(operation::pure::<DescribeZones>),
 };

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static CREATE_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Make a key pair and return the CSR for it.",
     permission: Some("kms:CreateCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -42,6 +44,7 @@ pub static CREATE_CERTIFICATE: Operation = Operation {
             required: true,
             about: "RSA_2048, EC_P256 or EC_SM2.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Subject",
@@ -49,6 +52,7 @@ pub static CREATE_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Distinguished name, RFC 2253: CN, C, O and OU; ST and L may be.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SubjectAlternativeNames",
@@ -56,6 +60,7 @@ pub static CREATE_CERTIFICATE: Operation = Operation {
             required: false,
             about: "JSON array of DNS names, at most 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ExportablePrivateKey",
@@ -63,6 +68,7 @@ pub static CREATE_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Whether the private key may be exported. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -74,6 +80,7 @@ pub static CREATE_CERTIFICATE: Operation = Operation {
         &c::REGION_NOT_FOUND,
         &c::CERTIFICATE_QUOTA,
     ],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<CreateCertificate>,
         prepare: operation::prepare::<CreateCertificate>,
@@ -140,6 +147,7 @@ pub static DELETE_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Delete a certificate with its key and chain.",
     permission: Some("kms:DeleteCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -156,10 +164,12 @@ pub static DELETE_CERTIFICATE: Operation = Operation {
         required: true,
         about: "Id of the certificate: a GUID.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("CertificateId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN_KMS, &c::MISSING_PARAMETER, &c::CERTIFICATE_NOT_FOUND, &c::CERTIFICATE_IN_USE],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteCertificate>),
 };
 
@@ -199,6 +209,7 @@ pub static DESCRIBE_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Return the metadata of one certificate.",
     permission: Some("kms:DescribeCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -215,10 +226,12 @@ pub static DESCRIBE_CERTIFICATE: Operation = Operation {
         required: true,
         about: "Id of the certificate: a GUID.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("CertificateId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN_KMS, &c::MISSING_PARAMETER, &c::CERTIFICATE_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeCertificate>),
 };
 
@@ -330,6 +343,7 @@ pub static EXPORT_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Export certificate, chain and private key.",
     permission: Some("kms:ExportCertificate"),
+    permission_origin: c::Origin::Ours,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -347,6 +361,7 @@ pub static EXPORT_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of the certificate: a GUID.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Passphrase",
@@ -354,6 +369,7 @@ pub static EXPORT_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Protects the exported key, 1 to 256 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ExportFormat",
@@ -361,6 +377,7 @@ pub static EXPORT_CERTIFICATE: Operation = Operation {
             required: false,
             about: "PEM (default): Certificate, CertificateChain and PrivateKey. PKCS12: all of them in PKCS12Blob.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CertificateId"),
@@ -373,6 +390,7 @@ pub static EXPORT_CERTIFICATE: Operation = Operation {
         &c::CERTIFICATE_STATE,
         &c::CERTIFICATE_NOT_EXPORTABLE,
     ],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<ExportCertificate>,
         prepare: operation::prepare::<ExportCertificate>,
@@ -454,6 +472,7 @@ pub static GET_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Return certificate, chain and CSR as PEM.",
     permission: Some("kms:GetCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -470,10 +489,12 @@ pub static GET_CERTIFICATE: Operation = Operation {
         required: true,
         about: "Id of the certificate: a GUID.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("CertificateId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN_KMS, &c::MISSING_PARAMETER, &c::CERTIFICATE_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetCertificate>),
 };
 
@@ -534,6 +555,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
     spellings: &[],
     summary: "List certificates of a region.",
     permission: Some("kms:ListCertificates"),
+    permission_origin: c::Origin::Ours,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/*",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -550,6 +572,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Only certificates with this subject, as DescribeCertificate writes it.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Issuer",
@@ -557,6 +580,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Only certificates of this issuer, likewise.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Status",
@@ -564,6 +588,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "PENDING, ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -571,6 +596,7 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -578,11 +604,17 @@ pub static LIST_CERTIFICATES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN_KMS, &c::INVALID_PARAMETER, &c::REGION_NOT_FOUND],
+    differences: &[Difference {
+        kind: DifferenceKind::Omitted,
+        member: "CertificateSummaryList.CertificateSummary[].ProtectionLevel",
+        reason: "Keys are kept in software; the levels that are published are of hardware.",
+    }],
     handler: Handler::Read(operation::read::<ListCertificates>),
 };
 
@@ -697,6 +729,7 @@ pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
     spellings: &[],
     summary: "Enable, disable or revoke a certificate.",
     permission: Some("kms:UpdateCertificateStatus"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -714,6 +747,7 @@ pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
             required: true,
             about: "Id of the certificate: a GUID.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Status",
@@ -721,6 +755,7 @@ pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
             required: true,
             about: "ACTIVE, INACTIVE (also DISABLE, DISABLED) or REVOKED, which is final.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CertificateId"),
@@ -732,6 +767,7 @@ pub static UPDATE_CERTIFICATE_STATUS: Operation = Operation {
         &c::CERTIFICATE_NOT_FOUND,
         &c::CERTIFICATE_STATE,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UpdateCertificateStatus>),
 };
 
@@ -774,6 +810,7 @@ pub static UPLOAD_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Store the certificate a CA issued for an earlier CSR.",
     permission: Some("kms:UploadCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:kms:{RegionId}:{accountId}:certificate/{CertificateId}",
     arns: &[&[
         Part::Text("acs:kms:"),
@@ -791,6 +828,7 @@ pub static UPLOAD_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of the certificate: a GUID.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Certificate",
@@ -798,6 +836,7 @@ pub static UPLOAD_CERTIFICATE: Operation = Operation {
             required: true,
             about: "The issued certificate, PEM.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateChain",
@@ -805,6 +844,7 @@ pub static UPLOAD_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Issuing chain, PEM blocks: sub-CA first, root last.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CertificateId"),
@@ -816,6 +856,7 @@ pub static UPLOAD_CERTIFICATE: Operation = Operation {
         &c::CERTIFICATE_NOT_FOUND,
         &c::CERTIFICATE_STATE,
     ],
+    differences: &[],
     handler: Handler::LongWrite(Long {
         look: operation::look::<UploadCertificate>,
         prepare: operation::prepare::<UploadCertificate>,

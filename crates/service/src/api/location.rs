@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static DESCRIBE_ENDPOINTS: Operation = Operation {
     spellings: &[],
     summary: "Find the endpoint of a service in a region.",
     permission: None,
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -36,6 +38,7 @@ pub static DESCRIBE_ENDPOINTS: Operation = Operation {
             required: true,
             about: "Region id.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ServiceCode",
@@ -43,6 +46,7 @@ pub static DESCRIBE_ENDPOINTS: Operation = Operation {
             required: true,
             about: "Service, for example vpc, kms, cas, sts.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Type",
@@ -50,11 +54,17 @@ pub static DESCRIBE_ENDPOINTS: Operation = Operation {
             required: false,
             about: "openAPI (default) or innerAPI.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ServiceCode"),
     dry_run: DryRun::None,
     errors: &[&c::MISSING, &c::REGION_NOT_FOUND_LOCATION],
+    differences: &[Difference {
+        kind: DifferenceKind::Added,
+        member: "Endpoints.Endpoint[].ServiceCode",
+        reason: "The page spells the member SerivceCode; clients exist for both, and both are answered.",
+    }],
     handler: Handler::Pure(operation::pure::<DescribeEndpoints>),
 };
 

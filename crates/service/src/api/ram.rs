@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static ADD_USER_TO_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Put a RAM user into a group.",
     permission: Some("ram:AddUserToGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
@@ -39,6 +41,7 @@ pub static ADD_USER_TO_GROUP: Operation = Operation {
             required: true,
             about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "GroupName",
@@ -46,6 +49,7 @@ pub static ADD_USER_TO_GROUP: Operation = Operation {
             required: true,
             about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserName"),
@@ -59,6 +63,7 @@ pub static ADD_USER_TO_GROUP: Operation = Operation {
         &c::MEMBER_EXISTS,
         &c::MEMBER_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<AddUserToGroup>),
 };
 
@@ -101,6 +106,7 @@ pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Attach a policy to a group.",
     permission: Some("ram:AttachPolicyToGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
@@ -114,6 +120,7 @@ pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -121,6 +128,7 @@ pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "GroupName",
@@ -128,6 +136,7 @@ pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
             required: true,
             about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -135,6 +144,7 @@ pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
             required: false,
             about: "Not offered: refused, since the grant would reach further than was asked for.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("GroupName"),
@@ -150,6 +160,7 @@ pub static ATTACH_POLICY_TO_GROUP: Operation = Operation {
         &c::GROUP_POLICY_EXISTS,
         &c::GROUP_POLICY_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<AttachPolicyToGroup>),
 };
 
@@ -202,6 +213,7 @@ pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Attach a policy to a role.",
     permission: Some("ram:AttachPolicyToRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")],
@@ -215,6 +227,7 @@ pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -222,6 +235,7 @@ pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RoleName",
@@ -229,6 +243,7 @@ pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
             required: true,
             about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -236,6 +251,7 @@ pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
             required: false,
             about: "Not offered: refused, since the grant would reach further than was asked for.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("RoleName"),
@@ -251,6 +267,7 @@ pub static ATTACH_POLICY_TO_ROLE: Operation = Operation {
         &c::ROLE_POLICY_EXISTS,
         &c::ROLE_POLICY_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<AttachPolicyToRole>),
 };
 
@@ -303,6 +320,7 @@ pub static ATTACH_POLICY_TO_USER: Operation = Operation {
     spellings: &[],
     summary: "Attach a policy to a user.",
     permission: Some("ram:AttachPolicyToUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
@@ -316,6 +334,7 @@ pub static ATTACH_POLICY_TO_USER: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -323,6 +342,7 @@ pub static ATTACH_POLICY_TO_USER: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "UserName",
@@ -330,6 +350,7 @@ pub static ATTACH_POLICY_TO_USER: Operation = Operation {
             required: true,
             about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -337,6 +358,7 @@ pub static ATTACH_POLICY_TO_USER: Operation = Operation {
             required: false,
             about: "Not offered: refused, since the grant would reach further than was asked for.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("UserName"),
@@ -352,6 +374,7 @@ pub static ATTACH_POLICY_TO_USER: Operation = Operation {
         &c::USER_POLICY_EXISTS,
         &c::USER_POLICY_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<AttachPolicyToUser>),
 };
 
@@ -404,6 +427,7 @@ pub static CREATE_ACCESS_KEY: Operation = Operation {
     spellings: &[],
     summary: "Issue an access key; the only time its secret is shown.",
     permission: Some("ram:CreateAccessKey"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -413,10 +437,12 @@ pub static CREATE_ACCESS_KEY: Operation = Operation {
         required: false,
         about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND, &c::KEY_QUOTA],
+    differences: &[],
     handler: Handler::Write(operation::prepared::<CreateAccessKey>),
 };
 
@@ -461,6 +487,7 @@ pub static CREATE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Make a group of RAM users.",
     permission: Some("ram:CreateGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/*")]],
     conditions: &[],
@@ -471,6 +498,7 @@ pub static CREATE_GROUP: Operation = Operation {
             required: true,
             about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Comments",
@@ -478,11 +506,13 @@ pub static CREATE_GROUP: Operation = Operation {
             required: false,
             about: "1 to 128 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_EXISTS, &c::GROUP_QUOTA],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateGroup>),
 };
 
@@ -529,6 +559,7 @@ pub static CREATE_POLICY: Operation = Operation {
     spellings: &[],
     summary: "Create a custom policy with its first version.",
     permission: Some("ram:CreatePolicy"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":policy/*")]],
     conditions: &[],
@@ -539,6 +570,7 @@ pub static CREATE_POLICY: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyDocument",
@@ -546,6 +578,7 @@ pub static CREATE_POLICY: Operation = Operation {
             required: true,
             about: "The policy as JSON, 1 to 6144 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -553,6 +586,7 @@ pub static CREATE_POLICY: Operation = Operation {
             required: false,
             about: "1 to 1024 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -560,6 +594,7 @@ pub static CREATE_POLICY: Operation = Operation {
             required: false,
             about: "JSON array of objects with Key and Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -576,6 +611,7 @@ pub static CREATE_POLICY: Operation = Operation {
         &c::POLICY_EXISTS,
         &c::POLICY_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreatePolicy>),
 };
 
@@ -628,6 +664,7 @@ pub static CREATE_POLICY_VERSION: Operation = Operation {
     spellings: &[],
     summary: "Add a version to a custom policy.",
     permission: Some("ram:CreatePolicyVersion"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -643,6 +680,7 @@ pub static CREATE_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyDocument",
@@ -650,6 +688,7 @@ pub static CREATE_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "The policy as JSON, 1 to 6144 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SetAsDefault",
@@ -657,6 +696,7 @@ pub static CREATE_POLICY_VERSION: Operation = Operation {
             required: false,
             about: "Whether the version is in force at once. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RotateStrategy",
@@ -664,6 +704,7 @@ pub static CREATE_POLICY_VERSION: Operation = Operation {
             required: false,
             about: "None, or DeleteOldestNonDefaultVersionWhenLimitExceeded: the oldest version that is not in force makes room. Default None.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -677,6 +718,7 @@ pub static CREATE_POLICY_VERSION: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::VERSION_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreatePolicyVersion>),
 };
 
@@ -731,6 +773,7 @@ pub static CREATE_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Create a role with its trust policy.",
     permission: Some("ram:CreateRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
     conditions: &[],
@@ -741,6 +784,7 @@ pub static CREATE_ROLE: Operation = Operation {
             required: true,
             about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AssumeRolePolicyDocument",
@@ -748,6 +792,7 @@ pub static CREATE_ROLE: Operation = Operation {
             required: true,
             about: "Trust policy: who may assume the role. The account's own users and roles that it names must exist.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -755,6 +800,7 @@ pub static CREATE_ROLE: Operation = Operation {
             required: false,
             about: "1 to 1024 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxSessionDuration",
@@ -762,6 +808,7 @@ pub static CREATE_ROLE: Operation = Operation {
             required: false,
             about: "Longest session, 3600 to 43200 seconds. Default 3600.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AllowConsoleLogin",
@@ -769,6 +816,7 @@ pub static CREATE_ROLE: Operation = Operation {
             required: false,
             about: "Kept and shown; there is no console here. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
         Parameter {
             name: "Tag",
@@ -776,6 +824,7 @@ pub static CREATE_ROLE: Operation = Operation {
             required: false,
             about: "JSON array of objects with Key and Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("RoleName"),
@@ -792,6 +841,7 @@ pub static CREATE_ROLE: Operation = Operation {
         &c::ROLE_EXISTS,
         &c::ROLE_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateRole>),
 };
 
@@ -860,6 +910,7 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Create the role that a service assumes for itself.",
     permission: Some("ram:CreateServiceLinkedRole"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[Condition { key: "ram:servicename", parameter: "ServiceName", service_of_role: false }],
@@ -870,6 +921,7 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
             required: true,
             about: "Service that the role is for: certificate.vpn.aliyuncs.com.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomSuffix",
@@ -877,6 +929,7 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
             required: false,
             about: "Refused: no service here may have several roles.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Description",
@@ -884,11 +937,13 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
             required: false,
             about: "1 to 1024 characters; the preset text stays all the same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ServiceName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::INCORRECT, &c::RAM_LENGTH, &c::RAM_INVALID_CHARS, &c::ROLE_EXISTS],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateServiceLinkedRole>),
 };
 
@@ -976,6 +1031,7 @@ pub static CREATE_USER: Operation = Operation {
     spellings: &[],
     summary: "Add a RAM user to the account.",
     permission: Some("ram:CreateUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/*")]],
     conditions: &[],
@@ -986,6 +1042,7 @@ pub static CREATE_USER: Operation = Operation {
             required: true,
             about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DisplayName",
@@ -993,6 +1050,7 @@ pub static CREATE_USER: Operation = Operation {
             required: false,
             about: "Name for people: 1 to 128 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MobilePhone",
@@ -1000,6 +1058,7 @@ pub static CREATE_USER: Operation = Operation {
             required: false,
             about: "Country code, hyphen, number: 86-18688888888.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Email",
@@ -1007,6 +1066,7 @@ pub static CREATE_USER: Operation = Operation {
             required: false,
             about: "A mail address.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Comments",
@@ -1014,6 +1074,7 @@ pub static CREATE_USER: Operation = Operation {
             required: false,
             about: "1 to 128 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserName"),
@@ -1026,6 +1087,7 @@ pub static CREATE_USER: Operation = Operation {
         &c::USER_EXISTS,
         &c::USER_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateUser>),
 };
 
@@ -1081,6 +1143,7 @@ pub static DELETE_ACCESS_KEY: Operation = Operation {
     spellings: &[],
     summary: "Remove an access key.",
     permission: Some("ram:DeleteAccessKey"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -1091,6 +1154,7 @@ pub static DELETE_ACCESS_KEY: Operation = Operation {
             required: false,
             about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "UserAccessKeyId",
@@ -1098,6 +1162,7 @@ pub static DELETE_ACCESS_KEY: Operation = Operation {
             required: true,
             about: "Id of the access key; not AccessKeyId, which is the signer's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserAccessKeyId"),
@@ -1109,6 +1174,7 @@ pub static DELETE_ACCESS_KEY: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::KEY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteAccessKey>),
 };
 
@@ -1152,6 +1218,7 @@ pub static DELETE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Remove a group without members and policies.",
     permission: Some("ram:DeleteGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
     conditions: &[],
@@ -1161,6 +1228,7 @@ pub static DELETE_GROUP: Operation = Operation {
         required: true,
         about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
@@ -1172,6 +1240,7 @@ pub static DELETE_GROUP: Operation = Operation {
         &c::GROUP_HAS_USER,
         &c::GROUP_HAS_POLICY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteGroup>),
 };
 
@@ -1211,6 +1280,7 @@ pub static DELETE_LOGIN_PROFILE: Operation = Operation {
     spellings: &[],
     summary: "Remove the login profile of a RAM user; none has one.",
     permission: Some("ram:DeleteLoginProfile"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -1220,6 +1290,7 @@ pub static DELETE_LOGIN_PROFILE: Operation = Operation {
         required: true,
         about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -1230,6 +1301,11 @@ pub static DELETE_LOGIN_PROFILE: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::LOGIN_PROFILE_NOT_FOUND,
     ],
+    differences: &[Difference {
+        kind: DifferenceKind::NeverSucceeds,
+        member: "",
+        reason: "No user has a login profile.",
+    }],
     handler: Handler::Write(operation::write::<DeleteLoginProfile>),
 };
 
@@ -1269,6 +1345,7 @@ pub static DELETE_POLICY: Operation = Operation {
     spellings: &[],
     summary: "Delete a custom policy.",
     permission: Some("ram:DeletePolicy"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -1284,6 +1361,7 @@ pub static DELETE_POLICY: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CascadingDelete",
@@ -1291,6 +1369,7 @@ pub static DELETE_POLICY: Operation = Operation {
             required: false,
             about: "true: further versions go with the policy. false: there must be none. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -1306,6 +1385,7 @@ pub static DELETE_POLICY: Operation = Operation {
         &c::POLICY_HAS_ROLE,
         &c::POLICY_HAS_VERSION,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeletePolicy>),
 };
 
@@ -1349,6 +1429,7 @@ pub static DELETE_POLICY_VERSION: Operation = Operation {
     spellings: &[],
     summary: "Delete a version of a custom policy.",
     permission: Some("ram:DeletePolicyVersion"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -1364,6 +1445,7 @@ pub static DELETE_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VersionId",
@@ -1371,6 +1453,7 @@ pub static DELETE_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "v and the version's number, from 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -1384,6 +1467,7 @@ pub static DELETE_POLICY_VERSION: Operation = Operation {
         &c::VERSION_NOT_FOUND,
         &c::VERSION_DEFAULT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeletePolicyVersion>),
 };
 
@@ -1426,6 +1510,7 @@ pub static DELETE_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Delete a role.",
     permission: Some("ram:DeleteRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
     conditions: &[],
@@ -1435,6 +1520,7 @@ pub static DELETE_ROLE: Operation = Operation {
         required: true,
         about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("RoleName"),
     dry_run: DryRun::None,
@@ -1446,6 +1532,7 @@ pub static DELETE_ROLE: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::ROLE_HAS_POLICY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteRole>),
 };
 
@@ -1485,6 +1572,7 @@ pub static DELETE_USER: Operation = Operation {
     spellings: &[],
     summary: "Remove a RAM user that has nothing left on it.",
     permission: Some("ram:DeleteUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -1494,6 +1582,7 @@ pub static DELETE_USER: Operation = Operation {
         required: true,
         about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -1506,6 +1595,7 @@ pub static DELETE_USER: Operation = Operation {
         &c::USER_HAS_KEY,
         &c::USER_HAS_POLICY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteUser>),
 };
 
@@ -1545,6 +1635,7 @@ pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Take a policy away from a group.",
     permission: Some("ram:DetachPolicyFromGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/{GroupName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")],
@@ -1558,6 +1649,7 @@ pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -1565,6 +1657,7 @@ pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "GroupName",
@@ -1572,6 +1665,7 @@ pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
             required: true,
             about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1579,6 +1673,7 @@ pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
             required: false,
             about: "Not offered: refused, since the grant would reach further than was asked for.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("GroupName"),
@@ -1592,6 +1687,7 @@ pub static DETACH_POLICY_FROM_GROUP: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::GROUP_POLICY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DetachPolicyFromGroup>),
 };
 
@@ -1644,6 +1740,7 @@ pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Take a policy away from a role.",
     permission: Some("ram:DetachPolicyFromRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/{RoleName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")],
@@ -1657,6 +1754,7 @@ pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -1664,6 +1762,7 @@ pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RoleName",
@@ -1671,6 +1770,7 @@ pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
             required: true,
             about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1678,6 +1778,7 @@ pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
             required: false,
             about: "Not offered: refused, since the grant would reach further than was asked for.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("RoleName"),
@@ -1692,6 +1793,7 @@ pub static DETACH_POLICY_FROM_ROLE: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::ROLE_POLICY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DetachPolicyFromRole>),
 };
 
@@ -1744,6 +1846,7 @@ pub static DETACH_POLICY_FROM_USER: Operation = Operation {
     spellings: &[],
     summary: "Take a policy away from a user.",
     permission: Some("ram:DetachPolicyFromUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
@@ -1757,6 +1860,7 @@ pub static DETACH_POLICY_FROM_USER: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -1764,6 +1868,7 @@ pub static DETACH_POLICY_FROM_USER: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "UserName",
@@ -1771,6 +1876,7 @@ pub static DETACH_POLICY_FROM_USER: Operation = Operation {
             required: true,
             about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1778,6 +1884,7 @@ pub static DETACH_POLICY_FROM_USER: Operation = Operation {
             required: false,
             about: "Not offered: refused, since the grant would reach further than was asked for.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("UserName"),
@@ -1791,6 +1898,7 @@ pub static DETACH_POLICY_FROM_USER: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::USER_POLICY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DetachPolicyFromUser>),
 };
 
@@ -1843,6 +1951,7 @@ pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
     spellings: &[],
     summary: "Tell when an access key was last used.",
     permission: Some("ram:GetAccessKeyLastUsed"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -1853,6 +1962,7 @@ pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
             required: false,
             about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "UserAccessKeyId",
@@ -1860,6 +1970,7 @@ pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
             required: true,
             about: "Id of the access key; not AccessKeyId, which is the signer's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserAccessKeyId"),
@@ -1871,6 +1982,7 @@ pub static GET_ACCESS_KEY_LAST_USED: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::KEY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetAccessKeyLastUsed>),
 };
 
@@ -1918,6 +2030,7 @@ pub static GET_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Read one group.",
     permission: Some("ram:GetGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
     conditions: &[],
@@ -1927,10 +2040,12 @@ pub static GET_GROUP: Operation = Operation {
         required: true,
         about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetGroup>),
 };
 
@@ -1974,6 +2089,7 @@ pub static GET_POLICY: Operation = Operation {
     spellings: &[],
     summary: "Read one policy and the document in force.",
     permission: Some("ram:GetPolicy"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -1989,6 +2105,7 @@ pub static GET_POLICY: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -1996,11 +2113,13 @@ pub static GET_POLICY: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetPolicy>),
 };
 
@@ -2052,6 +2171,7 @@ pub static GET_POLICY_VERSION: Operation = Operation {
     spellings: &[],
     summary: "Read one version of a policy.",
     permission: Some("ram:GetPolicyVersion"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -2067,6 +2187,7 @@ pub static GET_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -2074,6 +2195,7 @@ pub static GET_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VersionId",
@@ -2081,6 +2203,7 @@ pub static GET_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "v and the version's number, from 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -2094,6 +2217,7 @@ pub static GET_POLICY_VERSION: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::VERSION_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetPolicyVersion>),
 };
 
@@ -2145,6 +2269,7 @@ pub static GET_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Read one role with its trust policy.",
     permission: Some("ram:GetRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
     conditions: &[],
@@ -2154,10 +2279,12 @@ pub static GET_ROLE: Operation = Operation {
         required: true,
         about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("RoleName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::ROLE_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetRole>),
 };
 
@@ -2219,6 +2346,7 @@ pub static GET_USER: Operation = Operation {
     spellings: &[],
     summary: "Read one RAM user.",
     permission: Some("ram:GetUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -2228,10 +2356,16 @@ pub static GET_USER: Operation = Operation {
         required: true,
         about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    differences: &[Difference {
+        kind: DifferenceKind::Omitted,
+        member: "User.LastLoginDate",
+        reason: "There is no console here, hence no logon to it.",
+    }],
     handler: Handler::Read(operation::read::<GetUser>),
 };
 
@@ -2275,6 +2409,7 @@ pub static LIST_ACCESS_KEYS: Operation = Operation {
     spellings: &[],
     summary: "List the access keys of a RAM user.",
     permission: Some("ram:ListAccessKeys"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -2284,10 +2419,12 @@ pub static LIST_ACCESS_KEYS: Operation = Operation {
         required: false,
         about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListAccessKeys>),
 };
 
@@ -2332,6 +2469,7 @@ pub static LIST_ENTITIES_FOR_POLICY: Operation = Operation {
     spellings: &[],
     summary: "List the users, groups and roles that a policy is attached to.",
     permission: Some("ram:ListEntitiesForPolicy"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -2347,6 +2485,7 @@ pub static LIST_ENTITIES_FOR_POLICY: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -2354,11 +2493,13 @@ pub static LIST_ENTITIES_FOR_POLICY: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListEntitiesForPolicy>),
 };
 
@@ -2485,6 +2626,7 @@ pub static LIST_GROUPS: Operation = Operation {
     spellings: &[],
     summary: "List the groups, page by page.",
     permission: Some("ram:ListGroups"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/*")]],
     conditions: &[],
@@ -2495,6 +2637,7 @@ pub static LIST_GROUPS: Operation = Operation {
             required: false,
             about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxItems",
@@ -2502,11 +2645,13 @@ pub static LIST_GROUPS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 1000. Default 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::INCORRECT],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListGroups>),
 };
 
@@ -2563,6 +2708,7 @@ pub static LIST_GROUPS_FOR_USER: Operation = Operation {
     spellings: &[],
     summary: "List the groups that a RAM user is in.",
     permission: Some("ram:ListGroupsForUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -2572,10 +2718,12 @@ pub static LIST_GROUPS_FOR_USER: Operation = Operation {
         required: true,
         about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListGroupsForUser>),
 };
 
@@ -2619,6 +2767,7 @@ pub static LIST_POLICIES: Operation = Operation {
     spellings: &[],
     summary: "List policies, system and custom.",
     permission: Some("ram:ListPolicies"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":policy/*")]],
     conditions: &[],
@@ -2629,6 +2778,7 @@ pub static LIST_POLICIES: Operation = Operation {
             required: false,
             about: "System or Custom, exactly as written here. Absent: both.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Marker",
@@ -2636,6 +2786,7 @@ pub static LIST_POLICIES: Operation = Operation {
             required: false,
             about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxItems",
@@ -2643,6 +2794,7 @@ pub static LIST_POLICIES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 1000. Default 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -2650,6 +2802,7 @@ pub static LIST_POLICIES: Operation = Operation {
             required: false,
             about: "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -2661,6 +2814,7 @@ pub static LIST_POLICIES: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListPolicies>),
 };
 
@@ -2724,6 +2878,7 @@ pub static LIST_POLICIES_FOR_GROUP: Operation = Operation {
     spellings: &[],
     summary: "List the policies attached to a group.",
     permission: Some("ram:ListPoliciesForGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
     conditions: &[],
@@ -2733,10 +2888,12 @@ pub static LIST_POLICIES_FOR_GROUP: Operation = Operation {
         required: true,
         about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::GROUP_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListPoliciesForGroup>),
 };
 
@@ -2780,6 +2937,7 @@ pub static LIST_POLICIES_FOR_ROLE: Operation = Operation {
     spellings: &[],
     summary: "List the policies attached to a role.",
     permission: Some("ram:ListPoliciesForRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
     conditions: &[],
@@ -2789,10 +2947,12 @@ pub static LIST_POLICIES_FOR_ROLE: Operation = Operation {
         required: true,
         about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("RoleName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::ROLE_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListPoliciesForRole>),
 };
 
@@ -2836,6 +2996,7 @@ pub static LIST_POLICIES_FOR_USER: Operation = Operation {
     spellings: &[],
     summary: "List the policies attached to a user.",
     permission: Some("ram:ListPoliciesForUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -2845,10 +3006,12 @@ pub static LIST_POLICIES_FOR_USER: Operation = Operation {
         required: true,
         about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::USER_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListPoliciesForUser>),
 };
 
@@ -2892,6 +3055,7 @@ pub static LIST_POLICY_VERSIONS: Operation = Operation {
     spellings: &[],
     summary: "List the versions of a policy.",
     permission: Some("ram:ListPolicyVersions"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}|system:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -2907,6 +3071,7 @@ pub static LIST_POLICY_VERSIONS: Operation = Operation {
             required: true,
             about: "System or Custom, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PolicyName",
@@ -2914,11 +3079,13 @@ pub static LIST_POLICY_VERSIONS: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::POLICY_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListPolicyVersions>),
 };
 
@@ -2968,6 +3135,7 @@ pub static LIST_ROLES: Operation = Operation {
     spellings: &[],
     summary: "List the roles of the account.",
     permission: Some("ram:ListRoles"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/*")]],
     conditions: &[],
@@ -2978,6 +3146,7 @@ pub static LIST_ROLES: Operation = Operation {
             required: false,
             about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxItems",
@@ -2985,6 +3154,7 @@ pub static LIST_ROLES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 1000. Default 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -2992,6 +3162,7 @@ pub static LIST_ROLES: Operation = Operation {
             required: false,
             about: "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -3003,6 +3174,7 @@ pub static LIST_ROLES: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListRoles>),
 };
 
@@ -3063,6 +3235,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "List the tags of roles or custom policies.",
     permission: Some("ram:ListTagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3073,6 +3246,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "role or policy, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceNames",
@@ -3080,6 +3254,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "JSON array of at most 50 names of roles or custom policies.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -3087,6 +3262,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "JSON array of objects with Key and Value, at most 20: only what carries them all. Without Value: any value.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -3094,6 +3270,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "1 to 100. Default 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextToken",
@@ -3101,6 +3278,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Token from the previous page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceNames"),
@@ -3114,6 +3292,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListTagResources>),
 };
 
@@ -3201,6 +3380,7 @@ pub static LIST_USERS: Operation = Operation {
     spellings: &[],
     summary: "List the RAM users, page by page.",
     permission: Some("ram:ListUsers"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/*",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/*")]],
     conditions: &[],
@@ -3211,6 +3391,7 @@ pub static LIST_USERS: Operation = Operation {
             required: false,
             about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxItems",
@@ -3218,11 +3399,13 @@ pub static LIST_USERS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 1000. Default 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::INCORRECT],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListUsers>),
 };
 
@@ -3279,6 +3462,7 @@ pub static LIST_USERS_FOR_GROUP: Operation = Operation {
     spellings: &[],
     summary: "List the members of a group, page by page.",
     permission: Some("ram:ListUsersForGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:group/{GroupName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":group/"), Part::Parameter("GroupName")]],
     conditions: &[],
@@ -3289,6 +3473,7 @@ pub static LIST_USERS_FOR_GROUP: Operation = Operation {
             required: true,
             about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Marker",
@@ -3296,6 +3481,7 @@ pub static LIST_USERS_FOR_GROUP: Operation = Operation {
             required: false,
             about: "Where the page begins: the Marker of the answer before. Absent: the first page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxItems",
@@ -3303,11 +3489,13 @@ pub static LIST_USERS_FOR_GROUP: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 1000. Default 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("GroupName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::RAM_INVALID_CHARS, &c::RAM_LENGTH, &c::INCORRECT, &c::GROUP_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListUsersForGroup>),
 };
 
@@ -3367,6 +3555,7 @@ pub static REMOVE_USER_FROM_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Take a RAM user out of a group.",
     permission: Some("ram:RemoveUserFromGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName} + acs:ram:*:{accountId}:group/{GroupName}",
     arns: &[
         &[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")],
@@ -3380,6 +3569,7 @@ pub static REMOVE_USER_FROM_GROUP: Operation = Operation {
             required: true,
             about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "GroupName",
@@ -3387,6 +3577,7 @@ pub static REMOVE_USER_FROM_GROUP: Operation = Operation {
             required: true,
             about: "Name of the group: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserName"),
@@ -3399,6 +3590,7 @@ pub static REMOVE_USER_FROM_GROUP: Operation = Operation {
         &c::GROUP_NOT_FOUND,
         &c::MEMBER_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<RemoveUserFromGroup>),
 };
 
@@ -3441,6 +3633,7 @@ pub static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
     spellings: &[],
     summary: "Put a version of a custom policy in force.",
     permission: Some("ram:SetDefaultPolicyVersion"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -3456,6 +3649,7 @@ pub static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VersionId",
@@ -3463,6 +3657,7 @@ pub static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
             required: true,
             about: "v and the version's number, from 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -3475,6 +3670,7 @@ pub static SET_DEFAULT_POLICY_VERSION: Operation = Operation {
         &c::POLICY_NOT_FOUND,
         &c::VERSION_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<SetDefaultPolicyVersion>),
 };
 
@@ -3517,6 +3713,7 @@ pub static TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "Put tags on roles or custom policies.",
     permission: Some("ram:TagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3527,6 +3724,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "role or policy, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceNames",
@@ -3534,6 +3732,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "JSON array of at most 50 names of roles or custom policies.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -3541,6 +3740,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "JSON array of objects with Key and Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceNames"),
@@ -3559,6 +3759,7 @@ pub static TAG_RESOURCES: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::POLICY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<TagResources>),
 };
 
@@ -3605,6 +3806,7 @@ pub static UNBIND_MFA_DEVICE: Operation = Operation {
     spellings: &[],
     summary: "Unbind the MFA device of a RAM user; none has one.",
     permission: Some("ram:UnbindMFADevice"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -3614,6 +3816,7 @@ pub static UNBIND_MFA_DEVICE: Operation = Operation {
         required: true,
         about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("UserName"),
     dry_run: DryRun::None,
@@ -3623,6 +3826,14 @@ pub static UNBIND_MFA_DEVICE: Operation = Operation {
         &c::RAM_LENGTH,
         &c::USER_NOT_FOUND,
         &c::MFA_DEVICE_NOT_FOUND,
+    ],
+    differences: &[
+        Difference { kind: DifferenceKind::NeverSucceeds, member: "", reason: "No user has an MFA device." },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "MFADevice",
+            reason: "No user has an MFA device here: the call never succeeds.",
+        },
     ],
     handler: Handler::Write(operation::write::<UnbindMFADevice>),
 };
@@ -3663,6 +3874,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "Remove tags from roles or custom policies.",
     permission: Some("ram:UntagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3673,6 +3885,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: true,
             about: "role or policy, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceNames",
@@ -3680,6 +3893,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: true,
             about: "JSON array of at most 50 names of roles or custom policies.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TagKeys",
@@ -3687,6 +3901,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: false,
             about: "JSON array of at most 20 keys.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TagKey",
@@ -3694,6 +3909,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: false,
             about: "At most 20 keys; added to those of TagKeys.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "All",
@@ -3701,6 +3917,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: false,
             about: "true removes all tags. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceNames"),
@@ -3715,6 +3932,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
         &c::OF_A_SERVICE,
         &c::POLICY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UntagResources>),
 };
 
@@ -3767,6 +3985,7 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
     spellings: &[],
     summary: "Allow or forbid the use of an access key.",
     permission: Some("ram:UpdateAccessKey"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -3777,6 +3996,7 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
             required: false,
             about: "Name of the RAM user who owns the key. Absent: the caller's own keys, the account's if it is the account.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "UserAccessKeyId",
@@ -3784,6 +4004,7 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
             required: true,
             about: "Id of the access key; not AccessKeyId, which is the signer's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Status",
@@ -3791,6 +4012,7 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
             required: true,
             about: "Active or Inactive.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserAccessKeyId"),
@@ -3803,6 +4025,7 @@ pub static UPDATE_ACCESS_KEY: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::KEY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UpdateAccessKey>),
 };
 
@@ -3851,6 +4074,7 @@ pub static UPDATE_POLICY_DESCRIPTION: Operation = Operation {
     spellings: &[],
     summary: "Change the description of a custom policy.",
     permission: Some("ram:UpdatePolicyDescription"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:policy/{PolicyName}",
     arns: &[&[
         Part::Text("acs:ram:*:"),
@@ -3866,6 +4090,7 @@ pub static UPDATE_POLICY_DESCRIPTION: Operation = Operation {
             required: true,
             about: "Name of the policy: 1 to 128 ASCII letters, digits and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewDescription",
@@ -3873,6 +4098,7 @@ pub static UPDATE_POLICY_DESCRIPTION: Operation = Operation {
             required: true,
             about: "Up to 1024 characters.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("PolicyName"),
@@ -3884,6 +4110,7 @@ pub static UPDATE_POLICY_DESCRIPTION: Operation = Operation {
         &c::POLICY_DESCRIPTION_LENGTH,
         &c::POLICY_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UpdatePolicyDescription>),
 };
 
@@ -3931,6 +4158,7 @@ pub static UPDATE_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Change trust policy, description or session limit of a role.",
     permission: Some("ram:UpdateRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:role/{RoleName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":role/"), Part::Parameter("RoleName")]],
     conditions: &[],
@@ -3941,6 +4169,7 @@ pub static UPDATE_ROLE: Operation = Operation {
             required: true,
             about: "Name of the role: 1 to 64 ASCII letters, digits, periods and hyphens.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewAssumeRolePolicyDocument",
@@ -3948,6 +4177,7 @@ pub static UPDATE_ROLE: Operation = Operation {
             required: false,
             about: "Trust policy in place of the old one.",
             empty: Empty::Refused(&c::MALFORMED_POLICY),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewDescription",
@@ -3955,6 +4185,7 @@ pub static UPDATE_ROLE: Operation = Operation {
             required: false,
             about: "Up to 1024 characters.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewMaxSessionDuration",
@@ -3962,6 +4193,7 @@ pub static UPDATE_ROLE: Operation = Operation {
             required: false,
             about: "Longest session, 3600 to 43200 seconds.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewAllowConsoleLogin",
@@ -3969,6 +4201,7 @@ pub static UPDATE_ROLE: Operation = Operation {
             required: false,
             about: "Kept and shown; there is no console here.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("RoleName"),
@@ -3982,6 +4215,7 @@ pub static UPDATE_ROLE: Operation = Operation {
         &c::ROLE_NOT_FOUND,
         &c::OF_A_SERVICE,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UpdateRole>),
 };
 
@@ -4045,6 +4279,7 @@ pub static UPDATE_USER: Operation = Operation {
     spellings: &[],
     summary: "Rename a RAM user or change its data.",
     permission: Some("ram:UpdateUser"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram:*:{accountId}:user/{UserName}",
     arns: &[&[Part::Text("acs:ram:*:"), Part::Account, Part::Text(":user/"), Part::Parameter("UserName")]],
     conditions: &[],
@@ -4055,6 +4290,7 @@ pub static UPDATE_USER: Operation = Operation {
             required: true,
             about: "Name of the RAM user: 1 to 64 ASCII letters, digits, periods, hyphens and underscores.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewUserName",
@@ -4062,6 +4298,7 @@ pub static UPDATE_USER: Operation = Operation {
             required: false,
             about: "Its name from now on; same rule.",
             empty: Empty::Refused(&c::RAM_LENGTH),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewDisplayName",
@@ -4069,6 +4306,7 @@ pub static UPDATE_USER: Operation = Operation {
             required: false,
             about: "Name for people: up to 128 characters.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewMobilePhone",
@@ -4076,6 +4314,7 @@ pub static UPDATE_USER: Operation = Operation {
             required: false,
             about: "Country code, hyphen, number: 86-18688888888.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewEmail",
@@ -4083,6 +4322,7 @@ pub static UPDATE_USER: Operation = Operation {
             required: false,
             about: "A mail address.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewComments",
@@ -4090,6 +4330,7 @@ pub static UPDATE_USER: Operation = Operation {
             required: false,
             about: "Up to 128 characters.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("UserName"),
@@ -4102,6 +4343,7 @@ pub static UPDATE_USER: Operation = Operation {
         &c::USER_NOT_FOUND,
         &c::USER_EXISTS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UpdateUser>),
 };
 

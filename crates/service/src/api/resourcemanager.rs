@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static CREATE_RESOURCE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Create a resource group.",
     permission: Some("resourcemanager:CreateResourceGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -36,6 +38,7 @@ pub static CREATE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "2 to 50 letters, digits and hyphens, first a letter; unique in the account.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DisplayName",
@@ -43,6 +46,7 @@ pub static CREATE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "1 to 50 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -50,6 +54,7 @@ pub static CREATE_RESOURCE_GROUP: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -66,6 +71,7 @@ pub static CREATE_RESOURCE_GROUP: Operation = Operation {
         &c::RG_EXISTS,
         &c::RG_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateResourceGroup>),
 };
 
@@ -125,6 +131,7 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Create the role that a service assumes for itself.",
     permission: Some("ram:CreateServiceLinkedRole"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[Condition { key: "ram:servicename", parameter: "ServiceName", service_of_role: false }],
@@ -135,6 +142,7 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
             required: true,
             about: "Service that the role is for: certificate.vpn.aliyuncs.com.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomSuffix",
@@ -142,6 +150,7 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
             required: false,
             about: "Refused: no service here may have several roles.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Description",
@@ -149,11 +158,13 @@ pub static CREATE_SERVICE_LINKED_ROLE: Operation = Operation {
             required: false,
             about: "1 to 1024 characters; the preset text stays all the same.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ServiceName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::INCORRECT, &c::RAM_LENGTH, &c::RAM_INVALID_CHARS, &c::ROLE_EXISTS],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateServiceLinkedRole>),
 };
 
@@ -166,6 +177,7 @@ pub static DELETE_RESOURCE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Delete a resource group.",
     permission: Some("resourcemanager:DeleteResourceGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -175,10 +187,12 @@ pub static DELETE_RESOURCE_GROUP: Operation = Operation {
         required: true,
         about: "Id of the resource group.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("ResourceGroupId"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::MISSING, &c::RG_NOT_FOUND, &c::RG_IN_USE, &c::RG_DEFAULT],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteResourceGroup>),
 };
 
@@ -222,6 +236,7 @@ pub static DELETE_SERVICE_LINKED_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Start the removal of a service-linked role.",
     permission: Some("ram:DeleteServiceLinkedRole"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[Condition { key: "ram:servicename", parameter: "RoleName", service_of_role: true }],
@@ -231,10 +246,12 @@ pub static DELETE_SERVICE_LINKED_ROLE: Operation = Operation {
         required: true,
         about: "Name of the service-linked role.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("RoleName"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteServiceLinkedRole>),
 };
 
@@ -278,6 +295,7 @@ pub static GET_RESOURCE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Read one resource group.",
     permission: Some("resourcemanager:GetResourceGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -288,6 +306,7 @@ pub static GET_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Id of the resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IncludeTags",
@@ -295,11 +314,13 @@ pub static GET_RESOURCE_GROUP: Operation = Operation {
             required: false,
             about: "true: with tags. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceGroupId"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::MISSING, &c::INCORRECT, &c::RG_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetResourceGroup>),
 };
 
@@ -346,6 +367,7 @@ pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS: Operation = Operation {
     spellings: &[],
     summary: "Read the state of such a removal.",
     permission: Some("ram:GetServiceLinkedRoleDeletionStatus"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -355,10 +377,12 @@ pub static GET_SERVICE_LINKED_ROLE_DELETION_STATUS: Operation = Operation {
         required: true,
         about: "Id of the task, as DeleteServiceLinkedRole answered it.",
         empty: Empty::Absent,
+        origin: c::Origin::Documented,
     }],
     subject: Some("DeletionTaskId"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::ROLE_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetServiceLinkedRoleDeletionStatus>),
 };
 
@@ -446,6 +470,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
     spellings: &[],
     summary: "List the resource groups of the account, the default one first.",
     permission: Some("resourcemanager:ListResourceGroups"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -456,6 +481,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Creating, OK or PendingDelete.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -463,6 +489,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Only groups with this in their identifier.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DisplayName",
@@ -470,6 +497,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Only groups with this in their display name.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -477,6 +505,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Only this one; without effect beside ResourceGroupIds.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupIds",
@@ -484,6 +513,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Only these, at most 100.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -491,6 +521,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Only groups that carry all of these, at most 20; an empty value matches any.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IncludeTags",
@@ -498,6 +529,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "true: with tags, as with Tag. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -505,6 +537,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -512,6 +545,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
             required: false,
             about: "1 to 100. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceGroupId"),
@@ -523,6 +557,7 @@ pub static LIST_RESOURCE_GROUPS: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListResourceGroups>),
 };
 
@@ -610,6 +645,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "List the tags of resource groups.",
     permission: Some("resourcemanager:ListTagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -620,6 +656,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "ResourceGroup (default), in any case; there are no members of resource directories here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceId",
@@ -627,6 +664,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Only these groups, at most 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -634,6 +672,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Only groups that carry all of these, at most 20; an empty value matches any.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxResults",
@@ -641,6 +680,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "1 to 100. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextToken",
@@ -648,6 +688,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Token from the previous page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
@@ -659,6 +700,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListTagResources>),
 };
 
@@ -746,6 +788,7 @@ pub static TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "Put tags on resource groups.",
     permission: Some("resourcemanager:TagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -756,6 +799,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Ids of resource groups, at most 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -763,6 +807,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "ResourceGroup (default), in any case; there are no members of resource directories here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -770,6 +815,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
@@ -784,6 +830,7 @@ pub static TAG_RESOURCES: Operation = Operation {
         &c::RG_NOT_FOUND,
         &c::TAG_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<TagResources>),
 };
 
@@ -830,6 +877,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
     spellings: &["UnTagResources"],
     summary: "Remove tags from resource groups.",
     permission: Some("resourcemanager:UntagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -840,6 +888,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Ids of resource groups, at most 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -847,6 +896,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: false,
             about: "ResourceGroup (default), in any case; there are no members of resource directories here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TagKey",
@@ -854,6 +904,7 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Keys to remove, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "All",
@@ -861,11 +912,13 @@ pub static UNTAG_RESOURCES: Operation = Operation {
             required: false,
             about: "true removes all tags, if no key is given. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::MISSING, &c::INCORRECT, &c::RG_NOT_FOUND],
+    differences: &[],
     handler: Handler::Write(operation::write::<UntagResources>),
 };
 
@@ -915,6 +968,7 @@ pub static UPDATE_RESOURCE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Change the display name of a resource group.",
     permission: Some("resourcemanager:UpdateResourceGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -925,6 +979,7 @@ pub static UPDATE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Id of the resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewDisplayName",
@@ -932,11 +987,13 @@ pub static UPDATE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "1 to 50 characters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceGroupId"),
     dry_run: DryRun::None,
     errors: &[&c::NO_PERMISSION, &c::MISSING, &c::RG_NEW_DISPLAY_NAME, &c::RG_NOT_FOUND],
+    differences: &[],
     handler: Handler::Write(operation::write::<UpdateResourceGroup>),
 };
 

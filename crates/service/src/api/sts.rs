@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static ASSUME_ROLE: Operation = Operation {
     spellings: &[],
     summary: "Exchange an identity for temporary credentials of a role.",
     permission: Some("sts:AssumeRole"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:ram::{accountId}:role/{roleName}",
     arns: &[&[Part::Parameter("RoleArn")]],
     conditions: &[
@@ -39,6 +41,7 @@ pub static ASSUME_ROLE: Operation = Operation {
             required: true,
             about: "acs:ram::<account>:role/<name>; may be another account's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RoleSessionName",
@@ -46,6 +49,7 @@ pub static ASSUME_ROLE: Operation = Operation {
             required: true,
             about: "2 to 64 letters, digits, `.`, `@`, `-`, `_`.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DurationSeconds",
@@ -53,6 +57,7 @@ pub static ASSUME_ROLE: Operation = Operation {
             required: false,
             about: "900 to the role's MaxSessionDuration; at most 3600 if a session calls. Default 3600, or the longest if that is less.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Policy",
@@ -60,6 +65,7 @@ pub static ASSUME_ROLE: Operation = Operation {
             required: false,
             about: "Session policy, at most 2048 characters: what it does not allow is denied.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ExternalId",
@@ -67,6 +73,7 @@ pub static ASSUME_ROLE: Operation = Operation {
             required: false,
             about: "2 to 1224 characters, for the condition key sts:ExternalId.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SourceIdentity",
@@ -74,6 +81,7 @@ pub static ASSUME_ROLE: Operation = Operation {
             required: false,
             about: "2 to 64 letters, digits, `.`, `@`, `-`, `_`. What a session makes has that of the session.",
             empty: Empty::Absent,
+            origin: c::Origin::Seen,
         },
     ],
     subject: Some("RoleArn"),
@@ -92,6 +100,7 @@ pub static ASSUME_ROLE: Operation = Operation {
         &c::ROLE_CHAIN,
         &c::SOURCE_IDENTITY_HELD,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<AssumeRole>),
 };
 
@@ -223,6 +232,7 @@ pub static GET_CALLER_IDENTITY: Operation = Operation {
     spellings: &[],
     summary: "Tell who signed this request.",
     permission: None,
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -230,6 +240,7 @@ pub static GET_CALLER_IDENTITY: Operation = Operation {
     subject: None,
     dry_run: DryRun::None,
     errors: &[],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<GetCallerIdentity>),
 };
 

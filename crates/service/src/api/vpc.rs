@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 use crate::args::{Args, Tag};
 use crate::catalogue::{self as c, Refusal};
 use crate::operation::{
-    self, Condition, DryRun, Empty, Handler, Input, Long, Operation, Output, Parameter, Part, Product, Shape,
+    self, Condition, Difference, DifferenceKind, DryRun, Empty, Handler, Input, Long, Operation, Output,
+    Parameter, Part, Product, Shape,
 };
 use tongguan_model::region::Region;
 use tongguan_store::TagFilter;
@@ -26,6 +27,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     spellings: &[],
     summary: "Add a secondary CIDR block to a VPC.",
     permission: Some("vpc:AssociateVpcCidrBlock"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -43,6 +45,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -50,6 +53,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpVersion",
@@ -57,6 +61,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "IPV4 or IPV6, in any case; the latter is not offered and refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SecondaryCidrBlock",
@@ -64,6 +69,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "IPv4 block, mask 8 to 28, apart from the VPC's other blocks.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SecondaryCidrMask",
@@ -71,6 +77,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "IpamPoolId",
@@ -78,6 +85,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "IPv6CidrBlock",
@@ -85,6 +93,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6CidrMask",
@@ -92,6 +101,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6Isp",
@@ -99,6 +109,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Ignored without IPv6.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: Some("VpcId"),
@@ -119,6 +130,7 @@ pub static ASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
         &c::BLOCK_VPC_NOT_FOUND,
         &c::BLOCK_VPC_STATUS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<AssociateVpcCidrBlock>),
 };
 
@@ -188,6 +200,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Bind one SM certificate to an SM VPN gateway in a given role.",
     permission: Some("vpc:AssociateVpnGatewayWithCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -198,6 +211,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -205,6 +219,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of the gateway; its VpnType must be NationalStandard.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateId",
@@ -212,6 +227,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of a certificate that is ACTIVE and uses SM2 with SM3.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateType",
@@ -219,6 +235,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Encryption or Signature, exactly as written here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -226,6 +243,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -233,6 +251,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -253,6 +272,7 @@ pub static ASSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
         &c::CERTIFICATE_DUPLICATED,
         &c::ROLE_OCCUPIED,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<AssociateVpnGatewayWithCertificate>),
 };
 
@@ -309,6 +329,7 @@ pub static CHECK_VPN_BGP_ENABLED: Operation = Operation {
     spellings: &[],
     summary: "Tell whether a region supports BGP for IPsec connections.",
     permission: Some("vpc:CheckVpnBgpEnabled"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -319,6 +340,7 @@ pub static CHECK_VPN_BGP_ENABLED: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -326,11 +348,13 @@ pub static CHECK_VPN_BGP_ENABLED: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<CheckVpnBgpEnabled>),
 };
 
@@ -374,6 +398,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Register the address of an on-premises VPN device.",
     permission: Some("vpc:CreateCustomerGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -390,6 +415,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpAddress",
@@ -397,6 +423,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: true,
             about: "Static IPv4 address of the device; not from 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4 or 255.0.0.0/8, and not that of another customer gateway of the region.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -404,6 +431,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -411,6 +439,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 256 at most, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Asn",
@@ -418,6 +447,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "Number of the device's autonomous system, 1 to 4294967295, or high.low with sixteen bits each; not 45104. Needed for BGP.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AuthKey",
@@ -425,6 +455,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is kept sealed.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -432,6 +463,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "Resource group; absent: the default one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tags",
@@ -439,6 +471,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "Tags.N.Key and Tags.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -446,6 +479,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("IpAddress"),
@@ -467,6 +501,7 @@ pub static CREATE_CUSTOMER_GATEWAY: Operation = Operation {
         &c::CUSTOMER_ADDRESS_TAKEN,
         &c::CUSTOMER_GATEWAY_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateCustomerGateway>),
 };
 
@@ -560,6 +595,7 @@ pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
     spellings: &[],
     summary: "Create the default vSwitch of a zone.",
     permission: Some("vpc:CreateDefaultVSwitch"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -576,6 +612,7 @@ pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ZoneId",
@@ -583,6 +620,7 @@ pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
             required: true,
             about: "Zone id from DescribeZones.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Ipv6CidrBlock",
@@ -590,6 +628,7 @@ pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "ClientToken",
@@ -597,6 +636,7 @@ pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -616,6 +656,7 @@ pub static CREATE_DEFAULT_VSWITCH: Operation = Operation {
         &c::VSWITCH_CIDR_OVERLAP,
         &c::VSWITCH_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateDefaultVSwitch>),
 };
 
@@ -665,6 +706,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
     spellings: &[],
     summary: "Create the default VPC of a region.",
     permission: Some("vpc:CreateDefaultVpc"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -681,6 +723,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIpv6",
@@ -688,6 +731,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
             required: false,
             about: "Not offered: true is refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Ipv6CidrBlock",
@@ -695,6 +739,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -702,6 +747,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
             required: false,
             about: "Resource group; absent: the default one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -709,6 +755,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -724,6 +771,7 @@ pub static CREATE_DEFAULT_VPC: Operation = Operation {
         &c::DEFAULT_VPC_EXISTS,
         &c::VPC_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateDefaultVpc>),
 };
 
@@ -788,6 +836,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
     spellings: &[],
     summary: "Create a vSwitch in a VPC.",
     permission: Some("vpc:CreateVSwitch"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -804,6 +853,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -811,6 +861,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CidrBlock",
@@ -818,6 +869,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: true,
             about: "Mask 16 to 29, inside a block of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ZoneId",
@@ -825,6 +877,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: true,
             about: "Zone id from DescribeZones.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchName",
@@ -832,6 +885,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "1 to 128 characters; must not begin with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -839,6 +893,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "1 to 256 characters; must not begin with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Ipv6CidrBlock",
@@ -846,6 +901,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "VpcIpv6CidrBlock",
@@ -853,6 +909,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Tag",
@@ -860,6 +917,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -867,6 +925,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -894,6 +953,7 @@ pub static CREATE_VSWITCH: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVSwitch>),
 };
 
@@ -971,6 +1031,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Add a destination route to a transit-router IPsec connection.",
     permission: Some("vpc:CreateVcoRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -981,6 +1042,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -988,6 +1050,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the attachment. There are no transit routers here, so it is bound to none.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -995,6 +1058,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask: neither `0.0.0.0/0` nor what overlaps 100.64.0.0/10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -1002,6 +1066,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The attachment itself.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -1009,6 +1074,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "100 (active) or 0 (standby): it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -1016,6 +1082,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -1023,6 +1090,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "1 to 100 characters, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -1030,6 +1098,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -1037,6 +1106,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -1053,6 +1123,7 @@ pub static CREATE_VCO_ROUTE_ENTRY: Operation = Operation {
         &c::ROUTE_QUOTA,
         &c::ROUTE_EXISTS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVcoRouteEntry>),
 };
 
@@ -1142,6 +1213,7 @@ pub static CREATE_VPC: Operation = Operation {
     spellings: &[],
     summary: "Create a VPC.",
     permission: Some("vpc:CreateVpc"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -1158,6 +1230,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CidrBlock",
@@ -1165,6 +1238,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "IPv4 block. Default 172.16.0.0/12.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcName",
@@ -1172,6 +1246,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "1 to 128 characters; must not begin with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -1179,6 +1254,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "1 to 256 characters; must not begin with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "UserCidr",
@@ -1186,6 +1262,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Up to three comma-separated blocks.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableDnsHostname",
@@ -1193,6 +1270,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "DNS host names on. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIpv6",
@@ -1200,6 +1278,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Not offered: true is refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Ipv6CidrBlock",
@@ -1207,6 +1286,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6CidrMask",
@@ -1214,6 +1294,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6Isp",
@@ -1221,6 +1302,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Ignored without IPv6.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv4IpamPoolId",
@@ -1228,6 +1310,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv4CidrMask",
@@ -1235,6 +1318,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6IpamPoolId",
@@ -1242,6 +1326,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1249,6 +1334,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Resource group; absent: the default one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -1256,6 +1342,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -1263,6 +1350,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -1270,6 +1358,7 @@ pub static CREATE_VPC: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
@@ -1294,6 +1383,7 @@ pub static CREATE_VPC: Operation = Operation {
         &c::DUPLICATED_TAG_KEY,
         &c::VPC_QUOTA,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVpc>),
 };
 
@@ -1407,6 +1497,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
     spellings: &[],
     summary: "Create an IPsec connection meant for a transit router instead of a VPN gateway.",
     permission: Some("vpc:CreateVpnAttachment"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -1417,6 +1508,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "LocalSubnet",
@@ -1424,6 +1516,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: true,
             about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteSubnet",
@@ -1431,6 +1524,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: true,
             about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -1438,6 +1532,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NetworkType",
@@ -1445,6 +1540,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "public (default) or private.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TunnelBandwidth",
@@ -1452,6 +1548,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Standard (default, 1 Gbit/s) or Large (3 Gbit/s), in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EffectImmediately",
@@ -1459,6 +1556,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Negotiate at once. Default false: when traffic arrives.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AutoConfigRoute",
@@ -1466,6 +1564,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Configure routes by itself. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableDpd",
@@ -1473,6 +1572,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Dead peer detection of tunnels that do not say. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableNatTraversal",
@@ -1480,6 +1580,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "NAT traversal of tunnels that do not say. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableTunnelsBgp",
@@ -1487,6 +1588,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "BGP on both tunnels. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -1494,6 +1596,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IkeConfig",
@@ -1501,6 +1604,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpsecConfig",
@@ -1508,6 +1612,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "BgpConfig",
@@ -1515,6 +1620,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "HealthCheckConfig",
@@ -1522,6 +1628,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteCaCert",
@@ -1529,6 +1636,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Accepted, and without effect.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "TunnelOptionsSpecification",
@@ -1536,6 +1644,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Two tunnels: CustomerGatewayId, TunnelIndex, Role, EnableDpd, EnableNatTraversal, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects of a connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -1543,6 +1652,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Resource group; absent: the default one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tags",
@@ -1550,6 +1660,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Tags.N.Key and Tags.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -1557,6 +1668,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "As Tags.N: Terraform's provider calls them so.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "DryRun",
@@ -1564,6 +1676,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -1571,6 +1684,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("Name"),
@@ -1593,6 +1707,7 @@ pub static CREATE_VPN_ATTACHMENT: Operation = Operation {
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
         &c::ADDRESS_POOL_EMPTY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVpnAttachment>),
 };
 
@@ -1742,6 +1857,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
     spellings: &[],
     summary: "Create an IPsec connection on a VPN gateway.",
     permission: Some("vpc:CreateVpnConnection"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -1758,6 +1874,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -1765,6 +1882,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Id of the gateway; an SM gateway must have both certificates bound.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "LocalSubnet",
@@ -1772,6 +1890,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteSubnet",
@@ -1779,6 +1898,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -1786,6 +1906,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Customer gateway; needed unless tunnels are given.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -1793,6 +1914,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EffectImmediately",
@@ -1800,6 +1922,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Negotiate at once. Default false: when traffic arrives.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AutoConfigRoute",
@@ -1807,6 +1930,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Configure routes by itself. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableDpd",
@@ -1814,6 +1938,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Dead peer detection. Default true. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableNatTraversal",
@@ -1821,6 +1946,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "NAT traversal. Default true. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableTunnelsBgp",
@@ -1828,6 +1954,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "BGP on both tunnels. Default: whether a tunnel has a TunnelBgpConfig. Two tunnels only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IkeConfig",
@@ -1835,6 +1962,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. Without IkeConfig an ordinary gateway speaks ikev2. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpsecConfig",
@@ -1842,6 +1970,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "BgpConfig",
@@ -1849,6 +1978,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway must have an Asn. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "HealthCheckConfig",
@@ -1856,6 +1986,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any case of their letters. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteCaCertificate",
@@ -1863,6 +1994,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "CA certificate of the peer, PEM: needed on SM gateways, refused on others. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TunnelOptionsSpecification",
@@ -1870,6 +2002,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Two tunnels, in place of what is for one tunnel only: CustomerGatewayId, Role, EnableDpd, EnableNatTraversal, RemoteCaCertificate, TunnelIkeConfig, TunnelIpsecConfig, TunnelBgpConfig, with members as in the JSON objects.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tags",
@@ -1877,6 +2010,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Tags.N.Key and Tags.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -1884,6 +2018,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -1891,6 +2026,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -1917,6 +2053,7 @@ pub static CREATE_VPN_CONNECTION: Operation = Operation {
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
         &c::CONNECTION_EXISTS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVpnConnection>),
 };
 
@@ -2050,6 +2187,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Order a VPN gateway in a VPC.",
     permission: Some("vpc:CreateVpnGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -2066,6 +2204,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -2073,6 +2212,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Bandwidth",
@@ -2080,6 +2220,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Mbit/s: 5, 10, 20, 50, 100, 200, 500, 1000; private: 200 or 1000.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -2087,6 +2228,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "2 to 100 characters: a letter, then letters, digits, _ - and . Default: the id.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnType",
@@ -2094,6 +2236,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Normal (default) or NationalStandard (SM algorithms).",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NetworkType",
@@ -2101,6 +2244,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "public (default) or private.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchId",
@@ -2108,6 +2252,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "First vSwitch; absent: the VPC's oldest.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DisasterRecoveryVSwitchId",
@@ -2115,6 +2260,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Second vSwitch.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIpsec",
@@ -2122,6 +2268,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "IPsec-VPN on. Default true.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableSsl",
@@ -2129,6 +2276,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "SSL-VPN on; not on SM gateways. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SslConnections",
@@ -2136,6 +2284,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "5 (default), 10, 20, 50, 100, 200, 500 or 1000; 0 without SSL-VPN, whatever is sent.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceChargeType",
@@ -2143,6 +2292,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "PREPAY or POSTPAY (default).",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Period",
@@ -2150,6 +2300,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Months: 1 to 9, 12, 24 or 36; required with PREPAY.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AutoPay",
@@ -2157,6 +2308,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "true pays a PREPAY order at once. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -2164,6 +2316,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Resource group; absent: the default one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -2171,6 +2324,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -2192,6 +2346,7 @@ pub static CREATE_VPN_GATEWAY: Operation = Operation {
         &c::GATEWAY_QUOTA,
         &c::ADDRESS_POOL_EMPTY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVpnGateway>),
 };
 
@@ -2313,6 +2468,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Add a policy-based route to a VPN gateway.",
     permission: Some("vpc:CreateVpnPbrRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -2323,6 +2479,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -2330,6 +2487,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteSource",
@@ -2337,6 +2495,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -2344,6 +2503,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask: over a connection with one tunnel not `0.0.0.0/0`, nor what overlaps 100.64.0.0/10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -2351,6 +2511,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -2358,6 +2519,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "100 (active) or 0 (standby). Of routes for the same packets one is active and one standby.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PublishVpc",
@@ -2365,6 +2527,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Tell the route table of the VPC: the block is then sent to the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Priority",
@@ -2372,6 +2535,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "1 to 100, a smaller one wins. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -2379,6 +2543,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -2386,6 +2551,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "1 to 100 characters, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -2393,6 +2559,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -2400,6 +2567,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -2421,6 +2589,7 @@ pub static CREATE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
         &c::ROUTE_CONFLICT,
         &c::ROUTE_TABLE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVpnPbrRouteEntry>),
 };
 
@@ -2536,6 +2705,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Add a destination route to a VPN gateway.",
     permission: Some("vpc:CreateVpnRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -2546,6 +2716,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -2553,6 +2724,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -2560,6 +2732,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask: not `0.0.0.0/0`, nor, over a connection with one tunnel, what overlaps 100.64.0.0/10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -2567,6 +2740,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -2574,6 +2748,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "100 (active) or 0 (standby). Of routes for the same packets one is active and one standby.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PublishVpc",
@@ -2581,6 +2756,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Tell the route table of the VPC: the block is then sent to the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -2588,6 +2764,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -2595,6 +2772,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "1 to 100 characters, not beginning with http:// or https://.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -2602,6 +2780,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -2609,6 +2788,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -2630,6 +2810,7 @@ pub static CREATE_VPN_ROUTE_ENTRY: Operation = Operation {
         &c::ROUTE_CONFLICT,
         &c::ROUTE_TABLE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<CreateVpnRouteEntry>),
 };
 
@@ -2731,6 +2912,7 @@ pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Delete a customer gateway.",
     permission: Some("vpc:DeleteCustomerGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -2748,6 +2930,7 @@ pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -2755,6 +2938,7 @@ pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the customer gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -2762,6 +2946,7 @@ pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CustomerGatewayId"),
@@ -2777,6 +2962,7 @@ pub static DELETE_CUSTOMER_GATEWAY: Operation = Operation {
         &c::CUSTOMER_GATEWAY_IN_USE,
         &c::GATEWAY_CONFIGURING,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteCustomerGateway>),
 };
 
@@ -2819,6 +3005,7 @@ pub static DELETE_VSWITCH: Operation = Operation {
     spellings: &[],
     summary: "Delete a vSwitch.",
     permission: Some("vpc:DeleteVSwitch"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -2836,6 +3023,7 @@ pub static DELETE_VSWITCH: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchId",
@@ -2843,6 +3031,7 @@ pub static DELETE_VSWITCH: Operation = Operation {
             required: true,
             about: "Id of the vSwitch.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -2850,6 +3039,7 @@ pub static DELETE_VSWITCH: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VSwitchId"),
@@ -2863,6 +3053,7 @@ pub static DELETE_VSWITCH: Operation = Operation {
         &c::VSWITCH_STATUS,
         &c::VSWITCH_IN_USE,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVSwitch>),
 };
 
@@ -2905,6 +3096,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Remove a destination route from a transit-router IPsec connection.",
     permission: Some("vpc:DeleteVcoRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -2915,6 +3107,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -2922,6 +3115,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the attachment.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -2929,6 +3123,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -2936,6 +3131,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The attachment itself.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -2943,6 +3139,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -2950,6 +3147,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -2957,6 +3155,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -2971,6 +3170,7 @@ pub static DELETE_VCO_ROUTE_ENTRY: Operation = Operation {
         &c::CONNECTION_NOT_FOUND,
         &c::ROUTE_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVcoRouteEntry>),
 };
 
@@ -3025,6 +3225,7 @@ pub static DELETE_VPC: Operation = Operation {
     spellings: &[],
     summary: "Delete a VPC.",
     permission: Some("vpc:DeleteVpc"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -3042,6 +3243,7 @@ pub static DELETE_VPC: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -3049,6 +3251,7 @@ pub static DELETE_VPC: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ForceDelete",
@@ -3056,6 +3259,7 @@ pub static DELETE_VPC: Operation = Operation {
             required: false,
             about: "true removes an IPv4 or IPv6 gateway too; there are none here.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "ClientToken",
@@ -3063,6 +3267,7 @@ pub static DELETE_VPC: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -3070,6 +3275,7 @@ pub static DELETE_VPC: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -3086,6 +3292,7 @@ pub static DELETE_VPC: Operation = Operation {
         &c::VPC_HAS_VSWITCH,
         &c::VPC_HAS_GATEWAY,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVpc>),
 };
 
@@ -3129,6 +3336,7 @@ pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
     spellings: &[],
     summary: "Delete an IPsec connection made for a transit router.",
     permission: Some("vpc:DeleteVpnAttachment"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3139,6 +3347,7 @@ pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -3146,6 +3355,7 @@ pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -3153,6 +3363,7 @@ pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -3166,6 +3377,7 @@ pub static DELETE_VPN_ATTACHMENT: Operation = Operation {
         &c::CONNECTION_NOT_FOUND,
         &c::CONNECTION_HAS_ROUTES,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVpnAttachment>),
 };
 
@@ -3218,6 +3430,7 @@ pub static DELETE_VPN_CONNECTION: Operation = Operation {
     spellings: &[],
     summary: "Delete an IPsec connection.",
     permission: Some("vpc:DeleteVpnConnection"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -3235,6 +3448,7 @@ pub static DELETE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -3242,6 +3456,7 @@ pub static DELETE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -3249,6 +3464,7 @@ pub static DELETE_VPN_CONNECTION: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -3263,6 +3479,7 @@ pub static DELETE_VPN_CONNECTION: Operation = Operation {
         &c::GATEWAY_CONFIGURING,
         &c::CONNECTION_HAS_ROUTES,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVpnConnection>),
 };
 
@@ -3305,6 +3522,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Release a VPN gateway.",
     permission: Some("vpc:DeleteVpnGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -3322,6 +3540,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -3329,6 +3548,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -3336,6 +3556,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -3350,6 +3571,7 @@ pub static DELETE_VPN_GATEWAY: Operation = Operation {
         &c::GATEWAY_PAID_TERM,
         &c::GATEWAY_HAS_CONNECTIONS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVpnGateway>),
 };
 
@@ -3392,6 +3614,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Remove a policy-based route from a VPN gateway.",
     permission: Some("vpc:DeleteVpnPbrRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3402,6 +3625,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -3409,6 +3633,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteSource",
@@ -3416,6 +3641,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -3423,6 +3649,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -3430,6 +3657,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -3437,6 +3665,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Priority",
@@ -3444,6 +3673,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "The priority that it has, 1 to 100; absent: whatever it is.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -3451,6 +3681,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -3458,6 +3689,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -3474,6 +3706,7 @@ pub static DELETE_VPN_PBR_ROUTE_ENTRY: Operation = Operation {
         &c::GATEWAY_LOCKED,
         &c::ROUTE_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVpnPbrRouteEntry>),
 };
 
@@ -3543,6 +3776,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Remove a destination route from a VPN gateway.",
     permission: Some("vpc:DeleteVpnRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3553,6 +3787,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -3560,6 +3795,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -3567,6 +3803,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -3574,6 +3811,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -3581,6 +3819,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -3588,6 +3827,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -3595,6 +3835,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -3611,6 +3852,7 @@ pub static DELETE_VPN_ROUTE_ENTRY: Operation = Operation {
         &c::GATEWAY_LOCKED,
         &c::ROUTE_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DeleteVpnRouteEntry>),
 };
 
@@ -3665,6 +3907,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Read one customer gateway.",
     permission: Some("vpc:DescribeCustomerGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -3682,6 +3925,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -3689,11 +3933,13 @@ pub static DESCRIBE_CUSTOMER_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the customer gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CustomerGatewayId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CUSTOMER_GATEWAY_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeCustomerGateway>),
 };
 
@@ -3724,6 +3970,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
     spellings: &[],
     summary: "List customer gateways of a region.",
     permission: Some("vpc:DescribeCustomerGateways"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -3740,6 +3987,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -3747,6 +3995,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
             required: false,
             about: "Only this customer gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -3754,6 +4003,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
             required: false,
             about: "Only customer gateways of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -3761,6 +4011,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -3768,6 +4019,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -3775,6 +4027,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CustomerGatewayId"),
@@ -3787,6 +4040,7 @@ pub static DESCRIBE_CUSTOMER_GATEWAYS: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeCustomerGateways>),
 };
 
@@ -3857,6 +4111,7 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
     spellings: &[],
     summary: "List the regions of the service.",
     permission: Some("vpc:DescribeRegions"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -3867,6 +4122,7 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
             required: false,
             about: "zh-CN (default) or en-US.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ProductType",
@@ -3874,11 +4130,13 @@ pub static DESCRIBE_REGIONS: Operation = Operation {
             required: false,
             about: "Product whose regions are wanted; all have the same here.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<DescribeRegions>),
 };
 
@@ -3944,6 +4202,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
     spellings: &[],
     summary: "List the routes of a route table.",
     permission: Some("vpc:DescribeRouteEntryList"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -3961,6 +4220,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableId",
@@ -3968,6 +4228,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: true,
             about: "Id of the table.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteEntryId",
@@ -3975,6 +4236,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only this route.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteEntryName",
@@ -3982,6 +4244,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only routes of this name; none has one here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteEntryType",
@@ -3989,6 +4252,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only routes of this kind: Custom, System, BGP, CEN or ECR.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DestinationCidrBlock",
@@ -3996,6 +4260,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only the route to this block.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DestCidrBlockList",
@@ -4003,6 +4268,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only routes to these blocks, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpVersion",
@@ -4010,6 +4276,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "ipv4 or ipv6, in any case; there are no IPv6 routes here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHopId",
@@ -4017,6 +4284,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only routes over this next hop.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHopType",
@@ -4024,6 +4292,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Only routes with this kind of next hop.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ServiceType",
@@ -4031,6 +4300,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "TR: only routes that a transit router hosts; there are none here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxResult",
@@ -4038,6 +4308,7 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "1 to 100. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextToken",
@@ -4045,11 +4316,29 @@ pub static DESCRIBE_ROUTE_ENTRY_LIST: Operation = Operation {
             required: false,
             about: "Token from the previous page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("RouteTableId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::ROUTE_TABLE_NOT_FOUND_READ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "RouteEntrys.RouteEntry[].NextHops.NextHop[].NextHopRegionId",
+            reason: "Only next hops of kind RouterInterface have it.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "RouteEntrys.RouteEntry[].NextHops.NextHop[].NextHopRelatedInfo",
+            reason: "No next hop lies in another network here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "RouteEntrys.RouteEntry[].NextHops.NextHop[].Weight",
+            reason: "Only next hops of kind RouterInterface have it.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DescribeRouteEntryList>),
 };
 
@@ -4219,6 +4508,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
     spellings: &[],
     summary: "List the route tables of a region.",
     permission: Some("vpc:DescribeRouteTableList"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -4235,6 +4525,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -4242,6 +4533,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Only the table of this VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableId",
@@ -4249,6 +4541,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Only this table.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableName",
@@ -4256,6 +4549,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Only tables of this name.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableType",
@@ -4263,6 +4557,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "System or Custom; there are no custom ones here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouterId",
@@ -4270,6 +4565,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Only the table of this vRouter.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouterType",
@@ -4277,6 +4573,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "VRouter (default) or VBR; there are no VBRs here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -4284,6 +4581,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Only tables of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -4291,6 +4589,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -4298,6 +4597,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -4305,6 +4605,7 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -4316,6 +4617,18 @@ pub static DESCRIBE_ROUTE_TABLE_LIST: Operation = Operation {
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "RouterTableList.RouterTableListType[].GatewayIds",
+            reason: "No gateway is bound to a route table.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "RouterTableList.RouterTableListType[].Tags",
+            reason: "Tables have no tags.",
+        },
     ],
     handler: Handler::Read(operation::read::<DescribeRouteTableList>),
 };
@@ -4414,6 +4727,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
     spellings: &[],
     summary: "List route tables with their routes (old form).",
     permission: Some("vpc:DescribeRouteTables"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -4430,6 +4744,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableId",
@@ -4437,6 +4752,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Only this table.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableName",
@@ -4444,6 +4760,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Only tables of this name.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VRouterId",
@@ -4451,6 +4768,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Only the table of this vRouter.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouterId",
@@ -4458,6 +4776,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "The same; both must agree.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouterType",
@@ -4465,6 +4784,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "VRouter (default) or VBR; there are no VBRs here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Type",
@@ -4472,6 +4792,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Only routes of this kind: Custom, System, BGP, CEN or ECR.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -4479,6 +4800,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Only tables of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -4486,6 +4808,7 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -4493,11 +4816,17 @@ pub static DESCRIBE_ROUTE_TABLES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("RouteTableId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    differences: &[Difference {
+        kind: DifferenceKind::AlwaysEmpty,
+        member: "RouteTables.RouteTable[].RouteEntrys.RouteEntry[].NextHops",
+        reason: "No route has several next hops here; a single one stands beside.",
+    }],
     handler: Handler::Read(operation::read::<DescribeRouteTables>),
 };
 
@@ -4694,6 +5023,7 @@ pub static DESCRIBE_VROUTERS: Operation = Operation {
     spellings: &[],
     summary: "List the vRouters of a region.",
     permission: Some("vpc:DescribeVRouters"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vrouter/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -4710,6 +5040,7 @@ pub static DESCRIBE_VROUTERS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VRouterId",
@@ -4717,6 +5048,7 @@ pub static DESCRIBE_VROUTERS: Operation = Operation {
             required: false,
             about: "Only this vRouter.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -4724,6 +5056,7 @@ pub static DESCRIBE_VROUTERS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -4731,11 +5064,13 @@ pub static DESCRIBE_VROUTERS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VRouterId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeVRouters>),
 };
 
@@ -4831,6 +5166,7 @@ pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
     spellings: &[],
     summary: "Read one vSwitch.",
     permission: Some("vpc:DescribeVSwitchAttributes"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -4848,6 +5184,7 @@ pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchId",
@@ -4855,6 +5192,7 @@ pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
             required: true,
             about: "Id of the vSwitch.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -4862,11 +5200,13 @@ pub static DESCRIBE_VSWITCH_ATTRIBUTES: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VSwitchId"),
     dry_run: DryRun::Refuses,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::DRY_RUN, &c::VSWITCH_NOT_FOUND_READ],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeVSwitchAttributes>),
 };
 
@@ -4897,6 +5237,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
     spellings: &[],
     summary: "List vSwitches.",
     permission: Some("vpc:DescribeVSwitches"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -4913,6 +5254,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -4920,6 +5262,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only vSwitches of this VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchId",
@@ -4927,6 +5270,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only this one.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ZoneId",
@@ -4934,6 +5278,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only vSwitches of this zone.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchName",
@@ -4941,6 +5286,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only vSwitches of this name.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableId",
@@ -4948,6 +5294,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only vSwitches of this route table.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IsDefault",
@@ -4955,6 +5302,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only default vSwitches, or only others.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIpv6",
@@ -4962,6 +5310,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only vSwitches with, or without, IPv6; none has it here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -4969,6 +5318,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Only vSwitches of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchOwnerId",
@@ -4976,6 +5326,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Account id of the owner.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -4983,6 +5334,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -4990,6 +5342,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -4997,6 +5350,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -5004,6 +5358,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VSwitchId"),
@@ -5018,6 +5373,7 @@ pub static DESCRIBE_VSWITCHES: Operation = Operation {
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeVSwitches>),
 };
 
@@ -5126,6 +5482,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
     spellings: &[],
     summary: "List routes of a transit-router IPsec connection.",
     permission: Some("vpc:DescribeVcoRouteEntries"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -5136,6 +5493,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -5143,6 +5501,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
             required: true,
             about: "Id of the attachment.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteEntryType",
@@ -5150,6 +5509,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "custom (default), or bgp: there are none of these here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -5157,6 +5517,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -5164,6 +5525,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -5171,6 +5533,7 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -5182,6 +5545,23 @@ pub static DESCRIBE_VCO_ROUTE_ENTRIES: Operation = Operation {
         &c::REGION_NOT_FOUND,
         &c::CLIENT_TOKEN,
         &c::CONNECTION_NOT_FOUND,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VcoRouteEntries[].AsPath",
+            reason: "Only routes that BGP has learnt have it; there are none here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VcoRouteEntries[].Community",
+            reason: "Only routes that BGP has learnt have it; there are none here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VcoRouteEntries[].NextHopTunnelIdList",
+            reason: "Only routes that BGP has learnt have it; there are none here.",
+        },
     ],
     handler: Handler::Read(operation::read::<DescribeVcoRouteEntries>),
 };
@@ -5287,6 +5667,7 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Read one VPC.",
     permission: Some("vpc:DescribeVpcAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -5304,6 +5685,7 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -5311,6 +5693,7 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IsDefault",
@@ -5318,6 +5701,7 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Whether the VPC is the default one; the answer says it in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "DryRun",
@@ -5325,11 +5709,34 @@ pub static DESCRIBE_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
     dry_run: DryRun::Refuses,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::DRY_RUN, &c::VPC_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Ipv4GatewayId",
+            reason: "There are no IPv4 gateways; SupportIpv4Gateway is false.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "AssociatedCens",
+            reason: "There are no CEN instances.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "AssociatedPropagationSources",
+            reason: "Nothing propagates routes into a VPC.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "Ipv6CidrBlocks",
+            reason: "IPv6 is not offered.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DescribeVpcAttribute>),
 };
 
@@ -5361,6 +5768,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
     spellings: &[],
     summary: "List VPCs of a region.",
     permission: Some("vpc:DescribeVpcs"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -5377,6 +5785,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -5384,6 +5793,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Up to 20 comma-separated ids.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcName",
@@ -5391,6 +5801,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Only VPCs of this name.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IsDefault",
@@ -5398,6 +5809,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "false leaves the default VPC out.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIpv6",
@@ -5405,6 +5817,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Only VPCs with, or without, IPv6; none has it here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DhcpOptionsSetId",
@@ -5412,6 +5825,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Only VPCs with this option set; there are none here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -5419,6 +5833,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Only VPCs of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcOwnerId",
@@ -5426,6 +5841,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Account id of the owner.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -5433,6 +5849,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -5440,6 +5857,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -5447,6 +5865,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -5454,6 +5873,7 @@ pub static DESCRIBE_VPCS: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -5467,6 +5887,18 @@ pub static DESCRIBE_VPCS: Operation = Operation {
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "Vpcs.Vpc[].Ipv6CidrBlocks",
+            reason: "IPv6 is not offered.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "Vpcs.Vpc[].NatGatewayIds",
+            reason: "There are no NAT gateways.",
+        },
     ],
     handler: Handler::Read(operation::read::<DescribeVpcs>),
 };
@@ -5562,6 +5994,7 @@ pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
     spellings: &[],
     summary: "List IPsec connections bound to transit routers.",
     permission: Some("vpc:DescribeVpnAttachments"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -5572,6 +6005,7 @@ pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -5579,6 +6013,7 @@ pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
             required: false,
             about: "Only this attachment.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AttachType",
@@ -5586,6 +6021,7 @@ pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
             required: false,
             about: "CEN: every attachment is meant for one, bound or not.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -5593,6 +6029,7 @@ pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -5600,11 +6037,34 @@ pub static DESCRIBE_VPN_ATTACHMENTS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnAttachments[].Description",
+            reason: "A connection has none: no operation takes one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnAttachments[].Tag",
+            reason: "Releases of the vendor's own software.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnAttachments[].TransitRouterId",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnAttachments[].TransitRouterName",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DescribeVpnAttachments>),
 };
 
@@ -5699,6 +6159,7 @@ pub static DESCRIBE_VPN_CONNECTION: Operation = Operation {
     spellings: &[],
     summary: "Read one IPsec connection.",
     permission: Some("vpc:DescribeVpnConnection"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -5716,6 +6177,7 @@ pub static DESCRIBE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -5723,11 +6185,49 @@ pub static DESCRIBE_VPN_CONNECTION: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "AttachInstanceId",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "TransitRouterId",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "TransitRouterName",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "TunnelOptionsSpecification.TunnelOptions[].EnableDpd",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "TunnelOptionsSpecification.TunnelOptions[].EnableNatTraversal",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "TunnelOptionsSpecification.TunnelOptions[].TunnelIkeConfig.IkeLifetime",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "TunnelOptionsSpecification.TunnelOptions[].TunnelIpsecConfig.IpsecLifetime",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DescribeVpnConnection>),
 };
 
@@ -5758,6 +6258,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
     spellings: &[],
     summary: "Read the negotiation log of an IPsec connection.",
     permission: Some("vpc:DescribeVpnConnectionLogs"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -5768,6 +6269,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -5775,6 +6277,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TunnelId",
@@ -5782,6 +6285,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: false,
             about: "Only this tunnel of two.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "From",
@@ -5789,6 +6293,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: false,
             about: "Begin of the window, UNIX seconds.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "To",
@@ -5796,6 +6301,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: false,
             about: "End of the window, UNIX seconds.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MinutePeriod",
@@ -5803,6 +6309,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: false,
             about: "Length of the window, minutes: 1 to 10. Needed unless From and To are given.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -5810,6 +6317,7 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -5817,11 +6325,13 @@ pub static DESCRIBE_VPN_CONNECTION_LOGS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<DescribeVpnConnectionLogs>),
 };
 
@@ -5899,6 +6409,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
     spellings: &[],
     summary: "List IPsec connections of a region.",
     permission: Some("vpc:DescribeVpnConnections"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -5915,6 +6426,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -5922,6 +6434,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Only this connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -5929,6 +6442,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Only connections of this gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -5936,6 +6450,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Only connections that lead to this customer gateway, with any tunnel.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -5943,6 +6458,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Only connections of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -5950,6 +6466,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -5957,6 +6474,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -5964,6 +6482,7 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -5975,6 +6494,43 @@ pub static DESCRIBE_VPN_CONNECTIONS: Operation = Operation {
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnConnections.VpnConnection[].AttachInstanceId",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnConnections.VpnConnection[].TransitRouterId",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnConnections.VpnConnection[].TransitRouterName",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "VpnConnections.VpnConnection[].TunnelOptionsSpecification.TunnelOptions[].EnableDpd",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "VpnConnections.VpnConnection[].TunnelOptionsSpecification.TunnelOptions[].EnableNatTraversal",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "VpnConnections.VpnConnection[].TunnelOptionsSpecification.TunnelOptions[].TunnelIkeConfig.IkeLifetime",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
+        Difference {
+            kind: DifferenceKind::Retyped,
+            member: "VpnConnections.VpnConnection[].TunnelOptionsSpecification.TunnelOptions[].TunnelIpsecConfig.IpsecLifetime",
+            reason: "The Terraform provider reads it so, against the vendor's service; a text makes it forget the tunnels.",
+        },
     ],
     handler: Handler::Read(operation::read::<DescribeVpnConnections>),
 };
@@ -6059,6 +6615,7 @@ pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
     spellings: &[],
     summary: "List the accounts an IPsec connection is shared with.",
     permission: Some("vpc:DescribeVpnCrossAccountAuthorizations"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -6069,6 +6626,7 @@ pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -6076,6 +6634,7 @@ pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -6083,6 +6642,7 @@ pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -6090,6 +6650,7 @@ pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -6097,11 +6658,17 @@ pub static DESCRIBE_VPN_CROSS_ACCOUNT_AUTHORIZATIONS: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    differences: &[Difference {
+        kind: DifferenceKind::AlwaysEmpty,
+        member: "CrossAccountAuthorizations",
+        reason: "Nobody can be authorised: there is no operation for it, and no transit router that another account could bind.",
+    }],
     handler: Handler::Read(operation::read::<DescribeVpnCrossAccountAuthorizations>),
 };
 
@@ -6196,6 +6763,7 @@ pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Read one VPN gateway.",
     permission: Some("vpc:DescribeVpnGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -6213,6 +6781,7 @@ pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -6220,6 +6789,7 @@ pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IncludeReservationData",
@@ -6227,11 +6797,24 @@ pub static DESCRIBE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "true: add data of orders not yet in force.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: Some("VpnGatewayId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::GATEWAY_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "ReservationData",
+            reason: "Every order is in force at once or waits for its payment: there is no reservation to show.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "EniInstanceIds",
+            reason: "A gateway has no network interfaces of its own here.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DescribeVpnGateway>),
 };
 
@@ -6263,6 +6846,7 @@ pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
     spellings: &[],
     summary: "List zones of a region where VPN gateways can be placed.",
     permission: Some("vpc:DescribeVpnGatewayAvailableZones"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -6273,6 +6857,7 @@ pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Spec",
@@ -6280,6 +6865,7 @@ pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
             required: true,
             about: "5M, 10M, 20M, 50M, 100M, 200M, 500M or 1000M; every zone has room for each.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "GatewayType",
@@ -6287,6 +6873,7 @@ pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
             required: false,
             about: "Traditional or Enhanced.SiteToSite; no zone takes one of the latter here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AcceptLanguage",
@@ -6294,11 +6881,13 @@ pub static DESCRIBE_VPN_GATEWAY_AVAILABLE_ZONES: Operation = Operation {
             required: false,
             about: "Language of zone names: zh-CN or en-US (default).",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<DescribeVpnGatewayAvailableZones>),
 };
 
@@ -6380,6 +6969,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
     spellings: &[],
     summary: "List VPN gateways of a region, by page.",
     permission: Some("vpc:DescribeVpnGateways"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/*",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -6396,6 +6986,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -6403,6 +6994,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Only this gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -6410,6 +7002,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Only gateways of this VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Status",
@@ -6417,6 +7010,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "init, provisioning, active, updating or deleting.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "BusinessStatus",
@@ -6424,6 +7018,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Normal or FinancialLocked.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "GatewayType",
@@ -6431,6 +7026,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Traditional or Enhanced.SiteToSite.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceGroupId",
@@ -6438,6 +7034,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Only gateways of this resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IncludeReservationData",
@@ -6445,6 +7042,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "true: add data of orders not yet in force.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Tag",
@@ -6452,6 +7050,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -6459,6 +7058,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -6466,6 +7066,7 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -6477,6 +7078,18 @@ pub static DESCRIBE_VPN_GATEWAYS: Operation = Operation {
         &c::INVALID_TAG_KEY,
         &c::INVALID_TAG_VALUE,
         &c::DUPLICATED_TAG_KEY,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnGateways.VpnGateway[].ReservationData",
+            reason: "Every order is in force at once or waits for its payment: there is no reservation to show.",
+        },
+        Difference {
+            kind: DifferenceKind::AlwaysEmpty,
+            member: "VpnGateways.VpnGateway[].EniInstanceIds",
+            reason: "A gateway has no network interfaces of its own here.",
+        },
     ],
     handler: Handler::Read(operation::read::<DescribeVpnGateways>),
 };
@@ -6570,6 +7183,7 @@ pub static DESCRIBE_VPN_PBR_ROUTE_ENTRIES: Operation = Operation {
     spellings: &[],
     summary: "List policy-based routes of a VPN gateway.",
     permission: Some("vpc:DescribeVpnPbrRouteEntries"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -6580,6 +7194,7 @@ pub static DESCRIBE_VPN_PBR_ROUTE_ENTRIES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -6587,6 +7202,7 @@ pub static DESCRIBE_VPN_PBR_ROUTE_ENTRIES: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -6594,6 +7210,7 @@ pub static DESCRIBE_VPN_PBR_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -6601,11 +7218,17 @@ pub static DESCRIBE_VPN_PBR_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::GATEWAY_NOT_FOUND],
+    differences: &[Difference {
+        kind: DifferenceKind::Omitted,
+        member: "VpnPbrRouteEntries.VpnPbrRouteEntry[].NextHopTunnelId",
+        reason: "A policy route leads over a connection, whichever of its tunnels is up.",
+    }],
     handler: Handler::Read(operation::read::<DescribeVpnPbrRouteEntries>),
 };
 
@@ -6707,6 +7330,7 @@ pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
     spellings: &[],
     summary: "List destination and BGP routes of a VPN gateway.",
     permission: Some("vpc:DescribeVpnRouteEntries"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -6717,6 +7341,7 @@ pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -6724,6 +7349,7 @@ pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteEntryType",
@@ -6731,6 +7357,7 @@ pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "custom (default), or bgp: there are none of these here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -6738,6 +7365,7 @@ pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -6745,11 +7373,29 @@ pub static DESCRIBE_VPN_ROUTE_ENTRIES: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND, &c::GATEWAY_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnRouteEntries.VpnRouteEntry[].AsPath",
+            reason: "Only routes that BGP has learnt have it; there are none here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnRouteEntries.VpnRouteEntry[].Community",
+            reason: "Only routes that BGP has learnt have it; there are none here.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnRouteEntries.VpnRouteEntry[].NextHopTunnelId",
+            reason: "Only routes that BGP has learnt have it; there are none here.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DescribeVpnRouteEntries>),
 };
 
@@ -6861,6 +7507,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
     spellings: &[],
     summary: "List the zones of a region.",
     permission: Some("vpc:DescribeZones"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -6871,6 +7518,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AcceptLanguage",
@@ -6878,6 +7526,7 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: false,
             about: "zh-cn (default) or en-us.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ZoneType",
@@ -6885,11 +7534,13 @@ pub static DESCRIBE_ZONES: Operation = Operation {
             required: false,
             about: "Only AvailabilityZone.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::ZONES_REGION],
+    differences: &[],
     handler: Handler::Pure(operation::pure::<DescribeZones>),
 };
 
@@ -6960,6 +7611,7 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
     spellings: &[],
     summary: "Diagnose IPsec connections and return the findings.",
     permission: Some("vpc:DiagnoseVpnConnections"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -6970,6 +7622,7 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionIds",
@@ -6977,6 +7630,7 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Connections with one tunnel, at most 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TunnelIds",
@@ -6984,6 +7638,7 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Tunnels of connections with two, at most 50. One of both lists is needed.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -6991,6 +7646,7 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Only those of this gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageNumber",
@@ -6998,6 +7654,7 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Page, from 1. Default 1.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PageSize",
@@ -7005,11 +7662,24 @@ pub static DIAGNOSE_VPN_CONNECTIONS: Operation = Operation {
             required: false,
             about: "Entries per page, 1 to 50. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: None,
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::ILLEGAL, &c::REGION_NOT_FOUND],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnConnections[].MismatchLocalParam",
+            reason: "Without a negotiation there is nothing that two sides could differ in.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnConnections[].MismatchRemoteParam",
+            reason: "Without a negotiation there is nothing that two sides could differ in.",
+        },
+    ],
     handler: Handler::Read(operation::read::<DiagnoseVpnConnections>),
 };
 
@@ -7119,6 +7789,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
     spellings: &[],
     summary: "Start a one-click diagnosis of a VPN gateway.",
     permission: Some("vpc:DiagnoseVpnGateway"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -7129,6 +7800,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -7136,6 +7808,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -7143,6 +7816,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "IPsec.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceId",
@@ -7150,6 +7824,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
             required: true,
             about: "Id of the connection to diagnose, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IPsecExtendInfo",
@@ -7157,6 +7832,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "A probe as a JSON object: PrivateSourceIp and PrivateDestinationIp, two IPv4 addresses.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -7164,6 +7840,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -7178,6 +7855,7 @@ pub static DIAGNOSE_VPN_GATEWAY: Operation = Operation {
         &c::GATEWAY_NOT_FOUND,
         &c::CONNECTION_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DiagnoseVpnGateway>),
 };
 
@@ -7237,6 +7915,7 @@ pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
     spellings: &[],
     summary: "Turn ClassicLink of a VPC off.",
     permission: Some("vpc:DisableVpcClassicLink"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -7254,6 +7933,7 @@ pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -7261,6 +7941,7 @@ pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -7268,6 +7949,7 @@ pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -7281,6 +7963,7 @@ pub static DISABLE_VPC_CLASSIC_LINK: Operation = Operation {
         &c::VPC_NOT_FOUND,
         &c::VPC_STATUS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DisableVpcClassicLink>),
 };
 
@@ -7323,6 +8006,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
     spellings: &[],
     summary: "Undo one certificate binding of an SM VPN gateway.",
     permission: Some("vpc:DissociateVpnGatewayWithCertificate"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -7333,6 +8017,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -7340,6 +8025,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateId",
@@ -7347,6 +8033,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Id of the bound certificate, as it was given to Associate.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateType",
@@ -7354,6 +8041,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: true,
             about: "Encryption or Signature: the role in which it is bound.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -7361,6 +8049,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DryRun",
@@ -7368,6 +8057,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
             required: false,
             about: "true: check everything, change nothing. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -7383,6 +8073,7 @@ pub static DISSOCIATE_VPN_GATEWAY_WITH_CERTIFICATE: Operation = Operation {
         &c::GATEWAY_CONFIGURING,
         &c::NOT_BOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<DissociateVpnGatewayWithCertificate>),
 };
 
@@ -7439,6 +8130,7 @@ pub static DOWNLOAD_VPN_CONNECTION_CONFIG: Operation = Operation {
     spellings: &[],
     summary: "Fetch the peer-side configuration of an IPsec connection.",
     permission: Some("vpc:DownloadVpnConnectionConfig"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -7456,6 +8148,7 @@ pub static DOWNLOAD_VPN_CONNECTION_CONFIG: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -7463,11 +8156,13 @@ pub static DOWNLOAD_VPN_CONNECTION_CONFIG: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::CONNECTION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<DownloadVpnConnectionConfig>),
 };
 
@@ -7642,6 +8337,7 @@ pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
     spellings: &[],
     summary: "Turn ClassicLink of a VPC on.",
     permission: Some("vpc:EnableVpcClassicLink"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -7659,6 +8355,7 @@ pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -7666,6 +8363,7 @@ pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -7673,6 +8371,7 @@ pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpcId"),
@@ -7687,6 +8386,7 @@ pub static ENABLE_VPC_CLASSIC_LINK: Operation = Operation {
         &c::VPC_STATUS,
         &c::CLASSIC_LINK_STATUS,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<EnableVpcClassicLink>),
 };
 
@@ -7729,6 +8429,7 @@ pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
     spellings: &[],
     summary: "Read the result of a gateway diagnosis.",
     permission: Some("vpc:GetVpnGatewayDiagnoseResult"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -7739,6 +8440,7 @@ pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "DiagnoseId",
@@ -7746,6 +8448,7 @@ pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
             required: false,
             about: "Id of the diagnosis; or VpnGatewayId.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -7753,6 +8456,7 @@ pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
             required: false,
             about: "Gateway, whose last diagnosis is meant.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -7760,11 +8464,13 @@ pub static GET_VPN_GATEWAY_DIAGNOSE_RESULT: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("DiagnoseId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::MISSING, &c::REGION_NOT_FOUND, &c::DIAGNOSIS_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<GetVpnGatewayDiagnoseResult>),
 };
 
@@ -7863,6 +8569,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "List the tags of resources.",
     permission: Some("vpc:ListTagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -7873,6 +8580,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -7880,6 +8588,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceId",
@@ -7887,6 +8596,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "At most 50 resource ids; these or Tag.N must be given.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -7894,6 +8604,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxResults",
@@ -7901,6 +8612,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "1 to 50. Default 50.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextToken",
@@ -7908,6 +8620,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "Token from the previous page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
@@ -7921,6 +8634,7 @@ pub static LIST_TAG_RESOURCES: Operation = Operation {
         &c::DUPLICATED_TAG_KEY,
         &c::TAG_FILTER,
     ],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListTagResources>),
 };
 
@@ -8007,6 +8721,7 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
     spellings: &[],
     summary: "List which certificates are bound to which VPN gateways in a region.",
     permission: Some("vpc:ListVpnCertificateAssociations"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -8017,6 +8732,7 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -8024,6 +8740,7 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
             required: false,
             about: "At most 20 gateway ids.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateId",
@@ -8031,6 +8748,7 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
             required: false,
             about: "At most 20 certificate ids.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CertificateType",
@@ -8038,6 +8756,7 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
             required: false,
             about: "Encryption or Signature; absent means both.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "MaxResults",
@@ -8045,6 +8764,7 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
             required: false,
             about: "1 to 20. Default 10.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextToken",
@@ -8052,11 +8772,13 @@ pub static LIST_VPN_CERTIFICATE_ASSOCIATIONS: Operation = Operation {
             required: false,
             about: "Token from the previous page.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
     dry_run: DryRun::None,
     errors: &[&c::FORBIDDEN, &c::ILLEGAL, &c::ILLEGAL_CERTIFICATE_TYPE, &c::REGION_NOT_FOUND],
+    differences: &[],
     handler: Handler::Read(operation::read::<ListVpnCertificateAssociations>),
 };
 
@@ -8160,6 +8882,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change name, description or BGP key of a customer gateway.",
     permission: Some("vpc:ModifyCustomerGatewayAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:customergateway/{CustomerGatewayId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -8177,6 +8900,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -8184,6 +8908,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the customer gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -8191,6 +8916,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -8198,6 +8924,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 256 at most, not beginning with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AuthKey",
@@ -8205,6 +8932,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Key of BGP sessions: 1 to 64 ASCII characters, neither blanks nor question marks. It is kept sealed.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -8212,6 +8940,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("CustomerGatewayId"),
@@ -8229,6 +8958,7 @@ pub static MODIFY_CUSTOMER_GATEWAY_ATTRIBUTE: Operation = Operation {
         &c::GATEWAY_CONFIGURING,
         &c::GATEWAY_LOCKED,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyCustomerGatewayAttribute>),
 };
 
@@ -8310,6 +9040,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
     spellings: &[],
     summary: "Change name, description or route propagation of a route table.",
     permission: Some("vpc:ModifyRouteTableAttributes"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:routetable/{RouteTableId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -8327,6 +9058,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableId",
@@ -8334,6 +9066,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
             required: true,
             about: "Id of the table.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteTableName",
@@ -8341,6 +9074,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
             required: false,
             about: "Up to 128 characters; must not begin with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -8348,6 +9082,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
             required: false,
             about: "Up to 256 characters; must not begin with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RoutePropagationEnable",
@@ -8355,6 +9090,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
             required: false,
             about: "Whether the table takes in propagated routes.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("RouteTableId"),
@@ -8368,6 +9104,7 @@ pub static MODIFY_ROUTE_TABLE_ATTRIBUTES: Operation = Operation {
         &c::ROUTE_TABLE_NAME,
         &c::ROUTE_TABLE_DESCRIPTION,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyRouteTableAttributes>),
 };
 
@@ -8427,6 +9164,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change name or description of a vSwitch.",
     permission: Some("vpc:ModifyVSwitchAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vswitch/{VSwitchId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -8444,6 +9182,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchId",
@@ -8451,6 +9190,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the vSwitch.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VSwitchName",
@@ -8458,6 +9198,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Up to 128 characters; must not begin with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -8465,6 +9206,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Up to 256 characters; must not begin with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIPv6",
@@ -8472,6 +9214,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Not offered: true is refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Ipv6CidrBlock",
@@ -8479,6 +9222,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6CidrMask",
@@ -8486,6 +9230,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "VpcIpv6CidrBlock",
@@ -8493,6 +9238,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: Some("VSwitchId"),
@@ -8507,6 +9253,7 @@ pub static MODIFY_VSWITCH_ATTRIBUTE: Operation = Operation {
         &c::VSWITCH_DESCRIPTION,
         &c::IPV6_UNSUPPORTED,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyVSwitchAttribute>),
 };
 
@@ -8571,6 +9318,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change name, description, block or DNS host names of a VPC.",
     permission: Some("vpc:ModifyVpcAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -8588,6 +9336,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -8595,6 +9344,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcName",
@@ -8602,6 +9352,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Up to 128 characters; must not begin with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -8609,6 +9360,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Up to 256 characters; must not begin with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CidrBlock",
@@ -8616,6 +9368,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "New IPv4 block, mask 8 to 28; every vSwitch must lie inside a block of the VPC. That of a default VPC stays.",
             empty: Empty::Refused(&c::VPC_CIDR_MODIFY),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableDnsHostname",
@@ -8623,6 +9376,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "DNS host names on or off.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableIPv6",
@@ -8630,6 +9384,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Not offered: true is refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Ipv6CidrBlock",
@@ -8637,6 +9392,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "Ipv6Isp",
@@ -8644,6 +9400,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Ignored without IPv6.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: Some("VpcId"),
@@ -8659,6 +9416,7 @@ pub static MODIFY_VPC_ATTRIBUTE: Operation = Operation {
         &c::VPC_CIDR_MODIFY,
         &c::IPV6_UNSUPPORTED,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyVpcAttribute>),
 };
 
@@ -8725,6 +9483,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change an IPsec connection of a transit router.",
     permission: Some("vpc:ModifyVpnAttachmentAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -8735,6 +9494,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -8742,6 +9502,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -8749,6 +9510,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "LocalSubnet",
@@ -8756,6 +9518,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Refused(&c::ILLEGAL),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteSubnet",
@@ -8763,6 +9526,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Refused(&c::ILLEGAL),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NetworkType",
@@ -8770,6 +9534,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "public or private; what it is, since it cannot change.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EffectImmediately",
@@ -8777,6 +9542,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Negotiate at once.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AutoConfigRoute",
@@ -8784,6 +9550,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Configure routes by itself.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableDpd",
@@ -8791,6 +9558,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Dead peer detection of both tunnels.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableNatTraversal",
@@ -8798,6 +9566,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "NAT traversal of both tunnels.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableTunnelsBgp",
@@ -8805,6 +9574,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "BGP on both tunnels.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "CustomerGatewayId",
@@ -8812,6 +9582,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IkeConfig",
@@ -8819,6 +9590,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpsecConfig",
@@ -8826,6 +9598,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "BgpConfig",
@@ -8833,6 +9606,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "HealthCheckConfig",
@@ -8840,6 +9614,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "For connections with one tunnel, which an attachment is not: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteCaCert",
@@ -8847,6 +9622,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Accepted, and without effect.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
         Parameter {
             name: "TunnelOptionsSpecification",
@@ -8854,6 +9630,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "The tunnels that change, each named by TunnelId or TunnelIndex, or by its place if both are given.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -8861,6 +9638,7 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -8876,6 +9654,53 @@ pub static MODIFY_VPN_ATTACHMENT_ATTRIBUTE: Operation = Operation {
         &c::TUNNEL_OPTIONS,
         &c::CONNECTION_NOT_FOUND,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "AttachInstanceId",
+            reason: "There are no transit routers here: an attachment is bound to nothing.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "CustomerGatewayId",
+            reason: "An attachment has two tunnels, and these are settings of one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Description",
+            reason: "A connection has none: no operation takes one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "IkeConfig",
+            reason: "An attachment has two tunnels, and these are settings of one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "IpsecConfig",
+            reason: "An attachment has two tunnels, and these are settings of one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "TunnelOptionsSpecification[].TunnelIkeConfig.Psk",
+            reason: "What a call is answered under its ClientToken is kept, and a key is kept sealed alone: DescribeVpnConnection shows it.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VcoHealthCheck",
+            reason: "An attachment has two tunnels, and these are settings of one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnBgpConfig",
+            reason: "An attachment has two tunnels, and these are settings of one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "VpnGatewayId",
+            reason: "An attachment has no gateway; the sample names one that is none.",
+        },
     ],
     handler: Handler::Write(operation::write::<ModifyVpnAttachmentAttribute>),
 };
@@ -9034,6 +9859,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change an IPsec connection.",
     permission: Some("vpc:ModifyVpnConnectionAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpnconnection/{VpnConnectionId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -9051,6 +9877,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnConnectionId",
@@ -9058,6 +9885,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the connection.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -9065,6 +9893,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "1 to 100 characters, 128 at most, not beginning with http:// or https://.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "LocalSubnet",
@@ -9072,6 +9901,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Blocks on the side of the VPC, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Refused(&c::ILLEGAL),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteSubnet",
@@ -9079,6 +9909,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Blocks of the data centre, separated by commas: 1 to 5 that do not overlap.",
             empty: Empty::Refused(&c::ILLEGAL),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EffectImmediately",
@@ -9086,6 +9917,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Negotiate at once.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AutoConfigRoute",
@@ -9093,6 +9925,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Configure routes by itself.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableDpd",
@@ -9100,6 +9933,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Dead peer detection. Default true. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableNatTraversal",
@@ -9107,6 +9941,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "NAT traversal. Default true. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "EnableTunnelsBgp",
@@ -9114,6 +9949,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "BGP on both tunnels. Two tunnels only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IkeConfig",
@@ -9121,6 +9957,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Phase 1 as a JSON object: Psk, IkeVersion, IkeMode, IkeEncAlg, IkeAuthAlg, IkePfs, IkeLifetime, LocalId, RemoteId. The key is kept sealed; without one, 16 random characters are made. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IpsecConfig",
@@ -9128,6 +9965,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Phase 2 as a JSON object: IpsecEncAlg, IpsecAuthAlg, IpsecPfs, IpsecLifetime. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "BgpConfig",
@@ -9135,6 +9973,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "BGP as a JSON object: EnableBgp, LocalAsn, TunnelCidr, LocalBgpIp. The customer gateway must have an Asn. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "HealthCheckConfig",
@@ -9142,6 +9981,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Probing as a JSON object: enable, dip, sip, interval, retry, policy, in any case of their letters. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RemoteCaCertificate",
@@ -9149,6 +9989,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "CA certificate of the peer, PEM: needed on SM gateways, refused on others. One tunnel only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TunnelOptionsSpecification",
@@ -9156,6 +9997,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "The tunnels that change, each named by TunnelId, or by its place if both are given. Two tunnels only.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -9163,6 +10005,7 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnConnectionId"),
@@ -9181,6 +10024,23 @@ pub static MODIFY_VPN_CONNECTION_ATTRIBUTE: Operation = Operation {
         &c::GATEWAY_LOCKED,
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
         &c::CONNECTION_EXISTS,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "Description",
+            reason: "A connection has none: no operation takes one.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "IkeConfig.Psk",
+            reason: "What a call is answered under its ClientToken is kept, and a key is kept sealed alone: DescribeVpnConnection shows it.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "TunnelOptionsSpecification.TunnelOptions[].TunnelIkeConfig.Psk",
+            reason: "What a call is answered under its ClientToken is kept, and a key is kept sealed alone: DescribeVpnConnection shows it.",
+        },
     ],
     handler: Handler::Write(operation::write::<ModifyVpnConnectionAttribute>),
 };
@@ -9365,6 +10225,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change name, description or route propagation of a VPN gateway.",
     permission: Some("vpc:ModifyVpnGatewayAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpngateway/{VpnGatewayId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -9382,6 +10243,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -9389,6 +10251,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Name",
@@ -9396,6 +10259,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "2 to 100 characters: a letter, then letters, digits, _ - and .",
             empty: Empty::Refused(&c::INVALID_NAME),
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Description",
@@ -9403,6 +10267,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Up to 100 characters.",
             empty: Empty::Sets,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "AutoPropagate",
@@ -9410,6 +10275,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Exchange routes with the VPC's route table by itself.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -9417,6 +10283,7 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -9431,6 +10298,18 @@ pub static MODIFY_VPN_GATEWAY_ATTRIBUTE: Operation = Operation {
         &c::INVALID_DESCRIPTION,
         &c::GATEWAY_NOT_FOUND,
         &c::GATEWAY_CONFIGURING,
+    ],
+    differences: &[
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "IntranetIp",
+            reason: "Not kept: a gateway has one address, which InternetIp answers also where it is private. Of the sources only one sample of 2019 shows it.",
+        },
+        Difference {
+            kind: DifferenceKind::Omitted,
+            member: "SslVpnInternetIp",
+            reason: "DescribeVpnGateway shows it, for gateways that have it; no change touches it.",
+        },
     ],
     handler: Handler::Write(operation::write::<ModifyVpnGatewayAttribute>),
 };
@@ -9540,6 +10419,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
     spellings: &[],
     summary: "Change weight and priority of a policy-based route in one call.",
     permission: Some("vpc:ModifyVpnPbrRouteEntryAttribute"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -9550,6 +10430,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -9557,6 +10438,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteSource",
@@ -9564,6 +10446,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -9571,6 +10454,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -9578,6 +10462,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -9585,6 +10470,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Priority",
@@ -9592,6 +10478,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: true,
             about: "The priority that it has, 1 to 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewWeight",
@@ -9599,6 +10486,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "100 (active) or 0 (standby); absent: as it is. Over a connection with two tunnels it cannot change here.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewPriority",
@@ -9606,6 +10494,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "1 to 100, a smaller one wins; absent: as it is. One of both must be given.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -9613,6 +10502,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -9630,6 +10520,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_ATTRIBUTE: Operation = Operation {
         &c::ROUTE_NOT_FOUND,
         &c::ROUTE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyVpnPbrRouteEntryAttribute>),
 };
 
@@ -9706,6 +10597,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
     spellings: &[],
     summary: "Change the priority of a policy-based route.",
     permission: Some("vpc:ModifyVpnPbrRouteEntryPriority"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -9716,6 +10608,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -9723,6 +10616,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteSource",
@@ -9730,6 +10624,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -9737,6 +10632,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -9744,6 +10640,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -9751,6 +10648,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewPriority",
@@ -9758,6 +10656,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: true,
             about: "1 to 100, a smaller one wins.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Priority",
@@ -9765,6 +10664,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: false,
             about: "The priority that it has, 1 to 100; absent: whatever it is.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -9772,6 +10672,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -9789,6 +10690,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_PRIORITY: Operation = Operation {
         &c::ROUTE_NOT_FOUND,
         &c::ROUTE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyVpnPbrRouteEntryPriority>),
 };
 
@@ -9860,6 +10762,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
     spellings: &[],
     summary: "Change the weight of a policy-based route.",
     permission: Some("vpc:ModifyVpnPbrRouteEntryWeight"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -9870,6 +10773,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -9877,6 +10781,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteSource",
@@ -9884,6 +10789,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Source block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -9891,6 +10797,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -9898,6 +10805,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -9905,6 +10813,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewWeight",
@@ -9912,6 +10821,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "100 (active) or 0 (standby).",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Priority",
@@ -9919,6 +10829,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: false,
             about: "The priority that it has, 1 to 100; absent: whatever it is.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -9926,6 +10837,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -9933,6 +10845,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -9950,6 +10863,7 @@ pub static MODIFY_VPN_PBR_ROUTE_ENTRY_WEIGHT: Operation = Operation {
         &c::ROUTE_NOT_FOUND,
         &c::ROUTE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyVpnPbrRouteEntryWeight>),
 };
 
@@ -10023,6 +10937,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
     spellings: &[],
     summary: "Change the weight of a destination route.",
     permission: Some("vpc:ModifyVpnRouteEntryWeight"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -10033,6 +10948,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -10040,6 +10956,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -10047,6 +10964,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -10054,6 +10972,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Weight",
@@ -10061,6 +10980,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "The weight that it has, 0 or 100: it names the route, too.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewWeight",
@@ -10068,6 +10988,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: true,
             about: "100 (active) or 0 (standby).",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "OverlayMode",
@@ -10075,6 +10996,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: false,
             about: "Ipsec (default), in exactly these letters.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -10082,6 +11004,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -10099,6 +11022,7 @@ pub static MODIFY_VPN_ROUTE_ENTRY_WEIGHT: Operation = Operation {
         &c::ROUTE_NOT_FOUND,
         &c::ROUTE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<ModifyVpnRouteEntryWeight>),
 };
 
@@ -10156,6 +11080,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Move a VPC with its vSwitches to another resource group.",
     permission: Some("vpc:MoveResourceGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -10166,6 +11091,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -10173,6 +11099,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "VPC, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceId",
@@ -10180,6 +11107,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewResourceGroupId",
@@ -10187,6 +11115,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Id of the resource group.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
@@ -10198,6 +11127,7 @@ pub static MOVE_RESOURCE_GROUP: Operation = Operation {
         &c::INVALID_RESOURCE_GROUP,
         &c::VPC_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<MoveResourceGroup>),
 };
 
@@ -10253,6 +11183,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
     spellings: &[],
     summary: "Move a VPN gateway, a customer gateway or an attachment to another resource group.",
     permission: Some("vpc:MoveVpnResourceGroup"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -10263,6 +11194,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "InstanceId",
@@ -10270,6 +11202,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Id of the gateway, customer gateway or attachment.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -10277,6 +11210,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "VpnGateway, CustomerGateway or VpnAttachment, in any case: Terraform writes VpnGateWay.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NewResourceGroupId",
@@ -10284,6 +11218,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
             required: true,
             about: "Id of the resource group: rg-, letters and digits.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("InstanceId"),
@@ -10297,6 +11232,7 @@ pub static MOVE_VPN_RESOURCE_GROUP: Operation = Operation {
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
         &c::CONNECTION_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<MoveVpnResourceGroup>),
 };
 
@@ -10353,6 +11289,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
     spellings: &[],
     summary: "Publish a VPN route into the VPC route table or withdraw it.",
     permission: Some("vpc:PublishVpnRouteEntry"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -10363,6 +11300,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpnGatewayId",
@@ -10370,6 +11308,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Id of the gateway.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteType",
@@ -10377,6 +11316,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "dbr: destination routes; pbr: policy routes, all with this next hop and destination.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "RouteDest",
@@ -10384,6 +11324,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "Destination block, as `10.0.0.0/24`, without bits to the right of the mask.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "NextHop",
@@ -10391,6 +11332,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "The connection that the route leads over, one of the gateway's.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "PublishVpc",
@@ -10398,6 +11340,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: true,
             about: "true publishes. false withdraws, also the routes of the other table with the same destination.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ClientToken",
@@ -10405,6 +11348,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
             required: false,
             about: "Idempotency key, at most 64 ASCII characters: a repeat with the same parameters gets the first result.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("VpnGatewayId"),
@@ -10422,6 +11366,7 @@ pub static PUBLISH_VPN_ROUTE_ENTRY: Operation = Operation {
         &c::ROUTE_NOT_FOUND,
         &c::ROUTE_TABLE_CONFLICT,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<PublishVpnRouteEntry>),
 };
 
@@ -10477,6 +11422,7 @@ pub static TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "Put tags on resources.",
     permission: Some("vpc:TagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -10487,6 +11433,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -10494,6 +11441,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceId",
@@ -10501,6 +11449,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "1 to 50 resource ids.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "Tag",
@@ -10508,6 +11457,7 @@ pub static TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Tag.N.Key and Tag.N.Value, at most 20.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
@@ -10526,6 +11476,7 @@ pub static TAG_RESOURCES: Operation = Operation {
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
         &c::CONNECTION_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<TagResources>),
 };
 
@@ -10575,6 +11526,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
     spellings: &[],
     summary: "Remove tags from resources.",
     permission: Some("vpc:UnTagResources"),
+    permission_origin: c::Origin::Documented,
     resource: "*",
     arns: &[&[Part::Text("*")]],
     conditions: &[],
@@ -10585,6 +11537,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceType",
@@ -10592,6 +11545,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "VPC, VSWITCH, VPNGATEWAY, CUSTOMERGATEWAY, VPNCONNECTION or VPNATTACHMENT, in any case.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "ResourceId",
@@ -10599,6 +11553,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             required: true,
             about: "1 to 50 resource ids.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "TagKey",
@@ -10606,6 +11561,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "At most 20 keys.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "All",
@@ -10613,6 +11569,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
             required: false,
             about: "true removes all tags. Default false.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
     ],
     subject: Some("ResourceId"),
@@ -10628,6 +11585,7 @@ pub static UN_TAG_RESOURCES: Operation = Operation {
         &c::CUSTOMER_GATEWAY_NOT_FOUND,
         &c::CONNECTION_NOT_FOUND,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UnTagResources>),
 };
 
@@ -10680,6 +11638,7 @@ pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
     spellings: &[],
     summary: "Take a secondary CIDR block away from a VPC.",
     permission: Some("vpc:UnassociateVpcCidrBlock"),
+    permission_origin: c::Origin::Documented,
     resource: "acs:vpc:{RegionId}:{accountId}:vpc/{VpcId}",
     arns: &[&[
         Part::Text("acs:vpc:"),
@@ -10697,6 +11656,7 @@ pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: true,
             about: "Region of the resource; one of the ids that DescribeRegions lists.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "VpcId",
@@ -10704,6 +11664,7 @@ pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: true,
             about: "Id of the VPC.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "SecondaryCidrBlock",
@@ -10711,6 +11672,7 @@ pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Block to take away; no vSwitch may be in it.",
             empty: Empty::Absent,
+            origin: c::Origin::Documented,
         },
         Parameter {
             name: "IPv6CidrBlock",
@@ -10718,6 +11680,7 @@ pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
             required: false,
             about: "Not offered: refused.",
             empty: Empty::Absent,
+            origin: c::Origin::Ours,
         },
     ],
     subject: Some("VpcId"),
@@ -10733,6 +11696,7 @@ pub static UNASSOCIATE_VPC_CIDR_BLOCK: Operation = Operation {
         &c::VPC_STATUS,
         &c::VPC_HAS_VSWITCH,
     ],
+    differences: &[],
     handler: Handler::Write(operation::write::<UnassociateVpcCidrBlock>),
 };
 

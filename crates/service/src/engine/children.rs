@@ -21,7 +21,7 @@ pub(super) struct Children {
 impl Children {
     /// What shall be in force with the intended generation.
     pub(super) fn wanted(snapshot: &Snapshot<'_>, gateway: &VpnGateway) -> Result<Self, StoreError> {
-        let mut bindings = snapshot.bindings_of(&gateway.id)?;
+        let mut bindings = snapshot.bindings_on(gateway)?;
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
         let mut connections = snapshot.connections_of(&gateway.id)?;
         connections.retain(|connection| connection.state.is_wanted());
@@ -43,18 +43,18 @@ impl Children {
 
 /// The intended generation is in force.
 pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError> {
-    for binding in tx.bindings_of(&gateway.id)? {
+    for binding in tx.bindings_on(gateway)? {
         match binding.state {
             BindingState::Associating => tx.set_binding_state(gateway, &binding, BindingState::Associated)?,
             BindingState::Dissociating => tx.delete_binding(gateway, &binding)?,
             BindingState::Associated => {}
         }
     }
-    for connection in tx.connections_under_way(&gateway.id)? {
-        match connection.state {
-            ChildState::Creating => tx.set_connection_state(&connection.id, ChildState::Active)?,
-            ChildState::Updating => tx.connection_changed(&connection.id)?,
-            ChildState::Deleting => tx.delete_connection(&connection)?,
+    for (connection, state) in tx.connections_under_way(&gateway.id)? {
+        match state {
+            ChildState::Creating => tx.set_connection_state(&connection, ChildState::Active)?,
+            ChildState::Updating => tx.connection_changed(&connection)?,
+            ChildState::Deleting => tx.delete_connection(gateway, &connection)?,
             ChildState::Active => {}
         }
     }
@@ -83,11 +83,11 @@ pub(super) fn restore(
     for binding in stay {
         tx.set_binding_state(gateway, binding, BindingState::Associated)?;
     }
-    for connection in tx.connections_under_way(&gateway.id)? {
-        match connection.state {
-            ChildState::Creating => tx.delete_connection(&connection)?,
-            ChildState::Updating => tx.restore_connection(&connection.id)?,
-            ChildState::Deleting => tx.set_connection_state(&connection.id, ChildState::Active)?,
+    for (connection, state) in tx.connections_under_way(&gateway.id)? {
+        match state {
+            ChildState::Creating => tx.delete_connection(gateway, &connection)?,
+            ChildState::Updating => tx.restore_connection(&connection)?,
+            ChildState::Deleting => tx.set_connection_state(&connection, ChildState::Active)?,
             ChildState::Active => {}
         }
     }

@@ -42,13 +42,17 @@ pub(super) fn outcome(
     now_ms: i64,
 ) -> Result<Option<AccountId>, StoreError> {
     let intent = &outcome.intent;
-    let current = tx.intent(&intent.resource)?;
+    let before = tx.rights_changes();
+    // What is applied is struck off at once: that says, too, whether it was still wanted.
+    let current = match outcome.progress {
+        Progress::Applied => tx.strike_off(intent)?.then(|| intent.clone()),
+        _ => tx.intent(&intent.resource)?,
+    };
     let Some(current) = current.filter(|current| current.generation == intent.generation) else {
         debug!(resource = intent.resource, "a step was overtaken");
         return Ok(None);
     };
     let failed = u64::from(current.attempts) + 1;
-    let before = tx.rights_changes();
     match &outcome.progress {
         Progress::Applied => applied(tx, outcome, now_ms)?,
         Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None)?,
@@ -105,11 +109,10 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
         tx.observe_tunnel(tunnel, *negotiation, now_ms)?;
     }
     if withdrawn {
-        tx.set_fault_outcome(&intent.resource, FaultOutcome::Withdrawn)?;
+        tx.set_fault_outcome(&intent.resource, FaultOutcome::Withdrawn)
     } else {
-        tx.delete_fault(&intent.resource)?;
+        tx.delete_fault(&intent.resource)
     }
-    tx.delete_intent(&intent.resource)
 }
 
 fn gateway_applied(tx: &Tx<'_>, gateway: &VpnGateway, generation: u64) -> Result<(), StoreError> {
@@ -158,7 +161,7 @@ fn give_up(tx: &Tx<'_>, outcome: &Outcome, failed: u64, reason: &str, now_ms: i6
 
 /// Makes the last applied state the intended one again, as a new generation.
 fn bring_back(tx: &Tx<'_>, mut gateway: VpnGateway, now_ms: i64) -> Result<(), StoreError> {
-    match gateway.withdraw(&tx.bindings_of(&gateway.id)?) {
+    match gateway.withdraw(&tx.bindings_on(&gateway)?) {
         Withdrawal::Remove => gateway.phase = Phase::Deleting,
         Withdrawal::Restore { leave, stay } => {
             gateway.phase = Phase::Live;

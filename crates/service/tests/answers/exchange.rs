@@ -104,7 +104,7 @@ impl Stage {
     async fn answered(&self, response: Response) -> Answer {
         let changed = response.operation.is_some_and(|known| known.kind() == Kind::Write);
         if changed && response.status == 200 {
-            // Things that were made at one moment are listed by their random ids.
+            // Things that were made at one moment are listed in any order, by the random end of their ids.
             self.rig.advance(1_000);
         }
         self.drive().await;

@@ -77,18 +77,6 @@ async fn uploads(rig: &Rig) -> Vec<(&'static str, String)> {
     names
 }
 
-/// An active gateway with such an id. (Tags are listed in the order of ids, which is to be that of their making.)
-async fn fitting_gateway(rig: &Rig, vpc: &str, fits: impl Fn(&str) -> bool) -> String {
-    loop {
-        let id = rig.gateway_in(vpc, "NationalStandard").await;
-        if fits(&id) {
-            return id;
-        }
-        rig.call("DeleteVpnGateway", &[("RegionId", "cn-hangzhou"), ("VpnGatewayId", &id)]).await.ok();
-        rig.settle().await;
-    }
-}
-
 /// A customer gateway of this address.
 async fn customer_gateway(rig: &Rig, ip: &str) -> String {
     let parameters = [("RegionId", "cn-hangzhou"), ("IpAddress", ip)];
@@ -270,7 +258,7 @@ impl World {
         let region = ("RegionId", "cn-hangzhou");
         let made = rig.call("CreateVpc", &[region]).await.ok();
         let (vpc, table) = (text(&made, &["VpcId"]), text(&made, &["RouteTableId"]));
-        // Things of one moment are listed by their random ids.
+        // Ids begin with their moment, and tags are listed in the order of ids: things of one moment in any.
         rig.advance(1_000);
         let empty_vpc = text(&rig.call("CreateVpc", &[region]).await.ok(), &["VpcId"]);
         let default_vpc = default_vpc(&rig).await;
@@ -280,9 +268,9 @@ impl World {
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.7.0/24")];
         let vswitch = text(&rig.call("CreateVSwitch", &parameters).await.ok(), &["VSwitchId"]);
         rig.settle().await;
-        let gateway = fitting_gateway(&rig, &vpc, |id| id < "vpn-bp1m").await;
+        let gateway = rig.gateway_in(&vpc, "NationalStandard").await;
         rig.advance(1_000);
-        let idle_gateway = fitting_gateway(&rig, &vpc, |id| id > gateway.as_str()).await;
+        let idle_gateway = rig.gateway_in(&vpc, "NationalStandard").await;
         rig.advance(1_000);
         let parameters =
             [region, ("VpcId", &vpc), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "172.16.8.0/24")];

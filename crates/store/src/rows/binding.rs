@@ -80,6 +80,14 @@ impl Snapshot<'_> {
         Ok(rows.into_iter().map(|row| row.binding).collect())
     }
 
+    /// The same of a gateway that was read: where it takes no certificates, they are not looked for.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bindings_on(&self, gateway: &VpnGateway) -> Answer<Vec<Binding>> {
+        if gateway.takes_certificates().is_ok() { self.bindings_of(&gateway.id) } else { Ok(Vec::new()) }
+    }
+
     /// The certificates that are in force on a gateway: also those that are being removed.
     ///
     /// # Errors

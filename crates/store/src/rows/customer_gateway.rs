@@ -51,6 +51,16 @@ pub struct CustomerGatewayFilter {
     pub tags: Vec<TagFilter>,
 }
 
+impl CustomerGatewayFilter {
+    fn search<'v>(&'v self, account: &'v AccountId, region: &'v str) -> Search<'v> {
+        let mut search = Search::of(account, Some(region));
+        search.equal("id", self.id.as_ref());
+        search.equal("resource_group", self.resource_group.as_ref());
+        search.tags("id", &self.tags);
+        search
+    }
+}
+
 impl Snapshot<'_> {
     /// The account's customer gateway of this id.
     ///
@@ -96,11 +106,7 @@ impl Snapshot<'_> {
         offset: u64,
         limit: u64,
     ) -> Answer<Page<CustomerGatewayRow>> {
-        let mut search = Search::of(account, Some(region));
-        search.equal("id", filter.id.as_ref());
-        search.equal("resource_group", filter.resource_group.as_ref());
-        search.tags("id", &filter.tags);
-        self.page(&search, offset, limit)
+        self.page(&filter.search(account, region), offset, limit)
     }
 }
 
@@ -144,5 +150,28 @@ impl Tx<'_> {
         self.forget(row.id.as_str())?;
         self.execute("DELETE FROM customer_gateway WHERE id = ?1", &binds![row.id])?;
         self.count("customer_gateway", &row.account, row.region.as_str(), -1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Columns as _;
+    use crate::rows::search::plan;
+
+    #[test]
+    fn lists_of_customer_gateways_go_by_account_and_region() {
+        let account = AccountId::new("1234567890123456");
+        let text = Some("a".to_owned());
+        let none = CustomerGatewayFilter::default;
+        for (filter, index) in [
+            (none(), "customer_gateway_page"),
+            (CustomerGatewayFilter { resource_group: text.clone(), ..none() }, "customer_gateway_page"),
+            (CustomerGatewayFilter { id: text, ..none() }, "sqlite_autoindex_customer_gateway_1"),
+        ] {
+            let search = filter.search(&account, "cn-hangzhou");
+            let page = search.statement((CustomerGatewayRow::COLUMNS, CustomerGatewayRow::NAME), 0, 50);
+            assert_eq!(plan(&page), (vec![index.to_owned()], false), "{page}");
+        }
     }
 }

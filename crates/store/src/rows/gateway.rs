@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use tongguan_model::gateway::{BusinessStatus, Status, VpnGateway};
+use tongguan_model::gateway::{BusinessStatus, Status, VpnGateway, VpnType};
 use tongguan_model::id::{AccountId, VSwitchId, VpcId, VpnGatewayId};
 
 use super::batch::of_all;
 use super::search::{Page, Search};
 use super::tag::TagRow;
-use super::{Answer, Done, Relation, Table as _};
+use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::{Snapshot, TagFilter, Tx};
 
 /// A gateway as it is stored.
@@ -22,6 +22,34 @@ table! {
             disaster_recovery_ip = "dr_ip", order_id, created_ms, end_ms, business_status, phase, intended, applied,
         }
         read { certificate_alert }
+    }
+}
+
+/// What is shown of a gateway with the connections on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayEnds {
+    /// Id.
+    pub id: VpnGatewayId,
+    /// First vSwitch.
+    pub vswitch: Option<VSwitchId>,
+    /// Second vSwitch.
+    pub disaster_recovery_vswitch: Option<VSwitchId>,
+    /// Bandwidth, Mbit/s.
+    pub bandwidth: u32,
+    /// Kind.
+    pub vpn_type: VpnType,
+    /// First address.
+    pub internet_ip: String,
+    /// Second address, if it has two vSwitches.
+    pub disaster_recovery_ip: Option<String>,
+    /// Locked or not.
+    pub business_status: BusinessStatus,
+}
+
+columns! {
+    GatewayEnds {
+        id, vswitch, disaster_recovery_vswitch = "dr_vswitch", bandwidth, vpn_type, internet_ip,
+        disaster_recovery_ip = "dr_ip", business_status,
     }
 }
 
@@ -91,17 +119,18 @@ impl Snapshot<'_> {
         self.session.whole_row(sql!(VpnGateway::PLACES, " WHERE id = ?1"), &binds![id])
     }
 
-    /// Many gateways of the account, in one query.
+    /// What is shown of many gateways of the account with their connections, in one query.
     ///
     /// # Errors
     /// A database error.
-    pub fn gateways_of_all(
+    pub fn ends_of_all(
         &self,
         account: &AccountId,
         ids: &[&VpnGatewayId],
-    ) -> Answer<BTreeMap<VpnGatewayId, VpnGateway>> {
-        let sql = (sql!(VpnGateway::SELECT, " WHERE +account = ?1 AND id IN"), "");
-        let rows: Vec<VpnGateway> =
+    ) -> Answer<BTreeMap<VpnGatewayId, GatewayEnds>> {
+        let before = sql!("SELECT ", GatewayEnds::COLUMNS, " FROM vpn_gateway WHERE +account = ?1 AND id IN");
+        let sql = (before, "");
+        let rows: Vec<GatewayEnds> =
             of_all(self.session, sql, &binds![account], ids.iter().map(|id| id.as_str()))?;
         Ok(rows.into_iter().map(|gateway| (gateway.id.clone(), gateway)).collect())
     }

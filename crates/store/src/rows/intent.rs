@@ -143,7 +143,16 @@ impl Tx<'_> {
         )
     }
 
-    /// Strikes a change off.
+    /// Strikes a change off if it is still the one that is wanted; answers whether it was.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn strike_off(&self, intent: &Intent) -> Answer<bool> {
+        let sql = "DELETE FROM intent WHERE resource = ?1 AND generation = ?2";
+        Ok(self.session.execute(sql, &binds![intent.resource, intent.generation])? > 0)
+    }
+
+    /// Strikes a change off, whatever it is.
     ///
     /// # Errors
     /// A database error.

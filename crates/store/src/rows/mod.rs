@@ -92,7 +92,7 @@ pub(crate) const READ: &[Readable] = &[
     readable!(Upload, "number"),
     readable!(CustomerGatewayRow, "id"),
     readable!(ResourceGroupRow, "id"),
-    readable!(Connection, "id"),
+    ("vpn_connection", connection::CHECKED, |cells| cells.next::<connection::Checked>().map(drop)),
     readable!(VpnRoute, "seq"),
     readable!(UserRow, "seq"),
     readable!(GroupRow, "seq"),

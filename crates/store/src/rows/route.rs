@@ -120,10 +120,23 @@ pub(crate) const RELATIONS: &[Relation] = &[
 impl RouteOwner<'_> {
     /// Kind of the tally that counts its routes, by its id.
     const fn tally(self) -> &'static str {
+        tally_of(self.kind())
+    }
+
+    const fn kind(self) -> RouteKind {
         match self {
-            Self::Gateway(_, kind) => tally_of(kind),
-            Self::Attachment(_) => tally_of(RouteKind::Attachment),
+            Self::Gateway(_, kind) => kind,
+            Self::Attachment(_) => RouteKind::Attachment,
         }
+    }
+
+    /// The query for a page of its routes, newest first.
+    fn page(self, offset: u64, limit: u64) -> String {
+        let scope = match self {
+            Self::Gateway(..) => "gateway",
+            Self::Attachment(_) => "connection",
+        };
+        format!("{ROUTES} WHERE {scope} = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT {limit} OFFSET {offset}")
     }
 
     fn id(&self) -> &str {
@@ -202,14 +215,7 @@ impl Snapshot<'_> {
         offset: u64,
         limit: u64,
     ) -> Answer<Page<RouteRow>> {
-        let (scope, kind) = match owner {
-            RouteOwner::Gateway(_, kind) => ("gateway", kind),
-            RouteOwner::Attachment(_) => ("connection", RouteKind::Attachment),
-        };
-        let sql = format!(
-            "{ROUTES} WHERE {scope} = ?1 AND kind = ?2 ORDER BY seq DESC LIMIT {limit} OFFSET {offset}"
-        );
-        let items = self.session.all(&sql, &binds![owner.id(), kind])?;
+        let items = self.session.all(&owner.page(offset, limit), &binds![owner.id(), owner.kind()])?;
         Ok(Page { items, total: self.routes_in(account, owner)? })
     }
 }
@@ -335,5 +341,23 @@ impl Tx<'_> {
             "DELETE FROM tally WHERE kind = ?1 AND account = ?2 AND region = ?3 AND value = 0",
             &binds![kind, route.account, owner],
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::search::plan;
+
+    #[test]
+    fn a_page_of_routes_goes_by_the_table_that_it_is_of() {
+        let (gateway, attachment) = (VpnGatewayId::new("vpn-1"), ConnectionId::new("vco-1"));
+        for (owner, index) in [
+            (RouteOwner::Gateway(&gateway, RouteKind::Destination), "vpn_route_gateway"),
+            (RouteOwner::Gateway(&gateway, RouteKind::Policy), "vpn_route_gateway"),
+            (RouteOwner::Attachment(&attachment), "vpn_route_connection"),
+        ] {
+            assert_eq!(plan(&owner.page(0, 50)), (vec![index.to_owned()], false), "{owner:?}");
+        }
     }
 }

@@ -57,6 +57,11 @@ impl<'v> Search<'v> {
         [scope, &self.conditions].concat()
     }
 
+    /// The query for a page, newest first.
+    pub(super) fn statement(&self, (columns, tables): (&str, &str), offset: u64, limit: u64) -> String {
+        format!("SELECT {columns} FROM {tables} WHERE {}{}", self.clause(), cut(offset, limit))
+    }
+
     /// Takes a value; answers its number.
     pub(super) fn value(&mut self, value: &'v (impl AsBind + ?Sized)) -> usize {
         self.values.push(value.bind());
@@ -172,7 +177,7 @@ impl Snapshot<'_> {
         limit: u64,
     ) -> Answer<Page<T>> {
         let clause = search.clause();
-        let sql = format!("SELECT {columns} FROM {tables} WHERE {clause}{}", cut(offset, limit));
+        let sql = search.statement((columns, tables), offset, limit);
         let items = self.session.all(&sql, &search.values)?;
         self.with_total(items, search, (tally, tables), &clause, offset, limit)
     }
@@ -195,4 +200,27 @@ impl Snapshot<'_> {
         };
         Ok(Page { items, total })
     }
+}
+
+/// Which indexes SQLite takes for a statement, and whether it sorts what it finds.
+#[cfg(test)]
+pub(super) fn plan(sql: &str) -> (Vec<String>, bool) {
+    let database = crate::sqlite::schema::fresh().unwrap();
+    let mut plan = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    for place in 1..=plan.parameter_count() {
+        plan.raw_bind_parameter(place, "a").unwrap();
+    }
+    let mut steps = Vec::new();
+    let mut read = plan.raw_query();
+    while let Some(step) = read.next().unwrap() {
+        steps.push(step.get::<_, String>(3).unwrap());
+    }
+    assert!(!steps.iter().any(|step| step.starts_with("SCAN ")), "{sql}: {steps:?}");
+    let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+    let name = |step: &String| {
+        let (_, index) = step.split_once(" USING ")?;
+        let index = index.trim_start_matches("COVERING ").trim_start_matches("INDEX ");
+        Some(index.split(" (").next().unwrap().to_owned())
+    };
+    (steps.iter().filter_map(name).collect(), sorts)
 }

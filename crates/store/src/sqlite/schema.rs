@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::StoreError;
 use crate::audit::append;
-use crate::rows::resource_group;
+use crate::rows::{connection, resource_group};
 use crate::session::{Session, failed};
 
 /// Each step brings the database from its index to the next version.
@@ -17,10 +17,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0004.sql"),
     include_str!("schema/0005.sql"),
     include_str!("schema/0006.sql"),
+    include_str!("schema/0007.sql"),
 ];
 
 /// Newest schema that this release knows.
-pub(crate) const NEWEST: u32 = 6;
+pub(crate) const NEWEST: u32 = 7;
 const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
 /// Brings the database up to the newest schema.
@@ -36,6 +37,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     if found < 5 {
         resource_group::bring_up(session)?;
+    }
+    if found < 7 {
+        connection::bring_up(session)?;
     }
     if found < NEWEST {
         tx.pragma_update(None, "user_version", NEWEST).map_err(failed)?;

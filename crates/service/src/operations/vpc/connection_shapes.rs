@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use tongguan_model::connection::{
     Bgp, Connection, HealthCheck, Ipsec, Negotiation, State, Tunnel, TunnelBandwidth,
 };
-use tongguan_model::gateway::{BusinessStatus, ChildState, VpnGateway, VpnType};
+use tongguan_model::gateway::{BusinessStatus, ChildState, VpnType};
 use tongguan_model::id::{ConnectionId, CustomerGatewayId, VSwitchId, VpnGatewayId};
 use tongguan_model::region::{self, Region};
 use tongguan_pki::Certificate;
-use tongguan_store::{CustomerGatewayRow, Snapshot, TunnelRow, Tx};
+use tongguan_store::{CustomerGatewayRow, GatewayEnds, KeyedConnection, Snapshot, TunnelRow, Tx};
 use zeroize::Zeroizing;
 
 use crate::api::vpc::{
@@ -44,9 +44,8 @@ pub(super) enum TagsOf {
 pub(super) struct Around {
     tags: BTreeMap<String, Vec<TagInfo>>,
     tunnels: BTreeMap<ConnectionId, Vec<TunnelRow>>,
-    keys: BTreeMap<ConnectionId, Vec<u8>>,
     customers: BTreeMap<CustomerGatewayId, CustomerGatewayRow>,
-    gateways: BTreeMap<VpnGatewayId, VpnGateway>,
+    gateways: BTreeMap<VpnGatewayId, GatewayEnds>,
     zones: BTreeMap<VSwitchId, String>,
 }
 
@@ -54,14 +53,15 @@ impl Around {
     pub(super) fn read(
         call: &Call,
         snapshot: &Snapshot<'_>,
-        connections: &[Connection],
+        connections: &[KeyedConnection],
     ) -> Result<Self, Failure> {
         let account = &call.principal.account;
-        let ids: Vec<&str> = connections.iter().map(|connection| connection.id.as_str()).collect();
-        let tunnels = connections.iter().flat_map(|connection| &connection.settings.tunnels);
+        let connections = || connections.iter().map(|keyed| &keyed.connection);
+        let ids: Vec<&str> = connections().map(|connection| connection.id.as_str()).collect();
+        let tunnels = connections().flat_map(|connection| &connection.settings.tunnels);
         let customers: Vec<_> = tunnels.map(|tunnel| &tunnel.customer_gateway).collect();
-        let gateways: Vec<_> = connections.iter().filter_map(|one| one.gateway.as_ref()).collect();
-        let gateways = snapshot.gateways_of_all(account, &gateways)?;
+        let gateways: Vec<_> = connections().filter_map(|one| one.gateway.as_ref()).collect();
+        let gateways = snapshot.ends_of_all(account, &gateways)?;
         let vswitches = gateways
             .values()
             .flat_map(|gateway| gateway.vswitch.iter().chain(&gateway.disaster_recovery_vswitch));
@@ -69,7 +69,6 @@ impl Around {
         Ok(Self {
             tags: tags_of_all(snapshot, account, &ids)?,
             tunnels: snapshot.tunnels_of_all(&ids)?,
-            keys: snapshot.connection_keys_of_all(&ids)?,
             customers: snapshot.customer_gateways_of_all(account, &customers)?,
             zones: snapshot.zones_of_all(account, &vswitches)?,
             gateways,
@@ -80,16 +79,15 @@ impl Around {
     pub(super) fn view<'a>(
         &'a self,
         call: &'a Call,
-        connection: &'a Connection,
+        KeyedConnection { connection, sealed_keys }: &'a KeyedConnection,
     ) -> Result<View<'a>, Failure> {
-        let sealed = self.keys.get(&connection.id).map(Vec::as_slice).unwrap_or_default();
         Ok(View {
             around: self,
             call,
             connection,
             gateway: connection.gateway.as_ref().and_then(|id| self.gateways.get(id)),
             rows: self.tunnels.get(&connection.id).map(Vec::as_slice).unwrap_or_default(),
-            keys: opened_keys(&call.context.vault, connection.id.as_str(), sealed)?,
+            keys: opened_keys(&call.context.vault, connection.id.as_str(), sealed_keys)?,
         })
     }
 }
@@ -99,7 +97,7 @@ pub(super) struct View<'a> {
     around: &'a Around,
     call: &'a Call,
     connection: &'a Connection,
-    gateway: Option<&'a VpnGateway>,
+    gateway: Option<&'a GatewayEnds>,
     rows: &'a [TunnelRow],
     keys: Vec<Zeroizing<String>>,
 }
@@ -108,10 +106,10 @@ pub(super) struct View<'a> {
 pub(super) fn infos(
     call: &Call,
     snapshot: &Snapshot<'_>,
-    connections: Vec<Connection>,
+    connections: &[KeyedConnection],
     tags: TagsOf,
 ) -> Result<Vec<VpnConnectionInfo>, Failure> {
-    let around = Around::read(call, snapshot, &connections)?;
+    let around = Around::read(call, snapshot, connections)?;
     connections.iter().map(|connection| around.view(call, connection)?.info(tags)).collect()
 }
 
@@ -121,11 +119,10 @@ pub(super) fn changed(
     tx: &Tx<'_>,
     id: &str,
 ) -> Result<ModifyVpnConnectionAttributeOutput, Failure> {
-    let connection = tx.connection(&call.principal.account, id)?;
-    let connection = connection.ok_or_else(|| Failure::Internal("a changed connection is gone".into()))?;
-    let connections = [connection];
-    let around = Around::read(call, tx, &connections)?;
-    around.view(call, &connections[0])?.changed()
+    let keyed = tx.connection_with_keys(&call.principal.account, id)?;
+    let keyed = keyed.ok_or_else(|| Failure::Internal("a changed connection is gone".into()))?;
+    let around = Around::read(call, tx, std::slice::from_ref(&keyed))?;
+    around.view(call, &keyed)?.changed()
 }
 
 /// An attachment as it is after a change, as ModifyVpnAttachmentAttribute answers it.
@@ -134,11 +131,10 @@ pub(super) fn changed_attachment(
     tx: &Tx<'_>,
     id: &str,
 ) -> Result<ModifyVpnAttachmentAttributeOutput, Failure> {
-    let connection = tx.connection(&call.principal.account, id)?;
-    let connection = connection.ok_or_else(|| Failure::Internal("a changed attachment is gone".into()))?;
-    let connections = [connection];
-    let around = Around::read(call, tx, &connections)?;
-    let (view, connection) = (around.view(call, &connections[0])?, &connections[0]);
+    let keyed = tx.connection_with_keys(&call.principal.account, id)?;
+    let keyed = keyed.ok_or_else(|| Failure::Internal("a changed attachment is gone".into()))?;
+    let around = Around::read(call, tx, std::slice::from_ref(&keyed))?;
+    let (view, connection) = (around.view(call, &keyed)?, &keyed.connection);
     let settings = &connection.settings;
     let tunnel = |at: usize| ChangedTunnelInfo {
         tunnel_index: settings.tunnels[at].index.map(Into::into),
@@ -312,7 +308,7 @@ impl View<'_> {
     }
 
     fn state(&self) -> State {
-        let locked = |gateway: &VpnGateway| gateway.business_status == BusinessStatus::FinancialLocked;
+        let locked = |gateway: &GatewayEnds| gateway.business_status == BusinessStatus::FinancialLocked;
         self.connection.shown_state(self.gateway.is_some_and(locked))
     }
 

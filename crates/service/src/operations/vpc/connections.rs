@@ -345,7 +345,8 @@ pub(super) fn new_tunnels(
     for TunnelOptions { given, psk } in options {
         let customer = given.customer_gateway.as_deref();
         let customer = customer.ok_or_else(|| call.operation.missing("CustomerGatewayId"))?;
-        let mut tunnel = make(TunnelId::new(new_id("tun", region)), CustomerGatewayId::new(customer));
+        let id = TunnelId::new(new_id("tun", region, call.now_ms));
+        let mut tunnel = make(id, CustomerGatewayId::new(customer));
         tunnel.put(given);
         tunnels.push(tunnel);
         keys.push(key_or_random(psk.as_ref()));
@@ -441,12 +442,14 @@ pub(super) fn check(call: &Call, tx: &Tx<'_>, connection: &Connection, kind: Vpn
     settings.tunnels.iter().try_for_each(|tunnel| tunnel.check(kind)).map_err(wrong)?;
     settings.check().map_err(wrong)?;
     leads_somewhere(tx, &connection.account, connection.region.as_str(), settings, wrong)?;
-    let Some(gateway) = &connection.gateway else { return Ok(()) };
-    for other in tx.connections_of(gateway)?.iter().filter(|other| other.id != connection.id) {
-        if settings.collides(&other.settings) {
+    if connection.gateway.is_none() {
+        return Ok(());
+    }
+    for other in tx.settings_to_compare(connection)? {
+        if settings.collides(&other) {
             return Err((&c::CONNECTION_EXISTS).into());
         }
-        let taken = |block: &&str| other.settings.bgp_blocks().any(|held| held == *block);
+        let taken = |block: &&str| other.bgp_blocks().any(|held| held == *block);
         if let Some(block) = settings.bgp_blocks().find(taken) {
             let why = "Another tunnel of the gateway has the block.";
             return Err(wrong(Wrong::new("TunnelCidr", block, why)).into());

@@ -29,7 +29,7 @@ impl Write for CreateCustomerGateway {
         if held >= call.context.settings.quotas.customer_gateways_per_region {
             return Err((&c::CUSTOMER_GATEWAY_QUOTA).into());
         }
-        let id = new_id("cgw", self.region);
+        let id = new_id("cgw", self.region, call.now_ms);
         let row = CustomerGatewayRow {
             sealed_auth_key: sealed_key(&call.context.vault, &id, self.auth_key.as_ref())?,
             id: CustomerGatewayId::new(id),

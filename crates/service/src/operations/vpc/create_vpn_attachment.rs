@@ -50,7 +50,7 @@ impl Write for CreateVpnAttachment {
         let (tunnels, keys) = new_tunnels(call, region, &self.options(), Tunnel::of_attachment)?;
         let network_type = self.network_type.unwrap_or(NetworkType::Public);
         let connection = Connection {
-            id: ConnectionId::new(new_id("vco", region)),
+            id: ConnectionId::new(new_id("vco", region, call.now_ms)),
             account: account.clone(),
             region: RegionId::new(region.id),
             gateway: None,

@@ -42,7 +42,7 @@ impl Write for CreateVpnConnection {
     fn change(&self, call: &Call, tx: &Tx<'_>) -> Result<Self::Output, Failure> {
         let (context, account) = (&call.context, &call.principal.account);
         let mut gateway = gateway_in(tx.gateway(account, &self.vpn_gateway_id)?, Some(self.region))?;
-        gateway.connect(&tx.bindings_of(&gateway.id)?)?;
+        gateway.connect(&tx.bindings_on(&gateway)?)?;
         if tx.connections_on(&gateway.id)? >= context.settings.quotas.vpn_connections_per_gateway {
             return Err((&c::CONNECTION_QUOTA).into());
         }
@@ -53,7 +53,7 @@ impl Write for CreateVpnConnection {
         };
         let (tunnels, keys) = new_tunnels(call, self.region, &self.options(), make)?;
         let connection = Connection {
-            id: ConnectionId::new(new_id("vco", self.region)),
+            id: ConnectionId::new(new_id("vco", self.region, call.now_ms)),
             account: account.clone(),
             region: RegionId::new(self.region.id),
             gateway: Some(gateway.id.clone()),

@@ -99,7 +99,7 @@ impl Write for CreateVpnGateway {
         let address = self.draw_address(context, tx, first.as_ref())?;
         let draw = |vswitch| self.draw_address(context, tx, Some(vswitch));
         let second_address = second.as_ref().map(draw).transpose()?;
-        let id = VpnGatewayId::new(new_id("vpn", self.region));
+        let id = VpnGatewayId::new(new_id("vpn", self.region, now_ms));
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let gateway = VpnGateway {
             account: account.clone(),

@@ -18,7 +18,7 @@ impl Write for DeleteVpnAttachment {
         let found = tx.connection(&call.principal.account, &self.vpn_connection_id)?;
         let attachment = attachment_in(found, self.region)?;
         leads_nowhere(tx, &attachment)?;
-        tx.delete_connection(&attachment)?;
+        tx.delete_attachment(&attachment)?;
         Ok(Self::Output { code: "200".into(), message: "successful".into(), success: true })
     }
 }

@@ -9,16 +9,16 @@ use crate::api::vpc::{DescribeVpnConnection, DescribeVpnConnectionOutput};
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::connection_in;
 use super::connection_shapes::{TagsOf, infos, unsettled};
+use super::keyed_connection_in;
 
 impl Read for DescribeVpnConnection {
     type Output = DescribeVpnConnectionOutput;
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
-        let found = snapshot.connection(&call.principal.account, &self.vpn_connection_id)?;
-        let connection = connection_in(found, self.region)?;
-        let mut infos = infos(call, snapshot, vec![connection], TagsOf::One)?;
+        let found = snapshot.connection_with_keys(&call.principal.account, &self.vpn_connection_id)?;
+        let keyed = keyed_connection_in(found, self.region)?;
+        let mut infos = infos(call, snapshot, &[keyed], TagsOf::One)?;
         infos.pop().ok_or_else(|| Failure::Internal("a connection is not shown".into()))
     }
 

@@ -26,10 +26,10 @@ impl Read for DescribeVpnConnections {
         };
         let paging = Paging { number: self.page_number, size: self.page_size };
         let (account, region) = (&call.principal.account, self.region.id);
-        let page = snapshot.connections(account, region, &filter, paging.offset(), paging.size)?;
+        let page = snapshot.connections_with_keys(account, region, &filter, paging.offset(), paging.size)?;
         Ok(Self::Output {
             total_count: page.total.cast_signed(),
-            vpn_connections: infos(call, snapshot, page.items, TagsOf::List)?,
+            vpn_connections: infos(call, snapshot, &page.items, TagsOf::List)?,
             page_number: paging.number.cast_signed(),
             page_size: paging.size.cast_signed(),
         })

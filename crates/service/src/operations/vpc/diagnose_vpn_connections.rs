@@ -98,13 +98,12 @@ impl DiagnoseVpnConnections {
         let mut findings = Vec::new();
         for tunnel in tunnels {
             let Some((code, reason)) = failure(tunnel.observed, able) else { continue };
-            let last = snapshot.last_observation(&tunnel.id)?;
             findings.push(Finding {
                 failed_reason: reason.into(),
                 failed_reason_code: code.into(),
                 failed_time: tunnel.observed_ms,
                 severity: "Warn".into(),
-                source_log: last.map(|seen| line(connection, &seen)).unwrap_or_default().into(),
+                source_log: line(connection, &tunnel.observation()).into(),
                 tunnel_id: connection.is_dual().then(|| tunnel.id.clone().into()),
                 vpn_connection_id: connection.id.clone().into(),
             });

@@ -57,7 +57,7 @@ impl Write for DiagnoseVpnGateway {
         let findings = serde_json::to_string(&items)
             .map_err(|error| Failure::Internal(format!("a diagnosis: {error}")))?;
         let row = DiagnosisRow {
-            id: new_id("vpndgn", self.region),
+            id: new_id("vpndgn", self.region, call.now_ms),
             account: account.clone(),
             region: gateway.region,
             gateway: gateway.id,

@@ -15,18 +15,18 @@ use crate::api::vpc::{
 use crate::call::Call;
 use crate::operation::{Failure, Read};
 
-use super::connection_in;
 use super::connection_shapes::{Around, View};
+use super::keyed_connection_in;
 
 impl Read for DownloadVpnConnectionConfig {
     type Output = DownloadVpnConnectionConfigOutput;
 
     fn answer(&self, call: &Call, snapshot: &Snapshot<'_>) -> Result<Self::Output, Failure> {
-        let found = snapshot.connection(&call.principal.account, &self.vpn_connection_id)?;
-        let connections = [connection_in(found, self.region)?];
-        let around = Around::read(call, snapshot, &connections)?;
-        let view = around.view(call, &connections[0])?;
-        let (settings, only) = (&connections[0].settings, view.only());
+        let found = snapshot.connection_with_keys(&call.principal.account, &self.vpn_connection_id)?;
+        let keyed = keyed_connection_in(found, self.region)?;
+        let around = Around::read(call, snapshot, std::slice::from_ref(&keyed))?;
+        let view = around.view(call, &keyed)?;
+        let (settings, only) = (&keyed.connection.settings, view.only());
         let tunnels = view.two().map(|tunnels| {
             let tunnel = |at| PeerTunnel {
                 ike_config: peer_ike(&view, at),

@@ -90,7 +90,7 @@ use tongguan_model::connection::Connection;
 use tongguan_model::gateway::VpnGateway;
 use tongguan_model::id::RegionId;
 use tongguan_model::region::Region;
-use tongguan_store::{CustomerGatewayRow, IntentKind, Page, Tx};
+use tongguan_store::{CustomerGatewayRow, IntentKind, KeyedConnection, Page, Tx};
 
 use crate::catalogue::{self, Code};
 use crate::context::Context;
@@ -112,6 +112,14 @@ fn customer_gateway_in(
 /// The account's connection in the region of the call.
 fn connection_in(connection: Option<Connection>, region: &'static Region) -> Result<Connection, Failure> {
     in_region(connection, |found| &found.region, Some(region), &catalogue::CONNECTION_NOT_FOUND)
+}
+
+/// The same with its keys.
+fn keyed_connection_in(
+    keyed: Option<KeyedConnection>,
+    region: &'static Region,
+) -> Result<KeyedConnection, Failure> {
+    in_region(keyed, |found| &found.connection.region, Some(region), &catalogue::CONNECTION_NOT_FOUND)
 }
 
 /// What was found, if it lies in the region of the call (any, if the call names none).

@@ -19,7 +19,7 @@ use super::to_be_applied;
 /// A VPC of a block, with its vRouter and route table.
 pub(super) fn new_vpc(call: &Call, region: &'static Region, block: Ipv4Net, resource_group: String) -> Vpc {
     Vpc {
-        id: VpcId::new(new_id("vpc", region)),
+        id: VpcId::new(new_id("vpc", region, call.now_ms)),
         account: call.principal.account.clone(),
         region: RegionId::new(region.id),
         name: String::new(),
@@ -30,8 +30,8 @@ pub(super) fn new_vpc(call: &Call, region: &'static Region, block: Ipv4Net, reso
         secondary_cidrs: String::new(),
         is_default: false,
         classic_link: false,
-        vrouter: new_id("vrt", region),
-        route_table: new_id("vtb", region),
+        vrouter: new_id("vrt", region, call.now_ms),
+        route_table: new_id("vtb", region, call.now_ms),
         route_table_name: String::new(),
         route_table_description: String::new(),
         route_propagation: true,
@@ -114,7 +114,7 @@ pub(super) fn new_vswitch(
     block: Ipv4Net,
 ) -> VSwitch {
     VSwitch {
-        id: VSwitchId::new(new_id("vsw", region)),
+        id: VSwitchId::new(new_id("vsw", region, call.now_ms)),
         account: call.principal.account.clone(),
         region: vpc.region,
         vpc: vpc.id,
