@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags};
 use tongguan_esp::sa::{Inbound, Life, Outbound};
-use tongguan_esp::{OpenBatch, Sad, SealBatch, Verdict, mtu};
+use tongguan_esp::{OpenBatch, Pairs, Sad, SealBatch, Verdict, mtu};
 use tongguan_ike::config::ConnectionId;
 use tongguan_ike::{EspEvent, NAT_PORT};
 
@@ -117,8 +116,8 @@ pub(crate) enum Change {
     Install(Box<NewChild>),
     /// By the SPI under which it receives.
     Remove(u32),
-    /// Networks, ours and the peer's, with the connection that is to be negotiated when a packet wants it.
-    Wants(Vec<(IpNet, IpNet, ConnectionId)>),
+    /// By networks, the connection that is to be negotiated when a packet wants it.
+    Wants(Pairs<ConnectionId>),
 }
 
 /// What was noticed.
@@ -188,7 +187,7 @@ pub(crate) struct Worker {
     sad: Sad,
     /// By the SPI under which they receive.
     children: HashMap<u32, Child>,
-    wants: Vec<(IpNet, IpNet, ConnectionId)>,
+    wants: Pairs<ConnectionId>,
     wanted: HashMap<ConnectionId, Instant>,
     seal: SealBatch,
     open: OpenBatch,
@@ -232,7 +231,7 @@ impl Worker {
             wake: to_control,
             sad: Sad::default(),
             children: HashMap::new(),
-            wants: Vec::new(),
+            wants: Pairs::default(),
             wanted: HashMap::new(),
             seal: SealBatch::default(),
             open: OpenBatch::default(),
@@ -353,15 +352,11 @@ impl Worker {
 
     /// A packet has no SA: a connection that would carry it is to be negotiated, asked for once a second.
     fn want(&mut self, source: IpAddr, destination: IpAddr, now: Instant) {
-        let fitting = self
-            .wants
-            .iter()
-            .find(|(local, remote, _)| local.contains(&source) && remote.contains(&destination));
-        let Some((_, _, connection)) = fitting else { return };
-        let last = self.wanted.get(connection);
+        let Some(connection) = self.wants.between(source, destination).copied() else { return };
+        let last = self.wanted.get(&connection);
         if last.is_none_or(|last| now >= *last + BEAT) {
-            self.wanted.insert(*connection, now);
-            self.notice(Notice::Wanted(*connection));
+            self.wanted.insert(connection, now);
+            self.notice(Notice::Wanted(connection));
         }
     }
 

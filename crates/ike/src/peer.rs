@@ -6,7 +6,7 @@
 use tongguan_pki::{Certificate, KeySpec, Random, SealedForm, Signed, signature_to_der, verify_chain};
 use zeroize::Zeroizing;
 
-use crate::config::{Credentials, PeerIdentity};
+use crate::config::{Credentials, OwnCertificates, PeerIdentity};
 use crate::envelope::{EnvelopeKey, KEY_BYTES};
 use crate::suite::Secret;
 use crate::wire::{Draft, Identity, kind};
@@ -110,8 +110,8 @@ pub(crate) struct Filled {
 }
 
 /// Our certificates as bodies of payloads.
-pub(crate) fn certificate_payloads(credentials: &Credentials) -> [Draft; 2] {
-    let certificates = [&credentials.signature, &credentials.encryption];
+pub(crate) fn certificate_payloads(own: &OwnCertificates) -> [Draft; 2] {
+    let certificates = [&own.signature, &own.encryption];
     let mut bodies = certificates
         .into_iter()
         .zip(ENCODINGS)
@@ -121,7 +121,7 @@ pub(crate) fn certificate_payloads(credentials: &Credentials) -> [Draft; 2] {
 
 /// Fills our envelope: the payloads SK, NONCE and ID, and the signature.
 pub(crate) fn seal(
-    credentials: &Credentials,
+    certificates: &OwnCertificates,
     peer: &PeerCertificates,
     identity: &Identity,
     random: &mut dyn Random,
@@ -135,9 +135,9 @@ pub(crate) fn seal(
     let key = EnvelopeKey::new(octets).map_err(because)?;
     let identity = identity.write();
     let (sealed_nonce, sealed_identity) = key.seal(&nonce, &identity).map_err(because)?;
-    let [_, (_, own)] = certificate_payloads(credentials);
+    let [_, (_, own)] = certificate_payloads(certificates);
     let parts = [key.octets(), &nonce, &identity, &own];
-    let signature = credentials.signature_key.sign_parts(&parts, Signed::WithIdentity, random);
+    let signature = certificates.signature_key.sign_parts(&parts, Signed::WithIdentity, random);
     let signature = signature_to_der(&signature.map_err(because)?).map_err(because)?;
     let payloads =
         [(kind::SYMMETRIC_KEY, sealed_key), (kind::NONCE, sealed_nonce), (kind::ID, sealed_identity)];
@@ -150,12 +150,12 @@ pub(crate) fn seal(
 
 /// Opens the peer's envelope and verifies its signature.
 pub(crate) fn open(
-    credentials: &Credentials,
+    own: &OwnCertificates,
     peer: Result<&PeerCertificates, Disbelief>,
     [key, nonce, identity, signature]: [&[u8]; 4],
     random: &mut dyn Random,
 ) -> Result<Envelope, Disbelief> {
-    let opened = credentials.encryption_key.open(key);
+    let opened = own.encryption_key.open(key);
     let mut octets = Zeroizing::new(vec![0; KEY_BYTES]);
     random.fill(&mut octets).map_err(because)?;
     let failed = opened.as_ref().err().map(because);
@@ -172,7 +172,7 @@ pub(crate) fn open(
     };
     // Without certificates a signature is verified that cannot be right: our own key's.
     let known = peer.as_ref().map(|peer| (&peer.signature, &peer.encryption_body[..]));
-    let (signer, certificate) = known.unwrap_or((&credentials.signature, &[]));
+    let (signer, certificate) = known.unwrap_or((&own.signature, &[]));
     let parts = [key.octets(), &nonce, &identity, certificate];
     let signer = signer.public_key().map_err(because)?;
     let verified = signer.verify_parts(&parts, signature, Signed::WithIdentity);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use support::{Dice, ID, WALL, World, address, entity, envelope_pair, psk, psk_pair};
-use tongguan_ike::config::{Authentication, Connection, Credentials};
+use tongguan_ike::config::{Authentication, Connection, Credentials, OwnCertificates};
 use tongguan_ike::suite::{Cipher, Group, Hash};
 use tongguan_ike::wire::{self, Header, Identity, kind};
 use tongguan_ike::{
@@ -219,14 +219,14 @@ fn with_certificates(
 ) -> [Connection; 2] {
     let [initiator, responder] = envelope_pair();
     let (ca, _) = entity("ca");
-    let credentials = Credentials {
+    let own = OwnCertificates {
         signature: signature.0,
         signature_key: signature.1,
         encryption: encryption.0,
         encryption_key: encryption.1,
-        peer_ca: vec![ca],
     };
-    let local_id = Identity::new(Identity::DER_NAME, credentials.signature.subject_der());
+    let local_id = Identity::new(Identity::DER_NAME, own.signature.subject_der());
+    let credentials = Credentials { own: Arc::new(own), peer_ca: vec![ca] };
     let authentication = Authentication::Envelope(Arc::new(credentials));
     [Connection { local_id, authentication, ..initiator }, responder]
 }
@@ -292,13 +292,14 @@ fn an_envelope_for_somebody_else_is_not_opened() {
     let [initiator, mut responder] = envelope_pair();
     if let Authentication::Envelope(credentials) = &responder.authentication {
         let (signature, signature_key) = entity("west-sign");
-        responder.authentication = Authentication::Envelope(Arc::new(Credentials {
+        let own = OwnCertificates {
             signature,
             signature_key,
-            encryption: credentials.encryption.clone(),
+            encryption: credentials.own.encryption.clone(),
             encryption_key: PrivateKey::generate(KeySpec::EcSm2).unwrap(),
-            peer_ca: credentials.peer_ca.clone(),
-        }));
+        };
+        let credentials = Credentials { own: Arc::new(own), peer_ca: credentials.peer_ca.clone() };
+        responder.authentication = Authentication::Envelope(Arc::new(credentials));
     }
     let mut world = World::new(7, [initiator, responder]);
     world.configure(1);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongguan_ike::config::{
-    Authentication, Connection, ConnectionId, Credentials, NatTraversal, PeerIdentity, Phase1Suite,
-    Phase2Suite, Selector,
+    Authentication, Connection, ConnectionId, Credentials, NatTraversal, OwnCertificates, PeerIdentity,
+    Phase1Suite, Phase2Suite, Selector,
 };
 use tongguan_ike::keys::HashOrder;
 use tongguan_ike::suite::{Cipher, Group, Hash};
@@ -296,10 +296,7 @@ pub(crate) fn envelope(side: usize) -> Connection {
         local_id,
         remote_id: PeerIdentity::Exactly(Identity::new(Identity::DER_NAME, peer.subject_der())),
         authentication: Authentication::Envelope(Arc::new(Credentials {
-            signature,
-            signature_key,
-            encryption,
-            encryption_key,
+            own: Arc::new(OwnCertificates { signature, signature_key, encryption, encryption_key }),
             peer_ca: vec![ca],
         })),
         phase_1: vec![Phase1Suite { cipher: Cipher::Sm4, hash: Hash::Sm3, group: None }],
