@@ -72,7 +72,7 @@ fn give(router: &mut Router, side: u8, octets: &[u8], dice: &mut Dice) -> Vec<Ve
     let sent = out.into_iter().filter_map(|output| match output {
         Output::Send { octets, .. } => Some(octets),
         Output::Expect(_) | Output::Install(_) => panic!("a child SA without a negotiation"),
-        Output::Remove { .. } | Output::Event(_) => None,
+        Output::Cease { .. } | Output::Remove { .. } | Output::Event(_) => None,
     });
     sent.collect()
 }

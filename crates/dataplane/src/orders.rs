@@ -211,7 +211,8 @@ impl Frames {
             // Growing by itself would leave a copy of what is there behind. Once it is known how long the frame is, there
             // is room for all of it, so that a long one is not copied with every piece.
             let mut head = [0; LENGTH];
-            let come = self.0.iter().chain(octets).zip(&mut head).map(|(octet, place)| *place = *octet).count();
+            let come =
+                self.0.iter().chain(octets).zip(&mut head).map(|(octet, place)| *place = *octet).count();
             let whole = if come == LENGTH { LENGTH + u32::from_be_bytes(head) as usize } else { 0 };
             let room = needed.max(whole.min(LENGTH + MAX_FRAME));
             let mut grown = Zeroizing::new(Vec::with_capacity(room));

@@ -40,6 +40,11 @@ impl Sad {
     /// Removes both directions of a child SA, by the SPI under which it receives.
     pub fn remove(&mut self, inbound: u32) {
         self.inbound.remove(&inbound);
+        self.cease(inbound);
+    }
+
+    /// Removes the direction in which a child SA sends, by the SPI under which it receives.
+    pub fn cease(&mut self, inbound: u32) {
         let Some(selector) = self.selectors.remove(&inbound) else { return };
         let Some(all) = self.outbound.get_mut(selector) else { return };
         all.retain(|sa| sa.inbound() != inbound);

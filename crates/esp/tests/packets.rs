@@ -359,6 +359,8 @@ fn sas_are_removed_one_by_one_however_many_there_are() {
         let of = selector(number / 2);
         let found = |sad: &Sad| sad.between(of.local.addr(), of.remote.addr()).map(|sa| sa.inbound());
         assert_eq!(found(&sad), Some(0x1000 + number));
+        sad.cease(0x1000 + number);
+        assert_eq!(sad.counts(), [number as usize + 1, number as usize]);
         sad.remove(0x1000 + number);
         sad.remove(0x1000 + number);
         assert_eq!(found(&sad), (number % 2 == 1).then_some(0x1000 + number - 1));

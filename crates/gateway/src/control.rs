@@ -394,6 +394,7 @@ impl Control {
                     let receives = self.expected.remove(&child.inbound.spi);
                     self.install(&child, [!receives, true])?;
                 }
+                Output::Cease { spi, .. } => self.link.change(Change::Cease(spi))?,
                 Output::Remove { spi, .. } => {
                     self.expected.remove(&spi);
                     self.icvs.remove(&spi);

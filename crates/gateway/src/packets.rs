@@ -114,6 +114,8 @@ pub(crate) struct NewChild {
 /// What is to change.
 pub(crate) enum Change {
     Install(Box<NewChild>),
+    /// Nothing more is sent under a child SA, by the SPI under which it receives.
+    Cease(u32),
     /// By the SPI under which it receives.
     Remove(u32),
     /// By networks, the connection that is to be negotiated when a packet wants it.
@@ -308,6 +310,7 @@ impl Worker {
                 new.inbound.into_iter().for_each(|inbound| self.sad.receive(inbound));
                 new.outbound.into_iter().for_each(|outbound| self.sad.send(outbound));
             }
+            Change::Cease(spi) => self.sad.cease(spi),
             Change::Remove(spi) => {
                 self.children.remove(&spi);
                 self.sad.remove(spi);

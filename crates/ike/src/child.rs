@@ -12,6 +12,9 @@ use crate::wire::Cookie;
 
 /// When a child SA is replaced, in parts of its lifetime, less up to a tenth.
 const REKEY: f64 = 0.85;
+/// How long before its end the peer is told that one that was replaced is gone. What the peer has sent under it until it
+/// has heard of that still arrives.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A child SA, without its keys.
 #[derive(Debug, Clone)]
@@ -26,7 +29,11 @@ pub(crate) struct Child {
     /// When another should take its place; none if one does, or is asked for.
     rekey: Option<Duration>,
     end: Duration,
+    /// Another that is made within this time was made at once.
+    at_once: Duration,
     replaced: bool,
+    /// Whether the peer was told that it is gone.
+    told: bool,
 }
 
 impl Child {
@@ -49,12 +56,23 @@ impl Child {
             made: now.steady,
             rekey: Some(now.steady + rekey),
             end: now.steady + lifetime,
+            at_once: AT_ONCE.min(lifetime / 10),
             replaced: false,
+            told: false,
         }
     }
 
     pub(crate) fn is_over(&self, now: Now) -> bool {
         now.steady >= self.end
+    }
+
+    /// When the peer is to be told that it is gone, if that comes before its end.
+    fn farewell(&self) -> Option<Duration> {
+        (self.replaced && !self.told).then(|| self.end.saturating_sub(LINGER))
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
     }
 
     fn retire(&mut self, now: Now) {
@@ -74,7 +92,7 @@ impl Children {
     pub(crate) fn add(&mut self, mut new: Child, now: Now) {
         let selector = new.selector;
         for old in self.0.iter_mut().filter(|old| old.selector == selector && !old.replaced) {
-            let at_once = now.steady.saturating_sub(old.made) < AT_ONCE;
+            let at_once = now.steady.saturating_sub(old.made) < old.at_once;
             if at_once && old.nonce > new.nonce {
                 new.retire(now);
             } else {
@@ -89,6 +107,25 @@ impl Children {
         let (taken, left) = std::mem::take(&mut self.0).into_iter().partition(|child| condition(child));
         self.0 = left;
         taken
+    }
+
+    /// The inbound SPIs of those that the peer is to be told of now: nothing is sent under them any more.
+    pub(crate) fn leaving(&mut self, now: Now) -> Vec<u32> {
+        let due = self.0.iter_mut().filter(|child| child.farewell().is_some_and(|at| now.steady >= at));
+        due.map(|child| {
+            child.told = true;
+            child.inbound
+        })
+        .collect()
+    }
+
+    /// The peer says that one is gone, by the SPI under which we send. Answers its inbound SPI if another has taken its
+    /// place: then what the peer had sent before it said so may still be on its way, and is received for a while.
+    pub(crate) fn linger(&mut self, outbound: u32, now: Now) -> Option<u32> {
+        let child = self.0.iter_mut().find(|child| child.outbound == outbound && child.replaced)?;
+        child.told = true;
+        child.end = child.end.min(now.steady + LINGER);
+        Some(child.inbound)
     }
 
     /// The networks whose child SA should be replaced now; later, if it cannot be done now.
@@ -133,6 +170,6 @@ impl Children {
     }
 
     pub(crate) fn next_timer(&self) -> Option<Duration> {
-        self.0.iter().flat_map(|child| [Some(child.end), child.rekey]).flatten().min()
+        self.0.iter().flat_map(|child| [Some(child.end), child.rekey, child.farewell()]).flatten().min()
     }
 }

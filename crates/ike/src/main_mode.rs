@@ -172,7 +172,8 @@ fn answer_key(
             let expected = &connection.remote_id;
             let peer = PeerCertificates::read([first, second], credentials, expected, context.now.wall);
             let hidden = [key, nonce, identity, signature];
-            let opened = peer::open(&credentials.own, peer.as_ref().map_err(Clone::clone), hidden, context.random);
+            let opened =
+                peer::open(&credentials.own, peer.as_ref().map_err(Clone::clone), hidden, context.random);
             let theirs = opened.map_err(text)?;
             let (ours, answer) = fill(credentials, &peer.map_err(text)?, connection, false, context)?;
             let (keys, vector, agreed) = from_envelopes(sa, [&theirs, &ours])?;

@@ -435,7 +435,8 @@ impl Router {
         let of_own = sa.cookies;
         for other in others {
             let Some(rival) = self.sas.get(&other) else { continue };
-            let at_once = now.steady.saturating_sub(rival.times.established) < AT_ONCE;
+            let window = AT_ONCE.min(connection.phase_1_lifetime / 10);
+            let at_once = now.steady.saturating_sub(rival.times.established) < window;
             let loser = if at_once && rival.cookies > of_own { own } else { other };
             if let Some(sa) = self.sas.get_mut(&loser) {
                 sa.times.rekey = None;
@@ -494,6 +495,10 @@ impl Router {
             if let Ok(spi) = <[u8; 4]>::try_from(&spi[..]) {
                 let spi = u32::from_be_bytes(spi);
                 let Some(state) = self.connections.get_mut(&id) else { return };
+                if let Some(spi) = state.children.linger(spi, now) {
+                    self.out.push(Output::Cease { connection: id, spi });
+                    continue;
+                }
                 for child in state.children.take(|child| child.outbound == spi) {
                     self.uninstall(id, &child, "deleted by the peer");
                 }
@@ -692,11 +697,14 @@ impl Router {
         let Some(state) = self.connections.get_mut(&id) else { return };
         let connection = Arc::clone(&state.connection);
         let over = state.children.take(|child| child.is_over(now));
+        let leaving = state.children.leaving(now);
         let due = state.children.due(best.is_some(), now);
+        self.out.extend(leaving.iter().map(|spi| Output::Cease { connection: id, spi: *spi }));
         if let Some(own) = best {
-            if let Some(sa) = self.sas.get_mut(&own).filter(|_| !over.is_empty()) {
+            let untold = over.iter().filter(|child| !child.is_told()).map(|child| child.inbound);
+            let spis: Vec<u32> = untold.chain(leaving).collect();
+            if let Some(sa) = self.sas.get_mut(&own).filter(|_| !spis.is_empty()) {
                 let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
-                let spis: Vec<u32> = over.iter().map(|child| child.inbound).collect();
                 informational::send_deletes(sa, &spis, false, &mut context);
             }
             due.into_iter().for_each(|selector| self.ask(own, &connection, selector, now, random));

@@ -1,7 +1,7 @@
 //! Two gateways in one memory, and a network between them that loses, doubles, delays and changes what it carries.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) sides: [Router; 2],
     pub(crate) connections: [Connection; 2],
     pub(crate) installed: [Vec<ChildSa>; 2],
+    /// Inbound SPIs of those under which nothing is sent any more.
+    ceased: [BTreeSet<u32>; 2],
     pub(crate) events: [Vec<Event>; 2],
     pub(crate) now: Duration,
     pub(crate) wall: i64,
@@ -89,6 +91,7 @@ impl World {
             sides: [Router::new(), Router::new()],
             connections,
             installed: Default::default(),
+            ceased: Default::default(),
             events: Default::default(),
             now: Duration::from_secs(1_000),
             wall: WALL,
@@ -131,6 +134,7 @@ impl World {
                 Output::Send { local, remote, octets } => self.post(1 - side, remote, local, octets),
                 Output::Expect(_) => {}
                 Output::Install(child) => self.installed[side].push(*child),
+                Output::Cease { spi, .. } => drop(self.ceased[side].insert(spi)),
                 Output::Remove { spi, .. } => self.installed[side].retain(|child| child.inbound.spi != spi),
                 Output::Event(event) => self.events[side].push(event),
             }
@@ -195,7 +199,7 @@ impl World {
             let next = self.now + Duration::from_secs(1);
             self.run(next);
             for side in [0, 1] {
-                let Some(child) = self.installed[side].last() else { continue };
+                let Some(child) = self.sending(side).last() else { continue };
                 let spi = child.outbound.spi;
                 if self.dice.chance(self.faults.lose) {
                     continue;
@@ -212,10 +216,15 @@ impl World {
         }
     }
 
+    /// What a side may send under, the oldest first.
+    pub(crate) fn sending(&self, side: usize) -> impl DoubleEndedIterator<Item = &ChildSa> {
+        self.installed[side].iter().filter(move |child| !self.ceased[side].contains(&child.inbound.spi))
+    }
+
     /// Whether each side sends under something that the other receives under, with the same keys.
     pub(crate) fn agree(&self) -> bool {
         [0, 1].into_iter().all(|side| {
-            let Some(ours) = self.installed[side].last() else { return false };
+            let Some(ours) = self.sending(side).last() else { return false };
             self.installed[1 - side].iter().any(|theirs| {
                 ours.outbound == theirs.inbound
                     && ours.inbound == theirs.outbound
