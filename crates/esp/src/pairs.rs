@@ -35,6 +35,11 @@ impl<T> Pairs<T> {
     }
 
     /// The value of just this pair.
+    pub fn get(&self, pair: Selector) -> Option<&T> {
+        self.values.get(&pair)
+    }
+
+    /// The same, to be changed.
     pub fn get_mut(&mut self, pair: Selector) -> Option<&mut T> {
         self.values.get_mut(&pair)
     }

@@ -53,6 +53,11 @@ impl Sad {
         }
     }
 
+    /// Whether anything is sent under a selector.
+    pub fn sends(&self, selector: Selector) -> bool {
+        self.outbound.get(selector).is_some()
+    }
+
     /// The SA of an SPI.
     pub fn inbound(&self, spi: u32) -> Option<&Arc<Inbound>> {
         self.inbound.get(&spi)

@@ -364,6 +364,7 @@ fn sas_are_removed_one_by_one_however_many_there_are() {
         sad.remove(0x1000 + number);
         sad.remove(0x1000 + number);
         assert_eq!(found(&sad), (number % 2 == 1).then_some(0x1000 + number - 1));
+        assert_eq!(sad.sends(of), number % 2 == 1);
         assert_eq!(sad.counts(), [number as usize; 2]);
     }
 }

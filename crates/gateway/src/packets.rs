@@ -31,6 +31,9 @@ const UNKNOWN_PER_SECOND: u32 = 64;
 const KEEPALIVE: (Duration, &[u8]) = (Duration::from_secs(20), &[0xff]);
 /// How often the thread looks at what is due.
 const BEAT: Duration = Duration::from_secs(1);
+/// How long packets go on under the SA before, when we have replaced it: the peer may take up the new one only when it
+/// has dealt with our last message, which the packets may overtake. One that it sends under the new one ends the wait.
+const SETTLING: Duration = Duration::from_millis(500);
 /// Longest datagram of IKE (`tongguan_ike::wire`).
 const LONGEST: usize = 8 * 1024;
 /// Before a datagram of IKE on port 4500 (RFC 3948, 2.2).
@@ -187,6 +190,8 @@ pub(crate) struct Worker {
     notices: SyncSender<Notice>,
     wake: OwnedFd,
     sad: Sad,
+    /// What is to be sent under soon, and since when it waits.
+    settling: Vec<(Instant, Outbound)>,
     /// By the SPI under which they receive.
     children: HashMap<u32, Child>,
     wants: Pairs<ConnectionId>,
@@ -232,6 +237,7 @@ impl Worker {
             notices,
             wake: to_control,
             sad: Sad::default(),
+            settling: Vec::new(),
             children: HashMap::new(),
             wants: Pairs::default(),
             wanted: HashMap::new(),
@@ -278,6 +284,9 @@ impl Worker {
             self.receive(nat, esp, now)?;
             self.deliver(now);
         }
+        if !self.settling.is_empty() {
+            self.settle(|since, _| now >= since + SETTLING);
+        }
         if tun {
             self.take(now)?;
             self.send(now);
@@ -307,15 +316,40 @@ impl Worker {
                     traffic: new.traffic,
                 };
                 self.children.entry(new.spi).or_insert(child);
+                // Who answers has had the other's last message when it installs both directions.
+                let begun = new.inbound.is_some();
                 new.inbound.into_iter().for_each(|inbound| self.sad.receive(inbound));
-                new.outbound.into_iter().for_each(|outbound| self.sad.send(outbound));
+                if let Some(outbound) = new.outbound {
+                    if begun && self.sad.sends(outbound.selector()) {
+                        self.settling.push((now, outbound));
+                    } else {
+                        self.sad.send(outbound);
+                    }
+                }
             }
-            Change::Cease(spi) => self.sad.cease(spi),
+            Change::Cease(spi) => {
+                self.settle(|_, _| true);
+                self.sad.cease(spi);
+            }
             Change::Remove(spi) => {
+                self.settle(|_, outbound| outbound.inbound() != spi);
+                self.settling.retain(|(_, outbound)| outbound.inbound() != spi);
                 self.children.remove(&spi);
                 self.sad.remove(spi);
             }
             Change::Wants(wants) => self.wants = wants,
+        }
+    }
+
+    /// Sends from now on under those SAs that have waited for it, and of which something is so.
+    fn settle(&mut self, so: impl Fn(Instant, &Outbound) -> bool) {
+        let waiting = std::mem::take(&mut self.settling);
+        for (since, outbound) in waiting {
+            if so(since, &outbound) {
+                self.sad.send(outbound);
+            } else {
+                self.settling.push((since, outbound));
+            }
         }
     }
 
@@ -488,7 +522,7 @@ impl Worker {
     /// Opens the batch, and hands what is good to the TUN device.
     fn deliver(&mut self, now: Instant) {
         self.open.open();
-        let mut there = Vec::new();
+        let (mut there, mut taken_up) = (Vec::new(), Vec::new());
         for ((sa, result), source) in self.open.results().zip(&self.sources) {
             let packet = match result {
                 Ok(packet) => packet,
@@ -507,9 +541,15 @@ impl Worker {
                 there.push(child.connection);
             }
             child.traffic.count(1, packet.len());
+            if self.settling.iter().any(|(_, outbound)| outbound.inbound() == sa.spi()) {
+                taken_up.push(sa.spi());
+            }
             if rustix::io::write(&self.tun, packet).is_err() {
                 self.drops.count(Drop::Queue);
             }
+        }
+        if !taken_up.is_empty() {
+            self.settle(|_, outbound| taken_up.contains(&outbound.inbound()));
         }
         for connection in there {
             self.notice(Notice::Esp(EspEvent::Received(connection)));

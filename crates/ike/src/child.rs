@@ -15,6 +15,8 @@ const REKEY: f64 = 0.85;
 /// How long before its end the peer is told that one that was replaced is gone. What the peer has sent under it until it
 /// has heard of that still arrives.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long after it was replaced, at least: by then both sides use the other one.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// A child SA, without its keys.
 #[derive(Debug, Clone)]
@@ -31,7 +33,8 @@ pub(crate) struct Child {
     end: Duration,
     /// Another that is made within this time was made at once.
     at_once: Duration,
-    replaced: bool,
+    /// When another took its place.
+    replaced: Option<Duration>,
     /// Whether the peer was told that it is gone.
     told: bool,
 }
@@ -57,7 +60,7 @@ impl Child {
             rekey: Some(now.steady + rekey),
             end: now.steady + lifetime,
             at_once: AT_ONCE.min(lifetime / 10),
-            replaced: false,
+            replaced: None,
             told: false,
         }
     }
@@ -68,7 +71,8 @@ impl Child {
 
     /// When the peer is to be told that it is gone, if that comes before its end.
     fn farewell(&self) -> Option<Duration> {
-        (self.replaced && !self.told).then(|| self.end.saturating_sub(LINGER))
+        let replaced = self.replaced.filter(|_| !self.told)?;
+        Some(self.end.saturating_sub(LINGER).max(replaced + SETTLED))
     }
 
     pub(crate) fn is_told(&self) -> bool {
@@ -76,7 +80,7 @@ impl Child {
     }
 
     fn retire(&mut self, now: Now) {
-        self.replaced = true;
+        self.replaced = Some(now.steady);
         self.rekey = None;
         self.end = self.end.min(now.steady + OVERLAP);
     }
@@ -91,7 +95,7 @@ impl Children {
     /// smaller nonce.
     pub(crate) fn add(&mut self, mut new: Child, now: Now) {
         let selector = new.selector;
-        for old in self.0.iter_mut().filter(|old| old.selector == selector && !old.replaced) {
+        for old in self.0.iter_mut().filter(|old| old.selector == selector && old.replaced.is_none()) {
             let at_once = now.steady.saturating_sub(old.made) < old.at_once;
             if at_once && old.nonce > new.nonce {
                 new.retire(now);
@@ -122,7 +126,7 @@ impl Children {
     /// The peer says that one is gone, by the SPI under which we send. Answers its inbound SPI if another has taken its
     /// place: then what the peer had sent before it said so may still be on its way, and is received for a while.
     pub(crate) fn linger(&mut self, outbound: u32, now: Now) -> Option<u32> {
-        let child = self.0.iter_mut().find(|child| child.outbound == outbound && child.replaced)?;
+        let child = self.0.iter_mut().find(|child| child.outbound == outbound && child.replaced.is_some())?;
         child.told = true;
         child.end = child.end.min(now.steady + LINGER);
         Some(child.inbound)
@@ -141,7 +145,8 @@ impl Children {
     /// Nobody has answered for some networks: what is to be replaced there is asked for again. False if there is
     /// nothing.
     pub(crate) fn ask_again(&mut self, selector: Selector, now: Now) -> bool {
-        let waiting = self.0.iter_mut().filter(|child| child.selector == selector && !child.replaced);
+        let waiting =
+            self.0.iter_mut().filter(|child| child.selector == selector && child.replaced.is_none());
         waiting.map(|child| child.rekey = Some(now.steady)).count() > 0
     }
 
@@ -158,7 +163,7 @@ impl Children {
 
     /// Whether there is one for some networks that is to stay.
     pub(crate) fn has(&self, selector: Selector) -> bool {
-        self.0.iter().any(|child| child.selector == selector && !child.replaced)
+        self.0.iter().any(|child| child.selector == selector && child.replaced.is_none())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

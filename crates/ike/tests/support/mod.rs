@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tongguan_ike::config::{
     Authentication, Connection, ConnectionId, Credentials, NatTraversal, OwnCertificates, PeerIdentity,
@@ -79,6 +79,9 @@ pub(crate) struct World {
     pub(crate) restart: Option<(usize, usize)>,
     /// Every datagram that was sent, for tests that look at them.
     pub(crate) wire: Vec<Vec<u8>>,
+    /// Of datagrams that the second side has taken: the kind of their first payload, how long that took, and how many
+    /// octets were answered.
+    pub(crate) taken: Vec<(u8, Duration, usize)>,
     dice: Dice,
     randoms: [Dice; 2],
     /// By when they arrive.
@@ -99,6 +102,7 @@ impl World {
             sent: 0,
             restart: None,
             wire: Vec::new(),
+            taken: Vec::new(),
             dice: Dice(seed),
             randoms: [Dice(seed ^ 0xaaaa_0001), Dice(seed ^ 0x5555_0002)],
             network: BTreeMap::new(),
@@ -117,7 +121,16 @@ impl World {
 
     pub(crate) fn input(&mut self, side: usize, input: Input<'_>) {
         let now = self.now();
+        let before = Instant::now();
         let out = self.sides[side].handle(now, input, &mut self.randoms[side]);
+        let took = before.elapsed();
+        if let (1, Input::Datagram { octets, .. }) = (side, input) {
+            let answered = out.iter().map(|output| match output {
+                Output::Send { octets, .. } => octets.len(),
+                _ => 0,
+            });
+            self.taken.push((octets.get(16).copied().unwrap_or(0), took, answered.sum()));
+        }
         self.carry_out(side, out);
     }
 
