@@ -188,11 +188,17 @@ fn key() -> Authentication {
 fn certificates() -> Result<[Authentication; 2]> {
     let now = jiff::Timestamp::now().as_second();
     let validity = (now - 3_600, now + 86_400);
-    let ca = Ca::new(KeySpec::EcSm2, &Subject::parse("CN=root,O=bench,C=CN")?, validity.0, validity.1)?;
+    let ca = Ca::new(
+        KeySpec::EcSm2,
+        &Subject::parse("CN=root,OU=gateways,O=bench,C=CN")?,
+        validity.0,
+        validity.1,
+    )?;
     let of = |name: &str| -> Result<Authentication> {
         let issue = |usage: Usage| -> Result<_> {
             let key = PrivateKey::generate(KeySpec::EcSm2)?;
-            let request = create_csr(&key, &Subject::parse(&format!("CN={name},O=bench,C=CN"))?, &[])?;
+            let request =
+                create_csr(&key, &Subject::parse(&format!("CN={name},OU=gateways,O=bench,C=CN"))?, &[])?;
             Ok((ca.issue(&request, usage, validity.0, validity.1)?, key))
         };
         let (signature, signature_key) = issue(Usage::Signature)?;

@@ -208,13 +208,13 @@ impl Frames {
     pub fn push(&mut self, octets: &[u8]) {
         let needed = self.0.len() + octets.len();
         if needed > self.0.capacity() {
-            // Growing by itself would leave a copy of what is there behind. Once it is known how long the frame is, there
-            // is room for all of it, so that a long one is not copied with every piece.
+            // Growing by itself would leave a copy of what is there behind. As long as the frame is not whole there is room
+            // for as much again, so that a long one is not copied with every piece.
             let mut head = [0; LENGTH];
             let come =
                 self.0.iter().chain(octets).zip(&mut head).map(|(octet, place)| *place = *octet).count();
             let whole = if come == LENGTH { LENGTH + u32::from_be_bytes(head) as usize } else { 0 };
-            let room = needed.max(whole.min(LENGTH + MAX_FRAME));
+            let room = needed.max(whole.min(2 * needed));
             let mut grown = Zeroizing::new(Vec::with_capacity(room));
             grown.extend_from_slice(&self.0);
             self.0 = grown;

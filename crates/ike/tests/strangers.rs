@@ -308,15 +308,15 @@ fn whatever_is_wrong_takes_as_long() {
     };
     // Each beside the first, in turns, so that what else the machine does strikes both; of the ratios the median counts.
     for place in 1..count {
-        let mut ratios: Vec<f64> = (0..21)
+        let mut ratios: Vec<f64> = (0..31)
             .map(|_| {
                 let (before, between, after) = (take(0), take(place), take(0));
                 2.0 * between / (before + after)
             })
             .collect();
         ratios.sort_by(f64::total_cmp);
-        // Without one of the certificates, or without the signature, it would be less than three quarters.
-        assert!((0.8..1.25).contains(&ratios[10]), "{place}: {ratios:?}");
+        // Without one of the certificates, or without the signature, it would be about two thirds.
+        assert!((0.75..1.33).contains(&ratios[15]), "{place}: {ratios:?}");
     }
 }
 

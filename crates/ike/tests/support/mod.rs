@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tongguan_ike::config::{
     Authentication, Connection, ConnectionId, Credentials, NatTraversal, OwnCertificates, PeerIdentity,
@@ -79,8 +79,8 @@ pub(crate) struct World {
     pub(crate) restart: Option<(usize, usize)>,
     /// Every datagram that was sent, for tests that look at them.
     pub(crate) wire: Vec<Vec<u8>>,
-    /// Of datagrams that the second side has taken: the kind of their first payload, how long that took, and how many
-    /// octets were answered.
+    /// Of datagrams that the second side has taken: the kind of their first payload, the processor time of that, and how
+    /// many octets were answered.
     pub(crate) taken: Vec<(u8, Duration, usize)>,
     dice: Dice,
     randoms: [Dice; 2],
@@ -121,9 +121,9 @@ impl World {
 
     pub(crate) fn input(&mut self, side: usize, input: Input<'_>) {
         let now = self.now();
-        let before = Instant::now();
+        let before = processor_time();
         let out = self.sides[side].handle(now, input, &mut self.randoms[side]);
-        let took = before.elapsed();
+        let took = processor_time() - before;
         if let (1, Input::Datagram { octets, .. }) = (side, input) {
             let answered = out.iter().map(|output| match output {
                 Output::Send { octets, .. } => octets.len(),
@@ -261,6 +261,12 @@ impl World {
         };
         format!("at {:?}: {}\n{}", self.now, of(0), of(1))
     }
+}
+
+/// What this thread has spent.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec.try_into().unwrap())
 }
 
 pub(crate) fn address(side: usize) -> IpAddr {

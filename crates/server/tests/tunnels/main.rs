@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod host;
+mod many;
 mod network;
 mod own;
 mod site;
 mod strongswan;
+mod wire;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
