@@ -315,8 +315,8 @@ fn whatever_is_wrong_takes_as_long() {
             })
             .collect();
         ratios.sort_by(f64::total_cmp);
-        // Without one of the certificates, or without the signature, it would be about two thirds.
-        assert!((0.75..1.33).contains(&ratios[15]), "{place}: {ratios:?}");
+        // Where no signature of a certificate is verified, it would be five sixths.
+        assert!((0.9..1.1).contains(&ratios[15]), "{place}: {ratios:?}");
     }
 }
 
