@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint bench fuzz mutations mutants docs demo clean tools
+.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist bench fuzz mutations mutants docs demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -27,6 +27,7 @@ install: $(BIN)
 	$(BIN) completions fish > "$(DESTDIR)$(SHARE)/fish/vendor_completions.d/tongguan.fish"
 	sed -e 's|/usr/local/bin/tongguan|$(PREFIX)/bin/tongguan|' -e 's|/etc/tongguan/|$(ETC)/tongguan/|' \
 		dist/tongguan.service > "$(DESTDIR)$(UNITS)/tongguan.service"
+	install -D -m 644 dist/tongguan.sysusers "$(DESTDIR)$(SYSUSERS)/tongguan.conf"
 	@test -e "$(DESTDIR)$(ETC)/tongguan/tongguan.toml" || \
 		install -m 600 dist/tongguan.toml "$(DESTDIR)$(ETC)/tongguan/tongguan.toml"
 
@@ -34,6 +35,7 @@ PREFIX ?= /usr/local
 SHARE  := $(PREFIX)/share
 # What is installed for the whole machine is configured in /etc.
 ETC    := $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+SYSUSERS := $(if $(filter /usr/local,$(PREFIX)),/etc/sysusers.d,$(PREFIX)/lib/sysusers.d)
 UNITS  := $(if $(filter /usr/local,$(PREFIX)),/etc/systemd/system,$(PREFIX)/lib/systemd/system)
 
 ## demo: carry a certificate through its whole life, and show it
@@ -89,6 +91,10 @@ lint: tools
 	$(CARGO) xtask tidy
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+## dist: the release in target/dist: programs, archives, packages, image, sums; cross-compilers that are missing are named
+dist: tools
+	$(CARGO) xtask dist $(DIST_ARGS)
 
 ## bench: our figures beside the physical limits, measured in the same run
 bench: tools

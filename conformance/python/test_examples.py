@@ -128,6 +128,27 @@ def test_the_ci_job_passes(tmp_path):
     assert len(ran) == 3, ran
 
 
+@pytest.mark.parametrize("page", ["gitlab-ci.yml", "Jenkinsfile", "flow.yml"])
+def test_the_script_of_other_ci_runs_a_command(page):
+    """What each of them calls, as it calls it."""
+    command = re.search(r"examples/ci/with-tongguan\.sh [^'\n]+", (EXAMPLES / "ci" / page).read_text()).group(0)
+    path = f"{Path(sys.executable).parent}:{Path(binary()).parent}:{os.environ['PATH']}"
+    done = subprocess.run(["sh", "-c", command], env=clean_environment() | {"PATH": path}, cwd=ROOT, capture_output=True, text=True,
+                          timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert normal(done.stdout) == normal(shown())
+
+
+def test_a_command_that_fails_in_ci_is_told_of_with_what_was_refused():
+    path = f"{Path(binary()).parent}:{os.environ['PATH']}"
+    call = "tongguan call Vpc DescribeVpnGateway --VpnGatewayId vpn-none --endpoint \"$TONGGUAN_ENDPOINT\"; exit 7"
+    done = subprocess.run([EXAMPLES / "ci" / "with-tongguan.sh", "sh", "-c", call], env=clean_environment() | {"PATH": path}, cwd=ROOT,
+                          capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 7, done.stderr
+    refused = json.loads(done.stderr.strip().splitlines()[-1])
+    assert (refused["action"], refused["code"]) == ("DescribeVpnGateway", "InvalidVpnGatewayInstanceId.NotFound"), refused
+
+
 def test_the_examples_want_what_the_suites_prove():
     """Packages and their versions are those that the suites run with."""
     requirements = (CONFORMANCE / "python" / "requirements-7.x.txt").read_text().splitlines()

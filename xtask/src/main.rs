@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod codegen;
+mod dist;
+mod metadata;
 mod tidy;
 mod tree;
 
@@ -31,6 +33,8 @@ chores! {
     Codegen = codegen,
     /// Check what no compiler checks: layers, licences, documents, figures, banned calls
     Tidy = tidy,
+    /// Make the release: programs, archives, packages, image, sums
+    Dist = dist,
 }
 
 /// Chores of the repository.

@@ -81,6 +81,8 @@ enum Command {
     Operations(cli::operations::OperationsArgs),
     /// Print completions of commands and options for a shell.
     Completions(cli::completions::CompletionsArgs),
+    /// Write manual pages of all commands into a folder.
+    ManualPages(cli::manual_pages::ManualPagesArgs),
     /// Show every bound, who can fill it, and whose share is what.
     Limits(cli::limits::LimitsArgs),
     /// Run the gateway that is handed over on standard input. For the supervisor; nobody calls it by hand.
@@ -122,6 +124,7 @@ fn main() -> ExitCode {
         Command::Tunnel(args) => cli::tunnel::run(&args),
         Command::Operations(args) => cli::operations::run(&args),
         Command::Completions(args) => cli::completions::run(&args, Cli::command()),
+        Command::ManualPages(args) => cli::manual_pages::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),
         Command::Gateway => gateway(),
         #[cfg(feature = "failpoints")]

@@ -149,6 +149,22 @@ fn found(tree: &Tree, path: &str, known: &[String]) -> Option<String> {
     candidates.find(|candidate| tree.has(candidate))
 }
 
+/// What alerts and dashboards ask Prometheus for is a metric of `docs/metrics.md`.
+pub(super) fn metrics(tree: &Tree) -> Result<Faults> {
+    let known = tree.read("docs/metrics.md")?;
+    let mut faults = Vec::new();
+    for path in ["dist/prometheus/rules.yml", "dist/prometheus/tests.yml", "dist/grafana/tongguan.json"] {
+        let text = tree.read(path)?;
+        let names = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        for name in names.filter(|name| name.starts_with("tongguan_") || name.starts_with("process_")) {
+            if !known.contains(&format!("| `{}`", name.trim_end_matches("_bucket"))) {
+                faults.push(format!("{path}: docs/metrics.md has no {name}"));
+            }
+        }
+    }
+    Ok(faults)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

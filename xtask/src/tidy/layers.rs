@@ -1,12 +1,9 @@
 //! Who may know whom (`ARCHITECTURE.md`): dependencies point one way.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::Faults;
+use crate::metadata::{metadata, packages};
 use crate::tree::Tree;
 
 /// Each crate with the crates of ours that it may know.
@@ -114,22 +111,4 @@ pub(super) fn check(tree: &Tree) -> Result<Faults> {
         }
     }
     Ok(faults)
-}
-
-/// What cargo knows of the workspace.
-pub(super) fn metadata(root: &Path, arguments: &[&str]) -> Result<Value> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked"])
-        .args(arguments)
-        .current_dir(root)
-        .output()
-        .context("cannot run cargo metadata")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// Its packages.
-pub(super) fn packages(metadata: &Value) -> Result<&[Value]> {
-    metadata["packages"].as_array().map(Vec::as_slice).context("cargo metadata lists no packages")
 }

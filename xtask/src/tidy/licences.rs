@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result};
 
-use super::{Faults, layers};
+use super::Faults;
+use crate::metadata::{metadata, packages};
 use crate::tree::Tree;
 
 /// Every dependency can be had under a licence of the list.
@@ -13,9 +14,9 @@ pub(super) fn check(tree: &Tree) -> Result<Faults> {
         deny.get("licenses").and_then(|licences| licences.get("allow")).and_then(toml::Value::as_array);
     let allowed: Vec<&str> =
         allowed.context("deny.toml allows no licences")?.iter().filter_map(toml::Value::as_str).collect();
-    let metadata = layers::metadata(tree.root(), &[])?;
+    let metadata = metadata(tree.root(), &[])?;
     let mut faults = Vec::new();
-    for package in layers::packages(&metadata)? {
+    for package in packages(&metadata)? {
         let licence = package["license"].as_str().unwrap_or_default();
         if !fits(licence, &allowed) {
             faults.push(format!("{}: licence {licence:?}", package["name"]));

@@ -37,6 +37,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("what stands twice agrees", figures::agree),
     ("documents know the newest schema", figures::schema),
     ("each version has an entry", figures::version),
+    ("alerts and dashboards know the metrics", documents::metrics),
 ];
 
 /// `cargo xtask tidy` takes no arguments.

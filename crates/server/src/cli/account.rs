@@ -22,7 +22,7 @@ pub(crate) struct AccountArgs {
     #[command(subcommand)]
     command: AccountCommand,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data", global = true)]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory(), global = true)]
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,

@@ -39,7 +39,7 @@ const AT_ONCE: usize = 1_000;
 )]
 pub(crate) struct AuditArgs {
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     /// Only calls of this account
     #[arg(long, value_name = "ID")]

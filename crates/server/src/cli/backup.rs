@@ -32,7 +32,7 @@ pub(crate) struct BackupArgs {
     /// File to write; it must not exist
     target: PathBuf,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     // The key seals the sum of the copy.
     #[command(flatten)]

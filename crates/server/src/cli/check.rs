@@ -20,7 +20,7 @@ use crate::secrets::{self, KeyArgs};
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// Directory that holds the database and the keys
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     /// Check this file, such as a backup, instead
     #[arg(long, value_name = "FILE")]

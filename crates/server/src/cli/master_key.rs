@@ -38,7 +38,7 @@ enum MasterKeyCommand {
 #[derive(Debug, Args)]
 struct RotateArgs {
     /// Directory that holds the database and the keys
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,

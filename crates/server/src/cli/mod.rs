@@ -12,6 +12,7 @@ pub(crate) mod demo;
 pub(crate) mod dev;
 mod init;
 pub(crate) mod limits;
+pub(crate) mod manual_pages;
 pub(crate) mod master_key;
 pub(crate) mod operations;
 mod paint;
@@ -25,7 +26,7 @@ pub(crate) mod token_key;
 pub(crate) mod tunnel;
 mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -45,6 +46,15 @@ impl MarkArgs {
     pub(crate) fn options(&self) -> Options {
         Options { mark_file: self.mark_file.clone(), ..Options::default() }
     }
+}
+
+/// Where the unit and the packages keep the data.
+const INSTALLED: &str = "/var/lib/tongguan";
+
+/// The data directory of a command that is given none: `data` in the current folder; where that is not there, the
+/// installed service's.
+pub(crate) fn data_directory() -> &'static str {
+    if !Path::new("data").exists() && Path::new(INSTALLED).is_dir() { INSTALLED } else { "data" }
 }
 
 /// A time as people write it: `250ms`, `10s`, `1m 30s`, `40d`. A day has 24 hours.

@@ -176,7 +176,7 @@ struct Part {
 
 fn explain(args: &ExplainArgs) -> Result<ExitCode> {
     let (data_dir, principals) = args.config.as_deref().map(principals_of).transpose()?.unwrap_or_default();
-    let data_dir = args.data_dir.clone().or(data_dir).unwrap_or_else(|| "data".into());
+    let data_dir = args.data_dir.clone().or(data_dir).unwrap_or_else(|| super::data_directory().into());
     let archive = Archive::open(&data_dir)?;
     if !archive.current() {
         bail!("the database is of schema {}: a start of the service brings it up", archive.schema());

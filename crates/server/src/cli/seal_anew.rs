@@ -20,7 +20,7 @@ use crate::secrets::{self, KeyArgs};
 #[derive(Debug, Args)]
 pub(crate) struct SealAnewArgs {
     /// Directory that holds the database and the keys
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,

@@ -20,7 +20,7 @@ const SHOWN: u32 = 20;
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     /// Print one JSON object
     #[arg(long)]

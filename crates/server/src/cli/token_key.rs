@@ -36,7 +36,7 @@ struct RotateArgs {
     #[arg(long)]
     end_sessions: bool,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,

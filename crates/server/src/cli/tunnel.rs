@@ -41,7 +41,7 @@ struct SetStateArgs {
     #[arg(value_name = "STATE", value_parser = PossibleValuesParser::new(Negotiation::ALL.iter().map(|state| state.as_str())))]
     state: String,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     #[command(flatten)]
     keys: KeyArgs,

@@ -251,6 +251,7 @@ fn make_install_puts_everything_in_its_place() {
     assert_eq!(mode("etc/tongguan/tongguan.toml"), 0o600);
     let kept = std::fs::read_to_string(repository().join("dist/tongguan.service")).unwrap();
     assert_eq!(std::fs::read_to_string(under("etc/systemd/system/tongguan.service")).unwrap(), kept);
+    assert!(under("etc/sysusers.d/tongguan.conf").exists());
     // A configuration that is there stays.
     std::fs::write(under("etc/tongguan/tongguan.toml"), "mine").unwrap();
     install("/usr/local");
@@ -259,6 +260,7 @@ fn make_install_puts_everything_in_its_place() {
     let unit = std::fs::read_to_string(under("opt/tongguan/lib/systemd/system/tongguan.service")).unwrap();
     assert!(unit.contains("ExecStart=/opt/tongguan/bin/tongguan serve"), "{unit}");
     assert!(unit.contains(":/opt/tongguan/etc/tongguan/tongguan.toml"), "{unit}");
+    assert!(under("opt/tongguan/lib/sysusers.d/tongguan.conf").exists());
     for shell in [
         "bash-completion/completions/tongguan",
         "zsh/site-functions/_tongguan",

@@ -1,0 +1,190 @@
+//! A release of a small program that stands for the real one, and what tools of others read in it.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read as _};
+use std::path::Path;
+use std::process::Command;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+use super::*;
+
+/// Prints what is asked of the program for a release, and names itself.
+const PROGRAM: &str = r#"#!/bin/sh
+case "$1" in
+completions) echo "completions for $2" ;;
+manual-pages) for page in tongguan tongguan-serve; do echo ".TH $page 1" > "$2/$page.1"; done ;;
+*) exit 64 ;;
+esac
+"#;
+
+fn here() -> &'static Target {
+    TARGETS.iter().find(|target| target.arch == std::env::consts::ARCH).unwrap()
+}
+
+fn release() -> BTreeMap<String, Vec<u8>> {
+    let tree = Tree::of_this_repository();
+    carry(&tree, &[(here(), PROGRAM.as_bytes().to_vec())]).unwrap().into_iter().collect()
+}
+
+fn named<'r>(release: &'r BTreeMap<String, Vec<u8>>, end: &str) -> &'r [u8] {
+    release.iter().find(|(name, _)| name.ends_with(end)).unwrap_or_else(|| panic!("no *{end}")).1
+}
+
+/// Names, modes and contents of a tar file.
+fn files(tar: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut archive = tar::Archive::new(Cursor::new(tar));
+    let read = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (name, (entry.header().mode().unwrap(), bytes))
+    });
+    read.collect()
+}
+
+fn unzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    GzDecoder::new(bytes).read_to_end(&mut all).unwrap();
+    all
+}
+
+fn run(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn one_commit_makes_the_same_bytes_and_the_sums_are_theirs() {
+    let first = release();
+    assert_eq!(first, release());
+    let sums = String::from_utf8(named(&first, "SHA256SUMS").to_vec()).unwrap();
+    assert_eq!(sums.lines().count(), first.len() - 1);
+    for line in sums.lines() {
+        let (sum, name) = line.split_once("  ").unwrap();
+        assert_eq!(sha256(&first[name]), sum, "{name}");
+    }
+}
+
+#[test]
+fn the_archive_has_what_the_list_says() {
+    let all = files(&unzipped(named(&release(), &format!("{}.tar.gz", here().arch))));
+    let version = Release::of(&Tree::of_this_repository()).unwrap().version;
+    let top = format!("tongguan-{version}-{}", here().arch);
+    assert_eq!(all[&format!("{top}/tongguan")], (0o755, PROGRAM.as_bytes().to_vec()));
+    assert_eq!(all[&format!("{top}/man/tongguan-serve.1")].1, b".TH tongguan-serve 1\n");
+    let notices = String::from_utf8(all[&format!("{top}/NOTICES.txt")].1.clone()).unwrap();
+    for name in ["rusqlite ", "aws-lc-rs ", "Apache License"] {
+        assert!(notices.contains(name), "{name}");
+    }
+    let sbom: Value = serde_json::from_slice(&all[&format!("{top}/sbom.cdx.json")].1).unwrap();
+    let components = sbom["components"].as_array().unwrap();
+    let has = |name: &str| components.iter().any(|component| component["name"] == name);
+    assert!(has("hyper") && has("tongguan-store"));
+    // Only for tests, or only to build.
+    assert!(!has("proptest") && !has("cc") && !has("tongguan-testkit"));
+    let hashed = components.iter().filter(|component| component["hashes"][0]["content"].is_string()).count();
+    let own = components.iter().filter(|one| one["name"].as_str().unwrap().starts_with("tongguan-")).count();
+    assert_eq!(hashed + own, components.len());
+}
+
+#[test]
+fn dpkg_reads_the_package() {
+    let release = release();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tongguan.deb");
+    std::fs::write(&file, named(&release, ".deb")).unwrap();
+    let deb = |arguments: &[&str]| run(Command::new("dpkg-deb").args(arguments).arg(&file));
+    let Some(says) = deb(&["--info"]) else {
+        eprintln!("skipped: dpkg-deb is not installed");
+        return;
+    };
+    assert!(says.contains("Package: tongguan") && says.contains(here().debian), "{says}");
+    let contents = deb(&["--contents"]).unwrap();
+    for line in ["./usr/bin/tongguan", "./etc/tongguan/tongguan.toml", "./usr/lib/sysusers.d/tongguan.conf"] {
+        assert!(contents.lines().any(|has| has.ends_with(line)), "{line}: {contents}");
+    }
+    assert!(contents.lines().all(|line| line.contains("root/root")), "{contents}");
+    let unpacked = folder.path().join("unpacked");
+    run(Command::new("dpkg-deb").arg("--raw-extract").arg(&file).arg(&unpacked)).unwrap();
+    let unit = std::fs::read_to_string(unpacked.join("usr/lib/systemd/system/tongguan.service")).unwrap();
+    assert!(unit.contains("ExecStart=/usr/bin/tongguan serve"), "{unit}");
+    assert_eq!(
+        std::fs::read_to_string(unpacked.join("DEBIAN/conffiles")).unwrap(),
+        "/etc/tongguan/tongguan.toml\n"
+    );
+    for script in ["postinst", "prerm", "postrm"] {
+        run(Command::new("sh").arg("-n").arg(unpacked.join("DEBIAN").join(script))).unwrap();
+    }
+}
+
+#[test]
+fn the_rpm_says_what_it_has() {
+    let release = release();
+    let package = rpm::Package::parse(&mut Cursor::new(named(&release, ".rpm"))).unwrap();
+    package.verify_digests().unwrap();
+    assert_eq!(package.metadata.get_name().unwrap(), "tongguan");
+    assert_eq!(package.metadata.get_arch().unwrap(), here().arch);
+    let entries = package.metadata.get_file_entries().unwrap();
+    let config =
+        entries.iter().find(|entry| entry.path() == Path::new("/etc/tongguan/tongguan.toml")).unwrap();
+    assert!(config.flags().contains(rpm::FileFlags::CONFIG | rpm::FileFlags::NOREPLACE));
+    assert_eq!(config.mode().permissions(), 0o600);
+    assert!(entries.iter().any(|entry| entry.path() == Path::new("/usr/share/zsh/site-functions/_tongguan")));
+}
+
+/// Every blob has the digest that it is called by, and the way from the index to the program is whole.
+#[test]
+fn the_image_holds_together() {
+    let release = release();
+    let all = files(named(&release, "-oci.tar"));
+    let json = |name: &str| -> Value { serde_json::from_slice(&all[name].1).unwrap() };
+    let blob = |described: &Value| -> Vec<u8> {
+        let digest = described["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+        let bytes = all[&format!("blobs/sha256/{digest}")].1.clone();
+        assert_eq!(sha256(&bytes), digest);
+        assert_eq!(described["size"], bytes.len());
+        bytes
+    };
+    let index: Value = serde_json::from_slice(&blob(&json("index.json")["manifests"][0])).unwrap();
+    let manifest = &index["manifests"][0];
+    assert_eq!(manifest["platform"]["architecture"], here().debian);
+    let manifest: Value = serde_json::from_slice(&blob(manifest)).unwrap();
+    let config: Value = serde_json::from_slice(&blob(&manifest["config"])).unwrap();
+    let layer = unzipped(&blob(&manifest["layers"][0]));
+    assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256(&layer)));
+    assert_eq!(config["config"]["User"], "10001:10001");
+    let layer = files(&layer);
+    assert_eq!(layer["tongguan"].0, 0o755);
+    assert_eq!(layer["data/"].0, 0o700);
+    // The same for docker load.
+    let docker = files(&unzipped(named(&release, "-docker.tar.gz")));
+    let manifest: Value = serde_json::from_slice(&docker["manifest.json"].1).unwrap();
+    let config: Value = serde_json::from_slice(&docker[manifest[0]["Config"].as_str().unwrap()].1).unwrap();
+    assert_eq!(config["config"]["Healthcheck"]["Test"][1], "/tongguan");
+    assert_eq!(files(&docker[manifest[0]["Layers"][0].as_str().unwrap()].1), layer);
+}
+
+/// The compose file speaks of the version that is made.
+#[test]
+fn examples_name_this_version() {
+    let tree = Tree::of_this_repository();
+    let version = Release::of(&tree).unwrap().version;
+    let compose = tree.read("dist/compose.yaml").unwrap();
+    assert!(compose.contains(&format!("image: tongguan:{version}\n")), "{compose}");
+}
+
+/// The alerts fire when they should, and a service at rest raises none, as Prometheus's own tool sees it.
+#[test]
+fn promtool_tries_the_alerts() {
+    let folder = Tree::of_this_repository().root().join("dist/prometheus");
+    let promtool = |arguments: &[&str]| run(Command::new("promtool").args(arguments).current_dir(&folder));
+    if promtool(&["check", "rules", "rules.yml"]).is_none() {
+        eprintln!("skipped: promtool is not installed");
+        return;
+    }
+    promtool(&["test", "rules", "tests.yml"]).unwrap();
+}
