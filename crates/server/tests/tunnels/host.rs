@@ -1,19 +1,17 @@
 //! Gateways of a host, as the supervisor keeps them: started, started again, found again, removed.
 
-use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tongguan_dataplane::orders::{Document, Order, Report};
-use tongguan_supervisor::{Host, Namespace, Place, Settings, TUNNEL, ip};
+use tongguan_supervisor::{Host, Namespace, Place, Settings, ip};
 use tongguan_testkit::program::binary;
 
-use crate::network::{MARK, Network, block, inside, outside, wait};
-use crate::site::{NOBODY, TUN, UP, Words, authority, issued, now, order_at, with_certificates, with_key};
+use crate::network::{Network, block, outside, wait};
+use crate::site::{NOBODY, TUN, UP, Words, order_at, with_key};
 
 const WORDS: Words =
     Words { ike: ["sm4", "sm3", "group19"], ipsec: ["sm4", "sm3", "disabled"], in_udp: true };
@@ -22,8 +20,8 @@ const WORDS: Words =
 struct Bridge(String);
 
 impl Bridge {
-    fn new(tag: &str) -> Self {
-        let name = format!("tgt{}{tag}", std::process::id());
+    fn new() -> Self {
+        let name = format!("tgt{}", std::process::id());
         ip(&format!("link add {name} type bridge")).unwrap();
         ip(&format!("link set {name} up")).unwrap();
         Self(name)
@@ -37,27 +35,26 @@ impl Drop for Bridge {
 }
 
 /// What gateways leave behind if the test fails.
-struct Cleared(&'static str);
+struct Cleared;
 
 impl Drop for Cleared {
     fn drop(&mut self) {
         for side in [0, 1] {
-            for number in processes(self.0, side) {
+            for number in processes(side) {
                 let _ = rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL);
             }
-            let _ = ip(&format!("netns delete tg-{}", id(self.0, side)));
+            let _ = ip(&format!("netns delete tg-{}", id(side)));
         }
     }
 }
 
-/// Each test has gateways of its own.
-fn id(tag: &str, side: usize) -> String {
-    format!("vpn-{}{tag}-{side}", std::process::id())
+fn id(side: usize) -> String {
+    format!("vpn-{}-{side}", std::process::id())
 }
 
 /// Numbers of the processes of a gateway.
-fn processes(tag: &str, side: usize) -> Vec<i32> {
-    let namespace = format!("tg-{}", id(tag, side));
+fn processes(side: usize) -> Vec<i32> {
+    let namespace = format!("tg-{}", id(side));
     let output = Command::new("ip").args(["netns", "pids", &namespace]).output().unwrap();
     String::from_utf8(output.stdout)
         .unwrap()
@@ -71,11 +68,6 @@ fn apply(control: &Path, generation: u64, document: &Document) -> bool {
     order_at(control, &order) == Report::Applied { generation }
 }
 
-fn child_sas(control: &Path) -> u64 {
-    let Report::Status { tunnels, .. } = order_at(control, &Order::Status) else { panic!("no status") };
-    tunnels.get(TUN).map_or(0, |tunnel| tunnel.child_sas)
-}
-
 fn is_up(control: &Path) -> bool {
     let Report::Status { tunnels, .. } = order_at(control, &Order::Status) else { panic!("no status") };
     tunnels.get(TUN).is_some_and(|tunnel| tunnel.negotiation == UP)
@@ -83,11 +75,10 @@ fn is_up(control: &Path) -> bool {
 
 #[test]
 fn gateways_are_started_again_and_outlive_whoever_started_them() {
-    const TAG: &str = "a";
     if !crate::possible() {
         return;
     }
-    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new(TAG));
+    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new());
     let settings = Settings {
         program: binary(),
         folder: folder.path().join("gateways"),
@@ -95,15 +86,15 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
         user: NOBODY,
         owner: 0,
     };
-    let _cleared = Cleared(TAG);
+    let _cleared = Cleared;
     let mut host = Host::open(settings.clone(), Instant::now()).unwrap();
     let places = [0, 1].map(|side| Place {
-        id: id(TAG, side),
+        id: id(side),
         address: outside(side).into(),
         networks: vec![block(1 - side)],
     });
     let controls = places.clone().map(|place| host.set(place, Instant::now()).unwrap());
-    let gateways = [0, 1].map(|side| Namespace::create(&format!("tg-{}", id(TAG, side))).unwrap());
+    let gateways = [0, 1].map(|side| Namespace::create(&format!("tg-{}", id(side))).unwrap());
     let network = Network::of(gateways);
     let documents = [0, 1].map(|side| with_key(side, WORDS));
     for side in [1, 0] {
@@ -113,13 +104,13 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
     network.assert_pings();
 
     // One ends, and is started again; what it shall be is told by whoever has the keys.
-    let before = processes(TAG, 0);
+    let before = processes(0);
     assert_eq!(before.len(), 1);
     rustix::process::kill_process(Pid::from_raw(before[0]).unwrap(), Signal::KILL).unwrap();
     wait("another process", || {
         let wrong = host.tick(Instant::now());
         assert!(wrong.is_empty(), "{wrong:?}");
-        processes(TAG, 0).first().is_some_and(|number| *number != before[0])
+        processes(0).first().is_some_and(|number| *number != before[0])
     });
     assert!(!network.ping(0));
     assert!(apply(&controls[0], 1, &documents[0]));
@@ -127,148 +118,23 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
     network.assert_pings();
 
     // The supervisor ends: nothing else does. Another one finds what runs, and starts nothing.
-    let before = [processes(TAG, 0), processes(TAG, 1)];
+    let before = [processes(0), processes(1)];
     drop(host);
     network.assert_pings();
     let mut host = Host::open(settings, Instant::now()).unwrap();
     assert!(host.tick(Instant::now()).is_empty());
-    assert_eq!([processes(TAG, 0), processes(TAG, 1)], before);
+    assert_eq!([processes(0), processes(1)], before);
     assert_eq!(host.list().map(|(place, _)| place.clone()).collect::<Vec<_>>(), places);
     // The same place once more disturbs nothing.
     assert_eq!(host.set(places[1].clone(), Instant::now()).unwrap(), controls[1]);
-    assert_eq!(processes(TAG, 1), before[1]);
+    assert_eq!(processes(1), before[1]);
     network.assert_pings();
 
     for side in [0, 1] {
-        host.remove(&id(TAG, side)).unwrap();
-        assert!(!Path::new("/run/netns").join(format!("tg-{}", id(TAG, side))).exists());
+        host.remove(&id(side)).unwrap();
+        assert!(!Path::new("/run/netns").join(format!("tg-{}", id(side))).exists());
     }
     assert!(!network.ping(0));
     assert_eq!(host.list().count(), 0);
     assert_eq!(std::fs::read_dir(folder.path().join("gateways")).unwrap().count(), 0);
-}
-
-/// Hosts that send to each other all the time, and do not mind whether that arrives.
-struct Chatter<'a> {
-    ends: &'a AtomicBool,
-}
-
-impl Drop for Chatter<'_> {
-    fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
-    }
-}
-
-fn chatter(network: &Network, side: usize, ends: &AtomicBool) {
-    let send = || {
-        let socket = UdpSocket::bind((inside(side), 0)).unwrap();
-        while !ends.load(Ordering::Relaxed) {
-            // There may be no way.
-            let _ = socket.send_to(MARK, (inside(1 - side), 9));
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    };
-    network.hosts[side].enter(send).unwrap();
-}
-
-/// Packets that found no tunnel.
-fn lost(control: &Path) -> u64 {
-    let Report::Status { dropped, .. } = order_at(control, &Order::Status) else { panic!("no status") };
-    dropped["no_sa"]
-}
-
-#[test]
-fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
-    const TAG: &str = "b";
-    if !crate::possible() {
-        return;
-    }
-    let now = now();
-    let ca = authority(now);
-    let certificates = ["east", "west"].map(|name| issued(&ca, name, now));
-    let documents = [0, 1].map(|side| {
-        let mut document = with_certificates(side, &ca, &certificates[side]);
-        for connection in document.connections.values_mut() {
-            connection.settings.tunnels[0].ike.lifetime = 20;
-            connection.settings.tunnels[0].ipsec.lifetime = 8;
-        }
-        document
-    });
-    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new(TAG));
-    let settings = Settings {
-        program: binary(),
-        folder: folder.path().join("gateways"),
-        bridge: bridge.0.clone(),
-        user: NOBODY,
-        owner: 0,
-    };
-    let _cleared = Cleared(TAG);
-    let mut host = Host::open(settings, Instant::now()).unwrap();
-    let places = [0, 1].map(|side| Place {
-        id: id(TAG, side),
-        address: outside(side).into(),
-        networks: vec![block(1 - side)],
-    });
-    let controls = places.map(|place| host.set(place, Instant::now()).unwrap());
-    let gateways = [0, 1].map(|side| Namespace::create(&format!("tg-{}", id(TAG, side))).unwrap());
-    // Whatever the default route is given goes out: somebody is there to take it.
-    for (side, gateway) in gateways.iter().enumerate() {
-        let neighbour = format!("neigh replace {} lladdr 02:00:00:00:00:09 dev wan", inside(1 - side));
-        gateway.ip(&neighbour).unwrap();
-    }
-    let network = Network::of(gateways);
-    let watch = network.watch();
-    let ends = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let chatter = |side| {
-            let (network, ends) = (&network, &ends);
-            scope.spawn(move || self::chatter(network, side, ends))
-        };
-        let _ended = Chatter { ends: &ends };
-        let _talking = [chatter(0), chatter(1)];
-        let up = || controls.iter().all(|control| is_up(control));
-        // Before the first order, and while certificates and keys are proved.
-        wait("packets without a tunnel", || lost(&controls[0]) > 20);
-        for side in [1, 0] {
-            assert!(apply(&controls[side], 1, &documents[side]));
-        }
-        wait("both tunnels", up);
-        network.assert_pings();
-        wait("three replacements", || child_sas(&controls[0]) > 3);
-        // One role less: packets find no tunnel again.
-        let mut less = documents[0].clone();
-        less.certificates.remove("Signature");
-        let before = lost(&controls[0]);
-        assert!(apply(&controls[0], 2, &less));
-        wait("packets without a tunnel", || lost(&controls[0]) > before + 20);
-        assert!(!network.ping(0));
-        assert!(apply(&controls[0], 3, &documents[0]));
-        wait("both tunnels", up);
-        // A process dies in the middle of it, and another takes its place.
-        let number = processes(TAG, 0)[0];
-        rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL).unwrap();
-        wait("another process", || {
-            host.tick(Instant::now());
-            processes(TAG, 0).first().is_some_and(|other| *other != number)
-        });
-        wait("packets without a tunnel", || lost(&controls[0]) > 20);
-        assert!(apply(&controls[0], 4, &documents[0]));
-        wait("both tunnels", up);
-        network.assert_pings();
-        let mut nothing = documents[0].clone();
-        nothing.connections.clear();
-        assert!(apply(&controls[0], 5, &nothing));
-        let before = lost(&controls[0]);
-        wait("packets without a tunnel", || lost(&controls[0]) > before + 20);
-        assert_eq!(watch.readable(), 0);
-        // Were they not held back, they would be seen.
-        let gateway = &network.gateways[0];
-        gateway.ip(&format!("route del {} dev {TUNNEL}", block(1))).unwrap();
-        gateway.ip(&format!("route del blackhole {} metric 4096", block(1))).unwrap();
-        wait("a packet that can be read", || watch.readable() > 0);
-    });
-    assert!(watch.frames().len() > 1_000);
-    for side in [0, 1] {
-        host.remove(&id(TAG, side)).unwrap();
-    }
 }

@@ -6,6 +6,7 @@
 
 mod host;
 mod many;
+mod moments;
 mod network;
 mod own;
 mod site;
