@@ -1,8 +1,8 @@
 //! The ciphers of the data plane beside OpenSSL's, in processor time, in turns.
 //!
 //! One packet after the other is what OpenSSL can do; a batch of packets is what a gateway has. The answer to "how
-//! fast is a gateway's cipher" are the last rows: sealing and opening, that is cipher and code together, and the same of
-//! whole packets, with their framing, vectors and replay window.
+//! fast is a gateway's cipher" are the last rows: sealing and opening, that is cipher and code together, and the same
+//! of whole packets, with their framing, vectors and replay window.
 
 use std::process::Command;
 use std::sync::Arc;

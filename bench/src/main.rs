@@ -77,7 +77,8 @@ enum Part {
     Footprint,
 }
 
-/// Other things than the whole suite: one load by itself, ciphers, gateways, and the ceiling programs that the suite runs.
+/// Other things than the whole suite: one load by itself, ciphers, gateways, and the ceiling programs that the suite
+/// runs.
 #[derive(Debug, Subcommand)]
 enum Program {
     /// Loads the server with one kind of call, to be looked at with a profiler.

@@ -29,8 +29,8 @@ fn taken(pieces: [&[u8]; 2]) -> (Vec<Order>, bool) {
     (out, true)
 }
 
-/// The first two octets say where the rest is cut in two. However it is cut, the same orders come out, in bounded memory;
-/// written again they are the same; and a document is translated or refused.
+/// The first two octets say where the rest is cut in two. However it is cut, the same orders come out, in bounded
+/// memory; written again they are the same; and a document is translated or refused.
 pub fn orders(input: &[u8]) {
     let Some((cut, octets)) = input.split_first_chunk::<2>() else { return };
     let cut = usize::from(u16::from_be_bytes(*cut)).min(octets.len());

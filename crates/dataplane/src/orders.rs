@@ -208,8 +208,8 @@ impl Frames {
     pub fn push(&mut self, octets: &[u8]) {
         let needed = self.0.len() + octets.len();
         if needed > self.0.capacity() {
-            // Growing by itself would leave a copy of what is there behind. As long as the frame is not whole there is room
-            // for as much again, so that a long one is not copied with every piece.
+            // Growing by itself would leave a copy of what is there behind. As long as the frame is not whole there
+            // is room for as much again, so that a long one is not copied with every piece.
             let mut head = [0; LENGTH];
             let come =
                 self.0.iter().chain(octets).zip(&mut head).map(|(octet, place)| *place = *octet).count();

@@ -203,7 +203,7 @@ fn nothing_of_a_connection_is_left_in_memory() {
     // In a thread of its own, whose stack is gone afterwards: what is computed with lies there.
     let with_key = || {
         // Made where it is kept, so that no copy of it is anywhere else from the beginning.
-        let key: Zeroizing<Vec<u8>> = Zeroizing::new((0..32).map(|place: u8| place * 7 ^ MASK).collect());
+        let key: Zeroizing<Vec<u8>> = Zeroizing::new((0..32).map(|place: u8| (place * 7) ^ MASK).collect());
         let secret = Masked::new("pre-shared key", &key);
         live([0, 1].map(|side| with_key(side, &key)), vec![secret])
     };

@@ -12,8 +12,8 @@ use crate::wire::Cookie;
 
 /// When a child SA is replaced, in parts of its lifetime, less up to a tenth.
 const REKEY: f64 = 0.85;
-/// How long before its end the peer is told that one that was replaced is gone. What the peer has sent under it until it
-/// has heard of that still arrives.
+/// How long before its end the peer is told that one that was replaced is gone. What the peer has sent under it until
+/// it has heard of that still arrives.
 const LINGER: Duration = Duration::from_secs(2);
 /// How long after it was replaced, at least: by then both sides use the other one.
 const SETTLED: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Is the peer who it has to be? Certificates, envelope and signature of messages 2 to 4 (GM/T 0022-2014).
 //!
-//! Whatever is wrong, as many signatures are verified and as much is decrypted, and one answer comes out: a stranger does
-//! not learn by answer or time how far he got. The reason is for the log.
+//! Whatever is wrong, as many signatures are verified and as much is decrypted, and one answer comes out: a stranger
+//! does not learn by answer or time how far he got. The reason is for the log.
 
 use tongguan_pki::{
     Certificate, KeySpec, PkiError, Random, SealedForm, Signed, signature_to_der, verify_chain,

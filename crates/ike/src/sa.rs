@@ -21,7 +21,8 @@ const ANSWERS_PER_SECOND: u32 = 3;
 
 /// How long what was replaced still receives.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(30);
-/// SAs that were made within this time, or a tenth of their lifetime, were made at once: the one that goes is chosen by its nonces or cookies.
+/// SAs that were made within this time, or a tenth of their lifetime, were made at once: the one that goes is chosen
+/// by its nonces or cookies.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Message ids of the peer that one IKE SA remembers at most; then another has to take its place.

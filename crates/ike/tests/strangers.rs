@@ -306,7 +306,8 @@ fn whatever_is_wrong_takes_as_long() {
         assert_eq!((first, answered), (kind::SYMMETRIC_KEY, 0));
         took.as_secs_f64()
     };
-    // Each beside the first, in turns, so that what else the machine does strikes both; of the ratios the median counts.
+    // Each beside the first, in turns, so that what else the machine does strikes both; of the ratios the median
+    // counts.
     for place in 1..count {
         let mut ratios: Vec<f64> = (0..31)
             .map(|_| {

@@ -79,8 +79,8 @@ pub(crate) struct World {
     pub(crate) restart: Option<(usize, usize)>,
     /// Every datagram that was sent, for tests that look at them.
     pub(crate) wire: Vec<Vec<u8>>,
-    /// Of datagrams that the second side has taken: the kind of their first payload, the processor time of that, and how
-    /// many octets were answered.
+    /// Of datagrams that the second side has taken: the kind of their first payload, the processor time of that, and
+    /// how many octets were answered.
     pub(crate) taken: Vec<(u8, Duration, usize)>,
     dice: Dice,
     randoms: [Dice; 2],

@@ -1,5 +1,5 @@
-//! Nothing that can be read leaves a gateway, at any moment of its life: hosts send all the time, and whatever takes the
-//! default route is seen.
+//! Nothing that can be read leaves a gateway, at any moment of its life: hosts send all the time, and whatever takes
+//! the default route is seen.
 
 use std::net::UdpSocket;
 use std::path::Path;

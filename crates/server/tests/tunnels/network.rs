@@ -183,8 +183,8 @@ impl Network {
             let flags = SocketFlags::CLOEXEC;
             rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, Some(protocol)).unwrap()
         };
-        // All interfaces of the gateway; of the frames, those of the outer link are recognised by that link's address: a
-        // packet that leaves as it is has the addresses of hosts.
+        // All interfaces of the gateway; of the frames, those of the outer link are recognised by that link's
+        // address: a packet that leaves as it is has the addresses of hosts.
         let wan = hardware_address(&self.gateways[0], "wan");
         let socket = self.gateways[0].enter(socket).unwrap();
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_millis(100)))
