@@ -1,13 +1,18 @@
 //! The ciphers of the data plane beside OpenSSL's, in processor time, in turns.
 //!
 //! One packet after the other is what OpenSSL can do; a batch of packets is what a gateway has. The answer to "how
-//! fast is a gateway's cipher" is the last row: sealing, that is encryption and code together.
+//! fast is a gateway's cipher" are the last rows: sealing and opening, that is cipher and code together, and the same
+//! of whole packets, with their framing, vectors and replay window.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use ipnet::IpNet;
+use tongguan_esp::sa::{CipherKey, Common, IcvLength, Inbound, IntegrityKey, Outbound, Selector};
+use tongguan_esp::{OpenBatch, SealBatch};
 use tongguan_smcrypto::{CbcJob, HmacSm3Key, MacJob, Sm4Key, cbc_decrypt, cbc_encrypt, hmac_sm3, self_test};
 
 use crate::machine;
@@ -15,6 +20,8 @@ use crate::report::{Report, Row};
 
 /// What a packet's cipher covers: an inner packet of 1,400 bytes with its trailer.
 const PACKET_BYTES: usize = 1408;
+/// The inner packet.
+const INNER_BYTES: usize = 1400;
 /// Packets of a full batch.
 const BATCH: usize = 64;
 /// Batches between two looks at the clock.
@@ -35,6 +42,8 @@ struct Rates {
     open: f64,
     mac: f64,
     alone: f64,
+    esp_seal: f64,
+    esp_open: f64,
     openssl_cbc: f64,
     openssl_sm3: f64,
 }
@@ -70,6 +79,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             row("HMAC-SM3", mac, sm3),
             row("seal: SM4-CBC and HMAC-SM3", together(seal, mac), together(cbc, sm3)).at_least_part(1.0),
             row("open: HMAC-SM3 and SM4-CBC", together(open, mac), together(cbc, sm3)).at_least_part(1.0),
+            row("ESP: whole packets sealed", median(|rates| rates.esp_seal), together(cbc, sm3))
+                .at_least_part(1.0),
+            row("ESP: whole packets opened", median(|rates| rates.esp_open), together(cbc, sm3))
+                .at_least_part(1.0),
         ],
     );
     println!("{}", report.text());
@@ -90,7 +103,69 @@ fn round() -> Result<Rates> {
     let mac = rate(BATCH, || {
         hmac_sm3(&mut packets.iter().map(|packet| MacJob::new(&mac_key, packet)).collect::<Vec<_>>());
     })?;
-    Ok(Rates { seal, open, mac, alone, openssl_cbc: openssl("sm4-cbc")?, openssl_sm3: openssl("sm3")? })
+    let (esp_seal, esp_open) = (esp_seal()?, esp_open()?);
+    let (openssl_cbc, openssl_sm3) = (openssl("sm4-cbc")?, openssl("sm3")?);
+    Ok(Rates { seal, open, mac, alone, esp_seal, esp_open, openssl_cbc, openssl_sm3 })
+}
+
+/// What a sending and a receiving SA have in common.
+fn common() -> Result<Common> {
+    let every = IpNet::new_assert([0, 0, 0, 0].into(), 0);
+    Ok(Common {
+        spi: 0x1000,
+        cipher: CipherKey::sm4(&[1; 16])?,
+        integrity: IntegrityKey::sm3(&[2; 32]),
+        icv: IcvLength::fixed(12).context("a length")?,
+        selector: Selector { local: every, remote: every },
+    })
+}
+
+/// Fills a batch with inner packets, and seals it.
+fn seal(batch: &mut SealBatch, sa: &Arc<Outbound>) {
+    batch.clear();
+    while let Some(slot) = batch.slot() {
+        slot[..INNER_BYTES].fill(7);
+        slot[..4].copy_from_slice(&[0x45, 0, (INNER_BYTES >> 8) as u8, INNER_BYTES as u8]);
+        batch.push(Arc::clone(sa), INNER_BYTES);
+    }
+    batch.seal();
+}
+
+fn esp_seal() -> Result<f64> {
+    let (sa, mut batch) = (Arc::new(Outbound::new(common()?, 0x1000, [3; 16])), SealBatch::default());
+    let rate = rate(BATCH, || seal(&mut batch, &sa));
+    ensure!(batch.results().all(|(_, result)| result.is_ok()), "a packet was not sealed");
+    rate
+}
+
+fn esp_open() -> Result<f64> {
+    let (sa, mut batch) = (Arc::new(Outbound::new(common()?, 0x1000, [3; 16])), SealBatch::default());
+    let mut sealed = Vec::new();
+    for _ in 0..BATCHES {
+        seal(&mut batch, &sa);
+        sealed.extend(batch.results().filter_map(|(_, result)| result.ok().map(<[u8]>::to_vec)));
+    }
+    let (fresh, mut place, mut good) = (|| common().map(|common| Arc::new(Inbound::new(common))), 0, 0);
+    let (mut sa, mut batch) = (fresh()?, OpenBatch::default());
+    let rate = rate(BATCH, || {
+        if place == sealed.len() {
+            place = 0;
+            if let Ok(fresh) = fresh() {
+                sa = fresh;
+            }
+        }
+        batch.clear();
+        for packet in &sealed[place..place + BATCH] {
+            let Some(slot) = batch.slot() else { break };
+            slot[..packet.len()].copy_from_slice(packet);
+            batch.push(Arc::clone(&sa), packet.len());
+        }
+        batch.open();
+        place += BATCH;
+        good = batch.results().filter(|(_, result)| result.is_ok()).count();
+    });
+    ensure!(good == BATCH, "a packet was not opened");
+    rate
 }
 
 /// MB/s of processor time.

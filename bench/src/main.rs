@@ -20,6 +20,7 @@ mod report;
 mod server;
 mod sqlite;
 mod suite;
+mod tunnels;
 mod world;
 
 use std::path::PathBuf;
@@ -76,13 +77,16 @@ enum Part {
     Footprint,
 }
 
-/// Other things than the whole suite: one load by itself, the ciphers, and the ceiling programs that the suite runs.
+/// Other things than the whole suite: one load by itself, ciphers, gateways, and the ceiling programs that the suite
+/// runs.
 #[derive(Debug, Subcommand)]
 enum Program {
     /// Loads the server with one kind of call, to be looked at with a profiler.
     Hold(suite::hold::Options),
     /// Measures the ciphers of the data plane beside OpenSSL's; needs no server.
     Ciphers(ciphers::Options),
+    /// Measures gateways: negotiations, idle connections, and as root what goes through a tunnel.
+    Tunnels(tunnels::Options),
     /// Answers every request with the same bytes.
     #[command(hide = true)]
     Ceiling(ceiling::Options),
@@ -98,6 +102,7 @@ fn main() -> Result<()> {
         Some(Program::Ceiling(options)) => runtime.block_on(ceiling::serve(&options)),
         Some(Program::Sqlite(options)) => sqlite::run(&options),
         Some(Program::Ciphers(options)) => ciphers::run(&options),
+        Some(Program::Tunnels(options)) => tunnels::run(&cli.options, &options),
         Some(Program::Hold(options)) => {
             tokio::task::LocalSet::new().block_on(&runtime, suite::hold::run(&cli.options, &options))
         }

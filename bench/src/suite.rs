@@ -138,7 +138,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 }
 
 /// The server's program file, built first unless one was named.
-fn find_server(options: &Options, beside: &Path) -> Result<PathBuf> {
+pub(crate) fn find_server(options: &Options, beside: &Path) -> Result<PathBuf> {
     if let Some(path) = &options.server {
         return path.canonicalize().with_context(|| format!("no server in {}", path.display()));
     }

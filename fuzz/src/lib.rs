@@ -14,6 +14,7 @@ mod edit;
 mod esp;
 mod ike;
 mod oracle;
+mod orders;
 mod parameters;
 mod pem;
 mod policy;
@@ -25,7 +26,8 @@ mod x509;
 
 pub use csr::csr;
 pub use esp::esp;
-pub use ike::ike;
+pub use ike::{ike, ike_certificates};
+pub use orders::orders;
 pub use parameters::parameters;
 pub use pem::pem;
 pub use policy::policy;
@@ -37,7 +39,7 @@ pub use x509::x509;
 pub type Target = fn(&[u8]);
 
 /// Every target by name; `corpus/` and `regressions/` have a folder for each.
-pub static TARGETS: [(&str, Target); 10] = [
+pub static TARGETS: [(&str, Target); 12] = [
     ("request", request),
     ("parameters", parameters),
     ("verify_v1", verify_v1),
@@ -47,6 +49,8 @@ pub static TARGETS: [(&str, Target); 10] = [
     ("x509", x509),
     ("csr", csr),
     ("ike", ike),
+    ("ike_certificates", ike_certificates),
+    ("orders", orders),
     ("esp", esp),
 ];
 

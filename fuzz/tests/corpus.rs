@@ -43,7 +43,20 @@ macro_rules! targets {
     };
 }
 
-targets![request, parameters, verify_v1, verify_v3, policy, pem, x509, csr, ike, esp];
+targets![
+    request,
+    parameters,
+    verify_v1,
+    verify_v3,
+    policy,
+    pem,
+    x509,
+    csr,
+    ike,
+    ike_certificates,
+    orders,
+    esp
+];
 
 #[test]
 fn corpora_stay_small() {

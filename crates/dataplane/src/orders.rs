@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use tongguan_model::connection::Settings;
 use zeroize::Zeroizing;
 
-/// Longest frame.
-pub const MAX_FRAME: usize = 4 << 20;
+/// Longest frame: a gateway with ten thousand connections, each with a CA of its own.
+pub const MAX_FRAME: usize = 32 << 20;
 /// Octets of a frame's length.
 const LENGTH: usize = 4;
 
@@ -206,11 +206,20 @@ impl fmt::Debug for Frames {
 impl Frames {
     /// Takes octets.
     pub fn push(&mut self, octets: &[u8]) {
-        // Growing would leave a copy of what is there behind.
-        let mut grown = Zeroizing::new(Vec::with_capacity(self.0.len() + octets.len()));
-        grown.extend_from_slice(&self.0);
-        grown.extend_from_slice(octets);
-        self.0 = grown;
+        let needed = self.0.len() + octets.len();
+        if needed > self.0.capacity() {
+            // Growing by itself would leave a copy of what is there behind. As long as the frame is not whole there
+            // is room for as much again, so that a long one is not copied with every piece.
+            let mut head = [0; LENGTH];
+            let come =
+                self.0.iter().chain(octets).zip(&mut head).map(|(octet, place)| *place = *octet).count();
+            let whole = if come == LENGTH { LENGTH + u32::from_be_bytes(head) as usize } else { 0 };
+            let room = needed.max(whole.min(2 * needed));
+            let mut grown = Zeroizing::new(Vec::with_capacity(room));
+            grown.extend_from_slice(&self.0);
+            self.0 = grown;
+        }
+        self.0.extend_from_slice(octets);
     }
 
     /// The next whole frame.

@@ -4,6 +4,7 @@
 //!
 //! - [`sa`]: one direction of a child SA, with its keys, sequence numbers or replay window, and what it has carried.
 //! - [`Sad`]: the SAs of a gateway by SPI and by selector. Installing changes a copy, so that readers need no lock.
+//! - [`Pairs`]: a table by pairs of networks, in which the longest that fits is found.
 //! - [`SealBatch`], [`OpenBatch`]: up to [`BATCH`] packets in one piece of memory, each with an SA of its own.
 //! - [`mtu`]: how large an inner packet may be, and what to answer to one that is larger.
 //!
@@ -21,10 +22,12 @@
 mod batch;
 mod inner;
 pub mod mtu;
+mod pairs;
 mod replay;
 pub mod sa;
 mod sad;
 
 pub use batch::{BATCH, OpenBatch, ROOM, SealBatch, Verdict};
 pub use inner::addresses;
+pub use pairs::Pairs;
 pub use sad::Sad;

@@ -1,25 +1,21 @@
 //! The SAs of a gateway: by SPI on the way in, by the addresses of the inner packet on the way out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
 use crate::inner;
+use crate::pairs::Pairs;
 use crate::sa::{Inbound, Outbound, Selector};
 
 /// A table of SAs. Readers keep one as it is; to change it, clone it, which shares the SAs themselves.
-///
-/// The longest selector wins: of those that fit a packet, the one with the most bits in both prefixes together. The
-/// lookup tries each pair of prefix lengths that occurs, and there are few of these, however many SAs there are.
 #[derive(Debug, Clone, Default)]
 pub struct Sad {
     inbound: HashMap<u32, Arc<Inbound>>,
     /// The newest is the last.
-    outbound: HashMap<Selector, Vec<Arc<Outbound>>>,
-    /// Lengths of both prefixes, with their sum first.
-    lengths: BTreeSet<(u16, u8, u8)>,
+    outbound: Pairs<Vec<Arc<Outbound>>>,
+    /// What child SAs send, by the SPI under which they receive.
+    selectors: HashMap<u32, Selector>,
 }
 
 impl Sad {
@@ -37,18 +33,29 @@ impl Sad {
     /// Adds the direction in which a child SA sends. Packets go out under the newest of a selector.
     pub fn send(&mut self, outbound: Outbound) {
         let selector = outbound.selector();
-        self.lengths.insert(lengths(selector));
-        self.outbound.entry(selector).or_default().push(Arc::new(outbound));
+        self.selectors.insert(outbound.inbound(), selector);
+        self.outbound.get_or_insert_with(selector, Vec::new).push(Arc::new(outbound));
     }
 
     /// Removes both directions of a child SA, by the SPI under which it receives.
     pub fn remove(&mut self, inbound: u32) {
         self.inbound.remove(&inbound);
-        self.outbound.retain(|_, all| {
-            all.retain(|sa| sa.inbound() != inbound);
-            !all.is_empty()
-        });
-        self.lengths = self.outbound.keys().map(|selector| lengths(*selector)).collect();
+        self.cease(inbound);
+    }
+
+    /// Removes the direction in which a child SA sends, by the SPI under which it receives.
+    pub fn cease(&mut self, inbound: u32) {
+        let Some(selector) = self.selectors.remove(&inbound) else { return };
+        let Some(all) = self.outbound.get_mut(selector) else { return };
+        all.retain(|sa| sa.inbound() != inbound);
+        if all.is_empty() {
+            self.outbound.remove(selector);
+        }
+    }
+
+    /// Whether anything is sent under a selector.
+    pub fn sends(&self, selector: Selector) -> bool {
+        self.outbound.get(selector).is_some()
     }
 
     /// The SA of an SPI.
@@ -64,20 +71,11 @@ impl Sad {
 
     /// The same by its addresses.
     pub fn between(&self, source: IpAddr, destination: IpAddr) -> Option<&Arc<Outbound>> {
-        self.lengths.iter().rev().find_map(|(_, local, remote)| {
-            let local = IpNet::new(source, *local).ok()?.trunc();
-            let remote = IpNet::new(destination, *remote).ok()?.trunc();
-            self.outbound.get(&Selector { local, remote })?.last()
-        })
+        self.outbound.between(source, destination)?.last()
     }
 
     /// How many SAs there are in either direction.
     pub fn counts(&self) -> [usize; 2] {
         [self.inbound.len(), self.outbound.values().map(Vec::len).sum()]
     }
-}
-
-fn lengths(Selector { local, remote }: Selector) -> (u16, u8, u8) {
-    let (local, remote) = (local.prefix_len(), remote.prefix_len());
-    (u16::from(local) + u16::from(remote), local, remote)
 }

@@ -317,3 +317,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ten_thousand_pairs_of_sas_find_room() {
+    const MOST_OCTETS: i64 = 8 * 1024;
+    let octets = |count: u32| {
+        let mut kept = None;
+        let taken = allocation_counter::measure(|| {
+            let mut sad = Sad::default();
+            for number in 0..count {
+                let local = IpNet::new_assert([10, (number >> 8) as u8, number as u8, 0].into(), 24);
+                let selector = Selector { local, remote: net("192.168.0.0/16") };
+                let icv = IcvLength::learnt();
+                let make = || Common { spi: 0x1000 + number, ..common(Suite::Sm, 1, selector, &icv) };
+                sad.install(Inbound::new(make()), Outbound::new(make(), 0x1000 + number, [1; 16]));
+            }
+            assert_eq!(sad.counts(), [count as usize; 2]);
+            kept = Some(sad);
+        });
+        drop(kept);
+        taken.bytes_current
+    };
+    let each = (octets(1_000) - octets(100)) / 900;
+    assert!(each > 1_024 && each <= MOST_OCTETS, "{each} octets for each");
+}
+
+#[test]
+fn sas_are_removed_one_by_one_however_many_there_are() {
+    let mut sad = Sad::default();
+    let selector = |number: u32| Selector {
+        local: IpNet::new_assert([10, number as u8, 0, 0].into(), 16 + (number % 3) as u8),
+        remote: net("10.1.0.0/16"),
+    };
+    let icv = IcvLength::learnt();
+    for number in 0..200 {
+        let make = || Common { spi: 0x1000 + number, ..common(Suite::Sm, 1, selector(number / 2), &icv) };
+        sad.install(Inbound::new(make()), Outbound::new(make(), 0x1000 + number, [1; 16]));
+    }
+    // Two for each selector: the newer one, then the older one, then none.
+    for number in (0..200).rev() {
+        let of = selector(number / 2);
+        let found = |sad: &Sad| sad.between(of.local.addr(), of.remote.addr()).map(|sa| sa.inbound());
+        assert_eq!(found(&sad), Some(0x1000 + number));
+        sad.cease(0x1000 + number);
+        assert_eq!(sad.counts(), [number as usize + 1, number as usize]);
+        sad.remove(0x1000 + number);
+        sad.remove(0x1000 + number);
+        assert_eq!(found(&sad), (number % 2 == 1).then_some(0x1000 + number - 1));
+        assert_eq!(sad.sends(of), number % 2 == 1);
+        assert_eq!(sad.counts(), [number as usize; 2]);
+    }
+}

@@ -1,6 +1,6 @@
 //! The thread of orders, negotiations and timers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::io::{ErrorKind, Read as _, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -50,7 +50,8 @@ struct Tunnel {
     id: ConnectionId,
     /// Digest of all that it was made of.
     digest: [u8; 32],
-    connection: Connection,
+    /// What it carries.
+    selectors: Vec<Selector>,
     traffic: Arc<Traffic>,
     /// What went wrong since it was up.
     reason: Option<String>,
@@ -73,6 +74,8 @@ pub(crate) struct Control {
     generation: Option<u64>,
     /// By the id that the API gives.
     tunnels: BTreeMap<String, Tunnel>,
+    /// Ids of the API by those of negotiations.
+    names: HashMap<ConnectionId, String>,
     /// Tunnels of the document that lack certificates, and why nothing is done for them.
     waiting: BTreeMap<String, &'static str>,
     next_id: u64,
@@ -98,6 +101,7 @@ impl Control {
             start: Instant::now(),
             generation: None,
             tunnels: BTreeMap::new(),
+            names: HashMap::new(),
             waiting: BTreeMap::new(),
             next_id: 1,
             expected: BTreeSet::new(),
@@ -246,21 +250,25 @@ impl Control {
             Ok(wanted) => wanted,
             Err(refused) => return Ok(Report::Refused { generation, reason: refused.to_string() }),
         };
-        let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
-        let gone: Vec<String> = self.tunnels.keys().filter(|name| !names.contains(name)).cloned().collect();
+        let names: BTreeSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+        let gone = self.tunnels.keys().filter(|name| !names.contains(name.as_str()));
+        let gone: Vec<String> = gone.cloned().collect();
+        self.waiting = without_certificates(document, &names);
         for name in gone {
             if let Some(tunnel) = self.tunnels.remove(&name) {
                 let out = self.router.remove(tunnel.id, self.now(), &mut self.random);
                 self.carry_out(out)?;
+                self.names.remove(&tunnel.id);
             }
         }
+        let digests = digests(document);
         for (name, connection) in wanted {
-            self.configure(document, name, connection)?;
+            let digest = digests.get(name.as_str()).copied().unwrap_or_default();
+            self.configure(name, digest, connection)?;
         }
-        self.waiting = without_certificates(document, &names);
         let wants = self.tunnels.values().flat_map(|tunnel| {
-            let pairs = tunnel.connection.selectors.iter().map(selector);
-            pairs.map(|Selector { local, remote }| (local, remote, tunnel.id)).collect::<Vec<_>>()
+            let id = tunnel.id;
+            tunnel.selectors.iter().map(move |selector| (*selector, id))
         });
         self.link.change(Change::Wants(wants.collect()))?;
         self.generation = Some(generation);
@@ -270,11 +278,10 @@ impl Control {
 
     fn configure(
         &mut self,
-        document: &Document,
         name: String,
+        digest: [u8; 32],
         connection: Connection,
     ) -> Result<(), GatewayError> {
-        let digest = digest(document, &name);
         let known = self.tunnels.get(&name);
         if known.is_some_and(|known| known.digest == digest) {
             return Ok(());
@@ -287,15 +294,9 @@ impl Control {
             }
         };
         let connection = Connection { id, ..connection };
-        let tunnel = Tunnel {
-            id,
-            digest,
-            connection: connection.clone(),
-            traffic,
-            reason: None,
-            failed: false,
-            child_sas: 0,
-        };
+        let selectors = connection.selectors.iter().map(selector).collect();
+        let tunnel = Tunnel { id, digest, selectors, traffic, reason: None, failed: false, child_sas: 0 };
+        self.names.insert(id, name.clone());
         self.tunnels.insert(name, tunnel);
         let out = self.router.configure(connection, self.now(), &mut self.random);
         self.carry_out(out)
@@ -393,6 +394,7 @@ impl Control {
                     let receives = self.expected.remove(&child.inbound.spi);
                     self.install(&child, [!receives, true])?;
                 }
+                Output::Cease { spi, .. } => self.link.change(Change::Cease(spi))?,
                 Output::Remove { spi, .. } => {
                     self.expected.remove(&spi);
                     self.icvs.remove(&spi);
@@ -417,7 +419,7 @@ impl Control {
 
     /// Hands the directions of a child SA that are asked for to the other thread: receiving, sending.
     fn install(&mut self, child: &ChildSa, [receiving, sending]: [bool; 2]) -> Result<(), GatewayError> {
-        let Some(tunnel) = self.tunnels.values().find(|tunnel| tunnel.id == child.connection) else {
+        let Some(tunnel) = self.names.get(&child.connection).and_then(|name| self.tunnels.get(name)) else {
             return Ok(());
         };
         // Both directions share what is learnt, whenever they are installed.
@@ -460,8 +462,8 @@ impl Control {
     /// Log, and what is remembered for whoever asks why.
     fn event(&mut self, event: Event) {
         let of = |control: &mut Self, id: ConnectionId, change: &dyn Fn(&str, &mut Tunnel)| {
-            let found = control.tunnels.iter_mut().find(|(_, tunnel)| tunnel.id == id);
-            if let Some((name, tunnel)) = found {
+            let Some(name) = control.names.get(&id) else { return };
+            if let Some(tunnel) = control.tunnels.get_mut(name) {
                 change(name, tunnel);
             }
         };
@@ -532,25 +534,28 @@ fn selector(selector: &tongguan_ike::config::Selector) -> Selector {
 }
 
 /// Tunnels of a document that are not done, as certificates are missing.
-fn without_certificates(document: &Document, done: &[String]) -> BTreeMap<String, &'static str> {
+fn without_certificates(document: &Document, done: &BTreeSet<&str>) -> BTreeMap<String, &'static str> {
     let tunnels = document.connections.values().flat_map(|connection| &connection.settings.tunnels);
-    let left = tunnels.map(|tunnel| tunnel.id.as_str().to_owned()).filter(|name| !done.contains(name));
-    left.map(|name| (name, "a certificate is not bound: both roles are needed")).collect()
+    let left = tunnels.map(|tunnel| tunnel.id.as_str()).filter(|name| !done.contains(name));
+    left.map(|name| (name.to_owned(), "a certificate is not bound: both roles are needed")).collect()
 }
 
-/// A digest of all that a tunnel is made of: its connection, and the certificates if it uses them.
-fn digest(document: &Document, tunnel: &str) -> [u8; 32] {
-    let of_tunnel = |(_, connection): &(&String, &tongguan_dataplane::orders::ConnectionDocument)| {
-        connection.settings.tunnels.iter().any(|other| other.id.as_str() == tunnel)
-    };
-    let connection = document.connections.iter().find(of_tunnel);
-    let with_ca = connection.is_some_and(|(_, connection)| {
-        connection.settings.tunnels.iter().any(|tunnel| tunnel.remote_ca.is_some())
+/// By tunnel, a digest of all that it is made of: its connection, and the certificates if it uses them.
+fn digests(document: &Document) -> BTreeMap<&str, [u8; 32]> {
+    let certificates = digest(&document.certificates);
+    let of_connection = document.connections.values().flat_map(|connection| {
+        let tunnels = &connection.settings.tunnels;
+        let with_ca = tunnels.iter().any(|tunnel| tunnel.remote_ca.is_some());
+        let digest = digest(&(document.address, connection, with_ca.then_some(certificates)));
+        tunnels.iter().map(move |tunnel| (tunnel.id.as_str(), digest))
     });
-    let certificates = with_ca.then_some(&document.certificates);
+    of_connection.collect()
+}
+
+fn digest(value: &impl serde::Serialize) -> [u8; 32] {
     let mut digested = Digested(Sm3::new());
     // Nothing of it fails: there are no maps but those with texts as keys, and the digest takes everything.
-    let _ = serde_json::to_writer(&mut digested, &(document.address, connection, certificates));
+    let _ = serde_json::to_writer(&mut digested, value);
     digested.0.finish()
 }
 

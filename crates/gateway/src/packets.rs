@@ -12,12 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags};
 use tongguan_esp::sa::{Inbound, Life, Outbound};
-use tongguan_esp::{OpenBatch, Sad, SealBatch, Verdict, mtu};
+use tongguan_esp::{OpenBatch, Pairs, Sad, SealBatch, Verdict, mtu};
 use tongguan_ike::config::ConnectionId;
 use tongguan_ike::{EspEvent, NAT_PORT};
 
@@ -32,6 +31,9 @@ const UNKNOWN_PER_SECOND: u32 = 64;
 const KEEPALIVE: (Duration, &[u8]) = (Duration::from_secs(20), &[0xff]);
 /// How often the thread looks at what is due.
 const BEAT: Duration = Duration::from_secs(1);
+/// How long packets go on under the SA before, when we have replaced it: the peer may take up the new one only when it
+/// has dealt with our last message, which the packets may overtake. One that it sends under the new one ends the wait.
+const SETTLING: Duration = Duration::from_millis(500);
 /// Longest datagram of IKE (`tongguan_ike::wire`).
 const LONGEST: usize = 8 * 1024;
 /// Before a datagram of IKE on port 4500 (RFC 3948, 2.2).
@@ -115,10 +117,12 @@ pub(crate) struct NewChild {
 /// What is to change.
 pub(crate) enum Change {
     Install(Box<NewChild>),
+    /// Nothing more is sent under a child SA, by the SPI under which it receives.
+    Cease(u32),
     /// By the SPI under which it receives.
     Remove(u32),
-    /// Networks, ours and the peer's, with the connection that is to be negotiated when a packet wants it.
-    Wants(Vec<(IpNet, IpNet, ConnectionId)>),
+    /// By networks, the connection that is to be negotiated when a packet wants it.
+    Wants(Pairs<ConnectionId>),
 }
 
 /// What was noticed.
@@ -186,9 +190,11 @@ pub(crate) struct Worker {
     notices: SyncSender<Notice>,
     wake: OwnedFd,
     sad: Sad,
+    /// What is to be sent under soon, and since when it waits.
+    settling: Vec<(Instant, Outbound)>,
     /// By the SPI under which they receive.
     children: HashMap<u32, Child>,
-    wants: Vec<(IpNet, IpNet, ConnectionId)>,
+    wants: Pairs<ConnectionId>,
     wanted: HashMap<ConnectionId, Instant>,
     seal: SealBatch,
     open: OpenBatch,
@@ -231,8 +237,9 @@ impl Worker {
             notices,
             wake: to_control,
             sad: Sad::default(),
+            settling: Vec::new(),
             children: HashMap::new(),
-            wants: Vec::new(),
+            wants: Pairs::default(),
             wanted: HashMap::new(),
             seal: SealBatch::default(),
             open: OpenBatch::default(),
@@ -277,6 +284,9 @@ impl Worker {
             self.receive(nat, esp, now)?;
             self.deliver(now);
         }
+        if !self.settling.is_empty() {
+            self.settle(|since, _| now >= since + SETTLING);
+        }
         if tun {
             self.take(now)?;
             self.send(now);
@@ -306,14 +316,40 @@ impl Worker {
                     traffic: new.traffic,
                 };
                 self.children.entry(new.spi).or_insert(child);
+                // Who answers has had the other's last message when it installs both directions.
+                let begun = new.inbound.is_some();
                 new.inbound.into_iter().for_each(|inbound| self.sad.receive(inbound));
-                new.outbound.into_iter().for_each(|outbound| self.sad.send(outbound));
+                if let Some(outbound) = new.outbound {
+                    if begun && self.sad.sends(outbound.selector()) {
+                        self.settling.push((now, outbound));
+                    } else {
+                        self.sad.send(outbound);
+                    }
+                }
+            }
+            Change::Cease(spi) => {
+                self.settle(|_, _| true);
+                self.sad.cease(spi);
             }
             Change::Remove(spi) => {
+                self.settle(|_, outbound| outbound.inbound() != spi);
+                self.settling.retain(|(_, outbound)| outbound.inbound() != spi);
                 self.children.remove(&spi);
                 self.sad.remove(spi);
             }
             Change::Wants(wants) => self.wants = wants,
+        }
+    }
+
+    /// Sends from now on under those SAs that have waited for it, and of which something is so.
+    fn settle(&mut self, so: impl Fn(Instant, &Outbound) -> bool) {
+        let waiting = std::mem::take(&mut self.settling);
+        for (since, outbound) in waiting {
+            if so(since, &outbound) {
+                self.sad.send(outbound);
+            } else {
+                self.settling.push((since, outbound));
+            }
         }
     }
 
@@ -353,15 +389,11 @@ impl Worker {
 
     /// A packet has no SA: a connection that would carry it is to be negotiated, asked for once a second.
     fn want(&mut self, source: IpAddr, destination: IpAddr, now: Instant) {
-        let fitting = self
-            .wants
-            .iter()
-            .find(|(local, remote, _)| local.contains(&source) && remote.contains(&destination));
-        let Some((_, _, connection)) = fitting else { return };
-        let last = self.wanted.get(connection);
+        let Some(connection) = self.wants.between(source, destination).copied() else { return };
+        let last = self.wanted.get(&connection);
         if last.is_none_or(|last| now >= *last + BEAT) {
-            self.wanted.insert(*connection, now);
-            self.notice(Notice::Wanted(*connection));
+            self.wanted.insert(connection, now);
+            self.notice(Notice::Wanted(connection));
         }
     }
 
@@ -490,7 +522,7 @@ impl Worker {
     /// Opens the batch, and hands what is good to the TUN device.
     fn deliver(&mut self, now: Instant) {
         self.open.open();
-        let mut there = Vec::new();
+        let (mut there, mut taken_up) = (Vec::new(), Vec::new());
         for ((sa, result), source) in self.open.results().zip(&self.sources) {
             let packet = match result {
                 Ok(packet) => packet,
@@ -509,9 +541,15 @@ impl Worker {
                 there.push(child.connection);
             }
             child.traffic.count(1, packet.len());
+            if self.settling.iter().any(|(_, outbound)| outbound.inbound() == sa.spi()) {
+                taken_up.push(sa.spi());
+            }
             if rustix::io::write(&self.tun, packet).is_err() {
                 self.drops.count(Drop::Queue);
             }
+        }
+        if !taken_up.is_empty() {
+            self.settle(|_, outbound| taken_up.contains(&outbound.inbound()));
         }
         for connection in there {
             self.notice(Notice::Esp(EspEvent::Received(connection)));

@@ -1,5 +1,6 @@
 //! From what the API calls a connection to what is negotiated: one table of words, one function.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tongguan_dataplane::orders::{ConnectionDocument, Document};
 use tongguan_ike::config::{
-    Authentication, Connection, ConnectionId, Credentials, NatTraversal, PeerIdentity, Phase1Suite,
-    Phase2Suite, Selector,
+    Authentication, Connection, ConnectionId, Credentials, NatTraversal, OwnCertificates, PeerIdentity,
+    Phase1Suite, Phase2Suite, Selector,
 };
 use tongguan_ike::keys::HashOrder;
 use tongguan_ike::suite::{Cipher, Group, Hash};
@@ -45,33 +46,43 @@ fn word<T: Copy>(table: &[(&str, T)], what: &str, given: &str) -> Result<T, Refu
 /// [`Refused`]: nothing of the document is to be used then.
 pub fn tunnels(document: &Document) -> Result<Vec<(String, Connection)>, Refused> {
     let mut all = Vec::new();
+    let mut known = Known { document, own: None, by_ca: BTreeMap::new() };
     for (id, connection) in &document.connections {
         let [tunnel] = &connection.settings.tunnels[..] else {
             return Err(Refused(format!("{id} has two tunnels, which this gateway does not do")));
         };
-        let made = self::tunnel(document, connection, tunnel);
+        let made = self::tunnel(&mut known, connection, tunnel);
         let made = made.map_err(|Refused(reason)| Refused(format!("{id}: {reason}")))?;
         all.extend(made.map(|made| (tunnel.id.as_str().to_owned(), made)));
     }
     Ok(all)
 }
 
-fn tunnel(
-    document: &Document,
-    connection: &ConnectionDocument,
-    tunnel: &Tunnel,
+/// What connections of a document have in common, read once.
+struct Known<'a> {
+    document: &'a Document,
+    own: Option<Arc<OwnCertificates>>,
+    /// By the text of the peer's CA.
+    by_ca: BTreeMap<&'a str, Arc<Credentials>>,
+}
+
+fn tunnel<'a>(
+    known: &mut Known<'a>,
+    connection: &'a ConnectionDocument,
+    tunnel: &'a Tunnel,
 ) -> Result<Option<Connection>, Refused> {
+    let document = known.document;
     let (ike, ipsec) = (&tunnel.ike, &tunnel.ipsec);
     word(&[("ikev1", ())], "IKE version", &ike.version)?;
     word(&[("main", ())], "IKE mode", &ike.mode)?;
     let remote = *connection.peers.get(tunnel.id.as_str()).ok_or_else(|| Refused("it has no peer".into()))?;
     let (authentication, local_id, remote_id) = match &tunnel.remote_ca {
-        Some(ca) => match credentials(document, ca)? {
+        Some(ca) => match known.credentials(ca)? {
             Some(credentials) => {
-                let local_id = Identity::new(Identity::DER_NAME, credentials.signature.subject_der());
+                let local_id = Identity::new(Identity::DER_NAME, credentials.own.signature.subject_der());
                 let named = |subject: &String| PeerIdentity::Named(subject.clone());
                 let remote_id = ike.remote_id.as_ref().map_or(PeerIdentity::AnyOfCa, named);
-                (Authentication::Envelope(Arc::new(credentials)), local_id, remote_id)
+                (Authentication::Envelope(credentials), local_id, remote_id)
             }
             None => return Ok(None),
         },
@@ -118,8 +129,30 @@ fn tunnel(
     }))
 }
 
-/// What is bound, with the peer's CA; none if one of both is missing.
-fn credentials(document: &Document, ca: &str) -> Result<Option<Credentials>, Refused> {
+impl<'a> Known<'a> {
+    /// What is bound, with the peer's CA; none if one of both is missing.
+    fn credentials(&mut self, ca: &'a str) -> Result<Option<Arc<Credentials>>, Refused> {
+        if let Some(credentials) = self.by_ca.get(ca) {
+            return Ok(Some(Arc::clone(credentials)));
+        }
+        let own = match &self.own {
+            Some(own) => Arc::clone(own),
+            None => match own_certificates(self.document)? {
+                Some(own) => Arc::clone(self.own.insert(Arc::new(own))),
+                None => return Ok(None),
+            },
+        };
+        let peer_ca = Certificate::chain_from_pem(ca);
+        let peer_ca =
+            peer_ca.map_err(|error| Refused(format!("the CA of the peer cannot be read: {error}")))?;
+        let credentials = Arc::new(Credentials { own, peer_ca });
+        self.by_ca.insert(ca, Arc::clone(&credentials));
+        Ok(Some(credentials))
+    }
+}
+
+/// What is bound; none if one of both is missing.
+fn own_certificates(document: &Document) -> Result<Option<OwnCertificates>, Refused> {
     let of_role = |role: Role| {
         let bound = document.certificates.get(role.as_str())?;
         let unreadable = |what: &str| Refused(format!("the {} {what} cannot be read", role.as_str()));
@@ -132,9 +165,7 @@ fn credentials(document: &Document, ca: &str) -> Result<Option<Credentials>, Ref
         return Ok(None);
     };
     let ((signature, signature_key), (encryption, encryption_key)) = (signature?, encryption?);
-    let peer_ca = Certificate::chain_from_pem(ca);
-    let peer_ca = peer_ca.map_err(|error| Refused(format!("the CA of the peer cannot be read: {error}")))?;
-    Ok(Some(Credentials { signature, signature_key, encryption, encryption_key, peer_ca }))
+    Ok(Some(OwnCertificates { signature, signature_key, encryption, encryption_key }))
 }
 
 /// An identification as it is written in settings: an address, a mail address, a domain name.
@@ -174,8 +205,6 @@ fn lifetime(seconds: u32) -> Result<Duration, Refused> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use tongguan_dataplane::orders::SecretText;
     use tongguan_model::connection::Settings;
 

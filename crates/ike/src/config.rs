@@ -102,6 +102,15 @@ impl fmt::Debug for Authentication {
 /// Certificates and keys of our side, and whom to trust for the peer's.
 #[derive(Debug)]
 pub struct Credentials {
+    /// Ours, which all connections of a gateway have in common.
+    pub own: Arc<OwnCertificates>,
+    /// The peer's CA first, then those above it.
+    pub peer_ca: Vec<Certificate>,
+}
+
+/// Certificates and keys of our side.
+#[derive(Debug)]
+pub struct OwnCertificates {
     /// For signatures.
     pub signature: Certificate,
     /// Its key.
@@ -110,8 +119,6 @@ pub struct Credentials {
     pub encryption: Certificate,
     /// Its key.
     pub encryption_key: PrivateKey,
-    /// The peer's CA first, then those above it.
-    pub peer_ca: Vec<Certificate>,
 }
 
 /// Algorithms of phase 1.

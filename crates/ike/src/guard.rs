@@ -22,6 +22,10 @@ const MAX_COUNTED: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     counted: BTreeMap<IpAddr, Bucket>,
+    half_open: usize,
+    /// Half-open IKE SAs of each address and of each network that has any.
+    of_source: BTreeMap<IpAddr, usize>,
+    of_network: BTreeMap<IpAddr, usize>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,29 +38,39 @@ struct Bucket {
 const TOKEN: u128 = 1_000_000;
 
 impl Guard {
-    /// Whether a first message may be answered, beside the half-open SAs of `sources`; the name of the bound if not.
-    pub(crate) fn admit(
-        &mut self,
-        source: IpAddr,
-        sources: impl Iterator<Item = IpAddr>,
-        now: Duration,
-    ) -> Result<(), &'static str> {
-        let (mut all, mut same, mut near) = (0, 0, 0);
-        for other in sources {
-            all += 1;
-            same += usize::from(other == source);
-            near += usize::from(network(other) == network(source));
-        }
-        if all >= MAX_HALF_OPEN {
+    /// Whether a first message may be answered; the name of the bound if not.
+    pub(crate) fn admit(&mut self, source: IpAddr, now: Duration) -> Result<(), &'static str> {
+        let count = |counts: &BTreeMap<IpAddr, usize>, of: IpAddr| counts.get(&of).copied().unwrap_or(0);
+        if self.half_open >= MAX_HALF_OPEN {
             return Err("half-open");
         }
-        if same >= MAX_HALF_OPEN_OF_SOURCE {
+        if count(&self.of_source, source) >= MAX_HALF_OPEN_OF_SOURCE {
             return Err("half-open of a source");
         }
-        if near >= MAX_HALF_OPEN_OF_NETWORK {
+        if count(&self.of_network, network(source)) >= MAX_HALF_OPEN_OF_NETWORK {
             return Err("half-open of a network");
         }
         self.count(source, now)
+    }
+
+    /// An IKE SA that another has begun is half-open.
+    pub(crate) fn opened(&mut self, source: IpAddr) {
+        self.half_open += 1;
+        *self.of_source.entry(source).or_default() += 1;
+        *self.of_network.entry(network(source)).or_default() += 1;
+    }
+
+    /// It is not any more: it is established, or gone.
+    pub(crate) fn closed(&mut self, source: IpAddr) {
+        self.half_open = self.half_open.saturating_sub(1);
+        for (counts, of) in [(&mut self.of_source, source), (&mut self.of_network, network(source))] {
+            if let Some(count) = counts.get_mut(&of) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&of);
+                }
+            }
+        }
     }
 
     fn count(&mut self, source: IpAddr, now: Duration) -> Result<(), &'static str> {
@@ -93,20 +107,30 @@ mod tests {
         let mut guard = Guard::default();
         let source = IpAddr::from([192, 0, 2, 1]);
         let near = IpAddr::from([192, 0, 2, 9]);
-        let of = |address: IpAddr, count: usize| std::iter::repeat_n(address, count);
         let now = Duration::from_secs(9);
-        assert_eq!(guard.admit(source, of(source, 7), now), Ok(()));
-        assert_eq!(guard.admit(source, of(source, 8), now), Err("half-open of a source"));
-        assert_eq!(guard.admit(source, of(near, 32), now), Err("half-open of a network"));
-        assert_eq!(guard.admit(source, of([198, 51, 100, 1].into(), 1_000), now), Err("half-open"));
+        (0..MAX_HALF_OPEN_OF_SOURCE - 1).for_each(|_| guard.opened(source));
+        assert_eq!(guard.admit(source, now), Ok(()));
+        guard.opened(source);
+        assert_eq!(guard.admit(source, now), Err("half-open of a source"));
+        (MAX_HALF_OPEN_OF_SOURCE..MAX_HALF_OPEN_OF_NETWORK).for_each(|_| guard.opened(near));
+        let third = IpAddr::from([192, 0, 2, 200]);
+        assert_eq!(guard.admit(third, now), Err("half-open of a network"));
+        guard.closed(near);
+        assert_eq!(guard.admit(third, now), Ok(()));
+        (0..MAX_HALF_OPEN).for_each(|_| guard.opened([198, 51, 100, 1].into()));
+        assert_eq!(guard.admit([203, 0, 113, 1].into(), now), Err("half-open"));
+        // What was opened and closed again leaves nothing behind.
+        (0..MAX_HALF_OPEN).for_each(|_| guard.closed([198, 51, 100, 1].into()));
+        (0..MAX_HALF_OPEN_OF_SOURCE).for_each(|_| guard.closed(source));
+        (MAX_HALF_OPEN_OF_SOURCE + 1..MAX_HALF_OPEN_OF_NETWORK).for_each(|_| guard.closed(near));
+        assert_eq!((guard.half_open, guard.of_source.len(), guard.of_network.len()), (0, 0, 0));
     }
 
     #[test]
     fn first_messages_are_counted_in_time() {
         let mut guard = Guard::default();
         let source = IpAddr::from([192, 0, 2, 1]);
-        let mut admitted =
-            |millis| guard.admit(source, std::iter::empty(), Duration::from_millis(millis)).is_ok();
+        let mut admitted = |millis| guard.admit(source, Duration::from_millis(millis)).is_ok();
         assert_eq!((0..9).filter(|_| admitted(0)).count(), 5);
         assert!(!admitted(199));
         assert!(admitted(200));
@@ -119,10 +143,10 @@ mod tests {
         let mut guard = Guard::default();
         for number in 0..MAX_COUNTED as u32 {
             let source = IpAddr::V4(number.into());
-            assert!(guard.admit(source, std::iter::empty(), Duration::ZERO).is_ok());
+            assert!(guard.admit(source, Duration::ZERO).is_ok());
         }
         let newcomer = IpAddr::from([203, 0, 113, 1]);
-        assert!(guard.admit(newcomer, std::iter::empty(), Duration::ZERO).is_err());
-        assert!(guard.admit(newcomer, std::iter::empty(), Duration::from_secs(2)).is_ok());
+        assert!(guard.admit(newcomer, Duration::ZERO).is_err());
+        assert!(guard.admit(newcomer, Duration::from_secs(2)).is_ok());
     }
 }

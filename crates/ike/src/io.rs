@@ -92,6 +92,14 @@ pub enum Output {
     /// Receive and send under a new child SA, before sending what follows. Of those with the same selector, send under
     /// the newest.
     Install(Box<ChildSa>),
+    /// Send nothing more under a child SA: the peer is told that it is gone. What comes under it is still received,
+    /// until [`Output::Remove`].
+    Cease {
+        /// Whose it is.
+        connection: ConnectionId,
+        /// The SPI under which we receive.
+        spi: u32,
+    },
     /// Forget a child SA.
     Remove {
         /// Whose it is.

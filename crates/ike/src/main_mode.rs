@@ -60,7 +60,7 @@ pub(crate) fn answer_sa(
     sa.peer_traverses = sends(&all, &NAT_VENDOR_ID);
     let mut answer = vec![(kind::SA, chosen.write())];
     if let Authentication::Envelope(credentials) = &connection.authentication {
-        answer.extend(peer::certificate_payloads(credentials));
+        answer.extend(peer::certificate_payloads(&credentials.own));
     }
     answer.extend(vendor_ids(connection));
     let message = wire::message(sa.header(exchange::MAIN, 0, false), &answer);
@@ -172,7 +172,8 @@ fn answer_key(
             let expected = &connection.remote_id;
             let peer = PeerCertificates::read([first, second], credentials, expected, context.now.wall);
             let hidden = [key, nonce, identity, signature];
-            let opened = peer::open(credentials, peer.as_ref().map_err(Clone::clone), hidden, context.random);
+            let opened =
+                peer::open(&credentials.own, peer.as_ref().map_err(Clone::clone), hidden, context.random);
             let theirs = opened.map_err(text)?;
             let (ours, answer) = fill(credentials, &peer.map_err(text)?, connection, false, context)?;
             let (keys, vector, agreed) = from_envelopes(sa, [&theirs, &ours])?;
@@ -218,7 +219,7 @@ fn take_key(
         (Own::Envelope { envelope, peer }, Authentication::Envelope(credentials)) => {
             let hidden =
                 take(&all, [kind::SYMMETRIC_KEY, kind::NONCE, kind::ID, kind::SIGNATURE], &optional)?;
-            let theirs = peer::open(credentials, Ok(peer), hidden, context.random);
+            let theirs = peer::open(&credentials.own, Ok(peer), hidden, context.random);
             from_envelopes(sa, [envelope, &theirs.map_err(text)?])?
         }
         (Own::Psk { pair, nonce }, Authentication::Psk(psk)) => {
@@ -301,10 +302,10 @@ fn fill(
     with_certificates: bool,
     context: &mut Context<'_>,
 ) -> Result<(Envelope, Vec<Draft>), Dropped> {
-    let filled = peer::seal(credentials, peer, &connection.local_id, context.random).map_err(text)?;
+    let filled = peer::seal(&credentials.own, peer, &connection.local_id, context.random).map_err(text)?;
     let mut all = filled.hidden.to_vec();
     if with_certificates {
-        all.extend(peer::certificate_payloads(credentials));
+        all.extend(peer::certificate_payloads(&credentials.own));
     }
     all.push(filled.signature);
     Ok((filled.envelope, all))

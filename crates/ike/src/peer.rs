@@ -1,12 +1,14 @@
 //! Is the peer who it has to be? Certificates, envelope and signature of messages 2 to 4 (GM/T 0022-2014).
 //!
-//! Every check is made, whichever has failed before, and one answer comes out: a stranger does not learn by answer or
-//! time how far he got. The reason is for the log.
+//! Whatever is wrong, as many signatures are verified and as much is decrypted, and one answer comes out: a stranger
+//! does not learn by answer or time how far he got. The reason is for the log.
 
-use tongguan_pki::{Certificate, KeySpec, Random, SealedForm, Signed, signature_to_der, verify_chain};
+use tongguan_pki::{
+    Certificate, KeySpec, PkiError, Random, SealedForm, Signed, signature_to_der, verify_chain,
+};
 use zeroize::Zeroizing;
 
-use crate::config::{Credentials, PeerIdentity};
+use crate::config::{Credentials, OwnCertificates, PeerIdentity};
 use crate::envelope::{EnvelopeKey, KEY_BYTES};
 use crate::suite::Secret;
 use crate::wire::{Draft, Identity, kind};
@@ -46,26 +48,25 @@ impl PeerCertificates {
         expected: &PeerIdentity,
         now: i64,
     ) -> Result<Self, Disbelief> {
-        let mut certificates = Vec::new();
-        for (body, encoding) in [first, second].into_iter().zip(ENCODINGS) {
+        let read = |body: &[u8], encoding: u8| {
             if body.first() != Some(&encoding) || body.len() > MAX_CERTIFICATE {
                 return Err(because(
                     "a certificate payload has another encoding than 4, then 5, or is too long",
                 ));
             }
-            certificates.push(Certificate::from_der(&body[1..]).map_err(because)?);
-        }
+            Certificate::from_der(&body[1..]).map_err(because)
+        };
+        let own = &credentials.own;
         let [signature, encryption] =
-            <[Certificate; 2]>::try_from(certificates).map_err(|_| because("not two certificates"))?;
-        for certificate in [&signature, &encryption] {
-            if certificate.key_spec() != Ok(KeySpec::EcSm2) {
-                return Err(because("a certificate is not of SM2"));
-            }
-            verify_chain(certificate, &credentials.peer_ca, now).map_err(because)?;
-            if certificate.is_ca() {
-                return Err(because("a certificate is one of a CA"));
-            }
-        }
+            [(first, ENCODINGS[0], &own.signature), (second, ENCODINGS[1], &own.encryption)].map(
+                |(body, encoding, decoy)| {
+                    let certificate = read(body, encoding);
+                    // What cannot be read takes as long as what can.
+                    let trusted = is_trusted(certificate.as_ref().unwrap_or(decoy), credentials, now);
+                    certificate.and_then(|certificate| trusted.map(|()| certificate))
+                },
+            );
+        let (signature, encryption) = (signature?, encryption?);
         let usage = signature.key_usage().ok_or_else(|| because("a certificate says no key usage"))?;
         if !usage.digital_signature() {
             return Err(because("the signature certificate is not for signatures"));
@@ -91,6 +92,44 @@ impl PeerCertificates {
     }
 }
 
+/// Whether a certificate is one of SM2 that the peer's CA has issued. Signatures are verified last; where it fails
+/// before, as many are verified that cannot be right.
+fn is_trusted(certificate: &Certificate, credentials: &Credentials, now: i64) -> Result<(), Disbelief> {
+    if certificate.key_spec() != Ok(KeySpec::EcSm2) {
+        spend(credentials);
+        return Err(because("a certificate is not of SM2"));
+    }
+    let verified = verify_chain(certificate, &credentials.peer_ca, now);
+    if let Err(PkiError::Chain { reason, .. }) = &verified
+        && !matches!(
+            **reason,
+            PkiError::BadSm2Signature
+                | PkiError::EmptyUserId
+                | PkiError::Expired { .. }
+                | PkiError::NotYetValid { .. }
+                | PkiError::NameConstraint { .. }
+        )
+    {
+        spend(credentials);
+    }
+    verified.map_err(because)?;
+    if certificate.is_ca() {
+        return Err(because("a certificate is one of a CA"));
+    }
+    Ok(())
+}
+
+/// Verifies as many signatures as a chain has.
+fn spend(credentials: &Credentials) {
+    /// One and one: a signature as far as numbers go.
+    const NO_SIGNATURE: [u8; 8] = [0x30, 6, 2, 1, 1, 2, 1, 1];
+    let Ok(key) = credentials.own.signature.public_key() else { return };
+    for _ in 0..=credentials.peer_ca.len() {
+        // It cannot be right, and nobody asks.
+        let _ = key.verify(b"", &NO_SIGNATURE);
+    }
+}
+
 /// What one side puts into its envelope.
 pub(crate) struct Envelope {
     /// The key.
@@ -110,8 +149,8 @@ pub(crate) struct Filled {
 }
 
 /// Our certificates as bodies of payloads.
-pub(crate) fn certificate_payloads(credentials: &Credentials) -> [Draft; 2] {
-    let certificates = [&credentials.signature, &credentials.encryption];
+pub(crate) fn certificate_payloads(own: &OwnCertificates) -> [Draft; 2] {
+    let certificates = [&own.signature, &own.encryption];
     let mut bodies = certificates
         .into_iter()
         .zip(ENCODINGS)
@@ -121,7 +160,7 @@ pub(crate) fn certificate_payloads(credentials: &Credentials) -> [Draft; 2] {
 
 /// Fills our envelope: the payloads SK, NONCE and ID, and the signature.
 pub(crate) fn seal(
-    credentials: &Credentials,
+    certificates: &OwnCertificates,
     peer: &PeerCertificates,
     identity: &Identity,
     random: &mut dyn Random,
@@ -135,9 +174,9 @@ pub(crate) fn seal(
     let key = EnvelopeKey::new(octets).map_err(because)?;
     let identity = identity.write();
     let (sealed_nonce, sealed_identity) = key.seal(&nonce, &identity).map_err(because)?;
-    let [_, (_, own)] = certificate_payloads(credentials);
+    let [_, (_, own)] = certificate_payloads(certificates);
     let parts = [key.octets(), &nonce, &identity, &own];
-    let signature = credentials.signature_key.sign_parts(&parts, Signed::WithIdentity, random);
+    let signature = certificates.signature_key.sign_parts(&parts, Signed::WithIdentity, random);
     let signature = signature_to_der(&signature.map_err(because)?).map_err(because)?;
     let payloads =
         [(kind::SYMMETRIC_KEY, sealed_key), (kind::NONCE, sealed_nonce), (kind::ID, sealed_identity)];
@@ -150,12 +189,12 @@ pub(crate) fn seal(
 
 /// Opens the peer's envelope and verifies its signature.
 pub(crate) fn open(
-    credentials: &Credentials,
+    own: &OwnCertificates,
     peer: Result<&PeerCertificates, Disbelief>,
     [key, nonce, identity, signature]: [&[u8]; 4],
     random: &mut dyn Random,
 ) -> Result<Envelope, Disbelief> {
-    let opened = credentials.encryption_key.open(key);
+    let opened = own.encryption_key.open(key);
     let mut octets = Zeroizing::new(vec![0; KEY_BYTES]);
     random.fill(&mut octets).map_err(because)?;
     let failed = opened.as_ref().err().map(because);
@@ -172,7 +211,7 @@ pub(crate) fn open(
     };
     // Without certificates a signature is verified that cannot be right: our own key's.
     let known = peer.as_ref().map(|peer| (&peer.signature, &peer.encryption_body[..]));
-    let (signer, certificate) = known.unwrap_or((&credentials.signature, &[]));
+    let (signer, certificate) = known.unwrap_or((&own.signature, &[]));
     let parts = [key.octets(), &nonce, &identity, certificate];
     let signer = signer.public_key().map_err(because)?;
     let verified = signer.verify_parts(&parts, signature, Signed::WithIdentity);

@@ -336,7 +336,7 @@ fn child(
 fn fresh_spi(context: &mut Context<'_>) -> Result<u32, Dropped> {
     loop {
         let spi = nonzero(context.random)?;
-        if spi >= MIN_SPI && !context.spis.contains(&spi) {
+        if spi >= MIN_SPI && !context.spis.contains_key(&spi) {
             return Ok(spi);
         }
     }

@@ -3,6 +3,9 @@
 //! An SA is found by the cookie that we have chosen for it. Child SAs belong to their connection and outlive the IKE
 //! SA under which they were made, as long as the connection has another one: then the peer is still there to be
 //! told.
+//!
+//! There may be thousands of connections. So nothing that happens to one of them looks at the others: what belongs
+//! together is found by index, and of each connection the moment stands in a queue at which it is to be looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -39,12 +42,16 @@ const PHASE_1_REKEY: f64 = 0.9;
 /// A connection, and what there is of it.
 struct State {
     connection: Arc<Connection>,
+    /// Its IKE SAs, by the cookie that is ours.
+    sas: BTreeSet<Cookie>,
     children: Children,
     /// Whether it is to be there.
     wanted: bool,
     /// Not to be looked at before, whatever it lacks.
     retry: Duration,
     failures: u32,
+    /// Its place among the timers.
+    due: Option<Duration>,
 }
 
 impl State {
@@ -54,19 +61,33 @@ impl State {
     }
 }
 
+/// What is to be looked at when its time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Connection(ConnectionId),
+    /// An IKE SA that was ended is to be forgotten.
+    Gone(Cookie),
+}
+
 /// The negotiations of a gateway.
 #[derive(Default)]
 pub struct Router {
     connections: BTreeMap<ConnectionId, State>,
+    /// Connections by the address of their peer; none if it may come from anywhere.
+    peers: BTreeMap<Option<IpAddr>, BTreeSet<ConnectionId>>,
     /// By the cookie that is ours.
     sas: BTreeMap<Cookie, IkeSa>,
+    /// Ours, by the address where the peer is now.
+    places: BTreeMap<IpAddr, BTreeSet<Cookie>>,
     /// Ours, by the address and the cookie of who began.
     begun: BTreeMap<(IpAddr, Cookie), Cookie>,
     /// IKE SAs that we have ended, with the moment at which they are forgotten. Nobody acknowledges a Delete, so it is
     /// said again to a peer that cannot have heard it.
     gone: BTreeMap<Cookie, (Duration, IkeSa)>,
-    spis: BTreeSet<u32>,
+    /// Whose the SPIs are under which we receive.
+    spis: BTreeMap<u32, ConnectionId>,
     guard: Guard,
+    timers: BTreeSet<(Duration, Timer)>,
     out: Vec<Output>,
 }
 
@@ -88,25 +109,43 @@ impl Router {
     /// Adds a connection, or changes one: then its SAs are deleted, and the peer is told.
     pub fn configure(&mut self, connection: Connection, now: Now, random: &mut dyn Random) -> Vec<Output> {
         let id = connection.id;
-        self.withdraw(id, "the connection was changed", now, random);
+        self.take_out(id, "the connection was changed", now, random);
+        self.peers.entry(connection.remote).or_default().insert(id);
         let wanted = connection.immediately;
         let state = State {
             connection: Arc::new(connection),
+            sas: BTreeSet::new(),
             children: Children::default(),
             wanted,
             retry: now.steady,
             failures: 0,
+            due: None,
         };
         self.connections.insert(id, state);
         self.maintain(id, now, random);
+        self.schedule(id);
         std::mem::take(&mut self.out)
     }
 
     /// Removes a connection. Its SAs are deleted, and the peer is told.
     pub fn remove(&mut self, id: ConnectionId, now: Now, random: &mut dyn Random) -> Vec<Output> {
-        self.withdraw(id, "the connection was removed", now, random);
-        self.connections.remove(&id);
+        self.take_out(id, "the connection was removed", now, random);
         std::mem::take(&mut self.out)
+    }
+
+    fn take_out(&mut self, id: ConnectionId, reason: &'static str, now: Now, random: &mut dyn Random) {
+        self.withdraw(id, reason, now, random);
+        let Some(state) = self.connections.remove(&id) else { return };
+        if let Some(due) = state.due {
+            self.timers.remove(&(due, Timer::Connection(id)));
+        }
+        let remote = state.connection.remote;
+        if let Some(same) = self.peers.get_mut(&remote) {
+            same.remove(&id);
+            if same.is_empty() {
+                self.peers.remove(&remote);
+            }
+        }
     }
 
     /// Takes what happened, answers what is to be done.
@@ -118,6 +157,7 @@ impl Router {
                 if let Some(state) = self.connections.get_mut(&id) {
                     (state.wanted, state.retry) = (true, now.steady);
                     self.maintain(id, now, random);
+                    self.schedule(id);
                 }
             }
             Input::Command(Command::Terminate(id)) => {
@@ -125,6 +165,7 @@ impl Router {
                 if let Some(state) = self.connections.get_mut(&id) {
                     state.wanted = state.connection.immediately;
                     state.retry = now.steady + RETRY;
+                    self.schedule(id);
                 }
             }
             Input::Esp(event) => self.esp(event, now, random),
@@ -134,28 +175,40 @@ impl Router {
 
     /// When [`Input::Tick`] is due next.
     pub fn next_timer(&self) -> Option<Duration> {
-        let of_sas = self.sas.values().flat_map(|sa| {
-            let detection = self
-                .connections
-                .get(&sa.connection)
-                .is_some_and(|state| state.connection.dead_peer_detection);
-            let quick = sa.quick.values().map(Quick::next);
-            let sent = sa.sent.iter().map(|sent| sent.next);
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Puts a connection where it belongs among the timers. To be called after all that may have moved it.
+    fn schedule(&mut self, id: ConnectionId) {
+        let Some(state) = self.connections.get(&id) else { return };
+        let (before, due) = (state.due, self.due(state));
+        if before == due {
+            return;
+        }
+        if let Some(before) = before {
+            self.timers.remove(&(before, Timer::Connection(id)));
+        }
+        self.timers.extend(due.map(|due| (due, Timer::Connection(id))));
+        if let Some(state) = self.connections.get_mut(&id) {
+            state.due = due;
+        }
+    }
+
+    /// When a connection is to be looked at.
+    fn due(&self, state: &State) -> Option<Duration> {
+        let detection = state.connection.dead_peer_detection;
+        let of_sas = state.sas.iter().filter_map(|own| self.sas.get(own)).flat_map(|sa| {
             let own = if sa.is_established() {
                 let probe = detection.then(|| informational::probe_due(sa));
                 [Some(sa.times.end), sa.times.rekey, probe]
             } else {
                 [Some(sa.times.deadline), None, None]
             };
-            own.into_iter().flatten().chain(quick).chain(sent).collect::<Vec<_>>()
+            let quick = sa.quick.values().map(Quick::next);
+            own.into_iter().flatten().chain(quick).chain(sa.sent.iter().map(|sent| sent.next))
         });
-        let of_connections = self.connections.iter().flat_map(|(id, state)| {
-            let waiting = state.is_wanted() && !self.is_settled(*id, state);
-            let retry = waiting.then_some(state.retry);
-            retry.into_iter().chain(state.children.next_timer())
-        });
-        let of_gone = self.gone.values().map(|(until, _)| *until);
-        of_sas.chain(of_connections).chain(of_gone).min()
+        let waiting = state.is_wanted() && !self.is_settled(state);
+        of_sas.chain(waiting.then_some(state.retry)).chain(state.children.next_timer()).min()
     }
 
     /// The SPIs under which a connection receives, the newest last.
@@ -167,7 +220,7 @@ impl Router {
     pub fn has(&self, id: ConnectionId) -> [bool; 2] {
         let Some(state) = self.connections.get(&id) else { return [false; 2] };
         let whole = state.connection.selectors.iter().all(|selector| state.children.has(*selector));
-        [self.best(id).is_some(), whole]
+        [self.best_of(state).is_some(), whole]
     }
 
     /// How many IKE SAs there are: established, and on their way.
@@ -199,7 +252,7 @@ impl Router {
             self.too_late(incoming, now, random);
             return self.drop_message(None, "there is no SA with these cookies");
         };
-        let Some(mut sa) = self.sas.remove(&own) else { return };
+        let Some(mut sa) = self.take_sa(own) else { return };
         let Some(state) = self.connections.get(&sa.connection) else { return };
         let connection = Arc::clone(&state.connection);
         let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
@@ -210,11 +263,37 @@ impl Router {
             _ => inform(&mut sa, incoming, &mut context, &mut outcome),
         };
         let id = sa.connection;
-        self.sas.insert(own, sa);
+        self.put_sa(own, sa);
         if let Err(reason) = result {
             self.drop_message(Some(id), reason);
         }
         self.follow(own, id, outcome, now, random);
+        self.schedule(id);
+    }
+
+    /// Keeps an IKE SA, and where it is found.
+    fn put_sa(&mut self, own: Cookie, sa: IkeSa) {
+        if let Some(state) = self.connections.get_mut(&sa.connection) {
+            state.sas.insert(own);
+        }
+        self.places.entry(sa.remote.ip()).or_default().insert(own);
+        self.sas.insert(own, sa);
+    }
+
+    /// Takes an IKE SA out; whoever has changed it puts it back.
+    fn take_sa(&mut self, own: Cookie) -> Option<IkeSa> {
+        let sa = self.sas.remove(&own)?;
+        if let Some(state) = self.connections.get_mut(&sa.connection) {
+            state.sas.remove(&own);
+        }
+        let place = sa.remote.ip();
+        if let Some(same) = self.places.get_mut(&place) {
+            same.remove(&own);
+            if same.is_empty() {
+                self.places.remove(&place);
+            }
+        }
+        Some(sa)
     }
 
     /// What follows from a message, beside its answer.
@@ -256,9 +335,16 @@ impl Router {
             .find(|own| self.gone.get(own).is_some_and(|(_, sa)| sa.cookies == cookies));
         let Some(own) = own.filter(|_| header.encrypted) else { return };
         if self.gone.get(&own).is_some_and(|(_, sa)| informational::is_farewell(sa, header, body)) {
-            self.gone.remove(&own);
+            self.forget(own);
         }
         self.say_again(None, now, random, |sa| sa.cookies == cookies);
+    }
+
+    /// Forgets an IKE SA that was ended.
+    fn forget(&mut self, own: Cookie) {
+        if let Some((until, _)) = self.gone.remove(&own) {
+            self.timers.remove(&(until, Timer::Gone(own)));
+        }
     }
 
     /// Message 1 of main mode.
@@ -276,8 +362,7 @@ impl Router {
             Ok(connection) => connection,
             Err(reason) => return self.drop_message(None, reason),
         };
-        let half_open = self.sas.values().filter(|sa| !sa.initiator && !sa.is_established());
-        if let Err(bound) = self.guard.admit(remote.ip(), half_open.map(|sa| sa.remote.ip()), now.steady) {
+        if let Err(bound) = self.guard.admit(remote.ip(), now.steady) {
             self.out.push(Output::Event(Event::Limited(bound)));
             return;
         }
@@ -295,7 +380,9 @@ impl Router {
         match main_mode::answer_sa(&mut sa, &connection, incoming, &mut context) {
             Ok(()) => {
                 self.begun.insert((remote.ip(), header.initiator), own);
-                self.sas.insert(own, sa);
+                self.guard.opened(remote.ip());
+                self.put_sa(own, sa);
+                self.schedule(connection.id);
             }
             Err(reason) => self.drop_message(Some(connection.id), reason),
         }
@@ -307,12 +394,13 @@ impl Router {
         if header.encrypted || header.message_id != 0 || header.initiator == Cookie::default() {
             return Err("a first message with a wrong header".into());
         }
-        let mut of_peer = self
-            .connections
-            .values()
+        let with_peer = [Some(remote.ip()), None].into_iter().filter_map(|remote| self.peers.get(&remote));
+        let ids: BTreeSet<ConnectionId> = with_peer.flatten().copied().collect();
+        let mut of_peer = ids
+            .iter()
+            .filter_map(|id| self.connections.get(id))
             .map(|state| &state.connection)
             .filter(|connection| connection.local == local.ip())
-            .filter(|connection| connection.remote.is_none_or(|address| address == remote.ip()))
             .peekable();
         if of_peer.peek().is_none() {
             return Err("no connection has this peer".into());
@@ -334,6 +422,9 @@ impl Router {
         let connection = Arc::clone(&state.connection);
         let fresh = times(&connection, now, random);
         let Some(sa) = self.sas.get_mut(&own) else { return };
+        if !sa.initiator {
+            self.guard.closed(sa.origin);
+        }
         sa.times = fresh;
         sa.probe.heard = now.steady;
         self.out.push(Output::Event(Event::IkeEstablished(id)));
@@ -344,7 +435,8 @@ impl Router {
         let of_own = sa.cookies;
         for other in others {
             let Some(rival) = self.sas.get(&other) else { continue };
-            let at_once = now.steady.saturating_sub(rival.times.established) < AT_ONCE;
+            let window = AT_ONCE.min(connection.phase_1_lifetime / 10);
+            let at_once = now.steady.saturating_sub(rival.times.established) < window;
             let loser = if at_once && rival.cookies > of_own { own } else { other };
             if let Some(sa) = self.sas.get_mut(&loser) {
                 sa.times.rekey = None;
@@ -354,19 +446,27 @@ impl Router {
     }
 
     fn established_of(&self, id: ConnectionId) -> impl Iterator<Item = Cookie> + '_ {
-        let all = self.sas.iter().filter(move |(_, sa)| sa.connection == id && sa.is_established());
-        all.map(|(own, _)| *own)
+        self.connections.get(&id).into_iter().flat_map(|state| self.established_in(state))
+    }
+
+    fn established_in<'a>(&'a self, state: &'a State) -> impl Iterator<Item = Cookie> + 'a {
+        let found = |own: &&Cookie| self.sas.get(*own).is_some_and(IkeSa::is_established);
+        state.sas.iter().filter(found).copied()
     }
 
     /// The IKE SA under which a connection negotiates and tells: the one that lasts longest.
     fn best(&self, id: ConnectionId) -> Option<Cookie> {
-        self.established_of(id).max_by_key(|own| self.sas.get(own).map(|sa| sa.times.end))
+        self.connections.get(&id).and_then(|state| self.best_of(state))
+    }
+
+    fn best_of(&self, state: &State) -> Option<Cookie> {
+        self.established_in(state).max_by_key(|own| self.sas.get(own).map(|sa| sa.times.end))
     }
 
     fn install(&mut self, own: Cookie, id: ConnectionId, new: New, now: Now, random: &mut dyn Random) {
         let Some(state) = self.connections.get_mut(&id) else { return };
         let spi = new.child.inbound.spi;
-        self.spis.insert(spi);
+        self.spis.insert(spi, id);
         state.children.add(Child::new(&new, own, state.connection.phase_2_lifetime, now, random), now);
         self.out.push(Output::Install(Box::new(new.child)));
         self.out.push(Output::Event(Event::ChildEstablished(id, spi)));
@@ -395,6 +495,10 @@ impl Router {
             if let Ok(spi) = <[u8; 4]>::try_from(&spi[..]) {
                 let spi = u32::from_be_bytes(spi);
                 let Some(state) = self.connections.get_mut(&id) else { return };
+                if let Some(spi) = state.children.linger(spi, now) {
+                    self.out.push(Output::Cease { connection: id, spi });
+                    continue;
+                }
                 for child in state.children.take(|child| child.outbound == spi) {
                     self.uninstall(id, &child, "deleted by the peer");
                 }
@@ -413,7 +517,7 @@ impl Router {
 
     /// Ends an IKE SA. With the last one of a connection go its child SAs.
     fn close(&mut self, own: Cookie, reason: &'static str, tell: bool, now: Now, random: &mut dyn Random) {
-        let Some(mut sa) = self.sas.remove(&own) else { return };
+        let Some(mut sa) = self.take_sa(own) else { return };
         let id = sa.connection;
         let established = sa.is_established();
         self.out.extend(sa.quick.values().filter_map(Quick::unexpected));
@@ -431,12 +535,17 @@ impl Router {
             self.uninstall(id, child, reason);
         }
         if !sa.initiator {
-            self.begun.retain(|_, cookie| *cookie != own);
+            self.begun.remove(&(sa.origin, sa.cookies.initiator));
+            if !established {
+                self.guard.closed(sa.origin);
+            }
         }
         let initiator = sa.initiator;
         if tell && established && self.gone.len() < MAX_GONE {
             sa.probe.told = now.steady;
-            self.gone.insert(own, (now.steady + FAREWELL, sa));
+            let until = now.steady + FAREWELL;
+            self.timers.insert((until, Timer::Gone(own)));
+            self.gone.insert(own, (until, sa));
         }
         self.out.push(Output::Event(Event::IkeClosed(id, reason)));
         if let Some(state) = self.connections.get_mut(&id)
@@ -466,22 +575,21 @@ impl Router {
 
     /// Ends everything of a connection.
     fn withdraw(&mut self, id: ConnectionId, reason: &'static str, now: Now, random: &mut dyn Random) {
-        let all: Vec<Cookie> =
-            self.sas.iter().filter(|(_, sa)| sa.connection == id).map(|(own, _)| *own).collect();
+        let all = self.connections.get(&id).map(|state| state.sas.clone()).unwrap_or_default();
         for own in all {
             self.close(own, reason, true, now, random);
         }
     }
 
-    fn is_settled(&self, id: ConnectionId, state: &State) -> bool {
+    fn is_settled(&self, state: &State) -> bool {
         let missing = state.connection.selectors.iter().any(|selector| !state.children.has(*selector));
-        !missing && self.best(id).is_some()
+        !missing && self.best_of(state).is_some()
     }
 
     /// Brings about what a connection lacks, if it is to be there.
     fn maintain(&mut self, id: ConnectionId, now: Now, random: &mut dyn Random) {
         let Some(state) = self.connections.get(&id) else { return };
-        if !state.is_wanted() || now.steady < state.retry || self.is_settled(id, state) {
+        if !state.is_wanted() || now.steady < state.retry || self.is_settled(state) {
             return;
         }
         let connection = Arc::clone(&state.connection);
@@ -507,7 +615,7 @@ impl Router {
         now: Now,
         random: &mut dyn Random,
     ) {
-        let under_way = self.sas.values().filter(|sa| sa.connection == connection.id).any(|sa| {
+        let under_way = self.sas_of(connection.id).any(|sa| {
             sa.quick.values().any(|quick| matches!(quick, Quick::Asked(asked) if asked.selector == selector))
         });
         let Some(sa) = self.sas.get_mut(&own).filter(|_| !under_way) else { return };
@@ -519,10 +627,7 @@ impl Router {
 
     /// Begins main mode, unless one is under way.
     fn begin(&mut self, connection: &Connection, now: Now, random: &mut dyn Random) {
-        let under_way = self
-            .sas
-            .values()
-            .any(|sa| sa.connection == connection.id && sa.initiator && !sa.is_established());
+        let under_way = self.sas_of(connection.id).any(|sa| sa.initiator && !sa.is_established());
         let Some(remote) = connection.remote.filter(|_| !under_way) else { return };
         let Some(own) = fresh_cookie(&self.sas, random) else { return };
         let cookies = Cookies { initiator: own, responder: Cookie::default() };
@@ -531,19 +636,33 @@ impl Router {
         let mut sa = IkeSa::new(connection.id, true, cookies, ends, wire_version(connection), times);
         let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
         main_mode::begin(&mut sa, connection, &mut context);
-        self.sas.insert(own, sa);
+        self.put_sa(own, sa);
+    }
+
+    /// All IKE SAs of a connection.
+    fn sas_of(&self, id: ConnectionId) -> impl Iterator<Item = &IkeSa> {
+        let own = self.connections.get(&id).into_iter().flat_map(|state| &state.sas);
+        own.filter_map(|own| self.sas.get(own))
     }
 
     fn tick(&mut self, now: Now, random: &mut dyn Random) {
-        self.gone.retain(|_, (until, _)| now.steady < *until);
-        let all: Vec<Cookie> = self.sas.keys().copied().collect();
-        for own in all {
-            self.tick_sa(own, now, random);
-        }
-        let ids: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        for id in ids {
+        let due = self.timers.iter().take_while(|(due, _)| *due <= now.steady);
+        let due: Vec<Timer> = due.map(|(_, timer)| *timer).collect();
+        for timer in due {
+            let id = match timer {
+                Timer::Connection(id) => id,
+                Timer::Gone(own) => {
+                    self.forget(own);
+                    continue;
+                }
+            };
+            let all = self.connections.get(&id).map(|state| state.sas.clone()).unwrap_or_default();
+            for own in all {
+                self.tick_sa(own, now, random);
+            }
             self.tick_connection(id, now, random);
             self.maintain(id, now, random);
+            self.schedule(id);
         }
     }
 
@@ -578,11 +697,14 @@ impl Router {
         let Some(state) = self.connections.get_mut(&id) else { return };
         let connection = Arc::clone(&state.connection);
         let over = state.children.take(|child| child.is_over(now));
+        let leaving = state.children.leaving(now);
         let due = state.children.due(best.is_some(), now);
+        self.out.extend(leaving.iter().map(|spi| Output::Cease { connection: id, spi: *spi }));
         if let Some(own) = best {
-            if let Some(sa) = self.sas.get_mut(&own).filter(|_| !over.is_empty()) {
+            let untold = over.iter().filter(|child| !child.is_told()).map(|child| child.inbound);
+            let spis: Vec<u32> = untold.chain(leaving).collect();
+            if let Some(sa) = self.sas.get_mut(&own).filter(|_| !spis.is_empty()) {
                 let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
-                let spis: Vec<u32> = over.iter().map(|child| child.inbound).collect();
                 informational::send_deletes(sa, &spis, false, &mut context);
             }
             due.into_iter().for_each(|selector| self.ask(own, &connection, selector, now, random));
@@ -593,23 +715,19 @@ impl Router {
     }
 
     fn esp(&mut self, event: EspEvent, now: Now, random: &mut dyn Random) {
-        let of_spi = |router: &Self, spi| {
-            let mut all = router.connections.iter();
-            all.find(|(_, state)| state.children.inbound().contains(&spi)).map(|(id, _)| *id)
-        };
         match event {
             EspEvent::Soft { spi } | EspEvent::Hard { spi } => {
-                let Some(id) = of_spi(self, spi) else { return };
+                let Some(id) = self.spis.get(&spi).copied() else { return };
                 let Some(state) = self.connections.get_mut(&id) else { return };
                 state.children.exhausted(spi, matches!(event, EspEvent::Hard { .. }), now);
                 self.tick_connection(id, now, random);
                 self.maintain(id, now, random);
+                self.schedule(id);
             }
             EspEvent::UnknownSpi { remote, spi } => {
-                let of_peer =
-                    self.sas.values_mut().filter(|sa| sa.is_established() && sa.remote.ip() == remote.ip());
                 let mut found = false;
-                for sa in of_peer {
+                for own in self.places.get(&remote.ip()).into_iter().flatten() {
+                    let Some(sa) = self.sas.get_mut(own).filter(|sa| sa.is_established()) else { continue };
                     found = true;
                     let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
                     // One that the peer has already, as only its third message was lost: it is asked for at once.
@@ -627,6 +745,7 @@ impl Router {
                     sa.probe.heard = now.steady;
                     sa.probe.unanswered = 0;
                 }
+                self.schedule(id);
             }
         }
     }

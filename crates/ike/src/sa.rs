@@ -1,7 +1,7 @@
 //! An IKE SA: its state, its protected messages, what is sent again and when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tongguan_pki::Random;
@@ -21,7 +21,8 @@ const ANSWERS_PER_SECOND: u32 = 3;
 
 /// How long what was replaced still receives.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(30);
-/// SAs that were made within this time were made at once: the one that goes is chosen by its nonces or cookies.
+/// SAs that were made within this time, or a tenth of their lifetime, were made at once: the one that goes is chosen
+/// by its nonces or cookies.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Message ids of the peer that one IKE SA remembers at most; then another has to take its place.
@@ -32,8 +33,8 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) random: &'a mut dyn Random,
     pub(crate) out: &'a mut Vec<Output>,
-    /// SPIs under which we receive.
-    pub(crate) spis: &'a BTreeSet<u32>,
+    /// SPIs under which we receive, and whose they are.
+    pub(crate) spis: &'a BTreeMap<u32, ConnectionId>,
 }
 
 /// Why a message was dropped. Nothing has changed.
@@ -74,6 +75,8 @@ pub(crate) struct IkeSa {
     pub(crate) connection: ConnectionId,
     pub(crate) initiator: bool,
     pub(crate) cookies: Cookies,
+    /// Where the peer was when it began; it may have moved since.
+    pub(crate) origin: IpAddr,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) version: u8,
@@ -143,6 +146,7 @@ impl IkeSa {
             connection,
             initiator,
             cookies,
+            origin: remote.ip(),
             local,
             remote,
             version,

@@ -199,6 +199,43 @@ fn sas_are_replaced_before_they_end_and_there_is_always_one() {
 }
 
 #[test]
+fn what_was_sent_under_the_sa_before_still_arrives() {
+    const SLOWEST: u64 = 900;
+    for (seed, lifetime) in [(1, 600), (2, 600), (3, 40), (4, 40), (5, 40)] {
+        let pair = psk_pair(SM).map(|connection| Connection {
+            phase_1_lifetime: seconds(3 * lifetime),
+            phase_2_lifetime: seconds(lifetime),
+            ..connection
+        });
+        let mut world = started(seed, pair);
+        world.faults.delay = SLOWEST;
+        world.run(world.now + seconds(30));
+        up(&world);
+        // One side sends under the newest, the other, as some programs do, under the oldest until it hears of its end.
+        let mut under_way = std::collections::VecDeque::new();
+        for _ in 0..(12 * lifetime * 10) {
+            let next = world.now + Duration::from_millis(100);
+            world.run(next);
+            let spis = [world.sending(0).next_back(), world.sending(1).next()];
+            for (side, child) in spis.into_iter().enumerate() {
+                under_way.push_back((
+                    next + Duration::from_millis(SLOWEST),
+                    1 - side,
+                    child.unwrap().outbound.spi,
+                ));
+            }
+            while under_way.front().is_some_and(|(arrival, ..)| *arrival <= world.now) {
+                let (_, to, spi) = under_way.pop_front().unwrap();
+                let there = world.installed[to].iter().any(|child| child.inbound.spi == spi);
+                assert!(there, "seed {seed}, {spi:x} at {to}: {}", world.describe());
+            }
+        }
+        let established = |event: &&Event| matches!(event, Event::ChildEstablished(..));
+        assert!(world.events[0].iter().filter(established).count() >= 10);
+    }
+}
+
+#[test]
 fn a_dead_peer_is_noticed() {
     let mut world = started(4, psk_pair(SM));
     world.run(world.now + seconds(2));

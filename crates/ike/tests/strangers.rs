@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use support::{Dice, ID, WALL, World, address, entity, envelope_pair, psk, psk_pair};
-use tongguan_ike::config::{Authentication, Connection, Credentials};
+use tongguan_ike::config::{Authentication, Connection, Credentials, OwnCertificates};
 use tongguan_ike::suite::{Cipher, Group, Hash};
 use tongguan_ike::wire::{self, Header, Identity, kind};
 use tongguan_ike::{
@@ -219,29 +219,53 @@ fn with_certificates(
 ) -> [Connection; 2] {
     let [initiator, responder] = envelope_pair();
     let (ca, _) = entity("ca");
-    let credentials = Credentials {
+    let own = OwnCertificates {
         signature: signature.0,
         signature_key: signature.1,
         encryption: encryption.0,
         encryption_key: encryption.1,
-        peer_ca: vec![ca],
     };
-    let local_id = Identity::new(Identity::DER_NAME, credentials.signature.subject_der());
+    let local_id = Identity::new(Identity::DER_NAME, own.signature.subject_der());
+    let credentials = Credentials { own: Arc::new(own), peer_ca: vec![ca] };
     let authentication = Authentication::Envelope(Arc::new(credentials));
     [Connection { local_id, authentication, ..initiator }, responder]
 }
 
-#[test]
-fn whatever_is_wrong_with_certificates_there_is_one_answer() {
+/// The responder cannot open what is meant for its encryption certificate.
+fn with_another_key([initiator, mut responder]: [Connection; 2]) -> [Connection; 2] {
+    if let Authentication::Envelope(credentials) = &responder.authentication {
+        let (signature, signature_key) = entity("west-sign");
+        let own = OwnCertificates {
+            signature,
+            signature_key,
+            encryption: credentials.own.encryption.clone(),
+            encryption_key: PrivateKey::generate(KeySpec::EcSm2).unwrap(),
+        };
+        let credentials = Credentials { own: Arc::new(own), peer_ca: credentials.peer_ca.clone() };
+        responder.authentication = Authentication::Envelope(Arc::new(credentials));
+    }
+    [initiator, responder]
+}
+
+/// What may be wrong with certificates and keys, beside a pair with which nothing is.
+fn cases() -> Vec<(&'static str, [Connection; 2])> {
     let (ours, later) = (Maker::ours(), WALL * 2);
+    let elsewhere = Subject::parse("CN=ca,OU=elsewhere,O=tongguan,C=CN").unwrap();
+    let elsewhere = Maker { ca: Ca::new(KeySpec::EcSm2, &elsewhere, 0, WALL * 2).unwrap() };
     let sign = |maker: &Maker, name: &str, until| maker.issue(name, Usage::Signature, until);
     let encrypt = |maker: &Maker, name: &str, until| maker.issue(name, Usage::Encryption, until);
     let wrong_key = |(certificate, _)| (certificate, PrivateKey::generate(KeySpec::EcSm2).unwrap());
-    let cases = [
-        ("fine", with_certificates(sign(&ours, "east", later), encrypt(&ours, "east", later))),
+    let fine = || with_certificates(sign(&ours, "east", later), encrypt(&ours, "east", later));
+    vec![
+        ("fine", fine()),
+        ("digest of the envelope", with_another_key(fine())),
         (
             "another CA",
             with_certificates(sign(&Maker::other(), "east", later), encrypt(&ours, "east", later)),
+        ),
+        (
+            "a CA of another name",
+            with_certificates(sign(&elsewhere, "east", later), encrypt(&elsewhere, "east", later)),
         ),
         ("another name", with_certificates(sign(&ours, "north", later), encrypt(&ours, "north", later))),
         ("two names", with_certificates(sign(&ours, "east", later), encrypt(&ours, "north", later))),
@@ -256,7 +280,79 @@ fn whatever_is_wrong_with_certificates_there_is_one_answer() {
             "wrong signature",
             with_certificates(wrong_key(sign(&ours, "east", later)), encrypt(&ours, "east", later)),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn whatever_is_wrong_takes_as_long() {
+    let wrong = cases().into_iter().filter(|(name, _)| *name != "fine");
+    let mut worlds: Vec<_> = wrong
+        .map(|(name, pair)| {
+            let mut world = World::new(6, pair);
+            world.configure(1);
+            world.configure(0);
+            world.run(world.now + Duration::from_millis(500));
+            let third = world.wire.iter().find(|octets| octets[16] == kind::SYMMETRIC_KEY).unwrap().clone();
+            (name, world, third)
+        })
+        .collect();
+    let count = worlds.len();
+    // The third message is looked at as often as it comes.
+    let mut take = |place: usize| {
+        let (_, world, third) = &mut worlds[place];
+        let (local, remote) = (SocketAddr::new(address(1), 500), SocketAddr::new(address(0), 500));
+        world.input(1, Input::Datagram { local, remote, octets: third });
+        let (first, took, answered) = *world.taken.last().unwrap();
+        assert_eq!((first, answered), (kind::SYMMETRIC_KEY, 0));
+        took.as_secs_f64()
+    };
+    // Each beside the first, in turns, so that what else the machine does strikes both; of the ratios the median
+    // counts.
+    for place in 1..count {
+        let mut ratios: Vec<f64> = (0..31)
+            .map(|_| {
+                let (before, between, after) = (take(0), take(place), take(0));
+                2.0 * between / (before + after)
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        // Where no signature of a certificate is verified, it would be five sixths.
+        assert!((0.9..1.1).contains(&ratios[15]), "{place}: {ratios:?}");
+    }
+}
+
+#[test]
+fn answers_to_who_has_proved_nothing_are_bounded() {
+    // Whoever sends first messages in the name of a peer: with keys he gets less than he sends;
+    // with certificates the second message holds two of them, so their number bounds the octets.
+    for (pair, most) in [(psk_pair(SM), 1.0), (envelope_pair(), 8.0)] {
+        let message = first_message(&pair);
+        let mut router = Router::new();
+        let now = Now { steady: Duration::ZERO, wall: WALL };
+        let connection = Connection { immediately: false, ..pair[1].clone() };
+        router.configure(connection, now, &mut Dice(1));
+        let (mut sent, mut answered, mut longest) = (0, 0, 0.0f64);
+        // A thousand in a second, each with a cookie of its own, and each twice.
+        for number in 1..=1_000 {
+            let message = with_cookie(&message, number);
+            for _ in 0..2 {
+                for output in receive(&mut router, address(0), number, &message) {
+                    if let Output::Send { octets, .. } = output {
+                        answered += octets.len();
+                        longest = longest.max(octets.len() as f64 / message.len() as f64);
+                    }
+                }
+                sent += message.len();
+            }
+        }
+        assert!(longest > 0.0 && longest < most, "{longest} times as long");
+        assert!(answered * 5 < sent, "{answered} octets for {sent}");
+    }
+}
+
+#[test]
+fn whatever_is_wrong_with_certificates_there_is_one_answer() {
+    let cases = cases();
     let mut reasons = BTreeSet::new();
     for (name, pair) in cases {
         let mut world = World::new(6, pair);
@@ -289,18 +385,7 @@ fn whatever_is_wrong_with_certificates_there_is_one_answer() {
 
 #[test]
 fn an_envelope_for_somebody_else_is_not_opened() {
-    let [initiator, mut responder] = envelope_pair();
-    if let Authentication::Envelope(credentials) = &responder.authentication {
-        let (signature, signature_key) = entity("west-sign");
-        responder.authentication = Authentication::Envelope(Arc::new(Credentials {
-            signature,
-            signature_key,
-            encryption: credentials.encryption.clone(),
-            encryption_key: PrivateKey::generate(KeySpec::EcSm2).unwrap(),
-            peer_ca: credentials.peer_ca.clone(),
-        }));
-    }
-    let mut world = World::new(7, [initiator, responder]);
+    let mut world = World::new(7, with_another_key(envelope_pair()));
     world.configure(1);
     world.configure(0);
     world.run(world.now + Duration::from_secs(20));

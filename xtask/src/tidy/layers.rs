@@ -34,7 +34,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("tongguan", PROGRAM),
     ("tongguan-testkit", EVERY_LAYER),
-    ("tongguan-bench", &["tongguan-rpc", "tongguan-pki", "tongguan-smcrypto"]),
+    (
+        "tongguan-bench",
+        &[
+            "tongguan-rpc",
+            "tongguan-pki",
+            "tongguan-smcrypto",
+            "tongguan-ike",
+            "tongguan-esp",
+            "tongguan-dataplane",
+            "tongguan-supervisor",
+        ],
+    ),
     ("tongguan-fuzz", WITH_GATEWAY),
     ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
     ("xtask", &[]),
@@ -71,6 +82,7 @@ const WITH_GATEWAY: &[&str] = &[
     "tongguan-service",
     "tongguan-ike",
     "tongguan-esp",
+    "tongguan-gateway",
 ];
 
 /// For tests: nothing that is shipped knows it, but as a dependency of its tests.

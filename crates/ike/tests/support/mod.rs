@@ -1,14 +1,14 @@
 //! Two gateways in one memory, and a network between them that loses, doubles, delays and changes what it carries.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tongguan_ike::config::{
-    Authentication, Connection, ConnectionId, Credentials, NatTraversal, PeerIdentity, Phase1Suite,
-    Phase2Suite, Selector,
+    Authentication, Connection, ConnectionId, Credentials, NatTraversal, OwnCertificates, PeerIdentity,
+    Phase1Suite, Phase2Suite, Selector,
 };
 use tongguan_ike::keys::HashOrder;
 use tongguan_ike::suite::{Cipher, Group, Hash};
@@ -68,6 +68,8 @@ pub(crate) struct World {
     pub(crate) sides: [Router; 2],
     pub(crate) connections: [Connection; 2],
     pub(crate) installed: [Vec<ChildSa>; 2],
+    /// Inbound SPIs of those under which nothing is sent any more.
+    ceased: [BTreeSet<u32>; 2],
     pub(crate) events: [Vec<Event>; 2],
     pub(crate) now: Duration,
     pub(crate) wall: i64,
@@ -77,6 +79,9 @@ pub(crate) struct World {
     pub(crate) restart: Option<(usize, usize)>,
     /// Every datagram that was sent, for tests that look at them.
     pub(crate) wire: Vec<Vec<u8>>,
+    /// Of datagrams that the second side has taken: the kind of their first payload, the processor time of that, and
+    /// how many octets were answered.
+    pub(crate) taken: Vec<(u8, Duration, usize)>,
     dice: Dice,
     randoms: [Dice; 2],
     /// By when they arrive.
@@ -89,6 +94,7 @@ impl World {
             sides: [Router::new(), Router::new()],
             connections,
             installed: Default::default(),
+            ceased: Default::default(),
             events: Default::default(),
             now: Duration::from_secs(1_000),
             wall: WALL,
@@ -96,6 +102,7 @@ impl World {
             sent: 0,
             restart: None,
             wire: Vec::new(),
+            taken: Vec::new(),
             dice: Dice(seed),
             randoms: [Dice(seed ^ 0xaaaa_0001), Dice(seed ^ 0x5555_0002)],
             network: BTreeMap::new(),
@@ -114,7 +121,16 @@ impl World {
 
     pub(crate) fn input(&mut self, side: usize, input: Input<'_>) {
         let now = self.now();
+        let before = processor_time();
         let out = self.sides[side].handle(now, input, &mut self.randoms[side]);
+        let took = processor_time() - before;
+        if let (1, Input::Datagram { octets, .. }) = (side, input) {
+            let answered = out.iter().map(|output| match output {
+                Output::Send { octets, .. } => octets.len(),
+                _ => 0,
+            });
+            self.taken.push((octets.get(16).copied().unwrap_or(0), took, answered.sum()));
+        }
         self.carry_out(side, out);
     }
 
@@ -131,6 +147,7 @@ impl World {
                 Output::Send { local, remote, octets } => self.post(1 - side, remote, local, octets),
                 Output::Expect(_) => {}
                 Output::Install(child) => self.installed[side].push(*child),
+                Output::Cease { spi, .. } => drop(self.ceased[side].insert(spi)),
                 Output::Remove { spi, .. } => self.installed[side].retain(|child| child.inbound.spi != spi),
                 Output::Event(event) => self.events[side].push(event),
             }
@@ -195,7 +212,7 @@ impl World {
             let next = self.now + Duration::from_secs(1);
             self.run(next);
             for side in [0, 1] {
-                let Some(child) = self.installed[side].last() else { continue };
+                let Some(child) = self.sending(side).last() else { continue };
                 let spi = child.outbound.spi;
                 if self.dice.chance(self.faults.lose) {
                     continue;
@@ -212,10 +229,15 @@ impl World {
         }
     }
 
+    /// What a side may send under, the oldest first.
+    pub(crate) fn sending(&self, side: usize) -> impl DoubleEndedIterator<Item = &ChildSa> {
+        self.installed[side].iter().filter(move |child| !self.ceased[side].contains(&child.inbound.spi))
+    }
+
     /// Whether each side sends under something that the other receives under, with the same keys.
     pub(crate) fn agree(&self) -> bool {
         [0, 1].into_iter().all(|side| {
-            let Some(ours) = self.installed[side].last() else { return false };
+            let Some(ours) = self.sending(side).last() else { return false };
             self.installed[1 - side].iter().any(|theirs| {
                 ours.outbound == theirs.inbound
                     && ours.inbound == theirs.outbound
@@ -239,6 +261,12 @@ impl World {
         };
         format!("at {:?}: {}\n{}", self.now, of(0), of(1))
     }
+}
+
+/// What this thread has spent.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec.try_into().unwrap())
 }
 
 pub(crate) fn address(side: usize) -> IpAddr {
@@ -296,10 +324,7 @@ pub(crate) fn envelope(side: usize) -> Connection {
         local_id,
         remote_id: PeerIdentity::Exactly(Identity::new(Identity::DER_NAME, peer.subject_der())),
         authentication: Authentication::Envelope(Arc::new(Credentials {
-            signature,
-            signature_key,
-            encryption,
-            encryption_key,
+            own: Arc::new(OwnCertificates { signature, signature_key, encryption, encryption_key }),
             peer_ca: vec![ca],
         })),
         phase_1: vec![Phase1Suite { cipher: Cipher::Sm4, hash: Hash::Sm3, group: None }],

@@ -5,10 +5,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod host;
+mod many;
+mod moments;
 mod network;
 mod own;
 mod site;
 mod strongswan;
+mod wire;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

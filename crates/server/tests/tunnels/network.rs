@@ -87,7 +87,10 @@ impl Network {
 
     /// What lies between the gateways takes packets of this length at most.
     pub(crate) fn narrow(&self, mtu: u32) {
-        self.gateways.iter().for_each(|gateway| gateway.ip(&format!("link set wan mtu {mtu}")).unwrap());
+        self.gateways[1].ip(&format!("link set wan mtu {mtu}")).unwrap();
+        // With a translator it is the way behind that, and the first gateway cannot know.
+        let other = self.translator.as_ref().map_or((&self.gateways[0], "wan"), |router| (router, "out"));
+        other.0.ip(&format!("link set {} mtu {mtu}", other.1)).unwrap();
     }
 
     fn around(gateways: Option<[Namespace; 2]>, translated: bool) -> Self {
@@ -114,7 +117,7 @@ impl Network {
         Self::around(Some(gateways), false)
     }
 
-    fn join(&self, [(left, left_name), (right, right_name)]: [(&Namespace, &str); 2]) {
+    pub(crate) fn join(&self, [(left, left_name), (right, right_name)]: [(&Namespace, &str); 2]) {
         ip(&format!(
             "link add {left_name} netns {} type veth peer name {right_name} netns {}",
             left.name(),
@@ -127,7 +130,21 @@ impl Network {
 
     /// Whether the host of a side gets an answer from that of the other side.
     pub(crate) fn ping(&self, from: usize) -> bool {
-        self.hosts[from].enter(|| echo(inside(1 - from)).unwrap()).unwrap()
+        let target = inside(1 - from);
+        self.hosts[from].enter(|| echo(target, None).unwrap() == Echo::Answer).unwrap()
+    }
+
+    /// What the host of a side gets for a packet of some length that must not be fragmented.
+    pub(crate) fn ping_whole(&self, from: usize, length: usize) -> Echo {
+        let target = inside(1 - from);
+        self.hosts[from].enter(|| echo(target, Some(length)).unwrap()).unwrap()
+    }
+
+    /// The host of a side takes no ICMP messages that say what is wrong, as many do not.
+    pub(crate) fn ignore_icmp(&self, side: usize) {
+        let rules = "table ip i { chain c { type filter hook input priority 0; \
+                     icmp type destination-unreachable drop; }; }";
+        nft(&self.hosts[side], rules);
     }
 
     /// Asserts that hosts reach each other, with packets that were lost until now.
@@ -166,7 +183,9 @@ impl Network {
             let flags = SocketFlags::CLOEXEC;
             rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, Some(protocol)).unwrap()
         };
-        // All interfaces of the gateway; of the packets, those of the outer link are recognised by their addresses.
+        // All interfaces of the gateway; of the frames, those of the outer link are recognised by that link's
+        // address: a packet that leaves as it is has the addresses of hosts.
+        let wan = hardware_address(&self.gateways[0], "wan");
         let socket = self.gateways[0].enter(socket).unwrap();
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_millis(100)))
             .unwrap();
@@ -183,10 +202,7 @@ impl Network {
                     Err(error) => panic!("{error}"),
                 };
                 let frame = &frame[..length];
-                let addresses = [outside(0).octets(), outside(1).octets()];
-                let outer = frame.len() > 34
-                    && addresses.iter().any(|address| frame[26..30] == address[..])
-                    && addresses.iter().any(|address| frame[30..34] == address[..]);
+                let outer = frame.len() > 14 && (frame[..6] == wan || frame[6..12] == wan);
                 if outer {
                     seeing.lock().unwrap().push(frame.to_vec());
                 }
@@ -214,18 +230,44 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Asserts that packets went over it, and that nothing in them could be read.
-    pub(crate) fn assert_nothing_readable(mut self) {
+    pub(crate) fn assert_nothing_readable(self) {
+        let seen = self.frames();
+        assert!(seen.len() > 10, "{} packets", seen.len());
+        let readable = seen.iter().filter(|frame| is_readable(frame)).count();
+        assert_eq!(readable, 0, "of {} packets", seen.len());
+    }
+
+    /// How many that could be read went over it until now.
+    pub(crate) fn readable(&self) -> usize {
+        self.seen.lock().unwrap().iter().filter(|frame| is_readable(frame)).count()
+    }
+
+    /// Ends; what went over it, as frames of Ethernet.
+    pub(crate) fn frames(mut self) -> Vec<Vec<u8>> {
         self.ends.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
-        let seen = self.seen.lock().unwrap();
-        assert!(seen.len() > 10, "{} packets", seen.len());
-        let readable = seen.iter().filter(|frame| frame.windows(MARK.len()).any(|part| part == MARK));
-        assert_eq!(readable.count(), 0);
+        std::mem::take(&mut self.seen.lock().unwrap())
     }
 }
 
+fn is_readable(frame: &[u8]) -> bool {
+    frame.windows(MARK.len()).any(|part| part == MARK)
+}
+
+/// Address of an interface of Ethernet.
+fn hardware_address(namespace: &Namespace, interface: &str) -> [u8; 6] {
+    let output = std::process::Command::new("ip")
+        .args(["-n", namespace.name(), "-o", "link", "show", interface])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let address = text.split(" link/ether ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let octets: Vec<u8> = address.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
+    octets.try_into().unwrap()
+}
+
 /// Has a namespace forward packets.
-fn forward(namespace: &Namespace) {
+pub(crate) fn forward(namespace: &Namespace) {
     namespace.enter(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")).unwrap().unwrap();
 }
 
@@ -240,17 +282,32 @@ fn nft(namespace: &Namespace, rules: &str) {
     assert!(child.wait().unwrap().success(), "{rules}");
 }
 
-/// Asks for an echo, and waits a second for it.
-fn echo(target: Ipv4Addr) -> std::io::Result<bool> {
+/// What comes back for an echo request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    Answer,
+    /// It is too long, and this would not be (RFC 1191).
+    TooLong(u16),
+    Nothing,
+}
+
+/// Asks for an echo, and waits a second for it. With a length the packet has that, and must not be fragmented.
+pub(crate) fn echo(target: Ipv4Addr, length: Option<usize>) -> std::io::Result<Echo> {
     const ICMP: NonZeroU32 = NonZeroU32::new(1).unwrap();
+    const HEADER: usize = 20;
     let protocol = Protocol::from_raw(ICMP);
     let socket =
         rustix::net::socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_millis(200)))?;
+    if length.is_some() {
+        // Whatever was learnt of the path before.
+        sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::PROBE)?;
+    }
     let number = COUNT.fetch_add(1, Ordering::Relaxed) as u16;
     let mut request = vec![8, 0, 0, 0, 0x74, 0x67];
     request.extend(number.to_be_bytes());
     request.extend(MARK);
+    request.resize(length.map_or(request.len(), |length| length - HEADER), 0);
     let sum =
         request.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])));
     let mut sum: u32 = sum.sum();
@@ -261,24 +318,28 @@ fn echo(target: Ipv4Addr) -> std::io::Result<bool> {
     match rustix::net::sendto(&socket, &request, SendFlags::empty(), &SocketAddr::from((target, 0))) {
         Ok(_) => {}
         // There is no way to it.
-        Err(Errno::NETUNREACH | Errno::HOSTUNREACH) => return Ok(false),
+        Err(Errno::NETUNREACH | Errno::HOSTUNREACH) => return Ok(Echo::Nothing),
         Err(error) => return Err(error.into()),
     }
     let end = Instant::now() + Duration::from_secs(1);
     let mut answer = [0; 2_048];
     while Instant::now() < end {
         match rustix::net::recv(&socket, &mut answer, RecvFlags::empty()) {
-            Ok((length, _)) if length == 20 + request.len() => {
-                let icmp = &answer[20..length];
+            Ok((received, _)) if received >= HEADER + 8 => {
+                let icmp = &answer[HEADER..received];
                 if icmp[0] == 0 && icmp[4..] == request[4..] {
-                    return Ok(true);
+                    return Ok(Echo::Answer);
+                }
+                let quoted = icmp.get(8 + HEADER + 4..8 + HEADER + 8);
+                if icmp[..2] == [3, 4] && quoted == Some(&request[4..8]) {
+                    return Ok(Echo::TooLong(u16::from_be_bytes([icmp[6], icmp[7]])));
                 }
             }
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::HOSTUNREACH) => {}
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::HOSTUNREACH | Errno::MSGSIZE) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(false)
+    Ok(Echo::Nothing)
 }
 
 /// Waits for something to become so.

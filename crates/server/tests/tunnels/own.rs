@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tongguan_dataplane::orders::{Document, Order, Report, SecretText};
 
-use crate::network::{BEHIND, Network, wait};
+use crate::network::{BEHIND, Echo, Network, wait};
 use crate::site::{DOWN, Site, TUN, UP, Words, authority, issued, now, with_certificates, with_key};
 
 const SUITES: [Words; 4] = [
@@ -101,6 +101,20 @@ fn a_gateway_that_was_killed_comes_back_by_itself() {
     }
 }
 
+/// The first gateway is behind a translation, and its address says nothing of who it is.
+fn behind_a_translation(side: usize) -> Document {
+    let mut document = with_key(side, SUITES[0]);
+    if side == 0 {
+        document.address = BEHIND.into();
+    }
+    for connection in document.connections.values_mut() {
+        let ike = &mut connection.settings.tunnels[0].ike;
+        let name = if side == 0 { &mut ike.local_id } else { &mut ike.remote_id };
+        *name = Some("east.example".into());
+    }
+    document
+}
+
 #[test]
 fn a_gateway_behind_a_translation_is_reached_through_it() {
     if !crate::possible() {
@@ -108,17 +122,7 @@ fn a_gateway_behind_a_translation_is_reached_through_it() {
     }
     let network = Network::with_translation();
     let mut sites = [0, 1].map(|side| Site::start(&network, side));
-    let mut documents = [0, 1].map(|side| with_key(side, SUITES[0]));
-    documents[0].address = BEHIND.into();
-    for (side, document) in documents.iter_mut().enumerate() {
-        for connection in document.connections.values_mut() {
-            // Its address says nothing of who it is.
-            let ike = &mut connection.settings.tunnels[0].ike;
-            let name = if side == 0 { &mut ike.local_id } else { &mut ike.remote_id };
-            *name = Some("east.example".into());
-        }
-    }
-    bring_up(&network, &mut sites, |side| documents[side].clone());
+    bring_up(&network, &mut sites, behind_a_translation);
     network.assert_tcp(0, 1_000_000);
     network.assert_tcp(1, 1_000_000);
 }
@@ -144,6 +148,9 @@ fn a_tunnel_comes_up_and_comes_back_though_a_fifth_of_all_packets_is_lost() {
     network.assert_pings();
 }
 
+/// Largest inner packet, whatever the path takes.
+const MTU: usize = 1_400;
+
 #[test]
 fn large_transfers_pass_whatever_the_path_takes() {
     if !crate::possible() {
@@ -157,8 +164,36 @@ fn large_transfers_pass_whatever_the_path_takes() {
             network.narrow(mtu);
             network.assert_tcp(0, 500_000);
             network.assert_tcp(1, 500_000);
+            // What must not be fragmented passes up to the MTU of the tunnel; beyond, its source is told.
+            for side in [0, 1] {
+                wait("an answer to the longest packet", || network.ping_whole(side, MTU) == Echo::Answer);
+                assert_eq!(network.ping_whole(side, MTU + 1), Echo::TooLong(MTU as u16));
+                assert_eq!(network.ping_whole(side, 1_500), Echo::TooLong(MTU as u16));
+            }
         }
     }
+}
+
+#[test]
+fn large_transfers_pass_a_narrow_router_and_hosts_that_ignore_icmp() {
+    if !crate::possible() {
+        return;
+    }
+    let network = Network::with_translation();
+    let mut sites = [0, 1].map(|side| Site::start(&network, side));
+    bring_up(&network, &mut sites, behind_a_translation);
+    for mtu in [1_500, 1_400, 1_280] {
+        network.narrow(mtu);
+        network.assert_tcp(0, 500_000);
+        network.assert_tcp(1, 500_000);
+        for side in [0, 1] {
+            wait("an answer to the longest packet", || network.ping_whole(side, MTU) == Echo::Answer);
+        }
+    }
+    // Segments fit, as the hosts are told so when they begin.
+    [0, 1].iter().for_each(|side| network.ignore_icmp(*side));
+    network.assert_tcp(0, 500_000);
+    network.assert_tcp(1, 500_000);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +13,7 @@ use tongguan_dataplane::orders::{
     ConnectionDocument, Credential, Document, Frames, Order, Report, SecretText, TunnelStatus, frame,
 };
 use tongguan_pki::{Ca, Certificate, KeySpec, PrivateKey, Subject, Usage, create_csr};
-use tongguan_supervisor::{Process, TUNNEL};
+use tongguan_supervisor::{Namespace, Process, TUNNEL};
 use tongguan_testkit::program::binary;
 
 use crate::network::{Network, block, outside, wait_longer};
@@ -43,11 +44,22 @@ impl Site {
 
     /// Starts it again after [`Site::kill`].
     pub(crate) fn start_again(&mut self, network: &Network, side: usize) {
-        let namespace = &network.gateways[side];
-        let address = network.addresses[side].into();
-        let ends = namespace.open_ends(address, &self.control(), Some(NOBODY)).unwrap();
+        self.start_in(&network.gateways[side], network.addresses[side], &[1 - side]);
+    }
+
+    /// Starts a gateway with the routes to some sides.
+    pub(crate) fn start_at(namespace: &Namespace, address: Ipv4Addr, sides: &[usize]) -> Self {
+        let mut site = Self { process: None, folder: TempDir::new().unwrap(), generation: 0 };
+        site.start_in(namespace, address, sides);
+        site
+    }
+
+    fn start_in(&mut self, namespace: &Namespace, address: Ipv4Addr, sides: &[usize]) {
+        let ends = namespace.open_ends(address.into(), &self.control(), Some(NOBODY)).unwrap();
         let process = Process::start(&binary(), namespace, &ends, Stdio::inherit()).unwrap();
-        namespace.ip(&format!("route add {} dev {TUNNEL}", block(1 - side))).unwrap();
+        for side in sides {
+            namespace.ip(&format!("route add {} dev {TUNNEL}", block(*side))).unwrap();
+        }
         self.process = Some(process);
     }
 
@@ -109,8 +121,13 @@ impl Site {
 
     /// How its tunnel is.
     pub(crate) fn status(&self) -> TunnelStatus {
-        let Report::Status { mut tunnels, .. } = self.order(&Order::Status) else { panic!("no status") };
-        tunnels.remove(TUN).unwrap()
+        self.statuses().remove(TUN).unwrap()
+    }
+
+    /// How each of its tunnels is.
+    pub(crate) fn statuses(&self) -> BTreeMap<String, TunnelStatus> {
+        let Report::Status { tunnels, .. } = self.order(&Order::Status) else { panic!("no status") };
+        tunnels
     }
 
     /// Waits until its tunnel is so.
@@ -211,6 +228,17 @@ fn document(side: usize, words: Words, ca: Option<&Certificate>) -> Document {
         address: outside(side).into(),
         certificates: BTreeMap::new(),
         connections: BTreeMap::from([("vco-1".into(), connection)]),
+    }
+}
+
+/// A connection with one tunnel, the same but for the tunnel's name and its peer.
+pub(crate) fn renamed(connection: &ConnectionDocument, tunnel: &str, peer: Ipv4Addr) -> ConnectionDocument {
+    let mut settings = serde_json::to_value(&connection.settings).unwrap();
+    settings["tunnels"][0]["id"] = tunnel.into();
+    ConnectionDocument {
+        settings: serde_json::from_value(settings).unwrap(),
+        peers: BTreeMap::from([(tunnel.to_owned(), peer.into())]),
+        keys: connection.keys.values().map(|key| (tunnel.to_owned(), key.clone())).collect(),
     }
 }
 
