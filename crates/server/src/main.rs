@@ -83,6 +83,8 @@ enum Command {
     Completions(cli::completions::CompletionsArgs),
     /// Show every bound, who can fill it, and whose share is what.
     Limits(cli::limits::LimitsArgs),
+    /// Keep the gateways of this host for the service: namespaces, devices, processes. Needs root.
+    Supervisor(cli::supervisor::SupervisorArgs),
     /// Run the gateway that is handed over on standard input. For the supervisor; nobody calls it by hand.
     #[command(hide = true)]
     Gateway,
@@ -123,6 +125,7 @@ fn main() -> ExitCode {
         Command::Operations(args) => cli::operations::run(&args),
         Command::Completions(args) => cli::completions::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),
+        Command::Supervisor(args) => cli::supervisor::run(args),
         Command::Gateway => gateway(),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-use tongguan_dataplane::orders::{Document, Order, Report};
-use tongguan_supervisor::{Host, Namespace, Place, Settings, ip};
+use tongguan_dataplane::orders::{Document, Order, Place, Report};
+use tongguan_supervisor::{Host, Namespace, Outside, Settings, ip};
 use tongguan_testkit::program::binary;
 
 use crate::network::{Network, block, outside, wait};
@@ -52,9 +52,13 @@ fn id(side: usize) -> String {
     format!("vpn-{}-{side}", std::process::id())
 }
 
-/// Numbers of the processes of a gateway.
 fn processes(side: usize) -> Vec<i32> {
-    let namespace = format!("tg-{}", id(side));
+    processes_of(&id(side))
+}
+
+/// Numbers of the processes of a gateway.
+pub(crate) fn processes_of(id: &str) -> Vec<i32> {
+    let namespace = format!("tg-{id}");
     let output = Command::new("ip").args(["netns", "pids", &namespace]).output().unwrap();
     String::from_utf8(output.stdout)
         .unwrap()
@@ -82,7 +86,7 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
     let settings = Settings {
         program: binary(),
         folder: folder.path().join("gateways"),
-        bridge: bridge.0.clone(),
+        outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
         user: NOBODY,
         owner: 0,
     };

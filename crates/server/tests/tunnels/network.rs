@@ -174,6 +174,7 @@ impl Network {
         let ending = Arc::clone(&ends);
         let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
         let seeing = Arc::clone(&seen);
+        let addresses = self.addresses.map(|address| address.octets());
         let thread = std::thread::spawn(move || {
             let mut frame = vec![0; 65_536];
             while !ending.load(Ordering::Relaxed) {
@@ -183,7 +184,6 @@ impl Network {
                     Err(error) => panic!("{error}"),
                 };
                 let frame = &frame[..length];
-                let addresses = [outside(0).octets(), outside(1).octets()];
                 let outer = frame.len() > 34
                     && addresses.iter().any(|address| frame[26..30] == address[..])
                     && addresses.iter().any(|address| frame[30..34] == address[..]);

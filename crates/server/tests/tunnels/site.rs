@@ -6,6 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tongguan_dataplane::orders::{
@@ -145,6 +147,11 @@ impl Drop for Site {
 
 /// Gives an order to the gateway that takes its orders at a socket.
 pub(crate) fn order_at(control: &Path, order: &Order) -> Report {
+    ask_at(control, order)
+}
+
+/// Gives an order to whoever takes orders at a socket.
+pub(crate) fn ask_at<T: DeserializeOwned>(control: &Path, order: &impl Serialize) -> T {
     let mut socket = UnixStream::connect(control).unwrap();
     socket.write_all(&frame(order).unwrap()).unwrap();
     let mut frames = Frames::default();

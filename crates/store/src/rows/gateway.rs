@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use tongguan_model::gateway::{BusinessStatus, Status, VpnGateway};
+use tongguan_model::gateway::{BusinessStatus, Phase, Status, VpnGateway};
 use tongguan_model::id::{AccountId, VSwitchId, VpcId, VpnGatewayId};
 
 use super::batch::of_all;
 use super::search::{Page, Search};
-use super::{Answer, Done, Relation, Table as _};
+use super::{Answer, Columns as _, Done, Relation, Table as _};
 use crate::{Snapshot, TagFilter, Tx};
 
 /// A gateway as it is stored.
@@ -21,6 +21,29 @@ table! {
             disaster_recovery_ip = "dr_ip", order_id, created_ms, end_ms, business_status, phase, intended, applied,
         }
         read { certificate_alert }
+    }
+}
+
+/// How far a gateway is, for whoever watches what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingGateway {
+    /// Id.
+    pub id: VpnGatewayId,
+    /// Life phase.
+    pub phase: Phase,
+    /// Generation that is wanted.
+    pub intended: u64,
+    /// Generation that the data plane has.
+    pub applied: u64,
+}
+
+columns! { StandingGateway { id, phase, intended, applied } }
+
+impl StandingGateway {
+    /// Whether no change of it is under way.
+    #[must_use]
+    pub fn at_rest(&self) -> bool {
+        self.phase == Phase::Live && self.applied > 0 && self.applied == self.intended
     }
 }
 
@@ -64,6 +87,14 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn gateway_of_any_account(&self, id: &str) -> Answer<Option<VpnGateway>> {
         self.session.one(sql!(VpnGateway::SELECT, " WHERE id = ?1"), &binds![id])
+    }
+
+    /// How far each gateway is, whoever owns it.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn standing_gateways(&self) -> Answer<Vec<StandingGateway>> {
+        self.session.all(sql!("SELECT ", StandingGateway::COLUMNS, " FROM vpn_gateway"), &[])
     }
 
     /// Many gateways of the account, in one query.
