@@ -234,7 +234,8 @@ impl DataPlane for Gateways {
 /// What goes into the tunnels of a gateway: blocks behind its peers, and destinations of its routes. What is behind a
 /// peer everywhere is routed by routes alone.
 fn networks(state: &GatewayState<'_>) -> Vec<String> {
-    let subnets = state.connections.iter().flat_map(|connection| connection.settings.remote_subnet.split(','));
+    let subnets =
+        state.connections.iter().flat_map(|connection| connection.settings.remote_subnet.split(','));
     let subnets = subnets.map(str::trim).filter(|block| !block.ends_with("/0"));
     let destinations = state.routes.iter().map(|route| route.destination.as_str());
     let each: BTreeSet<String> = subnets.chain(destinations).map(str::to_owned).collect();

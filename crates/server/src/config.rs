@@ -491,9 +491,10 @@ impl Config {
     pub(crate) fn supervisor(&self) -> anyhow::Result<Option<PathBuf>> {
         match self.dataplane.split_once(':') {
             None if self.dataplane == DETACHED => Ok(None),
-            Some(("gateways", _)) if self.test.is_some() => {
-                Err(anyhow!("the test API steers the detached data plane: {} is `gateways`", named("dataplane")))
-            }
+            Some(("gateways", _)) if self.test.is_some() => Err(anyhow!(
+                "the test API steers the detached data plane: {} is `gateways`",
+                named("dataplane")
+            )),
             Some(("gateways", socket)) if !socket.is_empty() => Ok(Some(socket.into())),
             _ => {
                 let given = &self.dataplane;

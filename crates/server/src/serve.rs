@@ -384,13 +384,14 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         endpoint: config.endpoint.clone(),
         address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
-    let (dataplane, detached): (Arc<dyn DataPlane>, _) = match config.supervisor().context(exit::Configuration)? {
-        Some(supervisor) => (Arc::new(Gateways::new(supervisor)), None),
-        None => {
-            let detached = Arc::new(Detached::new(apply_delay).with_peers(peers));
-            (Arc::clone(&detached) as _, Some(detached))
-        }
-    };
+    let (dataplane, detached): (Arc<dyn DataPlane>, _) =
+        match config.supervisor().context(exit::Configuration)? {
+            Some(supervisor) => (Arc::new(Gateways::new(supervisor)), None),
+            None => {
+                let detached = Arc::new(Detached::new(apply_delay).with_peers(peers));
+                (Arc::clone(&detached) as _, Some(detached))
+            }
+        };
     let context = Context::new(Shared { store, dataplane, vault, settings, clock });
     let mut service = Service::new(context, keyring, nonces)?;
     if let Some(clock) = stepped {

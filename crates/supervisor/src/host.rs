@@ -182,6 +182,7 @@ impl Host {
         if let Some(process) = gateway.process {
             process.kill().map_err(file(&self.settings.program))?;
         }
+        self.settings.outside.leave(&link(id));
         gateway.namespace.remove()?;
         for path in [self.path(id, "sock"), self.path(id, "json")] {
             match std::fs::remove_file(&path) {
@@ -251,8 +252,7 @@ impl Host {
     fn namespace(&self, place: &Place) -> Result<Namespace, HostError> {
         let namespace = Namespace::create(&format!("tg-{}", place.id))?;
         if namespace.ip(&format!("link show {OUTSIDE}")).is_err() {
-            let tail = place.id.len().saturating_sub(MAX_NAME - 2);
-            self.settings.outside.join(&format!("tg{}", &place.id[tail..]), &namespace, OUTSIDE)?;
+            self.settings.outside.join(&link(&place.id), &namespace, OUTSIDE)?;
         }
         let (address, family) = (place.address, if place.address.is_ipv4() { "-4" } else { "-6" });
         let prefix = if address.is_ipv4() { 32 } else { 128 };
@@ -299,6 +299,11 @@ impl Namespace {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.split_whitespace().filter_map(|number| number.parse().ok()).collect())
     }
+}
+
+/// Name of the host's end of what leads to a gateway.
+fn link(id: &str) -> String {
+    format!("tg{}", &id[id.len().saturating_sub(MAX_NAME - 2)..])
 }
 
 /// Ids become names of files, of namespaces and of interfaces; blocks become arguments.

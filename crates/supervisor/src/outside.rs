@@ -90,13 +90,21 @@ impl Outside {
         match self {
             Self::Bridge { name: bridge, .. } => {
                 // One that was left half-way has no end inside.
-                let _ = ip(&format!("link del {name}"));
+                self.leave(name);
                 ip(&format!("link add {name} type veth peer name {inside} netns {within}"))?;
                 ip(&format!("link set {name} master {bridge} up"))
             }
             Self::Link { name: link, .. } => {
                 ip(&format!("link add link {link} netns {within} name {inside} type macvlan mode bridge"))
             }
+        }
+    }
+
+    /// Removes the host's end, if there is one: with its namespace alone it would go some time later.
+    pub(crate) fn leave(&self, name: &str) {
+        if let Self::Bridge { .. } = self {
+            // It may have gone already.
+            let _ = ip(&format!("link del {name}"));
         }
     }
 

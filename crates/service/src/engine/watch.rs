@@ -70,7 +70,9 @@ impl Engine {
             let look = look.await;
             if look.away != away {
                 match &look.away {
-                    Some(reason) => warn!(reason, "the gateways of the host are not known; what runs goes on"),
+                    Some(reason) => {
+                        warn!(reason, "the gateways of the host are not known; what runs goes on")
+                    }
                     None => info!("the gateways of the host are known again"),
                 }
                 away.clone_from(&look.away);
@@ -97,8 +99,7 @@ impl Engine {
         for id in look.gateways.keys().filter(|id| !known.contains(id.as_str())) {
             info!(gateway = id, "a gateway that the store does not know is removed");
             let desired = Desired::NoGateway { id };
-            let attempt =
-                Attempt { desired, generation: u64::MAX, since_ms: now_ms, now_ms, document: None };
+            let attempt = Attempt { desired, generation: u64::MAX, since_ms: now_ms, now_ms, document: None };
             tries.push((id.clone(), None, later(self.context.dataplane.apply(&attempt))));
         }
         for one in standing.gateways.iter().filter(|one| one.at_rest()) {
@@ -173,7 +174,11 @@ impl Engine {
                 Some(Ok((id, told, Progress::Applied))) => {
                     failing.remove(&id);
                     if let Some(told) = told {
-                        info!(gateway = id, generation = told.generation, "a gateway was told what it shall be");
+                        info!(
+                            gateway = id,
+                            generation = told.generation,
+                            "a gateway was told what it shall be"
+                        );
                         self.told().insert(id, told);
                     }
                 }
