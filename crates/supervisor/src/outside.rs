@@ -64,12 +64,12 @@ impl Outside {
             return Err(OutsideError::Name(name.chars().take(MAX_NAME + 1).collect()));
         }
         let Self::Bridge { pool, .. } = self else {
-            return Ok(ip(&format!("link show {name}"))?);
+            return Ok(ip(&format!("link show dev {name}"))?);
         };
-        if ip(&format!("link show {name}")).is_err() {
+        if ip(&format!("link show dev {name}")).is_err() {
             ip(&format!("link add {name} type bridge"))?;
         }
-        ip(&format!("link set {name} up"))?;
+        ip(&format!("link set dev {name} up"))?;
         let Some(pool) = pool else { return Ok(()) };
         ip(&format!("route replace {pool} dev {name}"))?;
         let path = PathBuf::from(format!("/proc/sys/net/ipv4/conf/{name}/proxy_arp"));
@@ -92,7 +92,7 @@ impl Outside {
                 // One that was left half-way has no end inside.
                 self.leave(name);
                 ip(&format!("link add {name} type veth peer name {inside} netns {within}"))?;
-                ip(&format!("link set {name} master {bridge} up"))
+                ip(&format!("link set dev {name} master {bridge} up"))
             }
             Self::Link { name: link, .. } => {
                 ip(&format!("link add link {link} netns {within} name {inside} type macvlan mode bridge"))
@@ -104,7 +104,7 @@ impl Outside {
     pub(crate) fn leave(&self, name: &str) {
         if let Self::Bridge { .. } = self {
             // It may have gone already.
-            let _ = ip(&format!("link del {name}"));
+            let _ = ip(&format!("link del dev {name}"));
         }
     }
 

@@ -1,8 +1,9 @@
-//! `tongguan tunnel`: how tunnels are and why one is down; or a report of what is seen of one, in place of a data plane.
+//! `tongguan tunnel`: how tunnels are and why one is down; or a report of what is seen of one, in place of a data
+//! plane.
 //!
-//! `status` and `why` ask the running service, which asks its gateways. `set-state` is for the detached data plane, which
-//! has no far ends: what a connection shows as `Status` is then what somebody reports here; nothing that is asked for
-//! over the API changes it, but that a tunnel without what it needs goes down.
+//! `status` and `why` ask the running service, which asks its gateways. `set-state` is for the detached data plane,
+//! which has no far ends: what a connection shows as `Status` is then what somebody reports here; nothing that is asked
+//! for over the API changes it, but that a tunnel without what it needs goes down.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -124,8 +125,12 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     ("the proof is wrong", "The pre-shared keys differ, or somebody has changed a message on its way."),
     (
-        "payload malformed",
-        "With a pre-shared key: compare the keys. With certificates: the peer may follow the edition of 2010 (one key pair), which this gateway does not do.",
+        "payload",
+        "An encrypted message reads as nonsense. With a pre-shared key: the keys differ. With certificates: the peer may follow the edition of 2010 (one key pair), which this gateway does not do.",
+    ),
+    (
+        "digest is wrong",
+        "The pre-shared keys differ, or the peer computes digests in an order that is none of the two known.",
     ),
     (
         "the identification is not",
@@ -256,7 +261,7 @@ fn head(out: &mut Screen, tunnel: &TunnelReport) -> Result<()> {
     let [[local, peer], [here, there]] =
         [&tunnel.ends, &tunnel.blocks].map(|both| both.each_ref().map(|one| harmless(one)));
     writeln!(out, "  ends    {} {local} -> {peer}, {here} -> {there}", tunnel.gateway)?;
-    if let Some(counts) = &tunnel.counts {
+    if let Some(counts) = tunnel.counts.as_ref().filter(|counts| counts.child_sas > 0) {
         let ([sealed, opened], [out_octets, in_octets]) = (counts.packets, counts.octets);
         writeln!(
             out,
@@ -281,6 +286,8 @@ mod tests {
             "the peer refuses: no proposal chosen: compare encryption",
             "no proposal suits: des",
             "the proof is wrong: another key",
+            "a reserved octet of the payload is not zero",
+            "the peer refuses: payload malformed: where both use a pre-shared key, compare that",
             "the peer asks for networks that are not configured: 10.0.0.0/8",
             "the peer is not there any more",
             "the supervisor does not answer: `/run/s.sock` cannot be reached: No such file or directory",

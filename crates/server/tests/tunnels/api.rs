@@ -71,6 +71,16 @@ impl Operated {
     }
 
     fn start_with(issuer: Issuer) -> Self {
+        let mut operated = Self::bare(issuer);
+        for side in [0, 1] {
+            let gateway = operated.make_gateway(side);
+            operated.gateways.push(gateway);
+        }
+        operated
+    }
+
+    /// Starts the service and the supervisor; there are no gateways yet.
+    fn bare(issuer: Issuer) -> Self {
         let (runtime, folder) = (Runtime::new().unwrap(), TempDir::new().unwrap());
         let tag = folder.path().file_name().unwrap().to_string_lossy().trim_start_matches('.').to_lowercase();
         let host = Namespace::create(&format!("tgt-{tag}-host")).unwrap();
@@ -78,10 +88,6 @@ impl Operated {
             Self { runtime, folder, host, supervisor: None, server: None, issuer, gateways: Vec::new() };
         operated.start_supervisor();
         operated.server = Some(Server::start(&operated.arguments().each_ref().map(String::as_str)));
-        for side in [0, 1] {
-            let gateway = operated.make_gateway(side);
-            operated.gateways.push(gateway);
-        }
         operated
     }
 
@@ -142,10 +148,14 @@ impl Operated {
 
     /// A gateway of a side with certificates that are not bound.
     fn make_gateway(&self, side: usize) -> Gateway {
+        self.make_gateway_of(side, "NationalStandard")
+    }
+
+    fn make_gateway_of(&self, side: usize, kind: &str) -> Gateway {
         let mut client = self.client(side);
         let made = self.runtime.block_on(async {
             let place = Where::make(&mut client).await?;
-            let made = settled(&mut client, &place.create_gateway()).await?;
+            let made = settled(&mut client, &place.create_gateway_of(kind)).await?;
             let mut certificates = Vec::new();
             for (_, usage) in ROLES {
                 certificates.push(self.issuer.certificate(&mut client, usage).await?);
@@ -179,30 +189,38 @@ impl Operated {
 
     /// Binds both certificates of both gateways, and connects these.
     fn connect(&mut self) {
+        let (_, ca) = self.issuer.issue(&request(), Usage::Signature);
         for side in [1, 0] {
             [0, 1].iter().for_each(|role| self.bind(side, *role));
-            let peer = self.gateways[1 - side].address.clone();
-            let device = self.call(side, VPC, "CreateCustomerGateway", &[("IpAddress", &peer)]);
-            let (_, ca) = self.issuer.issue(&request(), Usage::Signature);
-            let (local, remote) = (block(side), block(1 - side));
-            let parameters = [
-                ("VpnGatewayId", self.gateways[side].id.as_str()),
-                ("CustomerGatewayId", device["CustomerGatewayId"].as_str().unwrap()),
-                ("LocalSubnet", &local),
-                ("RemoteSubnet", &remote),
-                ("RemoteCaCertificate", &ca),
-                ("EffectImmediately", "true"),
+            let subnets = [block(side), block(1 - side)];
+            let given = [
+                ("RemoteCaCertificate", ca.as_str()),
                 (
                     "IkeConfig",
                     r#"{"IkeVersion":"ikev1","IkeMode":"main","IkeEncAlg":"sm4","IkeAuthAlg":"sm3"}"#,
                 ),
                 ("IpsecConfig", r#"{"IpsecEncAlg":"sm4","IpsecAuthAlg":"sm3"}"#),
             ];
-            let made = self.call(side, VPC, "CreateVpnConnection", &parameters);
-            self.gateways[side].connection = made["VpnConnectionId"].as_str().unwrap().to_owned();
+            self.connect_side(side, &subnets, &given);
             // Accepted means wanted; active means installed, whether the peer is there or not.
             self.wait_active(side, &self.gateways[side].id);
         }
+    }
+
+    /// Makes the connection of a side to the other, between these blocks.
+    fn connect_side(&mut self, side: usize, [local, remote]: &[String; 2], given: &[(&str, &str)]) {
+        let peer = self.gateways[1 - side].address.clone();
+        let device = self.call(side, VPC, "CreateCustomerGateway", &[("IpAddress", &peer)]);
+        let mut parameters = vec![
+            ("VpnGatewayId", self.gateways[side].id.as_str()),
+            ("CustomerGatewayId", device["CustomerGatewayId"].as_str().unwrap()),
+            ("LocalSubnet", local),
+            ("RemoteSubnet", remote),
+            ("EffectImmediately", "true"),
+        ];
+        parameters.extend(given);
+        let made = self.call(side, VPC, "CreateVpnConnection", &parameters);
+        self.gateways[side].connection = made["VpnConnectionId"].as_str().unwrap().to_owned();
     }
 
     /// How far the connection of a side is, as the API says it.
@@ -460,6 +478,128 @@ fn what_runs_goes_on_whoever_is_killed_and_nothing_is_left_over() {
     operated.assert_up(&network);
     watch.assert_nothing_readable();
     operated.assert_leaves_nothing();
+}
+
+const WITH_KEY: (&str, &str) =
+    ("IpsecConfig", r#"{"IpsecEncAlg":"aes256","IpsecAuthAlg":"sha256","IpsecPfs":"group14"}"#);
+
+/// Settings of phase 1 with this key.
+fn keyed(key: &str) -> String {
+    serde_json::json!({
+        "Psk": key, "IkeVersion": "ikev1", "IkeMode": "main", "IkeEncAlg": "aes256", "IkeAuthAlg": "sha256",
+        "IkePfs": "group14"
+    })
+    .to_string()
+}
+
+#[test]
+fn a_key_connects_ordinary_gateways_and_is_in_no_log_and_no_other_process() {
+    if !crate::possible() {
+        return;
+    }
+    const SHARED: &str = "known.to.both.and.to.nobody.else";
+    let mut operated = Operated::bare(Issuer::now(KeySpec::EcSm2));
+    for side in [0, 1] {
+        let gateway = operated.make_gateway_of(side, "Normal");
+        operated.gateways.push(gateway);
+    }
+    for side in [1, 0] {
+        let (subnets, ike) = ([block(side), block(1 - side)], keyed(SHARED));
+        operated.connect_side(side, &subnets, &[("IkeConfig", &ike), WITH_KEY]);
+        operated.wait_active(side, &operated.gateways[side].id);
+    }
+    let network = operated.network();
+    operated.assert_up(&network);
+
+    // Another key on one side: it is said why, on both sides.
+    let change = |side: usize, key: &str| {
+        let (id, ike) = (operated.gateways[side].connection.as_str(), keyed(key));
+        let parameters = [("VpnConnectionId", id), ("IkeConfig", &ike)];
+        operated.call(side, VPC, "ModifyVpnConnectionAttribute", &parameters);
+        operated.wait_active(side, &operated.gateways[side].id);
+    };
+    change(0, "another.key.of.this.side.alone");
+    operated.wait_for(DOWN);
+    wait("the reason", || {
+        operated.operator(&["tunnel", "why", &operated.gateways[1].id]).contains("pre-shared key")
+    });
+    change(0, SHARED);
+    operated.assert_up(&network);
+
+    // The supervisor has never had it, and nothing that is written down has.
+    let supervisor = operated.supervisor.as_ref().unwrap().id();
+    assert_eq!(crate::site::occurrences_in(supervisor, SHARED.as_bytes()), 0);
+    assert!(!operated.server.as_ref().unwrap().logged().contains(SHARED));
+    for entry in std::fs::read_dir(operated.places()).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            path.extension().unwrap() == "sock" || !std::fs::read_to_string(&path).unwrap().contains(SHARED)
+        );
+    }
+
+    // What no gateway here can do is withdrawn, and the reason kept.
+    let id = operated.gateways[0].id.clone();
+    let before = operated.gateways[0].connection.clone();
+    let subnets = ["10.90.0.0/16".to_owned(), "10.91.0.0/16".to_owned()];
+    let device = operated.call(0, VPC, "CreateCustomerGateway", &[("IpAddress", "203.0.113.9")]);
+    let parameters = [
+        ("VpnGatewayId", id.as_str()),
+        ("CustomerGatewayId", device["CustomerGatewayId"].as_str().unwrap()),
+        ("LocalSubnet", &subnets[0]),
+        ("RemoteSubnet", &subnets[1]),
+        ("IkeConfig", r#"{"IkeVersion":"ikev2"}"#),
+    ];
+    operated.call(0, VPC, "CreateVpnConnection", &parameters);
+    operated.wait_active(0, &id);
+    let shown = operated.operator(&["status"]);
+    assert!(shown.contains("IKE version ikev2 is not done by this gateway"), "{shown}");
+    let left = operated.call(0, VPC, "DescribeVpnConnections", &[("VpnGatewayId", &id)]);
+    let left = left["VpnConnections"]["VpnConnection"].as_array().unwrap().clone();
+    assert!(left.len() == 1 && left[0]["VpnConnectionId"] == before.as_str(), "{left:?}");
+    operated.assert_up(&network);
+    operated.assert_leaves_nothing();
+}
+
+#[test]
+fn routes_lead_into_a_tunnel_that_is_open_for_everything() {
+    if !crate::possible() {
+        return;
+    }
+    let mut operated = Operated::bare(Issuer::now(KeySpec::EcSm2));
+    for side in [0, 1] {
+        let gateway = operated.make_gateway_of(side, "Normal");
+        operated.gateways.push(gateway);
+    }
+    let everything = ["0.0.0.0/0".to_owned(), "0.0.0.0/0".to_owned()];
+    for side in [1, 0] {
+        let ike = keyed("a.key.of.both.sides");
+        let given = [("IkeConfig", ike.as_str()), WITH_KEY, ("AutoConfigRoute", "false")];
+        operated.connect_side(side, &everything, &given);
+        operated.wait_active(side, &operated.gateways[side].id);
+    }
+    let network = operated.network();
+    operated.wait_for(UP);
+    assert!(!network.ping(0), "nothing leads there yet");
+    let route = |side: usize, action: &str| {
+        let (gateway, other) = (&operated.gateways[side], block(1 - side));
+        let mut parameters = vec![
+            ("VpnGatewayId", gateway.id.as_str()),
+            ("RouteDest", &other),
+            ("NextHop", &gateway.connection),
+            ("Weight", "100"),
+        ];
+        if action == "CreateVpnRouteEntry" {
+            parameters.push(("PublishVpc", "false"));
+        }
+        operated.call(side, VPC, action, &parameters);
+        operated.wait_active(side, &gateway.id);
+    };
+    [0, 1].iter().for_each(|side| route(*side, "CreateVpnRouteEntry"));
+    network.assert_pings();
+    route(0, "DeleteVpnRouteEntry");
+    assert!(!network.ping(0));
+    // The tunnel itself is as it was.
+    operated.wait_for(UP);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Looks at gateways that move packets, once a second, and sees to it that each at rest is what it shall be.
 //!
 //! A gateway stores nothing: one that was started again is told everything anew. So is one of which a certificate has
-//! gone out of service, or come back, since nobody changes the gateway for that. And one that the store does not know is
-//! removed. What is seen of tunnels is written down where it is something else than before.
+//! gone out of service, or come back, since nobody changes the gateway for that. And one that the store does not know
+//! is removed. What is seen of tunnels is written down where it is something else than before.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::PoisonError;
