@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist bench fuzz mutations mutants docs demo clean tools
+.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist bench fuzz mutations mutants docs demo tunnel-demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -28,6 +28,8 @@ install: $(BIN)
 	sed -e 's|/usr/local/bin/tongguan|$(PREFIX)/bin/tongguan|' -e 's|/etc/tongguan/|$(ETC)/tongguan/|' \
 		dist/tongguan.service > "$(DESTDIR)$(UNITS)/tongguan.service"
 	install -D -m 644 dist/tongguan.sysusers "$(DESTDIR)$(SYSUSERS)/tongguan.conf"
+	sed -e 's|/usr/local/bin/tongguan|$(PREFIX)/bin/tongguan|' \
+		dist/tongguan-supervisor.service > "$(DESTDIR)$(UNITS)/tongguan-supervisor.service"
 	@test -e "$(DESTDIR)$(ETC)/tongguan/tongguan.toml" || \
 		install -m 600 dist/tongguan.toml "$(DESTDIR)$(ETC)/tongguan/tongguan.toml"
 
@@ -41,6 +43,10 @@ UNITS  := $(if $(filter /usr/local,$(PREFIX)),/etc/systemd/system,$(PREFIX)/lib/
 ## demo: carry a certificate through its whole life, and show it
 demo: $(BIN)
 	$(BIN) demo
+
+## tunnel-demo: as root, raise a tunnel between two sites with the official SDK, drop it, raise it again
+tunnel-demo: $(BIN)
+	conformance/run $(BIN) tunnel-demo
 
 ## test: every test, official clients against the real binary and kills of it included
 test: unit instructions conformance failpoints torture-short

@@ -174,16 +174,13 @@ impl DataPlane for Detached {
     }
 
     fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
-        let Desired::Gateway(GatewayState { gateway, bindings, connections, .. }) = desired else {
-            return Vec::new();
+        let Desired::Gateway(state) = desired else { return Vec::new() };
+        let answers = || {
+            let tunnels = state.connections.iter().flat_map(|connection| &connection.settings.tunnels);
+            let negotiation = Negotiation::IpsecEstablished;
+            tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect()
         };
-        let negotiation = match (gateway.can_negotiate(bindings), self.peers) {
-            (false, _) => Negotiation::IkeNotEstablished,
-            (true, Peers::Answer) => Negotiation::IpsecEstablished,
-            (true, Peers::Silent) => return Vec::new(),
-        };
-        let tunnels = connections.iter().flat_map(|connection| &connection.settings.tunnels);
-        tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect()
+        state.mute().unwrap_or_else(|| if self.peers == Peers::Answer { answers() } else { Vec::new() })
     }
 
     fn applied(&self, resource: &str) -> Option<Value> {
@@ -353,6 +350,6 @@ mod tests {
     }
 
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {
-        Attempt { desired: Desired::Network { id: "vpc-1" }, generation: 1, since_ms, now_ms }
+        Attempt { desired: Desired::Network { id: "vpc-1" }, generation: 1, since_ms, now_ms, document: None }
     }
 }

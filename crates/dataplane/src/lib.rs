@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod detached;
+mod gateways;
 pub mod orders;
 mod steering;
 
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document, document_text};
+pub use gateways::Gateways;
 pub use steering::{APPLY_FAULTS, ApplyFault, ApplyFaultKind, OWN_DELAYS, TooMany};
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::{Binding, VpnGateway};
@@ -50,6 +54,19 @@ pub struct GatewayState<'a> {
     pub routes: &'a [VpnRoute],
 }
 
+impl GatewayState<'_> {
+    /// What is seen of the tunnels of a gateway that has not what it negotiates with; none if it has.
+    #[must_use]
+    pub fn mute(&self) -> Option<Vec<Observation>> {
+        if self.gateway.can_negotiate(self.bindings) {
+            return None;
+        }
+        let tunnels = self.connections.iter().flat_map(|connection| &connection.settings.tunnels);
+        let negotiation = Negotiation::IkeNotEstablished;
+        Some(tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect())
+    }
+}
+
 /// What a driver sees of a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
@@ -77,6 +94,9 @@ pub enum Progress {
     Applied,
     /// Not yet: ask again at this moment, UNIX milliseconds. None: when somebody has looked.
     Pending(Option<i64>),
+    /// Nobody is there who could make it so, for this reason: it is no failure of the change. The engine asks again
+    /// until somebody is.
+    Away(String),
     /// The try failed for this reason; the engine tries again later, up to a limit.
     Failed(String),
     /// It will never succeed, for this reason: the engine gives the change up.
@@ -89,7 +109,7 @@ pub enum Applying {
     Now(Progress),
     /// Known when this ends. The engine waits for many at a time, each with a time limit, after which it
     /// drops the future and counts a failed try.
-    Later(Pin<Box<dyn Future<Output = Progress> + Send>>),
+    Later(Later<Progress>),
 }
 
 impl Debug for Applying {
@@ -107,6 +127,9 @@ impl From<Progress> for Applying {
     }
 }
 
+/// What waits for something that takes time.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// One try to apply.
 #[derive(Debug, Clone)]
 pub struct Attempt<'a> {
@@ -119,6 +142,34 @@ pub struct Attempt<'a> {
     pub since_ms: i64,
     /// The present moment, UNIX milliseconds.
     pub now_ms: i64,
+    /// Of a gateway, for a driver that [takes documents](DataPlane::takes_documents): all that the gateway needs, keys
+    /// included. Whoever has it last wipes it.
+    pub document: Option<Arc<orders::Document>>,
+}
+
+/// What a driver sees of its gateways at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// Why the driver does not know which gateways there are; none if it does.
+    pub away: Option<String>,
+    /// Each gateway that it knows of, by id.
+    pub gateways: BTreeMap<String, Seen>,
+}
+
+/// What a driver sees of a gateway.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// It answers.
+    Answers {
+        /// The generation in force; none if it was told nothing since its process was started.
+        generation: Option<u64>,
+        /// Its tunnels, by id.
+        tunnels: BTreeMap<String, orders::TunnelStatus>,
+        /// Packets that were dropped, by reason.
+        dropped: BTreeMap<String, u64>,
+    },
+    /// It does not, for this reason.
+    Silent(String),
 }
 
 /// A way to make intended state true.
@@ -126,6 +177,17 @@ pub trait DataPlane: Send + Sync + Debug {
     /// Makes the desired state true, or says how far it has come. Must not block: what takes time belongs
     /// into [`Applying::Later`]. A panic counts as a failed try.
     fn apply(&self, attempt: &Attempt<'_>) -> Applying;
+
+    /// Whether it needs [`Attempt::document`].
+    fn takes_documents(&self) -> bool {
+        false
+    }
+
+    /// What is to be seen of all gateways now, for a driver whose gateways are seen by looking at them; none for any
+    /// other.
+    fn look(&self) -> Option<Later<Look>> {
+        None
+    }
 
     /// When to try a change of a resource, accepted at `now_ms`, first, UNIX milliseconds.
     fn first_try(&self, _resource: &str, now_ms: i64) -> i64 {

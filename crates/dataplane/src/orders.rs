@@ -1,4 +1,4 @@
-//! What a gateway process is told and what it answers, and how that is put on a socket.
+//! What a gateway process and the supervisor of a host are told and what they answer, and how that is put on a socket.
 //!
 //! A [`Document`] is the whole desired state of a gateway with all that it needs: what the engine hands a driver, and
 //! in addition addresses and keys. A frame is a length in four octets, the highest first, and as much JSON. Keys go
@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,15 @@ pub struct Document {
     pub connections: BTreeMap<String, ConnectionDocument>,
 }
 
+impl Document {
+    /// What a gateway is told that shall be no more: its peers are told, and nothing is left that could be used.
+    #[must_use]
+    pub fn nothing(id: &str) -> Self {
+        let address = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+        Self { id: id.to_owned(), address, certificates: BTreeMap::new(), connections: BTreeMap::new() }
+    }
+}
+
 /// A certificate with its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +87,59 @@ pub struct ConnectionDocument {
     pub peers: BTreeMap<String, IpAddr>,
     /// Pre-shared key of each tunnel that has one, by the tunnel's id.
     pub keys: BTreeMap<String, SecretText>,
+}
+
+/// What is to be known of a gateway to give it a place on a host. Nothing of it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Its id.
+    pub id: String,
+    /// Where its peers reach it.
+    pub address: IpAddr,
+    /// Blocks behind its peers: what goes there goes into its tunnels.
+    pub networks: Vec<String>,
+}
+
+/// What the supervisor of a host is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+pub enum HostOrder {
+    /// Have a gateway, in this place. Answered by [`HostReport::Ready`] or [`HostReport::Failed`].
+    Set {
+        /// Its place.
+        place: Place,
+    },
+    /// Have it no more. Answered by [`HostReport::Removed`] or [`HostReport::Failed`].
+    Remove {
+        /// Its id.
+        id: String,
+    },
+    /// Say which gateways there are. Answered by [`HostReport::Gateways`].
+    List,
+}
+
+/// What the supervisor of a host answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case", deny_unknown_fields)]
+pub enum HostReport {
+    /// The gateway has its place, and its process runs.
+    Ready {
+        /// The socket on which it takes orders.
+        control: PathBuf,
+    },
+    /// It is gone.
+    Removed,
+    /// These there are.
+    Gateways {
+        /// Each with the socket on which it takes orders.
+        gateways: BTreeMap<String, PathBuf>,
+    },
+    /// It could not be done.
+    Failed {
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 /// What a gateway process is told.
@@ -127,6 +190,8 @@ pub enum Report {
     },
     /// Of each tunnel.
     Status {
+        /// The generation in force; none if the process was told nothing yet.
+        generation: Option<u64>,
         /// By id of the tunnel.
         tunnels: BTreeMap<String, TunnelStatus>,
         /// Packets that were dropped, by reason.

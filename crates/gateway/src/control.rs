@@ -239,12 +239,11 @@ impl Control {
         Ok(self.status())
     }
 
-    /// Makes a document true: what has not changed goes on undisturbed.
+    /// Makes a document true: what has not changed goes on undisturbed. A generation may come again, with other
+    /// certificates: some go out of service by themselves.
     fn apply(&mut self, generation: u64, document: &Document) -> Result<Report, GatewayError> {
-        match self.generation {
-            Some(newer) if newer > generation => return Ok(Report::Stale { generation: newer }),
-            Some(same) if same == generation => return Ok(Report::Applied { generation }),
-            _ => {}
+        if let Some(newer) = self.generation.filter(|newer| *newer > generation) {
+            return Ok(Report::Stale { generation: newer });
         }
         let wanted = match tunnels(document) {
             Ok(wanted) => wanted,
@@ -333,7 +332,7 @@ impl Control {
             (name.clone(), status)
         });
         let dropped = self.link.drops.all().map(|(name, count)| (name.to_owned(), count)).collect();
-        Report::Status { tunnels: applied.chain(waiting).collect(), dropped }
+        Report::Status { generation: self.generation, tunnels: applied.chain(waiting).collect(), dropped }
     }
 
     fn input(&mut self, input: Input<'_>) -> Result<(), GatewayError> {

@@ -240,6 +240,39 @@ pub struct BindingFacts {
     pub purposes: KeyPurposes,
 }
 
+/// Why a certificate that is bound must not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfService {
+    /// It is not `ACTIVE`.
+    Status(CertificateStatus),
+    /// Its validity begins then, UNIX seconds.
+    NotYet(i64),
+    /// Its validity has ended then, UNIX seconds.
+    Expired(i64),
+}
+
+impl OutOfService {
+    /// Why it must not be used at `now`, UNIX seconds; none if it may.
+    #[must_use]
+    pub fn of(facts: BindingFacts, now: i64) -> Option<Self> {
+        Self::of_parts(facts.status, facts.not_before, facts.not_after, now)
+    }
+
+    /// The same, of state, start and end of validity.
+    #[must_use]
+    pub fn of_parts(status: CertificateStatus, not_before: i64, not_after: i64, now: i64) -> Option<Self> {
+        if status != CertificateStatus::Active {
+            Some(Self::Status(status))
+        } else if now < not_before {
+            Some(Self::NotYet(not_before))
+        } else if now >= not_after {
+            Some(Self::Expired(not_after))
+        } else {
+            None
+        }
+    }
+}
+
 impl Certificate {
     /// The facts that decide whether it may be bound.
     #[must_use]

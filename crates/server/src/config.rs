@@ -34,6 +34,9 @@ Variables without an option, since secrets do not belong on a command line:
 The command line wins over variables, variables over the configuration file. An invalid value ends with exit code 78
 wherever it stands; docs/operations.md lists the codes.";
 
+/// The data plane that moves no packets.
+const DETACHED: &str = "detached";
+
 /// Serve the API on the embedded store.
 #[derive(Debug, Default, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -58,6 +61,10 @@ pub(crate) struct ServeArgs {
     /// otherwise, or answer, as soon as a tunnel is in force [default: silent]
     #[arg(long, env = "TONGGUAN_DETACHED_PEERS", value_name = "silent|answer")]
     detached_peers: Option<String>,
+    /// Where gateways are: detached, which records what is applied and moves no packet, or gateways:SOCKET, those of
+    /// the `tongguan supervisor` that takes orders at SOCKET [default: detached]
+    #[arg(long, env = "TONGGUAN_DATAPLANE", value_name = "detached|gateways:SOCKET")]
+    dataplane: Option<String>,
     /// Certificate chain of the listener, PEM; with --tls-key the service speaks HTTPS.
     #[arg(long, env = "TONGGUAN_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -111,6 +118,7 @@ struct File {
     data_dir: Option<PathBuf>,
     apply_delay: Option<String>,
     detached_peers: Option<String>,
+    dataplane: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     region: Option<String>,
@@ -272,6 +280,8 @@ pub(crate) struct Config {
     pub apply_delay: String,
     /// What the far ends of tunnels do.
     pub detached_peers: String,
+    /// Where gateways are.
+    pub dataplane: String,
     /// Certificate and key of the listener.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Limits.
@@ -317,6 +327,7 @@ impl Default for Config {
             data_dir: "data".into(),
             apply_delay: "1s".into(),
             detached_peers: Peers::Silent.as_str().into(),
+            dataplane: DETACHED.into(),
             tls: None,
             quotas: Quotas::default(),
             region: "cn-hangzhou".into(),
@@ -373,6 +384,7 @@ impl Config {
             data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
             apply_delay: args.apply_delay.or(file.apply_delay).unwrap_or(defaults.apply_delay),
             detached_peers: args.detached_peers.or(file.detached_peers).unwrap_or(defaults.detached_peers),
+            dataplane: args.dataplane.or(file.dataplane).unwrap_or(defaults.dataplane),
             tls,
             quotas,
             region: args.region.or(file.region).unwrap_or(defaults.region),
@@ -414,6 +426,7 @@ impl Config {
         self.log()?;
         self.apply_delay()?;
         self.detached_peers()?;
+        self.supervisor()?;
         self.region()?;
         self.address_pool()?;
         if let Some(id) = &self.account_id {
@@ -472,6 +485,22 @@ impl Config {
         let text = &self.detached_peers;
         Peers::parse(text)
             .ok_or_else(|| anyhow!("{} `{text}` is neither silent nor answer", named("detached_peers")))
+    }
+
+    /// The socket of the supervisor whose gateways are used; none: the data plane is detached.
+    pub(crate) fn supervisor(&self) -> anyhow::Result<Option<PathBuf>> {
+        match self.dataplane.split_once(':') {
+            None if self.dataplane == DETACHED => Ok(None),
+            Some(("gateways", _)) if self.test.is_some() => Err(anyhow!(
+                "the test API steers the detached data plane: {} is `gateways`",
+                named("dataplane")
+            )),
+            Some(("gateways", socket)) if !socket.is_empty() => Ok(Some(socket.into())),
+            _ => {
+                let given = &self.dataplane;
+                Err(anyhow!("{} `{given}` is neither detached nor gateways:SOCKET", named("dataplane")))
+            }
+        }
     }
 
     /// The default region, found.
@@ -707,6 +736,7 @@ mod tests {
         assert_eq!(file.log, Some(defaults.log));
         assert_eq!(file.apply_delay, Some(defaults.apply_delay));
         assert_eq!(file.detached_peers, Some(defaults.detached_peers));
+        assert_eq!(file.dataplane, Some(defaults.dataplane));
         assert_eq!(file.region, Some(defaults.region));
         assert_eq!(file.data_dir, Some(defaults.data_dir));
     }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tongguan_service::Service;
 use tongguan_service::accounts::{Done, Order};
+use tongguan_service::tunnels::TunnelReport;
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
@@ -25,8 +26,30 @@ use crate::causes::causes;
 pub(crate) const SOCKET: &str = "control.sock";
 /// Bytes of a request at most.
 const REQUEST_BYTES: u64 = 16 * 1024;
+/// Bytes of an answer at most: hundred thousand tunnels.
+const ANSWER_BYTES: u64 = 64 << 20;
 /// How long a request may take.
 const TIME: Duration = Duration::from_secs(30);
+
+/// What is asked of a running service.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Question {
+    /// To do something.
+    Order(Order),
+    /// How tunnels are: all, or those that an id names.
+    Tunnels(Option<String>),
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reply {
+    /// It was done.
+    Done(Outcome),
+    /// So they are.
+    Tunnels(Vec<TunnelReport>),
+}
 
 /// What was done, as it goes over the socket.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,9 +162,14 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     tokio::io::BufReader::new(reader.take(REQUEST_BYTES)).read_line(&mut line).await?;
-    let order: Order = serde_json::from_str(&line)?;
-    let done = tokio::task::spawn_blocking(move || anyhow::Ok(Outcome::from(service.order(&order)?)));
-    let answer = done.await?.map_err(|error| causes(&error));
+    let answer = match serde_json::from_str(&line)? {
+        Question::Order(order) => {
+            let done = tokio::task::spawn_blocking(move || anyhow::Ok(Outcome::from(service.order(&order)?)));
+            done.await?.map(Reply::Done)
+        }
+        Question::Tunnels(id) => service.tunnels(id.as_deref()).await.map(Reply::Tunnels).map_err(Into::into),
+    };
+    let answer = answer.map_err(|error| causes(&error));
     let mut text = Zeroizing::new(serde_json::to_vec(&answer)?);
     text.push(b'\n');
     writer.write_all(&text).await?;
@@ -152,20 +180,38 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be reached, or refuses.
-pub(crate) fn ask(data_dir: &Path, order: &Order) -> Result<Outcome> {
+pub(crate) fn order(data_dir: &Path, order: Order) -> Result<Outcome> {
+    match ask(data_dir, &Question::Order(order))? {
+        Reply::Done(outcome) => Ok(outcome),
+        Reply::Tunnels(_) => bail!("the service answers another question"),
+    }
+}
+
+/// Asks the service that runs on this data directory how tunnels are: all, or those that an id names.
+///
+/// # Errors
+/// It cannot be reached, or its store fails.
+pub(crate) fn tunnels(data_dir: &Path, id: Option<&str>) -> Result<Vec<TunnelReport>> {
+    match ask(data_dir, &Question::Tunnels(id.map(str::to_owned)))? {
+        Reply::Tunnels(tunnels) => Ok(tunnels),
+        Reply::Done(_) => bail!("the service answers another question"),
+    }
+}
+
+fn ask(data_dir: &Path, question: &Question) -> Result<Reply> {
     let address = address(data_dir)?;
     let mut stream = std::os::unix::net::UnixStream::connect(&address.path)
         .with_context(|| format!("cannot reach the service that runs on `{}`", data_dir.display()))?;
     stream.set_read_timeout(Some(TIME))?;
-    let mut line = serde_json::to_vec(order)?;
+    let mut line = serde_json::to_vec(question)?;
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = Zeroizing::new(String::new());
-    BufReader::new(stream.take(REQUEST_BYTES)).read_line(&mut answer)?;
+    BufReader::new(stream.take(ANSWER_BYTES)).read_line(&mut answer)?;
     if answer.is_empty() {
         bail!("the service ended before it answered");
     }
-    serde_json::from_str::<Result<Outcome, String>>(&answer)?.map_err(|error| anyhow!(error))
+    serde_json::from_str::<Result<Reply, String>>(&answer)?.map_err(|error| anyhow!(error))
 }
 
 #[cfg(test)]

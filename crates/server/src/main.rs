@@ -85,6 +85,8 @@ enum Command {
     ManualPages(cli::manual_pages::ManualPagesArgs),
     /// Show every bound, who can fill it, and whose share is what.
     Limits(cli::limits::LimitsArgs),
+    /// Keep the gateways of this host for the service: namespaces, devices, processes. Needs root.
+    Supervisor(cli::supervisor::SupervisorArgs),
     /// Run the gateway that is handed over on standard input. For the supervisor; nobody calls it by hand.
     #[command(hide = true)]
     Gateway,
@@ -126,6 +128,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => cli::completions::run(&args, Cli::command()),
         Command::ManualPages(args) => cli::manual_pages::run(&args, Cli::command()),
         Command::Limits(args) => cli::limits::run(&args),
+        Command::Supervisor(args) => cli::supervisor::run(args),
         Command::Gateway => gateway(),
         #[cfg(feature = "failpoints")]
         Command::CrashPoints => crash::list(),

@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tongguan_dataplane::{DataPlane, Detached};
+use tongguan_dataplane::{DataPlane, Detached, Gateways};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
@@ -284,9 +284,8 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
     let engine = workers.spawn(keep_running(Arc::clone(&service)));
     let housekeeper = workers.spawn(house::keep(Arc::clone(&service)));
     let control = tokio::spawn(control::listen(control::bind(&config.data_dir)?, Arc::clone(&service)));
-    let test = config.test.as_ref().map(|access| {
-        let (service, dataplane) = (Arc::clone(&service), Arc::clone(&parts.dataplane));
-        Arc::new(TestApi::new(service, dataplane, access.token.clone()))
+    let test = config.test.as_ref().zip(parts.detached).map(|(access, detached)| {
+        Arc::new(TestApi::new(Arc::clone(&service), detached, access.token.clone()))
     });
     let admin_listener =
         admin_listener.map(|listener| tokio::spawn(admin::listen(listener, Arc::clone(&server), test)));
@@ -311,7 +310,8 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
 
 struct Parts {
     service: Service,
-    dataplane: Arc<Detached>,
+    /// The data plane, if it is the one that a test can steer.
+    detached: Option<Arc<Detached>>,
     welcome: Option<Welcome>,
 }
 
@@ -384,14 +384,20 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
         endpoint: config.endpoint.clone(),
         address_pool: address_pool.unwrap_or(defaults.address_pool),
     };
-    let dataplane = Arc::new(Detached::new(apply_delay).with_peers(peers));
-    let driver = Arc::clone(&dataplane) as Arc<dyn DataPlane>;
-    let context = Context::new(Shared { store, dataplane: driver, vault, settings, clock });
+    let (dataplane, detached): (Arc<dyn DataPlane>, _) =
+        match config.supervisor().context(exit::Configuration)? {
+            Some(supervisor) => (Arc::new(Gateways::new(supervisor)), None),
+            None => {
+                let detached = Arc::new(Detached::new(apply_delay).with_peers(peers));
+                (Arc::clone(&detached) as _, Some(detached))
+            }
+        };
+    let context = Context::new(Shared { store, dataplane, vault, settings, clock });
     let mut service = Service::new(context, keyring, nonces)?;
     if let Some(clock) = stepped {
         service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
     }
-    Ok(Parts { service, dataplane, welcome })
+    Ok(Parts { service, detached, welcome })
 }
 
 /// The accounts and keys that the configuration, or the first start, has made: an emptied store keeps them.
@@ -515,15 +521,24 @@ fn user_id(entry: &PrincipalEntry, name: &str) -> String {
     (200_000_000_000_000_000 + number % 100_000_000_000_000_000).to_string()
 }
 
-/// Runs the engine, again if it should end with a panic: no gateway stays `updating` for want of it.
+/// Runs the engine, and its watch over gateways.
 async fn keep_running(service: Arc<Service>) {
+    let engine = again("the engine", || service.engine().run());
+    let watch = again("the watch over gateways", || service.engine().watch());
+    tokio::join!(engine, watch);
+}
+
+/// Runs something, again if it should end with a panic: no gateway stays `updating` for want of it.
+async fn again<F: Future<Output = ()> + Send + 'static>(what: &str, run: impl Fn() -> F) {
     const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
     loop {
-        // Dropping the set, when this task is ended, ends the engine.
+        // Dropping the set, when this task is ended, ends what runs.
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(service.engine().run());
-        if let Some(Err(error)) = tasks.join_next().await {
-            tracing::error!(%error, "the engine ended; starting it again");
+        tasks.spawn(run());
+        match tasks.join_next().await {
+            Some(Err(error)) => tracing::error!(%error, "{what} ended; starting it again"),
+            // It has nothing to do here.
+            Some(Ok(())) | None => return,
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::ChildState;
-use tongguan_model::id::AccountId;
+use tongguan_model::id::{AccountId, TunnelId};
 use tongguan_store::{SessionsOf, Store, StoreError, Tx, Verdict};
 
 use crate::audit::of_operator;
@@ -241,6 +241,24 @@ fn observe(store: &Store, id: &str, state: &str, now_ms: i64) -> Result<Done, Ac
         Ok(Verdict::Keep(Ok(connection.account)))
     })?;
     outcome.map(Done::Observed)
+}
+
+/// Writes down what a data plane has seen of a tunnel, unless that cannot be any more: it was seen a moment ago.
+pub(crate) fn observed(
+    tx: &Tx<'_>,
+    tunnel: &TunnelId,
+    observed: Negotiation,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    if observed != Negotiation::IkeNotEstablished {
+        let Some(row) = tx.tunnels_named(tunnel.as_str())?.into_iter().next() else { return Ok(()) };
+        let connection = tx.connection_of_any_account(row.connection.as_str())?;
+        let Some(connection) = connection else { return Ok(()) };
+        if idle(tx, &connection)?.is_some() {
+            return Ok(());
+        }
+    }
+    tx.observe_tunnel(tunnel, observed, now_ms)
 }
 
 /// Why nothing can be seen of a connection's far end, if nothing can.

@@ -39,6 +39,7 @@ mod share;
 pub mod test_api;
 pub mod throttle;
 pub mod token;
+pub mod tunnels;
 pub mod vault;
 pub mod work;
 

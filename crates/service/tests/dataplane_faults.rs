@@ -26,6 +26,8 @@ enum Act {
     DieHalfWay,
     /// Pending a while, then applied.
     Late,
+    /// Nobody is there to do it.
+    Away,
     /// Applied, but only after a detour through another task.
     Beside,
 }
@@ -100,6 +102,7 @@ impl DataPlane for Faulty {
                 panic!("the driver dies half-way")
             })),
             Some(Act::Late) => Progress::Pending(Some(attempt.now_ms + 3_000)).into(),
+            Some(Act::Away) => Progress::Away("nobody is there".into()).into(),
             Some(Act::Beside) => Applying::Later(Box::pin(async move {
                 tokio::task::yield_now().await;
                 put(&state, &resource, generation, document)
@@ -167,6 +170,25 @@ async fn a_late_answer_is_waited_for() {
     rig.unbind(&gateway, &certificates[0], "Signature").await.ok();
     rig.until("the gateway is active", |rig| rig.at_rest(&gateway)).await;
     assert_eq!((driver.certificates(&gateway), rig.listed(&gateway).await.len()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_nobody_is_there_to_apply_waits_and_says_so() {
+    let Fixture { rig, driver, gateway, certificates, .. } = fixture().await;
+    let _engine = rig.engine();
+    // More often than a failure would be tolerated, and none of it counts as one.
+    driver.always(&gateway, Some(Act::Away));
+    let before = driver.tries(&gateway);
+    rig.bind(&gateway, &certificates[0], "Signature").await.ok();
+    rig.until("many tries", |_| driver.tries(&gateway) - before > 10).await;
+    let intent = rig.store().read(|snapshot| snapshot.intent(&gateway)).unwrap().unwrap();
+    assert_eq!((intent.attempts, intent.last_error.as_deref()), (0, Some("nobody is there")));
+    assert_eq!((rig.status(&gateway).await.as_str(), rig.fault(&gateway)), ("updating", None));
+    // What fails then has all its tries.
+    driver.always(&gateway, None);
+    driver.next(&gateway, &[Act::Fail; 3]);
+    rig.until("the gateway is active", |rig| rig.at_rest(&gateway)).await;
+    assert_eq!((rig.listed(&gateway).await.len(), rig.fault(&gateway)), (1, None));
 }
 
 /// Every change, failing for good in every way: the gateway is at rest as it was, and the reason is kept.

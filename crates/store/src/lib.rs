@@ -33,13 +33,13 @@ pub use error::{Finding, StoreError};
 pub use options::{Options, Purpose};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
-pub use rows::binding::{BindingFilter, BindingRow};
+pub use rows::binding::{BindingFilter, BindingRow, BoundCertificate};
 pub use rows::certificate::{CertificateFilter, CertificateKey};
-pub use rows::connection::{ConnectionFilter, KeyedConnection, ObservationRow, TunnelRow};
+pub use rows::connection::{ConnectionFilter, KeyedConnection, ObservationRow, TunnelRow, TunnelStanding};
 pub use rows::customer_gateway::{CustomerGatewayFilter, CustomerGatewayRow};
 pub use rows::diagnosis::DiagnosisRow;
 pub use rows::fault::{Fault, FaultOutcome};
-pub use rows::gateway::{GatewayEnds, GatewayFilter, GatewayRow};
+pub use rows::gateway::{GatewayEnds, GatewayFilter, GatewayRow, StandingGateway};
 pub use rows::intent::{Intent, IntentKind};
 pub use rows::overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use rows::ram::{

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rustix::process::{Pid, Signal};
-use serde::{Deserialize, Serialize};
+use tongguan_dataplane::orders::Place;
 
-use crate::namespace::{Namespace, NamespaceError, TUNNEL, ip};
+use crate::namespace::{Namespace, NamespaceError, TUNNEL, said};
+use crate::outside::{Outside, OutsideError};
 use crate::process::{Process, StartError};
 
 /// A gateway that has ended is started again after this time, which doubles.
@@ -24,24 +24,14 @@ const AGAIN: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(60);
 /// The interface of a gateway that leads to its peers.
 const OUTSIDE: &str = "wan";
+/// Number of the table by which a gateway's own packets go out, and no other packets.
+const OWN: u32 = 500;
 /// Longest id of a gateway.
 const MAX_ID: usize = 64;
 /// Longest name of an interface.
 const MAX_NAME: usize = 15;
 /// How a route is preferred that only counts when the TUN device is gone: nothing goes out unsealed.
 const LAST: u32 = 4_096;
-
-/// What is to be known of a gateway to give it a place. Nothing of it is secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// Its id.
-    pub id: String,
-    /// Where its peers reach it.
-    pub address: IpAddr,
-    /// Blocks behind its peers: what goes there goes into its tunnels.
-    pub networks: Vec<String>,
-}
 
 /// How gateways are run.
 #[derive(Debug, Clone)]
@@ -50,8 +40,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Where places and the sockets for orders are kept.
     pub folder: PathBuf,
-    /// A bridge of the host, on which gateways and their peers, or the way to them, are.
-    pub bridge: String,
+    /// How gateways reach their peers.
+    pub outside: Outside,
     /// The user as whom gateways run.
     pub user: u32,
     /// The user who may give them orders.
@@ -73,6 +63,9 @@ pub enum HostError {
     /// Its process.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The way to its peers.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// A file.
     #[error("`{}`", path.display())]
     File {
@@ -110,8 +103,10 @@ impl Host {
     /// Takes up what is in the folder: what runs goes on, and what does not is started.
     ///
     /// # Errors
-    /// The folder cannot be used, or a gateway cannot be started.
+    /// The folder cannot be used. What goes wrong with one gateway is logged, and tried again when it is
+    /// given its place anew.
     pub fn open(settings: Settings, now: Instant) -> Result<Self, HostError> {
+        settings.outside.prepare()?;
         let folder = settings.folder.clone();
         std::fs::create_dir_all(&folder).map_err(file(&folder))?;
         // Its owner finds the sockets, and nobody lists them.
@@ -123,7 +118,10 @@ impl Host {
                 let text = std::fs::read(&path).map_err(file(&path))?;
                 let place: Place =
                     serde_json::from_slice(&text).map_err(|error| file(&path)(error.into()))?;
-                host.set(place, now)?;
+                let id = place.id.clone();
+                if let Err(error) = host.set(place, now) {
+                    tracing::warn!(gateway = id, error = &error as &dyn std::error::Error, "not taken up");
+                }
             }
         }
         Ok(host)
@@ -184,6 +182,7 @@ impl Host {
         if let Some(process) = gateway.process {
             process.kill().map_err(file(&self.settings.program))?;
         }
+        self.settings.outside.leave(&link(id));
         gateway.namespace.remove()?;
         for path in [self.path(id, "sock"), self.path(id, "json")] {
             match std::fs::remove_file(&path) {
@@ -252,18 +251,20 @@ impl Host {
     /// The namespace of a gateway, with its interface on the bridge.
     fn namespace(&self, place: &Place) -> Result<Namespace, HostError> {
         let namespace = Namespace::create(&format!("tg-{}", place.id))?;
-        if namespace.ip(&format!("link show {OUTSIDE}")).is_ok() {
-            return Ok(namespace);
+        if namespace.ip(&format!("link show {OUTSIDE}")).is_err() {
+            self.settings.outside.join(&link(&place.id), &namespace, OUTSIDE)?;
         }
-        let tail = place.id.len().saturating_sub(MAX_NAME - 2);
-        let (name, bridge) = (format!("tg{}", &place.id[tail..]), &self.settings.bridge);
-        ip(&format!("link add {name} type veth peer name {OUTSIDE} netns {}", namespace.name()))?;
-        ip(&format!("link set {name} master {bridge} up"))?;
-        let prefix = if place.address.is_ipv4() { 32 } else { 128 };
-        namespace.ip(&format!("addr add {}/{prefix} dev {OUTSIDE}", place.address))?;
+        let (address, family) = (place.address, if place.address.is_ipv4() { "-4" } else { "-6" });
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        namespace.ip(&format!("addr replace {address}/{prefix} dev {OUTSIDE}"))?;
         namespace.ip(&format!("link set {OUTSIDE} up"))?;
-        // Everybody is reached on the bridge, or answered for there.
-        namespace.ip(&format!("route add default dev {OUTSIDE}"))?;
+        // What the gateway sends itself goes out here. What hosts send goes into tunnels, or nowhere.
+        let way = self.settings.outside.way();
+        namespace.ip(&format!("{family} route replace default {way}dev {OUTSIDE} table {OWN}"))?;
+        let rules = said(&format!("-n {} {family} rule list from {address}", namespace.name()))?;
+        if rules.trim().is_empty() {
+            namespace.ip(&format!("{family} rule add from {address} lookup {OWN}"))?;
+        }
         let forward = || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1");
         let path = Path::new("/proc/sys/net/ipv4/ip_forward");
         namespace.enter(forward)?.map_err(file(path))?;
@@ -300,6 +301,11 @@ impl Namespace {
     }
 }
 
+/// Name of the host's end of what leads to a gateway.
+fn link(id: &str) -> String {
+    format!("tg{}", &id[id.len().saturating_sub(MAX_NAME - 2)..])
+}
+
 /// Ids become names of files, of namespaces and of interfaces; blocks become arguments.
 fn check(Place { id, networks, .. }: &Place) -> Result<(), HostError> {
     if let Some(wrong) = networks.iter().find(|network| network.parse::<IpNet>().is_err()) {
@@ -321,7 +327,7 @@ mod tests {
     fn what_would_be_something_else_is_refused() {
         let place = |id: &str, network: &str| Place {
             id: id.into(),
-            address: IpAddr::from([192, 0, 2, 1]),
+            address: [192, 0, 2, 1].into(),
             networks: vec![network.into()],
         };
         for wrong in ["", "-a", "../a", "a b", "a/b", "a\nb", "ä", &"a".repeat(65)] {

@@ -8,8 +8,12 @@
 
 mod host;
 mod namespace;
+mod outside;
 mod process;
+mod serve;
 
-pub use host::{Host, HostError, Place, Settings};
+pub use host::{Host, HostError, Settings};
 pub use namespace::{Namespace, NamespaceError, TUNNEL, ip};
+pub use outside::{Outside, OutsideError};
 pub use process::{Process, StartError};
+pub use serve::serve;

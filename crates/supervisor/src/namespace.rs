@@ -47,10 +47,15 @@ fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> NamespaceError {
 /// # Errors
 /// It is not there, or says that something is wrong.
 pub fn ip(arguments: &str) -> Result<(), NamespaceError> {
+    said(arguments).map(drop)
+}
+
+/// The same, and answers what it says.
+pub(crate) fn said(arguments: &str) -> Result<String, NamespaceError> {
     let output =
         Command::new("ip").args(arguments.split(' ')).output().map_err(system("`ip` of iproute2"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(NamespaceError::Ip { arguments: arguments.to_owned(), said })

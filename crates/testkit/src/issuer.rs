@@ -26,6 +26,11 @@ impl Issuer {
         Self::new(spec, now - DAY, now + 30 * DAY)
     }
 
+    /// When what it certifies ends, UNIX seconds.
+    pub fn to(&self) -> i64 {
+        self.to
+    }
+
     /// The kind of its key.
     pub fn spec(&self) -> KeySpec {
         self.spec
@@ -33,7 +38,12 @@ impl Issuer {
 
     /// Certificate and chain for a request.
     pub fn issue(&self, csr: &str, usage: Usage) -> (String, String) {
-        let leaf = self.ca.issue(csr, usage, self.from, self.to).unwrap();
+        self.issue_until(csr, usage, self.to)
+    }
+
+    /// The same, for a certificate that ends at this UNIX second.
+    pub fn issue_until(&self, csr: &str, usage: Usage, to: i64) -> (String, String) {
+        let leaf = self.ca.issue(csr, usage, self.from, to).unwrap();
         (leaf.to_pem(), self.ca.certificate().to_pem())
     }
 }

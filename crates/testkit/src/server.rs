@@ -63,9 +63,15 @@ impl Server {
     /// Starts another one on the same data, when this has ended.
     #[must_use]
     pub fn again(self) -> Self {
+        self.again_with(&[])
+    }
+
+    /// The same, with further arguments.
+    #[must_use]
+    pub fn again_with(self, arguments: &[&str]) -> Self {
         let Self { directory, program, .. } = self;
         drop(program);
-        Self::launch(directory, &[], &[], "")
+        Self::launch(directory, arguments, &[], "")
     }
 
     fn launch(directory: TempDir, arguments: &[&str], environment: &[(&str, &Path)], more: &str) -> Self {
@@ -116,6 +122,7 @@ impl Server {
             "INT" => Signal::INT,
             "STOP" => Signal::STOP,
             "CONT" => Signal::CONT,
+            "KILL" => Signal::KILL,
             _ => panic!("{name}"),
         };
         self.program.signal(signal);

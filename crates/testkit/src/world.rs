@@ -109,10 +109,18 @@ impl Issuer {
     /// # Errors
     /// A call is refused.
     pub async fn certificate(&self, caller: &mut impl Ask, usage: Usage) -> Result<String> {
+        self.certificate_until(caller, usage, self.to()).await
+    }
+
+    /// The same, of one that ends at this UNIX second.
+    ///
+    /// # Errors
+    /// A call is refused.
+    pub async fn certificate_until(&self, caller: &mut impl Ask, usage: Usage, to: i64) -> Result<String> {
         let parameters = [("KeySpec", self.spec().as_str()), ("Subject", "CN=a,OU=b,O=c,C=CN")];
         let answer = settled(caller, &Call::new(KMS, "CreateCertificate", &parameters).form()).await?;
         let id = text(&answer, "CertificateId")?;
-        let (leaf, chain) = self.issue(text(&answer, "Csr")?, usage);
+        let (leaf, chain) = self.issue_until(text(&answer, "Csr")?, usage, to);
         let parameters = [("CertificateId", id), ("Certificate", &leaf), ("CertificateChain", &chain)];
         settled(caller, &Call::new(KMS, "UploadCertificate", &parameters).form()).await?;
         Ok(id.to_owned())

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tongguan-dataplane",
         ],
     ),
-    ("tongguan-supervisor", &["tongguan-gateway"]),
+    ("tongguan-supervisor", &["tongguan-dataplane", "tongguan-gateway"]),
     (
         "tongguan-service",
         &["tongguan-rpc", "tongguan-pki", "tongguan-model", "tongguan-store", "tongguan-dataplane"],

@@ -115,7 +115,7 @@ pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, mark: &MarkArgs, order:
         return Err(StoreError::Missing(data_dir.to_owned()).into());
     }
     if serving(data_dir).is_some() {
-        return control::ask(data_dir, order);
+        return control::order(data_dir, order.clone());
     }
     let store = Store::open(data_dir, &mark.options())?;
     let vault = secrets::open(data_dir, &keys.source()?.unwrap_or_default(), &store)?.vault()?;

@@ -21,6 +21,7 @@ mod profile;
 pub(crate) mod ready;
 pub(crate) mod seal_anew;
 pub(crate) mod status;
+pub(crate) mod supervisor;
 pub(crate) mod terminal;
 pub(crate) mod token_key;
 pub(crate) mod tunnel;

@@ -154,8 +154,10 @@ fn tell(out: &mut Screen, seen: &Seen) -> Result<()> {
     for intent in &seen.intents {
         let age = seen.now_ms.saturating_sub(intent.since_ms).max(0) / 1000;
         write!(out, "  {} {} for {age} s", intent.resource, intent.change)?;
-        if let Some(error) = &intent.last_error {
-            write!(out, ", failed {} times: {}", intent.attempts, harmless(error))?;
+        match &intent.last_error {
+            Some(error) if intent.attempts == 0 => write!(out, ", waits: {}", harmless(error))?,
+            Some(error) => write!(out, ", failed {} times: {}", intent.attempts, harmless(error))?,
+            None => {}
         }
         writeln!(out)?;
     }

@@ -17,6 +17,8 @@ const WRONG: &[(&str, &str, &[&str])] = &[
     ("address_pool", "10.0.0.0/33", &["--address-pool", "`10.0.0.0/33`", "198.18.0.0/15"]),
     ("region", "cn-mars", &["--region", "`cn-mars`", "cn-hangzhou", "cn-beijing"]),
     ("detached_peers", "loud", &["--detached-peers", "`loud`", "silent", "answer"]),
+    ("dataplane", "wireguard", &["--dataplane", "`wireguard`", "detached", "gateways:SOCKET"]),
+    ("dataplane", "gateways:", &["gateways:SOCKET"]),
     ("apply_delay", "5", &["--apply-delay", "`5`", "250ms", "polls:N"]),
     ("rate_limit", "many", &["--rate-limit", "`many`", "`off`"]),
     ("rate_burst", "0", &[]),

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-use tongguan_dataplane::orders::{Document, Order, Report};
-use tongguan_supervisor::{Host, Namespace, Place, Settings, ip};
+use tongguan_dataplane::orders::{Document, Order, Place, Report};
+use tongguan_supervisor::{Host, Namespace, Outside, Settings, ip};
 use tongguan_testkit::program::binary;
 
 use crate::network::{Network, block, outside, wait};
@@ -52,9 +52,13 @@ fn id(side: usize) -> String {
     format!("vpn-{}-{side}", std::process::id())
 }
 
-/// Numbers of the processes of a gateway.
 fn processes(side: usize) -> Vec<i32> {
-    let namespace = format!("tg-{}", id(side));
+    processes_of(&id(side))
+}
+
+/// Numbers of the processes of a gateway.
+pub(crate) fn processes_of(id: &str) -> Vec<i32> {
+    let namespace = format!("tg-{id}");
     let output = Command::new("ip").args(["netns", "pids", &namespace]).output().unwrap();
     String::from_utf8(output.stdout)
         .unwrap()
@@ -82,7 +86,7 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
     let settings = Settings {
         program: binary(),
         folder: folder.path().join("gateways"),
-        bridge: bridge.0.clone(),
+        outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
         user: NOBODY,
         owner: 0,
     };
@@ -136,5 +140,63 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
     }
     assert!(!network.ping(0));
     assert_eq!(host.list().count(), 0);
+    assert_eq!(std::fs::read_dir(folder.path().join("gateways")).unwrap().count(), 0);
+}
+
+/// A link of a host that leads nowhere, which goes with the test.
+struct Uplink(Namespace);
+
+impl Uplink {
+    const NAME: &str = "eth0";
+
+    fn new() -> Self {
+        let host = Namespace::create(&format!("tgt-{}-up", std::process::id())).unwrap();
+        host.ip(&format!("link add {} type bridge", Self::NAME)).unwrap();
+        host.ip(&format!("link set {} up", Self::NAME)).unwrap();
+        Self(host)
+    }
+}
+
+impl Drop for Uplink {
+    fn drop(&mut self) {
+        let _ = self.0.clone().remove();
+    }
+}
+
+#[test]
+fn gateways_are_neighbours_on_a_link_of_the_host() {
+    if !crate::possible() {
+        return;
+    }
+    let (folder, uplink) = (TempDir::new().unwrap(), Uplink::new());
+    let settings = Settings {
+        program: binary(),
+        folder: folder.path().join("gateways"),
+        outside: Outside::Link { name: Uplink::NAME.into(), router: None },
+        user: NOBODY,
+        owner: 0,
+    };
+    let ids = [2, 3].map(id);
+    let place = |side: usize| Place {
+        id: ids[side].clone(),
+        address: outside(side).into(),
+        networks: vec![block(1 - side)],
+    };
+    // Links are made in the network of whoever asks for them.
+    let mut host = uplink.0.enter(|| Host::open(settings, Instant::now()).unwrap()).unwrap();
+    let controls = [0, 1].map(|side| {
+        let set = || host.set(place(side), Instant::now()).unwrap();
+        uplink.0.enter(set).unwrap()
+    });
+    let gateways = [0, 1].map(|side| Namespace::create(&format!("tg-{}", ids[side])).unwrap());
+    let network = Network::of(gateways);
+    for side in [1, 0] {
+        assert!(apply(&controls[side], 1, &with_key(side, WORDS)));
+    }
+    wait("both tunnels", || controls.iter().all(|control| is_up(control)));
+    network.assert_pings();
+    for id in &ids {
+        uplink.0.enter(|| host.remove(id).unwrap()).unwrap();
+    }
     assert_eq!(std::fs::read_dir(folder.path().join("gateways")).unwrap().count(), 0);
 }

@@ -4,6 +4,7 @@
 //! `required`: then that is a failure.
 #![allow(clippy::unwrap_used)]
 
+mod api;
 mod host;
 mod many;
 mod moments;

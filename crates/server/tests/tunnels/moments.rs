@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-use tongguan_dataplane::orders::{Document, Order, Report, TunnelStatus};
-use tongguan_supervisor::{Host, Namespace, Place, Settings, TUNNEL, ip};
+use tongguan_dataplane::orders::{Document, Order, Place, Report, TunnelStatus};
+use tongguan_supervisor::{Host, Namespace, Outside, Settings, TUNNEL, ip};
 use tongguan_testkit::program::binary;
 
 use crate::network::{MARK, Network, block, inside, outside, wait};
@@ -122,7 +122,7 @@ fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
     let settings = Settings {
         program: binary(),
         folder: folder.path().join("gateways"),
-        bridge: bridge.0.clone(),
+        outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
         user: NOBODY,
         owner: 0,
     };

@@ -38,6 +38,8 @@ pub(crate) struct Network {
     pub(crate) gateways: [Namespace; 2],
     /// Addresses of the gateways, as they know them.
     pub(crate) addresses: [Ipv4Addr; 2],
+    /// Whether somebody else has made the gateways, and removes them.
+    borrowed: bool,
     /// What translates the address of the first gateway, if anything does.
     translator: Option<Namespace>,
 }
@@ -98,9 +100,11 @@ impl Network {
         let tag = format!("{:x}-{number}", std::process::id());
         let create = |kind: &str, side: usize| Namespace::create(&format!("tgt-{tag}-{kind}{side}")).unwrap();
         let hosts = [0, 1].map(|side| create("h", side));
+        let borrowed = gateways.is_some();
         let gateways = gateways.unwrap_or_else(|| [0, 1].map(|side| create("g", side)));
         let translator = translated.then(|| create("t", 0));
-        let network = Self { hosts, gateways, addresses: [outside(0), outside(1)], translator };
+        let addresses = [outside(0), outside(1)];
+        let network = Self { hosts, gateways, addresses, borrowed, translator };
         for side in [0, 1] {
             let (host, gateway) = (&network.hosts[side], &network.gateways[side]);
             network.join([(host, "eth"), (gateway, "lan")]);
@@ -214,7 +218,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for namespace in self.hosts.iter().chain(&self.gateways).chain(&self.translator) {
+        let own = self.gateways.iter().filter(|_| !self.borrowed);
+        for namespace in self.hosts.iter().chain(own).chain(&self.translator) {
             // What is left goes with the machine.
             let _ = namespace.clone().remove();
         }

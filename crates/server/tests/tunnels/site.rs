@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tongguan_dataplane::orders::{
@@ -74,32 +76,7 @@ impl Site {
 
     /// How often some octets stand in the memory of the process.
     pub(crate) fn occurrences(&self, octets: &[u8]) -> usize {
-        use std::os::unix::fs::FileExt as _;
-        let folder = format!("/proc/{}", self.id());
-        let maps = std::fs::read_to_string(format!("{folder}/maps")).unwrap();
-        let memory = std::fs::File::open(format!("{folder}/mem")).unwrap();
-        let writable =
-            maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")));
-        let mut count = 0;
-        const PIECE: usize = 1 << 16;
-        let nothing = vec![0; PIECE];
-        for line in writable {
-            let (from, to) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).unwrap();
-            let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
-            let mut at = from;
-            while at < to {
-                // Pieces overlap, so that nothing is missed between two.
-                let mut piece = vec![0; (to - at).min(PIECE as u64) as usize];
-                // What cannot be read is reserved and holds nothing.
-                let length = memory.read_at(&mut piece, at).unwrap_or(0);
-                if piece[..length] != nothing[..length] {
-                    let of_length = piece[..length].windows(octets.len());
-                    count += of_length.filter(|part| part[0] == octets[0] && *part == octets).count();
-                }
-                at += (piece.len() - octets.len().min(piece.len() - 1)) as u64;
-            }
-        }
-        count
+        occurrences_in(self.id(), octets)
     }
 
     /// Number of the process.
@@ -160,8 +137,43 @@ impl Drop for Site {
     }
 }
 
+/// How often some octets stand in the memory of a process.
+pub(crate) fn occurrences_in(process: u32, octets: &[u8]) -> usize {
+    use std::os::unix::fs::FileExt as _;
+    let folder = format!("/proc/{process}");
+    let maps = std::fs::read_to_string(format!("{folder}/maps")).unwrap();
+    let memory = std::fs::File::open(format!("{folder}/mem")).unwrap();
+    let writable =
+        maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.starts_with("rw")));
+    let mut count = 0;
+    const PIECE: usize = 1 << 16;
+    let nothing = vec![0; PIECE];
+    for line in writable {
+        let (from, to) = line.split_once(' ').and_then(|(range, _)| range.split_once('-')).unwrap();
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+        let mut at = from;
+        while at < to {
+            // Pieces overlap, so that nothing is missed between two.
+            let mut piece = vec![0; (to - at).min(PIECE as u64) as usize];
+            // What cannot be read is reserved and holds nothing.
+            let length = memory.read_at(&mut piece, at).unwrap_or(0);
+            if piece[..length] != nothing[..length] {
+                let of_length = piece[..length].windows(octets.len());
+                count += of_length.filter(|part| part[0] == octets[0] && *part == octets).count();
+            }
+            at += (piece.len() - octets.len().min(piece.len() - 1)) as u64;
+        }
+    }
+    count
+}
+
 /// Gives an order to the gateway that takes its orders at a socket.
 pub(crate) fn order_at(control: &Path, order: &Order) -> Report {
+    ask_at(control, order)
+}
+
+/// Gives an order to whoever takes orders at a socket.
+pub(crate) fn ask_at<T: DeserializeOwned>(control: &Path, order: &impl Serialize) -> T {
     let mut socket = UnixStream::connect(control).unwrap();
     socket.write_all(&frame(order).unwrap()).unwrap();
     let mut frames = Frames::default();

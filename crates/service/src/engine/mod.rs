@@ -12,9 +12,11 @@
 //! everything that waits for a moment is tried again at once.
 
 mod children;
+mod material;
 mod record;
+mod watch;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +33,8 @@ use tracing::{error, warn};
 use crate::context::Context;
 
 use children::Children;
+use material::Lack;
+use watch::Told;
 
 /// Changes taken up in one round.
 const ROUND: u32 = 256;
@@ -47,6 +51,8 @@ pub struct Engine {
     context: Context,
     wake: Arc<Notify>,
     tasks: Arc<Mutex<Tasks>>,
+    /// What gateways that store nothing were told last, by id.
+    told: Arc<Mutex<HashMap<String, Told>>>,
     /// When the last round began, in milliseconds after `born`: others see that it lives.
     beat: Arc<AtomicU64>,
     born: Instant,
@@ -76,6 +82,8 @@ struct Picture {
     document: Option<String>,
     /// What it sees then of the far ends.
     observations: Vec<Observation>,
+    /// What a gateway that stores nothing was told then.
+    told: Option<Told>,
 }
 
 /// A try: what it is of, and how far it has come.
@@ -97,7 +105,7 @@ impl Engine {
     #[must_use]
     pub fn new(context: Context) -> Self {
         let (wake, born) = (Arc::new(Notify::new()), Instant::now());
-        Self { context, wake, tasks: Arc::default(), beat: Arc::default(), born }
+        Self { context, wake, tasks: Arc::default(), told: Arc::default(), beat: Arc::default(), born }
     }
 
     /// Time since the last round began: hardly more than five seconds while the engine lives.
@@ -281,6 +289,7 @@ impl Engine {
         }
         let (context, wake, all) =
             (self.context.clone(), Arc::clone(&self.wake), Arc::downgrade(&self.tasks));
+        let known = Arc::downgrade(&self.told);
         let limit = Duration::from_millis(self.try_time_ms().cast_unsigned());
         tasks.set.spawn(async move {
             // A set of its own, so that the try ends with this task and a panic in it is only a failed try.
@@ -293,6 +302,11 @@ impl Engine {
             };
             drop(inner);
             let (resource, now_ms) = (intent.resource.clone(), context.clock.now_ms());
+            if progress == Progress::Applied
+                && let (Some(known), Some(told)) = (known.upgrade(), picture.told.clone())
+            {
+                known.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), told);
+            }
             let outcome = Outcome { intent, progress, picture };
             let attempts = context.settings.quotas.apply_attempts;
             let recorded = context
@@ -337,23 +351,39 @@ fn attempt(
     intent: Intent,
     now_ms: i64,
 ) -> Result<Try, StoreError> {
-    let apply = |desired: Desired<'_>| {
+    let apply = |desired: Desired<'_>| -> Result<_, StoreError> {
         fail_point!("engine::applying");
-        let document = document_text(&desired);
-        let observations = context.dataplane.observe(&desired);
-        let attempt = Attempt { desired, generation: intent.generation, since_ms: intent.since_ms, now_ms };
+        let mut picture = Picture {
+            document: document_text(&desired),
+            observations: context.dataplane.observe(&desired),
+            told: None,
+        };
+        let mut document = None;
+        if let Desired::Gateway(state) = &desired
+            && context.dataplane.takes_documents()
+        {
+            let bound = snapshot.bound_certificates(Some(&state.gateway.id))?;
+            picture.told = Some(Told::of(intent.generation, &bound, now_ms));
+            match material::document(context, snapshot, *state, now_ms) {
+                Ok(made) => document = Some(Arc::new(made)),
+                Err(Lack::Store(error)) => return Err(error),
+                Err(Lack::Reason(reason)) => return Ok((picture, Progress::Refused(reason).into())),
+            }
+        }
+        let (generation, since_ms) = (intent.generation, intent.since_ms);
+        let attempt = Attempt { desired, generation, since_ms, now_ms, document };
         // A bug in a driver must not end the engine for all.
         let applying = std::panic::catch_unwind(AssertUnwindSafe(|| context.dataplane.apply(&attempt)))
             .unwrap_or_else(|_| Progress::Failed(PANICKED.into()).into());
-        (Picture { document, observations }, applying)
+        Ok((picture, applying))
     };
     let (picture, applying) = match intent.kind {
-        IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource }),
+        IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource })?,
         IntentKind::Gateway => match snapshot.gateway_of_any_account(&intent.resource)? {
             Some(gateway) if gateway.phase != Phase::Deleting => {
-                apply(Desired::Gateway(Children::wanted(snapshot, &gateway)?.on(&gateway)))
+                apply(Desired::Gateway(Children::wanted(snapshot, &gateway)?.on(&gateway)))?
             }
-            Some(_) | None => apply(Desired::NoGateway { id: &intent.resource }),
+            Some(_) | None => apply(Desired::NoGateway { id: &intent.resource })?,
         },
         // Nothing of either is on the data plane: they are decided where their outcome is written down.
         IntentKind::ResourceGroup | IntentKind::RoleDeletion => {

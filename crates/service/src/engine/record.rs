@@ -10,7 +10,8 @@
 //! | deleting a service-linked role | cannot fail; the task would end as `INTERNAL_ERROR` |
 //! | creating a VPC or a vSwitch | retried indefinitely, at the longest interval, because other resources may depend on it |
 //!
-//! Restoring is a change like any other: a new generation, tried up to the same limit.
+//! Restoring is a change like any other: a new generation, tried up to the same limit. A change that nobody is there to
+//! apply is not given up: it waits for somebody.
 
 use serde_json::Value;
 use tongguan_dataplane::{Observation, Progress};
@@ -27,6 +28,8 @@ use crate::random::random;
 const BACKOFF_FIRST_MS: i64 = 500;
 /// Longest wait after a failed try, milliseconds.
 const BACKOFF_MOST_MS: i64 = 60_000;
+/// Wait after a try that nobody was there to carry out, milliseconds.
+const AWAY_MS: i64 = 3_000;
 /// A change that waits to be looked at is not due by itself.
 pub(super) const PARKED: i64 = i64::MAX;
 /// What the intent of bringing a gateway back is called.
@@ -56,6 +59,13 @@ pub(super) fn outcome(
     match &outcome.progress {
         Progress::Applied => applied(tx, outcome, now_ms)?,
         Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None)?,
+        Progress::Away(reason) => {
+            if current.last_error.as_deref() != Some(&cut(reason)) {
+                let change = &intent.change;
+                warn!(resource = intent.resource, change, reason, "a change waits for somebody to apply it");
+            }
+            tx.hold_intent(intent, now_ms.saturating_add(AWAY_MS), &cut(reason))?;
+        }
         Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms)?,
         Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms)?,
         Progress::Failed(reason) => {

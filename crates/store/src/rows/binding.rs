@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use tongguan_model::certificate::Role;
+use tongguan_model::certificate::{CertificateStatus, Role};
 use tongguan_model::gateway::{Binding, BindingState, VpnGateway};
 use tongguan_model::id::{AccountId, CertificateId, VpnGatewayId};
 
@@ -38,6 +38,32 @@ table! {
 }
 
 columns! { BindingRow { seq, binding = Binding::COLUMNS } }
+
+/// A certificate that is bound and not being removed, with what decides whether it may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundCertificate {
+    /// Gateway.
+    pub gateway: VpnGatewayId,
+    /// Role.
+    pub role: Role,
+    /// Certificate.
+    pub certificate: CertificateId,
+    /// What the caller names it by.
+    pub named: CertificateId,
+    /// Its state.
+    pub status: CertificateStatus,
+    /// Start of validity, UNIX seconds.
+    pub not_before: i64,
+    /// End of validity, UNIX seconds.
+    pub not_after: i64,
+}
+
+columns! {
+    BoundCertificate {
+        gateway = "b.gateway", role = "b.role", certificate = "b.certificate", named = "b.named", status = "c.status",
+        not_before = "c.not_before", not_after = "c.not_after",
+    }
+}
 
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[
@@ -96,6 +122,20 @@ impl Snapshot<'_> {
         let mut bindings = self.bindings_of(gateway)?;
         bindings.retain(|binding| binding.state != BindingState::Associating);
         Ok(bindings)
+    }
+
+    /// The certificates that are bound to a gateway, or to all whoever owns them, and are not being removed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn bound_certificates(&self, gateway: Option<&VpnGatewayId>) -> Answer<Vec<BoundCertificate>> {
+        let sql = sql!(
+            "SELECT ",
+            BoundCertificate::COLUMNS,
+            " FROM binding b JOIN certificate c ON c.id = b.certificate \
+             WHERE b.state <> 'dissociating' AND (?1 IS NULL OR b.gateway = ?1) ORDER BY b.gateway, b.role"
+        );
+        self.session.all(sql, &binds![gateway])
     }
 
     /// The gateways on which something is bound that is named so: a certificate of Kms, or one of an upload to Cas.

@@ -81,6 +81,28 @@ impl TunnelRow {
     }
 }
 
+/// A tunnel of a gateway, and what was seen of it last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelStanding {
+    /// Tunnel.
+    pub tunnel: TunnelId,
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Gateway of the connection.
+    pub gateway: VpnGatewayId,
+    /// What is seen of it.
+    pub observed: Negotiation,
+    /// When that was seen first, UNIX milliseconds.
+    pub observed_ms: i64,
+}
+
+columns! {
+    TunnelStanding {
+        tunnel = "t.id", connection = "t.connection", gateway = "c.gateway", observed = "t.observed",
+        observed_ms = "t.observed_ms",
+    }
+}
+
 /// What was seen of a tunnel, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservationRow {
@@ -349,6 +371,20 @@ impl Snapshot<'_> {
     pub fn tunnels_named(&self, id: &str) -> Answer<Vec<TunnelRow>> {
         let sql = format!("{TUNNELS} WHERE id = ?1 OR connection = ?1 ORDER BY number");
         self.session.all(&sql, &binds![id])
+    }
+
+    /// Every tunnel of a gateway, whoever owns it, those of a connection in their order.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn tunnels_standing(&self) -> Answer<Vec<TunnelStanding>> {
+        let sql = sql!(
+            "SELECT ",
+            TunnelStanding::COLUMNS,
+            " FROM vpn_tunnel t JOIN vpn_connection c ON c.id = t.connection WHERE c.gateway IS NOT NULL \
+             ORDER BY c.seq, t.number"
+        );
+        self.session.all(sql, &[])
     }
 
     /// The connections that lead to a customer gateway, now or until a change is applied, each with how far it has

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tongguan_model::gateway::{BusinessStatus, Status, VpnGateway, VpnType};
+use tongguan_model::gateway::{BusinessStatus, Phase, Status, VpnGateway, VpnType};
 use tongguan_model::id::{AccountId, VSwitchId, VpcId, VpnGatewayId};
 
 use super::batch::of_all;
@@ -50,6 +50,29 @@ columns! {
     GatewayEnds {
         id, vswitch, disaster_recovery_vswitch = "dr_vswitch", bandwidth, vpn_type, internet_ip,
         disaster_recovery_ip = "dr_ip", business_status,
+    }
+}
+
+/// How far a gateway is, for whoever watches what it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingGateway {
+    /// Id.
+    pub id: VpnGatewayId,
+    /// Life phase.
+    pub phase: Phase,
+    /// Generation that is wanted.
+    pub intended: u64,
+    /// Generation that the data plane has.
+    pub applied: u64,
+}
+
+columns! { StandingGateway { id, phase, intended, applied } }
+
+impl StandingGateway {
+    /// Whether no change of it is under way.
+    #[must_use]
+    pub fn at_rest(&self) -> bool {
+        self.phase == Phase::Live && self.applied > 0 && self.applied == self.intended
     }
 }
 
@@ -117,6 +140,14 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn gateway_of_any_account(&self, id: &str) -> Answer<Option<VpnGateway>> {
         self.session.whole_row(sql!(VpnGateway::PLACES, " WHERE id = ?1"), &binds![id])
+    }
+
+    /// How far each gateway is, whoever owns it.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn standing_gateways(&self) -> Answer<Vec<StandingGateway>> {
+        self.session.all(sql!("SELECT ", StandingGateway::COLUMNS, " FROM vpn_gateway"), &[])
     }
 
     /// What is shown of many gateways of the account with their connections, in one query.

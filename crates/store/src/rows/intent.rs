@@ -132,6 +132,17 @@ impl Tx<'_> {
         )
     }
 
+    /// Postpones a change that nobody is there to apply, for this reason: its tries are not counted.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn hold_intent(&self, intent: &Intent, due_ms: i64, reason: &str) -> Done {
+        self.execute(
+            "UPDATE intent SET due_ms = ?3, last_error = ?4 WHERE resource = ?1 AND generation = ?2",
+            &binds![intent.resource, intent.generation, due_ms, reason],
+        )
+    }
+
     /// Makes every change that waits for a time due now: after a start, or when the clock has jumped.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! UpdateCertificateStatus: enables, disables or revokes a certificate.
 //!
 //! Source: `docs/api/kms/UpdateCertificateStatus.json`. No page says what happens to a gateway that the
-//! certificate is bound to. Our choice: the binding stays, the gateway goes on with what it has, and it
-//! says so: the JSON document in its `Tag` gets a member `CertificateAlert`, and the log a warning. A new
-//! bind of the certificate is refused.
+//! certificate is bound to. Our choice: the binding stays, and the gateway says so: the JSON document in its
+//! `Tag` gets a member `CertificateAlert`, and the log a warning. Tunnels of a gateway that moves packets are
+//! down until the certificate is ACTIVE again, or another one is bound. A new bind of it is refused.
 
 use tongguan_model::certificate::CertificateStatus;
 use tracing::warn;

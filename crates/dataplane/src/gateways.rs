@@ -1,0 +1,272 @@
+//! A data plane of gateways that move packets: the supervisor of a host gives each its place, and each takes its orders
+//! itself, so that keys go to no other process.
+//!
+//! Nothing is kept here but where gateways are, and which generation each was told last. What a gateway shall be is
+//! known to the engine alone, which tells it again to one that was started again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::orders::{Document, Frames, HostOrder, HostReport, Order, Place, Report, frame};
+use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Later, Look, Observation, Progress, Seen};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Gateways that are asked at the same time.
+const AT_ONCE: usize = 64;
+
+/// The gateways of a host. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gateways {
+    /// Where the supervisor takes orders.
+    supervisor: Arc<PathBuf>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The newest generation that each was told, held while it is being told.
+    lanes: HashMap<String, Lane>,
+    /// Where each takes its orders, as the supervisor has said last.
+    controls: BTreeMap<String, PathBuf>,
+}
+
+type Lane = Arc<tokio::sync::Mutex<u64>>;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error("`{}` cannot be reached: {source}", path.display())]
+    Unreachable { path: PathBuf, source: io::Error },
+    #[error("whoever listens at `{}` is user {user}, neither root nor this service's own", path.display())]
+    Stranger { path: PathBuf, user: u32 },
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Late,
+    #[error("the connection ended: {0}")]
+    Ended(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] crate::orders::FrameError),
+}
+
+const OTHER: &str = "it answers another question";
+
+impl Gateways {
+    /// Those of the supervisor that takes orders at this socket.
+    #[must_use]
+    pub fn new(supervisor: PathBuf) -> Self {
+        Self { supervisor: Arc::new(supervisor), state: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lane(&self, id: &str) -> Lane {
+        Arc::clone(self.state().lanes.entry(id.to_owned()).or_default())
+    }
+
+    /// Gives a gateway its place, and then tells it what it shall be.
+    async fn set(self, generation: u64, document: Document, networks: Vec<String>) -> Progress {
+        let lane = self.lane(&document.id);
+        let mut newest = lane.lock().await;
+        if *newest > generation {
+            return Progress::Failed(format!("generation {newest} has overtaken it"));
+        }
+        *newest = generation;
+        let place = Place { id: document.id.clone(), address: document.address, networks };
+        let order = Order::Apply { generation, document: Box::new(document) };
+        match self.tell(&place, &order).await {
+            Ok(Report::Stale { generation: newer }) => {
+                // It was told by a service that knew more than the store does now: that was put back to an older state.
+                tracing::warn!(
+                    gateway = place.id,
+                    newer,
+                    generation,
+                    "a gateway is newer than the store: it begins anew"
+                );
+                if let Err(progress) = self.take_away(&place.id).await {
+                    return progress;
+                }
+                self.tell(&place, &order).await.map_or_else(|progress| progress, told)
+            }
+            Ok(report) => told(report),
+            Err(progress) => progress,
+        }
+    }
+
+    async fn tell(&self, place: &Place, order: &Order) -> Result<Report, Progress> {
+        let control = match self.ask_host(&HostOrder::Set { place: place.clone() }).await? {
+            HostReport::Ready { control } => control,
+            HostReport::Failed { reason } => return Err(Progress::Failed(reason)),
+            HostReport::Removed | HostReport::Gateways { .. } => return Err(Progress::Failed(OTHER.into())),
+        };
+        self.state().controls.insert(place.id.clone(), control.clone());
+        let report = ask(&control, order).await;
+        report.map_err(|error| Progress::Failed(format!("the gateway does not answer: {error}")))
+    }
+
+    /// Has a gateway tell its peers, as far as it can be done, and then be no more.
+    async fn remove(self, generation: u64, id: String) -> Progress {
+        let lane = self.lane(&id);
+        let mut newest = lane.lock().await;
+        *newest = generation.max(*newest);
+        let control = self.state().controls.get(&id).cloned();
+        if let Some(control) = control {
+            let document = Box::new(Document::nothing(&id));
+            // Peers notice in any case, only later.
+            let _ = ask::<Report>(&control, &Order::Apply { generation, document }).await;
+        }
+        match self.take_away(&id).await {
+            Ok(()) => {
+                let mut state = self.state();
+                state.lanes.remove(&id);
+                state.controls.remove(&id);
+                Progress::Applied
+            }
+            Err(progress) => progress,
+        }
+    }
+
+    async fn take_away(&self, id: &str) -> Result<(), Progress> {
+        match self.ask_host(&HostOrder::Remove { id: id.to_owned() }).await? {
+            HostReport::Removed => Ok(()),
+            HostReport::Failed { reason } => Err(Progress::Failed(reason)),
+            HostReport::Ready { .. } | HostReport::Gateways { .. } => Err(Progress::Failed(OTHER.into())),
+        }
+    }
+
+    async fn ask_host(&self, order: &HostOrder) -> Result<HostReport, Progress> {
+        let report = ask(&self.supervisor, order).await;
+        report.map_err(|error| Progress::Away(format!("the supervisor does not answer: {error}")))
+    }
+
+    async fn see(self) -> Look {
+        let away = match self.ask_host(&HostOrder::List).await {
+            Ok(HostReport::Gateways { gateways }) => {
+                self.state().controls = gateways;
+                None
+            }
+            Ok(HostReport::Failed { reason }) | Err(Progress::Away(reason)) => Some(reason),
+            Ok(_) | Err(_) => Some(OTHER.to_owned()),
+        };
+        let mut left = self.state().controls.clone().into_iter();
+        let (mut asked, mut gateways) = (JoinSet::new(), BTreeMap::new());
+        loop {
+            while asked.len() < AT_ONCE
+                && let Some((id, control)) = left.next()
+            {
+                asked.spawn(async move { (id, seen(ask(&control, &Order::Status).await)) });
+            }
+            match asked.join_next().await {
+                None => return Look { away, gateways },
+                Some(Ok((id, seen))) => drop(gateways.insert(id, seen)),
+                Some(Err(error)) => tracing::error!(%error, "a gateway could not be looked at"),
+            }
+        }
+    }
+}
+
+fn told(report: Report) -> Progress {
+    match report {
+        Report::Applied { .. } => Progress::Applied,
+        Report::Refused { reason, .. } => Progress::Refused(reason),
+        Report::Stale { generation } => Progress::Failed(format!("generation {generation} is in force")),
+        Report::Status { .. } => Progress::Failed(OTHER.into()),
+    }
+}
+
+fn seen(report: Result<Report, AskError>) -> Seen {
+    match report {
+        Ok(Report::Status { generation, tunnels, dropped }) => Seen::Answers { generation, tunnels, dropped },
+        Ok(_) => Seen::Silent(OTHER.into()),
+        Err(error) => Seen::Silent(error.to_string()),
+    }
+}
+
+impl DataPlane for Gateways {
+    fn apply(&self, attempt: &Attempt<'_>) -> Applying {
+        let (driver, generation) = (self.clone(), attempt.generation);
+        match (&attempt.desired, attempt.document.clone()) {
+            (Desired::Network { .. }, _) => Progress::Applied.into(),
+            (Desired::NoGateway { id }, _) => {
+                Applying::Later(Box::pin(driver.remove(generation, (*id).to_owned())))
+            }
+            (Desired::Gateway(_), None) => Progress::Failed("there is no document of it".into()).into(),
+            (Desired::Gateway(state), Some(document)) => {
+                let networks = networks(state);
+                Applying::Later(Box::pin(async move {
+                    // By now nobody else has it, so that nothing is copied.
+                    driver.set(generation, Arc::unwrap_or_clone(document), networks).await
+                }))
+            }
+        }
+    }
+
+    fn takes_documents(&self) -> bool {
+        true
+    }
+
+    fn look(&self) -> Option<Later<Look>> {
+        Some(Box::pin(self.clone().see()))
+    }
+
+    fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
+        let Desired::Gateway(state) = desired else { return Vec::new() };
+        state.mute().unwrap_or_default()
+    }
+
+    fn applied(&self, _resource: &str) -> Option<Value> {
+        None
+    }
+}
+
+/// What goes into the tunnels of a gateway: blocks behind its peers, and destinations of its routes. What is behind a
+/// peer everywhere is routed by routes alone.
+fn networks(state: &GatewayState<'_>) -> Vec<String> {
+    let subnets =
+        state.connections.iter().flat_map(|connection| connection.settings.remote_subnet.split(','));
+    let subnets = subnets.map(str::trim).filter(|block| !block.ends_with("/0"));
+    let destinations = state.routes.iter().map(|route| route.destination.as_str());
+    let each: BTreeSet<String> = subnets.chain(destinations).map(str::to_owned).collect();
+    each.into_iter().collect()
+}
+
+/// Asks somebody at a socket, and waits for the answer.
+async fn ask<T: DeserializeOwned>(socket: &Path, question: &impl Serialize) -> Result<T, AskError> {
+    let question = frame(question)?;
+    timeout(PATIENCE, asked(socket, &question)).await.unwrap_or(Err(AskError::Late))
+}
+
+async fn asked<T: DeserializeOwned>(socket: &Path, question: &[u8]) -> Result<T, AskError> {
+    let path = || socket.to_owned();
+    let connected = UnixStream::connect(socket).await;
+    let mut stream = connected.map_err(|source| AskError::Unreachable { path: path(), source })?;
+    // Keys are for nobody who has put a socket of his own there.
+    let user = stream.peer_cred()?.uid();
+    if user != 0 && user != rustix::process::geteuid().as_raw() {
+        return Err(AskError::Stranger { path: path(), user });
+    }
+    stream.write_all(question).await?;
+    let mut frames = Frames::default();
+    let mut octets = [0; 4_096];
+    loop {
+        if let Some(answer) = frames.take()? {
+            return Ok(answer);
+        }
+        match stream.read(&mut octets).await? {
+            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            length => frames.push(&octets[..length]),
+        }
+    }
+}
