@@ -135,7 +135,7 @@ fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
     });
     let controls = places.map(|place| host.set(place, Instant::now()).unwrap());
     let gateways = [0, 1].map(|side| Namespace::create(&format!("tg-{}", id(side))).unwrap());
-    // Whatever the default route is given goes out: somebody is there to take it.
+    // Whatever is sent to the link goes out: somebody is there to take it.
     for (side, gateway) in gateways.iter().enumerate() {
         let neighbour = format!("neigh replace {} lladdr 02:00:00:00:00:09 dev wan", inside(1 - side));
         gateway.ip(&neighbour).unwrap();
@@ -185,8 +185,9 @@ fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
         let before = lost(&controls[0]);
         wait("packets without a tunnel", || lost(&controls[0]) > before + 20);
         assert_eq!(watch.readable(), 0);
-        // Were they not held back, they would be seen.
+        // Were they not held back, they would be seen: hosts have neither a way around the tunnel nor a default route.
         let gateway = &network.gateways[0];
+        gateway.ip("route add default dev wan").unwrap();
         gateway.ip(&format!("route del {} dev {TUNNEL}", block(1))).unwrap();
         gateway.ip(&format!("route del blackhole {} metric 4096", block(1))).unwrap();
         wait("a packet that can be read", || watch.readable() > 0);
