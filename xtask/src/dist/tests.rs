@@ -121,6 +121,40 @@ fn dpkg_reads_the_package() {
     }
 }
 
+/// The namespace of a gateway is a mount, and outlives the supervisor that made it.
+#[test]
+fn the_supervisor_has_no_mounts_of_its_own() {
+    let unit = Tree::of_this_repository().read("dist/tongguan-supervisor.service").unwrap();
+    let settings = unit.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let own = [
+        "ProtectSystem",
+        "ProtectHome",
+        "ProtectProc",
+        "ProcSubset",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateMounts",
+        "PrivateIPC",
+        "ReadOnlyPaths",
+        "ReadWritePaths",
+        "InaccessiblePaths",
+        "BindPaths",
+        "BindReadOnlyPaths",
+        "TemporaryFileSystem",
+        "LoadCredential",
+        "MountFlags",
+        "RootDirectory",
+        "DynamicUser",
+    ];
+    let names: Vec<&str> = settings.map(|(name, _)| name).collect();
+    assert!(names.contains(&"ExecStart"));
+    assert!(names.iter().all(|name| !own.contains(name)), "{names:?}");
+}
+
 /// A system may be without procps or anything else that is not essential.
 #[test]
 fn units_call_the_program_and_the_shell_alone() {

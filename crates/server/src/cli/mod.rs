@@ -73,6 +73,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
+    /// Restoring is no reading: it makes a folder where it is told to, or here.
+    #[test]
+    fn every_command_but_restore_finds_the_installed_service() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+        let texts = std::fs::read_dir(folder).unwrap().map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_name().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap())
+        });
+        let literal = concat!("default_value = ", "\"data\"");
+        let with: Vec<_> = texts.filter(|(_, text)| text.contains(literal)).map(|(name, _)| name).collect();
+        assert_eq!(with, ["backup.rs"]);
+    }
+
     #[test]
     fn times_are_read_as_people_write_them() {
         for (text, milliseconds) in [

@@ -49,7 +49,7 @@ struct StatusArgs {
     #[arg(value_name = "ID")]
     id: Option<String>,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     /// Print one JSON array
     #[arg(long)]
@@ -63,7 +63,7 @@ struct WhyArgs {
     #[arg(value_name = "ID")]
     id: String,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
 }
 
