@@ -36,6 +36,7 @@ use tongguan_store::{Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Sto
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use crate::audit_log::{self, AuditLog};
 use crate::cli::terminal;
 use crate::config::{Config, PrincipalEntry, ServeArgs};
 use crate::connections::{Connections, Stop};
@@ -85,6 +86,7 @@ pub(crate) struct Running {
     admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
+    audit_log: Option<AuditLog>,
 }
 
 impl Running {
@@ -128,10 +130,13 @@ impl Running {
         self.heart.abort();
         self.engine.abort();
         self.housekeeper.abort();
-        let service = self.service;
-        let closed = tokio::task::spawn_blocking(move || service.close());
+        let (service, audit_log) = (self.service, self.audit_log);
+        let closed = tokio::task::spawn_blocking(move || {
+            service.close();
+            drop(audit_log);
+        });
         if timeout(END_TIME, closed).await.is_err() {
-            warn!("the nonce log was not closed in time");
+            warn!("the nonce log, or the audit log, was not closed in time");
         }
         Ok(ending)
     }
@@ -189,6 +194,9 @@ async fn serve(args: ServeArgs, workers: &Handle) -> anyhow::Result<Ending> {
     info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
     while signals.next().await == Told::Reload {
+        if let Some(audit_log) = &running.audit_log {
+            audit_log.open_anew();
+        }
         reload(args.clone(), running.tls.as_ref(), &log).await;
     }
     info!(
@@ -207,6 +215,7 @@ fn check(args: ServeArgs) -> anyhow::Result<ExitCode> {
         principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
     }
     paired(&config)?;
+    config.audit_log.as_deref().map(audit_log::look).transpose()?;
     look(&config.data_dir)?;
     let mut out = terminal::out();
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -269,6 +278,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Arc::new(parts.service.throttled(Throttle::new(config.rate)));
+    let audit_log = parts.audit_log;
     let server = Arc::new(http::Server {
         service: Arc::clone(&service),
         connections: Arc::new(Connections::new()),
@@ -276,6 +286,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         tls: tls.clone(),
         prepared: Arc::new(AtomicBool::new(!config.waits_for_init)),
         pulse: Arc::new(Pulse::new()),
+        audit_log: audit_log.as_ref().map(AuditLog::condition),
     });
     let prepared = Arc::clone(&server.prepared);
     let (stop, stopped) = watch::channel(Stop::No);
@@ -305,6 +316,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         admin_listener,
         engine,
         housekeeper,
+        audit_log,
     })
 }
 
@@ -312,6 +324,7 @@ struct Parts {
     service: Service,
     /// The data plane, if it is the one that a test can steer.
     detached: Option<Arc<Detached>>,
+    audit_log: Option<AuditLog>,
     welcome: Option<Welcome>,
 }
 
@@ -392,12 +405,14 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
                 (Arc::clone(&detached) as _, Some(detached))
             }
         };
+    let audit_log = config.audit_log.as_deref().map(|path| AuditLog::start(path, store.clone()));
+    let audit_log = audit_log.transpose()?;
     let context = Context::new(Shared { store, dataplane, vault, settings, clock });
     let mut service = Service::new(context, keyring, nonces)?;
     if let Some(clock) = stepped {
         service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
     }
-    Ok(Parts { service, detached, welcome })
+    Ok(Parts { service, detached, audit_log, welcome })
 }
 
 /// The accounts and keys that the configuration, or the first start, has made: an emptied store keeps them.
