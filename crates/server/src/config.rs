@@ -199,6 +199,8 @@ impl<'de> Deserialize<'de> for GivenSecret {
 pub(crate) struct TestAccess {
     /// What callers have to show; none: whoever reaches the loopback address may.
     pub token: Option<Secret>,
+    /// The data directory is a copy that was made for tests, of a database that may be for something else.
+    pub copy: bool,
 }
 
 /// Where the admin listener is.
@@ -403,7 +405,7 @@ impl Config {
             log_json: args.log_json || file.log_json.unwrap_or(false),
             audit_log: args.audit_log.or(file.audit_log),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
-            test: test.then_some(TestAccess { token: test_token }),
+            test: test.then_some(TestAccess { token: test_token, copy: false }),
             rate,
             account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
             access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
@@ -457,7 +459,7 @@ impl Config {
 
     /// The test API has a listener, and asks for a token where others reach it.
     fn check_test_api(&self) -> anyhow::Result<()> {
-        let Some(TestAccess { token }) = &self.test else { return Ok(()) };
+        let Some(TestAccess { token, .. }) = &self.test else { return Ok(()) };
         match &self.admin_listen {
             AdminListen::Off => {
                 bail!("{} needs the admin listener, and {} is off", named("test_api"), named("admin_listen"))

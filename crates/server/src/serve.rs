@@ -32,13 +32,15 @@ use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights};
-use tongguan_store::{Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, Verdict, look};
+use tongguan_store::{
+    Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
+};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::audit_log::{self, AuditLog};
 use crate::cli::terminal;
-use crate::config::{Config, PrincipalEntry, ServeArgs};
+use crate::config::{Config, PrincipalEntry, ServeArgs, TestAccess};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
@@ -93,6 +95,15 @@ impl Running {
     /// What it waited for before it is ready is done.
     pub(crate) fn prepared(&self) {
         self.prepared.store(true, Ordering::Release);
+    }
+
+    /// The account whose resources and keys were there first: that of a root key from outside, unless its account was
+    /// given.
+    ///
+    /// # Errors
+    /// A database error.
+    pub(crate) fn first_account(&self) -> Result<Option<AccountId>, StoreError> {
+        self.service.context().store.read(|snapshot| snapshot.first_account())
     }
 
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
@@ -366,7 +377,11 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let purpose = if config.test.is_some() { Purpose::Tests } else { Purpose::Service };
+    let purpose = match &config.test {
+        None => Purpose::Service,
+        Some(TestAccess { copy: false, .. }) => Purpose::Tests,
+        Some(TestAccess { copy: true, .. }) => Purpose::TestsOnCopy,
+    };
     let options =
         Options { mark_file: config.mark_file.clone(), purpose: Some(purpose), ..options(&config.quotas) };
     let store = Store::open(&config.data_dir, &options)?;
