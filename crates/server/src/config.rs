@@ -94,6 +94,9 @@ pub(crate) struct ServeArgs {
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
+    /// File to which every audit record is appended as a line of JSON, beside the database; opened anew on SIGHUP.
+    #[arg(long, env = "TONGGUAN_AUDIT_LOG", value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default:
     /// 127.0.0.1:8081]
     #[arg(long, env = "TONGGUAN_ADMIN_LISTEN", value_name = "HOST:PORT|off")]
@@ -129,6 +132,7 @@ struct File {
     mark_file: Option<PathBuf>,
     log: Option<String>,
     log_json: Option<bool>,
+    audit_log: Option<PathBuf>,
     admin_listen: Option<TextOrNumber>,
     test_api: Option<bool>,
     test_token: Option<GivenSecret>,
@@ -195,6 +199,8 @@ impl<'de> Deserialize<'de> for GivenSecret {
 pub(crate) struct TestAccess {
     /// What callers have to show; none: whoever reaches the loopback address may.
     pub token: Option<Secret>,
+    /// The data directory is a copy that was made for tests, of a database that may be for something else.
+    pub copy: bool,
 }
 
 /// Where the admin listener is.
@@ -300,6 +306,8 @@ pub(crate) struct Config {
     pub log: String,
     /// Log lines as JSON.
     pub log_json: bool,
+    /// File to which audit records are appended.
+    pub audit_log: Option<PathBuf>,
     /// The admin listener.
     pub admin_listen: AdminListen,
     /// The test API, if it is served.
@@ -337,6 +345,7 @@ impl Default for Config {
             mark_file: None,
             log: "info".into(),
             log_json: false,
+            audit_log: None,
             admin_listen: AdminListen::Off,
             test: None,
             rate: None,
@@ -394,8 +403,9 @@ impl Config {
             mark_file: args.mark.mark_file.or(file.mark_file),
             log: args.log.filter(|log| !log.is_empty()).or(file.log).unwrap_or(defaults.log),
             log_json: args.log_json || file.log_json.unwrap_or(false),
+            audit_log: args.audit_log.or(file.audit_log),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
-            test: test.then_some(TestAccess { token: test_token }),
+            test: test.then_some(TestAccess { token: test_token, copy: false }),
             rate,
             account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
             access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
@@ -449,7 +459,7 @@ impl Config {
 
     /// The test API has a listener, and asks for a token where others reach it.
     fn check_test_api(&self) -> anyhow::Result<()> {
-        let Some(TestAccess { token }) = &self.test else { return Ok(()) };
+        let Some(TestAccess { token, .. }) = &self.test else { return Ok(()) };
         match &self.admin_listen {
             AdminListen::Off => {
                 bail!("{} needs the admin listener, and {} is off", named("test_api"), named("admin_listen"))

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod audit_log;
 mod bounds;
 mod causes;
 mod cli;

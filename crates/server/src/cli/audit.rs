@@ -347,16 +347,21 @@ fn all_after(archive: &Archive, mut last: i64, wanted: &Wanted<'_>, printer: Pri
 }
 
 /// A record to be shown.
-struct Shown {
+#[derive(Debug)]
+pub(crate) struct Shown {
     /// Its number; it has none while it waits in the journal.
-    seq: Option<i64>,
-    record: AuditRecord,
+    pub seq: Option<i64>,
+    /// The record.
+    pub record: AuditRecord,
     /// Whether the chain vouches for it, once that was looked at.
-    vouched: Option<Vouched>,
+    pub vouched: Option<Vouched>,
 }
 
 /// Looks whether the chain vouches for records, in the state that they were read from.
-fn vouch(snapshot: &Snapshot<'_>, shown: &mut [Shown]) -> Result<(), StoreError> {
+///
+/// # Errors
+/// A database error.
+pub(crate) fn vouch(snapshot: &Snapshot<'_>, shown: &mut [Shown]) -> Result<(), StoreError> {
     let chain = snapshot.audit_chain()?;
     for Shown { seq, vouched, .. } in shown {
         *vouched = seq.map(|seq| snapshot.vouched(&chain, seq)).transpose()?;
@@ -467,7 +472,8 @@ struct Row {
     after: String,
 }
 
-fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
+/// A record as a line of JSON, as tools read it: of `audit --format json`, and of the audit log.
+pub(crate) fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
     let time = |ms| jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).ok();
     let object = json!({
         "seq": seq,
