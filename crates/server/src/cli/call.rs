@@ -56,7 +56,7 @@ else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/creden
 that the platform trusts, which SSL_CERT_FILE and SSL_CERT_DIR name otherwise.
 
 Variables: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN,
-ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR.
+ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR, CLICOLOR_FORCE.
 
 Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer, 4 what --wait waits for did not come.";
 
