@@ -10,6 +10,7 @@ mod client;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod dev;
+mod exchange;
 mod init;
 pub(crate) mod limits;
 pub(crate) mod manual_pages;
