@@ -36,9 +36,7 @@ mod tests {
         ] {
             assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-        for wrong in
-            ["", "10", "s", "-1s", "1s ago", "1mo", "1y", "soon", "5é", "99999999999999999999s"]
-        {
+        for wrong in ["", "10", "s", "-1s", "1s ago", "1mo", "1y", "soon", "5é", "99999999999999999999s"] {
             assert!(duration(wrong).is_none(), "{wrong}");
         }
     }

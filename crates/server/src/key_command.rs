@@ -51,7 +51,8 @@ async fn asked(command: &[String], time: Duration) -> Result<MasterKey> {
         let _ = child.wait().await;
         bail!("master_key_command: `{program}` did not end within {} s", time.as_secs());
     };
-    let (text, status) = ended.with_context(|| format!("master_key_command: cannot read from `{program}`"))?;
+    let (text, status) =
+        ended.with_context(|| format!("master_key_command: cannot read from `{program}`"))?;
     if !status.success() {
         bail!("master_key_command: `{program}` failed ({status}); run it by hand to see why");
     }

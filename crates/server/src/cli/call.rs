@@ -16,8 +16,8 @@ use tongguan_rpc::{Format, Placement, SignatureMethod};
 
 use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, versions};
 use super::duration;
-use super::paint::{Paint, Style};
 use super::exchange;
+use super::paint::{Paint, Style};
 use super::profile::{self, Credentials, Sources};
 use super::terminal::{self, harmless};
 use super::value::Wanted;

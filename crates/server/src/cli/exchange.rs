@@ -165,7 +165,13 @@ mod tests {
         }
     }
 
-    async fn called(signer: &Signer, endpoint: &Endpoint, product: &str, action: &str, with: &[(&str, &str)]) -> Value {
+    async fn called(
+        signer: &Signer,
+        endpoint: &Endpoint,
+        product: &str,
+        action: &str,
+        with: &[(&str, &str)],
+    ) -> Value {
         let parameters: Vec<_> =
             with.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let client = Client::new(endpoint.clone(), signer.clone(), &Trust::Platform).unwrap();
@@ -271,7 +277,11 @@ mod tests {
             (Source::Command(vec!["false".into()]), Vec::new(), "`false` failed"),
             (Source::Command(vec!["/no/such/program".into()]), Vec::new(), "cannot run"),
             (Source::Uri("hunter2 is no url".into()), Vec::new(), "no URL"),
-            (Source::Uri(answers_once(json!({"Code": "Failed"})).await.into()), Vec::new(), "not answer a key"),
+            (
+                Source::Uri(answers_once(json!({"Code": "Failed"})).await.into()),
+                Vec::new(),
+                "not answer a key",
+            ),
         ] {
             let error = format!("{:#}", exchanged(source, roles).await.unwrap_err());
             assert!(error.contains(expected) && !error.contains("hunter2"), "{expected}: {error}");

@@ -243,7 +243,8 @@ impl AliyunProfile {
     /// Its key, if it has one. `at` says where it stands.
     fn key(&mut self, at: &str, with_token: bool) -> Result<Key> {
         Ok(Key {
-            access_key_id: given(self.access_key_id.take()).with_context(|| format!("{at} has no access_key_id"))?,
+            access_key_id: given(self.access_key_id.take())
+                .with_context(|| format!("{at} has no access_key_id"))?,
             secret: given_secret(self.access_key_secret.take())
                 .with_context(|| format!("{at} has no access_key_secret"))?,
             security_token: if with_token { given_secret(self.sts_token.take()) } else { None },
@@ -282,7 +283,9 @@ pub(super) fn printed(text: &[u8]) -> Result<(Key, Option<Role>)> {
 fn mode(profile: &AliyunProfile) -> String {
     match profile.mode.as_deref() {
         Some(mode) if !mode.is_empty() => mode.to_ascii_lowercase(),
-        _ if profile.sts_token.as_ref().is_some_and(|token| !token.0.expose().is_empty()) => "ststoken".into(),
+        _ if profile.sts_token.as_ref().is_some_and(|token| !token.0.expose().is_empty()) => {
+            "ststoken".into()
+        }
         _ => "ak".into(),
     }
 }
@@ -341,7 +344,10 @@ fn from_aliyun(path: &Path, chosen: Option<&str>, sources: &Sources<'_>) -> Resu
                 let uri = uri.or_else(|| sources.get("ALIBABA_CLOUD_CREDENTIALS_URI").map(Secret::from));
                 Source::Uri(uri.with_context(|| format!("{at} has no credentials_uri"))?)
             }
-            _ => bail!("{at} has the mode {:?}; only {MODES} are supported", given(profile.mode.take()).unwrap_or_default()),
+            _ => bail!(
+                "{at} has the mode {:?}; only {MODES} are supported",
+                given(profile.mode.take()).unwrap_or_default()
+            ),
         };
         // The role that is nearest to the key is assumed first.
         roles.reverse();
@@ -509,7 +515,10 @@ mod tests {
         };
         let second = Role { arn: "arn2".into(), session_name: "s".into(), seconds: None, external_id: None };
         let role = home.load(&[], Some("role")).unwrap();
-        assert_eq!((parts(&role), &role.roles[..]), (("id", "key", Some("t"), Some("cn-hangzhou")), &[first.clone()][..]));
+        assert_eq!(
+            (parts(&role), &role.roles[..]),
+            (("id", "key", Some("t"), Some("cn-hangzhou")), &[first.clone()][..])
+        );
         let chain = home.load(&[], Some("chain")).unwrap();
         assert_eq!(parts(&chain), ("id", "key", Some("t"), Some("cn-beijing")));
         assert_eq!(chain.roles, [first, second]);
@@ -534,7 +543,9 @@ mod tests {
 
     #[test]
     fn what_a_command_prints_is_a_key_and_is_not_quoted() {
-        let (key, role) = printed(br#"{"mode":"StsToken","access_key_id":"i","access_key_secret":"k","sts_token":"t"}"#).unwrap();
+        let (key, role) =
+            printed(br#"{"mode":"StsToken","access_key_id":"i","access_key_secret":"k","sts_token":"t"}"#)
+                .unwrap();
         assert_eq!((key.access_key_id.as_str(), key.secret.expose(), role), ("i", "k", None));
         assert_eq!(key.security_token.as_ref().map(Secret::expose), Some("t"));
         for wrong in [

@@ -335,7 +335,8 @@ mod tests {
         assert_eq!(padded("通关", 6), "通关  ");
         assert_eq!(padded("longer than that", 6), "longer than that");
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let lined_up = columns([row(["NAME", "N", "KIND"]), row(["通关网关", "10", "x"]), row(["a", "9", ""])], &[1]);
+        let lined_up =
+            columns([row(["NAME", "N", "KIND"]), row(["通关网关", "10", "x"]), row(["a", "9", ""])], &[1]);
         assert_eq!(lined_up, "NAME       N  KIND\n通关网关  10  x\na          9\n");
     }
 
