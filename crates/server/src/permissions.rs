@@ -175,7 +175,7 @@ fn way(path: &Path) -> std::io::Result<Vec<(PathBuf, Metadata)>> {
         if metadata.is_symlink() {
             links += 1;
             if links > LINKS {
-                return Err(std::io::ErrorKind::FilesystemLoop.into());
+                return Err(rustix::io::Errno::LOOP.into());
             }
             left.extend(steps(&std::fs::read_link(&next)?));
         } else {

@@ -251,13 +251,13 @@ impl AliyunProfile {
         })
     }
 
-    fn role(&mut self, at: &str) -> Result<Role> {
+    fn role(&self, at: &str) -> Result<Role> {
         Ok(Role {
-            arn: given(self.ram_role_arn.take()).with_context(|| format!("{at} has no ram_role_arn"))?,
-            session_name: given(self.ram_session_name.take())
+            arn: given(self.ram_role_arn.clone()).with_context(|| format!("{at} has no ram_role_arn"))?,
+            session_name: given(self.ram_session_name.clone())
                 .with_context(|| format!("{at} has no ram_session_name"))?,
             seconds: self.expired_seconds.filter(|seconds| *seconds != 0),
-            external_id: given(self.external_id.take()),
+            external_id: given(self.external_id.clone()),
         })
     }
 }
