@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN   := target/release/tongguan
 
-.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist bench fuzz mutations mutants docs demo tunnel-demo clean tools
+.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -101,6 +101,10 @@ lint: tools
 ## dist: the release in target/dist: programs, archives, packages, image, sums; cross-compilers that are missing are named
 dist: tools
 	$(CARGO) xtask dist $(DIST_ARGS)
+
+## manual: the documents as a website to read offline, English and Chinese, in target/manual; needs mdBook
+manual: tools
+	$(CARGO) xtask manual
 
 ## bench: our figures beside the physical limits, measured in the same run
 bench: tools

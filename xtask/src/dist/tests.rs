@@ -25,7 +25,8 @@ fn here() -> &'static Target {
 
 fn release() -> BTreeMap<String, Vec<u8>> {
     let tree = Tree::of_this_repository();
-    carry(&tree, &[(here(), PROGRAM.as_bytes().to_vec())]).unwrap().into_iter().collect()
+    let manual = vec![("en/index.html".to_owned(), b"<h1>Manual</h1>".to_vec())];
+    carry(&tree, &[(here(), PROGRAM.as_bytes().to_vec())], manual).unwrap().into_iter().collect()
 }
 
 fn named<'r>(release: &'r BTreeMap<String, Vec<u8>>, end: &str) -> &'r [u8] {
@@ -76,6 +77,7 @@ fn the_archive_has_what_the_list_says() {
     let top = format!("tongguan-{version}-{}", here().arch);
     assert_eq!(all[&format!("{top}/tongguan")], (0o755, PROGRAM.as_bytes().to_vec()));
     assert_eq!(all[&format!("{top}/man/tongguan-serve.1")].1, b".TH tongguan-serve 1\n");
+    assert_eq!(all[&format!("{top}/manual/en/index.html")].1, b"<h1>Manual</h1>");
     let notices = String::from_utf8(all[&format!("{top}/NOTICES.txt")].1.clone()).unwrap();
     for name in ["rusqlite ", "aws-lc-rs ", "Apache License"] {
         assert!(notices.contains(name), "{name}");
