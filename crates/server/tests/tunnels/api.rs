@@ -255,8 +255,12 @@ impl Operated {
 
     /// The process of a gateway.
     fn process(&self, side: usize) -> i32 {
-        let all = processes_of(&self.gateways[side].id);
-        assert_eq!(all.len(), 1, "side {side}");
+        let mut all = Vec::new();
+        // Beside it there may be an `ip` of the supervisor's for a moment.
+        wait("one process", || {
+            all = processes_of(&self.gateways[side].id);
+            all.len() == 1
+        });
         all[0]
     }
 
