@@ -25,8 +25,7 @@ impl Children {
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
         let connections = snapshot.connections_wanted(&gateway.id)?;
         // Routes lead over connections: where there are none of these, nobody need look for them.
-        let routes =
-            if connections.is_empty() { Vec::new() } else { snapshot.routes_wanted(&gateway.id)? };
+        let routes = if connections.is_empty() { Vec::new() } else { snapshot.routes_wanted(&gateway.id)? };
         Ok(Self { bindings, connections, routes })
     }
 

@@ -485,7 +485,7 @@ impl Tx<'_> {
     /// A database error, also if a customer gateway is not there or an address is taken.
     pub fn insert_connection(&self, connection: &Connection, sealed: &[u8], addresses: &[String]) -> Done {
         let settings = document(&connection.settings)?;
-        insert(&mut self.session.prepare(INSERT)?, connection, &settings, sealed)?;
+        insert(self.session, connection, &settings, sealed)?;
         for (at, tunnel) in connection.settings.tunnels.iter().enumerate() {
             insert!(self.session, "vpn_tunnel" {
                 id: tunnel.id,

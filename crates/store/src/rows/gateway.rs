@@ -248,7 +248,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_gateway(&self, gateway: &VpnGateway) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, gateway)?;
+        insert(self.session, gateway)?;
         self.count("vpn_gateway", &gateway.account, gateway.region.as_str(), 1)
     }
 

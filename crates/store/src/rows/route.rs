@@ -285,7 +285,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if what it leads over is not there, or has such a route.
     pub fn insert_route(&self, route: &VpnRoute) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, route)?;
+        insert(self.session, route)?;
         self.count_route(route, 1)
     }
 
