@@ -9,5 +9,6 @@ elif ! getent passwd tongguan >/dev/null; then
 fi
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl try-restart tongguan.service
+    # Gateways go on while their supervisor starts again.
+    systemctl try-restart tongguan-supervisor.service tongguan.service || true
 fi

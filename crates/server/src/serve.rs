@@ -450,6 +450,9 @@ fn keys(
             let key = keyring::new_root_key(account);
             let path = secrets::write_root_key(&config.data_dir, &key)?;
             keyring::store_root_key(store, vault, &key, now_ms)?;
+            // Where standard output is not kept, as under systemd, the log alone says it.
+            let kept = path.display();
+            tracing::info!(account = key.account.as_str(), %kept, "made the first account and its AccessKey");
             welcome = Some(Welcome { key, path });
         }
         (None | Some(_), None) | (None, Some(_)) => {}

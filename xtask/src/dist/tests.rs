@@ -121,6 +121,24 @@ fn dpkg_reads_the_package() {
     }
 }
 
+/// A system may be without procps or anything else that is not essential.
+#[test]
+fn units_call_the_program_and_the_shell_alone() {
+    let release = release();
+    let files = files(&unzipped(named(&release, &format!("{}.tar.gz", here().arch))));
+    let units: Vec<&(u32, Vec<u8>)> =
+        files.iter().filter(|(name, _)| name.ends_with(".service")).map(|(_, file)| file).collect();
+    assert_eq!(units.len(), 2, "{:?}", files.keys());
+    for (_, unit) in units {
+        let unit = std::str::from_utf8(unit).unwrap();
+        for line in unit.lines().filter(|line| line.starts_with("Exec")) {
+            let (_, command) = line.split_once('=').unwrap();
+            let program = command.split(' ').next().unwrap();
+            assert!(["/usr/local/bin/tongguan", "/bin/sh"].contains(&program), "{line}");
+        }
+    }
+}
+
 #[test]
 fn the_rpm_says_what_it_has() {
     let release = release();

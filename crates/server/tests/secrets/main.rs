@@ -471,6 +471,8 @@ fn a_first_start_leaves_no_secret_elsewhere() {
     let stdout = run.program.said();
     assert!(String::from_utf8_lossy(&stdout).contains("root-access-key.env"));
     run.note("standard output", stdout);
+    let log = run.program.logged();
+    assert!(log.lines().any(|line| line.contains("first account") && line.contains("root-access-key.env")));
     run.work(&root, &Vault::new(&key).unwrap());
     run.end(&[]);
 }
