@@ -11,13 +11,13 @@ use fail::fail_point;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use tongguan_model::connection::{Negotiation, Settings};
-use tongguan_model::route::VpnRoute;
+use tongguan_model::connection::Negotiation;
+use tongguan_model::id::ConnectionId;
 use tongguan_model::wire_enum;
 
 use crate::duration::duration;
 use crate::steering::{ApplyFault, Steering, TooMany};
-use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Observation, Progress};
+use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Progress};
 
 /// When a change comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,14 +167,9 @@ impl DataPlane for Detached {
         *looks >= polls
     }
 
-    fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
-        let Desired::Gateway(state) = desired else { return Vec::new() };
-        let answers = || {
-            let tunnels = state.connections.iter().flat_map(|connection| &connection.settings.tunnels);
-            let negotiation = Negotiation::IpsecEstablished;
-            tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect()
-        };
-        state.mute().unwrap_or_else(|| if self.peers == Peers::Answer { answers() } else { Vec::new() })
+    fn observe(&self, state: &GatewayState<'_>) -> Option<Negotiation> {
+        let answered = || (self.peers == Peers::Answer).then_some(Negotiation::IpsecEstablished);
+        state.mute().or_else(answered)
     }
 
     fn applied(&self, resource: &str) -> Option<Value> {
@@ -237,20 +232,9 @@ enum Document<'a> {
         vpn_type: &'a str,
         auto_propagate: bool,
         certificates: BTreeMap<&'a str, &'a str>,
-        connections: BTreeMap<&'a str, &'a Settings>,
-        routes: Vec<RouteDocument<'a>>,
+        connections: Vec<&'a str>,
+        routes: Vec<&'a str>,
     },
-}
-
-#[derive(Serialize)]
-struct RouteDocument<'a> {
-    kind: &'a str,
-    source: Option<&'a str>,
-    destination: &'a str,
-    next_hop: &'a str,
-    weight: u32,
-    priority: Option<u32>,
-    published: bool,
 }
 
 impl<'a> Document<'a> {
@@ -260,31 +244,16 @@ impl<'a> Document<'a> {
             Desired::Network { id } => Some(Self::Network { id }),
             Desired::Gateway(GatewayState { gateway, bindings, connections, routes }) => {
                 let certificates = bindings.iter().map(|one| (one.role.as_str(), one.certificate.as_str()));
-                let connections = connections.iter().map(|one| (one.id.as_str(), &one.settings));
                 Some(Self::Gateway {
                     id: gateway.id.as_str(),
                     name: &gateway.name,
                     vpn_type: gateway.vpn_type.as_str(),
                     auto_propagate: gateway.auto_propagate,
                     certificates: certificates.collect(),
-                    connections: connections.collect(),
-                    routes: routes.iter().map(RouteDocument::of).collect(),
+                    connections: connections.iter().map(ConnectionId::as_str).collect(),
+                    routes: routes.iter().map(|route| route.name.as_str()).collect(),
                 })
             }
-        }
-    }
-}
-
-impl<'a> RouteDocument<'a> {
-    fn of(route: &'a VpnRoute) -> Self {
-        Self {
-            kind: route.kind.as_str(),
-            source: route.source.as_deref(),
-            destination: &route.destination,
-            next_hop: route.next_hop.as_str(),
-            weight: route.weight,
-            priority: route.priority,
-            published: route.published,
         }
     }
 }
@@ -341,8 +310,6 @@ mod tests {
         assert_eq!(Peers::parse("silent"), Some(Peers::Silent));
         assert_eq!(Peers::parse("answer"), Some(Peers::Answer));
         assert_eq!(Peers::parse("Answer"), None);
-        let nothing = Detached::new(ApplyDelay::Polls(0)).with_peers(Peers::Answer);
-        assert_eq!(nothing.observe(&network(0, 0).desired), Vec::new(), "a network has no tunnels");
     }
 
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {

@@ -17,11 +17,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tongguan_model::connection::Negotiation;
 
 use crate::orders::{
     Document, Frames, HostOrder, HostReport, HostRequest, Order, Place, Report, ServiceId, frame,
 };
-use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Later, Look, Observation, Progress, Seen};
+use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Later, Look, Progress, Seen};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -217,7 +218,7 @@ impl DataPlane for Gateways {
             }
             (Desired::Gateway(_), None) => Progress::Failed("there is no document of it".into()).into(),
             (Desired::Gateway(state), Some(document)) => {
-                let networks = networks(state);
+                let networks = networks(state, &document);
                 Applying::Later(Box::pin(async move {
                     // By now nobody else has it, so that nothing is copied.
                     driver.set(generation, Arc::unwrap_or_clone(document), networks).await
@@ -234,9 +235,8 @@ impl DataPlane for Gateways {
         Some(Box::pin(self.clone().see()))
     }
 
-    fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
-        let Desired::Gateway(state) = desired else { return Vec::new() };
-        state.mute().unwrap_or_default()
+    fn observe(&self, state: &GatewayState<'_>) -> Option<Negotiation> {
+        state.mute()
     }
 
     fn applied(&self, _resource: &str) -> Option<Value> {
@@ -246,9 +246,9 @@ impl DataPlane for Gateways {
 
 /// What goes into the tunnels of a gateway: blocks behind its peers, and destinations of its routes. What is behind a
 /// peer everywhere is routed by routes alone.
-fn networks(state: &GatewayState<'_>) -> Vec<String> {
-    let subnets =
-        state.connections.iter().flat_map(|connection| connection.settings.remote_subnet.split(','));
+fn networks(state: &GatewayState<'_>, document: &Document) -> Vec<String> {
+    let connections = document.connections.values();
+    let subnets = connections.flat_map(|connection| connection.settings.remote_subnet.split(','));
     let subnets = subnets.map(str::trim).filter(|block| !block.ends_with("/0"));
     let destinations = state.routes.iter().map(|route| route.destination.as_str());
     let each: BTreeSet<String> = subnets.chain(destinations).map(str::to_owned).collect();
