@@ -139,8 +139,7 @@ fn units_call_the_program_and_the_shell_alone() {
     }
 }
 
-/// The example of the configuration, the folder that the unit makes and what is rotated are one; and who rotates tells the
-/// service.
+/// The example of the configuration, the folder that the unit makes and what is rotated are one.
 #[test]
 fn what_is_rotated_is_what_the_service_writes() {
     let release = release();
