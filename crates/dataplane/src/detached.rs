@@ -11,12 +11,13 @@ use fail::fail_point;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use tongguan_model::connection::{Negotiation, Settings};
-use tongguan_model::route::VpnRoute;
+use tongguan_model::connection::Negotiation;
+use tongguan_model::id::ConnectionId;
 use tongguan_model::wire_enum;
 
+use crate::duration::duration;
 use crate::steering::{ApplyFault, Steering, TooMany};
-use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Observation, Progress};
+use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Progress};
 
 /// When a change comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct ParseApplyDelayError(String);
 
 impl std::fmt::Display for ParseApplyDelayError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` is no apply delay: give 0, a time such as 250ms, 1s or 2m, or polls:N", self.0)
+        write!(f, "`{}` is no apply delay: give 0, a time such as 250ms, 1s or 1m 30s, or polls:N", self.0)
     }
 }
 
@@ -47,17 +48,10 @@ impl std::str::FromStr for ApplyDelay {
         if let Some(polls) = text.strip_prefix("polls:") {
             return polls.parse().map(Self::Polls).map_err(|_| wrong());
         }
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let milliseconds = match unit {
-            "" if number == 0 => Some(0),
-            "ms" => Some(number),
-            "s" => number.checked_mul(1_000),
-            "m" => number.checked_mul(60_000),
-            _ => None,
-        };
-        milliseconds.map(|ms| Self::After(Duration::from_millis(ms))).ok_or_else(wrong)
+        if !text.is_empty() && text.bytes().all(|digit| digit == b'0') {
+            return Ok(Self::After(Duration::ZERO));
+        }
+        duration(text).map(Self::After).ok_or_else(wrong)
     }
 }
 
@@ -173,14 +167,9 @@ impl DataPlane for Detached {
         *looks >= polls
     }
 
-    fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
-        let Desired::Gateway(state) = desired else { return Vec::new() };
-        let answers = || {
-            let tunnels = state.connections.iter().flat_map(|connection| &connection.settings.tunnels);
-            let negotiation = Negotiation::IpsecEstablished;
-            tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect()
-        };
-        state.mute().unwrap_or_else(|| if self.peers == Peers::Answer { answers() } else { Vec::new() })
+    fn observe(&self, state: &GatewayState<'_>) -> Option<Negotiation> {
+        let answered = || (self.peers == Peers::Answer).then_some(Negotiation::IpsecEstablished);
+        state.mute().or_else(answered)
     }
 
     fn applied(&self, resource: &str) -> Option<Value> {
@@ -243,20 +232,9 @@ enum Document<'a> {
         vpn_type: &'a str,
         auto_propagate: bool,
         certificates: BTreeMap<&'a str, &'a str>,
-        connections: BTreeMap<&'a str, &'a Settings>,
-        routes: Vec<RouteDocument<'a>>,
+        connections: Vec<&'a str>,
+        routes: Vec<&'a str>,
     },
-}
-
-#[derive(Serialize)]
-struct RouteDocument<'a> {
-    kind: &'a str,
-    source: Option<&'a str>,
-    destination: &'a str,
-    next_hop: &'a str,
-    weight: u32,
-    priority: Option<u32>,
-    published: bool,
 }
 
 impl<'a> Document<'a> {
@@ -266,31 +244,16 @@ impl<'a> Document<'a> {
             Desired::Network { id } => Some(Self::Network { id }),
             Desired::Gateway(GatewayState { gateway, bindings, connections, routes }) => {
                 let certificates = bindings.iter().map(|one| (one.role.as_str(), one.certificate.as_str()));
-                let connections = connections.iter().map(|one| (one.id.as_str(), &one.settings));
                 Some(Self::Gateway {
                     id: gateway.id.as_str(),
                     name: &gateway.name,
                     vpn_type: gateway.vpn_type.as_str(),
                     auto_propagate: gateway.auto_propagate,
                     certificates: certificates.collect(),
-                    connections: connections.collect(),
-                    routes: routes.iter().map(RouteDocument::of).collect(),
+                    connections: connections.iter().map(ConnectionId::as_str).collect(),
+                    routes: routes.iter().map(|route| route.name.as_str()).collect(),
                 })
             }
-        }
-    }
-}
-
-impl<'a> RouteDocument<'a> {
-    fn of(route: &'a VpnRoute) -> Self {
-        Self {
-            kind: route.kind.as_str(),
-            source: route.source.as_deref(),
-            destination: &route.destination,
-            next_hop: route.next_hop.as_str(),
-            weight: route.weight,
-            priority: route.priority,
-            published: route.published,
         }
     }
 }
@@ -310,8 +273,10 @@ mod tests {
         assert_eq!("250ms".parse(), after(250));
         assert_eq!("1s".parse(), after(1_000));
         assert_eq!("2m".parse(), after(120_000));
+        assert_eq!("1m 30s".parse(), after(90_000));
+        assert_eq!("1h".parse(), after(3_600_000));
         assert_eq!("polls:3".parse(), Ok(ApplyDelay::Polls(3)));
-        for wrong in ["", "5", "s", "polls:", "1h", "-1s", "99999999999999999999s"] {
+        for wrong in ["", "5", "s", "polls:", "1mo", "-1s", "99999999999999999999s"] {
             assert!(wrong.parse::<ApplyDelay>().is_err(), "{wrong}");
         }
     }
@@ -345,8 +310,6 @@ mod tests {
         assert_eq!(Peers::parse("silent"), Some(Peers::Silent));
         assert_eq!(Peers::parse("answer"), Some(Peers::Answer));
         assert_eq!(Peers::parse("Answer"), None);
-        let nothing = Detached::new(ApplyDelay::Polls(0)).with_peers(Peers::Answer);
-        assert_eq!(nothing.observe(&network(0, 0).desired), Vec::new(), "a network has no tunnels");
     }
 
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {

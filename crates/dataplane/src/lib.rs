@@ -1,16 +1,19 @@
 //! The data plane: a driver applies the intended state to a gateway.
 //!
-//! The engine hands a driver the *whole* desired state of one resource and asks it to apply it. A driver may be
+//! The engine hands a driver the *whole* desired state of one resource and asks it to apply it: what hangs on a gateway
+//! by its names, and all that it takes in a document, for a driver that needs more than names. A driver may be
 //! asked again for the same generation, after a crash or from another process: applying twice must have the same
 //! result as applying once. A driver does not know the store.
 #![forbid(unsafe_code)]
 
 mod detached;
+mod duration;
 mod gateways;
 pub mod orders;
 mod steering;
 
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document, document_text};
+pub use duration::duration;
 pub use gateways::Gateways;
 pub use steering::{APPLY_FAULTS, ApplyFault, ApplyFaultKind, OWN_DELAYS, TooMany};
 
@@ -19,10 +22,10 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tongguan_model::connection::{Connection, Negotiation};
+use tongguan_model::connection::Negotiation;
 use tongguan_model::gateway::{Binding, VpnGateway};
-use tongguan_model::id::TunnelId;
-use tongguan_model::route::VpnRoute;
+use tongguan_model::id::ConnectionId;
+use tongguan_model::route::RouteInForce;
 
 /// The state that a resource shall have.
 #[derive(Debug, Clone)]
@@ -48,32 +51,19 @@ pub struct GatewayState<'a> {
     pub gateway: &'a VpnGateway,
     /// Certificates.
     pub bindings: &'a [Binding],
-    /// Connections. Their keys are not among their settings.
-    pub connections: &'a [Connection],
+    /// Ids of its connections, the oldest first. What they are stands in [`Attempt::document`]: so a change costs a
+    /// driver that does not ask for that no more the more connections a gateway has but for their ids.
+    pub connections: &'a [ConnectionId],
     /// Routes over these connections, destination routes and policy routes, the oldest first.
-    pub routes: &'a [VpnRoute],
+    pub routes: &'a [RouteInForce],
 }
 
 impl GatewayState<'_> {
-    /// What is seen of the tunnels of a gateway that has not what it negotiates with; none if it has.
+    /// What is seen of every tunnel of a gateway that has not what it negotiates with; none if it has.
     #[must_use]
-    pub fn mute(&self) -> Option<Vec<Observation>> {
-        if self.gateway.can_negotiate(self.bindings) {
-            return None;
-        }
-        let tunnels = self.connections.iter().flat_map(|connection| &connection.settings.tunnels);
-        let negotiation = Negotiation::IkeNotEstablished;
-        Some(tunnels.map(|tunnel| Observation { tunnel: tunnel.id.clone(), negotiation }).collect())
+    pub fn mute(&self) -> Option<Negotiation> {
+        (!self.gateway.can_negotiate(self.bindings)).then_some(Negotiation::IkeNotEstablished)
     }
-}
-
-/// What a driver sees of a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
-    /// The tunnel.
-    pub tunnel: TunnelId,
-    /// How far its negotiation has come.
-    pub negotiation: Negotiation,
 }
 
 impl Desired<'_> {
@@ -199,10 +189,10 @@ pub trait DataPlane: Send + Sync + Debug {
         false
     }
 
-    /// What there is to see of the tunnels of a state that is in force. Of a tunnel that is left out nothing new is
-    /// known. Settings never decide this: it is the far end that answers, or does not.
-    fn observe(&self, _desired: &Desired<'_>) -> Vec<Observation> {
-        Vec::new()
+    /// What there is to see of all tunnels of a gateway whose state is in force; none: nothing new is known of any.
+    /// Settings never decide this: it is the far end that answers, or does not.
+    fn observe(&self, _state: &GatewayState<'_>) -> Option<Negotiation> {
+        None
     }
 
     /// What the driver has for a resource, as a document for people.

@@ -77,6 +77,16 @@ pub struct VpnRoute {
     pub before_published: Option<bool>,
 }
 
+/// A route of a gateway that shall be in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteInForce {
+    /// Kind, next hop, source, destination, weight, priority and whether it is published, with blanks between them:
+    /// what the record of what the data plane has calls it by.
+    pub name: String,
+    /// Block that packets go to.
+    pub destination: String,
+}
+
 /// What may change of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteSettings {

@@ -751,6 +751,94 @@ mod tests {
         assert_eq!(file.data_dir, Some(defaults.data_dir));
     }
 
+    /// Each key of the file with a value that is not its default, as it stands in the file and on the command line. What
+    /// is a secret, or a table, stands in the file alone.
+    const SET: &[(&str, &str, Option<&str>)] = &[
+        ("listen", "'127.0.0.1:1'", Some("127.0.0.1:1")),
+        ("data_dir", "'elsewhere'", Some("elsewhere")),
+        ("apply_delay", "'polls:3'", Some("polls:3")),
+        ("detached_peers", "'answer'", Some("answer")),
+        ("dataplane", "'gateways:s'", Some("gateways:s")),
+        ("tls_cert", "'c'", Some("c")),
+        ("tls_key", "'k'", Some("k")),
+        ("region", "'cn-beijing'", Some("cn-beijing")),
+        ("endpoint", "'e:1'", Some("e:1")),
+        ("address_pool", "'10.0.0.0/8'", Some("10.0.0.0/8")),
+        ("master_key_file", "'f'", Some("f")),
+        ("master_key_command", "['a', 'b']", Some("a b")),
+        ("mark_file", "'m'", Some("m")),
+        ("log", "'debug'", Some("debug")),
+        ("log_json", "true", Some("")),
+        ("admin_listen", "7", Some("7")),
+        ("test_api", "true", Some("")),
+        ("test_token", "'t'", None),
+        ("rate_limit", "7", Some("7")),
+        ("rate_burst", "7", Some("7")),
+        ("account_id", "'1234567890123456'", None),
+        ("access_key_id", "'i'", None),
+        ("access_key_secret", "'s'", None),
+        ("quota", "{ vpcs_per_region = 3 }", Some("vpcs_per_region=3")),
+        ("principal", "[{ account_id = '1234567890123456', access_key_id = 'k' }]", None),
+    ];
+    /// Keys that say nothing without another one.
+    const TOGETHER: &[(&str, &[&str])] = &[
+        ("tls_cert", &["tls_key"]),
+        ("tls_key", &["tls_cert"]),
+        ("rate_burst", &["rate_limit"]),
+        ("test_token", &["test_api"]),
+        ("access_key_id", &["access_key_secret"]),
+        ("access_key_secret", &["access_key_id"]),
+        ("account_id", &["access_key_id", "access_key_secret"]),
+    ];
+
+    /// Command line, variables, file and what is made of them know the same settings.
+    #[test]
+    fn every_key_is_an_option_and_a_variable_and_has_an_effect() {
+        use clap::FromArgMatches as _;
+
+        let command = ServeArgs::augment_args(clap::Command::new("serve").no_binary_name(true));
+        let named: Vec<_> = SET.iter().map(|(key, ..)| (*key).to_owned()).collect();
+        assert_eq!(named, keys::<File>());
+        for option in command.get_arguments().filter_map(|option| Some((option.get_long()?, option))) {
+            let (long, option) = option;
+            let key = long.replace('-', "_");
+            let known = SET.iter().any(|(name, _, given)| *name == key && given.is_some());
+            assert!(known || ["check", "config", "help"].contains(&long), "no key of the file for --{long}");
+            if known {
+                let variable = option.get_env().and_then(|name| name.to_str());
+                assert_eq!(variable, Some(&*format!("TONGGUAN_{}", key.to_uppercase())));
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tongguan.toml");
+        let load = |file: &[&str], line: &[&str]| {
+            let value = |key: &str| SET.iter().find(|(name, ..)| *name == key).unwrap();
+            let text: String = file.iter().map(|key| format!("{key} = {}\n", value(key).1)).collect();
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            let options = line.iter().filter_map(|key| Some((key.replace('_', "-"), value(key).2?)));
+            let words = options.flat_map(|(name, given)| {
+                let value = if given.is_empty() { None } else { Some(given.to_owned()) };
+                std::iter::once(format!("--{name}")).chain(value)
+            });
+            let matches = command.clone().try_get_matches_from(words).unwrap();
+            let args =
+                ServeArgs { config: Some(path.clone()), ..ServeArgs::from_arg_matches(&matches).unwrap() };
+            Config::load(args).map(|config| format!("{config:?}"))
+        };
+        for (key, _, given) in SET {
+            let others = TOGETHER.iter().find(|(name, _)| name == key).map_or(&[][..], |(_, others)| *others);
+            let all: Vec<_> = others.iter().copied().chain([*key]).collect();
+            let of_file = load(&all, &[]).unwrap();
+            // Some are refused alone.
+            let without = load(others, &[]).or_else(|_| load(&[], &[])).unwrap();
+            assert_ne!(of_file, without, "{key} in the file has no effect");
+            if given.is_some() {
+                assert_eq!(load(&[], &all).unwrap(), of_file, "--{key} does not do what the key does");
+            }
+        }
+    }
+
     #[test]
     fn who_listens_for_others_has_a_rate() {
         let of = |per_second: u32, burst: u32| {

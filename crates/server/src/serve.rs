@@ -31,7 +31,7 @@ use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, 
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_service::{Service, audit, master, rights};
+use tongguan_service::{Service, audit, master, rights, service_id};
 use tongguan_store::{
     Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
 };
@@ -414,7 +414,10 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     };
     let (dataplane, detached): (Arc<dyn DataPlane>, _) =
         match config.supervisor().context(exit::Configuration)? {
-            Some(supervisor) => (Arc::new(Gateways::new(supervisor)), None),
+            Some(supervisor) => {
+                let service = service_id(&store, &vault, now_ms)?;
+                (Arc::new(Gateways::new(supervisor, service)), None)
+            }
             None => {
                 let detached = Arc::new(Detached::new(apply_delay).with_peers(peers));
                 (Arc::clone(&detached) as _, Some(detached))

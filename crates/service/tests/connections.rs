@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{REGION, Rig, issue};
 use serde_json::Value;
-use tongguan_dataplane::{Applying, Attempt, DataPlane, Desired, Detached, Observation, Peers, Progress};
+use tongguan_dataplane::{Applying, Attempt, DataPlane, Detached, GatewayState, Peers, Progress};
+use tongguan_model::connection::Negotiation;
 use tongguan_model::limits::Quotas;
 use tongguan_service::accounts::Order;
 use tongguan_service::check;
@@ -48,8 +49,8 @@ impl DataPlane for Moody {
         Progress::Applied.into()
     }
 
-    fn observe(&self, desired: &Desired<'_>) -> Vec<Observation> {
-        self.peers.observe(desired)
+    fn observe(&self, state: &GatewayState<'_>) -> Option<Negotiation> {
+        self.peers.observe(state)
     }
 
     fn applied(&self, _: &str) -> Option<Value> {

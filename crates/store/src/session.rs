@@ -3,7 +3,7 @@
 //! Nothing above knows which database it is; a second one has to offer what stands here and nothing else. Values are
 //! bound as [`Bind`]s, borrowed. A row is read column by column in the order of the query ([`Cells`]), so that no
 //! position is counted by hand; a raw value is a [`Value`]. Rows of a table are taken over [`whole`]. Each connection
-//! caches its prepared statements. Placeholders are `?1`, or `?` where a macro counts them. Transactions and savepoints
+//! caches its prepared statements by their text, and the writer keeps its own [`ready`]. Placeholders are `?1`, or `?` where a macro counts them. Transactions and savepoints
 //! are the engine's.
 
 use std::error::Error;
@@ -16,8 +16,11 @@ use crate::StoreError;
 
 #[macro_use]
 mod value;
+pub(crate) mod ready;
 pub(crate) mod whole;
 
+pub(crate) use ready::Sql;
+use ready::{HasReady, Use};
 pub(crate) use value::{AsBind, Bind, FromColumn, Unreadable, Value};
 use whole::Taken;
 pub(crate) use whole::Whole;
@@ -257,11 +260,17 @@ impl<'r> Cells<'r> {
 #[derive(Clone, Copy)]
 pub(crate) struct Session<'c> {
     connection: &'c Connection,
+    ready: Option<&'c (dyn HasReady + 'c)>,
 }
 
 impl<'c> Session<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection }
+        Self { connection, ready: None }
+    }
+
+    /// The same with statements that are kept ready.
+    pub(crate) fn keeping(connection: &'c Connection, ready: &'c (dyn HasReady + 'c)) -> Self {
+        Self { connection, ready: Some(ready) }
     }
 
     /// A prepared statement, to be run more than once or to fetch its rows one at a time.
@@ -269,68 +278,123 @@ impl<'c> Session<'c> {
         Ok(Statement(self.connection.prepare_cached(sql).map_err(failed)?))
     }
 
-    /// Executes a statement; returns how many rows it changed.
-    pub(crate) fn execute(self, sql: &str, values: &[Bind<'_>]) -> Result<usize, StoreError> {
-        self.prepare(sql)?.execute(values)
+    /// Does this with a prepared statement.
+    fn with(self, sql: Sql<'_>, work: &mut Use<'_>) -> Result<(), StoreError> {
+        match (sql, self.ready) {
+            (Sql::Fixed(sql), Some(ready)) => ready.with(sql, work),
+            _ => work(&mut self.prepare(sql.text())?.0),
+        }
     }
 
-    /// The first row, if there is one.
-    pub(crate) fn one<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<Option<T>, StoreError> {
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(values)?;
-        Ok(match rows.next()? {
-            Some(row) => Some(row.read()?),
-            None => None,
+    /// Does this with the rows of a query.
+    fn with_rows<'s>(
+        self,
+        sql: impl Into<Sql<'s>>,
+        values: &[Bind<'_>],
+        mut work: impl FnMut(Rows<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.with(sql.into(), &mut |statement| {
+            work(Rows(statement.query(params_from_iter(values)).map_err(failed)?))
         })
     }
 
+    /// Executes a statement; returns how many rows it changed.
+    pub(crate) fn execute<'s>(
+        self,
+        sql: impl Into<Sql<'s>>,
+        values: &[Bind<'_>],
+    ) -> Result<usize, StoreError> {
+        let mut changed = 0;
+        self.with(sql.into(), &mut |statement| {
+            changed = statement.execute(params_from_iter(values)).map_err(failed)?;
+            Ok(())
+        })?;
+        Ok(changed)
+    }
+
+    /// The first row, if there is one.
+    pub(crate) fn one<'s, T: FromRow>(
+        self,
+        sql: impl Into<Sql<'s>>,
+        values: &[Bind<'_>],
+    ) -> Result<Option<T>, StoreError> {
+        let mut first = None;
+        self.with_rows(sql, values, |mut rows| {
+            if let Some(row) = rows.next()? {
+                first = Some(row.read()?);
+            }
+            Ok(())
+        })?;
+        Ok(first)
+    }
+
     /// The row of a query that always has one.
-    pub(crate) fn only<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<T, StoreError> {
+    pub(crate) fn only<'s, T: FromRow>(
+        self,
+        sql: impl Into<Sql<'s>>,
+        values: &[Bind<'_>],
+    ) -> Result<T, StoreError> {
         Ok(self.one(sql, values)?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?)
     }
 
     /// Every row.
-    pub(crate) fn all<T: FromRow>(self, sql: &str, values: &[Bind<'_>]) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(values)?;
+    pub(crate) fn all<'s, T: FromRow>(
+        self,
+        sql: impl Into<Sql<'s>>,
+        values: &[Bind<'_>],
+    ) -> Result<Vec<T>, StoreError> {
         let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
-            all.push(row.read()?);
-        }
+        self.with_rows(sql, values, |mut rows| {
+            while let Some(row) = rows.next()? {
+                all.push(row.read()?);
+            }
+            Ok(())
+        })?;
         Ok(all)
     }
 
     /// The first row, taken over whole, if there is one. The query must select the places of rows ([`whole`]).
-    pub(crate) fn whole_row<T: Whole>(self, sql: &str, values: &[Bind<'_>]) -> Result<Option<T>, StoreError> {
+    pub(crate) fn whole_row<'s, T: Whole>(
+        self,
+        sql: impl Into<Sql<'s>>,
+        values: &[Bind<'_>],
+    ) -> Result<Option<T>, StoreError> {
         Ok(self.whole_row_with::<T, ()>(sql, values)?.map(|(row, ())| row))
     }
 
     /// The same with what the query selects beside the place.
-    pub(crate) fn whole_row_with<T: Whole, M: FromRow>(
+    pub(crate) fn whole_row_with<'s, T: Whole, M: FromRow>(
         self,
-        sql: &str,
+        sql: impl Into<Sql<'s>>,
         values: &[Bind<'_>],
     ) -> Result<Option<(T, M)>, StoreError> {
-        let mut statement = self.prepare(sql)?;
         let taken = Taken::begin::<T>(1);
-        let mut rows = statement.query(values)?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        let (place, more) = row.read()?;
-        Ok(Some((taken.row(place)?, more)))
+        let mut first = None;
+        self.with_rows(sql, values, |mut rows| {
+            if let Some(row) = rows.next()? {
+                let (place, more) = row.read()?;
+                first = Some((taken.row(place)?, more));
+            }
+            Ok(())
+        })?;
+        Ok(first)
     }
 
     /// Every row, taken over whole; there are at most so many. The query must select the places of rows ([`whole`]).
-    pub(crate) fn whole_rows<T: Whole>(
+    pub(crate) fn whole_rows<'s, T: Whole>(
         self,
-        sql: &str,
+        sql: impl Into<Sql<'s>>,
         values: &[Bind<'_>],
         most: u64,
     ) -> Result<Vec<T>, StoreError> {
         /// Rows that room is made for at once.
         const USUAL: usize = 50;
-        let mut statement = self.prepare(sql)?;
-        let taken = Taken::begin::<T>(usize::try_from(most).unwrap_or(USUAL).min(USUAL));
-        taken.rows(statement.query(values)?)
+        let mut all = Vec::new();
+        self.with_rows(sql, values, |places| {
+            all = Taken::begin::<T>(usize::try_from(most).unwrap_or(USUAL).min(USUAL)).rows(places)?;
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     /// Executes statements without values and results.

@@ -7,7 +7,7 @@ use tongguan_model::connection::{Connection, Negotiation};
 use tongguan_model::gateway::{BindingState, ChildState, Status};
 use tongguan_model::id::{AccountId, ConnectionId};
 use tongguan_store::{
-    ConnectionFilter, CustomerGatewayFilter, DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options,
+    Archive, ConnectionFilter, CustomerGatewayFilter, DATABASE_FILE, GatewayFilter, Holder, NetworkFilter, Options,
     ResourceGroupStatus, Store, StoreError, TokenName, UploadFilter, default_resource_group,
 };
 
@@ -41,10 +41,17 @@ fn databases_of_every_released_schema_open() {
             if schema >= 6 {
                 routes_are_there(&store);
             }
+            if schema >= 5 {
+                the_record_of_what_is_applied_names_it(&store, schema);
+            }
+            drop(store);
+            for (rule, findings) in Archive::open(directory.path()).unwrap().relations().unwrap() {
+                assert!(findings.is_empty(), "schema {schema}: {rule}: {findings:?}");
+            }
         }
         seen += 1;
     }
-    assert!(seen >= 6, "a database is missing");
+    assert!(seen >= 7, "a database is missing");
 }
 
 /// Every account has its default group, and every resource is in a group of its account.
@@ -221,6 +228,27 @@ fn routes_are_there(store: &Store) {
     let routes = store.read(|snapshot| snapshot.routes_of(dual.gateway.as_ref().unwrap())).unwrap();
     let routes: Vec<_> = routes.iter().map(|row| (&row.route.next_hop, row.route.published)).collect();
     assert_eq!(routes, [(&dual.id, true)]);
+}
+
+/// What the data plane has of gateways repeated all settings before schema 8.
+fn the_record_of_what_is_applied_names_it(store: &Store, schema: u32) {
+    let account = AccountId::new(ACCOUNT);
+    let filter = ConnectionFilter::default();
+    let found = store.read(|snapshot| snapshot.connections(&account, "cn-hangzhou", &filter, 0, 50)).unwrap();
+    for connection in found.items.iter().filter(|connection| connection.gateway.is_some()) {
+        let gateway = connection.gateway.as_ref().unwrap();
+        let (_, document) =
+            store.read(|snapshot| snapshot.applied(gateway.as_str())).unwrap().expect("it is applied");
+        // One that is being made is not in force yet.
+        let (id, in_force) = (connection.id.as_str(), connection.state != ChildState::Creating);
+        let connections = if in_force { format!(r#"["{id}"]"#) } else { "[]".to_owned() };
+        let routed = schema >= 6 && connection.name == "dual";
+        let route = format!(r#"["dbr {id}  10.7.0.0/24 100  1"]"#);
+        let routes = if routed { route } else { "[]".to_owned() };
+        let end = format!(r#","connections":{connections},"routes":{routes}}}"#);
+        assert!(document.starts_with(r#"{"id":"vpn-"#) && document.ends_with(&end), "{document}");
+        assert!(document.contains(r#","auto_propagate":"#), "{document}");
+    }
 }
 
 /// What is in Cas: an SM pair and a request.

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::digest;
 use clap::Args;
 use tongguan_service::{check, rights};
-use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, RightsKey, vacant};
+use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, RightsKey, put, vacant};
 
 use super::MarkArgs;
 use super::terminal::{self, harmless};
@@ -287,24 +287,6 @@ fn copy_owner_only(from: &Path, to: &Path) -> Result<()> {
 
 /// Writes a file for its owner alone, whole or not at all, and durably; a link in its place is not followed.
 fn write_owner_only(to: &Path, source: &mut impl std::io::Read) -> Result<()> {
-    let mut part = to.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let failed = || format!("cannot write `{}`", to.display());
-    let _ = std::fs::remove_file(&part);
-    let mut target = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(failed)?;
-    std::io::copy(source, &mut target).with_context(failed)?;
-    target.sync_all().with_context(failed)?;
-    std::fs::rename(&part, to).with_context(failed)?;
-    if let Some(directory) =
-        to.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-    {
-        File::open(directory).and_then(|directory| directory.sync_all()).with_context(failed)?;
-    }
-    Ok(())
+    let written = put(to, |file| std::io::copy(source, file).map(drop));
+    written.map(drop).with_context(|| format!("cannot write `{}`", to.display()))
 }

@@ -6,16 +6,16 @@
 //! ([`settle`]), and what is so again when it was given up ([`restore`]).
 
 use tongguan_dataplane::GatewayState;
-use tongguan_model::connection::Connection;
 use tongguan_model::gateway::{Binding, BindingState, ChildState, VpnGateway};
-use tongguan_model::route::VpnRoute;
+use tongguan_model::id::ConnectionId;
+use tongguan_model::route::RouteInForce;
 use tongguan_store::{Snapshot, StoreError, Tx};
 
-/// What shall be in force on a gateway.
+/// What shall be in force on a gateway, of connections and routes by name.
 pub(super) struct Children {
     bindings: Vec<Binding>,
-    connections: Vec<Connection>,
-    routes: Vec<VpnRoute>,
+    connections: Vec<ConnectionId>,
+    routes: Vec<RouteInForce>,
 }
 
 impl Children {
@@ -23,14 +23,9 @@ impl Children {
     pub(super) fn wanted(snapshot: &Snapshot<'_>, gateway: &VpnGateway) -> Result<Self, StoreError> {
         let mut bindings = snapshot.bindings_on(gateway)?;
         bindings.retain(|binding| binding.state != BindingState::Dissociating);
-        let mut connections = snapshot.connections_of(&gateway.id)?;
-        connections.retain(|connection| connection.state.is_wanted());
+        let connections = snapshot.connections_wanted(&gateway.id)?;
         // Routes lead over connections: where there are none of these, nobody need look for them.
-        let mut routes = Vec::new();
-        if !connections.is_empty() {
-            let rows = snapshot.routes_of(&gateway.id)?.into_iter();
-            routes.extend(rows.map(|row| row.route).filter(|route| route.state.is_wanted()));
-        }
+        let routes = if connections.is_empty() { Vec::new() } else { snapshot.routes_wanted(&gateway.id)? };
         Ok(Self { bindings, connections, routes })
     }
 

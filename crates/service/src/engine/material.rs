@@ -50,7 +50,7 @@ pub(super) fn document(
         certificates.extend(credential.map(|credential| (binding.role.as_str().to_owned(), credential)));
     }
     let mut connections = BTreeMap::new();
-    for connection in state.connections {
+    for connection in snapshot.connections_of(&gateway.id)?.iter().filter(|one| one.state.is_wanted()) {
         let document = with_keys(context, snapshot, connection)?;
         connections.insert(connection.id.as_str().to_owned(), document);
     }

@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tongguan_dataplane::{Applying, Attempt, Desired, Observation, Progress, document_text};
-use tongguan_model::gateway::Phase;
+use tongguan_dataplane::{Applying, Attempt, Desired, Progress, document_text};
+use tongguan_model::connection::Negotiation;
+use tongguan_model::gateway::{Phase, VpnGateway};
 use tongguan_store::{Intent, IntentKind, Snapshot, StoreError, Verdict};
 use tracing::{error, warn};
 
@@ -80,8 +81,11 @@ struct Outcome {
 struct Picture {
     /// What the data plane has then; none: nothing.
     document: Option<String>,
-    /// What it sees then of the far ends.
-    observations: Vec<Observation>,
+    /// The gateway that was looked at, unless it is to be gone. As long as its generation is the intended one, nothing
+    /// of it has changed that decides what has come into force.
+    gateway: Option<VpnGateway>,
+    /// What it sees then of the far ends of all its tunnels, if that is known.
+    seen: Option<Negotiation>,
     /// What a gateway that stores nothing was told then.
     told: Option<Told>,
 }
@@ -353,21 +357,18 @@ fn attempt(
 ) -> Result<Try, StoreError> {
     let apply = |desired: Desired<'_>| -> Result<_, StoreError> {
         fail_point!("engine::applying");
-        let mut picture = Picture {
-            document: document_text(&desired),
-            observations: context.dataplane.observe(&desired),
-            told: None,
-        };
+        let mut picture = Picture { document: document_text(&desired), ..Picture::default() };
         let mut document = None;
-        if let Desired::Gateway(state) = &desired
-            && context.dataplane.takes_documents()
-        {
-            let bound = snapshot.bound_certificates(Some(&state.gateway.id))?;
-            picture.told = Some(Told::of(intent.generation, &bound, now_ms));
-            match material::document(context, snapshot, *state, now_ms) {
-                Ok(made) => document = Some(Arc::new(made)),
-                Err(Lack::Store(error)) => return Err(error),
-                Err(Lack::Reason(reason)) => return Ok((picture, Progress::Refused(reason).into())),
+        if let Desired::Gateway(state) = &desired {
+            picture.seen = context.dataplane.observe(state);
+            if context.dataplane.takes_documents() {
+                let bound = snapshot.bound_certificates(Some(&state.gateway.id))?;
+                picture.told = Some(Told::of(intent.generation, &bound, now_ms));
+                match material::document(context, snapshot, *state, now_ms) {
+                    Ok(made) => document = Some(Arc::new(made)),
+                    Err(Lack::Store(error)) => return Err(error),
+                    Err(Lack::Reason(reason)) => return Ok((picture, Progress::Refused(reason).into())),
+                }
             }
         }
         let (generation, since_ms) = (intent.generation, intent.since_ms);
@@ -381,7 +382,9 @@ fn attempt(
         IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource })?,
         IntentKind::Gateway => match snapshot.gateway_of_any_account(&intent.resource)? {
             Some(gateway) if gateway.phase != Phase::Deleting => {
-                apply(Desired::Gateway(Children::wanted(snapshot, &gateway)?.on(&gateway)))?
+                let (picture, applying) =
+                    apply(Desired::Gateway(Children::wanted(snapshot, &gateway)?.on(&gateway)))?;
+                (Picture { gateway: Some(gateway), ..picture }, applying)
             }
             Some(_) | None => apply(Desired::NoGateway { id: &intent.resource })?,
         },

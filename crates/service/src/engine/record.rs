@@ -14,7 +14,7 @@
 //! apply is not given up: it waits for somebody.
 
 use serde_json::Value;
-use tongguan_dataplane::{Observation, Progress};
+use tongguan_dataplane::Progress;
 use tongguan_model::gateway::{Phase, VpnGateway, Withdrawal};
 use tongguan_model::id::{AccountId, VSwitchId, VpcId};
 use tongguan_store::{DeletionStatus, Fault, FaultOutcome, IntentKind, StoreError, Tx};
@@ -103,10 +103,14 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
     match intent.kind {
         IntentKind::Vpc => tx.vpc_ready(&VpcId::new(&intent.resource))?,
         IntentKind::VSwitch => tx.vswitch_ready(&VSwitchId::new(&intent.resource))?,
-        IntentKind::Gateway => match tx.gateway_of_any_account(&intent.resource)? {
-            None => {}
-            Some(gateway) if gateway.phase == Phase::Deleting => tx.delete_gateway(&gateway)?,
-            Some(gateway) => gateway_applied(tx, &gateway, intent.generation)?,
+        IntentKind::Gateway => match &outcome.picture.gateway {
+            Some(gateway) => gateway_applied(tx, gateway, outcome, now_ms)?,
+            None => {
+                let gone = tx.gateway_of_any_account(&intent.resource)?;
+                if let Some(gateway) = gone.filter(|gateway| gateway.phase == Phase::Deleting) {
+                    tx.delete_gateway(&gateway)?;
+                }
+            }
         },
         IntentKind::ResourceGroup => tx.settle_resource_group(&intent.resource)?,
         IntentKind::RoleDeletion => service_linked::decide_deletion(tx, &intent.resource)?,
@@ -115,9 +119,6 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
     if let Some(document) = &outcome.picture.document {
         tx.put_applied(&intent.resource, intent.generation, document, now_ms)?;
     }
-    for Observation { tunnel, negotiation } in &outcome.picture.observations {
-        tx.observe_tunnel(tunnel, *negotiation, now_ms)?;
-    }
     if withdrawn {
         tx.set_fault_outcome(&intent.resource, FaultOutcome::Withdrawn)
     } else {
@@ -125,12 +126,21 @@ fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError
     }
 }
 
-fn gateway_applied(tx: &Tx<'_>, gateway: &VpnGateway, generation: u64) -> Result<(), StoreError> {
+fn gateway_applied(
+    tx: &Tx<'_>,
+    gateway: &VpnGateway,
+    outcome: &Outcome,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     children::settle(tx, gateway)?;
-    if gateway.certificate_alert.is_some() {
-        tx.refresh_certificate_alert(&gateway.id)?;
+    if gateway.takes_certificates().is_ok() {
+        tx.renew_certificate_alert(&gateway.id)?;
     }
-    tx.update_generations(&gateway.id, gateway.intended, generation)
+    tx.generation_applied(&gateway.id, outcome.intent.generation)?;
+    match outcome.picture.seen {
+        Some(seen) => tx.observe_tunnels_of(&gateway.id, seen, now_ms),
+        None => Ok(()),
+    }
 }
 
 /// A change that cannot be applied: what was applied before is to be in force again.

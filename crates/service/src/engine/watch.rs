@@ -9,10 +9,11 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tongguan_dataplane::{Applying, Attempt, Desired, Later, Look, Observation, Progress, Seen};
+use tongguan_dataplane::{Applying, Attempt, Desired, Later, Look, Progress, Seen};
 use tongguan_model::certificate::OutOfService;
 use tongguan_model::connection::Negotiation;
 use tongguan_model::gateway::{Phase, Status};
+use tongguan_model::id::TunnelId;
 use tongguan_store::{BoundCertificate, Snapshot, StandingGateway, StoreError, TunnelStanding, Verdict};
 use tracing::{error, info, warn};
 
@@ -207,15 +208,14 @@ impl Engine {
                 None => None,
             };
             let negotiation = negotiation.unwrap_or(Negotiation::IkeNotEstablished);
-            let new = Observation { tunnel: one.tunnel.clone(), negotiation };
-            (negotiation != one.observed).then_some(new)
+            (negotiation != one.observed).then(|| (one.tunnel.clone(), negotiation))
         });
-        let new: Vec<Observation> = new.collect();
+        let new: Vec<(TunnelId, Negotiation)> = new.collect();
         if new.is_empty() {
             return Ok(());
         }
         let written = self.context.store.write(move |tx| {
-            for Observation { tunnel, negotiation } in &new {
+            for (tunnel, negotiation) in &new {
                 accounts::observed(tx, tunnel, *negotiation, now_ms)?;
             }
             Ok(Verdict::Keep(()))

@@ -309,7 +309,7 @@ impl Gap {
 
     fn keep(mut self, session: Session<'_>, key: &hmac::Key) -> Result<(), StoreError> {
         self.seal = hmac::sign(key, &self.text()).as_ref().to_vec();
-        insert(&mut session.prepare(INSERT)?, &self)
+        insert(session, &self)
     }
 
     /// Takes itself out of the table, to become part of a larger one.

@@ -197,7 +197,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_binding(&self, gateway: &VpnGateway, binding: &Binding) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, binding, gateway)?;
+        insert(self.session, binding, gateway)?;
         self.count_binding(gateway, binding.state, 1)
     }
 

@@ -145,13 +145,13 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_certificate(&self, certificate: &Certificate, sealed_private_key: &[u8]) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, certificate, sealed_private_key)?;
+        insert(self.session, certificate, sealed_private_key)?;
         self.count("certificate", &certificate.account, certificate.region.as_str(), 1)
     }
 
     /// Stores a certificate of an upload to Cas with its sealed private key.
     pub(super) fn insert_uploaded(&self, certificate: &Certificate, issued: &Issued, sealed: &[u8]) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, certificate, sealed)?;
+        insert(self.session, certificate, sealed)?;
         self.certificate_issued(&certificate.id, issued, certificate.updated_ms)
     }
 

@@ -219,8 +219,8 @@ pub(crate) const RELATIONS: &[Relation] = &[
         "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
          WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
          AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
-         AND (SELECT coalesce(group_concat(key, ' '), '') \
-         FROM (SELECT key FROM json_each(a.document, '$.connections') ORDER BY key)) <> \
+         AND (SELECT coalesce(group_concat(value, ' '), '') \
+         FROM (SELECT value FROM json_each(a.document, '$.connections') ORDER BY value)) <> \
          (SELECT coalesce(group_concat(id, ' '), '') \
          FROM (SELECT id FROM vpn_connection WHERE gateway = g.id ORDER BY id))",
     ),
@@ -235,6 +235,10 @@ pub(crate) const RELATIONS: &[Relation] = &[
          GROUP BY ip HAVING count(*) > 1",
     ),
 ];
+
+/// The connections of a gateway that are half-way.
+const UNDER_WAY: &str =
+    "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' ORDER BY seq";
 
 /// The columns of a tunnel.
 const TUNNELS: &str = sql!("SELECT ", TunnelRow::COLUMNS, " FROM vpn_tunnel");
@@ -272,14 +276,21 @@ impl Snapshot<'_> {
         self.session.all(sql!(Connection::SELECT, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
+    /// Those of them that shall be in force, by id.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn connections_wanted(&self, gateway: &VpnGatewayId) -> Answer<Vec<ConnectionId>> {
+        let sql = "SELECT id FROM vpn_connection WHERE gateway = ?1 AND state <> 'deleting' ORDER BY seq";
+        self.session.all(sql, &binds![gateway])
+    }
+
     /// Those of them that a change of the gateway is about, at most one, each with how far it has come.
     ///
     /// # Errors
     /// A database error.
     pub fn connections_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<(ConnectionId, ChildState)>> {
-        let sql =
-            "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' ORDER BY seq";
-        self.session.all(sql, &binds![gateway])
+        self.session.all(UNDER_WAY, &binds![gateway])
     }
 
     /// The settings of the other connections of its gateway that a connection may be in the way of, the oldest first:
@@ -474,7 +485,7 @@ impl Tx<'_> {
     /// A database error, also if a customer gateway is not there or an address is taken.
     pub fn insert_connection(&self, connection: &Connection, sealed: &[u8], addresses: &[String]) -> Done {
         let settings = document(&connection.settings)?;
-        insert(&mut self.session.prepare(INSERT)?, connection, &settings, sealed)?;
+        insert(self.session, connection, &settings, sealed)?;
         for (at, tunnel) in connection.settings.tunnels.iter().enumerate() {
             insert!(self.session, "vpn_tunnel" {
                 id: tunnel.id,
@@ -604,6 +615,17 @@ impl Tx<'_> {
         )
     }
 
+    /// Writes down that one and the same is seen of every tunnel of a gateway.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn observe_tunnels_of(&self, gateway: &VpnGatewayId, observed: Negotiation, now_ms: i64) -> Done {
+        let sql = "SELECT t.id FROM vpn_connection c JOIN vpn_tunnel t ON t.connection = c.id \
+                   WHERE c.gateway = ?1 AND t.observed <> ?2 ORDER BY c.seq, t.number";
+        let news: Vec<TunnelId> = self.session.all(sql, &binds![gateway, observed])?;
+        news.iter().try_for_each(|tunnel| self.observe_tunnel(tunnel, observed, now_ms))
+    }
+
     /// Removes a connection of a gateway with its tunnels and tags.
     ///
     /// # Errors
@@ -682,6 +704,12 @@ mod tests {
             let count = format!("SELECT count(*) FROM vpn_connection WHERE {}", search.clause());
             assert_eq!(plan(&count).0, indexes, "{count}");
         }
+    }
+
+    /// However many connections a gateway has, what is half-way is found without looking at the others.
+    #[test]
+    fn what_is_half_way_is_looked_for_by_itself() {
+        assert_eq!(plan(UNDER_WAY), (vec!["vpn_connection_under_way".to_owned()], false));
     }
 
     /// A total is read from a tally if nothing but account and region restricts a list; attachments have their own.

@@ -74,7 +74,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_signing_request(&self, request: &SigningRequest, sealed: Option<&[u8]>) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, request, sealed)?;
+        insert(self.session, request, sealed)?;
         self.count("cas_csr", &request.account, "", 1)
     }
 

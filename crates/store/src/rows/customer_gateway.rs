@@ -116,7 +116,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if another of the account and region has the address.
     pub fn insert_customer_gateway(&self, row: &CustomerGatewayRow) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, row)?;
+        insert(self.session, row)?;
         self.count("customer_gateway", &row.account, row.region.as_str(), 1)
     }
 

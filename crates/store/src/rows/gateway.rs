@@ -236,13 +236,19 @@ impl Snapshot<'_> {
     }
 }
 
+/// Which of a gateway's bound certificates are out of service.
+const ALERT: &str = "UPDATE vpn_gateway SET certificate_alert = \
+                     (SELECT group_concat(b.role || ' ' || b.named || ' ' || c.status, ', ') \
+                     FROM binding b JOIN certificate c ON c.id = b.certificate \
+                     WHERE b.gateway = vpn_gateway.id AND c.status <> 'ACTIVE') WHERE id = ?1";
+
 impl Tx<'_> {
     /// Stores a new gateway.
     ///
     /// # Errors
     /// A database error.
     pub fn insert_gateway(&self, gateway: &VpnGateway) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, gateway)?;
+        insert(self.session, gateway)?;
         self.count("vpn_gateway", &gateway.account, gateway.region.as_str(), 1)
     }
 
@@ -280,17 +286,29 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Stores the generation that the data plane has.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn generation_applied(&self, id: &VpnGatewayId, applied: u64) -> Done {
+        update!(self.session, "vpn_gateway" { applied: applied } where { id: id })?;
+        Ok(())
+    }
+
     /// Writes down which of a gateway's bound certificates are out of service.
     ///
     /// # Errors
     /// A database error.
     pub fn refresh_certificate_alert(&self, id: &VpnGatewayId) -> Done {
-        self.execute(
-            "UPDATE vpn_gateway SET certificate_alert = (SELECT group_concat(b.role || ' ' || b.named || ' ' || c.status, \
-             ', ') FROM binding b JOIN certificate c ON c.id = b.certificate \
-             WHERE b.gateway = vpn_gateway.id AND c.status <> 'ACTIVE') WHERE id = ?1",
-            &binds![id],
-        )
+        self.execute(ALERT, &binds![id])
+    }
+
+    /// The same of a gateway that had one that was: none of its others has changed.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn renew_certificate_alert(&self, id: &VpnGatewayId) -> Done {
+        self.execute(sql!(ALERT, " AND certificate_alert IS NOT NULL"), &binds![id])
     }
 
     /// Removes a gateway with its bindings, addresses, diagnosis, tags and intent.

@@ -12,7 +12,7 @@ use tongguan_model::id::{AccountId, RegionId};
 
 use crate::rights::Rights;
 use crate::session::whole::Reader;
-use crate::session::{Bind, Cells, Session};
+use crate::session::{Bind, Cells, Session, Sql};
 use crate::{DatabaseError, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
@@ -177,7 +177,7 @@ impl<'c> Snapshot<'c> {
     }
 
     /// A number that is not below zero.
-    fn number(&self, sql: &str, values: &[Bind<'_>]) -> Answer<u64> {
+    fn number<'s>(&self, sql: impl Into<Sql<'s>>, values: &[Bind<'_>]) -> Answer<u64> {
         let number: i64 = self.session.only(sql, values)?;
         Ok(number.max(0).cast_unsigned())
     }
@@ -210,7 +210,7 @@ impl<'c> Tx<'c> {
         self.execute("DELETE FROM applied WHERE resource = ?1", &binds![resource])
     }
 
-    pub(crate) fn execute(&self, sql: &str, values: &[Bind<'_>]) -> Done {
+    pub(crate) fn execute<'s>(&self, sql: impl Into<Sql<'s>>, values: &[Bind<'_>]) -> Done {
         self.session.execute(sql, values)?;
         Ok(())
     }

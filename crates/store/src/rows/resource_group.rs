@@ -189,7 +189,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has one of the name.
     pub fn insert_resource_group(&self, group: &ResourceGroupRow) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, group)?;
+        insert(self.session, group)?;
         self.count("resource_group", &group.account, "", 1)
     }
 

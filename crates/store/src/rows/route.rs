@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tongguan_model::gateway::ChildState;
 use tongguan_model::id::{AccountId, ConnectionId, VpcId, VpnGatewayId};
-use tongguan_model::route::{RouteKind, RouteSettings, VpnRoute};
+use tongguan_model::route::{RouteInForce, RouteKind, RouteSettings, VpnRoute};
 
 use super::batch::{by_owner, of_all};
 use super::search::Page;
@@ -33,6 +33,12 @@ pub struct RouteRow {
 }
 
 columns! { RouteRow { seq, route = VpnRoute::COLUMNS } }
+
+/// What the record of what the data plane has calls a route by.
+const NAME: &str = "kind || ' ' || connection || ' ' || coalesce(source, '') || ' ' || destination || ' ' || weight \
+                    || ' ' || coalesce(priority, '') || ' ' || published";
+
+columns! { RouteInForce { name = NAME, destination } }
 
 /// What has a table of routes.
 #[derive(Debug, Clone, Copy)]
@@ -103,17 +109,16 @@ pub(crate) const RELATIONS: &[Relation] = &[
     ),
     (
         "what the data plane has is what is routed",
-        "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
-         WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
-         AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
-         AND (SELECT coalesce(group_concat(route, ', '), '') FROM (SELECT json_extract(value, '$.kind') || ' ' \
-         || json_extract(value, '$.next_hop') || ' ' || coalesce(json_extract(value, '$.source'), '') || ' ' \
-         || json_extract(value, '$.destination') || ' ' || json_extract(value, '$.weight') || ' ' \
-         || coalesce(json_extract(value, '$.priority'), '') || ' ' || json_extract(value, '$.published') AS route \
-         FROM json_each(a.document, '$.routes') ORDER BY route)) <> \
-         (SELECT coalesce(group_concat(route, ', '), '') FROM (SELECT kind || ' ' || connection || ' ' \
-         || coalesce(source, '') || ' ' || destination || ' ' || weight || ' ' || coalesce(priority, '') || ' ' \
-         || published AS route FROM vpn_route WHERE gateway = g.id ORDER BY route))",
+        sql!(
+            "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
+             WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
+             AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
+             AND (SELECT coalesce(group_concat(value, ', '), '') \
+             FROM (SELECT value FROM json_each(a.document, '$.routes') ORDER BY value)) <> \
+             (SELECT coalesce(group_concat(route, ', '), '') FROM (SELECT ",
+            NAME,
+            " AS route FROM vpn_route WHERE gateway = g.id ORDER BY route))"
+        ),
     ),
 ];
 
@@ -157,6 +162,8 @@ const fn tally_of(kind: RouteKind) -> &'static str {
 
 /// The columns of a route with its place.
 const ROUTES: &str = sql!("SELECT ", RouteRow::COLUMNS, " FROM vpn_route");
+/// The routes of a gateway that are half-way.
+const UNDER_WAY: &str = sql!(ROUTES, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq");
 
 impl Snapshot<'_> {
     /// The routes of a gateway, of both tables, the oldest first.
@@ -167,13 +174,25 @@ impl Snapshot<'_> {
         self.session.all(sql!(ROUTES, " WHERE gateway = ?1 ORDER BY seq"), &binds![gateway])
     }
 
+    /// The routes of a gateway that shall be in force, of both tables, the oldest first.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn routes_wanted(&self, gateway: &VpnGatewayId) -> Answer<Vec<RouteInForce>> {
+        let sql = sql!(
+            "SELECT ",
+            RouteInForce::COLUMNS,
+            " FROM vpn_route WHERE gateway = ?1 AND state <> 'deleting' ORDER BY seq"
+        );
+        self.session.all(sql, &binds![gateway])
+    }
+
     /// The routes of a gateway that the data plane has not put in force or taken out yet.
     ///
     /// # Errors
     /// A database error.
     pub fn routes_under_way(&self, gateway: &VpnGatewayId) -> Answer<Vec<RouteRow>> {
-        self.session
-            .all(sql!(ROUTES, " WHERE gateway = ?1 AND state <> 'active' ORDER BY seq"), &binds![gateway])
+        self.session.all(UNDER_WAY, &binds![gateway])
     }
 
     /// The routes over a connection of this name: of an attachment there may be two, with different weights.
@@ -266,7 +285,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if what it leads over is not there, or has such a route.
     pub fn insert_route(&self, route: &VpnRoute) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, route)?;
+        insert(self.session, route)?;
         self.count_route(route, 1)
     }
 
@@ -359,5 +378,11 @@ mod tests {
         ] {
             assert_eq!(plan(&owner.page(0, 50)), (vec![index.to_owned()], false), "{owner:?}");
         }
+    }
+
+    /// However many routes a gateway has, what is half-way is found without looking at the others.
+    #[test]
+    fn what_is_half_way_is_looked_for_by_itself() {
+        assert_eq!(plan(UNDER_WAY), (vec!["vpn_route_under_way".to_owned()], false));
     }
 }

@@ -180,7 +180,7 @@ macro_rules! table {
             const ARGUMENTS: &'static str = <$row as $crate::rows::table::Columns>::COLUMNS;
         }
 
-        /// Inserts a row.
+        /// The statement that inserts a row.
         pub(super) const INSERT: &str = sql!(
             "INSERT INTO ", $table, " (", column!($first $(= $first_column)?)
             $(, ", ", column!($both $(= $both_column)?))* $($(, ", ", stringify!($write))+)?, ") VALUES (?"
@@ -188,13 +188,13 @@ macro_rules! table {
             $($(, $crate::rows::table::another(stringify!($write)))+)?, ")"
         );
 
-        /// Inserts a row; the statement must be [`INSERT`].
+        /// Inserts a row.
         pub(super) fn insert(
-            statement: &mut $crate::session::Statement<'_>,
+            session: $crate::session::Session<'_>,
             $it: &$row
             $($(, $($argument: $kind),+)?)?
         ) -> Result<(), $crate::StoreError> {
-            statement.execute(&binds![$it.$first $(, $it.$both)* $($(, $value)+)?])?;
+            session.execute(INSERT, &binds![$it.$first $(, $it.$both)* $($(, $value)+)?])?;
             Ok(())
         }
     };

@@ -152,7 +152,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_upload(&self, upload: &Upload, certificates: &[(Certificate, Issued, Vec<u8>)]) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, upload)?;
+        insert(self.session, upload)?;
         for (certificate, issued, sealed) in certificates {
             self.insert_uploaded(certificate, issued, sealed)?;
         }

@@ -137,7 +137,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_vpc(&self, vpc: &Vpc) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, vpc)?;
+        insert(self.session, vpc)?;
         self.count("vpc", &vpc.account, vpc.region.as_str(), 1)
     }
 

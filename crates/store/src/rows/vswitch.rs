@@ -114,7 +114,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_vswitch(&self, vswitch: &VSwitch) -> Done {
-        insert(&mut self.session.prepare(INSERT)?, vswitch)?;
+        insert(self.session, vswitch)?;
         self.count("vswitch", &vswitch.account, vswitch.region.as_str(), 1)
     }
 

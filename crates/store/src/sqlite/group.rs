@@ -26,6 +26,7 @@ use crate::audit::link::AuditLink;
 use crate::audit::retention::Tally;
 use crate::rights::Rights;
 use crate::session::Session;
+use crate::session::ready::Ready;
 use crate::{AuditRecord, Options, StoreError, Tx};
 
 /// After so many changes and records, retention checks whether some have to be purged.
@@ -42,8 +43,10 @@ struct Audits {
     last: u64,
 }
 
-pub(super) struct Loop {
-    pub(super) connection: Connection,
+pub(super) struct Loop<'c> {
+    pub(super) connection: &'c Connection,
+    /// Its statements.
+    pub(super) ready: Ready<'c>,
     pub(super) readers: Arc<Readers>,
     /// Pages in the write-ahead log after the last commit.
     pub(super) log_pages: Arc<AtomicU64>,
@@ -93,9 +96,9 @@ enum Worked {
     Again,
 }
 
-impl Loop {
+impl Loop<'_> {
     fn session(&self) -> Session<'_> {
-        Session::new(&self.connection)
+        Session::keeping(self.connection, &self.ready)
     }
 
     pub(super) fn run(mut self, receiver: &Receiver<Message>) {
@@ -250,12 +253,13 @@ impl Loop {
         self.condition.usable()?;
         let full = !jobs.is_empty();
         self.set_sync(full)?;
-        self.keeper.attend(&self.connection, &self.rights)?;
+        self.keeper.attend(self.connection, &self.rights)?;
         let begun = Instant::now();
         self.session().execute("BEGIN IMMEDIATE", &[])?;
         fail_point!("store::begun");
-        let looked =
-            self.look_at_ends().and_then(|()| self.keeper.look(Session::new(&self.connection), &self.rights));
+        let looked = self
+            .look_at_ends()
+            .and_then(|()| self.keeper.look(Session::keeping(self.connection, &self.ready), &self.rights));
         let (mut ends, mut root) = (self.ends, None);
         let result = looked.and_then(|()| self.work(jobs, audits, undo)).and_then(|worked| {
             let Worked::Kept(kept) = worked else { return Ok(None) };
@@ -379,7 +383,7 @@ impl Loop {
         if pages > self.checkpoint_at {
             self.checkpoint_at = pages + CHECKPOINT_AGAIN_PAGES;
             self.readers.while_closed(|| {
-                if let Err(error) = checkpoint_now(&self.connection) {
+                if let Err(error) = checkpoint_now(self.connection) {
                     warn!(%error, "checkpoint failed");
                 }
             });

@@ -41,7 +41,7 @@ fn test_ahead_ms(session: Session<'_>) -> Result<Option<i64>, StoreError> {
     session.only("SELECT test_ahead_ms FROM store", &[])
 }
 
-fn of_store(session: Session<'_>, question: &str) -> Result<u64, StoreError> {
+fn of_store(session: Session<'_>, question: &'static str) -> Result<u64, StoreError> {
     if known(session)? < WITH_STORE {
         return Ok(0);
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use rusqlite::TransactionBehavior;
+use rusqlite::{Transaction, TransactionBehavior};
 use tracing::{error, warn};
 
 use super::group::Loop;
@@ -19,7 +19,7 @@ pub(super) const TRIMMED: u32 = 1_024;
 /// How often a warning says that an account loses young records.
 const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
 
-impl Loop {
+impl Loop<'_> {
     /// Removes what retention does not keep, at most so many records. What is wrong with the chain is kept, to be
     /// looked at.
     pub(super) fn trim_audit(&mut self, now_ms: Option<i64>, most: u32) -> Result<usize, StoreError> {
@@ -53,8 +53,8 @@ impl Loop {
         // Who removes nothing durably removes it again.
         self.set_sync(false)?;
         let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let session = Session::new(&transaction);
+            Transaction::new_unchecked(self.connection, TransactionBehavior::Immediate).map_err(failed)?;
+        let session = Session::keeping(self.connection, &self.ready);
         let chain = AuditChain::read(session)?;
         if self.ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
             // The next group says so.

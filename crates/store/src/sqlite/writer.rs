@@ -22,6 +22,7 @@ use super::seals::Keeper;
 use crate::audit::fold::Folder;
 use crate::rights::Rights;
 use crate::session::failed;
+use crate::session::ready::Ready;
 use crate::{AuditClass, AuditRecord, Options, StoreError, Tx};
 
 /// What a change leaves behind.
@@ -242,31 +243,41 @@ impl Writer {
             }))
             .map_err(failed)?;
         let sealing = Arc::new(Sealing::new());
-        let state = Loop {
-            connection,
-            readers,
-            log_pages: Arc::clone(&log_pages),
-            backlog: Arc::clone(&backlog),
-            counters: Arc::clone(&counters),
-            checkpoints: Checkpointer::start(checkpointer)?,
-            options,
-            full_sync: true,
-            since_trim: 0,
-            trims: Vec::new(),
-            tally: None,
-            told: HashMap::new(),
-            mark,
-            groups,
-            condition: Arc::clone(&condition),
-            checkpoint_at: CHECKPOINT_HARD_PAGES,
-            sealing: Arc::clone(&sealing),
-            ends: None,
-            forged: false,
-            rights: Arc::clone(&rights),
-            keeper: Keeper::default(),
-            savepoints: 0,
+        let checkpoints = Checkpointer::start(checkpointer)?;
+        let thread = {
+            let (log_pages, backlog, counters) =
+                (Arc::clone(&log_pages), Arc::clone(&backlog), Arc::clone(&counters));
+            let (condition, sealing, rights) =
+                (Arc::clone(&condition), Arc::clone(&sealing), Arc::clone(&rights));
+            spawn("store-writer", move || {
+                let state = Loop {
+                    connection: &connection,
+                    ready: Ready::new(&connection),
+                    readers,
+                    log_pages,
+                    backlog,
+                    counters,
+                    checkpoints,
+                    options,
+                    full_sync: true,
+                    since_trim: 0,
+                    trims: Vec::new(),
+                    tally: None,
+                    told: HashMap::new(),
+                    mark,
+                    groups,
+                    condition,
+                    checkpoint_at: CHECKPOINT_HARD_PAGES,
+                    sealing,
+                    ends: None,
+                    forged: false,
+                    rights,
+                    keeper: Keeper::default(),
+                    savepoints: 0,
+                };
+                state.run(&receiver);
+            })?
         };
-        let thread = spawn("store-writer", move || state.run(&receiver))?;
         let sender = Some(sender);
         let thread = Some(thread);
         let journalled = AtomicU64::new(0);

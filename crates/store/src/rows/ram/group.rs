@@ -144,7 +144,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has a group of the name.
     pub fn insert_group(&self, group: &GroupRow) -> Result<(), StoreError> {
-        insert(&mut self.session.prepare(INSERT)?, group)?;
+        insert(self.session, group)?;
         self.count("ram_group", &group.account, "", 1)
     }
 

@@ -218,7 +218,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_policy(&self, policy: &PolicyRow, document: &str) -> Result<i64, StoreError> {
-        insert(&mut self.session.prepare(INSERT)?, policy)?;
+        insert(self.session, policy)?;
         let seq = self.session.inserted();
         self.put_policy_version(seq, policy.default_version, document, policy.created_ms)?;
         self.count("ram_policy", &policy.account, "", 1)?;

@@ -88,7 +88,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_role(&self, role: &RoleRow) -> Result<i64, StoreError> {
-        insert(&mut self.session.prepare(INSERT)?, role)?;
+        insert(self.session, role)?;
         let seq = self.session.inserted();
         self.count("ram_role", &role.account, "", 1)?;
         Ok(seq)

@@ -103,7 +103,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_role_deletion(&self, deletion: &RoleDeletion) -> Result<(), StoreError> {
-        insert(&mut self.session.prepare(INSERT)?, deletion)
+        insert(self.session, deletion)
     }
 
     /// Purges the oldest ended deletions of a role; `keep` of them stay.

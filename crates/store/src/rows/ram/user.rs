@@ -81,7 +81,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has a user of the name.
     pub fn insert_user(&self, user: &UserRow) -> Result<(), StoreError> {
-        insert(&mut self.session.prepare(INSERT)?, user)?;
+        insert(self.session, user)?;
         self.count("ram_user", &user.account, "", 1)
     }
 
