@@ -6,6 +6,7 @@
 
 mod codegen;
 mod dist;
+mod manual;
 mod metadata;
 mod tidy;
 mod tree;
@@ -35,6 +36,8 @@ chores! {
     Tidy = tidy,
     /// Make the release: programs, archives, packages, image, sums
     Dist = dist,
+    /// Make the manual, in English and Chinese
+    Manual = manual,
 }
 
 /// Chores of the repository.

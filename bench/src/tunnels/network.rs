@@ -109,7 +109,7 @@ impl Site {
         /// Whom gateways run as.
         const NOBODY: u32 = 65_534;
         let control = folder.join(format!("control-{side}"));
-        let ends = namespace.open_ends(outside(side).into(), &control, Some(NOBODY))?;
+        let ends = namespace.open_ends(outside(side).into(), &control, Some(NOBODY), 1_500)?;
         let process = Process::start(program, namespace, &ends, Stdio::null())?;
         Ok(Self { process: Some(process), control, generation: AtomicU64::new(0) })
     }

@@ -15,6 +15,7 @@ use tongguan_model::connection::Negotiation;
 use tongguan_model::id::ConnectionId;
 use tongguan_model::wire_enum;
 
+use crate::duration::duration;
 use crate::steering::{ApplyFault, Steering, TooMany};
 use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Progress};
 
@@ -33,7 +34,7 @@ pub struct ParseApplyDelayError(String);
 
 impl std::fmt::Display for ParseApplyDelayError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`{}` is no apply delay: give 0, a time such as 250ms, 1s or 2m, or polls:N", self.0)
+        write!(f, "`{}` is no apply delay: give 0, a time such as 250ms, 1s or 1m 30s, or polls:N", self.0)
     }
 }
 
@@ -47,17 +48,10 @@ impl std::str::FromStr for ApplyDelay {
         if let Some(polls) = text.strip_prefix("polls:") {
             return polls.parse().map(Self::Polls).map_err(|_| wrong());
         }
-        let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(split);
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        let milliseconds = match unit {
-            "" if number == 0 => Some(0),
-            "ms" => Some(number),
-            "s" => number.checked_mul(1_000),
-            "m" => number.checked_mul(60_000),
-            _ => None,
-        };
-        milliseconds.map(|ms| Self::After(Duration::from_millis(ms))).ok_or_else(wrong)
+        if !text.is_empty() && text.bytes().all(|digit| digit == b'0') {
+            return Ok(Self::After(Duration::ZERO));
+        }
+        duration(text).map(Self::After).ok_or_else(wrong)
     }
 }
 
@@ -279,8 +273,10 @@ mod tests {
         assert_eq!("250ms".parse(), after(250));
         assert_eq!("1s".parse(), after(1_000));
         assert_eq!("2m".parse(), after(120_000));
+        assert_eq!("1m 30s".parse(), after(90_000));
+        assert_eq!("1h".parse(), after(3_600_000));
         assert_eq!("polls:3".parse(), Ok(ApplyDelay::Polls(3)));
-        for wrong in ["", "5", "s", "polls:", "1h", "-1s", "99999999999999999999s"] {
+        for wrong in ["", "5", "s", "polls:", "1mo", "-1s", "99999999999999999999s"] {
             assert!(wrong.parse::<ApplyDelay>().is_err(), "{wrong}");
         }
     }

@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tongguan_model::connection::Negotiation;
 
-use crate::orders::{Document, Frames, HostOrder, HostReport, Order, Place, Report, frame};
+use crate::orders::{
+    Document, Frames, HostOrder, HostReport, HostRequest, Order, Place, Report, ServiceId, frame,
+};
 use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Later, Look, Progress, Seen};
 
 /// How long an answer may take.
@@ -32,6 +34,8 @@ const AT_ONCE: usize = 64;
 pub struct Gateways {
     /// Where the supervisor takes orders.
     supervisor: Arc<PathBuf>,
+    /// Whose gateways they are.
+    service: ServiceId,
     state: Arc<Mutex<State>>,
 }
 
@@ -62,11 +66,16 @@ enum AskError {
 
 const OTHER: &str = "it answers another question";
 
+/// Why the supervisor does nothing for this service.
+fn foreign(whose: ServiceId, ours: ServiceId) -> String {
+    format!("the supervisor keeps the gateways of another service ({whose}), not of this one ({ours})")
+}
+
 impl Gateways {
-    /// Those of the supervisor that takes orders at this socket.
+    /// Those that the supervisor that takes orders at this socket keeps for a service.
     #[must_use]
-    pub fn new(supervisor: PathBuf) -> Self {
-        Self { supervisor: Arc::new(supervisor), state: Arc::default() }
+    pub fn new(supervisor: PathBuf, service: ServiceId) -> Self {
+        Self { supervisor: Arc::new(supervisor), service, state: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -107,10 +116,10 @@ impl Gateways {
     }
 
     async fn tell(&self, place: &Place, order: &Order) -> Result<Report, Progress> {
-        let control = match self.ask_host(&HostOrder::Set { place: place.clone() }).await? {
+        let control = match self.ask_host(HostOrder::Set { place: place.clone() }).await? {
             HostReport::Ready { control } => control,
             HostReport::Failed { reason } => return Err(Progress::Failed(reason)),
-            HostReport::Removed | HostReport::Gateways { .. } => return Err(Progress::Failed(OTHER.into())),
+            _ => return Err(Progress::Failed(OTHER.into())),
         };
         self.state().controls.insert(place.id.clone(), control.clone());
         let report = ask(&control, order).await;
@@ -140,20 +149,24 @@ impl Gateways {
     }
 
     async fn take_away(&self, id: &str) -> Result<(), Progress> {
-        match self.ask_host(&HostOrder::Remove { id: id.to_owned() }).await? {
+        match self.ask_host(HostOrder::Remove { id: id.to_owned() }).await? {
             HostReport::Removed => Ok(()),
             HostReport::Failed { reason } => Err(Progress::Failed(reason)),
-            HostReport::Ready { .. } | HostReport::Gateways { .. } => Err(Progress::Failed(OTHER.into())),
+            _ => Err(Progress::Failed(OTHER.into())),
         }
     }
 
-    async fn ask_host(&self, order: &HostOrder) -> Result<HostReport, Progress> {
-        let report = ask(&self.supervisor, order).await;
-        report.map_err(|error| Progress::Away(format!("the supervisor does not answer: {error}")))
+    async fn ask_host(&self, order: HostOrder) -> Result<HostReport, Progress> {
+        let request = HostRequest { service: self.service, order };
+        match ask(&self.supervisor, &request).await {
+            Ok(HostReport::Foreign { service }) => Err(Progress::Away(foreign(service, self.service))),
+            Ok(report) => Ok(report),
+            Err(error) => Err(Progress::Away(format!("the supervisor does not answer: {error}"))),
+        }
     }
 
     async fn see(self) -> Look {
-        let away = match self.ask_host(&HostOrder::List).await {
+        let away = match self.ask_host(HostOrder::List).await {
             Ok(HostReport::Gateways { gateways }) => {
                 self.state().controls = gateways;
                 None

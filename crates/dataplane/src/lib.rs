@@ -7,11 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod detached;
+mod duration;
 mod gateways;
 pub mod orders;
 mod steering;
 
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document, document_text};
+pub use duration::duration;
 pub use gateways::Gateways;
 pub use steering::{APPLY_FAULTS, ApplyFault, ApplyFaultKind, OWN_DELAYS, TooMany};
 

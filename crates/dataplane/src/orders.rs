@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,59 @@ pub struct Place {
     pub networks: Vec<String>,
 }
 
+/// Which service somebody is: made of a key in its store, and so the same after a restart, under another master key and
+/// when a backup of the store was restored. It is no secret, and proves nothing: it keeps apart services that mean each
+/// other no harm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServiceId(pub [u8; 16]);
+
+/// A text that is not the id of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the id of a service has 32 hexadecimal digits")]
+pub struct NoServiceId;
+
+impl fmt::Display for ServiceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for ServiceId {
+    type Err = NoServiceId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id).map_err(|_| NoServiceId)?;
+        Ok(Self(id))
+    }
+}
+
+impl TryFrom<String> for ServiceId {
+    type Error = NoServiceId;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ServiceId> for String {
+    fn from(id: ServiceId) -> Self {
+        id.to_string()
+    }
+}
+
+/// What somebody tells the supervisor of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRequest {
+    /// On behalf of this service. To one that keeps the gateways of another service, it answers
+    /// [`HostReport::Foreign`] and does nothing.
+    pub service: ServiceId,
+    /// What it is told.
+    pub order: HostOrder,
+}
+
 /// What the supervisor of a host is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
@@ -117,6 +171,9 @@ pub enum HostOrder {
     },
     /// Say which gateways there are. Answered by [`HostReport::Gateways`].
     List,
+    /// Keep gateways for this service from now on, whoever's it kept before. Taken of root alone, and answered by
+    /// [`HostReport::Adopted`].
+    Adopt,
 }
 
 /// What the supervisor of a host answers.
@@ -135,6 +192,13 @@ pub enum HostReport {
         /// Each with the socket on which it takes orders.
         gateways: BTreeMap<String, PathBuf>,
     },
+    /// They are the gateways of another service.
+    Foreign {
+        /// Whose.
+        service: ServiceId,
+    },
+    /// They are this service's from now on.
+    Adopted,
     /// It could not be done.
     Failed {
         /// Why, in words.
@@ -337,6 +401,19 @@ mod tests {
         frames.push(secret);
         let error = frames.take::<Order>().unwrap_err();
         assert!(matches!(error, FrameError::Content(_)) && !error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn the_id_of_a_service_is_read_as_it_is_written_and_nothing_else_is() {
+        let id = ServiceId([0xa7; 16]);
+        let request = HostRequest { service: id, order: HostOrder::List };
+        let mut frames = Frames::default();
+        frames.push(&frame(&request).unwrap());
+        assert_eq!(frames.take::<HostRequest>().unwrap(), Some(request));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in ["", "a7", &"a7".repeat(17), &"g7".repeat(16), &format!(" {id}")] {
+            assert_eq!(wrong.parse::<ServiceId>(), Err(NoServiceId), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,15 +10,26 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
+use tongguan_esp::mtu;
 
 /// Largest packet on the TUN device: with everything around it it fits into an Ethernet frame, whatever the length of
 /// the code is, in UDP or not.
 pub const TUNNEL_MTU: u16 = 1_400;
+/// The longest code of a packet.
+const LONGEST_CODE: usize = 32;
+
+/// The MTU of the TUN device where paths take outer packets of this length whole: what is around an inner packet fits in
+/// as well, whatever the length of the code is, in UDP or not. At most [`TUNNEL_MTU`].
+#[must_use]
+pub fn tunnel_mtu(path: u16) -> u16 {
+    let inner = mtu::inner(path.into(), mtu::Family::V4, true, LONGEST_CODE);
+    u16::try_from(inner).unwrap_or(TUNNEL_MTU).min(TUNNEL_MTU)
+}
 
 /// How many descriptors are handed over.
 const COUNT: usize = 5;
 /// What goes before the user's number, so that nothing else is taken for it.
-const GREETING: [u8; 4] = *b"gw1 ";
+const GREETING: [u8; 4] = *b"gw2 ";
 
 /// What a gateway works with.
 #[derive(Debug)]
@@ -35,6 +46,8 @@ pub struct Ends {
     pub control: UnixListener,
     /// The user as whom the gateway is to run; none if it stays who it is.
     pub user: Option<u32>,
+    /// MTU of the TUN device.
+    pub mtu: u16,
 }
 
 /// The ends did not arrive.
@@ -66,7 +79,8 @@ impl Ends {
         let mut rights = SendAncillaryBuffer::new(&mut space);
         rights.push(SendAncillaryMessage::ScmRights(&all));
         let user = self.user.unwrap_or(u32::MAX).to_be_bytes();
-        let text = [IoSlice::new(&GREETING), IoSlice::new(&user)];
+        let mtu = self.mtu.to_be_bytes();
+        let text = [IoSlice::new(&GREETING), IoSlice::new(&user), IoSlice::new(&mtu)];
         rustix::net::sendmsg(socket, &text, &mut rights, SendFlags::NOSIGNAL)?;
         Ok(())
     }
@@ -78,8 +92,9 @@ impl Ends {
     pub fn receive(socket: &UnixStream) -> Result<Self, EndsError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(COUNT))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
-        let (mut greeting, mut user) = ([0; GREETING.len()], [0; 4]);
-        let mut text = [IoSliceMut::new(&mut greeting), IoSliceMut::new(&mut user)];
+        let (mut greeting, mut user, mut mtu) = ([0; GREETING.len()], [0; 4], [0; 2]);
+        let mut text =
+            [IoSliceMut::new(&mut greeting), IoSliceMut::new(&mut user), IoSliceMut::new(&mut mtu)];
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::WAITALL;
         let received = rustix::net::recvmsg(socket, &mut text, &mut rights, flags)?;
         let mut all = Vec::new();
@@ -89,12 +104,13 @@ impl Ends {
             }
         }
         let all: [OwnedFd; COUNT] = all.try_into().map_err(|_| EndsError::Other)?;
-        if received.bytes != GREETING.len() + user.len() || greeting != GREETING {
+        if received.bytes != GREETING.len() + user.len() + mtu.len() || greeting != GREETING {
             return Err(EndsError::Other);
         }
         let [tun, ike, nat, esp, control] = all;
         let user = Some(u32::from_be_bytes(user)).filter(|user| *user != u32::MAX);
-        Ok(Self { tun, ike: ike.into(), nat: nat.into(), esp, control: control.into(), user })
+        let mtu = u16::from_be_bytes(mtu);
+        Ok(Self { tun, ike: ike.into(), nat: nat.into(), esp, control: control.into(), user, mtu })
     }
 }
 
@@ -116,18 +132,27 @@ mod tests {
             esp: File::open("/dev/zero").unwrap().into(),
             control: UnixListener::bind(&folder).unwrap(),
             user: Some(65_534),
+            mtu: 1_182,
         };
         ends.send(&here).unwrap();
         let received = Ends::receive(&there).unwrap();
         std::fs::remove_file(folder).unwrap();
         assert_eq!(received.ike.local_addr().unwrap(), ends.ike.local_addr().unwrap());
         assert_eq!(received.nat.local_addr().unwrap(), ends.nat.local_addr().unwrap());
-        assert_eq!(received.user, ends.user);
+        assert_eq!((received.user, received.mtu), (ends.user, ends.mtu));
+    }
+
+    #[test]
+    fn what_is_around_an_inner_packet_fits_into_the_path() {
+        for (path, inner) in [(1_500, 1_400), (1_400, 1_310), (1_280, 1_182), (576, 478), (0, 0)] {
+            assert_eq!(tunnel_mtu(path), inner, "{path}");
+        }
+        assert_eq!(tunnel_mtu(u16::MAX), TUNNEL_MTU);
     }
 
     #[test]
     fn something_else_is_refused() {
-        for text in [&b"gw1 \0\0\0\0"[..], b"GET / HT", b""] {
+        for text in [&b"gw2 \0\0\0\0\0\0"[..], b"GET / HT", b""] {
             let (here, there) = UnixStream::pair().unwrap();
             rustix::io::write(&here, text).unwrap();
             drop(here);

@@ -18,7 +18,7 @@ mod ends;
 mod packets;
 mod translate;
 
-pub use ends::{Ends, EndsError, TUNNEL_MTU};
+pub use ends::{Ends, EndsError, TUNNEL_MTU, tunnel_mtu};
 pub use tongguan_ike::{IKE_PORT, NAT_PORT};
 pub use translate::{Refused, tunnels};
 

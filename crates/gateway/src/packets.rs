@@ -21,7 +21,7 @@ use tongguan_ike::config::ConnectionId;
 use tongguan_ike::{EspEvent, NAT_PORT};
 
 use crate::GatewayError;
-use crate::ends::{Ends, TUNNEL_MTU};
+use crate::ends::Ends;
 
 /// Notices that wait for the other thread at most.
 const NOTICES: usize = 1_024;
@@ -183,6 +183,8 @@ struct Child {
 /// The thread.
 pub(crate) struct Worker {
     tun: OwnedFd,
+    /// Largest packet on it.
+    mtu: usize,
     nat: UdpSocket,
     esp: OwnedFd,
     changes: Receiver<Change>,
@@ -230,6 +232,7 @@ impl Worker {
         };
         let worker = Self {
             tun: copy(ends.tun.as_fd())?,
+            mtu: ends.mtu.into(),
             nat: copy(ends.nat.as_fd())?.into(),
             esp: copy(ends.esp.as_fd())?,
             changes: receiver,
@@ -374,7 +377,7 @@ impl Worker {
             let packet = &mut slot[..length];
             match self.sad.outbound(packet).cloned() {
                 Some(sa) => {
-                    mtu::clamp_mss(packet, TUNNEL_MTU.into());
+                    mtu::clamp_mss(packet, self.mtu);
                     self.seal.push(sa, length);
                 }
                 None => without.extend(tongguan_esp::addresses(packet)),

@@ -205,3 +205,68 @@ fn integrity(hash: Hash) -> u16 {
 fn seconds(kind: u16, lifetime: Duration) -> Attribute {
     Attribute::number(kind, u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::config::{ConnectionId, NatTraversal, PeerIdentity};
+    use crate::keys::HashOrder;
+    use crate::wire::Identity;
+
+    fn connection() -> Connection {
+        let [local, remote] = [1, 2].map(|last| std::net::IpAddr::from([192, 0, 2, last]));
+        Connection {
+            id: ConnectionId(1),
+            remote: Some(remote),
+            local,
+            authentication: Authentication::Psk(Arc::new(Zeroizing::new(b"a secret".to_vec()))),
+            local_id: Identity::address(local),
+            remote_id: PeerIdentity::Exactly(Identity::address(remote)),
+            selectors: Vec::new(),
+            phase_1: vec![Phase1Suite { cipher: Cipher::Sm4, hash: Hash::Sm3, group: Some(Group::P256) }],
+            phase_2: Phase2Suite { cipher: Cipher::Sm4, integrity: Hash::Sm3, group: None },
+            phase_1_lifetime: Duration::from_secs(86_400),
+            phase_2_lifetime: Duration::from_secs(3_600),
+            hash_order: HashOrder::Rfc,
+            dead_peer_detection: true,
+            nat: NatTraversal::Detect,
+            immediately: false,
+        }
+    }
+
+    /// Products number SM4 as 127 or 129, and some name the one length that its keys have.
+    #[test]
+    fn both_numbers_of_sm4_are_offered_and_taken_with_and_without_a_length() {
+        let connection = connection();
+        let offered = offer_phase_1(&connection);
+        let transforms = &offered.proposals[0].transforms;
+        let ciphers: Vec<u64> =
+            transforms.iter().map(|one| one.number_of(phase_1::CIPHER).unwrap()).collect();
+        assert_eq!(ciphers, [129, 127]);
+        let lengths = transforms.iter().map(|one| one.number_of(phase_1::KEY_LENGTH));
+        assert!(lengths.eq([None, None]));
+        for transform in transforms {
+            for (bits, taken) in [(None, true), (Some(128), true), (Some(256), false)] {
+                let mut transform = transform.clone();
+                transform.attributes.extend(bits.map(|bits| Attribute::short(phase_1::KEY_LENGTH, bits)));
+                let proposals = vec![Proposal { transforms: vec![transform], ..offered.proposals[0].clone() }];
+                let chosen = choose_phase_1(&connection, &Sa { proposals: proposals.clone() });
+                // What is taken is answered as it was offered.
+                assert_eq!(chosen.map(|(_, sa)| sa.proposals), taken.then_some(proposals), "{bits:?}");
+            }
+        }
+        let offered = offer_phase_2(&connection, 300, true);
+        assert_eq!(offered.proposals[0].transforms[0].number_of(phase_2::KEY_LENGTH), None);
+        for (bits, taken) in [(None, true), (Some(128), true), (Some(192), false)] {
+            let mut offered = offered.clone();
+            let attributes = &mut offered.proposals[0].transforms[0].attributes;
+            attributes.extend(bits.map(|bits| Attribute::short(phase_2::KEY_LENGTH, bits)));
+            assert_eq!(choose_phase_2(&connection, &offered, true).is_some(), taken, "{bits:?}");
+        }
+    }
+}

@@ -672,8 +672,9 @@ impl Router {
         let connection = Arc::clone(&state.connection);
         let mut context = Context { now, random, out: &mut self.out, spis: &self.spis };
         if !sa.is_established() {
+            let longest = sa.longest();
             if now.steady >= sa.times.deadline || !resend(sa, &mut context) {
-                self.close(own, "the peer did not answer in phase 1", false, now, random);
+                self.close(own, unanswered(longest), false, now, random);
             }
             return;
         }
@@ -831,6 +832,20 @@ fn resend(sa: &mut IkeSa, context: &mut Context<'_>) -> bool {
     sa.send(sent.octets.clone(), context);
     sa.sent = Some(sent);
     true
+}
+
+/// The longest message that a path of 1,280 octets takes whole, in UDP after four octets that say that it is no ESP.
+const WHOLE: usize = 1_280 - 20 - 8 - 4;
+
+/// Why phase 1 went no further, given the longest message: two certificates may make it longer than the path takes, and
+/// of its fragments nothing is heard if one is dropped.
+fn unanswered(longest: usize) -> &'static str {
+    if longest > WHOLE {
+        "the peer did not answer in phase 1; a message with certificates is longer than many a path takes, and there \
+         fragments of UDP must pass"
+    } else {
+        "the peer did not answer in phase 1"
+    }
 }
 
 /// Sends messages of quick mode again, and forgets exchanges that are over. False if one was not answered, so that the

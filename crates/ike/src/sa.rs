@@ -211,6 +211,12 @@ impl IkeSa {
         true
     }
 
+    /// Length of the longest message that the peer must have had by now.
+    pub(crate) fn longest(&self) -> usize {
+        let sent = self.sent.as_ref().map_or(0, |sent| sent.octets.len());
+        sent.max(self.answers.last.as_ref().map_or(0, |(_, octets)| octets.len()))
+    }
+
     /// Whether one more answer to a repeated request may be sent.
     pub(crate) fn may_answer(&mut self, now: Now) -> bool {
         if now.steady >= self.answers.second + Duration::from_secs(1) {

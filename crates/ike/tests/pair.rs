@@ -9,7 +9,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Dice, Faults, ID, World, envelope_pair, psk, psk_pair};
-use tongguan_ike::config::{Connection, NatTraversal};
+use tongguan_ike::config::{Connection, NatTraversal, Selector};
 use tongguan_ike::keys::HashOrder;
 use tongguan_ike::suite::{Cipher, Group, Hash};
 use tongguan_ike::{Command, Event, Input};
@@ -89,6 +89,7 @@ fn bad_minute(seed: u64, pair: [Connection; 2]) {
         double: dice.roll() % 300,
         corrupt: dice.roll() % 200,
         delay: [5, 100, 900, 3_000][dice.roll() as usize % 4],
+        longest: None,
     };
     let restarts = dice.roll() % 3;
     for _ in 0..6 {
@@ -152,6 +153,41 @@ fn without_a_network_nothing_is_left() {
         world.faults.lose = 1_000;
         world.run(world.now + seconds(200));
         assert!(world.is_clean(), "seed {seed}: {}", world.describe());
+    }
+}
+
+#[test]
+fn each_pair_of_networks_has_a_quick_mode_of_its_own() {
+    let net = |octets: [u8; 2]| (std::net::IpAddr::from([octets[0], octets[1], 0, 0]), 16);
+    for pair in [psk_pair(SM), envelope_pair()] {
+        let mut sides = pair;
+        for side in [0, 1] {
+            let more = Selector { local: net([172, 16 + side]), remote: net([172, 17 - side]) };
+            sides[usize::from(side)].selectors.push(more);
+        }
+        let mut world = started(5, sides);
+        world.run(world.now + seconds(10));
+        for side in [0, 1] {
+            let carried: Vec<_> = world.sending(side).map(|child| child.selector).collect();
+            let wanted = &world.connections[side].selectors;
+            assert!(wanted.iter().all(|one| carried.contains(one)), "{carried:?} {}", world.describe());
+        }
+    }
+}
+
+/// Users meet it as a tunnel with certificates that never comes up, while one with a key does.
+#[test]
+fn where_fragments_are_dropped_it_is_said_what_is_too_long() {
+    const WHOLE: usize = 1_248;
+    for (pair, said) in [(psk_pair(SM), false), (envelope_pair(), true)] {
+        let mut world = started(4, pair);
+        world.faults.longest = Some(WHOLE);
+        world.run(world.now + seconds(60));
+        let told =
+            |event: &Event| matches!(event, Event::IkeClosed(ID, why) if why.contains("fragments of UDP"));
+        assert_eq!(world.events[0].iter().any(told), said, "{}", world.describe());
+        assert_eq!(world.agree(), !said);
+        assert_eq!(world.wire.iter().any(|octets| octets.len() > WHOLE), said);
     }
 }
 

@@ -122,7 +122,7 @@ quotas! {
         "Audit records of refused requests without a valid signature kept, of all together; the oldest go first.";
     audit_strangers_per_minute = 60,
         "Such requests recorded one by one of one source in a minute, eight times as many of all; further ones are counted.";
-    audit_days = 0,
+    audit_days = 200,
         "Days that audit records are kept at most; 0: as long as their number allows.";
     audit_change_days = 180,
         "Days that records of changes and issued keys are kept, whatever `audit_days` says; a warning if their number does not allow it.";

@@ -168,7 +168,7 @@ async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Byt
         }
         "/readyz" => {
             let checks = admin.checks().await;
-            let ready = checks.iter().all(|check| check["ok"] == true);
+            let ready = checks.iter().all(|check| check["ok"] == true || check["required"] == false);
             let text: String = checks.iter().map(|check| format!("{check}\n")).collect();
             let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             page(status, "application/x-ndjson", text)
@@ -241,13 +241,19 @@ impl Admin {
         if !self.server.prepared.load(Ordering::Acquire) {
             checks.push(outcome("init", Err("what --init has to do is not done".to_owned())));
         }
+        if let Some(audit_log) = &self.server.audit_log {
+            let mut check = outcome("audit_log", audit_log.trouble().map_or(Ok(()), Err));
+            // It goes on answering: what is not written yet waits in the database.
+            check["required"] = json!(false);
+            checks.push(check);
+        }
         checks
     }
 
     async fn metrics(&self) -> Result<String, std::fmt::Error> {
         let overview = self.overview().await;
-        let Server { service, connections, metrics, pulse, .. } = &*self.server;
-        metrics::render(metrics, service, connections, pulse, overview)
+        let Server { service, connections, metrics, pulse, audit_log, .. } = &*self.server;
+        metrics::render(metrics, service, connections, pulse, audit_log.as_ref(), overview)
     }
 
     /// The store's overview, a few seconds old at most; none if the store does not give one in time. One at a time

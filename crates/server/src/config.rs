@@ -94,6 +94,9 @@ pub(crate) struct ServeArgs {
     /// Log lines as JSON.
     #[arg(long, env = "TONGGUAN_LOG_JSON")]
     log_json: bool,
+    /// File to which every audit record is appended as a line of JSON, beside the database; opened anew on SIGHUP.
+    #[arg(long, env = "TONGGUAN_AUDIT_LOG", value_name = "FILE")]
+    audit_log: Option<PathBuf>,
     /// Address of health checks and metrics, or `off`; a bare port is one of the loopback address [default:
     /// 127.0.0.1:8081]
     #[arg(long, env = "TONGGUAN_ADMIN_LISTEN", value_name = "HOST:PORT|off")]
@@ -129,6 +132,7 @@ struct File {
     mark_file: Option<PathBuf>,
     log: Option<String>,
     log_json: Option<bool>,
+    audit_log: Option<PathBuf>,
     admin_listen: Option<TextOrNumber>,
     test_api: Option<bool>,
     test_token: Option<GivenSecret>,
@@ -195,6 +199,8 @@ impl<'de> Deserialize<'de> for GivenSecret {
 pub(crate) struct TestAccess {
     /// What callers have to show; none: whoever reaches the loopback address may.
     pub token: Option<Secret>,
+    /// The data directory is a copy that was made for tests, of a database that may be for something else.
+    pub copy: bool,
 }
 
 /// Where the admin listener is.
@@ -300,6 +306,8 @@ pub(crate) struct Config {
     pub log: String,
     /// Log lines as JSON.
     pub log_json: bool,
+    /// File to which audit records are appended.
+    pub audit_log: Option<PathBuf>,
     /// The admin listener.
     pub admin_listen: AdminListen,
     /// The test API, if it is served.
@@ -337,6 +345,7 @@ impl Default for Config {
             mark_file: None,
             log: "info".into(),
             log_json: false,
+            audit_log: None,
             admin_listen: AdminListen::Off,
             test: None,
             rate: None,
@@ -394,8 +403,9 @@ impl Config {
             mark_file: args.mark.mark_file.or(file.mark_file),
             log: args.log.filter(|log| !log.is_empty()).or(file.log).unwrap_or(defaults.log),
             log_json: args.log_json || file.log_json.unwrap_or(false),
+            audit_log: args.audit_log.or(file.audit_log),
             admin_listen: admin_listen(args.admin_listen.or(file.admin_listen.map(String::from))),
-            test: test.then_some(TestAccess { token: test_token }),
+            test: test.then_some(TestAccess { token: test_token, copy: false }),
             rate,
             account_id: environment("TONGGUAN_ACCOUNT_ID").or(file.account_id),
             access_key_id: environment("TONGGUAN_ACCESS_KEY_ID").or(file.access_key_id),
@@ -449,7 +459,7 @@ impl Config {
 
     /// The test API has a listener, and asks for a token where others reach it.
     fn check_test_api(&self) -> anyhow::Result<()> {
-        let Some(TestAccess { token }) = &self.test else { return Ok(()) };
+        let Some(TestAccess { token, .. }) = &self.test else { return Ok(()) };
         match &self.admin_listen {
             AdminListen::Off => {
                 bail!("{} needs the admin listener, and {} is off", named("test_api"), named("admin_listen"))
@@ -739,6 +749,94 @@ mod tests {
         assert_eq!(file.dataplane, Some(defaults.dataplane));
         assert_eq!(file.region, Some(defaults.region));
         assert_eq!(file.data_dir, Some(defaults.data_dir));
+    }
+
+    /// Each key of the file with a value that is not its default, as it stands in the file and on the command line. What
+    /// is a secret, or a table, stands in the file alone.
+    const SET: &[(&str, &str, Option<&str>)] = &[
+        ("listen", "'127.0.0.1:1'", Some("127.0.0.1:1")),
+        ("data_dir", "'elsewhere'", Some("elsewhere")),
+        ("apply_delay", "'polls:3'", Some("polls:3")),
+        ("detached_peers", "'answer'", Some("answer")),
+        ("dataplane", "'gateways:s'", Some("gateways:s")),
+        ("tls_cert", "'c'", Some("c")),
+        ("tls_key", "'k'", Some("k")),
+        ("region", "'cn-beijing'", Some("cn-beijing")),
+        ("endpoint", "'e:1'", Some("e:1")),
+        ("address_pool", "'10.0.0.0/8'", Some("10.0.0.0/8")),
+        ("master_key_file", "'f'", Some("f")),
+        ("master_key_command", "['a', 'b']", Some("a b")),
+        ("mark_file", "'m'", Some("m")),
+        ("log", "'debug'", Some("debug")),
+        ("log_json", "true", Some("")),
+        ("admin_listen", "7", Some("7")),
+        ("test_api", "true", Some("")),
+        ("test_token", "'t'", None),
+        ("rate_limit", "7", Some("7")),
+        ("rate_burst", "7", Some("7")),
+        ("account_id", "'1234567890123456'", None),
+        ("access_key_id", "'i'", None),
+        ("access_key_secret", "'s'", None),
+        ("quota", "{ vpcs_per_region = 3 }", Some("vpcs_per_region=3")),
+        ("principal", "[{ account_id = '1234567890123456', access_key_id = 'k' }]", None),
+    ];
+    /// Keys that say nothing without another one.
+    const TOGETHER: &[(&str, &[&str])] = &[
+        ("tls_cert", &["tls_key"]),
+        ("tls_key", &["tls_cert"]),
+        ("rate_burst", &["rate_limit"]),
+        ("test_token", &["test_api"]),
+        ("access_key_id", &["access_key_secret"]),
+        ("access_key_secret", &["access_key_id"]),
+        ("account_id", &["access_key_id", "access_key_secret"]),
+    ];
+
+    /// Command line, variables, file and what is made of them know the same settings.
+    #[test]
+    fn every_key_is_an_option_and_a_variable_and_has_an_effect() {
+        use clap::FromArgMatches as _;
+
+        let command = ServeArgs::augment_args(clap::Command::new("serve").no_binary_name(true));
+        let named: Vec<_> = SET.iter().map(|(key, ..)| (*key).to_owned()).collect();
+        assert_eq!(named, keys::<File>());
+        for option in command.get_arguments().filter_map(|option| Some((option.get_long()?, option))) {
+            let (long, option) = option;
+            let key = long.replace('-', "_");
+            let known = SET.iter().any(|(name, _, given)| *name == key && given.is_some());
+            assert!(known || ["check", "config", "help"].contains(&long), "no key of the file for --{long}");
+            if known {
+                let variable = option.get_env().and_then(|name| name.to_str());
+                assert_eq!(variable, Some(&*format!("TONGGUAN_{}", key.to_uppercase())));
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tongguan.toml");
+        let load = |file: &[&str], line: &[&str]| {
+            let value = |key: &str| SET.iter().find(|(name, ..)| *name == key).unwrap();
+            let text: String = file.iter().map(|key| format!("{key} = {}\n", value(key).1)).collect();
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            let options = line.iter().filter_map(|key| Some((key.replace('_', "-"), value(key).2?)));
+            let words = options.flat_map(|(name, given)| {
+                let value = if given.is_empty() { None } else { Some(given.to_owned()) };
+                std::iter::once(format!("--{name}")).chain(value)
+            });
+            let matches = command.clone().try_get_matches_from(words).unwrap();
+            let args =
+                ServeArgs { config: Some(path.clone()), ..ServeArgs::from_arg_matches(&matches).unwrap() };
+            Config::load(args).map(|config| format!("{config:?}"))
+        };
+        for (key, _, given) in SET {
+            let others = TOGETHER.iter().find(|(name, _)| name == key).map_or(&[][..], |(_, others)| *others);
+            let all: Vec<_> = others.iter().copied().chain([*key]).collect();
+            let of_file = load(&all, &[]).unwrap();
+            // Some are refused alone.
+            let without = load(others, &[]).or_else(|_| load(&[], &[])).unwrap();
+            assert_ne!(of_file, without, "{key} in the file has no effect");
+            if given.is_some() {
+                assert_eq!(load(&[], &all).unwrap(), of_file, "--{key} does not do what the key does");
+            }
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ use crate::connections::{
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::x509::Facts;
-use crate::{framing, permissions};
+use crate::{audit_log, framing, permissions};
 
 /// Header fields of a request.
 const HEADERS: usize = 100;
@@ -175,6 +175,8 @@ pub(crate) struct Server {
     pub prepared: Arc<AtomicBool>,
     /// Whether the workers turn.
     pub pulse: Arc<Pulse>,
+    /// How the audit log is, if there is one.
+    pub audit_log: Option<Arc<audit_log::Condition>>,
 }
 
 /// Accepts connections until told to stop, then lets accepted requests end.

@@ -3,14 +3,14 @@
 //! The command runs without a shell and without the secrets in our environment. Its standard output is the key and
 //! is never shown, not even in errors; its standard error is not read, since it may repeat the key.
 
-use std::io::Read as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::master_key::{MasterKey, VARIABLE};
@@ -27,57 +27,57 @@ pub(crate) fn run(command: &[String]) -> Result<MasterKey> {
     run_for(command, TIME)
 }
 
+/// In a thread of its own, since the caller may be inside a runtime.
 fn run_for(command: &[String], time: Duration) -> Result<MasterKey> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(asked(command, time))).join())
+        .map_err(|_| anyhow!("master_key_command: the thread that waited for it died"))?
+}
+
+async fn asked(command: &[String], time: Duration) -> Result<MasterKey> {
     let Some((program, arguments)) = command.split_first() else { bail!("master_key_command is empty") };
-    let begun = Instant::now();
     let mut start = Command::new(program);
     start.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
     for name in SECRET_VARIABLES {
         start.env_remove(name);
     }
     let mut child = start.spawn().with_context(|| format!("master_key_command: cannot run `{program}`"))?;
-    let mut output = child.stdout.take().context("master_key_command: no output")?;
-    let (sender, receiver) = mpsc::channel();
-    // Reading has no time limit of its own. The thread ends with the last process that holds the pipe.
-    std::thread::spawn(move || {
-        let mut text = Zeroizing::new([0_u8; OUTPUT]);
-        let mut filled = 0;
-        while filled < OUTPUT {
-            match output.read(&mut text[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-        // Nobody waits any more if it took too long.
-        let _ = sender.send((text, filled));
-    });
-    let outcome = receiver.recv_timeout(time).ok().zip(ended(&mut child, begun + time));
-    let Some(((text, filled), status)) = outcome else {
-        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let Ok(ended) = timeout(time, output::<OUTPUT>(&mut child)).await else {
+        // With whatever it has started.
+        if let Some(group) = group {
             let _ = kill_process_group(group, Signal::KILL);
         }
-        let _ = child.wait();
+        let _ = child.wait().await;
         bail!("master_key_command: `{program}` did not end within {} s", time.as_secs());
     };
+    let (text, status) =
+        ended.with_context(|| format!("master_key_command: cannot read from `{program}`"))?;
     if !status.success() {
         bail!("master_key_command: `{program}` failed ({status}); run it by hand to see why");
     }
     let named = format!("the output of master_key_command (`{program}`)");
-    let text = std::str::from_utf8(&text[..filled]).ok().with_context(|| format!("{named} is not text"))?;
+    let text = std::str::from_utf8(&text).ok().with_context(|| format!("{named} is not text"))?;
     MasterKey::parse(text, &named)
 }
 
-fn ended(child: &mut Child, until: Instant) -> Option<std::process::ExitStatus> {
-    const PAUSE: Duration = Duration::from_millis(5);
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < until => std::thread::sleep(PAUSE),
-            Ok(None) | Err(_) => return None,
+/// What a child prints, `MOST` bytes of it, and how it ends. The buffer does not grow, so that nothing of a secret is
+/// left behind in memory.
+pub(crate) async fn output<const MOST: usize>(
+    child: &mut Child,
+) -> std::io::Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
+    let mut text = Zeroizing::new(vec![0; MOST]);
+    let mut filled = 0;
+    if let Some(mut output) = child.stdout.take() {
+        while filled < MOST {
+            match output.read(&mut text[filled..]).await? {
+                0 => break,
+                read => filled += read,
+            }
         }
     }
+    text.truncate(filled);
+    Ok((text, child.wait().await?))
 }
 
 #[cfg(test)]

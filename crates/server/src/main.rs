@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod audit_log;
 mod bounds;
 mod causes;
 mod cli;
@@ -75,7 +76,7 @@ enum Command {
     MasterKey(cli::master_key::MasterKeyArgs),
     /// Change the key that seals security tokens. The service may be running.
     TokenKey(cli::token_key::TokenKeyArgs),
-    /// Report what is seen of the far end of a tunnel, in place of a data plane. The service may be running.
+    /// Show how far tunnels are, and why one is down; or set that, where the data plane is detached.
     Tunnel(cli::tunnel::TunnelArgs),
     /// List every operation with its permission.
     Operations(cli::operations::OperationsArgs),

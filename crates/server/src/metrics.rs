@@ -4,6 +4,7 @@
 //! operation of the table and code of the catalogue. Nothing that a caller sends becomes a label.
 
 use std::fmt::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
 use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
 
+use crate::audit_log::Condition;
 use crate::connections::{Connections, Held};
 use crate::pulse::Pulse;
 
@@ -159,6 +161,7 @@ struct Scrape {
     long_work_refused: u64,
     nonces: u64,
     store: WriterStats,
+    audit_log: Option<Arc<Condition>>,
     overview: Option<Overview>,
     process: Process,
     started: f64,
@@ -173,6 +176,7 @@ pub(crate) fn render(
     service: &Service,
     connections: &Connections,
     pulse: &Pulse,
+    audit_log: Option<&Arc<Condition>>,
     overview: Option<Overview>,
 ) -> Result<String, Error> {
     let series = metrics.series().map(|(operation, counts)| {
@@ -193,6 +197,7 @@ pub(crate) fn render(
         long_work_refused: service.work().refused(),
         nonces: service.nonces().count() as u64,
         store: service.context().store.stats(),
+        audit_log: audit_log.cloned(),
         overview,
         process: Process::read(),
         started: Duration::from_millis(u64::try_from(metrics.started_ms).unwrap_or_default()).as_secs_f64(),
@@ -211,6 +216,9 @@ impl Collector for Scrape {
         self.encode_connections(&mut to)?;
         self.encode_admission(&mut to)?;
         self.encode_store(&mut to)?;
+        if let Some(audit_log) = &self.audit_log {
+            encode_audit_log(&mut to, audit_log)?;
+        }
         if let Some(overview) = &self.overview {
             encode_overview(&mut to, overview)?;
         }
@@ -426,6 +434,23 @@ fn commits(stats: &WriterStats) -> Buckets {
 fn encode_buckets(mut encoder: MetricEncoder<'_>, buckets: &Buckets) -> Result<(), Error> {
     let count = buckets.counts.iter().map(|(_, count)| count).sum();
     encoder.encode_histogram::<NoLabelSet>(buckets.sum, count, &buckets.counts, None)
+}
+
+/// What the audit log has written.
+fn encode_audit_log(to: &mut Writer<'_>, audit_log: &Condition) -> Result<(), Error> {
+    to.counter(
+        "tongguan_audit_log_records",
+        "Audit records appended to the file of --audit-log.",
+        audit_log.written(),
+    )?;
+    to.counter("tongguan_audit_log_failures", "How often that has failed.", audit_log.failures())?;
+    let failing = u64::from(audit_log.trouble().is_some());
+    to.gauge("tongguan_audit_log_failing", "1 while it cannot be written, else 0.", failing)?;
+    to.gauge(
+        "tongguan_audit_log_behind",
+        "Audit records of the database that wait to be appended.",
+        audit_log.behind(),
+    )
 }
 
 /// Writes metrics that have no labels, or one.

@@ -4,16 +4,17 @@
 //!   with secrets that it names) are *refused* if their group or others have any access, as OpenSSH does: the
 //!   secret may already have leaked, and only its owner can judge that. A file that belongs to root may be readable
 //!   by a group that the service is in, as in PostgreSQL: that is how service managers pass files on. What is
-//!   checked is what is read: a file is opened once, and its mode is that of the open file.
+//!   checked is what is read: a file is opened once, and its mode is that of the open file. Nor may others be able to
+//!   put another file in its place, through any directory or link that leads to it.
 //! * **The data directory** and what the service itself keeps there is *tightened* with a warning: to 0750 and 0640
 //!   at most, so that a group that an operator has chosen may read it for a backup, and nobody else. None of these
 //!   files contains a secret in the clear. A directory that is not ours is refused before that, and in one that is,
 //!   only what `tongguan_store::own_entries` names is touched, and nothing through a link.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::OFlags;
@@ -31,6 +32,10 @@ pub(crate) const ROOT_KEY_FILE: &str = "root-access-key.env";
 const TOO_MUCH_FOR_DIRECTORY: u32 = 0o027;
 /// The same, and the group's execution.
 const TOO_MUCH_FOR_FILE: u32 = 0o037;
+/// In a directory with this bit only owners may remove what is theirs.
+const STICKY: u32 = 0o1000;
+/// Links on the way to a file, as many as the kernel follows.
+const LINKS: usize = 40;
 
 /// A file with a secret can be reached by others.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,34 @@ pub(crate) enum Exposed {
         /// Its owner's id.
         owner: u32,
         /// This process's user id.
+        user: u32,
+    },
+    /// Others may put another file in its place.
+    #[error(
+        "`{path}` holds a secret, and others may put another file in its place: `{directory}` is open to them (mode \
+         {mode:03o}): chmod go-w '{directory}'", directory = directory.display()
+    )]
+    Replaceable {
+        /// The file.
+        path: String,
+        /// The directory through which they may.
+        directory: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Somebody else may, who owns a directory or a link that leads to it.
+    #[error(
+        "`{path}` holds a secret, and user {owner} may put another file in its place, who owns `{step}`: keep the file \
+         elsewhere, or chown {user} '{step}'", step = step.display()
+    )]
+    Led {
+        /// The file.
+        path: String,
+        /// The directory, or the link.
+        step: PathBuf,
+        /// Its owner's id.
+        owner: u32,
+        /// Whose it has to be, or root's.
         user: u32,
     },
 }
@@ -85,7 +118,84 @@ pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>> {
 pub(crate) fn judge_opened(path: &Path, file: &File) -> Result<()> {
     let metadata = file.metadata().with_context(|| format!("cannot read `{}`", path.display()))?;
     let user = rustix::process::geteuid().as_raw();
-    Ok(judge(&path.display().to_string(), metadata.uid(), metadata.mode() & 0o7777, user)?)
+    judge(&path.display().to_string(), metadata.uid(), metadata.mode() & 0o7777, user)?;
+    // Pipes and the like stand in no directory that matters.
+    if metadata.is_file() {
+        // Whose a directory is says nothing to root either: it looks at a service's files, and in a container works in
+        // folders of somebody outside.
+        judge_way(path, user, |owner| user != 0 && is_mapped(owner))?;
+    }
+    Ok(())
+}
+
+/// Refuses a file in whose place others than this user and root may put another one. `matters` says of which owners
+/// of a directory that is to be said.
+fn judge_way(path: &Path, user: u32, matters: impl Fn(u32) -> bool) -> Result<(), Exposed> {
+    // The file was opened; what cannot be followed are the links of `/proc` to files that are open.
+    let Ok(way) = way(path) else { return Ok(()) };
+    for (step, metadata) in way {
+        let path = || path.display().to_string();
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        if owner != 0 && owner != user && matters(owner) {
+            return Err(Exposed::Led { path: path(), step, owner, user });
+        }
+        // Of a link the mode says nothing; where the sticky bit is set, only owners remove what is theirs.
+        if !metadata.is_dir() || mode & STICKY != 0 {
+            continue;
+        }
+        // Root's group, and that of the user's own number, have nobody else in them.
+        let own_group = metadata.gid() == 0 || metadata.gid() == user;
+        let forbidden = if own_group { 0o002 } else { 0o022 };
+        if mode & forbidden != 0 {
+            return Err(Exposed::Replaceable { path: path(), directory: step, mode });
+        }
+    }
+    Ok(())
+}
+
+/// All directories and links that a path goes through, each with what the system says of it; at the end what it leads
+/// to.
+///
+/// # Errors
+/// One of them is not there, or there are too many links.
+fn way(path: &Path) -> std::io::Result<Vec<(PathBuf, Metadata)>> {
+    let steps = |path: &Path| -> Vec<PathBuf> {
+        path.components().rev().map(|step| PathBuf::from(step.as_os_str())).collect()
+    };
+    let mut left = steps(&std::path::absolute(path)?);
+    let (mut at, mut found, mut links) = (PathBuf::from("/"), Vec::new(), 0);
+    while let Some(step) = left.pop() {
+        if step.as_os_str() == ".." {
+            at.pop();
+            continue;
+        }
+        // An absolute one takes the place of all before.
+        let next = at.join(&step);
+        let metadata = std::fs::symlink_metadata(&next)?;
+        if metadata.is_symlink() {
+            links += 1;
+            if links > LINKS {
+                return Err(rustix::io::Errno::LOOP.into());
+            }
+            left.extend(steps(&std::fs::read_link(&next)?));
+        } else {
+            at.clone_from(&next);
+        }
+        found.push((next, metadata));
+    }
+    Ok(found)
+}
+
+/// Whether a user id is somebody's in this user namespace: all are in the first one; in others, what is not mapped
+/// appears as the overflow id.
+fn is_mapped(user: u32) -> bool {
+    let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    if overflow.ok().and_then(|text| text.trim().parse().ok()) != Some(user) {
+        return true;
+    }
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let all: Vec<_> = map.split_whitespace().collect();
+    all.is_empty() || all == ["0", "0", "4294967295"]
 }
 
 fn judge(path: &str, owner: u32, mode: u32, user: u32) -> Result<(), Exposed> {
@@ -179,6 +289,52 @@ mod tests {
         }
         let said = judge("/d/f", 1000, 0o644, 1000).unwrap_err().to_string();
         assert!(said.contains("chmod 600 '/d/f'"), "{said}");
+    }
+
+    /// A directory that others may write to is refused, wherever on the way it is; one where only owners may remove
+    /// what is theirs is not, as /tmp is.
+    #[test]
+    fn nobody_may_put_another_file_in_the_place_of_a_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let (upper, lower) = (directory.path().join("upper"), directory.path().join("upper/lower"));
+        std::fs::create_dir_all(&lower).unwrap();
+        let (secret, link) = (lower.join("secret"), directory.path().join("link"));
+        std::fs::write(&secret, "text").unwrap();
+        set(&secret, 0o600);
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        for (open, mode, refused) in [
+            (&upper, 0o755, false),
+            (&upper, 0o757, true),
+            (&upper, 0o1777, false),
+            (&lower, 0o772, true),
+            (&lower, 0o711, false),
+        ] {
+            set(open, mode);
+            for path in [&secret, &link] {
+                let read = read_secret(path);
+                assert_eq!(read.is_err(), refused, "{mode:o} {}", path.display());
+                let Err(error) = read else { continue };
+                assert!(error.is::<Exposed>(), "{error:#}");
+                let said = error.to_string();
+                let mended = format!("chmod go-w '{}'", open.canonicalize().unwrap().display());
+                assert!(said.ends_with(&mended), "{said}");
+            }
+            set(open, 0o755);
+        }
+        // Somebody else's, which only root can make.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&upper, Some(1), None).unwrap();
+            let said = judge_way(&secret, 0, |_| true).unwrap_err().to_string();
+            assert!(said.contains("user 1 may put another file in its place"), "{said}");
+            assert!(judge_way(&secret, 0, |owner| owner != 1).is_ok(), "a user of outside this namespace");
+            assert!(judge_way(&secret, 1, |_| true).is_ok());
+            assert_eq!(*read_secret(&secret).unwrap(), "text");
+        }
+        // What is passed on as a file that is open has no directory.
+        let opened = File::open(&secret).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&opened);
+        std::fs::remove_file(&secret).unwrap();
+        assert_eq!(*read_secret(Path::new(&format!("/proc/self/fd/{number}"))).unwrap(), "text");
     }
 
     fn set(path: &Path, mode: u32) {

@@ -1,5 +1,5 @@
 //! What a running service takes up anew when it is told to (SIGHUP): the certificate and key of its listener, and how
-//! much it logs. Everything else takes a restart.
+//! much it logs. Everything else takes a restart. (That the audit log is opened anew as well is `audit_log`'s.)
 //!
 //! All of it is read before anything is changed: a file that is missing or wrong changes nothing, and the log says so.
 

@@ -7,9 +7,7 @@
 //! transaction, and renames the file over [`MASTER_KEY_FILE`]. Whenever the process dies, the database opens with
 //! exactly one of the files that exist; [`open`] finds out which, and completes or drops the rotation.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -17,16 +15,13 @@ use clap::Args;
 use tongguan_service::keyring::RootKey;
 use tongguan_service::master::{self, Fit};
 use tongguan_service::vault::Vault;
-use tongguan_store::{Archive, Store};
+use tongguan_store::{Archive, Store, put, sync_directory};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::master_key::{MasterKey, VARIABLE};
 use crate::permissions::{MASTER_KEY_FILE, NEXT_KEY_FILE, ROOT_KEY_FILE};
 use crate::{exit, key_command};
-
-/// Owner only.
-const OWNER_ONLY: u32 = 0o600;
 
 /// Where the master key comes from.
 #[derive(Debug, Clone, Default)]
@@ -250,28 +245,8 @@ pub(crate) fn write_root_key(data_dir: &Path, key: &RootKey) -> Result<PathBuf> 
 
 /// Writes a file that only its owner can read, whole or not at all, and durably.
 fn write_owner_only(path: &Path, text: &str) -> Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let failed = || format!("cannot write `{}`", path.display());
-    match std::fs::remove_file(&part) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(failed),
-        _ => {}
-    }
-    let mut file: File =
-        OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&part).with_context(failed)?;
-    file.write_all(text.as_bytes()).with_context(failed)?;
-    file.sync_all().with_context(failed)?;
-    std::fs::rename(&part, path).with_context(failed)?;
-    sync_directory(path).with_context(failed)
-}
-
-/// Makes the name of a file durable.
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    let written = put(path, |file| file.write_all(text.as_bytes()));
+    written.map(drop).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 #[cfg(test)]
@@ -297,7 +272,7 @@ mod tests {
         let path = data.join(MASTER_KEY_FILE);
         assert!(open(data, &source, &store).unwrap().is(&key));
         assert!(open(data, &KeySource::File(path.clone()), &store).unwrap().is(&key));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, OWNER_ONLY);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(open(data, &source, &store).unwrap_err().to_string().contains("chmod 600"));
         std::fs::remove_file(&path).unwrap();

@@ -31,13 +31,16 @@ use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, 
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
-use tongguan_service::{Service, audit, master, rights};
-use tongguan_store::{Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, Verdict, look};
+use tongguan_service::{Service, audit, master, rights, service_id};
+use tongguan_store::{
+    Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
+};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
+use crate::audit_log::{self, AuditLog};
 use crate::cli::terminal;
-use crate::config::{Config, PrincipalEntry, ServeArgs};
+use crate::config::{Config, PrincipalEntry, ServeArgs, TestAccess};
 use crate::connections::{Connections, Stop};
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
@@ -85,12 +88,22 @@ pub(crate) struct Running {
     admin_listener: Option<JoinHandle<()>>,
     engine: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
+    audit_log: Option<AuditLog>,
 }
 
 impl Running {
     /// What it waited for before it is ready is done.
     pub(crate) fn prepared(&self) {
         self.prepared.store(true, Ordering::Release);
+    }
+
+    /// The account whose resources and keys were there first: that of a root key from outside, unless its account was
+    /// given.
+    ///
+    /// # Errors
+    /// A database error.
+    pub(crate) fn first_account(&self) -> Result<Option<AccountId>, StoreError> {
+        self.service.context().store.read(|snapshot| snapshot.first_account())
     }
 
     /// Stops in order: no new connection, answers to what was accepted, then the engine.
@@ -128,10 +141,13 @@ impl Running {
         self.heart.abort();
         self.engine.abort();
         self.housekeeper.abort();
-        let service = self.service;
-        let closed = tokio::task::spawn_blocking(move || service.close());
+        let (service, audit_log) = (self.service, self.audit_log);
+        let closed = tokio::task::spawn_blocking(move || {
+            service.close();
+            drop(audit_log);
+        });
         if timeout(END_TIME, closed).await.is_err() {
-            warn!("the nonce log was not closed in time");
+            warn!("the nonce log, or the audit log, was not closed in time");
         }
         Ok(ending)
     }
@@ -189,6 +205,9 @@ async fn serve(args: ServeArgs, workers: &Handle) -> anyhow::Result<Ending> {
     info!(endpoint = running.endpoint, admin = running.admin, "listening");
     tell_systemd(NotifyState::Ready);
     while signals.next().await == Told::Reload {
+        if let Some(audit_log) = &running.audit_log {
+            audit_log.open_anew();
+        }
         reload(args.clone(), running.tls.as_ref(), &log).await;
     }
     info!(
@@ -207,6 +226,7 @@ fn check(args: ServeArgs) -> anyhow::Result<ExitCode> {
         principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id))?;
     }
     paired(&config)?;
+    config.audit_log.as_deref().map(audit_log::look).transpose()?;
     look(&config.data_dir)?;
     let mut out = terminal::out();
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -269,6 +289,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
     let admin = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let service = Arc::new(parts.service.throttled(Throttle::new(config.rate)));
+    let audit_log = parts.audit_log;
     let server = Arc::new(http::Server {
         service: Arc::clone(&service),
         connections: Arc::new(Connections::new()),
@@ -276,6 +297,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         tls: tls.clone(),
         prepared: Arc::new(AtomicBool::new(!config.waits_for_init)),
         pulse: Arc::new(Pulse::new()),
+        audit_log: audit_log.as_ref().map(AuditLog::condition),
     });
     let prepared = Arc::clone(&server.prepared);
     let (stop, stopped) = watch::channel(Stop::No);
@@ -305,6 +327,7 @@ async fn start_on(config: Config, workers: &Handle) -> anyhow::Result<Running> {
         admin_listener,
         engine,
         housekeeper,
+        audit_log,
     })
 }
 
@@ -312,6 +335,7 @@ struct Parts {
     service: Service,
     /// The data plane, if it is the one that a test can steer.
     detached: Option<Arc<Detached>>,
+    audit_log: Option<AuditLog>,
     welcome: Option<Welcome>,
 }
 
@@ -353,7 +377,11 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
             permissions::open_secret(&path)?;
         }
     }
-    let purpose = if config.test.is_some() { Purpose::Tests } else { Purpose::Service };
+    let purpose = match &config.test {
+        None => Purpose::Service,
+        Some(TestAccess { copy: false, .. }) => Purpose::Tests,
+        Some(TestAccess { copy: true, .. }) => Purpose::TestsOnCopy,
+    };
     let options =
         Options { mark_file: config.mark_file.clone(), purpose: Some(purpose), ..options(&config.quotas) };
     let store = Store::open(&config.data_dir, &options)?;
@@ -386,18 +414,23 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     };
     let (dataplane, detached): (Arc<dyn DataPlane>, _) =
         match config.supervisor().context(exit::Configuration)? {
-            Some(supervisor) => (Arc::new(Gateways::new(supervisor)), None),
+            Some(supervisor) => {
+                let service = service_id(&store, &vault, now_ms)?;
+                (Arc::new(Gateways::new(supervisor, service)), None)
+            }
             None => {
                 let detached = Arc::new(Detached::new(apply_delay).with_peers(peers));
                 (Arc::clone(&detached) as _, Some(detached))
             }
         };
+    let audit_log = config.audit_log.as_deref().map(|path| AuditLog::start(path, store.clone()));
+    let audit_log = audit_log.transpose()?;
     let context = Context::new(Shared { store, dataplane, vault, settings, clock });
     let mut service = Service::new(context, keyring, nonces)?;
     if let Some(clock) = stepped {
         service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
     }
-    Ok(Parts { service, detached, welcome })
+    Ok(Parts { service, detached, audit_log, welcome })
 }
 
 /// The accounts and keys that the configuration, or the first start, has made: an emptied store keeps them.

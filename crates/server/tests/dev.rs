@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::PATIENCE;
-use common::program::{ended, program, signal, text};
+use common::program::{Process, ended, program, program_with_key, signal, text};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -379,4 +379,93 @@ fn a_call_waits_for_what_it_is_told() {
     assert_eq!(dev.call(&format!("{gone} Status=Available")).status.code(), Some(1));
     assert_eq!(dev.call(&format!("{gone} Code=InvalidVpcId.NotFound")).status.code(), Some(0));
     dev.stop();
+}
+
+/// A service that was backed up: its data directory, the backup, and a RAM user's key that works there.
+fn backed_up(directory: &Path) -> (std::path::PathBuf, std::path::PathBuf, Value) {
+    let (data, backup) = (directory.join("data"), directory.join("backup.db"));
+    let words =
+        ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--apply-delay", "0", "--data-dir"];
+    let (id, secret) = ("LTAIoriginal", "a secret of the original");
+    let mut command = program_with_key(&words, id, secret);
+    command.arg(&data);
+    let service = Process::start(command);
+    let call = |line: &str| -> Value {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let mut command = program_with_key(&["call"], id, secret);
+        command.args(words).args(["--endpoint", &service.endpoint, "--region", "cn-hangzhou"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    call("Vpc CreateVpc --VpcName original");
+    call("Ram CreateUser --UserName alice");
+    let key = call("Ram CreateAccessKey --UserName alice")["AccessKey"].clone();
+    assert!(service.stop().success());
+    let mut command = program(&["backup"]);
+    let output = command.arg(&backup).arg("--data-dir").arg(&data).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    (data, backup, key)
+}
+
+#[test]
+fn a_copy_of_a_backup_is_for_tests_and_the_original_is_untouched() {
+    let (directory, temporary) = place();
+    let (data, backup, alice) = backed_up(directory.path());
+    let master_key = data.join("master.key");
+    let (backup, master_key) = (backup.to_str().unwrap(), master_key.to_str().unwrap());
+    let before = std::fs::read(backup).unwrap();
+
+    // Secrets in it open with its master key alone; nothing is left of the try.
+    let refused = |more: &[&str]| {
+        let mut child = Dev::command(&temporary, more).spawn().unwrap();
+        let code = ended(&mut child).code();
+        assert_eq!(entries(&temporary), Vec::<String>::new());
+        (code, text(&child.wait_with_output().unwrap()))
+    };
+    let (code, said) = refused(&["--from", backup]);
+    assert!(code == Some(78) && said.contains("master key"), "{code:?} {said}");
+    let (code, said) = refused(&["--from", backup, "--unverified"]);
+    assert!(code == Some(78) && said.contains("--master-key-file"), "{code:?} {said}");
+    assert_eq!(refused(&["--master-key-file", master_key]).0, Some(2));
+    let changed = directory.path().join("changed.db");
+    std::fs::write(&changed, [&before[..], b"x"].concat()).unwrap();
+    std::fs::copy(format!("{backup}.sha256"), directory.path().join("changed.db.sha256")).unwrap();
+    let (code, said) = refused(&["--from", changed.to_str().unwrap(), "--master-key-file", master_key]);
+    assert!(code == Some(65) && said.contains("nothing was restored"), "{code:?} {said}");
+
+    let dev = Dev::start(&temporary, &["--from", backup, "--master-key-file", master_key]);
+    assert_eq!((dev.of("accessKeyId"), dev.of("accountId")), ("tongguan-dev", common::ACCOUNT));
+    let vpcs = dev.answer("Vpc DescribeVpcs");
+    assert_eq!(vpcs["Vpcs"]["Vpc"][0]["VpcName"], "original", "{vpcs}");
+    let who = |dev: &Dev| {
+        let mut command =
+            program(&["call", "Sts", "GetCallerIdentity", "--endpoint", dev.of("endpoint"), "--region"]);
+        command.arg(dev.of("regionId"));
+        command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", alice["AccessKeyId"].as_str().unwrap());
+        command.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", alice["AccessKeySecret"].as_str().unwrap());
+        text(&command.output().unwrap())
+    };
+    assert!(who(&dev).contains("user/alice"), "its principals sign as before: {}", who(&dev));
+    let admin = dev.of("admin").trim_start_matches("http://").to_owned();
+    let mut stream = std::net::TcpStream::connect(&admin).unwrap();
+    write!(stream, "POST /test/reset HTTP/1.1\r\nhost: {admin}\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(dev.answer("Vpc DescribeVpcs")["TotalCount"], 0);
+    assert!(who(&dev).contains("InvalidAccessKeyId"), "{}", who(&dev));
+    dev.stop();
+    assert_eq!(entries(&temporary), Vec::<String>::new());
+
+    // The original is what it was: a service, and no store for tests.
+    assert!(std::fs::read(backup).unwrap() == before);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"];
+    let mut command = program(&[&serve[..], &[data.to_str().unwrap(), "--test-api"]].concat());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    assert_ne!(ended(&mut child).code(), Some(0));
+    assert!(text(&child.wait_with_output().unwrap()).contains("test"));
+    let mut command = program(&serve);
+    command.arg(&data);
+    assert!(Process::start(command).stop().success());
 }

@@ -183,7 +183,7 @@ fn every_reason_not_to_start_has_its_exit_code() {
 fn in_namespace(script: &str, directory: &Path) -> Option<Command> {
     let allowed = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: no mounts in a user namespace here");
+        tongguan_testkit::skipped("no mounts in a user namespace here");
         return None;
     }
     let mut command = Command::new("unshare");

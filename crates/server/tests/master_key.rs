@@ -457,7 +457,7 @@ fn the_data_directory_is_closed_to_others() {
 fn only_the_owner_of_the_directory_rotates() {
     let place = Place::used();
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: only root can give a directory to another user");
+        tongguan_testkit::skipped("only root can give a directory to another user");
         return;
     }
     std::os::unix::fs::chown(place.data(), Some(65_534), None).unwrap();

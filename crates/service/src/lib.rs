@@ -43,6 +43,7 @@ pub mod tunnels;
 pub mod vault;
 pub mod work;
 
+pub use own_key::service_id;
 pub use pipeline::Response;
 pub use pipeline::admit::SKEW_SECONDS;
 pub use service::Service;

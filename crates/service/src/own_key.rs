@@ -2,6 +2,7 @@
 //! master key, so that what was made with it survives restarts and a change of the master key.
 
 use aws_lc_rs::hkdf::{HKDF_SHA256, Prk, Salt};
+use tongguan_dataplane::orders::ServiceId;
 use tongguan_store::{SealedKind, Store, StoreError, Tx, Verdict};
 use zeroize::Zeroizing;
 
@@ -27,6 +28,21 @@ pub(crate) const MARKERS: OwnKey = OwnKey { name: "page-markers", salt: b"tonggu
 /// Fingerprints of requests ([`crate::fingerprint`]).
 pub(crate) const FINGERPRINTS: OwnKey =
     OwnKey { name: "request-fingerprints", salt: b"tongguan request fingerprints" };
+
+/// Which service this is, to whoever keeps its gateways: derived from a key of the store, so that it is the same under
+/// another master key, and of a backup that was restored.
+///
+/// # Errors
+/// The store fails, or the key does not open under the master key.
+pub fn service_id(store: &Store, vault: &Vault, now_ms: i64) -> Result<ServiceId, KeyringError> {
+    let prk = MARKERS.prepare(store, vault, now_ms, |_, _| Ok(()))?;
+    let mut derived = [0; KEY_BYTES];
+    let filled = prk.expand(&[b"id of the service"], HKDF_SHA256).and_then(|okm| okm.fill(&mut derived));
+    filled.map_err(|_| KeyringError::Sealed { id: MARKERS.name.into(), source: SealError })?;
+    let mut id = [0; 16];
+    id.copy_from_slice(&derived[..16]);
+    Ok(ServiceId(id))
+}
 
 impl OwnKey {
     /// The key. If there is none it is made, and `first` is done with it in the same transaction.
@@ -111,8 +127,14 @@ mod tests {
         let made = prepared(1, 1);
         assert!(made.iter().all(Option::is_some) && made[0] != made[1]);
         assert_eq!(prepared(1, 2), made);
+        let id = service_id(&store, &vault(1), 2).unwrap();
         master::reseal(&store, vault(1), vault(2), 3).unwrap();
         assert_eq!(prepared(1, 4), [None, None]);
         assert_eq!(prepared(2, 4), made);
+        // Nor does anybody take the service for another one.
+        assert_eq!(service_id(&store, &vault(2), 4).unwrap(), id);
+        let other = tempfile::tempdir().unwrap();
+        let other = Store::open(other.path(), &Options::default()).unwrap();
+        assert_ne!(service_id(&other, &vault(2), 4).unwrap(), id);
     }
 }

@@ -163,10 +163,11 @@ fn unheard(look: Option<&Look>, seen: Option<&Seen>) -> Option<String> {
     match (look, seen) {
         (None, _) => Some("the data plane is detached: nothing is negotiated".to_owned()),
         (Some(_), Some(Seen::Answers { .. })) => None,
-        (Some(_), Some(Seen::Silent(reason))) => {
+        // Then nobody starts it again, or somebody else has it.
+        (Some(Look { away: Some(reason), .. }), _) => Some(reason.clone()),
+        (Some(Look { away: None, .. }), Some(Seen::Silent(reason))) => {
             Some(format!("the gateway's process does not answer: {reason}"))
         }
-        (Some(Look { away: Some(reason), .. }), None) => Some(reason.clone()),
         (Some(Look { away: None, .. }), None) => Some("the gateway has no process yet".to_owned()),
     }
 }

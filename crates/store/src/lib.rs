@@ -21,6 +21,7 @@ mod rows;
 mod audit;
 mod error;
 mod options;
+mod put;
 mod rights;
 mod sqlite;
 
@@ -31,6 +32,7 @@ pub use audit::retention::{AuditClass, LOCAL, YOUNG_DAYS};
 pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
 pub use error::{Finding, StoreError};
 pub use options::{Options, Purpose};
+pub use put::{put, sync_directory};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
 pub use rows::binding::{BindingFilter, BindingRow, BoundCertificate};

@@ -9,6 +9,8 @@ pub enum Purpose {
     Service,
     /// Tests: the test API empties it and steps its clock.
     Tests,
+    /// The same, of a copy of another database: whatever that was made for, the copy is for tests from now on.
+    TestsOnCopy,
 }
 
 /// How the store is tuned. Every limit has a name.

@@ -1,11 +1,13 @@
 //! All gateways of a host: each in a namespace of its own, with a process that is started again when it ends.
 //!
 //! What is to be known of a gateway for that is its [`Place`], which holds no secret and is kept in a file, so that a
-//! supervisor that was started again finds what runs. Gateways do not end with it.
+//! supervisor that was started again finds what runs. Gateways do not end with it. Beside the places stands which
+//! service they are of, since another one would remove what it does not know.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rustix::process::{Pid, Signal};
-use tongguan_dataplane::orders::Place;
+use tongguan_dataplane::orders::{Place, ServiceId};
 
 use crate::namespace::{Namespace, NamespaceError, TUNNEL, said};
 use crate::outside::{Outside, OutsideError};
@@ -30,6 +32,8 @@ const OWN: u32 = 500;
 const MAX_ID: usize = 64;
 /// Longest name of an interface.
 const MAX_NAME: usize = 15;
+/// File in the folder that says whose the gateways are.
+const SERVICE: &str = "service";
 /// How a route is preferred that only counts when the TUN device is gone: nothing goes out unsealed.
 const LAST: u32 = 4_096;
 
@@ -46,6 +50,8 @@ pub struct Settings {
     pub user: u32,
     /// The user who may give them orders.
     pub owner: u32,
+    /// Length of a packet that every way to peers takes whole, octets; for gateways that are started from now on.
+    pub path: u16,
 }
 
 /// What went wrong with a gateway.
@@ -66,6 +72,15 @@ pub enum HostError {
     /// The way to its peers.
     #[error(transparent)]
     Outside(#[from] OutsideError),
+    /// It is not known whose the gateways are.
+    #[error(
+        "`{}` does not say which service the gateways are of; without it they are of the one that asks first",
+        path.display()
+    )]
+    Service {
+        /// The file that should.
+        path: PathBuf,
+    },
     /// A file.
     #[error("`{}`", path.display())]
     File {
@@ -85,6 +100,8 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> HostError + '_ {
 #[derive(Debug)]
 pub struct Host {
     settings: Settings,
+    /// Whose they are; none if nobody has had one yet.
+    service: Option<ServiceId>,
     gateways: BTreeMap<String, Gateway>,
 }
 
@@ -111,7 +128,8 @@ impl Host {
         std::fs::create_dir_all(&folder).map_err(file(&folder))?;
         // Its owner finds the sockets, and nobody lists them.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o711)).map_err(file(&folder))?;
-        let mut host = Self { settings, gateways: BTreeMap::new() };
+        let service = service(&folder.join(SERVICE))?;
+        let mut host = Self { settings, service, gateways: BTreeMap::new() };
         for entry in std::fs::read_dir(&folder).map_err(file(&folder))? {
             let path = entry.map_err(file(&folder))?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
@@ -127,6 +145,33 @@ impl Host {
         Ok(host)
     }
 
+    /// One without gateways, on a host of which it changes nothing.
+    #[cfg(test)]
+    pub(crate) fn bare(folder: PathBuf) -> Result<Self, HostError> {
+        let outside = Outside::Link { name: "lo".into(), router: None };
+        let settings = Settings { program: PathBuf::new(), folder, outside, user: 0, owner: 0, path: 1_500 };
+        let service = service(&settings.folder.join(SERVICE))?;
+        Ok(Self { settings, service, gateways: BTreeMap::new() })
+    }
+
+    /// The service whose the gateways are; none if nobody has had one yet.
+    #[must_use]
+    pub fn service(&self) -> Option<ServiceId> {
+        self.service
+    }
+
+    /// From now on they are this service's, also for a supervisor that is started later.
+    ///
+    /// # Errors
+    /// It cannot be written down; they are whose they were.
+    pub fn adopt(&mut self, service: ServiceId) -> Result<(), HostError> {
+        if self.service != Some(service) {
+            self.replace(SERVICE, "new", format!("{service}\n").as_bytes())?;
+            self.service = Some(service);
+        }
+        Ok(())
+    }
+
     /// Gives a gateway its place, or another one, and starts it if it does not run. Answers where it takes orders.
     ///
     /// # Errors
@@ -136,11 +181,10 @@ impl Host {
         if self.gateways.get(&place.id).is_some_and(|known| known.place.address != place.address) {
             self.remove(&place.id)?;
         }
-        let path = self.path(&place.id, "json");
-        let text = serde_json::to_vec(&place).map_err(|error| file(&path)(error.into()))?;
-        let new = self.path(&place.id, "new");
-        std::fs::write(&new, text).map_err(file(&new))?;
-        std::fs::rename(&new, &path).map_err(file(&path))?;
+        let name = format!("{}.json", place.id);
+        let text = serde_json::to_vec(&place)
+            .map_err(|error| file(&self.settings.folder.join(&name))(error.into()))?;
+        self.replace(&name, &format!("{}.new", place.id), &text)?;
         let namespace = self.namespace(&place)?;
         let known = self.gateways.remove(&place.id);
         let before = known.as_ref().map(|known| known.place.networks.clone()).unwrap_or_default();
@@ -237,9 +281,9 @@ impl Host {
     }
 
     fn start(&mut self, id: &str) -> Result<(), HostError> {
-        let (control, user) = (self.control(id), self.settings.user);
+        let (control, user, path) = (self.control(id), self.settings.user, self.settings.path);
         let Some(gateway) = self.gateways.get_mut(id) else { return Ok(()) };
-        let ends = gateway.namespace.open_ends(gateway.place.address, &control, Some(user))?;
+        let ends = gateway.namespace.open_ends(gateway.place.address, &control, Some(user), path)?;
         std::fs::set_permissions(&control, std::fs::Permissions::from_mode(0o600)).map_err(file(&control))?;
         chown(&control, Some(self.settings.owner), None).map_err(file(&control))?;
         gateway.route()?;
@@ -269,6 +313,15 @@ impl Host {
         let path = Path::new("/proc/sys/net/ipv4/ip_forward");
         namespace.enter(forward)?.map_err(file(path))?;
         Ok(namespace)
+    }
+
+    /// Puts a file of the folder in the place of the one before, whole, by way of a new one.
+    fn replace(&self, name: &str, new: &str, octets: &[u8]) -> Result<(), HostError> {
+        let [path, new] = [name, new].map(|name| self.settings.folder.join(name));
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
+        opened.and_then(|mut opened| opened.write_all(octets)).map_err(file(&new))?;
+        std::fs::rename(&new, &path).map_err(file(&path))
     }
 
     fn control(&self, id: &str) -> PathBuf {
@@ -301,6 +354,18 @@ impl Namespace {
     }
 }
 
+/// Whose the gateways are, as a file says; none if there is no file.
+fn service(path: &Path) -> Result<Option<ServiceId>, HostError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let known = text.trim_end().parse();
+            known.map(Some).map_err(|_| HostError::Service { path: path.to_owned() })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file(path)(error)),
+    }
+}
+
 /// Name of the host's end of what leads to a gateway.
 fn link(id: &str) -> String {
     format!("tg{}", &id[id.len().saturating_sub(MAX_NAME - 2)..])
@@ -322,6 +387,19 @@ fn check(Place { id, networks, .. }: &Place) -> Result<(), HostError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_say_whose_gateways_are_is_an_error_and_its_lack_is_none() {
+        let path = std::env::temp_dir().join(format!("service-{}", std::process::id()));
+        assert_eq!(service(&path).unwrap(), None);
+        let id = ServiceId([7; 16]);
+        for (text, whose) in [(format!("{id}\n"), Some(id)), (String::new(), None), ("0707\n".into(), None)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(service(&path).ok().flatten(), whose);
+            assert_eq!(service(&path).is_ok(), whose.is_some());
+        }
+        std::fs::remove_file(path).unwrap();
+    }
 
     #[test]
     fn what_would_be_something_else_is_refused() {

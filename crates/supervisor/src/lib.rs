@@ -16,4 +16,4 @@ pub use host::{Host, HostError, Settings};
 pub use namespace::{Namespace, NamespaceError, TUNNEL, ip};
 pub use outside::{Outside, OutsideError};
 pub use process::{Process, StartError};
-pub use serve::serve;
+pub use serve::{adopt, serve};

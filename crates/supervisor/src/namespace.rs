@@ -12,7 +12,7 @@ use std::process::Command;
 use rustix::net::sockopt::Ipv4PathMtuDiscovery;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType};
 use rustix::thread::LinkNameSpaceType;
-use tongguan_gateway::{Ends, TUNNEL_MTU};
+use tongguan_gateway::{Ends, tunnel_mtu};
 
 /// Name of the TUN device of a gateway.
 pub const TUNNEL: &str = "tg0";
@@ -127,7 +127,7 @@ impl Namespace {
     }
 
     /// Opens what a gateway works with: its TUN device, which is brought up, its sockets, and at `control` where it
-    /// takes orders.
+    /// takes orders. `path` is the length of a packet that every way to its peers takes whole, octets.
     ///
     /// # Errors
     /// [`NamespaceError`].
@@ -136,6 +136,7 @@ impl Namespace {
         address: IpAddr,
         control: &Path,
         user: Option<u32>,
+        path: u16,
     ) -> Result<Ends, NamespaceError> {
         // A gateway that was killed leaves it.
         match std::fs::remove_file(control) {
@@ -146,8 +147,9 @@ impl Namespace {
         }
         let listener =
             UnixListener::bind(control).map_err(system(format!("the socket {}", control.display())))?;
+        let mtu = tunnel_mtu(path);
         let opened = self.enter(|| {
-            let tun = tun().map_err(system("the TUN device"))?;
+            let tun = tun(mtu).map_err(system("the TUN device"))?;
             let bind = |port: u16| {
                 let socket = UdpSocket::bind(SocketAddr::new(address, port));
                 socket.and_then(with_fragments).map_err(system(format!("UDP port {port} of {address}")))
@@ -158,12 +160,12 @@ impl Namespace {
         });
         let (tun, ike, nat, esp) = opened??;
         self.ip(&format!("link set {TUNNEL} up"))?;
-        Ok(Ends { tun, ike, nat, esp, control: listener, user })
+        Ok(Ends { tun, ike, nat, esp, control: listener, user, mtu })
     }
 }
 
-fn tun() -> io::Result<OwnedFd> {
-    let device = tun_rs::DeviceBuilder::new().name(TUNNEL).mtu(TUNNEL_MTU).build_sync()?;
+fn tun(mtu: u16) -> io::Result<OwnedFd> {
+    let device = tun_rs::DeviceBuilder::new().name(TUNNEL).mtu(mtu).build_sync()?;
     device.as_fd().try_clone_to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! The supervisor itself: takes orders of whoever owns the gateways of a host, and looks after these.
+//! The supervisor itself: takes orders of the service whose the gateways of a host are, and looks after these.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use tongguan_dataplane::orders::{Frames, HostOrder, HostReport, frame};
+use serde::de::DeserializeOwned;
+use tongguan_dataplane::orders::{Frames, HostOrder, HostReport, HostRequest, ServiceId, frame};
 
 use crate::host::{Host, HostError, Settings};
 
@@ -74,35 +75,117 @@ fn answer(mut client: UnixStream, owner: u32, host: &mut Host) -> io::Result<()>
     client.set_nonblocking(false)?;
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
-    let mut frames = Frames::default();
-    let mut octets = [0; 4_096];
-    let order = loop {
-        if let Some(order) = frames.take::<HostOrder>().map_err(io::Error::other)? {
-            break order;
-        }
-        match client.read(&mut octets)? {
-            0 => return Ok(()),
-            length => frames.push(&octets[..length]),
-        }
-    };
-    let now = Instant::now();
-    let report = match order {
-        HostOrder::Set { place } => host.set(place, now).map(|control| HostReport::Ready { control }),
-        HostOrder::Remove { id } => host.remove(&id).map(|()| HostReport::Removed),
-        HostOrder::List => {
-            let gateways = host.list().map(|(place, control)| (place.id.clone(), control)).collect();
-            Ok(HostReport::Gateways { gateways })
-        }
-    };
-    let report = report.unwrap_or_else(|error| {
+    let Some(HostRequest { service, order }) = read(&mut client)? else { return Ok(()) };
+    let report = carry_out(service, order, user, host).unwrap_or_else(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "an order could not be carried out");
         HostReport::Failed { reason: with_causes(&error) }
     });
     client.write_all(&frame(&report).map_err(io::Error::other)?)
 }
 
+/// The next frame; none if the other side ends before.
+fn read<T: DeserializeOwned>(socket: &mut UnixStream) -> io::Result<Option<T>> {
+    let mut frames = Frames::default();
+    let mut octets = [0; 4_096];
+    loop {
+        if let Some(whole) = frames.take().map_err(io::Error::other)? {
+            return Ok(Some(whole));
+        }
+        match socket.read(&mut octets)? {
+            0 => return Ok(None),
+            length => frames.push(&octets[..length]),
+        }
+    }
+}
+
+/// Does what a user wants on behalf of a service, if the gateways are that service's.
+fn carry_out(
+    service: ServiceId,
+    order: HostOrder,
+    user: u32,
+    host: &mut Host,
+) -> Result<HostReport, HostError> {
+    let whose = host.service().filter(|whose| *whose != service);
+    match (order, whose) {
+        // A service that is pointed here by mistake does not do this as well.
+        (HostOrder::Adopt, _) if user != 0 => {
+            Ok(HostReport::Failed { reason: "only root hands gateways over".into() })
+        }
+        (HostOrder::Adopt, whose) => {
+            host.adopt(service)?;
+            let before = whose.map(String::from);
+            tracing::warn!(%service, before, "the gateways are of this service from now on");
+            Ok(HostReport::Adopted)
+        }
+        (_, Some(whose)) => {
+            tracing::debug!(%service, %whose, "an order of another service");
+            Ok(HostReport::Foreign { service: whose })
+        }
+        (HostOrder::Set { place }, None) => {
+            // From the first one on they are whose that is.
+            host.adopt(service)?;
+            host.set(place, Instant::now()).map(|control| HostReport::Ready { control })
+        }
+        (HostOrder::Remove { id }, None) => host.remove(&id).map(|()| HostReport::Removed),
+        (HostOrder::List, None) => {
+            let gateways = host.list().map(|(place, control)| (place.id.clone(), control)).collect();
+            Ok(HostReport::Gateways { gateways })
+        }
+    }
+}
+
+/// Has the supervisor at a socket keep gateways for a service from now on, whoever's it kept before. It takes that of
+/// root alone.
+///
+/// # Errors
+/// There is none, or it says why not.
+pub fn adopt(socket: &Path, service: ServiceId) -> io::Result<()> {
+    let mut supervisor = UnixStream::connect(socket)?;
+    let request = HostRequest { service, order: HostOrder::Adopt };
+    supervisor.write_all(&frame(&request).map_err(io::Error::other)?)?;
+    match read(&mut supervisor)? {
+        Some(HostReport::Adopted) => Ok(()),
+        Some(HostReport::Failed { reason }) => Err(io::Error::other(reason)),
+        Some(_) => Err(io::Error::other("the supervisor answers another question")),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 /// An error with what caused it.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_are_of_one_service_and_root_alone_hands_them_over() {
+        let folder = std::env::temp_dir().join(format!("supervisor-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let [one, other] = [1, 2].map(|octet| ServiceId([octet; 16]));
+        let list = |host: &mut Host, service| carry_out(service, HostOrder::List, 1_000, host).unwrap();
+        let mut host = Host::bare(folder.clone()).unwrap();
+        let none = || HostReport::Gateways { gateways: std::collections::BTreeMap::new() };
+        // Nothing can be lost yet, and to ask makes nobody the owner.
+        assert_eq!([list(&mut host, one), list(&mut host, other)], [none(), none()]);
+        assert_eq!(host.service(), None);
+        let refused = carry_out(other, HostOrder::Adopt, 1_000, &mut host).unwrap();
+        assert!(matches!(refused, HostReport::Failed { .. }) && host.service().is_none());
+        assert_eq!(carry_out(one, HostOrder::Adopt, 0, &mut host).unwrap(), HostReport::Adopted);
+        let mode = std::fs::metadata(folder.join("service")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        // Another supervisor knows it as well.
+        let mut host = Host::bare(folder.clone()).unwrap();
+        let foreign = HostReport::Foreign { service: one };
+        assert_eq!([list(&mut host, one), list(&mut host, other)], [none(), foreign.clone()]);
+        let remove = HostOrder::Remove { id: "vpn-1".into() };
+        assert_eq!(carry_out(other, remove, 0, &mut host).unwrap(), foreign);
+        assert_eq!(carry_out(other, HostOrder::Adopt, 0, &mut host).unwrap(), HostReport::Adopted);
+        assert_eq!(list(&mut host, one), HostReport::Foreign { service: other });
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

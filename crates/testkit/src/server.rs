@@ -69,8 +69,15 @@ impl Server {
     /// The same, with further arguments.
     #[must_use]
     pub fn again_with(self, arguments: &[&str]) -> Self {
+        self.restarted(arguments, || ())
+    }
+
+    /// The same, when something was done to the data meanwhile.
+    #[must_use]
+    pub fn restarted(self, arguments: &[&str], meanwhile: impl FnOnce()) -> Self {
         let Self { directory, program, .. } = self;
         drop(program);
+        meanwhile();
         Self::launch(directory, arguments, &[], "")
     }
 

@@ -42,6 +42,7 @@ fn control(tree: &Tree, entries: &[Entry], target: &Target, release: &Release) -
          Installed-Size: {size}\n\
          Section: net\n\
          Priority: optional\n\
+         Recommends: iproute2\n\
          Homepage: {}\n\
          Description: {}\n \
          Official SDKs, the aliyun command line and Terraform work with it as they are. It keeps everything in one\n \

@@ -59,7 +59,7 @@ pub(super) fn all(
     release: &Release,
     target: &Target,
     program: &[u8],
-    printed: &Made,
+    everywhere: &Made,
 ) -> Result<Made> {
     let metadata = metadata(tree.root(), &["--filter-platform", target.triple])?;
     let used = compiled_in(&metadata, "tongguan")?;
@@ -68,7 +68,7 @@ pub(super) fn all(
         .filter(|package| package["id"].as_str().is_some_and(|id| used.contains_key(id)))
         .collect();
     parts.sort_by_key(|package| (text(package, "name"), text(package, "version")));
-    let mut made = printed.clone();
+    let mut made = everywhere.clone();
     let mut add = |name: &str, bytes: Vec<u8>| made.insert(name.to_owned(), vec![(String::new(), bytes)]);
     add("program", program.to_vec());
     add("notices", notices(&parts)?.into_bytes());

@@ -20,6 +20,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
+use crate::manual;
 use crate::tree::Tree;
 
 /// Make the release of this commit
@@ -115,16 +116,25 @@ pub(crate) fn run(arguments: &Arguments, tree: &Tree) -> Result<()> {
         std::fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    for (name, bytes) in carry(tree, &wanted)? {
+    let manual = manual::made(tree)?;
+    let without_manual = manual.is_none();
+    for (name, bytes) in carry(tree, &wanted, manual.unwrap_or_default())? {
         writeln!(std::io::stdout(), "{:>11}  {name}", bytes.len()).context("standard output")?;
         std::fs::write(out.join(&name), bytes).with_context(|| format!("cannot write {name}"))?;
     }
     for missing in &missing {
         eprintln!("left out: {missing}");
     }
+    if without_manual {
+        eprintln!("left out: the manual needs {}", manual::LACKING);
+    }
     ensure!(missing.is_empty(), "{} of {} targets were left out", missing.len(), TARGETS.len());
+    ensure!(!without_manual, "the release is without its manual");
     Ok(())
 }
+
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
 
 /// A program for each target, and why there is none for others.
 type Programs = (Vec<(&'static Target, Vec<u8>)>, Vec<String>);
@@ -160,14 +170,15 @@ fn programs(arguments: &Arguments, tree: &Tree) -> Result<Programs> {
 }
 
 /// Everything that is published: names and contents, the sums last.
-fn carry(tree: &Tree, programs: &[(&'static Target, Vec<u8>)]) -> Result<Vec<(String, Vec<u8>)>> {
+fn carry(tree: &Tree, programs: &[(&'static Target, Vec<u8>)], manual: Files) -> Result<Files> {
     let release = Release::of(tree)?;
     let list = list::read(tree)?;
-    let printed = made::printed(programs)?;
+    let mut everywhere = made::printed(programs)?;
+    everywhere.insert("manual".to_owned(), manual);
     let mut files = Vec::new();
     let mut images = Vec::new();
     for (target, program) in programs {
-        let made = made::all(tree, &release, target, program, &printed)?;
+        let made = made::all(tree, &release, target, program, &everywhere)?;
         let stem = format!("tongguan-{}-{}", release.version, target.arch);
         let entries = list::entries(tree, &list, &made, list::Place::Archive)?;
         files.push((format!("{stem}.tar.gz"), archive::gzip(&archive::tar(&entries, &stem, &release)?)?));

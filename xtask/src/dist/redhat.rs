@@ -1,7 +1,7 @@
 //! The package for systems that use RPM: openEuler, Anolis, Kylin, Fedora.
 
 use anyhow::{Context, Result};
-use rpm::{BuildConfig, CompressionWithLevel, FileOptions, PackageBuilder};
+use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder};
 
 use super::list::Entry;
 use super::{Release, Target};
@@ -21,6 +21,8 @@ pub(super) fn package(tree: &Tree, entries: &[Entry], target: &Target, release: 
         .url(&release.homepage)
         .vendor("The tongguan authors")
         .build_host("localhost")
+        // The supervisor of gateways calls `ip`.
+        .recommends(Dependency::any("iproute"))
         .description(format!(
             "{}\nIt keeps everything in one directory, needs no other service, and is one static program.",
             release.summary

@@ -25,7 +25,8 @@ fn here() -> &'static Target {
 
 fn release() -> BTreeMap<String, Vec<u8>> {
     let tree = Tree::of_this_repository();
-    carry(&tree, &[(here(), PROGRAM.as_bytes().to_vec())]).unwrap().into_iter().collect()
+    let manual = vec![("en/index.html".to_owned(), b"<h1>Manual</h1>".to_vec())];
+    carry(&tree, &[(here(), PROGRAM.as_bytes().to_vec())], manual).unwrap().into_iter().collect()
 }
 
 fn named<'r>(release: &'r BTreeMap<String, Vec<u8>>, end: &str) -> &'r [u8] {
@@ -76,6 +77,7 @@ fn the_archive_has_what_the_list_says() {
     let top = format!("tongguan-{version}-{}", here().arch);
     assert_eq!(all[&format!("{top}/tongguan")], (0o755, PROGRAM.as_bytes().to_vec()));
     assert_eq!(all[&format!("{top}/man/tongguan-serve.1")].1, b".TH tongguan-serve 1\n");
+    assert_eq!(all[&format!("{top}/manual/en/index.html")].1, b"<h1>Manual</h1>");
     let notices = String::from_utf8(all[&format!("{top}/NOTICES.txt")].1.clone()).unwrap();
     for name in ["rusqlite ", "aws-lc-rs ", "Apache License"] {
         assert!(notices.contains(name), "{name}");
@@ -119,6 +121,40 @@ fn dpkg_reads_the_package() {
     for script in ["postinst", "prerm", "postrm"] {
         run(Command::new("sh").arg("-n").arg(unpacked.join("DEBIAN").join(script))).unwrap();
     }
+}
+
+/// The namespace of a gateway is a mount, and outlives the supervisor that made it.
+#[test]
+fn the_supervisor_has_no_mounts_of_its_own() {
+    let unit = Tree::of_this_repository().read("dist/tongguan-supervisor.service").unwrap();
+    let settings = unit.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let own = [
+        "ProtectSystem",
+        "ProtectHome",
+        "ProtectProc",
+        "ProcSubset",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateMounts",
+        "PrivateIPC",
+        "ReadOnlyPaths",
+        "ReadWritePaths",
+        "InaccessiblePaths",
+        "BindPaths",
+        "BindReadOnlyPaths",
+        "TemporaryFileSystem",
+        "LoadCredential",
+        "MountFlags",
+        "RootDirectory",
+        "DynamicUser",
+    ];
+    let names: Vec<&str> = settings.map(|(name, _)| name).collect();
+    assert!(names.contains(&"ExecStart"));
+    assert!(names.iter().all(|name| !own.contains(name)), "{names:?}");
 }
 
 /// A system may be without procps or anything else that is not essential.

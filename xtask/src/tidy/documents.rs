@@ -95,6 +95,29 @@ fn prose(text: &str) -> String {
     kept
 }
 
+/// A text with what stands outside of its blocks and spans of code changed.
+pub(crate) fn outside_code(text: &str, mut change: impl FnMut(&str) -> String) -> String {
+    let mut inside = false;
+    let mut changed = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with("```") {
+            inside = !inside;
+            changed.push_str(line);
+        } else if inside {
+            changed.push_str(line);
+        } else {
+            for (place, piece) in line.split('`').enumerate() {
+                match place {
+                    0 => changed.push_str(&change(piece)),
+                    odd if odd % 2 == 1 => changed.extend(["`", piece]),
+                    _ => changed.extend(["`", &change(piece)]),
+                }
+            }
+        }
+    }
+    changed
+}
+
 /// What GitHub calls the headings of a text, when it is asked for one.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
@@ -108,7 +131,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 /// A path that a file of the repository gives relative to itself.
-fn beside(from: &str, path: &str) -> String {
+pub(crate) fn beside(from: &str, path: &str) -> String {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();
     for part in path.split('/') {

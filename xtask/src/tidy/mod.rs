@@ -3,7 +3,7 @@
 //! A check reads the tree and returns its faults, each a line that says where. `make lint` runs them, and so does the
 //! test below, so that `cargo test` fails as well.
 
-mod documents;
+pub(crate) mod documents;
 mod figures;
 mod floors;
 mod layers;

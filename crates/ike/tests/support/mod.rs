@@ -59,6 +59,8 @@ pub(crate) struct Faults {
     pub(crate) corrupt: u64,
     /// Milliseconds that a datagram takes at most; with it they overtake each other.
     pub(crate) delay: u64,
+    /// Longer ones do not arrive, as where fragments are dropped.
+    pub(crate) longest: Option<usize>,
 }
 
 /// A datagram on its way: to which side, at which of its addresses, from where.
@@ -159,7 +161,9 @@ impl World {
         self.wire.push(octets.clone());
         let copies = 1 + usize::from(self.dice.chance(self.faults.double));
         for _ in 0..copies {
-            if self.dice.chance(self.faults.lose) {
+            if self.dice.chance(self.faults.lose)
+                || self.faults.longest.is_some_and(|most| octets.len() > most)
+            {
                 continue;
             }
             let mut octets = octets.clone();

@@ -12,7 +12,7 @@ use tongguan_service::rights;
 use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look, serving};
 
 use super::MarkArgs;
-use super::terminal::{self, harmless};
+use super::terminal::{self, columns, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::{self, KeyArgs};
 
@@ -141,23 +141,18 @@ fn list(args: &AccountArgs) -> Result<ExitCode> {
         out.json(&json!(rows))?;
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(
-        out,
-        "{:<18}{:<10}{:<22}{:>6}{:>10}  NAME",
-        "ACCOUNT", "STATUS", "CREATED", "USERS", "GATEWAYS"
-    )?;
-    for account in accounts {
-        writeln!(
-            out,
-            "{:<18}{:<10}{:<22}{:>6}{:>10}  {}",
-            account.id.as_str(),
-            status(account.active),
+    let headings = ["ACCOUNT", "STATUS", "CREATED", "USERS", "GATEWAYS", "NAME"].map(str::to_owned).to_vec();
+    let rows = accounts.iter().map(|account| {
+        vec![
+            account.id.as_str().to_owned(),
+            status(account.active).to_owned(),
             iso8601(account.created_ms),
-            account.users,
-            account.gateways,
-            harmless(&account.name)
-        )?;
-    }
+            account.users.to_string(),
+            account.gateways.to_string(),
+            harmless(&account.name),
+        ]
+    });
+    out.text(&columns(std::iter::once(headings).chain(rows), &[3, 4]))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -68,7 +68,7 @@ pub(crate) struct AuditArgs {
     /// Only the call with this request id
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// Only calls since then: `15m`, `2h`, `7d` ago, `2026-11-23` or `2026-11-23T08:00:00Z`
+    /// Only calls since then: `15m`, `1h 30m`, `7d` ago, `2026-11-23` or `2026-11-23T08:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Moment>,
     /// Only calls before then
@@ -142,7 +142,7 @@ impl Moment {
 }
 
 fn moment(text: &str) -> Result<Moment, String> {
-    let wrong = || format!("`{text}` is neither like 90s, 15m, 2h or 7d nor like 2026-11-23T08:00:00Z");
+    let wrong = || format!("`{text}` is neither like 90s, 1h 30m or 7d nor like 2026-11-23T08:00:00Z");
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(Moment::At(at.as_millisecond()));
     }
@@ -150,15 +150,8 @@ fn moment(text: &str) -> Result<Moment, String> {
         let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?;
         return Ok(Moment::At(midnight.timestamp().as_millisecond()));
     }
-    let unit = match text.chars().last() {
-        Some('s') => 1_000,
-        Some('m') => 60_000,
-        Some('h') => 3_600_000,
-        Some('d') => 86_400_000,
-        _ => return Err(wrong()),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    Ok(Moment::Ago(i64::from(number) * unit))
+    let ago = tongguan_dataplane::duration(text).and_then(|ago| i64::try_from(ago.as_millis()).ok());
+    ago.map(Moment::Ago).ok_or_else(wrong)
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
@@ -347,16 +340,21 @@ fn all_after(archive: &Archive, mut last: i64, wanted: &Wanted<'_>, printer: Pri
 }
 
 /// A record to be shown.
-struct Shown {
+#[derive(Debug)]
+pub(crate) struct Shown {
     /// Its number; it has none while it waits in the journal.
-    seq: Option<i64>,
-    record: AuditRecord,
+    pub seq: Option<i64>,
+    /// The record.
+    pub record: AuditRecord,
     /// Whether the chain vouches for it, once that was looked at.
-    vouched: Option<Vouched>,
+    pub vouched: Option<Vouched>,
 }
 
 /// Looks whether the chain vouches for records, in the state that they were read from.
-fn vouch(snapshot: &Snapshot<'_>, shown: &mut [Shown]) -> Result<(), StoreError> {
+///
+/// # Errors
+/// A database error.
+pub(crate) fn vouch(snapshot: &Snapshot<'_>, shown: &mut [Shown]) -> Result<(), StoreError> {
     let chain = snapshot.audit_chain()?;
     for Shown { seq, vouched, .. } in shown {
         *vouched = seq.map(|seq| snapshot.vouched(&chain, seq)).transpose()?;
@@ -467,7 +465,8 @@ struct Row {
     after: String,
 }
 
-fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
+/// A record as a line of JSON, as tools read it: of `audit --format json`, and of the audit log.
+pub(crate) fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
     let time = |ms| jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).ok();
     let object = json!({
         "seq": seq,
@@ -523,7 +522,9 @@ mod tests {
         assert_eq!(moment("2026-11-23T08:00:00Z"), Ok(Moment::At(1_795_420_800_000)));
         assert_eq!(moment("2026-11-23T16:00:00.5+08:00"), Ok(Moment::At(1_795_420_800_500)));
         assert_eq!(moment("2026-11-23"), Ok(Moment::At(1_795_392_000_000)));
-        for wrong in ["", "m", "-5m", "5", "5w", "4294967296s", "yesterday", "5é"] {
+        assert_eq!(moment("1h 30m"), Ok(Moment::Ago(5_400_000)));
+        assert_eq!(moment("2w"), Ok(Moment::Ago(1_209_600_000)));
+        for wrong in ["", "m", "-5m", "5", "1mo", "99999999999999999999s", "yesterday", "5é"] {
             assert!(moment(wrong).is_err(), "{wrong}");
         }
         let from = |wanted: &str, source: &str| within(&network(wanted).unwrap(), source);

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use aws_lc_rs::digest;
 use clap::Args;
 use tongguan_service::{check, rights};
-use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, RightsKey, vacant};
+use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog, RightsKey, put, vacant};
 
 use super::MarkArgs;
 use super::terminal::{self, harmless};
@@ -48,18 +48,18 @@ pub(crate) struct BackupArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
     /// The backup
-    backup: PathBuf,
+    pub backup: PathBuf,
     /// Directory to create; if it exists, it may contain nothing but a master.key
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
-    data_dir: PathBuf,
+    pub data_dir: PathBuf,
     // That of the service that was backed up: it is tried on every secret, and a file is copied.
     #[command(flatten)]
-    keys: KeyArgs,
+    pub keys: KeyArgs,
     #[command(flatten)]
-    mark: MarkArgs,
+    pub mark: MarkArgs,
     /// Restore a backup whose seal cannot be checked: it has none, or there is no master key
     #[arg(long)]
-    unverified: bool,
+    pub unverified: bool,
 }
 
 /// Carries out `tongguan backup`.
@@ -106,13 +106,49 @@ fn key_of_seals(args: &BackupArgs, archive: &Archive) -> Result<Option<RightsKey
 
 /// Carries out `tongguan restore`.
 pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
+    let Restored { keyless, unmarked } = match bring_back(args)? {
+        Ok(restored) => restored,
+        Err(what) => return damaged(&what),
+    };
+    let mut out = terminal::out();
+    writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
+    if keyless {
+        writeln!(
+            out,
+            "Put the master key into it as {} (mode 600) before the start.",
+            permissions::MASTER_KEY_FILE
+        )?;
+    }
+    if unmarked {
+        writeln!(
+            out,
+            "It has no mark yet, which needs the master key: run `tongguan seal-anew` before the start."
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a data directory that was made from a backup still lacks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restored {
+    /// The master key.
+    pub keyless: bool,
+    /// The mark.
+    pub unmarked: bool,
+}
+
+/// Makes a data directory from a backup; or says what is wrong with that, and makes none.
+///
+/// # Errors
+/// The directory is not empty; something cannot be read or written; the master key is missing or wrong.
+pub(crate) fn bring_back(args: &RestoreArgs) -> Result<Result<Restored, String>> {
     vacant(&args.data_dir)?;
     if let Some(mark) = args.mark.mark_file.as_deref().filter(|mark| mark.exists()) {
         bail!("`{}` is there: nothing is overwritten, move it away first", mark.display());
     }
     let manifest = match Manifest::beside(&args.backup)? {
         Ok(manifest) => manifest,
-        Err(what) => return damaged(&what),
+        Err(what) => return Ok(Err(what)),
     };
     let archive = Archive::open_file(&args.backup)?;
     // One that was put into the new directory before counts as given.
@@ -124,7 +160,7 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
         terminal::tell(&format!("{finding}; restored all the same"));
     }
     if let Some(finding) = findings().find(|finding| finding.rule != AUDIT_RULE) {
-        return damaged(&format!("the backup is not sound ({finding}); see `tongguan check --file`"));
+        return Ok(Err(format!("the backup is not sound ({finding}); see `tongguan check --file`")));
     }
     let key = match &vault {
         Some(vault) if archive.current() => rights::key(&archive, vault)?,
@@ -141,26 +177,12 @@ pub(crate) fn restore(args: &RestoreArgs) -> Result<ExitCode> {
             );
         }
         if let Some(what) = manifest.fault(key.as_ref()) {
-            return damaged(&format!("`{}` {what}", args.backup.display()));
+            return Ok(Err(format!("`{}` {what}", args.backup.display())));
         }
     }
     put_in_place(args, &archive, key.as_ref())?;
-    let mut out = terminal::out();
-    writeln!(out, "restored into {}", harmless(&args.data_dir.display().to_string()))?;
-    if vault.is_none() && !args.data_dir.join(permissions::MASTER_KEY_FILE).exists() {
-        writeln!(
-            out,
-            "Put the master key into it as {} (mode 600) before the start.",
-            permissions::MASTER_KEY_FILE
-        )?;
-    }
-    if key.is_none() && archive.current() {
-        writeln!(
-            out,
-            "It has no mark yet, which needs the master key: run `tongguan seal-anew` before the start."
-        )?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let keyless = vault.is_none() && !args.data_dir.join(permissions::MASTER_KEY_FILE).exists();
+    Ok(Ok(Restored { keyless, unmarked: key.is_none() && archive.current() }))
 }
 
 /// Makes the data directory.
@@ -228,7 +250,11 @@ impl Manifest {
     }
 }
 
-fn damaged(what: &str) -> Result<ExitCode> {
+/// Says that nothing was restored, and why.
+///
+/// # Errors
+/// Never.
+pub(crate) fn damaged(what: &str) -> Result<ExitCode> {
     terminal::tell(&format!("{what}; nothing was restored"));
     Ok(ExitCode::from(exit::DATA))
 }
@@ -261,24 +287,6 @@ fn copy_owner_only(from: &Path, to: &Path) -> Result<()> {
 
 /// Writes a file for its owner alone, whole or not at all, and durably; a link in its place is not followed.
 fn write_owner_only(to: &Path, source: &mut impl std::io::Read) -> Result<()> {
-    let mut part = to.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let failed = || format!("cannot write `{}`", to.display());
-    let _ = std::fs::remove_file(&part);
-    let mut target = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&part)
-        .with_context(failed)?;
-    std::io::copy(source, &mut target).with_context(failed)?;
-    target.sync_all().with_context(failed)?;
-    std::fs::rename(&part, to).with_context(failed)?;
-    if let Some(directory) =
-        to.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-    {
-        File::open(directory).and_then(|directory| directory.sync_all()).with_context(failed)?;
-    }
-    Ok(())
+    let written = put(to, |file| std::io::copy(source, file).map(drop));
+    written.map(drop).with_context(|| format!("cannot write `{}`", to.display()))
 }

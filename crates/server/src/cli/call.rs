@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Command, FromArgMatches as _, ValueEnum};
 use http::Method;
-use tongguan_rpc::{Format, Placement, Secret, SignatureMethod, Signer};
+use tongguan_rpc::{Format, Placement, SignatureMethod};
 
 use super::client::{Answer, Client, Endpoint, Request, Trust, known_version, versions};
 use super::duration;
+use super::exchange;
 use super::paint::{Paint, Style};
-use super::profile::{self, Sources};
+use super::profile::{self, Credentials, Sources};
 use super::terminal::{self, harmless};
 use super::value::Wanted;
 use crate::exit::{NO_ANSWER, USAGE};
@@ -51,12 +52,14 @@ Parameters have the API's own names: --VpnGatewayId vpn-... --DryRun true --Tag.
 A value @FILE is read from the file, @@ begins a value with @.
 
 The access key comes from ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET,
-else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials.
+else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials. Of the modes of the first file,
+AK, StsToken, RamRoleArn, ChainableRamRoleArn, External and CredentialsURI are known; a role is assumed at --endpoint.
 --ca names the certificate of a private CA, or the self-signed one of the server itself; it takes the place of those
 that the platform trusts, which SSL_CERT_FILE and SSL_CERT_DIR name otherwise.
 
 Variables: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN,
-ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR.
+ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, ALIBABA_CLOUD_CREDENTIALS_URI,
+SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR, CLICOLOR_FORCE.
 
 Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer, 4 what --wait waits for did not come.";
 
@@ -158,11 +161,15 @@ pub(crate) async fn run(args: CallArgs) -> Result<ExitCode> {
         Err(error) => return complain(&error, USAGE),
     };
     let sources = Sources::of_process();
-    let plan = match Plan::new(args, sorted, &sources) {
-        Ok(plan) => plan,
+    let (plan, credentials) = match Plan::new(args, sorted, &sources) {
+        Ok(planned) => planned,
         Err(error) => return complain(&error, USAGE),
     };
-    let (client, signed) = match plan.sign() {
+    let client = match plan.client(credentials).await {
+        Ok(client) => client,
+        Err(error) => return complain(&error, USAGE),
+    };
+    let signed = match client.sign(&plan.request()) {
         Ok(ready) => ready,
         Err(error) => return complain(&error, USAGE),
     };
@@ -371,14 +378,14 @@ struct Plan {
     format: Format,
     raw: bool,
     endpoint: Endpoint,
-    signer: Signer,
+    signature: SignatureMethod,
     trust: Trust,
     /// What is waited for, and how long.
     wait: Option<(Wanted, Duration)>,
 }
 
 impl Plan {
-    fn new(args: CallArgs, words: Words, sources: &Sources<'_>) -> Result<Self> {
+    fn new(args: CallArgs, words: Words, sources: &Sources<'_>) -> Result<(Self, Credentials)> {
         let CallArgs { product, action, mut options, words: _ } = args;
         options.merge(&words.options)?;
         ensure!(
@@ -401,25 +408,19 @@ impl Plan {
         for (name, value) in &mut parameters {
             *value = resolve(value).with_context(|| format!("--{name}"))?;
         }
-        let credentials = profile::load(sources, options.profile.as_deref())?;
-        if let Some(region) = options.region.or(credentials.region)
+        let mut credentials = profile::load(sources, options.profile.as_deref())?;
+        if let Some(region) = options.region.or(credentials.region.take())
             && parameters.iter().all(|(name, _)| name != "RegionId")
         {
             parameters.push(("RegionId".to_owned(), region));
         }
-        let signer = Signer {
-            access_key_id: credentials.access_key_id,
-            secret: credentials.secret,
-            security_token: credentials.security_token.as_ref().map(Secret::expose).map(str::to_owned),
-            method: signature(options.signature, format),
-        };
         let placement = if options.form { Placement::Form } else { Placement::Query };
         let raw = options.raw;
         ensure!(options.timeout.is_none() || options.wait.is_some(), "--timeout goes with --wait");
         ensure!(options.wait.is_none() || format == Format::Json, "--wait reads JSON");
         let wait = options.wait.map(|wanted| (wanted, options.timeout.unwrap_or(WAIT)));
         let trust = options.ca.map_or(Trust::Platform, Trust::Only);
-        Ok(Self {
+        let plan = Self {
             action,
             version,
             parameters,
@@ -428,16 +429,17 @@ impl Plan {
             format,
             raw,
             endpoint,
-            signer,
+            signature: signature(options.signature, format),
             trust,
             wait,
-        })
+        };
+        Ok((plan, credentials))
     }
 
-    fn sign(&self) -> Result<(Client, tongguan_rpc::OutgoingRequest)> {
-        let client = Client::new(self.endpoint.clone(), self.signer.clone(), &self.trust)?;
-        let signed = client.sign(&self.request())?;
-        Ok((client, signed))
+    /// Gets what signs, and is ready to.
+    async fn client(&self, credentials: Credentials) -> Result<Client> {
+        let signer = exchange::signer(credentials, self.signature, &self.endpoint, &self.trust).await?;
+        Client::new(self.endpoint.clone(), signer, &self.trust)
     }
 
     fn request(&self) -> Request<'_> {
@@ -486,6 +488,7 @@ fn resolve(value: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tongguan_rpc::Secret;
 
     use super::*;
 
@@ -510,7 +513,7 @@ mod tests {
         assert_eq!(plan.parameters, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(plan.placement, Placement::Form);
         assert_eq!(plan.endpoint.to_string(), "http://127.0.0.1:8080");
-        assert_eq!(plan.signer.method, SignatureMethod::Acs3HmacSha256);
+        assert_eq!(plan.signature, SignatureMethod::Acs3HmacSha256);
     }
 
     #[test]
@@ -588,7 +591,7 @@ mod tests {
     fn versions_and_signatures() {
         assert_eq!(version("kms", None).unwrap(), "2016-01-20");
         assert_eq!(version("Ecs", Some("2014-05-26".to_owned())).unwrap(), "2014-05-26");
-        let method = |options| plan(&format!("Vpc A --endpoint h:1 {options}")).unwrap().signer.method;
+        let method = |options| plan(&format!("Vpc A --endpoint h:1 {options}")).unwrap().signature;
         assert_eq!(method("--format xml"), SignatureMethod::HmacSha1);
         assert_eq!(method("--format xml --signature acs3-hmac-sm3"), SignatureMethod::Acs3HmacSm3);
         assert_eq!(method("--signature HMAC-SHA256"), SignatureMethod::HmacSha256);
@@ -605,11 +608,12 @@ mod tests {
         assert_eq!(resolve("a@b").unwrap(), "a@b");
     }
 
-    #[test]
-    fn the_secret_stays_out_of_sight() {
-        let plan = plan("Vpc A --endpoint 127.0.0.1:1 --format xml").unwrap();
-        let (_, signed) = plan.sign().unwrap();
-        assert!(!format!("{plan:?} {signed:?}").contains("hunter2"));
+    #[tokio::test]
+    async fn the_secret_stays_out_of_sight() {
+        let (plan, credentials) = planned("Vpc A --endpoint 127.0.0.1:1 --format xml").unwrap();
+        let shown = format!("{credentials:?}");
+        let signed = plan.client(credentials).await.unwrap().sign(&plan.request()).unwrap();
+        assert!(!format!("{plan:?} {shown} {signed:?}").contains("hunter2"));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -635,7 +639,7 @@ mod tests {
                 "Vpc DescribeRegions --endpoint {} --AcceptLanguage en-US {options}",
                 server.endpoint
             );
-            let (client, signed) = plan(&line).unwrap().sign().unwrap();
+            let (client, signed) = signed(&line).await;
             let answer = client.send(signed).await.unwrap();
             let body = String::from_utf8_lossy(&answer.body);
             assert!(answer.status == 200 && body.contains("cn-hangzhou"), "{line}: {} {body}", answer.status);
@@ -648,7 +652,7 @@ mod tests {
                  --signature {method}",
                 server.endpoint
             );
-            let (client, signed) = plan(&line).unwrap().sign().unwrap();
+            let (client, signed) = signed(&line).await;
             assert_eq!(signed.path_and_query, "/");
             let error = client.send(signed).await.unwrap().error().unwrap();
             assert!(error.message.contains("invalid PEM"), "{}: {}", error.code, error.message);
@@ -681,6 +685,17 @@ mod tests {
     }
 
     fn plan(line: &str) -> Result<Plan> {
+        planned(line).map(|(plan, _)| plan)
+    }
+
+    async fn signed(line: &str) -> (Client, tongguan_rpc::OutgoingRequest) {
+        let (plan, credentials) = planned(line).unwrap();
+        let client = plan.client(credentials).await.unwrap();
+        let signed = client.sign(&plan.request()).unwrap();
+        (client, signed)
+    }
+
+    fn planned(line: &str) -> Result<(Plan, Credentials)> {
         let line = Line::try_parse_from(format!("tongguan call {line}").split_whitespace())?;
         let Subcommand::Call(args) = line.command;
         let words = Words::sort(&args.words)?;

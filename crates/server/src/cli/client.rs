@@ -251,6 +251,18 @@ impl Channel {
     }
 }
 
+/// Asks for an `http` or `https` URL. No error has its path or query, which may hold a secret.
+///
+/// # Errors
+/// It is no URL, or there is no answer.
+pub(crate) async fn fetch(url: &str) -> Result<Answer> {
+    let uri: Uri = url.parse().ok().context("this is no URL")?;
+    let (scheme, authority) = uri.scheme_str().zip(uri.authority()).context("this is no URL")?;
+    let endpoint = Endpoint::parse(&format!("{scheme}://{authority}"), false)?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Channel::new(endpoint, &Trust::Platform)?.get(path).await
+}
+
 /// Sends calls to one server with one key.
 pub(crate) struct Client {
     channel: Channel,

@@ -3,6 +3,8 @@
 //!
 //! It is the service of `tongguan serve`, in this process; only its configuration is made here. The known key is
 //! accepted on a loopback address alone: elsewhere a random one is made.
+//!
+//! With `--from` the store is a copy of a backup. The copy is for tests from then on; the backup is only read.
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr, TcpListener};
@@ -19,17 +21,20 @@ use tongguan_rpc::{Secret, SignatureMethod, Signer};
 use tongguan_service::context::{Clock as _, SystemClock, seed_ids};
 use tracing_subscriber::EnvFilter;
 
+use super::MarkArgs;
+use super::backup::{self, RestoreArgs};
 use super::ca::{self, Algorithm};
 use super::client::{Client, Endpoint, Trust, random_hex};
 use super::{init, terminal};
 use crate::config::{AdminListen, Config, TestAccess, is_loopback};
 use crate::reload::Log;
+use crate::secrets::{KeyArgs, KeySource};
 use crate::{exit, serve};
 
 /// The key that is accepted on a loopback address.
 const KEY_ID: &str = "tongguan-dev";
 const KEY_SECRET: &str = "tongguan-dev-secret";
-/// Its account.
+/// Its account in a new store.
 const ACCOUNT: &str = "1234567890123456";
 const REGION: &str = "cn-hangzhou";
 /// Where the API is unless somebody says otherwise, or the port is taken.
@@ -37,6 +42,7 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// The same of the admin listener.
 const ADMIN_LISTEN: &str = "127.0.0.1:8081";
 /// Folders of the temporary directory.
+const DATA_FOLDER: &str = "data";
 const CA_FOLDER: &str = "ca";
 const TLS_FOLDER: &str = "tls";
 /// Days that its certificate authorities are valid: a test may step the clock.
@@ -71,6 +77,19 @@ pub(crate) struct DevArgs {
     /// Draw ids and addresses of resources from this number: the same creations get the same ones
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Begin with what is in this backup of `tongguan backup`: its accounts, resources and keys. The known key is one
+    /// of its first account
+    #[arg(long, value_name = "BACKUP")]
+    from: Option<PathBuf>,
+    /// File with the master key of the service that was backed up; or its value in TONGGUAN_MASTER_KEY
+    #[arg(long, value_name = "FILE", requires = "from")]
+    master_key_file: Option<PathBuf>,
+    /// Command whose standard output is that master key
+    #[arg(long, value_name = "COMMAND", requires = "from")]
+    master_key_command: Option<String>,
+    /// Take a backup whose seal cannot be checked
+    #[arg(long, requires = "from")]
+    unverified: bool,
     /// Serve HTTPS, with a certificate of a CA that is made for it
     #[arg(long)]
     https: bool,
@@ -100,6 +119,8 @@ pub(crate) struct Place {
     pub admin: String,
     /// The key.
     pub key: (String, Secret),
+    /// Its account.
+    pub account: String,
     /// The directory of the certificate authority for SM2.
     pub ca: PathBuf,
     /// The certificate of the CA of HTTPS.
@@ -113,7 +134,7 @@ impl Place {
         let mut variables = vec![
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", self.key.0.clone()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", self.key.1.expose().to_owned()),
-            ("ALIBABA_CLOUD_ACCOUNT_ID", ACCOUNT.to_owned()),
+            ("ALIBABA_CLOUD_ACCOUNT_ID", self.account.clone()),
             ("ALIBABA_CLOUD_REGION_ID", REGION.to_owned()),
             ("TONGGUAN_ENDPOINT", self.endpoint.clone()),
             ("TONGGUAN_ADMIN_URL", self.admin.clone()),
@@ -131,7 +152,7 @@ impl Place {
 
     fn json(&self) -> Value {
         json!({
-            "endpoint": self.endpoint, "admin": self.admin, "accountId": ACCOUNT, "regionId": REGION,
+            "endpoint": self.endpoint, "admin": self.admin, "accountId": self.account, "regionId": REGION,
             "accessKeyId": self.key.0, "accessKeySecret": self.key.1.expose(),
             "caDir": self.ca, "tlsCa": self.tls_ca, "pid": std::process::id(),
         })
@@ -211,9 +232,42 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     }
     let directory = tempfile::Builder::new().prefix("tongguan-dev-").tempdir();
     let directory = directory.context("cannot make a temporary directory")?;
-    let outcome = live(&args, directory.path(), &mut ends).await;
+    let outcome = match restore(&args, directory.path()) {
+        Ok(Ok(())) => live(&args, directory.path(), &mut ends).await.map(|()| ExitCode::SUCCESS),
+        Ok(Err(what)) => backup::damaged(&what),
+        Err(error) => Err(error),
+    };
     directory.close().context("cannot remove the temporary directory")?;
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome
+}
+
+/// Where the master key of the backup comes from.
+fn keys(args: &DevArgs) -> KeyArgs {
+    KeyArgs {
+        master_key_file: args.master_key_file.clone(),
+        master_key_command: args.master_key_command.clone(),
+    }
+}
+
+/// Makes the data directory from the backup, if there is one; or says what is wrong with that.
+fn restore(args: &DevArgs, directory: &Path) -> Result<Result<(), String>> {
+    let Some(from) = &args.from else { return Ok(Ok(())) };
+    let arguments = RestoreArgs {
+        backup: from.clone(),
+        data_dir: directory.join(DATA_FOLDER),
+        keys: keys(args),
+        mark: MarkArgs::default(),
+        unverified: args.unverified,
+    };
+    let restored = match backup::bring_back(&arguments)? {
+        Ok(restored) => restored,
+        Err(what) => return Ok(Err(what)),
+    };
+    if restored.keyless {
+        let said = "--from needs the master key of the service that was backed up: --master-key-file";
+        return Err(anyhow!(said).context(exit::Configuration));
+    }
+    Ok(Ok(()))
 }
 
 /// Serves until it is told to end.
@@ -222,7 +276,9 @@ async fn live(args: &DevArgs, directory: &Path, ends: &mut Ends) -> Result<()> {
     let key = config.access_key_id.clone().zip(config.access_key_secret.clone());
     let key = key.context("there is a key")?;
     let server = serve::start(config).await?;
+    let account = server.first_account()?.context("there is an account")?;
     let place = Place {
+        account: account.as_str().to_owned(),
         endpoint: endpoint(&server.endpoint, args.https),
         admin: server.admin.clone().context("there is an admin listener")?,
         key,
@@ -303,14 +359,20 @@ fn configure(args: &DevArgs, directory: &Path) -> Result<Config> {
         now,
     )?;
     let tls = if args.https { Some(certify(directory, &listen, now)?) } else { None };
+    // The service that was backed up may have had its key elsewhere; a file was copied.
+    let master_key = match args.from.as_ref().map(|_| keys(args).source()).transpose()?.flatten() {
+        Some(KeySource::File(_)) | None => KeySource::DataDirectory,
+        Some(other) => other,
+    };
     let mut config = Config {
         listen,
-        data_dir: directory.join("data"),
+        data_dir: directory.join(DATA_FOLDER),
+        master_key,
         apply_delay: args.apply_delay.clone(),
         tls,
         admin_listen: AdminListen::At(admin),
-        test: Some(TestAccess { token: None }),
-        account_id: Some(ACCOUNT.to_owned()),
+        test: Some(TestAccess { token: None, copy: args.from.is_some() }),
+        account_id: args.from.is_none().then(|| ACCOUNT.to_owned()),
         access_key_id: Some(key.0),
         access_key_secret: Some(key.1),
         region: REGION.to_owned(),

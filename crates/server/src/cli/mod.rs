@@ -10,6 +10,7 @@ mod client;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod dev;
+mod exchange;
 mod init;
 pub(crate) mod limits;
 pub(crate) mod manual_pages;
@@ -31,7 +32,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use jiff::{Span, SpanRelativeTo};
 use tongguan_store::Options;
 
 /// Where the mark is kept, on the command line.
@@ -63,32 +63,24 @@ pub(crate) fn data_directory() -> &'static str {
 /// # Errors
 /// It is something else, is below zero, or has months or years, which are of no fixed length.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no time such as 250ms, 10s, 1m 30s or 40d");
-    let span: Span = text.parse().map_err(|_| wrong())?;
-    let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    Duration::try_from(signed).map_err(|_| wrong())
+    tongguan_dataplane::duration(text)
+        .ok_or_else(|| format!("`{text}` is no time such as 250ms, 10s, 1m 30s or 40d"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Restoring is no reading: it makes a folder where it is told to, or here.
     #[test]
-    fn times_are_read_as_people_write_them() {
-        for (text, milliseconds) in [
-            ("250ms", 250),
-            ("10s", 10_000),
-            ("1m 30s", 90_000),
-            ("2h", 7_200_000),
-            ("40d", 3_456_000_000),
-            ("1w", 604_800_000),
-            ("PT5S", 5_000),
-            ("0s", 0),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for wrong in ["", "10", "s", "-1s", "1s ago", "1mo", "1y", "soon", "99999999999999999999s"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
+    fn every_command_but_restore_finds_the_installed_service() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+        let texts = std::fs::read_dir(folder).unwrap().map(|entry| {
+            let path = entry.unwrap().path();
+            (path.file_name().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap())
+        });
+        let literal = concat!("default_value = ", "\"data\"");
+        let with: Vec<_> = texts.filter(|(_, text)| text.contains(literal)).map(|(name, _)| name).collect();
+        assert_eq!(with, ["backup.rs"]);
     }
 }

@@ -11,6 +11,8 @@ use tongguan_service::operation::{
     self, Difference, DifferenceKind, DryRun, Empty, Kind, Operation, Product, Shape,
 };
 
+use super::terminal::columns;
+
 /// List every operation with its permission.
 #[derive(Debug, Args)]
 pub(crate) struct OperationsArgs {
@@ -41,21 +43,13 @@ pub(crate) fn run(args: &OperationsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn table() -> String {
-    let widest = operation::ALL.iter().map(|operation| operation.action.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for operation in operation::ALL {
-        let product = operation.product;
-        let _ = writeln!(
-            text,
-            "{:<8} {}  {:<widest$}  {:<5}  {}",
-            product.as_str(),
-            product.version(),
-            operation.action,
-            kind(operation),
-            operation.permission.unwrap_or("-")
-        );
-    }
-    text
+    let rows = operation::ALL.iter().map(|operation| {
+        let Operation { product, action, permission, .. } = operation;
+        [product.as_str(), product.version(), action, kind(operation), permission.unwrap_or("-")]
+            .map(str::to_owned)
+            .to_vec()
+    });
+    columns(rows, &[])
 }
 
 fn json_table() -> Value {

@@ -1,11 +1,14 @@
 //! Colours, and answers laid out for reading.
 //!
 //! Laying out works on the text itself and not on a parsed value: the order of members, the spelling of
-//! numbers and unknown elements stay what the server sent. Colour is for terminals only, and not where
-//! `NO_COLOR` is set. What a terminal would obey comes out escaped.
+//! numbers and unknown elements stay what the server sent. Colour is for terminals that can show it; `NO_COLOR`,
+//! `CLICOLOR` and `CLICOLOR_FORCE` say otherwise. What a terminal would obey comes out escaped.
 
-use std::io::IsTerminal;
+use std::fmt::Write as _;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Effects};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
@@ -31,14 +34,14 @@ pub(crate) enum Style {
 }
 
 impl Style {
-    fn code(self) -> &'static str {
+    fn ansi(self) -> anstyle::Style {
         match self {
-            Self::Name => "36",
-            Self::Text | Self::Good => "32",
-            Self::Literal => "33",
-            Self::Dim => "2",
-            Self::Strong => "1",
-            Self::Bad => "31",
+            Self::Name => AnsiColor::Cyan.on_default(),
+            Self::Text | Self::Good => AnsiColor::Green.on_default(),
+            Self::Literal => AnsiColor::Yellow.on_default(),
+            Self::Dim => Effects::DIMMED.into(),
+            Self::Strong => Effects::BOLD.into(),
+            Self::Bad => AnsiColor::Red.on_default(),
         }
     }
 }
@@ -54,10 +57,11 @@ pub(crate) enum Paint {
 
 impl Paint {
     /// What suits a stream.
-    pub(crate) fn suiting(stream: &impl IsTerminal) -> Self {
-        let set = |name, is_set: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| is_set(&value));
-        let unwanted = set("NO_COLOR", |value| !value.is_empty()) || set("TERM", |value| value == "dumb");
-        if stream.is_terminal() && !unwanted { Self::Colour } else { Self::Plain }
+    pub(crate) fn suiting(stream: &impl RawStream) -> Self {
+        match AutoStream::choice(stream) {
+            ColorChoice::Never => Self::Plain,
+            ColorChoice::Auto | ColorChoice::AlwaysAnsi | ColorChoice::Always => Self::Colour,
+        }
     }
 
     /// `text` in a style.
@@ -71,7 +75,9 @@ impl Paint {
         match self {
             Self::Plain => out.push_str(text),
             Self::Colour => {
-                out.extend(["\x1b[", style.code(), "m", text, "\x1b[0m"]);
+                let style = style.ansi();
+                // Writing to a string does not fail.
+                let _ = write!(out, "{style}{text}{style:#}");
             }
         }
     }
@@ -264,15 +270,12 @@ mod tests {
 
     #[test]
     fn colour_only_adds_colour() {
-        let strip = |text: String| {
-            let mut parts = text.split('\x1b');
-            let first = parts.next().unwrap_or_default().to_owned();
-            parts.fold(first, |all, part| all + part.split_once('m').unwrap().1)
-        };
+        assert_eq!(Paint::Colour.paint(Style::Name, "a"), "\u{1b}[36ma\u{1b}[0m");
+        assert_eq!(Paint::Colour.paint(Style::Dim, "a"), "\u{1b}[2ma\u{1b}[0m");
         for body in [&br#"{"a":["b",1],"c":{}}"#[..], b"<R><A>b</A></R>"] {
             let coloured = Paint::Colour.body(body);
             assert!(coloured.contains('\x1b'));
-            assert_eq!(strip(coloured), Paint::Plain.body(body));
+            assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), Paint::Plain.body(body));
         }
     }
 

@@ -11,6 +11,10 @@
 //! region comes along with the key, from the same profile or the environment, never from a profile
 //! that was not used.
 //!
+//! A profile of the aliyun CLI names a key (modes `AK` and `StsToken`), where one comes from (`External`,
+//! `CredentialsURI`), or a role to assume with one (`RamRoleArn`, `ChainableRamRoleArn`). What has to be asked for is
+//! asked for by [`super::exchange`].
+//!
 //! An error never quotes the contents of a file, only its path and a line number.
 
 use std::fs;
@@ -33,19 +37,64 @@ const KEY_VARIABLES: [[&str; 3]; 2] = [
     ["ALICLOUD_ACCESS_KEY", "ALICLOUD_SECRET_KEY", "ALICLOUD_SECURITY_TOKEN"],
 ];
 
+/// What a profile of the aliyun CLI may be.
+const MODES: &str = "AK, StsToken, RamRoleArn, ChainableRamRoleArn, External and CredentialsURI";
+
 const REGION_VARIABLES: [&str; 2] = ["ALIBABA_CLOUD_REGION_ID", "ALICLOUD_REGION"];
 
-/// What signs, and where it works.
+/// Profiles that are looked at on the way to a key: more of them go round in a circle.
+const CHAIN: usize = 8;
+
+/// An access key.
 #[derive(Debug)]
-pub(crate) struct Credentials {
-    /// Id of the access key.
+pub(crate) struct Key {
+    /// Its id.
     pub(crate) access_key_id: String,
     /// Its secret.
     pub(crate) secret: Secret,
     /// Token, if the key is a temporary one.
     pub(crate) security_token: Option<Secret>,
+}
+
+/// Where a key comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// It is there.
+    Key(Key),
+    /// A command prints a profile: program and arguments, run without a shell.
+    Command(Vec<String>),
+    /// It is answered at this address, which may hold a secret.
+    Uri(Secret),
+}
+
+/// A role to assume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// Its name.
+    pub(crate) arn: String,
+    /// What the session is to be called.
+    pub(crate) session_name: String,
+    /// How long it is to last, in seconds; none: as long as the service says.
+    pub(crate) seconds: Option<u32>,
+    /// What the role's trust policy may ask for.
+    pub(crate) external_id: Option<String>,
+}
+
+/// What signs, and where it works.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    /// The key to begin with.
+    pub(crate) source: Source,
+    /// The roles to assume one after the other; the session in the last one signs.
+    pub(crate) roles: Vec<Role>,
     /// Region of the environment or the profile.
     pub(crate) region: Option<String>,
+}
+
+impl Credentials {
+    fn of_key(key: Key, region: Option<String>) -> Self {
+        Self { source: Source::Key(key), roles: Vec::new(), region }
+    }
 }
 
 /// Where to look: the process's environment, or a test's.
@@ -97,7 +146,7 @@ pub(crate) fn load(sources: &Sources<'_>, named: Option<&str>) -> Result<Credent
     let files = [sources.aliyun_file(), sources.credentials_file()];
     let [aliyun, ini] = &files;
     let mut found = match aliyun {
-        Some(path) => from_aliyun(path, chosen.as_deref())?,
+        Some(path) => from_aliyun(path, chosen.as_deref(), sources)?,
         None => None,
     };
     if let (None, Some(path)) = (&found, ini) {
@@ -132,8 +181,8 @@ fn from_environment(sources: &Sources<'_>) -> Result<Option<Credentials>> {
             (Some(access_key_id), Some(key)) => (access_key_id, key),
         };
         let security_token = sources.get(token).map(Secret::from);
-        let region = sources.region();
-        return Ok(Some(Credentials { access_key_id, secret: key.into(), security_token, region }));
+        let key = Key { access_key_id, secret: key.into(), security_token };
+        return Ok(Some(Credentials::of_key(key, sources.region())));
     }
     Ok(None)
 }
@@ -168,12 +217,88 @@ struct AliyunProfile {
     access_key_secret: Option<GivenSecret>,
     sts_token: Option<GivenSecret>,
     region_id: Option<String>,
+    ram_role_arn: Option<String>,
+    ram_session_name: Option<String>,
+    expired_seconds: Option<u32>,
+    external_id: Option<String>,
+    source_profile: Option<String>,
+    process_command: Option<String>,
+    credentials_uri: Option<GivenSecret>,
 }
 
-fn from_aliyun(path: &Path, chosen: Option<&str>) -> Result<Option<Credentials>> {
+fn given(value: Option<String>) -> Option<String> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn given_secret(value: Option<GivenSecret>) -> Option<Secret> {
+    value.map(|GivenSecret(secret)| secret).filter(|secret| !secret.expose().is_empty())
+}
+
+impl AliyunProfile {
+    fn is_bare(&self) -> bool {
+        let secret = self.access_key_secret.as_ref().is_some_and(|secret| !secret.0.expose().is_empty());
+        self.access_key_id.as_deref().unwrap_or_default().is_empty() && !secret
+    }
+
+    /// Its key, if it has one. `at` says where it stands.
+    fn key(&mut self, at: &str, with_token: bool) -> Result<Key> {
+        Ok(Key {
+            access_key_id: given(self.access_key_id.take())
+                .with_context(|| format!("{at} has no access_key_id"))?,
+            secret: given_secret(self.access_key_secret.take())
+                .with_context(|| format!("{at} has no access_key_secret"))?,
+            security_token: if with_token { given_secret(self.sts_token.take()) } else { None },
+        })
+    }
+
+    fn role(&self, at: &str) -> Result<Role> {
+        Ok(Role {
+            arn: given(self.ram_role_arn.clone()).with_context(|| format!("{at} has no ram_role_arn"))?,
+            session_name: given(self.ram_session_name.clone())
+                .with_context(|| format!("{at} has no ram_session_name"))?,
+            seconds: self.expired_seconds.filter(|seconds| *seconds != 0),
+            external_id: given(self.external_id.clone()),
+        })
+    }
+}
+
+/// The key that a command has printed: a profile with a key, and perhaps a role.
+///
+/// # Errors
+/// It is something else. What was printed is not quoted.
+pub(super) fn printed(text: &[u8]) -> Result<(Key, Option<Role>)> {
+    let at = "what the process_command printed";
+    let mut profile: AliyunProfile = serde_json::from_slice(text).map_err(|error| {
+        anyhow::anyhow!("{at} is no profile (line {}, column {})", error.line(), error.column())
+    })?;
+    match mode(&profile).as_str() {
+        "ak" => Ok((profile.key(at, false)?, None)),
+        "ststoken" => Ok((with_token(profile.key(at, true)?, at)?, None)),
+        "ramrolearn" => Ok((profile.key(at, true)?, Some(profile.role(at)?))),
+        other => bail!("{at} has the mode {other:?}; AK, StsToken and RamRoleArn are expected"),
+    }
+}
+
+/// The mode in lower case, as the CLI compares it; told from what there is if it is missing.
+fn mode(profile: &AliyunProfile) -> String {
+    match profile.mode.as_deref() {
+        Some(mode) if !mode.is_empty() => mode.to_ascii_lowercase(),
+        _ if profile.sts_token.as_ref().is_some_and(|token| !token.0.expose().is_empty()) => {
+            "ststoken".into()
+        }
+        _ => "ak".into(),
+    }
+}
+
+fn with_token(key: Key, at: &str) -> Result<Key> {
+    ensure!(key.security_token.is_some(), "{at} has no sts_token");
+    Ok(key)
+}
+
+fn from_aliyun(path: &Path, chosen: Option<&str>, sources: &Sources<'_>) -> Result<Option<Credentials>> {
     let Some(text) = read(path)? else { return Ok(None) };
     // The parser's own text may quote the value it stumbled over.
-    let config: AliyunConfig = serde_json::from_str(&text).map_err(|error| {
+    let mut config: AliyunConfig = serde_json::from_str(&text).map_err(|error| {
         anyhow::anyhow!(
             "{} is not the aliyun CLI's configuration (line {}, column {})",
             path.display(),
@@ -181,34 +306,54 @@ fn from_aliyun(path: &Path, chosen: Option<&str>) -> Result<Option<Credentials>>
             error.column()
         )
     })?;
-    let current = config.current.filter(|name| !name.is_empty());
-    let name = chosen.or(current.as_deref()).unwrap_or(DEFAULT_PROFILE);
-    let Some(profile) = config.profiles.into_iter().find(|profile| profile.name == name) else {
-        return Ok(None);
-    };
-    let at = format!("profile {name:?} in {}", path.display());
-    let given = |value: Option<String>| value.filter(|value| !value.is_empty());
-    let given_secret = |value: Option<GivenSecret>| {
-        value.map(|GivenSecret(secret)| secret).filter(|secret| !secret.expose().is_empty())
-    };
-    let token = match given(profile.mode).as_deref() {
-        None | Some("AK") => None,
-        Some("StsToken") => {
-            Some(given_secret(profile.sts_token).with_context(|| format!("{at} has no sts_token"))?)
+    let current = given(config.current.take());
+    let mut name = chosen.or(current.as_deref()).unwrap_or(DEFAULT_PROFILE).to_owned();
+    let (mut roles, mut region) = (Vec::new(), None);
+    for place in 0..CHAIN {
+        let at = format!("profile {name:?} in {}", path.display());
+        let Some(profile) = config.profiles.iter_mut().find(|profile| profile.name == name) else {
+            ensure!(place == 0, "{} has no profile {name:?}, which another one begins with", path.display());
+            return Ok(None);
+        };
+        if place == 0 {
+            region = given(profile.region_id.take());
         }
-        Some(other) => bail!("{at} has the mode {other:?}; only AK and StsToken are supported"),
-    };
-    let (id, secret) = (given(profile.access_key_id), given_secret(profile.access_key_secret));
-    // `aliyun configure` leaves an empty default profile behind.
-    if id.is_none() && secret.is_none() && chosen.is_none() {
-        return Ok(None);
+        let source = match mode(profile).as_str() {
+            // `aliyun configure` leaves an empty default profile behind.
+            "ak" if chosen.is_none() && place == 0 && profile.is_bare() => return Ok(None),
+            "ak" => Source::Key(profile.key(&at, false)?),
+            "ststoken" => Source::Key(with_token(profile.key(&at, true)?, &at)?),
+            "ramrolearn" => {
+                roles.push(profile.role(&at)?);
+                Source::Key(profile.key(&at, true)?)
+            }
+            "chainableramrolearn" => {
+                roles.push(profile.role(&at)?);
+                name = given(profile.source_profile.clone())
+                    .with_context(|| format!("{at} has no source_profile"))?;
+                continue;
+            }
+            "external" => {
+                let command = profile.process_command.as_deref().unwrap_or_default();
+                let command: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
+                ensure!(!command.is_empty(), "{at} has no process_command");
+                Source::Command(command)
+            }
+            "credentialsuri" => {
+                let uri = given_secret(profile.credentials_uri.take());
+                let uri = uri.or_else(|| sources.get("ALIBABA_CLOUD_CREDENTIALS_URI").map(Secret::from));
+                Source::Uri(uri.with_context(|| format!("{at} has no credentials_uri"))?)
+            }
+            _ => bail!(
+                "{at} has the mode {:?}; only {MODES} are supported",
+                given(profile.mode.take()).unwrap_or_default()
+            ),
+        };
+        // The role that is nearest to the key is assumed first.
+        roles.reverse();
+        return Ok(Some(Credentials { source, roles, region }));
     }
-    Ok(Some(Credentials {
-        access_key_id: id.with_context(|| format!("{at} has no access_key_id"))?,
-        secret: secret.with_context(|| format!("{at} has no access_key_secret"))?,
-        security_token: token,
-        region: given(profile.region_id),
-    }))
+    bail!("the profiles in {} begin with each other, more than {CHAIN} of them", path.display())
 }
 
 fn from_ini(path: &Path, name: &str) -> Result<Option<Credentials>> {
@@ -229,12 +374,12 @@ fn from_ini(path: &Path, name: &str) -> Result<Option<Credentials>> {
         Some("sts") => Some(need("security_token")?),
         Some(other) => bail!("{at} has the type {other:?}; only access_key and sts are supported"),
     };
-    Ok(Some(Credentials {
+    let key = Key {
         access_key_id: need("access_key_id")?.to_owned(),
         secret: need("access_key_secret")?.into(),
         security_token: token.map(Secret::from),
-        region: get("region_id").map(str::to_owned),
-    }))
+    };
+    Ok(Some(Credentials::of_key(key, get("region_id").map(str::to_owned))))
 }
 
 /// The keys and values of one section, `None` if there is no such section.
@@ -299,7 +444,7 @@ mod tests {
         assert_eq!(parts(&old), ("old", "old", None, Some("cn-beijing")));
         let empty =
             home.load(&[("ALICLOUD_ACCESS_KEY", ""), ("ALIBABA_CLOUD_ACCESS_KEY_ID", "")], None).unwrap();
-        assert_eq!(empty.access_key_id, "f");
+        assert_eq!(parts(&empty).0, "f");
     }
 
     #[test]
@@ -333,13 +478,86 @@ mod tests {
         let chosen = home.load(&[("ALIBABA_CLOUD_PROFILE", "two")], None).unwrap();
         assert_eq!(parts(&chosen), ("id2", "key2", Some("token2"), None));
         let key = [("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "key")];
-        assert_eq!(home.load(&key, Some("two")).unwrap().access_key_id, "id2");
+        assert_eq!(parts(&home.load(&key, Some("two")).unwrap()).0, "id2");
         let error = home.load(&[], Some("sso")).unwrap_err().to_string();
-        assert!(error.ends_with("has the mode \"CloudSSO\"; only AK and StsToken are supported"), "{error}");
+        assert!(error.ends_with("has the mode \"CloudSSO\"; only AK, StsToken, RamRoleArn, ChainableRamRoleArn, External and CredentialsURI are supported"), "{error}");
         let error = home.load(&[], Some("bare")).unwrap_err().to_string();
         assert!(error.ends_with("has no access_key_id"), "{error}");
         let error = home.load(&[], Some("three")).unwrap_err().to_string();
         assert!(error.starts_with("no profile \"three\" in "), "{error}");
+    }
+
+    #[test]
+    fn a_profile_may_name_a_role_or_where_its_key_comes_from() {
+        let home = Home::new();
+        home.aliyun(
+            r#"{"profiles": [
+                {"name": "base", "mode": "AK", "access_key_id": "id", "access_key_secret": "key", "region_id": "r"},
+                {"name": "role", "mode": "RamRoleArn", "access_key_id": "id", "access_key_secret": "key",
+                 "sts_token": "t", "ram_role_arn": "arn1", "ram_session_name": "s", "expired_seconds": 900,
+                 "external_id": "x", "region_id": "cn-hangzhou"},
+                {"name": "chain", "mode": "chainableramrolearn", "source_profile": "role", "ram_role_arn": "arn2",
+                 "ram_session_name": "s", "expired_seconds": 0, "region_id": "cn-beijing"},
+                {"name": "round", "mode": "ChainableRamRoleArn", "source_profile": "round", "ram_role_arn": "a",
+                 "ram_session_name": "s"},
+                {"name": "lost", "mode": "ChainableRamRoleArn", "source_profile": "none", "ram_role_arn": "a",
+                 "ram_session_name": "s"},
+                {"name": "command", "mode": "External", "process_command": " get-key  --for me"},
+                {"name": "uri", "mode": "CredentialsURI", "credentials_uri": "http://h/?hunter2"},
+                {"name": "no-uri", "mode": "CredentialsURI"},
+                {"name": "no-role", "mode": "RamRoleArn", "access_key_id": "id", "access_key_secret": "key"}]}"#,
+        );
+        let first = Role {
+            arn: "arn1".into(),
+            session_name: "s".into(),
+            seconds: Some(900),
+            external_id: Some("x".into()),
+        };
+        let second = Role { arn: "arn2".into(), session_name: "s".into(), seconds: None, external_id: None };
+        let role = home.load(&[], Some("role")).unwrap();
+        assert_eq!(
+            (parts(&role), &role.roles[..]),
+            (("id", "key", Some("t"), Some("cn-hangzhou")), &[first.clone()][..])
+        );
+        let chain = home.load(&[], Some("chain")).unwrap();
+        assert_eq!(parts(&chain), ("id", "key", Some("t"), Some("cn-beijing")));
+        assert_eq!(chain.roles, [first, second]);
+        let command = home.load(&[], Some("command")).unwrap();
+        assert!(matches!(&command.source, Source::Command(words) if *words == ["get-key", "--for", "me"]));
+        let uri = home.load(&[], Some("uri")).unwrap();
+        assert!(matches!(&uri.source, Source::Uri(uri) if uri.expose() == "http://h/?hunter2"));
+        assert!(!format!("{uri:?}").contains("hunter2"));
+        let set = [("ALIBABA_CLOUD_CREDENTIALS_URI", "http://other/")];
+        let uri = home.load(&set, Some("no-uri")).unwrap();
+        assert!(matches!(&uri.source, Source::Uri(uri) if uri.expose() == "http://other/"));
+        for (name, expected) in [
+            ("round", "begin with each other"),
+            ("lost", "has no profile \"none\""),
+            ("no-uri", "has no credentials_uri"),
+            ("no-role", "has no ram_role_arn"),
+        ] {
+            let error = home.load(&[], Some(name)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_prints_is_a_key_and_is_not_quoted() {
+        let (key, role) =
+            printed(br#"{"mode":"StsToken","access_key_id":"i","access_key_secret":"k","sts_token":"t"}"#)
+                .unwrap();
+        assert_eq!((key.access_key_id.as_str(), key.secret.expose(), role), ("i", "k", None));
+        assert_eq!(key.security_token.as_ref().map(Secret::expose), Some("t"));
+        for wrong in [
+            r#"{"mode":"AK","access_key_id":"hunter2"}"#,
+            r#"{"mode":"StsToken","access_key_id":"i","access_key_secret":"hunter2"}"#,
+            r#"{"mode":"External","process_command":"hunter2"}"#,
+            r#""hunter2""#,
+            "",
+        ] {
+            let error = format!("{:?}", printed(wrong.as_bytes()).unwrap_err());
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]
@@ -422,7 +640,8 @@ mod tests {
     }
 
     fn parts(found: &Credentials) -> (&str, &str, Option<&str>, Option<&str>) {
-        let token = found.security_token.as_ref().map(Secret::expose);
-        (&found.access_key_id, found.secret.expose(), token, found.region.as_deref())
+        let Source::Key(key) = &found.source else { panic!("{found:?}") };
+        let token = key.security_token.as_ref().map(Secret::expose);
+        (&key.access_key_id, key.secret.expose(), token, found.region.as_deref())
     }
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::process::Stdio;
 
+use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 use unicode_general_category::{GeneralCategory, get_general_category};
 use unicode_width::UnicodeWidthStr as _;
@@ -93,6 +94,19 @@ pub(crate) fn cells(text: &str) -> usize {
 pub(crate) fn padded(text: &str, width: usize) -> String {
     let blanks = width.saturating_sub(cells(text));
     text.chars().chain(std::iter::repeat_n(' ', blanks)).collect()
+}
+
+/// Lines whose columns stand below each other, two blanks apart. `numbers` are the columns that end below each other.
+pub(crate) fn columns(rows: impl IntoIterator<Item = Vec<String>>, numbers: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_rows(rows);
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if numbers.contains(&place) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt() + "\n"
 }
 
 /// Standard output or standard error.
@@ -320,6 +334,10 @@ mod tests {
         assert_eq!((cells("vpn"), cells("通关"), cells("")), (3, 4, 0));
         assert_eq!(padded("通关", 6), "通关  ");
         assert_eq!(padded("longer than that", 6), "longer than that");
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let lined_up =
+            columns([row(["NAME", "N", "KIND"]), row(["通关网关", "10", "x"]), row(["a", "9", ""])], &[1]);
+        assert_eq!(lined_up, "NAME       N  KIND\n通关网关  10  x\na          9\n");
     }
 
     #[test]

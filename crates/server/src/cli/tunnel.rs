@@ -1,5 +1,4 @@
-//! `tongguan tunnel`: how tunnels are and why one is down; or a report of what is seen of one, in place of a data
-//! plane.
+//! `tongguan tunnel`: how far tunnels are and why one is down; or how far one is, set where the data plane is detached.
 //!
 //! `status` and `why` ask the running service, which asks its gateways. `set-state` is for the detached data plane,
 //! which has no far ends: what a connection shows as `Status` is then what somebody reports here; nothing that is asked
@@ -25,7 +24,7 @@ use super::terminal::{self, Screen, harmless};
 use crate::control;
 use crate::secrets::KeyArgs;
 
-/// Show how tunnels are, and why one is down; or report that in place of a data plane
+/// Show how far tunnels are, and why one is down; or set that, where the data plane is detached
 #[derive(Debug, Args)]
 pub(crate) struct TunnelArgs {
     #[command(subcommand)]
@@ -49,7 +48,7 @@ struct StatusArgs {
     #[arg(value_name = "ID")]
     id: Option<String>,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
     /// Print one JSON array
     #[arg(long)]
@@ -63,7 +62,7 @@ struct WhyArgs {
     #[arg(value_name = "ID")]
     id: String,
     /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = "data")]
+    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
     data_dir: PathBuf,
 }
 
@@ -87,6 +86,10 @@ struct SetStateArgs {
 
 /// What a reason has in it, and what to look at then. The first that fits counts.
 const ADVICE: &[(&str, &str)] = &[
+    (
+        "keeps the gateways of another service",
+        "Give this service a supervisor of its own: another --socket, --folder, --pool and --bridge. If it shall take the place of the other one, hand its gateways over, as root: tongguan supervisor --adopt ID, with the id of this one; those that it does not know are removed.",
+    ),
     (
         "the supervisor does not answer",
         "Start `tongguan supervisor` on this host, as root, with the socket that the service was given (--dataplane); it must run as the service's user says (--owner).",
@@ -114,6 +117,10 @@ const ADVICE: &[(&str, &str)] = &[
     (
         "a change of the gateway",
         "`tongguan status` shows the change and how often it was tried. One that cannot be applied is withdrawn by itself.",
+    ),
+    (
+        "fragments of UDP",
+        "Two certificates make a message of phase 1 longer than a packet. Let fragments of UDP pass in firewalls on the way, or have shorter certificates issued (names, extensions). And see what \"did not answer\" means else: the peer's address, UDP 500 and 4500.",
     ),
     (
         "did not answer",
@@ -283,6 +290,7 @@ mod tests {
             "the certificate 1-2, bound as Encryption, is INACTIVE",
             "the certificate 1-2, bound as Encryption, has expired at 2026-01-01T00:00:00Z",
             "the peer did not answer in phase 1",
+            "the peer did not answer in phase 1; a message with certificates is longer than many a path takes, and there fragments of UDP must pass",
             "the peer refuses: no proposal chosen: compare encryption",
             "no proposal suits: des",
             "the proof is wrong: another key",
@@ -291,10 +299,16 @@ mod tests {
             "the peer asks for networks that are not configured: 10.0.0.0/8",
             "the peer is not there any more",
             "the supervisor does not answer: `/run/s.sock` cannot be reached: No such file or directory",
+            "the supervisor keeps the gateways of another service (07), not of this one (08)",
         ] {
             assert!(advice(reason).is_some(), "{reason}");
         }
         assert!(advice("the certificate 1-2, bound as Encryption, is INACTIVE").unwrap().contains("ACTIVE"));
+        let change = "a change of the gateway (create) is not applied: the supervisor keeps the gateways of another service";
+        assert!(advice(change).unwrap().contains("--adopt"));
+        assert!(
+            advice("did not answer; fragments of UDP must pass").unwrap().contains("shorter certificates")
+        );
         assert_eq!(advice("something new"), None);
     }
 }

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tongguan_dataplane::orders::{HostOrder, HostReport, HostRequest, Place};
 use tongguan_pki::{KeySpec, Usage};
 use tongguan_supervisor::Namespace;
 use tongguan_testkit::api::{KMS, REGION, VPC};
@@ -254,8 +255,12 @@ impl Operated {
 
     /// The process of a gateway.
     fn process(&self, side: usize) -> i32 {
-        let all = processes_of(&self.gateways[side].id);
-        assert_eq!(all.len(), 1, "side {side}");
+        let mut all = Vec::new();
+        // Beside it there may be an `ip` of the supervisor's for a moment.
+        wait("one process", || {
+            all = processes_of(&self.gateways[side].id);
+            all.len() == 1
+        });
         all[0]
     }
 
@@ -267,10 +272,30 @@ impl Operated {
 
     /// What `tongguan` says, called by the operator of the service.
     fn operator(&self, arguments: &[&str]) -> String {
-        let data = self.server.as_ref().unwrap().data_dir();
-        let output = program(arguments).arg("--data-dir").arg(data).output().unwrap();
+        said_of(self.server.as_ref().unwrap(), arguments)
+    }
+
+    /// Has a service take the place of another one, by its id, as its operator does.
+    fn hand_over(&self, id: &str) {
+        let output = program(&["supervisor", "--adopt", id, "--socket"]).arg(self.socket()).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
-        text(&output)
+    }
+
+    /// Ends the service, and starts it again on a backup of it.
+    fn restore_service(&mut self) {
+        let server = self.server.take().unwrap();
+        let (data, backup) = (server.data_dir(), self.folder.path().join("backup.db"));
+        said_of(&server, &["backup", backup.to_str().unwrap()]);
+        server.signal("KILL");
+        let away = self.folder.path().join("data");
+        let restored = server.restarted(&self.arguments().each_ref().map(String::as_str), || {
+            std::fs::rename(&data, &away).unwrap();
+            std::fs::create_dir(&data).unwrap();
+            std::fs::copy(away.join("master.key"), data.join("master.key")).unwrap();
+            let output = program(&["restore"]).arg(&backup).arg("--data-dir").arg(&data).output().unwrap();
+            assert!(output.status.success(), "{}", text(&output));
+        });
+        self.server = Some(restored);
     }
 
     /// Removes all that was made, and asserts that nothing is left over on the host.
@@ -286,7 +311,10 @@ impl Operated {
             let namespace = Path::new("/run/netns").join(format!("tg-{id}"));
             wait("the namespace to be gone", || !namespace.exists());
         }
-        wait("places to be gone", || std::fs::read_dir(self.places()).unwrap().count() == 0);
+        wait("places to be gone", || {
+            let left = std::fs::read_dir(self.places()).unwrap().map(|entry| entry.unwrap().file_name());
+            left.eq(["service"])
+        });
         let links = Command::new("ip")
             .args(["-n", self.host.name(), "-o", "link", "show", "master", "tongguan0"])
             .output()
@@ -317,6 +345,13 @@ impl Drop for Operated {
             }
         }
     }
+}
+
+/// What `tongguan` says of a service.
+fn said_of(server: &Server, arguments: &[&str]) -> String {
+    let output = program(arguments).arg("--data-dir").arg(server.data_dir()).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    text(&output)
 }
 
 fn kill_all(id: &str) {
@@ -486,7 +521,8 @@ fn kills_at_any_moment_of_any_change_leave_everything_as_it_is_wanted() {
     if !crate::possible() {
         return;
     }
-    const ROUNDS: u32 = 24;
+    // So many, or `TONGGUAN_ROUNDS`.
+    let rounds = std::env::var("TONGGUAN_ROUNDS").ok().map_or(24, |rounds| rounds.parse().unwrap());
     let mut operated = Operated::start();
     operated.connect();
     let network = operated.network();
@@ -497,7 +533,8 @@ fn kills_at_any_moment_of_any_change_leave_everything_as_it_is_wanted() {
         (state >> 33) % below
     };
     let mut bound = [[true; 2]; 2];
-    for _ in 0..ROUNDS {
+    let mut killed = [0u32; 4];
+    for _ in 0..rounds {
         let (side, role) = (random(2) as usize, random(2) as usize);
         match bound[side][role] {
             true => operated.unbind(side, role),
@@ -506,7 +543,9 @@ fn kills_at_any_moment_of_any_change_leave_everything_as_it_is_wanted() {
         bound[side][role] = !bound[side][role];
         // Somewhere in the middle of it.
         std::thread::sleep(Duration::from_millis(random(150)));
-        match random(4) {
+        let what = random(4) as usize;
+        killed[what] += 1;
+        match what {
             0 => operated.restart_service(),
             1 => {
                 operated.kill_supervisor();
@@ -534,6 +573,10 @@ fn kills_at_any_moment_of_any_change_leave_everything_as_it_is_wanted() {
     operated.assert_up(&network);
     for side in [0, 1] {
         operated.process(side);
+    }
+    #[allow(clippy::print_stderr)]
+    {
+        eprintln!("{rounds} changes; killed: service, supervisor, a gateway, all of them: {killed:?}");
     }
     let shown = operated.operator(&["status"]);
     assert!(shown.contains("given up      nothing"), "{shown}");
@@ -595,7 +638,8 @@ fn a_key_connects_ordinary_gateways_and_is_in_no_log_and_no_other_process() {
     for entry in std::fs::read_dir(operated.places()).unwrap() {
         let path = entry.unwrap().path();
         assert!(
-            path.extension().unwrap() == "sock" || !std::fs::read_to_string(&path).unwrap().contains(SHARED)
+            path.extension().is_some_and(|kind| kind == "sock")
+                || !std::fs::read_to_string(&path).unwrap().contains(SHARED)
         );
     }
 
@@ -694,15 +738,74 @@ fn a_gateway_that_the_store_does_not_know_is_removed() {
         return;
     }
     let operated = Operated::start();
-    let place = tongguan_dataplane::orders::Place {
+    let place = Place {
         id: format!("vpn-unknown{}", std::process::id()),
         address: [198, 51, 100, 250].into(),
         networks: Vec::new(),
     };
     let namespace = Path::new("/run/netns").join(format!("tg-{}", place.id));
-    let order = tongguan_dataplane::orders::HostOrder::Set { place };
-    let report: tongguan_dataplane::orders::HostReport = crate::site::ask_at(&operated.socket(), &order);
-    assert!(matches!(report, tongguan_dataplane::orders::HostReport::Ready { .. }), "{report:?}");
+    let service = std::fs::read_to_string(operated.places().join("service")).unwrap();
+    let service = service.trim_end().parse().unwrap();
+    let request = HostRequest { service, order: HostOrder::Set { place } };
+    let report: HostReport = crate::site::ask_at(&operated.socket(), &request);
+    assert!(matches!(report, HostReport::Ready { .. }), "{report:?}");
     wait("the namespace to be gone", || !namespace.exists());
+    operated.assert_leaves_nothing();
+}
+
+#[test]
+fn another_service_disturbs_nothing_until_the_gateways_are_handed_over() {
+    if !crate::possible() {
+        return;
+    }
+    const FOREIGN: &str = "keeps the gateways of another service";
+    let mut operated = Operated::start();
+    operated.connect();
+    let network = operated.network();
+    operated.assert_up(&network);
+    let processes = [0, 1].map(|side| operated.process(side));
+
+    // Another data directory, and by mistake the same supervisor.
+    let other = Server::start(&operated.arguments().each_ref().map(String::as_str));
+    let mut client = Client { server: &other, caller: Caller::of(KEY, SECRET) };
+    let made = operated.runtime.block_on(async {
+        let place = Where::make(&mut client).await?;
+        settled(&mut client, &place.create_gateway_of("NationalStandard")).await
+    });
+    let id = made.unwrap()["VpnGatewayId"].as_str().unwrap().to_owned();
+    let namespace = |id: &str| Path::new("/run/netns").join(format!("tg-{id}"));
+    wait("the reason", || said_of(&other, &["status"]).contains(FOREIGN));
+    wait("the log", || other.logged().contains(FOREIGN));
+    // A supervisor that is started again has not forgotten whose they are.
+    operated.kill_supervisor();
+    operated.start_supervisor();
+    operated.restart_service();
+    wait("the reason", || said_of(&other, &["status"]).contains(FOREIGN));
+    operated.assert_up(&network);
+    // Whoever restores a backup goes on.
+    operated.restore_service();
+    operated.assert_up(&network);
+    assert_eq!([0, 1].map(|side| operated.process(side)), processes);
+    assert!(!namespace(&id).exists());
+
+    // Handed over, as the message says.
+    let shown = said_of(&other, &["status"]);
+    let named = |text: &str, before: &str| {
+        text.split(before).nth(1).and_then(|rest| rest.split(')').next()).unwrap().to_owned()
+    };
+    let (first, second) = (named(&shown, "another service ("), named(&shown, "not of this one ("));
+    operated.hand_over(&second);
+    wait("the other gateway", || namespace(&id).exists());
+    for gateway in &operated.gateways {
+        wait("the namespace to be gone", || !namespace(&gateway.id).exists());
+    }
+    let connection = operated.gateways[0].connection.clone();
+    wait("the reason", || operated.operator(&["tunnel", "why", &connection]).contains(FOREIGN));
+    assert!(operated.operator(&["tunnel", "why", &connection]).contains("--adopt"));
+    // And back.
+    operated.hand_over(&first);
+    wait("the namespace to be gone", || !namespace(&id).exists());
+    operated.wait_for(UP);
+    drop(network);
     operated.assert_leaves_nothing();
 }

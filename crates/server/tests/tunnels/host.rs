@@ -89,6 +89,7 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
         outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
         user: NOBODY,
         owner: 0,
+        path: 1_500,
     };
     let _cleared = Cleared;
     let mut host = Host::open(settings.clone(), Instant::now()).unwrap();
@@ -175,6 +176,7 @@ fn gateways_are_neighbours_on_a_link_of_the_host() {
         outside: Outside::Link { name: Uplink::NAME.into(), router: None },
         user: NOBODY,
         owner: 0,
+        path: 1_500,
     };
     let ids = [2, 3].map(id);
     let place = |side: usize| Place {

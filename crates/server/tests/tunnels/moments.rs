@@ -125,6 +125,7 @@ fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
         outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
         user: NOBODY,
         owner: 0,
+        path: 1_500,
     };
     let _cleared = Cleared;
     let mut host = Host::open(settings, Instant::now()).unwrap();

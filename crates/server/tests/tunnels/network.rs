@@ -95,6 +95,14 @@ impl Network {
         other.0.ip(&format!("link set {} mtu {mtu}", other.1)).unwrap();
     }
 
+    /// What lies between the gateways lets no fragments pass, as many a firewall does.
+    pub(crate) fn drop_fragments(&self) {
+        // Before they are put together, for whoever looks into packets.
+        let rules = "table ip f { chain c { type filter hook prerouting priority -500; \
+                     ip frag-off & 0x3fff != 0 drop; }; }";
+        self.gateways.iter().chain(&self.translator).for_each(|one| nft(one, rules));
+    }
+
     fn around(gateways: Option<[Namespace; 2]>, translated: bool) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let tag = format!("{:x}-{number}", std::process::id());

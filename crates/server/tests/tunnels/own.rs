@@ -197,6 +197,36 @@ fn large_transfers_pass_a_narrow_router_and_hosts_that_ignore_icmp() {
 }
 
 #[test]
+fn where_fragments_are_dropped_large_transfers_pass_if_it_is_said_what_the_path_takes() {
+    if !crate::possible() {
+        return;
+    }
+    const PATH: u16 = 1_280;
+    /// What is left of it inside.
+    const INNER: usize = 1_182;
+    let network = Network::with_translation();
+    network.narrow(PATH.into());
+    network.drop_fragments();
+    let mut sites = [0, 1].map(|side| Site::start(&network, side));
+    bring_up(&network, &mut sites, behind_a_translation);
+    for side in [0, 1] {
+        assert_eq!(network.ping_whole(side, MTU), Echo::Nothing, "fragments pass");
+    }
+    drop(sites);
+    let mut sites = [0, 1].map(|side| Site::start_narrow(&network, side, PATH));
+    bring_up(&network, &mut sites, behind_a_translation);
+    for side in [0, 1] {
+        network.assert_tcp(side, 500_000);
+        wait("an answer to the longest packet", || network.ping_whole(side, INNER) == Echo::Answer);
+        assert_eq!(network.ping_whole(side, INNER + 1), Echo::TooLong(INNER as u16));
+    }
+    // Hosts that do not hear of it send segments that fit, as they were told so when they began.
+    [0, 1].iter().for_each(|side| network.ignore_icmp(*side));
+    network.assert_tcp(0, 500_000);
+    network.assert_tcp(1, 500_000);
+}
+
+#[test]
 fn keys_are_gone_from_memory_with_their_connection() {
     if !crate::possible() {
         return;

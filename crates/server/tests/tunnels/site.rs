@@ -34,12 +34,19 @@ pub(crate) struct Site {
     process: Option<Process>,
     folder: TempDir,
     generation: u64,
+    /// What the way to its peers takes whole.
+    path: u16,
 }
 
 impl Site {
     /// Starts the gateway of a side, with the route to the other side.
     pub(crate) fn start(network: &Network, side: usize) -> Self {
-        let mut site = Self { process: None, folder: TempDir::new().unwrap(), generation: 0 };
+        Self::start_narrow(network, side, 1_500)
+    }
+
+    /// The same, where the way to the other side takes packets of this length whole.
+    pub(crate) fn start_narrow(network: &Network, side: usize, path: u16) -> Self {
+        let mut site = Self { process: None, folder: TempDir::new().unwrap(), generation: 0, path };
         site.start_again(network, side);
         site
     }
@@ -51,13 +58,13 @@ impl Site {
 
     /// Starts a gateway with the routes to some sides.
     pub(crate) fn start_at(namespace: &Namespace, address: Ipv4Addr, sides: &[usize]) -> Self {
-        let mut site = Self { process: None, folder: TempDir::new().unwrap(), generation: 0 };
+        let mut site = Self { process: None, folder: TempDir::new().unwrap(), generation: 0, path: 1_500 };
         site.start_in(namespace, address, sides);
         site
     }
 
     fn start_in(&mut self, namespace: &Namespace, address: Ipv4Addr, sides: &[usize]) {
-        let ends = namespace.open_ends(address.into(), &self.control(), Some(NOBODY)).unwrap();
+        let ends = namespace.open_ends(address.into(), &self.control(), Some(NOBODY), self.path).unwrap();
         let process = Process::start(&binary(), namespace, &ends, Stdio::inherit()).unwrap();
         for side in sides {
             namespace.ip(&format!("route add {} dev {TUNNEL}", block(*side))).unwrap();

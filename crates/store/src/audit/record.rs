@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::link::Hash;
+use super::chain::AuditChain;
+use super::link::{AuditLink, Hash};
 use crate::rows::Columns as _;
 use crate::rows::table::count;
 use crate::session::{Cells, FromRow, Row};
@@ -109,6 +110,9 @@ pub(super) fn beside(row: Row<'_>) -> (Option<Hash>, Option<i64>) {
     (cells.next().ok(), cells.next().ok())
 }
 
+/// Number and hash of a record; what is no hash is none.
+const HASH_OF: &str = "SELECT seq, CASE WHEN typeof(hash) = 'blob' AND length(hash) = 32 THEN hash END FROM audit WHERE seq = ?1";
+
 impl Snapshot<'_> {
     /// Result of the call with this request id in the audit record: HTTP status and error code.
     ///
@@ -143,6 +147,33 @@ impl Snapshot<'_> {
         look: impl FnMut(i64, AuditRecord) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         self.audit_walk(sql!("SELECT ", NUMBERED, " FROM audit WHERE seq > ?1 ORDER BY seq"), after, look)
+    }
+
+    /// The place of a record in the chain; none if it is not there, or its hash cannot be read.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn audit_link(&self, seq: i64) -> Result<Option<AuditLink>, StoreError> {
+        let kept: Option<(i64, Option<Hash>)> = self.session().one(HASH_OF, &binds![seq])?;
+        Ok(kept.and_then(|(seq, hash)| Some(AuditLink { seq, hash: hash? })))
+    }
+
+    /// Whether these records go on where somebody who reads them in their order has arrived: at this number, and
+    /// this hash if it is known.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn audit_goes_on(&self, seq: i64, hash: Option<&[u8; 32]>) -> Result<bool, StoreError> {
+        let chain = AuditChain::read(self.session())?;
+        let kept: Option<(i64, Option<Hash>)> = self.session().one(HASH_OF, &binds![seq])?;
+        Ok(match kept {
+            // Where a chain begins anew, records from before it get hashes of another kind.
+            Some((seq, there)) if !chain.is_old(seq) => {
+                hash.zip(there.as_ref()).is_none_or(|(hash, there)| hash == there)
+            }
+            Some(_) => true,
+            None => seq <= chain.head.seq,
+        })
     }
 
     fn audit_walk(

@@ -18,6 +18,7 @@ use super::open::connect_read_only;
 use super::structure::{classified, foreign_keys, offenders, pages, schema_objects};
 use super::{schema, state};
 use crate::audit::{chain, walk};
+use crate::put::{PART, sync_directory};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
 use crate::rows::{READ, RELATIONS, Table};
 use crate::session::Session;
@@ -299,7 +300,7 @@ impl Archive {
     /// The copy cannot be written, or is not consistent; then there is no `target`.
     pub fn copy_to(&self, target: &Path) -> Result<(), BackupError> {
         let mut part = target.as_os_str().to_owned();
-        part.push(".part");
+        part.push(PART);
         let part = PathBuf::from(part);
         let failed = |path: &Path| {
             let path = path.to_path_buf();
@@ -337,13 +338,5 @@ impl Archive {
             None => Ok(()),
             Some(finding) => Err(BackupError::Unsound(finding)),
         }
-    }
-}
-
-/// Makes the name of a file durable.
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => File::open(directory)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
     }
 }

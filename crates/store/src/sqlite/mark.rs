@@ -10,12 +10,13 @@
 //! can restore an older mark but cannot make one. An operator may keep it apart from the database, so that somebody
 //! who can roll back the database cannot roll back the mark with it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::put::put;
 use crate::rights::RightsKey;
 
 /// Name of the mark inside a data directory.
@@ -118,24 +119,14 @@ impl Mark {
 
     /// Puts a new file in the place of whatever is there, durably: a link is replaced and not followed.
     pub(crate) fn begin(&self, groups: u64, key: Option<&RightsKey>) -> std::io::Result<()> {
-        let mut part = self.path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        match std::fs::remove_file(&part) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         // Who may read a mark that is there may read the new one.
         let there = std::fs::symlink_metadata(&self.path).ok().filter(std::fs::Metadata::is_file);
-        let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
-        if let Some(there) = there {
-            new.set_permissions(there.permissions())?;
-        }
-        new.write_all(text(groups, key).as_bytes())?;
-        new.sync_all()?;
-        std::fs::rename(&part, &self.path)?;
-        let directory = self.path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        let new = put(&self.path, |new| {
+            if let Some(there) = there {
+                new.set_permissions(there.permissions())?;
+            }
+            new.write_all(text(groups, key).as_bytes())
+        })?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
         Ok(())
     }

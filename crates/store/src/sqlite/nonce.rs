@@ -33,6 +33,7 @@ use aws_lc_rs::digest;
 use fail::fail_point;
 
 use crate::StoreError;
+use crate::put::put;
 
 pub use shares::Owner;
 use shares::Shares;
@@ -546,16 +547,9 @@ impl Mark {
 
     /// Writes it, whole or not at all.
     fn write(&self, directory: &Path) -> std::io::Result<()> {
-        let (path, part) = (directory.join(MARK_FILE), directory.join("nonces.part"));
         let boot = if self.boot.is_empty() { "unknown" } else { &self.boot };
-        // A link in its place is removed and not followed.
-        match std::fs::remove_file(&part) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
-        writeln!(file, "{boot} {} {}", self.state, self.forgotten)?;
-        std::fs::rename(part, path)
+        let text = format!("{boot} {} {}\n", self.state, self.forgotten);
+        put(&directory.join(MARK_FILE), |file| file.write_all(text.as_bytes())).map(drop)
     }
 }
 

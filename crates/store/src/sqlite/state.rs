@@ -25,15 +25,15 @@ pub(crate) fn journalled(session: Session<'_>) -> Result<u64, StoreError> {
 pub(crate) fn fits(session: Session<'_>, purpose: Purpose) -> Result<(), StoreError> {
     let for_tests = known(session)? >= WITH_PURPOSE && test_ahead_ms(session)?.is_some();
     match (purpose, for_tests) {
-        (Purpose::Service, false) | (Purpose::Tests, true) => Ok(()),
+        (Purpose::Service, false) | (Purpose::Tests, true) | (Purpose::TestsOnCopy, _) => Ok(()),
         (Purpose::Service, true) => Err(StoreError::ForTests),
         (Purpose::Tests, false) => Err(StoreError::NotForTests),
     }
 }
 
-/// Notes that a database which has just been made is for the test API.
+/// Notes that a database which has just been made, or copied, is for the test API.
 pub(crate) fn is_for_tests(session: Session<'_>) -> Result<(), StoreError> {
-    session.execute("UPDATE store SET test_ahead_ms = 0", &[])?;
+    session.execute("UPDATE store SET test_ahead_ms = 0 WHERE test_ahead_ms IS NULL", &[])?;
     Ok(())
 }
 

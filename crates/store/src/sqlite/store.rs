@@ -90,8 +90,10 @@ impl Store {
         }
         schema::migrate(&mut connection)?;
         let session = Session::new(&connection);
-        if new && options.purpose == Some(Purpose::Tests) {
-            state::is_for_tests(session)?;
+        match options.purpose {
+            Some(Purpose::Tests) if new => state::is_for_tests(session)?,
+            Some(Purpose::TestsOnCopy) => state::is_for_tests(session)?,
+            Some(Purpose::Tests | Purpose::Service) | None => {}
         }
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if let Some(finding) = structure::at_start(session, bytes <= CHECKED_AT_START)? {

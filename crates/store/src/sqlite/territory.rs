@@ -11,6 +11,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::put::PART;
 use crate::{AUDIT_FOLDER, DATABASE_FILE, LOCK_FILE, MARK_FILE, StoreError};
 
 /// Name of the nonce log's directory inside a data directory.
@@ -21,8 +22,6 @@ const WRITTEN: &[&str] =
     &[DATABASE_FILE, "tongguan.db-wal", "tongguan.db-shm", "tongguan.db-journal", MARK_FILE, LOCK_FILE];
 /// Its other files, besides those that end with [`PART`]: each is replaced whole.
 const REPLACED: &[&str] = &["control.sock", "master.key", "master.key.next", "root-access-key.env"];
-/// What is written before it gets its name.
-const PART: &str = ".part";
 /// Names of such files that are not one of its files with more at its end.
 const PARTS: &[&str] = &["tongguan.part", "master.part"];
 const FOLDERS: &[&str] = &[AUDIT_FOLDER, NONCE_FOLDER];
@@ -187,7 +186,7 @@ fn is_own_inside(folder: &str, name: &str) -> bool {
     match folder {
         AUDIT_FOLDER => name.strip_suffix(".jsonl").is_some_and(numbered),
         _ => {
-            matches!(name, "nonces.boot" | "nonces.part")
+            matches!(name, "nonces.boot" | "nonces.boot.part" | "nonces.part")
                 || name.strip_prefix("nonces-").is_some_and(numbered)
         }
     }
@@ -236,6 +235,7 @@ mod tests {
         let inside = [
             "audit/00000000000000000007.jsonl",
             "nonces/nonces.part",
+            "nonces/nonces.boot.part",
             "nonces/nonces.boot",
             "nonces/nonces-3",
         ];
