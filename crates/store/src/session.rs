@@ -423,6 +423,25 @@ impl Statement<'_> {
     }
 }
 
+/// What inserts rows.
+pub(crate) trait Inserts {
+    /// Inserts a row by this statement.
+    fn insert(self, sql: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError>;
+}
+
+impl Inserts for Session<'_> {
+    fn insert(self, sql: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
+        self.execute(sql, values).map(drop)
+    }
+}
+
+/// One that was prepared of the very statement, for many rows.
+impl Inserts for &mut Statement<'_> {
+    fn insert(self, _: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
+        self.execute(values).map(drop)
+    }
+}
+
 /// Rows of a result, fetched one at a time.
 pub(crate) struct Rows<'s>(rusqlite::Rows<'s>);
 

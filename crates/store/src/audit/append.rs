@@ -27,11 +27,12 @@ impl Tx<'_> {
         let (mut seq, mut hash, last): (i64, Hash, Option<i64>) = self.session().only(sql, &binds![MOST])?;
         // Differs from the head only if somebody else has put records in: they must not stop the service.
         seq = last.map_or(seq, |last| seq.max(last));
+        let mut insert = self.session().prepare(record::INSERT)?;
         for record in records {
             seq = seq.saturating_add(1);
             let encoded = Encoded::of_new(record, seq, false);
             hash = encoded.link(&hash);
-            record::insert(self.session(), record, seq, &hash, encoded.stream)?;
+            record::insert(&mut insert, record, seq, &hash, encoded.stream)?;
         }
         self.execute("UPDATE audit_chain SET head_seq = ?1, head_hash = ?2", &binds![seq, hash])
     }

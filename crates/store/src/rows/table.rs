@@ -188,14 +188,13 @@ macro_rules! table {
             $($(, $crate::rows::table::another(stringify!($write)))+)?, ")"
         );
 
-        /// Inserts a row.
+        /// Inserts a row: by a session, or by a statement that was prepared of [`INSERT`].
         pub(super) fn insert(
-            session: $crate::session::Session<'_>,
+            by: impl $crate::session::Inserts,
             $it: &$row
             $($(, $($argument: $kind),+)?)?
         ) -> Result<(), $crate::StoreError> {
-            session.execute(INSERT, &binds![$it.$first $(, $it.$both)* $($(, $value)+)?])?;
-            Ok(())
+            $crate::session::Inserts::insert(by, INSERT, &binds![$it.$first $(, $it.$both)* $($(, $value)+)?])
         }
     };
 }

@@ -6,7 +6,7 @@
 //! go to another thread with its connection, as those of readers do: the writer alone keeps its statements here.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Statement};
 
@@ -66,7 +66,7 @@ pub(crate) struct Ready<'c> {
 #[derive(Default)]
 struct Kept<'c> {
     /// By where a text begins and how long it is, the place of its statement.
-    places: HashMap<(usize, usize), usize>,
+    places: BTreeMap<(usize, usize), usize>,
     /// None while it is in use.
     statements: Vec<Option<Statement<'c>>>,
     /// How often all were let go: a place is one of the present ones only.
@@ -90,13 +90,13 @@ impl<'c> Ready<'c> {
 impl HasReady for Ready<'_> {
     fn with(&self, sql: &'static str, work: &mut Use<'_>) -> Result<(), StoreError> {
         let (seat, kept) = self.kept.borrow_mut().take(sql);
-        // None also while the same statement is in use: then there are two for a while.
+        // None also while the same statement is in use: then there are two for a while. What was bound stays bound
+        // until the next use, which then need not ask for memory.
         let mut statement = match kept {
             Some(statement) => statement,
             None => self.connection.prepare(sql).map_err(failed)?,
         };
         let done = work(&mut statement);
-        statement.clear_bindings();
         self.kept.borrow_mut().put(seat, statement);
         done
     }
