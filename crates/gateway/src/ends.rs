@@ -18,8 +18,8 @@ pub const TUNNEL_MTU: u16 = 1_400;
 /// The longest code of a packet.
 const LONGEST_CODE: usize = 32;
 
-/// The MTU of the TUN device where paths take outer packets of this length whole: what is around an inner packet fits in
-/// as well, whatever the length of the code is, in UDP or not. At most [`TUNNEL_MTU`].
+/// The MTU of the TUN device where paths take outer packets of this length whole: what is around an inner packet fits
+/// in as well, whatever the length of the code is, in UDP or not. At most [`TUNNEL_MTU`].
 #[must_use]
 pub fn tunnel_mtu(path: u16) -> u16 {
     let inner = mtu::inner(path.into(), mtu::Family::V4, true, LONGEST_CODE);

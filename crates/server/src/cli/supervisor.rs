@@ -42,8 +42,8 @@ pub(crate) struct SupervisorArgs {
     /// Number of the user as whom gateways run: one that owns nothing
     #[arg(long, value_name = "UID", default_value_t = 65_534)]
     user: u32,
-    /// Largest packet that every way to peers takes whole, octets; less than 1500 where paths are narrower and fragments
-    /// are dropped there. Counts for gateways that are started from now on
+    /// Largest packet that every way to peers takes whole, octets; less than 1500 where paths are narrower and
+    /// fragments are dropped there. Counts for gateways that are started from now on
     #[arg(long, value_name = "OCTETS", default_value_t = 1_500, value_parser = clap::value_parser!(u16).range(576..=1_500))]
     path_mtu: u16,
     /// Instead of running: have the supervisor that takes orders at SOCKET keep gateways for the service of this id
