@@ -254,7 +254,8 @@ mod tests {
             for (bits, taken) in [(None, true), (Some(128), true), (Some(256), false)] {
                 let mut transform = transform.clone();
                 transform.attributes.extend(bits.map(|bits| Attribute::short(phase_1::KEY_LENGTH, bits)));
-                let proposals = vec![Proposal { transforms: vec![transform], ..offered.proposals[0].clone() }];
+                let proposals =
+                    vec![Proposal { transforms: vec![transform], ..offered.proposals[0].clone() }];
                 let chosen = choose_phase_1(&connection, &Sa { proposals: proposals.clone() });
                 // What is taken is answered as it was offered.
                 assert_eq!(chosen.map(|(_, sa)| sa.proposals), taken.then_some(proposals), "{bits:?}");
