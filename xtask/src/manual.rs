@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
+/// Names and contents of files.
+pub(crate) type Files = Vec<(String, Vec<u8>)>;
+
 /// The languages, each with its name. The first one is that of a reader who has chosen none.
 const LANGUAGES: [(&str, &str); 2] = [("en", "English"), ("zh-CN", "中文")];
 const HOME: &str = "docs/manual";
@@ -42,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments, tree: &Tree) -> Result<()> {
     for (name, bytes) in &files {
         write(&out.join(name), bytes)?;
     }
-    let index = out.join("index.html");
+    let index = arguments.out.join("index.html");
     writeln!(std::io::stdout(), "{} files; begin at {}", files.len(), index.display())
         .context("standard output")
 }
@@ -51,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments, tree: &Tree) -> Result<()> {
 ///
 /// # Errors
 /// mdBook fails; a link leads nowhere.
-pub(crate) fn made(tree: &Tree) -> Result<Option<Vec<(String, Vec<u8>)>>> {
+pub(crate) fn made(tree: &Tree) -> Result<Option<Files>> {
     let program = std::env::var_os("MDBOOK").unwrap_or_else(|| "mdbook".into());
     let there = Command::new(&program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {

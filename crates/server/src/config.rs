@@ -751,8 +751,8 @@ mod tests {
         assert_eq!(file.data_dir, Some(defaults.data_dir));
     }
 
-    /// Each key of the file with a value that is not its default, as it stands in the file and on the command line. What
-    /// is a secret, or a table, stands in the file alone.
+    /// Each key of the file with a value that is not its default, as it stands in the file and on the command line.
+    /// What is a secret, or a table, stands in the file alone.
     const SET: &[(&str, &str, Option<&str>)] = &[
         ("listen", "'127.0.0.1:1'", Some("127.0.0.1:1")),
         ("data_dir", "'elsewhere'", Some("elsewhere")),

@@ -20,7 +20,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest as _, Sha256};
 
-use crate::manual;
+use crate::manual::{self, Files};
 use crate::tree::Tree;
 
 /// Make the release of this commit
@@ -132,9 +132,6 @@ pub(crate) fn run(arguments: &Arguments, tree: &Tree) -> Result<()> {
     ensure!(!without_manual, "the release is without its manual");
     Ok(())
 }
-
-/// Names and contents.
-type Files = Vec<(String, Vec<u8>)>;
 
 /// A program for each target, and why there is none for others.
 type Programs = (Vec<(&'static Target, Vec<u8>)>, Vec<String>);

@@ -116,7 +116,7 @@ fn dpkg_reads_the_package() {
     assert!(unit.contains("ExecStart=/usr/bin/tongguan serve"), "{unit}");
     assert_eq!(
         std::fs::read_to_string(unpacked.join("DEBIAN/conffiles")).unwrap(),
-        "/etc/tongguan/tongguan.toml\n"
+        "/etc/logrotate.d/tongguan\n/etc/tongguan/tongguan.toml\n"
     );
     for script in ["postinst", "prerm", "postrm"] {
         run(Command::new("sh").arg("-n").arg(unpacked.join("DEBIAN").join(script))).unwrap();
@@ -173,6 +173,30 @@ fn units_call_the_program_and_the_shell_alone() {
             assert!(["/usr/local/bin/tongguan", "/bin/sh"].contains(&program), "{line}");
         }
     }
+}
+
+/// The example of the configuration, the folder that the unit makes and what is rotated are one.
+#[test]
+fn what_is_rotated_is_what_the_service_writes() {
+    let release = release();
+    let files = files(&unzipped(named(&release, &format!("{}.tar.gz", here().arch))));
+    let text = |end: &str| -> &str {
+        let (_, (_, bytes)) = files.iter().find(|(name, _)| name.ends_with(end)).unwrap();
+        std::str::from_utf8(bytes).unwrap()
+    };
+    let line = |text: &'_ str, begin: &str| -> String {
+        text.lines().find_map(|line| line.strip_prefix(begin)).unwrap().to_owned()
+    };
+    let unit = text("/tongguan.service");
+    let folder = format!("/var/log/{}", line(unit, "LogsDirectory="));
+    let log = line(text("/tongguan.toml"), "#audit_log = ");
+    let log = log.trim_matches('"');
+    assert_eq!(Path::new(log).parent(), Some(Path::new(&folder)));
+    let rotation = text("/tongguan.logrotate");
+    assert!(rotation.lines().any(|line| line == format!("{log} {{")), "{rotation}");
+    assert!(rotation.contains("systemctl reload tongguan.service") && unit.contains("\nExecReload="));
+    // What is renamed is still written until the service is told, and found by its name's begin.
+    assert!(rotation.contains("delaycompress") && !rotation.contains("copytruncate"));
 }
 
 #[test]

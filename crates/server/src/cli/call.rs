@@ -52,8 +52,9 @@ Parameters have the API's own names: --VpnGatewayId vpn-... --DryRun true --Tag.
 A value @FILE is read from the file, @@ begins a value with @.
 
 The access key comes from ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET,
-else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials. Of the modes of the first file,
-AK, StsToken, RamRoleArn, ChainableRamRoleArn, External and CredentialsURI are known; a role is assumed at --endpoint.
+else from the profile in ~/.aliyun/config.json, else from ~/.alibabacloud/credentials.
+Modes of the first: AK, StsToken, RamRoleArn, ChainableRamRoleArn, External, CredentialsURI.
+Roles are assumed at --endpoint.
 --ca names the certificate of a private CA, or the self-signed one of the server itself; it takes the place of those
 that the platform trusts, which SSL_CERT_FILE and SSL_CERT_DIR name otherwise.
 
