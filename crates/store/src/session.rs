@@ -3,8 +3,8 @@
 //! Nothing above knows which database it is; a second one has to offer what stands here and nothing else. Values are
 //! bound as [`Bind`]s, borrowed. A row is read column by column in the order of the query ([`Cells`]), so that no
 //! position is counted by hand; a raw value is a [`Value`]. Rows of a table are taken over [`whole`]. Each connection
-//! caches its prepared statements by their text, and the writer keeps its own [`ready`]. Placeholders are `?1`, or `?` where a macro counts them. Transactions and savepoints
-//! are the engine's.
+//! caches its prepared statements by their text, and the writer keeps its own [`ready`]. Placeholders are `?1`, or `?`
+//! where a macro counts them. Transactions and savepoints are the engine's.
 
 use std::error::Error;
 

@@ -9,8 +9,12 @@ use crate::tree::Tree;
 /// The sources of the store.
 const STORE: &str = "crates/store/src/";
 /// Who may know SQLite: the engine, and the seam above it.
-const ENGINE: &[&str] =
-    &["crates/store/src/sqlite/", "crates/store/src/session.rs", "crates/store/src/session/whole.rs"];
+const ENGINE: &[&str] = &[
+    "crates/store/src/sqlite/",
+    "crates/store/src/session.rs",
+    "crates/store/src/session/ready.rs",
+    "crates/store/src/session/whole.rs",
+];
 /// The crate that a type of SQLite's comes from.
 const SQLITE: &str = "rusqlite";
 
