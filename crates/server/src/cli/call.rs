@@ -58,11 +58,14 @@ Roles are assumed at --endpoint.
 --ca names the certificate of a private CA, or the self-signed one of the server itself; it takes the place of those
 that the platform trusts, which SSL_CERT_FILE and SSL_CERT_DIR name otherwise.
 
-Variables: ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN,
+Variables: TONGGUAN_ENDPOINT, ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET, ALIBABA_CLOUD_SECURITY_TOKEN,
 ALIBABA_CLOUD_REGION_ID, ALIBABA_CLOUD_PROFILE, ALIBABA_CLOUD_CREDENTIALS_FILE, ALIBABA_CLOUD_CREDENTIALS_URI,
 SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR, CLICOLOR_FORCE.
 
 Exit code: 0 done, 1 refused by the API, 2 wrong usage, 3 no answer, 4 what --wait waits for did not come.";
+
+/// Where calls go that name no server.
+const ENDPOINT_VARIABLE: &str = "TONGGUAN_ENDPOINT";
 
 /// Sign one operation, send it to any endpoint, and print the answer.
 #[derive(Debug, Args)]
@@ -82,7 +85,8 @@ pub(crate) struct CallArgs {
 /// The options that may also stand among the parameters.
 #[derive(Debug, Default, Args)]
 struct Options {
-    /// Server: HOST:PORT or a URL; HTTPS unless it is a loopback address
+    /// Server: HOST:PORT or a URL; HTTPS unless it is a loopback address; else from TONGGUAN_ENDPOINT, which
+    /// `tongguan dev` sets
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<String>,
     /// Sent as RegionId; else from ALIBABA_CLOUD_REGION_ID or the profile
@@ -394,7 +398,8 @@ impl Plan {
             "{action:?} is no operation"
         );
         let version = version(&product, options.version)?;
-        let endpoint = options.endpoint.context("--endpoint is missing: HOST:PORT or a URL")?;
+        let endpoint = options.endpoint.or_else(|| sources.get(ENDPOINT_VARIABLE));
+        let endpoint = endpoint.context("--endpoint is missing: HOST:PORT or a URL, or TONGGUAN_ENDPOINT")?;
         let endpoint = Endpoint::parse(&endpoint, options.insecure)?;
         let method = match options.method {
             Some(HttpMethod::Get) => Method::GET,
@@ -515,6 +520,17 @@ mod tests {
         assert_eq!(plan.placement, Placement::Form);
         assert_eq!(plan.endpoint.to_string(), "http://127.0.0.1:8080");
         assert_eq!(plan.signature, SignatureMethod::Acs3HmacSha256);
+    }
+
+    #[test]
+    fn a_call_that_names_no_server_goes_where_the_environment_says() {
+        let variable = Some("127.0.0.1:8080");
+        for (line, expected) in
+            [("Vpc A", "http://127.0.0.1:8080"), ("Vpc A --endpoint 127.0.0.1:9 --A 1", "http://127.0.0.1:9")]
+        {
+            assert_eq!(planned_with(line, variable).unwrap().0.endpoint.to_string(), expected, "{line}");
+        }
+        assert!(planned_with("Vpc A", Some("")).unwrap_err().to_string().contains("TONGGUAN_ENDPOINT"));
     }
 
     #[test]
@@ -697,12 +713,17 @@ mod tests {
     }
 
     fn planned(line: &str) -> Result<(Plan, Credentials)> {
+        planned_with(line, None)
+    }
+
+    fn planned_with(line: &str, endpoint: Option<&str>) -> Result<(Plan, Credentials)> {
         let line = Line::try_parse_from(format!("tongguan call {line}").split_whitespace())?;
         let Subcommand::Call(args) = line.command;
         let words = Words::sort(&args.words)?;
         let variable = |name: &str| match name {
             "ALIBABA_CLOUD_ACCESS_KEY_ID" => Some("testid".to_owned()),
             "ALIBABA_CLOUD_ACCESS_KEY_SECRET" => Some("hunter2".to_owned()),
+            ENDPOINT_VARIABLE => endpoint.map(str::to_owned),
             _ => None,
         };
         Plan::new(args, words, &Sources { variable: &variable, home: None })

@@ -114,7 +114,7 @@ impl Sources<'static> {
 
 impl Sources<'_> {
     /// An empty variable counts as absent.
-    fn get(&self, name: &str) -> Option<String> {
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 
