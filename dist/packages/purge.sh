@@ -1,7 +1,12 @@
-# A purge asks whether the data go as well. Where nobody can be asked (DEBIAN_FRONTEND=noninteractive, no debconf), they stay.
+# A purge asks whether the data and audit logs go as well. Where nobody can be asked (DEBIAN_FRONTEND=noninteractive, no
+# debconf), they stay.
 if [ "$1" = purge ]; then
     remove=false
-    if [ -d /var/lib/tongguan ] && [ -e /usr/share/debconf/confmodule ]; then
+    kept=
+    for folder in /var/lib/tongguan /var/log/tongguan; do
+        if [ -d "$folder" ]; then kept="$kept $folder"; fi
+    done
+    if [ -n "$kept" ] && [ -e /usr/share/debconf/confmodule ]; then
         . /usr/share/debconf/confmodule
         db_fset tongguan/remove-data seen false || true
         db_input critical tongguan/remove-data || true
@@ -10,8 +15,8 @@ if [ "$1" = purge ]; then
         db_purge
     fi
     if [ "$remove" = true ]; then
-        rm -rf /var/lib/tongguan
-    elif [ -d /var/lib/tongguan ]; then
-        echo "/var/lib/tongguan is kept: it holds the data and the master key" >&2
+        rm -rf /var/lib/tongguan /var/log/tongguan
+    elif [ -n "$kept" ]; then
+        echo "kept, with the data, the master key and audit logs:$kept" >&2
     fi
 fi
