@@ -769,6 +769,7 @@ mod tests {
         ("mark_file", "'m'", Some("m")),
         ("log", "'debug'", Some("debug")),
         ("log_json", "true", Some("")),
+        ("audit_log", "'l'", Some("l")),
         ("admin_listen", "7", Some("7")),
         ("test_api", "true", Some("")),
         ("test_token", "'t'", None),
