@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN   := target/release/tongguan
 SKIPPED := $(CURDIR)/target/skipped
 
-.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo clean tools
+.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -46,8 +46,12 @@ demo: $(BIN)
 	$(BIN) demo
 
 ## tunnel-demo: as root, raise a tunnel between two sites with the official SDK, drop it, raise it again
-tunnel-demo: $(BIN)
+# What the machine lacks is said before the build.
+tunnel-demo: demo-needs $(BIN)
 	conformance/run $(BIN) tunnel-demo
+
+demo-needs:
+	conformance/run needs tunnel-demo
 
 ## test: every test, official clients against the real binary and kills of it included
 test: unit instructions conformance failpoints torture-short
