@@ -2,9 +2,10 @@
 //! when it has been told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tongguan_dataplane::GatewayState;
 use tongguan_dataplane::orders::{ConnectionDocument, Credential, Document, SecretText};
+use tongguan_dataplane::{GatewayState, Progress};
 use tongguan_model::certificate::OutOfService;
 use tongguan_model::connection::Connection;
 use tongguan_model::gateway::Binding;
@@ -17,7 +18,7 @@ use crate::context::Context;
 use crate::master;
 
 /// Why there is no document of a gateway.
-pub(super) enum Lack {
+enum Lack {
     /// The store fails.
     Store(StoreError),
     /// There cannot be one, as things are.
@@ -34,8 +35,22 @@ impl From<StoreError> for Lack {
     }
 }
 
-/// The whole document of a gateway. Certificates that are bound and out of service at `now_ms` are left out.
+/// The whole document of a gateway, or how a try to apply it ends for want of one. Certificates that are bound and out of
+/// service at `now_ms` are left out.
 pub(super) fn document(
+    context: &Context,
+    snapshot: &Snapshot<'_>,
+    state: GatewayState<'_>,
+    now_ms: i64,
+) -> Result<Result<Arc<Document>, Progress>, StoreError> {
+    match assembled(context, snapshot, state, now_ms) {
+        Ok(document) => Ok(Ok(Arc::new(document))),
+        Err(Lack::Reason(reason)) => Ok(Err(Progress::Refused(reason))),
+        Err(Lack::Store(error)) => Err(error),
+    }
+}
+
+fn assembled(
     context: &Context,
     snapshot: &Snapshot<'_>,
     state: GatewayState<'_>,

@@ -34,7 +34,6 @@ use tracing::{error, warn};
 use crate::context::Context;
 
 use children::Children;
-use material::Lack;
 use watch::Told;
 
 /// Changes taken up in one round.
@@ -364,10 +363,9 @@ fn attempt(
             if context.dataplane.takes_documents() {
                 let bound = snapshot.bound_certificates(Some(&state.gateway.id))?;
                 picture.told = Some(Told::of(intent.generation, &bound, now_ms));
-                match material::document(context, snapshot, *state, now_ms) {
-                    Ok(made) => document = Some(Arc::new(made)),
-                    Err(Lack::Store(error)) => return Err(error),
-                    Err(Lack::Reason(reason)) => return Ok((picture, Progress::Refused(reason).into())),
+                match material::document(context, snapshot, *state, now_ms)? {
+                    Ok(made) => document = Some(made),
+                    Err(refused) => return Ok((picture, refused.into())),
                 }
             }
         }

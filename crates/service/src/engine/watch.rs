@@ -18,7 +18,7 @@ use tongguan_store::{BoundCertificate, Snapshot, StandingGateway, StoreError, Tu
 use tracing::{error, info, warn};
 
 use super::children::Children;
-use super::material::{self, Lack};
+use super::material;
 use super::{Engine, PANICKED};
 use crate::accounts;
 
@@ -140,12 +140,12 @@ impl Engine {
                 return Ok(None);
             };
             let children = Children::wanted(snapshot, &gateway)?;
-            let document = match material::document(&self.context, snapshot, children.on(&gateway), now_ms) {
-                Ok(document) => Some(std::sync::Arc::new(document)),
-                Err(Lack::Store(error)) => return Err(error),
-                Err(Lack::Reason(reason)) => return Ok(Some(later(Progress::Refused(reason).into()))),
+            let state = children.on(&gateway);
+            let document = match material::document(&self.context, snapshot, state, now_ms)? {
+                Ok(document) => Some(document),
+                Err(refused) => return Ok(Some(later(refused.into()))),
             };
-            let desired = Desired::Gateway(children.on(&gateway));
+            let desired = Desired::Gateway(state);
             let attempt = Attempt { desired, generation, since_ms: now_ms, now_ms, document };
             Ok(Some(later(self.context.dataplane.apply(&attempt))))
         })
