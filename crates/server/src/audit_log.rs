@@ -325,12 +325,11 @@ impl Noted {
     /// Whole or not at all, and durably.
     fn write(&self, log: &Path) -> Result<()> {
         let path = Self::path(log);
-        let failed = || format!("cannot write `{}`", path.display());
-        let mut file = tempfile::NamedTempFile::new_in(folder(log)).with_context(failed)?;
-        serde_json::to_writer(&mut file, self).with_context(failed)?;
-        file.write_all(b"\n").and_then(|()| file.as_file().sync_all()).with_context(failed)?;
-        file.persist(&path).map_err(|error| error.error).with_context(failed)?;
-        File::open(folder(log)).and_then(|folder| folder.sync_all()).with_context(failed)
+        let put = tongguan_store::put(&path, |file| {
+            serde_json::to_writer(&mut *file, self)?;
+            file.write_all(b"\n")
+        });
+        put.map(drop).with_context(|| format!("cannot write `{}`", path.display()))
     }
 }
 
