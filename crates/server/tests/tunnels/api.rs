@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -19,7 +18,7 @@ use tongguan_testkit::server::{KEY, OTHER_KEY, OTHER_SECRET, SECRET, Server};
 use tongguan_testkit::world::{Ask, Network as Where, settled};
 use tongguan_testkit::{Call, Caller, Issuer};
 
-use crate::host::processes_of;
+use crate::host::{kill_all, processes_of};
 use crate::network::{Network, block, wait};
 use crate::site::{DOWN, UP};
 
@@ -69,6 +68,14 @@ impl Operated {
     /// Starts all of it, with a gateway of each side; none is connected.
     fn start() -> Self {
         Self::start_with(Issuer::now(KeySpec::EcSm2))
+    }
+
+    /// The same with both certificates and a connection each, and hosts behind them.
+    fn connected() -> (Self, Network) {
+        let mut operated = Self::start();
+        operated.connect();
+        let network = operated.network();
+        (operated, network)
     }
 
     fn start_with(issuer: Issuer) -> Self {
@@ -354,12 +361,6 @@ fn said_of(server: &Server, arguments: &[&str]) -> String {
     text(&output)
 }
 
-fn kill_all(id: &str) {
-    for number in processes_of(id) {
-        let _ = kill_process(Pid::from_raw(number).unwrap(), Signal::KILL);
-    }
-}
-
 /// Any request: what it is for is the certificate of the CA that comes with an answer.
 fn request() -> String {
     let key = tongguan_pki::PrivateKey::generate(KeySpec::EcSm2).unwrap();
@@ -371,9 +372,7 @@ fn calls_raise_a_tunnel_and_without_a_certificate_it_is_down_within_two_seconds(
     if !crate::possible() {
         return;
     }
-    let mut operated = Operated::start();
-    operated.connect();
-    let network = operated.network();
+    let (mut operated, network) = Operated::connected();
     let watch = network.watch();
     operated.assert_up(&network);
     network.assert_tcp(0, 1_000_000);
@@ -421,9 +420,7 @@ fn a_certificate_that_is_out_of_service_carries_no_tunnel_until_it_is_back() {
     if !crate::possible() {
         return;
     }
-    let mut operated = Operated::start();
-    operated.connect();
-    let network = operated.network();
+    let (operated, network) = Operated::connected();
     operated.assert_up(&network);
     let id = operated.gateways[1].certificates[0].clone();
     let set = |status| {
@@ -472,9 +469,7 @@ fn what_runs_goes_on_whoever_is_killed_and_nothing_is_left_over() {
     if !crate::possible() {
         return;
     }
-    let mut operated = Operated::start();
-    operated.connect();
-    let network = operated.network();
+    let (mut operated, network) = Operated::connected();
     let watch = network.watch();
     operated.assert_up(&network);
     let processes = [0, 1].map(|side| operated.process(side));
@@ -523,9 +518,7 @@ fn kills_at_any_moment_of_any_change_leave_everything_as_it_is_wanted() {
     }
     // So many, or `TONGGUAN_ROUNDS`.
     let rounds = std::env::var("TONGGUAN_ROUNDS").ok().map_or(24, |rounds| rounds.parse().unwrap());
-    let mut operated = Operated::start();
-    operated.connect();
-    let network = operated.network();
+    let (mut operated, network) = Operated::connected();
     operated.assert_up(&network);
     let mut state: u64 = 20_261_129;
     let mut random = |below: u64| {
@@ -759,9 +752,7 @@ fn another_service_disturbs_nothing_until_the_gateways_are_handed_over() {
         return;
     }
     const FOREIGN: &str = "keeps the gateways of another service";
-    let mut operated = Operated::start();
-    operated.connect();
-    let network = operated.network();
+    let (mut operated, network) = Operated::connected();
     operated.assert_up(&network);
     let processes = [0, 1].map(|side| operated.process(side));
 

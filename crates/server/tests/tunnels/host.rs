@@ -17,14 +17,20 @@ const WORDS: Words =
     Words { ike: ["sm4", "sm3", "group19"], ipsec: ["sm4", "sm3", "disabled"], in_udp: true };
 
 /// A bridge of the host, which goes with the test.
-struct Bridge(String);
+pub(crate) struct Bridge(String);
 
 impl Bridge {
-    fn new() -> Self {
-        let name = format!("tgt{}", std::process::id());
+    /// Under this name, with the number of the process added.
+    pub(crate) fn new(name: &str) -> Self {
+        let name = format!("{name}{}", std::process::id());
         ip(&format!("link add {name} type bridge")).unwrap();
         ip(&format!("link set {name} up")).unwrap();
         Self(name)
+    }
+
+    /// The way out of gateways that are on it.
+    pub(crate) fn outside(&self) -> Outside {
+        Outside::Bridge { name: self.0.clone(), pool: None }
     }
 }
 
@@ -34,18 +40,22 @@ impl Drop for Bridge {
     }
 }
 
-/// What gateways leave behind if the test fails.
-struct Cleared;
+/// What gateways of these ids leave behind if the test fails: it goes with this.
+pub(crate) struct Cleared(pub(crate) [String; 2]);
 
 impl Drop for Cleared {
     fn drop(&mut self) {
-        for side in [0, 1] {
-            for number in processes(side) {
-                let _ = rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL);
-            }
-            let _ = ip(&format!("netns delete tg-{}", id(side)));
+        for id in &self.0 {
+            kill_all(id);
+            let _ = ip(&format!("netns delete tg-{id}"));
         }
     }
+}
+
+/// How gateways of a test are kept.
+pub(crate) fn settings(folder: &TempDir, outside: Outside) -> Settings {
+    let folder = folder.path().join("gateways");
+    Settings { program: binary(), folder, outside, user: NOBODY, owner: 0, path: 1_500 }
 }
 
 fn id(side: usize) -> String {
@@ -67,7 +77,15 @@ pub(crate) fn processes_of(id: &str) -> Vec<i32> {
         .collect()
 }
 
-fn apply(control: &Path, generation: u64, document: &Document) -> bool {
+/// Kills the processes of a gateway.
+pub(crate) fn kill_all(id: &str) {
+    for number in processes_of(id) {
+        let _ = rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL);
+    }
+}
+
+/// Whether a gateway has applied a document.
+pub(crate) fn apply(control: &Path, generation: u64, document: &Document) -> bool {
     let order = Order::Apply { generation, document: Box::new(document.clone()) };
     order_at(control, &order) == Report::Applied { generation }
 }
@@ -82,16 +100,9 @@ fn gateways_are_started_again_and_outlive_whoever_started_them() {
     if !crate::possible() {
         return;
     }
-    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new());
-    let settings = Settings {
-        program: binary(),
-        folder: folder.path().join("gateways"),
-        outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
-        user: NOBODY,
-        owner: 0,
-        path: 1_500,
-    };
-    let _cleared = Cleared;
+    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new("tgt"));
+    let settings = settings(&folder, bridge.outside());
+    let _cleared = Cleared([0, 1].map(id));
     let mut host = Host::open(settings.clone(), Instant::now()).unwrap();
     let places = [0, 1].map(|side| Place {
         id: id(side),
@@ -170,14 +181,7 @@ fn gateways_are_neighbours_on_a_link_of_the_host() {
         return;
     }
     let (folder, uplink) = (TempDir::new().unwrap(), Uplink::new());
-    let settings = Settings {
-        program: binary(),
-        folder: folder.path().join("gateways"),
-        outside: Outside::Link { name: Uplink::NAME.into(), router: None },
-        user: NOBODY,
-        owner: 0,
-        path: 1_500,
-    };
+    let settings = settings(&folder, Outside::Link { name: Uplink::NAME.into(), router: None });
     let ids = [2, 3].map(id);
     let place = |side: usize| Place {
         id: ids[side].clone(),

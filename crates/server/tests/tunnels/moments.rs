@@ -3,65 +3,20 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
-use tongguan_dataplane::orders::{Document, Order, Place, Report, TunnelStatus};
-use tongguan_supervisor::{Host, Namespace, Outside, Settings, TUNNEL, ip};
-use tongguan_testkit::program::binary;
+use tongguan_dataplane::orders::{Order, Place, Report, TunnelStatus};
+use tongguan_supervisor::{Host, Namespace, TUNNEL};
 
+use crate::host::{Bridge, Cleared, apply, processes_of, settings};
 use crate::network::{MARK, Network, block, inside, outside, wait};
-use crate::site::{NOBODY, TUN, UP, authority, issued, now, order_at, with_certificates};
-
-/// A bridge of the host, which goes with the test.
-struct Bridge(String);
-
-impl Bridge {
-    fn new() -> Self {
-        let name = format!("tgm{}", std::process::id());
-        ip(&format!("link add {name} type bridge")).unwrap();
-        ip(&format!("link set {name} up")).unwrap();
-        Self(name)
-    }
-}
-
-impl Drop for Bridge {
-    fn drop(&mut self) {
-        let _ = ip(&format!("link del {}", self.0));
-    }
-}
-
-/// What gateways leave behind if the test fails.
-struct Cleared;
-
-impl Drop for Cleared {
-    fn drop(&mut self) {
-        for side in [0, 1] {
-            for number in processes(side) {
-                let _ = rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL);
-            }
-            let _ = ip(&format!("netns delete tg-{}", id(side)));
-        }
-    }
-}
+use crate::site::{TUN, UP, authority, issued, now, order_at, with_certificates};
 
 fn id(side: usize) -> String {
     format!("vpn-{}-m{side}", std::process::id())
-}
-
-/// Numbers of the processes of a gateway.
-fn processes(side: usize) -> Vec<i32> {
-    let output = Command::new("ip").args(["netns", "pids", &format!("tg-{}", id(side))]).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
-}
-
-fn apply(control: &Path, generation: u64, document: &Document) -> bool {
-    let order = Order::Apply { generation, document: Box::new(document.clone()) };
-    order_at(control, &order) == Report::Applied { generation }
 }
 
 fn tunnel(control: &Path) -> Option<TunnelStatus> {
@@ -118,16 +73,9 @@ fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
         }
         document
     });
-    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new());
-    let settings = Settings {
-        program: binary(),
-        folder: folder.path().join("gateways"),
-        outside: Outside::Bridge { name: bridge.0.clone(), pool: None },
-        user: NOBODY,
-        owner: 0,
-        path: 1_500,
-    };
-    let _cleared = Cleared;
+    let (folder, bridge) = (TempDir::new().unwrap(), Bridge::new("tgm"));
+    let settings = settings(&folder, bridge.outside());
+    let _cleared = Cleared([0, 1].map(id));
     let mut host = Host::open(settings, Instant::now()).unwrap();
     let places = [0, 1].map(|side| Place {
         id: id(side),
@@ -170,11 +118,11 @@ fn nothing_readable_goes_out_at_start_replacement_unbinding_and_death() {
         assert!(apply(&controls[0], 3, &documents[0]));
         wait("both tunnels", up);
         // A process dies in the middle of it, and another takes its place.
-        let number = processes(0)[0];
+        let number = processes_of(&id(0))[0];
         rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL).unwrap();
         wait("another process", || {
             host.tick(Instant::now());
-            processes(0).first().is_some_and(|other| *other != number)
+            processes_of(&id(0)).first().is_some_and(|other| *other != number)
         });
         wait("packets without a tunnel", || lost(&controls[0]) > 20);
         assert!(apply(&controls[0], 4, &documents[0]));
