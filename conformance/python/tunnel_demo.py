@@ -9,7 +9,6 @@ Every line that is shown is compared with what is expected: a demonstration that
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,21 +29,6 @@ IPSEC = {"IpsecEncAlg": "sm4", "IpsecAuthAlg": "sm3"}
 
 class Failed(Exception):
     """Something is not as the demonstration says."""
-
-
-def missing():
-    """What is not there that is needed; none if all is."""
-    if os.geteuid() != 0:
-        return "root: network namespaces and devices are made"
-    if not Path("/dev/net/tun").exists():
-        return "/dev/net/tun"
-    for program, package in {"ip": "iproute2", "nsenter": "util-linux", "ping": "iputils-ping"}.items():
-        if not shutil.which(program):
-            return f"{program} (Debian: apt-get install {package})"
-    probe = ["unshare", "--net", "--mount", "ip", "tuntap", "add", "dev", "probe", "mode", "tun"]
-    if subprocess.run(probe, capture_output=True).returncode != 0:
-        return "a machine or container in which root may make a TUN device"
-    return None
 
 
 def ip(arguments):
@@ -281,10 +265,6 @@ def story(stage):
 
 
 def main():
-    lacks = missing()
-    if lacks:
-        print(f"tunnel-demo: this needs {lacks}", file=sys.stderr)
-        return 2
     with tempfile.TemporaryDirectory(prefix="tongguan-tunnel-demo-") as directory:
         stage = Stage(directory)
         try:
