@@ -35,8 +35,8 @@ impl From<StoreError> for Lack {
     }
 }
 
-/// The whole document of a gateway, or how a try to apply it ends for want of one. Certificates that are bound and out of
-/// service at `now_ms` are left out.
+/// The whole document of a gateway, or how a try to apply it ends for want of one. Certificates that are bound and out
+/// of service at `now_ms` are left out.
 pub(super) fn document(
     context: &Context,
     snapshot: &Snapshot<'_>,
