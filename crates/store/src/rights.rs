@@ -111,8 +111,8 @@ const PARTS: &[Part] = &[
     part("account", "account", "id"),
     part("access_key", "access_key", "id"),
     part("ram_user", "ram_user", "seq"),
-    part("ram_user", "ram_attachment", "user"),
-    part("ram_user", "ram_membership", "user"),
+    part("ram_user", "ram_attachment", "user_seq"),
+    part("ram_user", "ram_membership", "user_seq"),
     part("ram_group", "ram_group", "seq"),
     part("ram_group", "ram_attachment", "ram_group"),
     part("ram_role", "ram_role", "seq"),
@@ -126,6 +126,9 @@ const PARTS: &[Part] = &[
 
 /// Columns that are not sealed: when a key was used last is written with its use, and confers nothing.
 const LEFT_OUT: &[(&str, &str)] = &[("access_key", "used_ms"), ("access_key", "used_for")];
+
+/// Columns that are sealed under the name that they had when rows of theirs were first sealed.
+const SEALED_AS: &[(&str, &str)] = &[("user_seq", "user")];
 
 /// Tables that are not sealed, each with the reason; a test compares them with the schema.
 #[cfg(test)]
@@ -162,11 +165,31 @@ const NOT_SEALED: &[(&str, &str)] = &[
 /// A [`Part`] with the columns that the schema gives it, and the queries for its rows.
 pub(crate) struct Sealed {
     pub(crate) part: &'static Part,
-    pub(crate) columns: Vec<String>,
+    pub(crate) columns: Vec<SealedColumn>,
     /// Columns of the rows of one bearer.
     of_one: String,
     /// The bearer, then the columns, of every row.
     of_all: String,
+}
+
+/// A column that is sealed.
+pub(crate) struct SealedColumn {
+    pub(crate) name: String,
+    /// What its value is sealed under.
+    pub(crate) sealed_as: String,
+}
+
+impl SealedColumn {
+    fn new(name: String) -> Self {
+        let other = SEALED_AS.iter().find(|(column, _)| *column == name);
+        let sealed_as = other.map_or_else(|| name.clone(), |(_, other)| (*other).to_owned());
+        Self { name, sealed_as }
+    }
+
+    /// Its name as a statement quotes it.
+    pub(crate) fn quoted(&self) -> String {
+        format!("\"{}\"", self.name)
+    }
 }
 
 impl Sealed {
@@ -175,7 +198,8 @@ impl Sealed {
         let sql = "SELECT name FROM pragma_table_info(?1) ORDER BY cid";
         let mut columns: Vec<String> = fresh.all(sql, &binds![table])?;
         columns.retain(|column| !LEFT_OUT.contains(&(table, column)));
-        let list = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
+        let columns: Vec<_> = columns.into_iter().map(SealedColumn::new).collect();
+        let list = columns.iter().map(SealedColumn::quoted).collect::<Vec<_>>().join(", ");
         let of_one = format!("SELECT {list} FROM {table} WHERE \"{owner}\" = ?1");
         let of_all = format!("SELECT \"{owner}\", {list} FROM {table} WHERE \"{owner}\" IS NOT NULL");
         Ok(Self { part, columns, of_one, of_all })
@@ -379,8 +403,8 @@ impl RightsKey {
         let mut cells = row.cells();
         cells.skip(first);
         let mut columns = Vec::with_capacity(sealed.columns.len());
-        for name in &sealed.columns {
-            columns.push((name.as_bytes(), cells.value()?));
+        for column in &sealed.columns {
+            columns.push((column.sealed_as.as_bytes(), cells.value()?));
         }
         Ok(self.row(sealed.part.table, columns))
     }

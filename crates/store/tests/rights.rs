@@ -25,8 +25,8 @@ const SEALED: &[(&str, &str, &str)] = &[
     ("account", "id", "account"),
     ("access_key", "id", "access_key"),
     ("ram_user", "seq", "ram_user"),
-    ("ram_attachment", "user", "ram_user"),
-    ("ram_membership", "user", "ram_user"),
+    ("ram_attachment", "user_seq", "ram_user"),
+    ("ram_membership", "user_seq", "ram_user"),
     ("ram_group", "seq", "ram_group"),
     ("ram_attachment", "ram_group", "ram_group"),
     ("ram_role", "seq", "ram_role"),
@@ -404,9 +404,9 @@ fn column_is_key(connection: &Connection, table: &str, column: &str) -> bool {
 fn a_change_by_the_service_does_not_hide_an_earlier_one() {
     for forged in [
         "UPDATE ram_user SET account = '1000000000000002' WHERE seq = 1",
-        "UPDATE ram_attachment SET policy = NULL, system = 'AdministratorAccess' WHERE user = 1 AND policy = 1",
-        "DELETE FROM ram_attachment WHERE user = 1 AND policy = 1",
-        "DELETE FROM ram_membership WHERE user = 1",
+        "UPDATE ram_attachment SET policy = NULL, system = 'AdministratorAccess' WHERE user_seq = 1 AND policy = 1",
+        "DELETE FROM ram_attachment WHERE user_seq = 1 AND policy = 1",
+        "DELETE FROM ram_membership WHERE user_seq = 1",
         "UPDATE row_seal SET seal = zeroblob(64) WHERE kind = 'ram_user' AND id = 1",
         "DELETE FROM row_seal WHERE kind = 'ram_user' AND id = 1",
     ] {
@@ -550,7 +550,7 @@ fn rows_that_are_put_in_are_found() {
     for sql in [
         "INSERT INTO account (id, created_ms) VALUES ('1000000000000003', 1)",
         "INSERT INTO access_key (id, account, sealed_secret, created_ms) VALUES ('new', '1000000000000001', x'00', 1)",
-        "INSERT INTO ram_attachment (account, system, user, attached_ms) VALUES ('1000000000000001', 'AdministratorAccess', 2, 1)",
+        "INSERT INTO ram_attachment (account, system, user_seq, attached_ms) VALUES ('1000000000000001', 'AdministratorAccess', 2, 1)",
         "INSERT INTO ram_attachment (account, system, ram_group, attached_ms) VALUES ('1000000000000001', 'AdministratorAccess', 1, 1)",
         "INSERT INTO ram_attachment (account, system, role, attached_ms) VALUES ('1000000000000001', 'AdministratorAccess', 1, 1)",
         "INSERT INTO ram_membership VALUES (2, 1, 1)",
@@ -624,7 +624,7 @@ fn nothing_of_the_database_runs() {
     disk(directory.path())
         .execute_batch(
             "CREATE TRIGGER planted AFTER UPDATE ON store BEGIN
-                UPDATE access_key SET user = NULL WHERE id = 'eve';
+                UPDATE access_key SET user_seq = NULL WHERE id = 'eve';
                 UPDATE account SET name = (SELECT quote(tongguan_term('bearer', 'access_key', 'eve')));
             END;",
         )

@@ -72,8 +72,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn first_root_key(&self, account: &AccountId) -> Answer<Option<String>> {
-        let sql =
-            "SELECT id FROM access_key WHERE account = ?1 AND user IS NULL ORDER BY created_ms, id LIMIT 1";
+        let sql = "SELECT id FROM access_key WHERE account = ?1 AND user_seq IS NULL ORDER BY created_ms, id LIMIT 1";
         self.session.one(sql, &binds![account])
     }
 }

@@ -19,10 +19,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/0006.sql"),
     include_str!("schema/0007.sql"),
     include_str!("schema/0008.sql"),
+    include_str!("schema/0009.sql"),
 ];
 
 /// Newest schema that this release knows.
-pub(crate) const NEWEST: u32 = 8;
+pub(crate) const NEWEST: u32 = 9;
 const _: () = assert!(STEPS.len() == NEWEST as usize, "one step per schema");
 
 /// Brings the database up to the newest schema.

@@ -11,7 +11,8 @@ use rusqlite::types::ValueRef;
 
 use crate::StoreError;
 use crate::rights::{
-    Part, Rights, RightsKey, Sealed, Sum, add, is_principal, layout, root, root_and_mark, subtract,
+    Part, Rights, RightsKey, Sealed, SealedColumn, Sum, add, is_principal, layout, root, root_and_mark,
+    subtract,
 };
 use crate::session::{Session, failed, value_of};
 
@@ -159,7 +160,7 @@ fn triggers_of(sealed: &Sealed) -> String {
         update("OLD", &old, "NULL")
     };
     let updated = format!("{} {}", update("OLD", &old, "NULL"), update("NEW", "NULL", &new));
-    let columns = sealed.columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
+    let columns = sealed.columns.iter().map(SealedColumn::quoted).collect::<Vec<_>>().join(", ");
     let trigger = |event: &str, name: &str, body: &str| {
         format!(
             "CREATE TEMP TRIGGER IF NOT EXISTS rights_{table}_{owner}_{name} AFTER {event} ON main.{table} \
@@ -178,7 +179,7 @@ fn triggers_of(sealed: &Sealed) -> String {
 fn term(sealed: &Sealed, row: &str) -> String {
     let mut sql = format!("tongguan_row('{}'", sealed.part.table);
     for column in &sealed.columns {
-        let _ = write!(sql, ", '{column}', {row}.\"{column}\"");
+        let _ = write!(sql, ", '{}', {row}.{}", column.sealed_as, column.quoted());
     }
     sql.push(')');
     sql

@@ -77,7 +77,7 @@ impl Holder {
     /// The column that names it, and its place.
     fn column(self) -> (&'static str, i64) {
         match self {
-            Self::User(seq) => ("user", seq),
+            Self::User(seq) => ("user_seq", seq),
             Self::Group(seq) => ("ram_group", seq),
             Self::Role(seq) => ("role", seq),
         }
@@ -128,7 +128,7 @@ impl FromRow for Attachment {
 pub(crate) const RELATIONS: &[Relation] = &[(
     "a policy and what it is attached to are of one account",
     "SELECT a.seq FROM ram_attachment a LEFT JOIN ram_policy p ON p.seq = a.policy \
-         LEFT JOIN ram_user u ON u.seq = a.user LEFT JOIN ram_group g ON g.seq = a.ram_group \
+         LEFT JOIN ram_user u ON u.seq = a.user_seq LEFT JOIN ram_group g ON g.seq = a.ram_group \
          LEFT JOIN ram_role r ON r.seq = a.role WHERE a.account <> coalesce(p.account, a.account) \
          OR a.account IS NOT coalesce(u.account, g.account, r.account)",
 )];
@@ -201,7 +201,7 @@ impl Snapshot<'_> {
             self.session.all(&sql, &binds![account, policy])
         };
         Ok(Entities {
-            users: list("e.id, e.name, e.display_name, NULL", "ram_user e ON e.seq = a.user")?,
+            users: list("e.id, e.name, e.display_name, NULL", "ram_user e ON e.seq = a.user_seq")?,
             groups: list("e.id, e.name, e.comments, NULL", "ram_group e ON e.seq = a.ram_group")?,
             roles: list("e.id, e.name, e.description, e.service", "ram_role e ON e.seq = a.role")?,
         })

@@ -51,7 +51,7 @@ columns! { MemberRow { user = "u.seq", name = "u.name", display_name = "u.displa
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[(
     "a member and its group are of one account",
-    "SELECT u.name || ' ' || g.name FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
+    "SELECT u.name || ' ' || g.name FROM ram_membership m JOIN ram_user u ON u.seq = m.user_seq \
          JOIN ram_group g ON g.seq = m.ram_group WHERE u.account <> g.account",
 )];
 
@@ -85,7 +85,7 @@ impl Snapshot<'_> {
             "SELECT ",
             GroupRow::COLUMNS,
             ", joined_ms FROM ram_membership JOIN ram_group ON seq = ram_group \
-             WHERE user = ?1 ORDER BY ram_group"
+             WHERE user_seq = ?1 ORDER BY ram_group"
         );
         self.session.all(sql, &binds![user])
     }
@@ -95,7 +95,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn group_count_of_user(&self, user: i64) -> Result<u64, StoreError> {
-        self.number("SELECT count(*) FROM ram_membership WHERE user = ?1", &binds![user])
+        self.number("SELECT count(*) FROM ram_membership WHERE user_seq = ?1", &binds![user])
     }
 
     /// Whether a user is in a group.
@@ -103,7 +103,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn is_member(&self, user: i64, group: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM ram_membership WHERE user = ?1 AND ram_group = ?2)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM ram_membership WHERE user_seq = ?1 AND ram_group = ?2)";
         self.session.only(sql, &binds![user, group])
     }
 
@@ -115,8 +115,8 @@ impl Snapshot<'_> {
         let sql = sql!(
             "SELECT ",
             MemberRow::COLUMNS,
-            " FROM ram_membership m JOIN ram_user u ON u.seq = m.user \
-             WHERE m.ram_group = ?1 AND m.user > ?2 ORDER BY m.user LIMIT ?3"
+            " FROM ram_membership m JOIN ram_user u ON u.seq = m.user_seq \
+             WHERE m.ram_group = ?1 AND m.user_seq > ?2 ORDER BY m.user_seq LIMIT ?3"
         );
         self.session.all(sql, &binds![group, after, most])
     }
@@ -162,7 +162,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it is in it.
     pub fn insert_member(&self, user: i64, group: i64, now_ms: i64) -> Result<(), StoreError> {
-        insert!(self.session, "ram_membership" { user: user, ram_group: group, joined_ms: now_ms })?;
+        insert!(self.session, "ram_membership" { user_seq: user, ram_group: group, joined_ms: now_ms })?;
         Ok(())
     }
 
@@ -171,6 +171,9 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_member(&self, user: i64, group: i64) -> Result<(), StoreError> {
-        self.execute("DELETE FROM ram_membership WHERE user = ?1 AND ram_group = ?2", &binds![user, group])
+        self.execute(
+            "DELETE FROM ram_membership WHERE user_seq = ?1 AND ram_group = ?2",
+            &binds![user, group],
+        )
     }
 }

@@ -81,7 +81,7 @@ pub struct NewKey<'a> {
 /// Columns of [`OwnKeyRow`].
 const OWN: &str = "id, status = 'Active', created_ms, used_ms, used_for";
 /// Keys of one owner.
-const OWNED: &str = sql!("SELECT ", OWN, " FROM access_key WHERE account = ?1 AND user IS ?2");
+const OWNED: &str = sql!("SELECT ", OWN, " FROM access_key WHERE account = ?1 AND user_seq IS ?2");
 
 impl FromRow for OwnKeyRow {
     fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
@@ -120,7 +120,7 @@ columns! {
 /// What must hold between these rows and others.
 pub(crate) const RELATIONS: &[Relation] = &[(
     "an access key and its user are of one account",
-    "SELECT k.id FROM access_key k JOIN ram_user u ON u.seq = k.user WHERE u.account <> k.account",
+    "SELECT k.id FROM access_key k JOIN ram_user u ON u.seq = k.user_seq WHERE u.account <> k.account",
 )];
 
 impl Snapshot<'_> {
@@ -145,7 +145,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn key_count(&self, account: &AccountId, user: Option<i64>) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM access_key WHERE account = ?1 AND user IS ?2";
+        let sql = "SELECT count(*) FROM access_key WHERE account = ?1 AND user_seq IS ?2";
         self.number(sql, &binds![account, user])
     }
 
@@ -171,7 +171,7 @@ impl Snapshot<'_> {
             "SELECT ",
             AccessKeyRow::COLUMNS,
             " FROM access_key k JOIN account a ON a.id = k.account \
-             LEFT JOIN ram_user u ON u.seq = k.user WHERE k.id = ?1"
+             LEFT JOIN ram_user u ON u.seq = k.user_seq WHERE k.id = ?1"
         );
         let row: Option<AccessKeyRow> = self.session.one(sql, &binds![id])?;
         if let Some(row) = &row {
@@ -232,7 +232,7 @@ impl Tx<'_> {
         insert!(self.session, "access_key" {
             id: key.id,
             account: key.account,
-            user: key.user,
+            user_seq: key.user,
             sealed_secret: key.sealed_secret,
             created_ms: key.created_ms,
         })?;

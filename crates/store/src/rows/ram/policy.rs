@@ -168,16 +168,16 @@ impl Snapshot<'_> {
     pub fn effective_policies_of_user(&self, user: i64) -> Result<Vec<AttachedPolicy>, StoreError> {
         let sql = sql!(
             ATTACHED,
-            " WHERE a.user = ?1 UNION ALL ",
+            " WHERE a.user_seq = ?1 UNION ALL ",
             ATTACHED,
-            " WHERE a.ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)"
+            " WHERE a.ram_group IN (SELECT ram_group FROM ram_membership WHERE user_seq = ?1)"
         );
         self.vouch(Bearer::User(user))?;
-        let groups = "SELECT ram_group FROM ram_membership WHERE user = ?1";
+        let groups = "SELECT ram_group FROM ram_membership WHERE user_seq = ?1";
         self.vouch_for_each(Bearer::Group, groups, user)?;
-        let policies = "SELECT policy FROM ram_attachment WHERE user = ?1 AND policy IS NOT NULL UNION \
+        let policies = "SELECT policy FROM ram_attachment WHERE user_seq = ?1 AND policy IS NOT NULL UNION \
              SELECT policy FROM ram_attachment WHERE policy IS NOT NULL \
-             AND ram_group IN (SELECT ram_group FROM ram_membership WHERE user = ?1)";
+             AND ram_group IN (SELECT ram_group FROM ram_membership WHERE user_seq = ?1)";
         self.vouch_for_each(Bearer::Policy, policies, user)?;
         self.session.all(sql, &binds![user])
     }

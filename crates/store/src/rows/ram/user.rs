@@ -71,7 +71,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn user_has_policies(&self, user: i64) -> Result<bool, StoreError> {
-        self.session.only("SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE user = ?1)", &binds![user])
+        self.session.only("SELECT EXISTS (SELECT 1 FROM ram_attachment WHERE user_seq = ?1)", &binds![user])
     }
 }
 
