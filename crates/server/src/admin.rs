@@ -230,7 +230,7 @@ impl Admin {
         } else {
             Err(format!("no worker was free for {} s", silent.as_secs()))
         };
-        let nonces = service.nonces().check().map_err(|error| error.to_string());
+        let nonces = service.admission().check().map_err(|error| error.to_string());
         let mut checks = vec![
             outcome("store_read", read),
             outcome("store_write", write),

@@ -195,7 +195,7 @@ pub(crate) fn render(
         cut_short: service.failures().cut_short(),
         long_work: service.work().waiting() as u64,
         long_work_refused: service.work().refused(),
-        nonces: service.nonces().count() as u64,
+        nonces: service.admission().count() as u64,
         store: service.context().store.stats(),
         audit_log: audit_log.cloned(),
         overview,

@@ -1,10 +1,12 @@
 //! Who owns an access key, and what the owner may do: read from the store once, cached until something changes.
 //!
 //! What is cached for a permanent key depends on rows of its account only: account, user, groups, role,
-//! attachments, policies. Each account has a counter, its *epoch*; every change of such rows increments it after
-//! the commit and before the answer, and what was read under an older epoch is read again. So a change takes effect
-//! with the next call, and calls in between cost no query. The epoch is taken before the query: what a change
-//! overtakes is not cached.
+//! attachments, policies. Each account has a number in its row, its *epoch*; every change of such rows raises it in
+//! the same transaction, and what was read under an older epoch is read again. So a change takes effect with the next
+//! call, whoever made it, and calls in between cost no query. The epoch is read before the rows: what a change
+//! overtakes is kept under an epoch that holds no longer. Whether it holds is asked when a key is looked up, as far as
+//! this process knows, and of the store when the request is let in ([`tongguan_store::Admission`]). That a key may not
+//! be used is read anew each time: its request never comes that far.
 //!
 //! A role session depends on rows of several accounts: the role's, that of the user whose key created the first
 //! session of its chain, and those of the roles in between ([`crate::provenance`]). It is cached under the epochs
@@ -14,7 +16,7 @@
 //! own entries and nobody else's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
@@ -23,13 +25,12 @@ use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicyError, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_rpc::{Credential, Secret};
-use tongguan_store::{AttachedPolicy, KeyOwner, SealedKind, Snapshot, StoreError, Verdict, Via};
+use tongguan_store::{AttachedPolicy, Epoch, KeyOwner, SealedKind, Snapshot, StoreError, Verdict, Via};
 use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::catalogue::{self, Refusal};
 use crate::context::Context;
-use crate::epochs::AccountEpochs;
 use crate::failure::Failure;
 use crate::keyring::{Key, Keyring};
 use crate::master;
@@ -55,8 +56,8 @@ pub(crate) struct Known {
     pub(crate) key: Key,
     /// Of a temporary key.
     session: Option<Kept>,
-    /// Under which it was read.
-    epochs: Epochs,
+    /// Under which it was read, of every account that it depends on.
+    epochs: Box<[Epoch]>,
     bytes: usize,
     /// When its last use was noted, in grains; nothing is noted for keys that are not in the store.
     used: Option<AtomicI64>,
@@ -68,30 +69,14 @@ struct Kept {
     /// The security token that the key came with.
     token: Zeroizing<String>,
     grant: Grant,
-}
-
-/// Epochs, each with its value before the query.
-#[derive(Debug)]
-struct Epochs(Box<[(Arc<AtomicU64>, u64)]>);
-
-impl Epochs {
-    fn taken(counters: impl IntoIterator<Item = Arc<AtomicU64>>) -> Self {
-        Self(
-            counters
-                .into_iter()
-                .map(|counter| (Arc::clone(&counter), counter.load(Ordering::Acquire)))
-                .collect(),
-        )
-    }
-
-    fn still(&self) -> bool {
-        self.0.iter().all(|(counter, then)| counter.load(Ordering::Acquire) == *then)
-    }
+    /// How often token keys had been removed before it was opened.
+    removals: u64,
 }
 
 impl Known {
-    fn fresh(&self) -> bool {
-        self.epochs.still()
+    /// The epochs of the accounts that it depends on, under which it was read.
+    pub(crate) fn epochs(&self) -> &[Epoch] {
+        &self.epochs
     }
 
     /// What the token of a temporary key grants.
@@ -129,7 +114,7 @@ impl Lifecycle<String, Arc<Known>> for Displaced {
     }
 }
 
-/// The cache of keys and sessions, with the epochs of accounts.
+/// The cache of keys and sessions.
 #[derive(Debug)]
 pub struct Authority {
     /// Keys of the configuration: they are not in the store.
@@ -137,18 +122,18 @@ pub struct Authority {
     known: Cache<String, Arc<Known>, ByBytes, DefaultHashBuilder, Displaced>,
     /// What of `known` is whose.
     shares: Arc<Shares>,
-    epochs: Arc<AccountEpochs>,
     tokens: Tokens,
 }
 
 /// What the store says of a key's owner.
 struct Loaded {
     key: Key,
+    epoch: Epoch,
     bytes: usize,
 }
 
 impl Authority {
-    pub(crate) fn new(fixed: Keyring, tokens: Tokens, epochs: Arc<AccountEpochs>) -> Self {
+    pub(crate) fn new(fixed: Keyring, tokens: Tokens) -> Self {
         let shares = Arc::new(Shares::new(SHARE_BYTES));
         let known = Cache::with(
             EXPECTED_KEYS,
@@ -157,13 +142,7 @@ impl Authority {
             DefaultHashBuilder::default(),
             Displaced(Arc::clone(&shares)),
         );
-        Self { fixed, known, shares, epochs, tokens }
-    }
-
-    /// To be called after a change of an account's users, keys, groups, roles or policies was committed and
-    /// before it is answered.
-    pub fn changed(&self, account: &AccountId) {
-        self.epochs.raise(account);
+        Self { fixed, known, shares, tokens }
     }
 
     /// Whether the configuration gives the account a user of this name.
@@ -179,18 +158,18 @@ impl Authority {
     /// The permanent key of this id.
     pub(crate) fn key(&self, context: &Context, id: &str) -> Result<Arc<Known>, Failure> {
         if let Some(known) = self.known.get(id)
-            && known.fresh()
+            && known.key.active
+            && known.epochs.iter().all(Epoch::holds)
         {
-            return usable(known);
+            return Ok(known);
         }
-        let (current, epoch, loaded) = match self.fixed.get(id) {
+        let loaded = match self.fixed.get(id) {
             Some(key) => {
-                let current = self.epoch(&key.principal.account);
-                let epoch = current.load(Ordering::Acquire);
                 let account = &key.principal.account;
-                let active = context.store.read(|snapshot| snapshot.account_active(account))?;
-                let key = Key { active: key.active && active, ..key.clone() };
-                (current, epoch, Loaded { key, bytes: 0 })
+                let (epoch, active) = context
+                    .store
+                    .read(|snapshot| Ok((snapshot.epoch(account)?, snapshot.account_active(account)?)))?;
+                Loaded { key: Key { active: key.active && active, ..key.clone() }, epoch, bytes: 0 }
             }
             None => self.stored_key(context, id)?,
         };
@@ -198,10 +177,10 @@ impl Authority {
         let noted = self.known.get(id).and_then(|known| Some(known.used.as_ref()?.load(Ordering::Relaxed)));
         let used = self.fixed.get(id).is_none().then(|| AtomicI64::new(noted.unwrap_or_default()));
         let bytes = ENTRY_BYTES + loaded.bytes;
-        let epochs = Epochs(Box::new([(current, epoch)]));
+        let epochs = Box::new([loaded.epoch]);
         let known = Arc::new(Known { key: loaded.key, session: None, epochs, bytes, used });
         self.keep(id, &known);
-        usable(known)
+        if known.key.active { Ok(known) } else { Err((&catalogue::ACCESS_KEY_INACTIVE).into()) }
     }
 
     /// Keeps a key under its id; what its account has beyond its share goes, the oldest first.
@@ -228,27 +207,26 @@ impl Authority {
         }
     }
 
-    fn stored_key(&self, context: &Context, id: &str) -> Result<(Arc<AtomicU64>, u64, Loaded), Failure> {
+    fn stored_key(&self, context: &Context, id: &str) -> Result<Loaded, Failure> {
         let unknown = || Failure::from(Refusal::new(&catalogue::ACCESS_KEY_NOT_FOUND));
         // Ids are short: what is longer is not worth a question.
         const LONGEST: usize = 128;
         if id.len() > LONGEST {
             return Err(unknown());
         }
-        let Some(owner) = context.store.read(|snapshot| snapshot.account_of_access_key(id))? else {
-            return Err(unknown());
-        };
-        let current = self.epoch(&owner);
-        let epoch = current.load(Ordering::Acquire);
         let read = context.store.read(|snapshot| {
-            let Some(row) = snapshot.access_key(id)? else { return Ok(None) };
+            let Some(account) = snapshot.account_of_access_key(id)? else { return Ok(None) };
+            let epoch = snapshot.epoch(&account)?;
+            let Some(row) = snapshot.access_key(id)?.filter(|row| row.account == account) else {
+                return Ok(None);
+            };
             let attached = match &row.owner {
                 KeyOwner::Root => Vec::new(),
                 KeyOwner::User { seq, .. } => snapshot.effective_policies_of_user(*seq)?,
             };
-            Ok(Some((row, attached)))
+            Ok(Some((row, attached, epoch)))
         })?;
-        let Some((row, attached)) = read else { return Err(unknown()) };
+        let Some((row, attached, epoch)) = read else { return Err(unknown()) };
         let sealed = |error: &dyn std::fmt::Display| Failure::Internal(format!("access key `{id}`: {error}"));
         let purpose = master::purpose(SealedKind::AccessKey, id);
         let secret = context.vault.open(&purpose, &row.sealed_secret).map_err(|error| sealed(&error))?;
@@ -263,7 +241,7 @@ impl Authority {
         };
         let principal = Arc::new(Principal { account: row.account, identity });
         let key = Key { id: id.to_owned(), credential, principal, active: row.active };
-        Ok((current, epoch, Loaded { key, bytes }))
+        Ok(Loaded { key, epoch, bytes })
     }
 
     /// The temporary key of this id, which came with this token.
@@ -277,13 +255,14 @@ impl Authority {
         let now = now_ms.div_euclid(1000);
         let expired = || Failure::from(&catalogue::TOKEN_EXPIRED);
         if let Some(known) = self.known.get(id)
-            && known.fresh()
+            && known.epochs.iter().all(Epoch::holds)
             && let Some(kept) = &known.session
+            && kept.removals == self.tokens.removals()
             && bool::from(kept.token.as_bytes().ct_eq(token.as_bytes()))
         {
             return if now < kept.grant.expires { Ok(known) } else { Err(expired()) };
         }
-        let removals = Epochs::taken([self.tokens.removals()]);
+        let removals = self.tokens.removals();
         let Opened { grant, secret } = self.tokens.read(token).map_err(|unread| match unread {
             Unread::KeyGone => expired(),
             Unread::Malformed => (&catalogue::TOKEN_MALFORMED).into(),
@@ -294,13 +273,15 @@ impl Authority {
         if now >= grant.expires {
             return Err(expired());
         }
-        let accounts = Epochs::taken(grant.accounts().iter().map(|account| self.epoch(account)));
         let read = context.store.read(|snapshot| {
+            let accounts = grant.accounts();
+            let epochs = accounts.iter().map(|account| snapshot.epoch(account));
+            let epochs = epochs.collect::<Result<Box<[_]>, _>>()?;
             let Some(role) = grant.standing(snapshot, &self.fixed)? else { return Ok(None) };
             let attached = snapshot.effective_policies_of_role(role.seq)?;
-            Ok(Some((role, attached)))
+            Ok(Some((role, attached, epochs)))
         })?;
-        let Some((role, attached)) = read else { return Err(expired()) };
+        let Some((role, attached, epochs)) = read else { return Err(expired()) };
         let (policies, bytes) = compile(&attached)?;
         let restriction = grant.policy.as_deref().map(session_policy).transpose().map_err(|error| {
             Failure::Internal(format!("a token of ours holds a bad session policy: {error}"))
@@ -319,8 +300,7 @@ impl Authority {
         let identity = Identity::Session(Box::new(session));
         let principal = Arc::new(Principal { account: grant.account(), identity });
         let key = Key { id: id.to_owned(), credential: Credential::Secret(secret), principal, active: true };
-        let session = Some(Kept { token: Zeroizing::new(token.to_owned()), grant });
-        let epochs = Epochs(removals.0.into_iter().chain(accounts.0).collect());
+        let session = Some(Kept { token: Zeroizing::new(token.to_owned()), grant, removals });
         let known = Arc::new(Known { key, session, epochs, bytes, used: None });
         self.keep(id, &known);
         Ok(known)
@@ -354,14 +334,6 @@ impl Authority {
             }
         });
     }
-
-    fn epoch(&self, account: &AccountId) -> Arc<AtomicU64> {
-        self.epochs.of(account)
-    }
-}
-
-fn usable(known: Arc<Known>) -> Result<Arc<Known>, Failure> {
-    if known.key.active { Ok(known) } else { Err((&catalogue::ACCESS_KEY_INACTIVE).into()) }
 }
 
 /// A session policy, as a set of its own.
@@ -447,8 +419,7 @@ mod tests {
             let principal = Arc::new(Principal { account: account.clone(), identity: Identity::Root });
             let credential = Credential::Secret(Secret::from("secret"));
             let key = Key { id: id.clone(), credential, principal, active: true };
-            let one =
-                Known { key, session: None, epochs: Epochs(Box::new([])), bytes: ENTRY_BYTES, used: None };
+            let one = Known { key, session: None, epochs: Box::new([]), bytes: ENTRY_BYTES, used: None };
             known.insert(id.clone(), Arc::new(one));
             let gone = shares.note(&account, &id, ENTRY_BYTES);
             assert!(gone.is_empty(), "no account is over its share");

@@ -12,7 +12,6 @@ use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_store::{Store, resource_group_id};
 
-use crate::epochs::AccountEpochs;
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
 pub use crate::random::seed_ids;
@@ -120,7 +119,6 @@ struct Whole {
     shared: Shared,
     /// Set when the service is put together.
     keys: OnceLock<Keys>,
-    epochs: Arc<AccountEpochs>,
 }
 
 /// Keys of the service's own, as they are used.
@@ -151,18 +149,13 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(Whole { shared, keys: OnceLock::new(), epochs: Arc::default() }))
+        Self(Arc::new(Whole { shared, keys: OnceLock::new() }))
     }
 
     /// Keeps the service's own keys for the life of the process.
     pub(crate) fn keep_keys(&self, keys: Keys) {
         // The first ones count: those in the database are the same.
         let _ = self.0.keys.set(keys);
-    }
-
-    /// Counters that say whose rights have changed.
-    pub(crate) fn epochs(&self) -> &Arc<AccountEpochs> {
-        &self.0.epochs
     }
 
     /// The service's own keys; none before the context was given to a service.

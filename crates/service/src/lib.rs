@@ -19,7 +19,6 @@ pub mod catalogue;
 pub mod check;
 pub mod context;
 pub mod engine;
-mod epochs;
 pub mod failure;
 mod fingerprint;
 pub mod keyring;

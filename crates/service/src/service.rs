@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongguan_rpc::{HttpRequest, Limits};
-use tongguan_store::{NonceLog, StoreError, Verdict};
+use tongguan_store::{Admission, NonceLog, StoreError, Verdict};
 use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
@@ -46,9 +46,9 @@ impl Service {
         let fingerprints = FingerprintKey::prepare(store, vault, now_ms)?;
         let tokens = Tokens::open(store, vault, now_ms)?;
         context.keep_keys(Keys { markers, fingerprints });
-        let authority = Arc::new(Authority::new(keyring, tokens, Arc::clone(context.epochs())));
+        let authority = Arc::new(Authority::new(keyring, tokens));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
-        let gate = Gate { authority, nonces, throttle, failures };
+        let gate = Gate { authority, admission: Admission::new(nonces), throttle, failures };
         Ok(Self { context, gate, engine, limits: Limits::default(), work: Work::default(), test: None })
     }
 
@@ -99,7 +99,6 @@ impl Service {
             Ok(Verdict::Keep(()))
         });
         emptied.await?;
-        self.context.epochs().raise_all();
         test.clear();
         Ok(())
     }
@@ -169,12 +168,8 @@ impl Service {
     pub fn order(&self, order: &Order) -> Result<Ordered, AccountError> {
         let context = &self.context;
         let done = accounts::carry_out(&context.store, &context.vault, order, context.clock.now_ms())?;
-        match &done {
-            Ordered::Created(key) => self.authority().changed(&key.account),
-            Ordered::Switched(account) => self.authority().changed(account),
-            // Nobody's rights are others.
-            Ordered::Observed(_) => {}
-            Ordered::TokenKey(rotated) => self.authority().tokens().take_up(rotated),
+        if let Ordered::TokenKey(rotated) = &done {
+            self.authority().tokens().take_up(rotated);
         }
         Ok(done)
     }
@@ -188,10 +183,10 @@ impl Service {
         self.authority().tokens().keep(store, vault, clock.now_ms()).await
     }
 
-    /// The memory of used nonces.
+    /// What lets signed requests in, each once.
     #[must_use]
-    pub fn nonces(&self) -> &NonceLog {
-        &self.gate.nonces
+    pub fn admission(&self) -> &Admission {
+        &self.gate.admission
     }
 
     /// The engine, to be run beside the listener.
@@ -208,7 +203,7 @@ impl Service {
 
     /// Notes an orderly stop.
     pub fn close(&self) {
-        if let Err(error) = self.gate.nonces.close() {
+        if let Err(error) = self.gate.admission.close() {
             warn!(%error, "the nonce log was not closed in order");
         }
     }

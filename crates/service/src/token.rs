@@ -100,7 +100,7 @@ pub enum Earlier {
 pub struct Tokens {
     ring: RwLock<Ring>,
     /// Raised when a token key is removed, so that nothing is kept that was made under it.
-    removals: Arc<AtomicU64>,
+    removals: AtomicU64,
 }
 
 /// The token keys of the process, which are those of the store.
@@ -151,7 +151,7 @@ impl Tokens {
     }
 
     fn of(keys: Vec<TokenKey>) -> Self {
-        Self { ring: RwLock::new(Ring { keys, from_ms: i64::MIN }), removals: Arc::default() }
+        Self { ring: RwLock::new(Ring { keys, from_ms: i64::MIN }), removals: AtomicU64::default() }
     }
 
     /// Does what time asks for: a new token key once a day, and the removal of those under which no token can live.
@@ -200,9 +200,9 @@ impl Tokens {
         }
     }
 
-    /// Counts the removals of token keys: what was opened before one is to be opened again.
-    pub(crate) fn removals(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.removals)
+    /// How often token keys were removed: what was opened before one is to be opened again.
+    pub(crate) fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Acquire)
     }
 
     /// A new temporary access key id.

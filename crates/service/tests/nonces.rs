@@ -35,8 +35,8 @@ async fn flood(rig: &Rig, times: usize) -> usize {
 async fn throttled_requests_take_no_place() {
     let rig = rig(20_000).rated(5, 10);
     assert_eq!(flood(&rig, 21_000).await, 10);
-    assert_eq!(rig.service.nonces().count(), 10);
-    rig.service.nonces().check().unwrap();
+    assert_eq!(rig.service.admission().count(), 10);
+    rig.service.admission().check().unwrap();
     for _ in 0..10 {
         rig.call("DescribeRegions", &[]).await.ok();
     }
@@ -52,7 +52,7 @@ async fn a_full_share_is_its_fillers_own() {
     for _ in 0..100 {
         rig.call("DescribeRegions", &[]).await.ok();
     }
-    rig.service.nonces().check().unwrap();
+    rig.service.admission().check().unwrap();
     // The answer names who is over his share, and why.
     let nonce = rig.next_nonce();
     let raw = RawCall { key: "stranger", nonce: &nonce, ..RawCall::new("DescribeRegions", &[]) };

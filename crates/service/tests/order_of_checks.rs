@@ -117,11 +117,11 @@ async fn a_rate_is_checked_once_the_caller_is_known() {
     }
     let other_version = |nonce| RawCall { version: "2016-04-29", nonce, ..RawCall::new("Describe", &[]) };
     expect(&rig, &other_version("1"), "InvalidVersion").await;
-    let held = rig.service.nonces().count();
+    let held = rig.service.admission().count();
     let refused = rig.send(&other_version("2")).await;
     assert_eq!((refused.status, refused.code()), (400, "Throttling.User"));
     expect(&rig, &other_version("2"), "Throttling.User").await;
-    assert_eq!(rig.service.nonces().count(), held, "a throttled request keeps a nonce");
+    assert_eq!(rig.service.admission().count(), held, "a throttled request keeps a nonce");
     let other_account = RawCall { key: "stranger", nonce: "3", ..RawCall::new("DescribeRegions", &[]) };
     expect(&rig, &other_account, "OK").await;
     assert_eq!(rig.service.throttle().refused(), 2);

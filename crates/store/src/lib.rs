@@ -18,18 +18,22 @@ mod session;
 #[macro_use]
 mod rows;
 
+mod admission;
 mod audit;
+mod epoch;
 mod error;
 mod options;
 mod put;
 mod rights;
 mod sqlite;
 
+pub use admission::{Admission, Entry, NotAdmitted};
 pub use audit::chain::{AuditChain, NewAuditKey};
 pub use audit::link::{AuditLink, NoLink};
 pub use audit::record::{AuditRecord, Repeats};
 pub use audit::retention::{AuditClass, LOCAL, YOUNG_DAYS};
 pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
+pub use epoch::Epoch;
 pub use error::{Finding, StoreError};
 pub use options::{Options, Purpose};
 pub use put::{put, sync_directory};

@@ -24,6 +24,7 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
+use crate::epoch::Epochs;
 use crate::session::{AsBind, Bind, Row, Session, Value};
 use crate::sqlite::schema;
 use crate::{Finding, Snapshot, StoreError, Tx};
@@ -124,8 +125,10 @@ const PARTS: &[Part] = &[
     part(SERVICE_KEY, SERVICE_KEY, "name"),
 ];
 
-/// Columns that are not sealed: when a key was used last is written with its use, and confers nothing.
-const LEFT_OUT: &[(&str, &str)] = &[("access_key", "used_ms"), ("access_key", "used_for")];
+/// Columns that are not sealed: when a key was used last is written with its use, and confers nothing; nor does the
+/// epoch of an account, which is kept in memory as long as somebody could rely on it.
+const LEFT_OUT: &[(&str, &str)] =
+    &[("access_key", "used_ms"), ("access_key", "used_for"), ("account", "epoch")];
 
 /// Columns that are sealed under the name that they had when rows of theirs were first sealed.
 const SEALED_AS: &[(&str, &str)] = &[("user_seq", "user")];
@@ -700,6 +703,8 @@ pub(crate) struct Rights {
     found: AtomicU64,
     /// How often the writer has changed what a principal may do.
     pub(crate) changes: Arc<AtomicU64>,
+    /// Of accounts, as this process knows them.
+    pub(crate) epochs: Epochs,
 }
 
 impl Rights {
@@ -771,6 +776,7 @@ impl Snapshot<'_> {
 
 impl Tx<'_> {
     pub(crate) fn seal_all_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
+        self.all_rights_changed()?;
         key.seal_all(self.session())
     }
 

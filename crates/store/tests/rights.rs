@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -11,8 +12,9 @@ use tempfile::TempDir;
 use tongguan_model::certificate::{Certificate, CertificateStatus, Issued, KeyPurposes, SigningRequest};
 use tongguan_model::id::{AccountId, CertificateId, RegionId};
 use tongguan_store::{
-    Archive, Bearer, DATABASE_FILE, GroupRow, Holder, MARK_FILE, NewKey, Options, PolicyKey, PolicyRow,
-    RightsKey, RoleRow, SessionsOf, Store, StoreError, Tx, UserRow, Verdict,
+    Admission, Archive, Bearer, DATABASE_FILE, Entry, Epoch, GroupRow, Holder, MARK_FILE, Moment, NewKey,
+    NonceError, NonceLog, NotAdmitted, Options, Owner, PolicyKey, PolicyRow, RightsKey, RoleRow, SessionsOf,
+    Store, StoreError, Tx, UserRow, Verdict,
 };
 
 const ACCOUNT: &str = "1000000000000001";
@@ -357,7 +359,9 @@ fn every_changed_column_and_every_removed_row_is_found() {
     for table in tables() {
         for row in rows(&disk, table) {
             for column in columns(&disk, table) {
-                if table == "access_key" && column.starts_with("used_") {
+                // Neither confers anything.
+                let unsealed = column.starts_with("used_") || column == "epoch";
+                if ["access_key", "account"].contains(&table) && unsealed {
                     continue;
                 }
                 let sql = format!("SELECT {column} FROM {table} WHERE {row}");
@@ -738,55 +742,135 @@ fn a_database_as_it_is_can_be_sealed_anew() {
     store.open_rights(&another).unwrap();
 }
 
-/// The rows say whether a change was one of rights: nobody has to guess it from the operation.
+/// The rows say whose rights a change has changed, in its transaction: nobody has to guess it from the operation.
 #[test]
-fn changes_of_rights_are_told_by_their_rows() {
+fn changes_of_rights_raise_the_epoch_of_their_account() {
     type Step = fn(&Tx<'_>) -> Result<(), StoreError>;
     let directory = filled();
     let store = open(directory.path());
-    let steps: [(&str, bool, Step); 13] = [
-        ("a user is renamed", true, |tx| {
+    let (own, other, nobody) = (&[ACCOUNT][..], &[OTHER][..], &[][..]);
+    let steps: Vec<(&str, &[&str], Step)> = vec![
+        ("a user is renamed", own, |tx| {
             let mut user = tx.user(&AccountId::new(ACCOUNT), "bob")?.unwrap();
             user.name = "rob".into();
             tx.update_user(&user)
         }),
-        ("a policy is attached", true, |tx| {
+        ("a policy is attached", own, |tx| {
             let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
             let policy = PolicyKey::System("AliyunVPCFullAccess");
             tx.attach(&AccountId::new(ACCOUNT), policy, Holder::User(user.seq), 1)
         }),
-        ("and detached", true, |tx| {
+        ("and detached", own, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            tx.detach(PolicyKey::System("AliyunVPCFullAccess"), Holder::User(user.seq))
+        }),
+        ("all are detached", own, |tx| {
             let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
             tx.detach_all(Holder::User(user.seq))
         }),
-        ("a user is deleted", true, |tx| {
+        ("a user joins a group", own, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            tx.insert_member(user.seq, 1, 1)
+        }),
+        ("and leaves it", own, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            tx.delete_member(user.seq, 1)
+        }),
+        ("a user gets a key", own, |tx| {
+            let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
+            let account = AccountId::new(ACCOUNT);
+            let sealed_secret = b"s";
+            let user = Some(user.seq);
+            tx.insert_key(&NewKey { id: "rob", account: &account, user, sealed_secret, created_ms: 1 })
+        }),
+        ("it is disabled", own, |tx| tx.set_key_active("rob", false)),
+        ("its sessions are ended", own, |tx| tx.end_sessions(SessionsOf::AccessKey("rob"), 9).map(|_| ())),
+        ("it goes to another account", &[ACCOUNT, OTHER], |tx| {
+            tx.put_access_key("root", &AccountId::new(OTHER), b"s", 1)
+        }),
+        ("and comes back", &[ACCOUNT, OTHER], |tx| {
+            tx.put_access_key("root", &AccountId::new(ACCOUNT), b"s", 1)
+        }),
+        ("it is deleted", own, |tx| tx.delete_key("rob")),
+        ("a user is deleted", own, |tx| {
             let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
             tx.delete_user(&user)
         }),
-        ("an account is disabled", true, |tx| {
+        ("a role's sessions are ended", own, |tx| tx.end_sessions(SessionsOf::Role(1), 9).map(|_| ())),
+        ("an account is disabled", other, |tx| {
             tx.set_account_active(&AccountId::new(OTHER), false).map(|_| ())
         }),
-        ("sessions are ended", true, |tx| {
+        ("sessions are ended", other, |tx| {
             tx.end_sessions(SessionsOf::Account(&AccountId::new(OTHER)), 9).map(|_| ())
         }),
-        ("a key is used", false, |tx| tx.access_key_used("root", 9, "Vpc")),
-        ("a certificate is disabled", false, |tx| {
+        ("a key is used", nobody, |tx| tx.access_key_used("root", 9, "Vpc")),
+        ("a certificate is disabled", nobody, |tx| {
             tx.set_certificate_status(&CertificateId::new(CERTIFICATE), CertificateStatus::Inactive, 9)
         }),
-        ("a tag is put", false, |tx| {
+        ("a tag is put", nobody, |tx| {
             tx.put_tag(&AccountId::new(ACCOUNT), "cn-hangzhou", "VPC", "vpc-1", "key", "value")
         }),
-        ("a key of the service's own is stored", false, |tx| tx.put_sealed_service_key("another", b"s", 1)),
-        ("a fault is deleted", false, |tx| tx.delete_fault("none")),
-        ("a question", false, |tx| tx.accounts().map(|_| ())),
-        ("an account is there already", false, |tx| tx.ensure_account(&AccountId::new(OTHER), 1)),
+        ("a key of the service's own is stored", nobody, |tx| tx.put_sealed_service_key("another", b"s", 1)),
+        ("a fault is deleted", nobody, |tx| tx.delete_fault("none")),
+        ("a question", nobody, |tx| tx.accounts().map(|_| ())),
+        ("an account is there already", nobody, |tx| tx.ensure_account(&AccountId::new(OTHER), 1)),
     ];
-    for (what, rights, step) in steps {
-        let told = store.write_blocking(move |tx| {
-            let before = tx.rights_changes();
+    let accounts = [ACCOUNT, OTHER].map(AccountId::new);
+    let epochs = || accounts.each_ref().map(|account| store.read(|s| s.epoch(account)).unwrap());
+    for (what, whose, step) in steps {
+        let before = epochs();
+        // Undone it raises nothing.
+        let undone = store.write_blocking(move |tx| {
             step(tx)?;
-            Ok(Verdict::Keep(tx.rights_changes() > before))
+            Ok(Verdict::Discard(()))
         });
-        assert_eq!(told.unwrap(), rights, "{what}");
+        undone.unwrap();
+        assert!(before.iter().all(Epoch::holds), "{what}");
+        change(&store, step);
+        for (account, before) in accounts.iter().zip(&before) {
+            let raised = whose.contains(&account.as_str());
+            assert_eq!(before.holds(), !raised, "{what}: account {account}");
+        }
+        // What is noted is what is stored.
+        assert!(epochs().iter().all(Epoch::holds), "{what}");
     }
+    let before = epochs();
+    drop(store);
+    let store = open(directory.path());
+    // Another process reads the same ones.
+    for (account, before) in accounts.iter().zip(before) {
+        assert_eq!(
+            format!("{:?}", store.read(|s| s.epoch(account)).unwrap()),
+            format!("{before:?}"),
+            "{account}"
+        );
+    }
+}
+
+/// Who is let in with rights that were changed meanwhile is not, and its nonce is not used up.
+#[test]
+fn rights_that_were_changed_let_nobody_in() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let directory = filled();
+    let store = open(directory.path());
+    let now = Moment { unix: 1_000_000, steady: 5 };
+    let nonces = NonceLog::open(&directory.path().join("nonces"), now, 100).unwrap();
+    let admission = Admission::new(nonces);
+    let accounts = [ACCOUNT, OTHER].map(AccountId::new);
+    let read = || accounts.each_ref().map(|account| store.read(|s| s.epoch(account)).unwrap());
+    let before = read();
+    let entry = |epochs| {
+        let owner = Owner::root(ACCOUNT);
+        Entry { owner, key: "root", nonce: "once", now, expires: 1_000_900, epochs }
+    };
+    change(&store, |tx| tx.set_account_active(&AccountId::new(OTHER), false).map(|_| ()));
+    let asked = AtomicU32::new(0);
+    let rate = || asked.fetch_add(1, Ordering::SeqCst) < u32::MAX;
+    let admit = |epochs| runtime.block_on(admission.admit(entry(epochs), rate));
+    assert!(matches!(admit(&before), Err(NotAdmitted::Stale)));
+    assert_eq!((asked.load(Ordering::SeqCst), admission.count()), (0, 0));
+    // What does not depend on it is not concerned.
+    admit(&before[..1]).unwrap();
+    let again = admit(&read());
+    assert!(matches!(again, Err(NotAdmitted::Nonce(NonceError::Used))), "{again:?}");
 }

@@ -251,19 +251,16 @@ impl Engine {
         let lease_until = now_ms.saturating_add(self.try_time_ms().saturating_mul(2));
         let limit = self.context.settings.quotas.apply_attempts;
         let recorded = self.context.store.write(move |tx| {
-            let mut changed = Vec::new();
             for outcome in &outcomes {
-                changed.extend(record::outcome(tx, outcome, limit, now_ms)?);
+                record::outcome(tx, outcome, limit, now_ms)?;
             }
             for intent in &leases {
                 tx.postpone_intent(intent, lease_until, None)?;
             }
             fail_point!("engine::recording");
-            Ok(Verdict::Keep(changed))
+            Ok(Verdict::Keep(()))
         });
-        for account in recorded.await? {
-            self.context.epochs().raise(&account);
-        }
+        recorded.await?;
         fail_point!("engine::recorded");
         let mut overtaken = false;
         for (intent, picture, future) in later {
@@ -315,10 +312,9 @@ impl Engine {
             let recorded = context
                 .store
                 .write(move |tx| Ok(Verdict::Keep(record::outcome(tx, &outcome, attempts, now_ms)?)));
-            match recorded.await {
-                Ok(changed) => changed.iter().for_each(|account| context.epochs().raise(account)),
+            if let Err(error) = recorded.await {
                 // The intent is due again when its lease ends.
-                Err(error) => error!(%error, resource, "the outcome of a try was not written down"),
+                error!(%error, resource, "the outcome of a try was not written down");
             }
             if let Some(all) = all.upgrade() {
                 all.lock().unwrap_or_else(PoisonError::into_inner).resources.remove(&resource);

@@ -16,7 +16,7 @@
 use serde_json::Value;
 use tongguan_dataplane::Progress;
 use tongguan_model::gateway::{Phase, VpnGateway, Withdrawal};
-use tongguan_model::id::{AccountId, VSwitchId, VpcId};
+use tongguan_model::id::{VSwitchId, VpcId};
 use tongguan_store::{DeletionStatus, Fault, FaultOutcome, IntentKind, StoreError, Tx};
 use tracing::{debug, error, warn};
 
@@ -37,15 +37,9 @@ const WITHDRAW: &str = "withdraw";
 /// Characters of a driver's reason that are kept.
 const REASON_CHARS: usize = 500;
 
-/// Writes down what a step found, unless the intent has changed since. Answers whose rights that has changed.
-pub(super) fn outcome(
-    tx: &Tx<'_>,
-    outcome: &Outcome,
-    attempts: u64,
-    now_ms: i64,
-) -> Result<Option<AccountId>, StoreError> {
+/// Writes down what a step found, unless the intent has changed since.
+pub(super) fn outcome(tx: &Tx<'_>, outcome: &Outcome, attempts: u64, now_ms: i64) -> Result<(), StoreError> {
     let intent = &outcome.intent;
-    let before = tx.rights_changes();
     // What is applied is struck off at once: that says, too, whether it was still wanted.
     let current = match outcome.progress {
         Progress::Applied => tx.strike_off(intent)?.then(|| intent.clone()),
@@ -53,21 +47,21 @@ pub(super) fn outcome(
     };
     let Some(current) = current.filter(|current| current.generation == intent.generation) else {
         debug!(resource = intent.resource, "a step was overtaken");
-        return Ok(None);
+        return Ok(());
     };
     let failed = u64::from(current.attempts) + 1;
     match &outcome.progress {
-        Progress::Applied => applied(tx, outcome, now_ms)?,
-        Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None)?,
+        Progress::Applied => applied(tx, outcome, now_ms),
+        Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None),
         Progress::Away(reason) => {
             if current.last_error.as_deref() != Some(&cut(reason)) {
                 let change = &intent.change;
                 warn!(resource = intent.resource, change, reason, "a change waits for somebody to apply it");
             }
-            tx.hold_intent(intent, now_ms.saturating_add(AWAY_MS), &cut(reason))?;
+            tx.hold_intent(intent, now_ms.saturating_add(AWAY_MS), &cut(reason))
         }
-        Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms)?,
-        Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms)?,
+        Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms),
+        Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms),
         Progress::Failed(reason) => {
             warn!(
                 resource = intent.resource,
@@ -76,14 +70,9 @@ pub(super) fn outcome(
                 reason,
                 "a change was not applied"
             );
-            put_off(tx, outcome, current.attempts, reason, now_ms)?;
+            put_off(tx, outcome, current.attempts, reason, now_ms)
         }
     }
-    if tx.rights_changes() == before {
-        return Ok(None);
-    }
-    // Only the end of a role changes anybody's rights.
-    Ok(tx.role_deletion_of_any_account(&intent.resource)?.map(|task| task.account))
 }
 
 fn put_off(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Family, Incoming, Verified, WireError};
-use tongguan_store::{Moment, NonceError, NonceLog, Owner};
+use tongguan_store::{Admission, Entry, Moment, NonceError, NotAdmitted, Owner};
 use tracing::warn;
 
 use crate::authority::{Authority, Known};
@@ -28,7 +28,7 @@ pub const SKEW_SECONDS: i64 = 15 * 60;
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) authority: Arc<Authority>,
-    pub(crate) nonces: NonceLog,
+    pub(crate) admission: Admission,
     pub(crate) throttle: Throttle,
     pub(crate) failures: Failures,
 }
@@ -43,17 +43,46 @@ pub(crate) struct Proven<'r, 'a> {
     expires: i64,
 }
 
-/// Why a request that is signed is not let in.
+/// Why a request is not let in.
 pub(crate) enum Turned {
-    /// It may be somebody else's doing: a replay.
+    /// It may be somebody else's doing: who signed it is not proved, or it is a replay.
     Unproven(Failure),
     /// It is its signer's: the rate, or his share of nonces; or the log cannot be written.
-    Known(Failure),
+    Known(Arc<Principal>, Failure),
 }
 
+/// How often the signer is looked up anew because of a change of rights between the look-up and the admission.
+const LOOKUPS: u32 = 8;
+
 impl Gate {
+    /// Who signed the request, if the signature is right and fresh, and it is let in.
+    pub(crate) async fn enter<'r, 'a>(
+        &self,
+        context: &Context,
+        incoming: &'r Incoming<'a>,
+        peer: Peer,
+        now_ms: i64,
+    ) -> Result<Proven<'r, 'a>, Turned> {
+        let steady_ms = context.clock.steady_ms();
+        let signed_ms = now_ms - context.clock.ahead_ms();
+        let mut lookups = 1;
+        loop {
+            let proven = self.prove(context, incoming, peer, now_ms).map_err(Turned::Unproven)?;
+            let principal = || Arc::clone(&proven.known.key.principal);
+            match self.admit(&proven, signed_ms, steady_ms).await {
+                Ok(()) => return Ok(proven),
+                Err(NotAdmitted::Nonce(refused)) => return Err(turned(refused, principal)),
+                Err(NotAdmitted::Stale) if lookups < LOOKUPS => lookups += 1,
+                Err(NotAdmitted::Stale) => {
+                    let busy = "the rights of the signer change all the time".to_owned();
+                    return Err(Turned::Known(principal(), Failure::Unavailable(busy)));
+                }
+            }
+        }
+    }
+
     /// Who signed the request, if the signature is right and fresh. What is not counts against its source.
-    pub(crate) fn prove<'r, 'a>(
+    fn prove<'r, 'a>(
         &self,
         context: &Context,
         incoming: &'r Incoming<'a>,
@@ -120,7 +149,7 @@ impl Gate {
         incoming.signature_method().map_err(wire)?;
         let now = (now_ms - context.clock.ahead_ms()).div_euclid(1000);
         let time = incoming.timestamp().map_err(wire)?;
-        if (now - time).abs() > SKEW_SECONDS || time < self.nonces.not_before() {
+        if (now - time).abs() > SKEW_SECONDS || time < self.admission.not_before() {
             return Err(Refusal::new(&catalogue::TIMESTAMP_EXPIRED).into());
         }
         let (bytes, owner) = (incoming.bytes(), owner(&known.key.principal));
@@ -138,30 +167,42 @@ impl Gate {
         Ok(Proven { known, verified, owner, bytes, expires: time + SKEW_SECONDS })
     }
 
-    /// Lets a signed request in: once, at the rate of its account and principal, within their share of nonces.
-    /// `now_ms` is the moment by the clocks that clients sign by.
-    pub(crate) fn admit(&self, proven: &Proven<'_, '_>, now_ms: i64, steady_ms: i64) -> Result<(), Turned> {
+    /// Lets a signed request in: once, at the rate of its account and principal, within their share of nonces, if
+    /// what is known of its signer still holds. `now_ms` is the moment by the clocks that clients sign by.
+    async fn admit(&self, proven: &Proven<'_, '_>, now_ms: i64, steady_ms: i64) -> Result<(), NotAdmitted> {
         let nonce = proven.verified.nonce().unwrap_or_default();
         let moment = Moment { unix: now_ms.div_euclid(1000), steady: steady_ms.div_euclid(1000) };
-        let admit = || self.throttle.admits(proven.owner, cost(proven.bytes), steady_ms);
-        let name = (proven.verified.access_key_id(), nonce);
-        match self.nonces.take(proven.owner, name, moment, proven.expires, admit) {
-            Ok(()) => Ok(()),
-            Err(NonceError::Used) => Err(Turned::Unproven((&catalogue::NONCE_USED).into())),
-            Err(NonceError::Forgotten) => Err(Turned::Unproven((&catalogue::TIMESTAMP_EXPIRED).into())),
-            Err(NonceError::Refused) => Err(Turned::Known((&catalogue::THROTTLING_USER).into())),
-            Err(NonceError::Full) => {
-                let detail = "(The share of signature nonces is used up: quota `nonces`.)";
-                Err(Turned::Known(Refusal::new(&catalogue::THROTTLING_USER).because(detail).into()))
-            }
-            Err(NonceError::Log(error)) => Err(Turned::Known(unlogged(&error))),
-        }
+        let rate = || self.throttle.admits(proven.owner, cost(proven.bytes), steady_ms);
+        let entry = Entry {
+            owner: proven.owner,
+            key: proven.verified.access_key_id(),
+            nonce,
+            now: moment,
+            expires: proven.expires,
+            epochs: proven.known.epochs(),
+        };
+        self.admission.admit(entry, rate).await
     }
 
     /// Makes the nonces taken outlive the process: before an effect, and before an answer.
-    pub(crate) fn write_nonces(&self) -> Result<(), Failure> {
-        self.nonces.write().map_err(|error| unlogged(&error))
+    pub(crate) fn keep_nonces(&self) -> Result<(), Failure> {
+        self.admission.keep().map_err(|error| unlogged(&error))
     }
+}
+
+/// How a signed request is turned away whose nonce was not taken.
+fn turned(refused: NonceError, principal: impl FnOnce() -> Arc<Principal>) -> Turned {
+    let failure = match refused {
+        NonceError::Used => return Turned::Unproven((&catalogue::NONCE_USED).into()),
+        NonceError::Forgotten => return Turned::Unproven((&catalogue::TIMESTAMP_EXPIRED).into()),
+        NonceError::Refused => (&catalogue::THROTTLING_USER).into(),
+        NonceError::Full => {
+            let detail = "(The share of signature nonces is used up: quota `nonces`.)";
+            Refusal::new(&catalogue::THROTTLING_USER).because(detail).into()
+        }
+        NonceError::Log(error) => unlogged(&error),
+    };
+    Turned::Known(principal(), failure)
 }
 
 /// As how many requests one of so many bytes counts.

@@ -11,13 +11,8 @@ use crate::operation::{Answered, Change, Members};
 
 /// What came of a change.
 pub(super) enum Done {
-    /// The change was made now.
-    Changed {
-        /// What it is answered with.
-        answer: Box<dyn Answered>,
-        /// Whether it changed what somebody may do.
-        rights: bool,
-    },
+    /// The change was made now, and is answered with this.
+    Changed(Box<dyn Answered>),
     /// Nothing was changed: the answer of an earlier call under the same token, or of a dry run.
     Repeated(Box<dyn Answered>),
 }
@@ -82,9 +77,7 @@ pub(super) fn transact(
             None => tokens.room(tx, call)?,
         }
     }
-    let before = tx.rights_changes();
     let answer = change(tx)?;
-    let rights = tx.rights_changes() > before;
     if let Some((token, fingerprint)) = token {
         let text = answer.remembered()?;
         tx.put_token(&NewToken {
@@ -96,5 +89,5 @@ pub(super) fn transact(
             created_ms: call.now_ms,
         })?;
     }
-    Ok(Done::Changed { answer, rights })
+    Ok(Done::Changed(answer))
 }

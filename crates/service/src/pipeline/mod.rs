@@ -4,7 +4,8 @@
 //! 1. size and shape of the request ([`tongguan_rpc::parse`])
 //! 2. common parameters; the access key is known and active; its security token; signature method; the time is
 //!    well formed and fresh; the signature (`admit`)
-//! 3. the nonce is unused; the rate of account and principal; a place for the nonce (`admit`)
+//! 3. the nonce is unused; the rate of account and principal; a place for the nonce (`admit`). What is known of the
+//!    signer still holds, or the checks from 2 on are made anew
 //! 4. version and action name an operation, and the scope of the signature covers it (`route`)
 //! 5. permission ([`crate::access`])
 //! 6. required parameters are there (`Args::require_all`)
@@ -99,19 +100,18 @@ impl Service {
         trail.access_key = incoming.access_key_id().map(cut);
         trail.action = incoming.claims().action().map(cut);
         trail.product = route::product(incoming);
-        let proven = self.gate.prove(&self.context, incoming, trail.peer, trail.now_ms)?;
-        let (verified, owner) = (proven.verified, proven.owner);
-        let principal = Arc::clone(&proven.known.key.principal);
-        let steady_ms = self.context.clock.steady_ms();
-        let signed_ms = trail.now_ms - self.context.clock.ahead_ms();
-        match self.gate.admit(&proven, signed_ms, steady_ms) {
-            Ok(()) => trail.principal = Some(Arc::clone(&principal)),
-            Err(Turned::Known(failure)) => {
-                trail.principal = Some(Arc::clone(&principal));
+        let proven = match self.gate.enter(&self.context, incoming, trail.peer, trail.now_ms).await {
+            Ok(proven) => proven,
+            Err(Turned::Known(principal, failure)) => {
+                trail.principal = Some(principal);
                 return Err(failure);
             }
             Err(Turned::Unproven(failure)) => return Err(failure),
-        }
+        };
+        let (verified, owner) = (proven.verified, proven.owner);
+        let principal = Arc::clone(&proven.known.key.principal);
+        trail.principal = Some(Arc::clone(&principal));
+        let steady_ms = self.context.clock.steady_ms();
         fail_point!("call::authenticated");
         let operation = route::route(&verified, self.context.settings.default_region)?;
         trail.operation = Some(operation);

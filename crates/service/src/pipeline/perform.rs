@@ -97,23 +97,21 @@ impl Service {
         };
         let tokens = self.tokens(&call);
         let mut record = trail.granted();
-        let (inner, inner_call) = (call.clone(), call.clone());
+        let inner = call.clone();
         let (store, engine) = (self.context.store.clone(), self.engine.clone());
         // A task of its own: a caller that goes away does not leave an accepted change unattended.
-        self.gate.write_nonces()?;
+        self.gate.keep_nonces()?;
         fail_point!("call::writing");
         let written = tokio::spawn(async move {
             let waits_for = admit::owner(&inner.principal).account();
             let write = store.write_for(waits_for, move |tx| {
                 let outcome = transact(tx, &inner, token.as_ref(), tokens, &mut change);
                 match outcome {
-                    Ok(Done::Changed { answer, .. }) if dry => {
-                        Ok(Verdict::Discard(Ok(Done::Repeated(answer))))
-                    }
-                    Ok(Done::Changed { answer, rights }) => {
+                    Ok(Done::Changed(answer)) if dry => Ok(Verdict::Discard(Ok(Done::Repeated(answer)))),
+                    Ok(Done::Changed(answer)) => {
                         record.issued = answer.issued();
                         tx.audit(&record)?;
-                        Ok(Verdict::Keep(Ok(Done::Changed { answer, rights })))
+                        Ok(Verdict::Keep(Ok(Done::Changed(answer))))
                     }
                     Ok(repeated @ Done::Repeated(_)) => Ok(Verdict::Discard(Ok(repeated))),
                     Err(Failure::Store(error)) => Err(error),
@@ -121,11 +119,8 @@ impl Service {
                 }
             });
             let written = write.await;
-            if matches!(written, Ok(Ok(Done::Changed { rights: true, .. }))) {
-                inner_call.authority.changed(&inner_call.principal.account);
-            }
             fail_point!("call::written");
-            if matches!(written, Ok(Ok(Done::Changed { .. }))) {
+            if matches!(written, Ok(Ok(Done::Changed(_)))) {
                 engine.notify();
             }
             written
@@ -133,7 +128,7 @@ impl Service {
         let written = written.await.map_err(|error| Failure::Internal(error.to_string()))?;
         let done: Result<Done, Failure> = written?;
         let answer = match done? {
-            Done::Changed { answer, .. } => {
+            Done::Changed(answer) => {
                 trail.audited = true;
                 answer
             }

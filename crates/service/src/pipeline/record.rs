@@ -150,6 +150,6 @@ impl Service {
                 written.await?;
             }
         }
-        self.gate.write_nonces()
+        self.gate.keep_nonces()
     }
 }

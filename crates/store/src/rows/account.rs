@@ -73,7 +73,13 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, as for every change below.
     pub fn ensure_account(&self, account: &AccountId, now_ms: i64) -> Result<(), StoreError> {
-        insert!(self.session, "account" { id: account, created_ms: now_ms } "ON CONFLICT DO NOTHING")?;
+        let row = insert!(
+            self.session,
+            "account" { id: account, created_ms: now_ms, epoch: now_ms } "ON CONFLICT DO NOTHING"
+        );
+        if row? > 0 {
+            self.account_made(account)?;
+        }
         self.insert_default_group(account, now_ms)
     }
 
@@ -82,7 +88,8 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_account(&self, id: &AccountId, name: &str, now_ms: i64) -> Result<(), StoreError> {
-        insert!(self.session, "account" { id: id, name: name, created_ms: now_ms })?;
+        insert!(self.session, "account" { id: id, name: name, created_ms: now_ms, epoch: now_ms })?;
+        self.account_made(id)?;
         self.insert_default_group(id, now_ms)
     }
 
@@ -92,6 +99,7 @@ impl Tx<'_> {
     /// A database error.
     pub fn set_account_active(&self, id: &AccountId, active: bool) -> Result<bool, StoreError> {
         let status = if active { "Active" } else { "Disabled" };
+        self.rights_changed(id)?;
         Ok(update!(self.session, "account" { status: status } where { id: id })? > 0)
     }
 }

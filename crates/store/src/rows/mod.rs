@@ -6,10 +6,10 @@
 //! [`session`](crate::session).
 
 use std::ops::Deref;
-use std::sync::atomic::Ordering;
 
 use tongguan_model::id::{AccountId, RegionId};
 
+use crate::epoch::Raised;
 use crate::rights::Rights;
 use crate::session::whole::Reader;
 use crate::session::{Bind, Cells, Session, Sql};
@@ -129,6 +129,7 @@ pub(crate) type Answer<T> = Result<T, StoreError>;
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
+    raised: Raised,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -189,18 +190,16 @@ impl<'c> Snapshot<'c> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(session: Session<'c>) -> Self {
-        Self { snapshot: Snapshot::new(session) }
+        Self { snapshot: Snapshot::new(session), raised: Raised::default() }
     }
 
     pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
-        Self { snapshot: Snapshot::vouching(session, rights) }
+        Self { snapshot: Snapshot::vouching(session, rights), raised: Raised::default() }
     }
 
-    /// How often rows that say what a principal may do have changed since the store was opened: what is more than
-    /// before a change was its own doing, undone or not. Certificates do not count.
-    #[must_use]
-    pub fn rights_changes(&self) -> u64 {
-        self.rights().map_or(0, |rights| rights.changes.load(Ordering::Relaxed))
+    /// The epochs that the change has raised.
+    pub(crate) fn raised(&self) -> &Raised {
+        &self.raised
     }
 
     /// Removes what hangs on a resource's id: tags, intent, applied state.

@@ -86,6 +86,7 @@ impl Tx<'_> {
         if self.test_ahead_ms()?.is_none() {
             return Err(StoreError::NotForTests);
         }
+        self.all_rights_changed()?;
         // Rows that refer to others go with them, in one transaction: what is left is looked at when it ends.
         self.session.script("PRAGMA defer_foreign_keys = ON")?;
         for table in EMPTIED {

@@ -150,6 +150,7 @@ impl Tx<'_> {
         mut seal: impl FnMut(SealedKind, &str, &[u8]) -> Result<Vec<u8>, E>,
     ) -> Result<u64, E> {
         let mut count = 0;
+        self.all_rights_changed()?;
         for place in PLACES {
             let Place { table, id, column, .. } = place;
             let sql = format!("UPDATE {table} SET {column} = ?2 WHERE {id} = ?1");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fail::fail_point;
 use rusqlite::Connection;
+use tongguan_model::id::AccountId;
 use tracing::{error, warn};
 
 use super::checkpoint::{
@@ -261,7 +262,9 @@ impl Loop<'_> {
             .look_at_ends()
             .and_then(|()| self.keeper.look(Session::keeping(self.connection, &self.ready), &self.rights));
         let (mut ends, mut root) = (self.ends, None);
-        let result = looked.and_then(|()| self.work(jobs, audits, undo)).and_then(|worked| {
+        let mut raised = Vec::new();
+        let worked = looked.and_then(|()| self.work(jobs, audits, undo, &mut raised));
+        let result = worked.and_then(|worked| {
             let Worked::Kept(kept) = worked else { return Ok(None) };
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
@@ -282,6 +285,7 @@ impl Loop<'_> {
             self.session().script("ROLLBACK")?;
         }
         let Some(groups) = result? else { return Ok(Worked::Again) };
+        self.rights.epochs.raised(&raised);
         self.ends = ends;
         let kept = groups > self.groups;
         if kept || !audits.records.is_empty() {
@@ -303,12 +307,19 @@ impl Loop<'_> {
         Ok(Worked::Kept(kept))
     }
 
-    /// Runs the changes and writes the records.
-    fn work(&self, jobs: &mut [Box<dyn Job>], audits: &Audits, undo: Undo) -> Result<Worked, StoreError> {
+    /// Runs the changes and writes the records; adds the epochs that were raised.
+    fn work(
+        &self,
+        jobs: &mut [Box<dyn Job>],
+        audits: &Audits,
+        undo: Undo,
+        raised: &mut Vec<(AccountId, u64)>,
+    ) -> Result<Worked, StoreError> {
         let tx = Tx::vouching(self.session(), &self.rights);
         let mut kept = false;
         for job in jobs {
             let before = self.connection.total_changes();
+            let rights = self.rights.changes.load(Ordering::Relaxed);
             if undo == Undo::Savepoints {
                 self.session().execute("SAVEPOINT change", &[])?;
             }
@@ -316,6 +327,14 @@ impl Loop<'_> {
             let run = std::panic::catch_unwind(AssertUnwindSafe(|| job.run(&tx)));
             let keep = run.map_err(|_| StoreError::Panicked)??;
             kept |= keep;
+            let own = tx.raised().take();
+            debug_assert!(
+                !keep || !own.is_empty() || self.rights.changes.load(Ordering::Relaxed) == rights,
+                "a change of rights has raised no epoch"
+            );
+            if keep {
+                raised.extend(own);
+            }
             let wrote = self.connection.total_changes() > before;
             if undo == Undo::Savepoints {
                 if !keep {

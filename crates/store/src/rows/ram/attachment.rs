@@ -220,6 +220,7 @@ impl Tx<'_> {
         holder: Holder,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        self.rights_changed(account)?;
         let (column, seq) = holder.column();
         let (custom, system) = policy.columns();
         self.execute(
@@ -236,6 +237,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn detach(&self, policy: PolicyKey<'_>, holder: Holder) -> Result<(), StoreError> {
+        self.rights_changed_of_holder(holder)?;
         let (column, seq) = holder.column();
         let (custom, system) = policy.columns();
         self.execute(
@@ -252,7 +254,16 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn detach_all(&self, holder: Holder) -> Result<(), StoreError> {
+        self.rights_changed_of_holder(holder)?;
         let (column, seq) = holder.column();
         self.execute(&format!("DELETE FROM ram_attachment WHERE {column} = ?1"), &binds![seq])
+    }
+
+    fn rights_changed_of_holder(&self, holder: Holder) -> Result<(), StoreError> {
+        match holder {
+            Holder::User(seq) => self.rights_changed_of_user(seq),
+            Holder::Group(seq) => self.rights_changed_of_group(seq),
+            Holder::Role(seq) => self.rights_changed_of_role(seq),
+        }
     }
 }

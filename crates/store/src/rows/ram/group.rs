@@ -144,6 +144,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has a group of the name.
     pub fn insert_group(&self, group: &GroupRow) -> Result<(), StoreError> {
+        self.rights_changed(&group.account)?;
         insert(self.session, group)?;
         self.count("ram_group", &group.account, "", 1)
     }
@@ -153,6 +154,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it has members or policies.
     pub fn delete_group(&self, group: &GroupRow) -> Result<(), StoreError> {
+        self.rights_changed(&group.account)?;
         self.execute("DELETE FROM ram_group WHERE seq = ?1", &binds![group.seq])?;
         self.count("ram_group", &group.account, "", -1)
     }
@@ -162,6 +164,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it is in it.
     pub fn insert_member(&self, user: i64, group: i64, now_ms: i64) -> Result<(), StoreError> {
+        self.rights_changed_of_group(group)?;
         insert!(self.session, "ram_membership" { user_seq: user, ram_group: group, joined_ms: now_ms })?;
         Ok(())
     }
@@ -171,6 +174,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_member(&self, user: i64, group: i64) -> Result<(), StoreError> {
+        self.rights_changed_of_group(group)?;
         self.execute(
             "DELETE FROM ram_membership WHERE user_seq = ?1 AND ram_group = ?2",
             &binds![user, group],

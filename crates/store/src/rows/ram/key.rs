@@ -205,6 +205,9 @@ impl Tx<'_> {
         sealed_secret: &[u8],
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        // Whoever had it before has it no longer.
+        self.rights_changed_of_key(id)?;
+        self.rights_changed(account)?;
         insert!(
             self.session,
             "access_key" { id: id, account: account, sealed_secret: sealed_secret, created_ms: now_ms }
@@ -229,6 +232,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if there is a key of the id.
     pub fn insert_key(&self, key: &NewKey<'_>) -> Result<(), StoreError> {
+        self.rights_changed(key.account)?;
         insert!(self.session, "access_key" {
             id: key.id,
             account: key.account,
@@ -244,6 +248,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn set_key_active(&self, id: &str, active: bool) -> Result<(), StoreError> {
+        self.rights_changed_of_key(id)?;
         let status = if active { "Active" } else { "Inactive" };
         update!(self.session, "access_key" { status: status } where { id: id })?;
         Ok(())
@@ -254,6 +259,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn delete_key(&self, id: &str) -> Result<(), StoreError> {
+        self.rights_changed_of_key(id)?;
         self.execute("DELETE FROM access_key WHERE id = ?1", &binds![id])
     }
 }

@@ -218,6 +218,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_policy(&self, policy: &PolicyRow, document: &str) -> Result<i64, StoreError> {
+        self.rights_changed(&policy.account)?;
         insert(self.session, policy)?;
         let seq = self.session.inserted();
         self.put_policy_version(seq, policy.default_version, document, policy.created_ms)?;
@@ -236,6 +237,7 @@ impl Tx<'_> {
         default: bool,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        self.rights_changed(&policy.account)?;
         self.put_policy_version(policy.seq, policy.next_version, document, now_ms)?;
         self.execute(
             "UPDATE ram_policy SET next_version = next_version + 1, updated_ms = ?2, \
@@ -254,6 +256,7 @@ impl Tx<'_> {
         version: u32,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        self.rights_changed(&policy.account)?;
         update!(self.session, "ram_policy" { default_version: version, updated_ms: now_ms } where { seq: policy.seq })?;
         Ok(())
     }
@@ -268,6 +271,7 @@ impl Tx<'_> {
         version: u32,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        self.rights_changed(&policy.account)?;
         self.execute(
             "DELETE FROM ram_policy_version WHERE policy = ?1 AND version = ?2",
             &binds![policy.seq, version],
@@ -286,6 +290,7 @@ impl Tx<'_> {
         description: &str,
         now_ms: i64,
     ) -> Result<(), StoreError> {
+        self.rights_changed(&policy.account)?;
         update!(self.session, "ram_policy" { description: description, updated_ms: now_ms } where { seq: policy.seq })?;
         Ok(())
     }
@@ -295,6 +300,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it is attached to anybody.
     pub fn delete_policy(&self, policy: &PolicyRow) -> Result<(), StoreError> {
+        self.rights_changed(&policy.account)?;
         self.delete_all_tags(&policy.tagged())?;
         self.execute("DELETE FROM ram_policy_version WHERE policy = ?1", &binds![policy.seq])?;
         self.execute("DELETE FROM ram_policy WHERE seq = ?1", &binds![policy.seq])?;

@@ -88,6 +88,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn insert_role(&self, role: &RoleRow) -> Result<i64, StoreError> {
+        self.rights_changed(&role.account)?;
         insert(self.session, role)?;
         let seq = self.session.inserted();
         self.count("ram_role", &role.account, "", 1)?;
@@ -99,6 +100,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn update_role(&self, role: &RoleRow) -> Result<(), StoreError> {
+        self.rights_changed_of_role(role.seq)?;
         update!(self.session, "ram_role" {
             description: role.description,
             trust: role.trust,
@@ -114,6 +116,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if a policy is attached to it.
     pub fn delete_role(&self, role: &RoleRow) -> Result<(), StoreError> {
+        self.rights_changed(&role.account)?;
         self.delete_all_tags(&role.id)?;
         self.execute("DELETE FROM ram_role WHERE seq = ?1", &binds![role.seq])?;
         self.count("ram_role", &role.account, "", -1)

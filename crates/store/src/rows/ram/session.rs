@@ -43,6 +43,12 @@ impl Tx<'_> {
     /// A database error.
     pub fn end_sessions(&self, of: SessionsOf<'_>, now_ms: i64) -> Result<bool, StoreError> {
         const SET: &str = "SET sessions_from_ms = max(sessions_from_ms + 1, ?2) WHERE";
+        match of {
+            SessionsOf::Account(account) => self.rights_changed(account)?,
+            SessionsOf::User(seq) => self.rights_changed_of_user(seq)?,
+            SessionsOf::Role(seq) => self.rights_changed_of_role(seq)?,
+            SessionsOf::AccessKey(id) => self.rights_changed_of_key(id)?,
+        }
         let (sql, id) = match &of {
             SessionsOf::Account(account) => (sql!("UPDATE account ", SET, " id = ?1"), account.bind()),
             SessionsOf::User(seq) => (sql!("UPDATE ram_user ", SET, " seq = ?1"), seq.bind()),

@@ -81,6 +81,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has a user of the name.
     pub fn insert_user(&self, user: &UserRow) -> Result<(), StoreError> {
+        self.rights_changed(&user.account)?;
         insert(self.session, user)?;
         self.count("ram_user", &user.account, "", 1)
     }
@@ -90,6 +91,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if the account has another user of the name.
     pub fn update_user(&self, user: &UserRow) -> Result<(), StoreError> {
+        self.rights_changed_of_user(user.seq)?;
         update!(self.session, "ram_user" {
             name: user.name,
             folded: folded(&user.name),
@@ -107,6 +109,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error, also if it has keys, groups or policies.
     pub fn delete_user(&self, user: &UserRow) -> Result<(), StoreError> {
+        self.rights_changed(&user.account)?;
         self.execute("DELETE FROM ram_user WHERE seq = ?1", &binds![user.seq])?;
         self.count("ram_user", &user.account, "", -1)
     }

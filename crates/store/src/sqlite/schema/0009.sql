@@ -4,3 +4,6 @@
 ALTER TABLE access_key RENAME COLUMN user TO user_seq;
 ALTER TABLE ram_membership RENAME COLUMN user TO user_seq;
 ALTER TABLE ram_attachment RENAME COLUMN user TO user_seq;
+
+-- How often what its principals may do was changed: what was read under another epoch holds no longer.
+ALTER TABLE account ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
