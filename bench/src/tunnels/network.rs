@@ -137,7 +137,8 @@ impl Site {
     /// Has it be something.
     pub(super) fn apply(&self, document: &Document) -> Result<()> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let report = self.order(&Order::Apply { generation, document: Box::new(document.clone()) })?;
+        let report =
+            self.order(&Order::Apply { generation, claim: None, document: Box::new(document.clone()) })?;
         ensure!(report == Report::Applied { generation }, "{report:?}");
         Ok(())
     }

@@ -17,7 +17,7 @@ use tongguan_model::wire_enum;
 
 use crate::duration::duration;
 use crate::steering::{ApplyFault, Steering, TooMany};
-use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Progress};
+use crate::{Applying, Attempt, DataPlane, Desired, Fences, GatewayState, Progress};
 
 /// When a change comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,8 @@ struct State {
     looks: HashMap<String, u32>,
     /// Whether `applied` is kept: only for drivers made by tests.
     remember: bool,
+    /// The newest order for each gateway.
+    fences: Fences,
     /// What a test has set while the driver runs.
     steering: Steering,
 }
@@ -148,6 +150,9 @@ impl DataPlane for Detached {
     fn apply(&self, attempt: &Attempt<'_>) -> Applying {
         fail_point!("dataplane::apply", |reason| Progress::Failed(reason.unwrap_or_default()).into());
         fail_point!("dataplane::hang", |_| Applying::Later(Box::pin(std::future::pending())));
+        if let Err(overtaken) = self.state().pass(attempt) {
+            return overtaken.into();
+        }
         let met = self.state().steering.meet(attempt);
         met.unwrap_or_else(|| self.progress(attempt).into())
     }
@@ -197,6 +202,9 @@ impl Detached {
                 state.looks.remove(resource);
             }
         }
+        if let Desired::NoGateway { id } = attempt.desired {
+            state.fences.gone(id);
+        }
         if state.remember {
             match document_text(&attempt.desired) {
                 Some(document) => state.applied.insert(resource.to_owned(), document),
@@ -204,6 +212,21 @@ impl Detached {
             };
         }
         Progress::Applied
+    }
+}
+
+impl State {
+    /// Lets a try through, unless a newer one was made on its gateway.
+    fn pass(&mut self, attempt: &Attempt<'_>) -> Result<(), Progress> {
+        let id = match &attempt.desired {
+            Desired::Gateway(state) => state.gateway.id.as_str(),
+            Desired::NoGateway { id } => id,
+            // There is one generation of it.
+            Desired::Network { .. } => return Ok(()),
+        };
+        let newest = self.fences.pass(id, attempt.fence());
+        newest
+            .map_err(|newest| Progress::Failed(format!("generation {} has overtaken it", newest.generation)))
     }
 }
 
@@ -313,6 +336,13 @@ mod tests {
     }
 
     fn network(since_ms: i64, now_ms: i64) -> Attempt<'static> {
-        Attempt { desired: Desired::Network { id: "vpc-1" }, generation: 1, since_ms, now_ms, document: None }
+        Attempt {
+            desired: Desired::Network { id: "vpc-1" },
+            generation: 1,
+            claim: None,
+            since_ms,
+            now_ms,
+            document: None,
+        }
     }
 }

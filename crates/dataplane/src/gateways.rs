@@ -1,7 +1,7 @@
 //! A data plane of gateways that move packets: the supervisor of a host gives each its place, and each takes its orders
 //! itself, so that keys go to no other process.
 //!
-//! Nothing is kept here but where gateways are, and which generation each was told last. What a gateway shall be is
+//! Nothing is kept here but where gateways are, and the newest order that each was given. What a gateway shall be is
 //! known to the engine alone, which tells it again to one that was started again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,7 +22,9 @@ use tongguan_model::connection::Negotiation;
 use crate::orders::{
     Document, Frames, HostOrder, HostReport, HostRequest, Order, Place, Report, ServiceId, frame,
 };
-use crate::{Applying, Attempt, DataPlane, Desired, GatewayState, Later, Look, Progress, Seen};
+use crate::{
+    Applying, Attempt, DataPlane, Desired, Fence, Fences, GatewayState, Later, Look, Progress, Seen,
+};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,13 +43,15 @@ pub struct Gateways {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The newest generation that each was told, held while it is being told.
+    /// Held while a gateway is being told something.
     lanes: HashMap<String, Lane>,
+    /// The newest that each was told.
+    fences: Fences,
     /// Where each takes its orders, as the supervisor has said last.
     controls: BTreeMap<String, PathBuf>,
 }
 
-type Lane = Arc<tokio::sync::Mutex<u64>>;
+type Lane = Arc<tokio::sync::Mutex<()>>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -86,18 +90,33 @@ impl Gateways {
         Arc::clone(self.state().lanes.entry(id.to_owned()).or_default())
     }
 
+    /// Lets an order through, unless the gateway was given a newer one.
+    fn pass(&self, id: &str, fence: Fence) -> Result<(), Progress> {
+        let passed = self.state().fences.pass(id, fence);
+        passed
+            .map_err(|newest| Progress::Failed(format!("generation {} has overtaken it", newest.generation)))
+    }
+
     /// Gives a gateway its place, and then tells it what it shall be.
-    async fn set(self, generation: u64, document: Document, networks: Vec<String>) -> Progress {
+    async fn set(
+        self,
+        generation: u64,
+        claim: Option<u64>,
+        document: Document,
+        networks: Vec<String>,
+    ) -> Progress {
         let lane = self.lane(&document.id);
-        let mut newest = lane.lock().await;
-        if *newest > generation {
-            return Progress::Failed(format!("generation {newest} has overtaken it"));
+        let _told = lane.lock().await;
+        let fence = Fence { generation, claim: claim.unwrap_or_default() };
+        if let Err(overtaken) = self.pass(&document.id, fence) {
+            return overtaken;
         }
-        *newest = generation;
+        let among = claim.map(|_| fence);
         let place = Place { id: document.id.clone(), address: document.address, networks };
-        let order = Order::Apply { generation, document: Box::new(document) };
-        match self.tell(&place, &order).await {
-            Ok(Report::Stale { generation: newer }) => {
+        let order = Order::Apply { generation, claim, document: Box::new(document) };
+        match self.tell(&place, among, &order).await {
+            // Where others give orders too, one of them has overtaken this one.
+            Ok(Report::Stale { generation: newer }) if among.is_none() => {
                 // It was told by a service that knew more than the store does now: that was put back to an older state.
                 tracing::warn!(
                     gateway = place.id,
@@ -105,18 +124,18 @@ impl Gateways {
                     generation,
                     "a gateway is newer than the store: it begins anew"
                 );
-                if let Err(progress) = self.take_away(&place.id).await {
+                if let Err(progress) = self.take_away(&place.id, None).await {
                     return progress;
                 }
-                self.tell(&place, &order).await.map_or_else(|progress| progress, told)
+                self.tell(&place, None, &order).await.map_or_else(|progress| progress, told)
             }
             Ok(report) => told(report),
             Err(progress) => progress,
         }
     }
 
-    async fn tell(&self, place: &Place, order: &Order) -> Result<Report, Progress> {
-        let control = match self.ask_host(HostOrder::Set { place: place.clone() }).await? {
+    async fn tell(&self, place: &Place, fence: Option<Fence>, order: &Order) -> Result<Report, Progress> {
+        let control = match self.ask_host(HostOrder::Set { place: place.clone(), fence }).await? {
             HostReport::Ready { control } => control,
             HostReport::Failed { reason } => return Err(Progress::Failed(reason)),
             _ => return Err(Progress::Failed(OTHER.into())),
@@ -127,20 +146,24 @@ impl Gateways {
     }
 
     /// Has a gateway tell its peers, as far as it can be done, and then be no more.
-    async fn remove(self, generation: u64, id: String) -> Progress {
+    async fn remove(self, generation: u64, claim: Option<u64>, id: String) -> Progress {
         let lane = self.lane(&id);
-        let mut newest = lane.lock().await;
-        *newest = generation.max(*newest);
+        let _told = lane.lock().await;
+        let fence = Fence { generation, claim: claim.unwrap_or_default() };
+        if let Err(overtaken) = self.pass(&id, fence) {
+            return overtaken;
+        }
         let control = self.state().controls.get(&id).cloned();
         if let Some(control) = control {
             let document = Box::new(Document::nothing(&id));
             // Peers notice in any case, only later.
-            let _ = ask::<Report>(&control, &Order::Apply { generation, document }).await;
+            let _ = ask::<Report>(&control, &Order::Apply { generation, claim, document }).await;
         }
-        match self.take_away(&id).await {
+        match self.take_away(&id, claim.map(|_| fence)).await {
             Ok(()) => {
                 let mut state = self.state();
                 state.lanes.remove(&id);
+                state.fences.gone(&id);
                 state.controls.remove(&id);
                 Progress::Applied
             }
@@ -148,8 +171,8 @@ impl Gateways {
         }
     }
 
-    async fn take_away(&self, id: &str) -> Result<(), Progress> {
-        match self.ask_host(HostOrder::Remove { id: id.to_owned() }).await? {
+    async fn take_away(&self, id: &str, fence: Option<Fence>) -> Result<(), Progress> {
+        match self.ask_host(HostOrder::Remove { id: id.to_owned(), fence }).await? {
             HostReport::Removed => Ok(()),
             HostReport::Failed { reason } => Err(Progress::Failed(reason)),
             _ => Err(Progress::Failed(OTHER.into())),
@@ -210,18 +233,18 @@ fn seen(report: Result<Report, AskError>) -> Seen {
 
 impl DataPlane for Gateways {
     fn apply(&self, attempt: &Attempt<'_>) -> Applying {
-        let (driver, generation) = (self.clone(), attempt.generation);
+        let (driver, generation, claim) = (self.clone(), attempt.generation, attempt.claim);
         match (&attempt.desired, attempt.document.clone()) {
             (Desired::Network { .. }, _) => Progress::Applied.into(),
             (Desired::NoGateway { id }, _) => {
-                Applying::Later(Box::pin(driver.remove(generation, (*id).to_owned())))
+                Applying::Later(Box::pin(driver.remove(generation, claim, (*id).to_owned())))
             }
             (Desired::Gateway(_), None) => Progress::Failed("there is no document of it".into()).into(),
             (Desired::Gateway(state), Some(document)) => {
                 let networks = networks(state, &document);
                 Applying::Later(Box::pin(async move {
                     // By now nobody else has it, so that nothing is copied.
-                    driver.set(generation, Arc::unwrap_or_clone(document), networks).await
+                    driver.set(generation, claim, Arc::unwrap_or_clone(document), networks).await
                 }))
             }
         }

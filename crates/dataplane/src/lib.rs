@@ -8,12 +8,14 @@
 
 mod detached;
 mod duration;
+mod fences;
 mod gateways;
 pub mod orders;
 mod steering;
 
 pub use detached::{ApplyDelay, Detached, ParseApplyDelayError, Peers, document, document_text};
 pub use duration::duration;
+pub use fences::{Fence, Fences};
 pub use gateways::Gateways;
 pub use steering::{APPLY_FAULTS, ApplyFault, ApplyFaultKind, OWN_DELAYS, TooMany};
 
@@ -128,6 +130,10 @@ pub struct Attempt<'a> {
     /// Generation of it: grows with each change of the resource. A driver that works on after its future
     /// was dropped must not let an older generation replace a newer one.
     pub generation: u64,
+    /// How often the work on this generation was taken up, where several processes may do it; none: no other process
+    /// gives orders. Of two orders of one generation the one with the higher number is the newer; a driver keeps
+    /// the newest of each gateway and refuses an older one ([`Fences`]).
+    pub claim: Option<u64>,
     /// When it was accepted, UNIX milliseconds.
     pub since_ms: i64,
     /// The present moment, UNIX milliseconds.
@@ -160,6 +166,14 @@ pub enum Seen {
     },
     /// It does not, for this reason.
     Silent(String),
+}
+
+impl Attempt<'_> {
+    /// How new it is.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        Fence { generation: self.generation, claim: self.claim.unwrap_or_default() }
+    }
 }
 
 /// A way to make intended state true.

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tongguan_model::connection::Settings;
 use zeroize::Zeroizing;
 
+use crate::Fence;
+
 /// Longest frame: a gateway with ten thousand connections, each with a CA of its own.
 pub const MAX_FRAME: usize = 32 << 20;
 /// Octets of a frame's length.
@@ -163,11 +165,17 @@ pub enum HostOrder {
     Set {
         /// Its place.
         place: Place,
+        /// Where several processes give orders, how new this one is: an older one than the newest is refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fence: Option<Fence>,
     },
     /// Have it no more. Answered by [`HostReport::Removed`] or [`HostReport::Failed`].
     Remove {
         /// Its id.
         id: String,
+        /// As for [`HostOrder::Set`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fence: Option<Fence>,
     },
     /// Say which gateways there are. Answered by [`HostReport::Gateways`].
     List,
@@ -214,6 +222,10 @@ pub enum Order {
     Apply {
         /// Grows with each change; what is older than what is in force is refused.
         generation: u64,
+        /// Where several processes give orders, how often the work on the generation was taken up: of two orders of one
+        /// generation that of the earlier claim is refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claim: Option<u64>,
         /// The whole state.
         document: Box<Document>,
     },

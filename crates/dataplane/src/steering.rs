@@ -142,7 +142,14 @@ mod tests {
     use crate::Desired;
 
     fn attempt(id: &str, generation: u64, now_ms: i64) -> Attempt<'_> {
-        Attempt { desired: Desired::Network { id }, generation, since_ms: 0, now_ms, document: None }
+        Attempt {
+            desired: Desired::Network { id },
+            generation,
+            claim: None,
+            since_ms: 0,
+            now_ms,
+            document: None,
+        }
     }
 
     fn fault(kind: ApplyFaultKind, resource: Option<&str>, times: u32) -> ApplyFault {

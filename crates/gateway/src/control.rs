@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ipnet::IpNet;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use tongguan_dataplane::Fence;
 use tongguan_dataplane::orders::{Document, Frames, MAX_FRAME, Order, Report, TunnelStatus, frame};
 use tongguan_esp::sa::{CipherKey, Common, IcvLength, Inbound, IntegrityKey, Outbound, Selector};
 use tongguan_ike::config::{Connection, ConnectionId};
@@ -71,7 +72,8 @@ pub(crate) struct Control {
     router: Router,
     random: SystemRandom,
     start: Instant,
-    generation: Option<u64>,
+    /// Of what is in force; none if it was told nothing yet.
+    fence: Option<Fence>,
     /// By the id that the API gives.
     tunnels: BTreeMap<String, Tunnel>,
     /// Ids of the API by those of negotiations.
@@ -99,7 +101,7 @@ impl Control {
             router: Router::new(),
             random: SystemRandom,
             start: Instant::now(),
-            generation: None,
+            fence: None,
             tunnels: BTreeMap::new(),
             names: HashMap::new(),
             waiting: BTreeMap::new(),
@@ -228,7 +230,10 @@ impl Control {
 
     fn order(&mut self, order: Order) -> Result<Report, GatewayError> {
         let command = match order {
-            Order::Apply { generation, document } => return self.apply(generation, &document),
+            Order::Apply { generation, claim, document } => {
+                let fence = Fence { generation, claim: claim.unwrap_or_default() };
+                return self.apply(fence, &document);
+            }
             Order::Status => return Ok(self.status()),
             Order::Initiate { tunnel } => (tunnel, Command::Initiate as fn(ConnectionId) -> Command),
             Order::Terminate { tunnel } => (tunnel, Command::Terminate as fn(ConnectionId) -> Command),
@@ -241,9 +246,10 @@ impl Control {
 
     /// Makes a document true: what has not changed goes on undisturbed. A generation may come again, with other
     /// certificates: some go out of service by themselves.
-    fn apply(&mut self, generation: u64, document: &Document) -> Result<Report, GatewayError> {
-        if let Some(newer) = self.generation.filter(|newer| *newer > generation) {
-            return Ok(Report::Stale { generation: newer });
+    fn apply(&mut self, fence: Fence, document: &Document) -> Result<Report, GatewayError> {
+        let generation = fence.generation;
+        if let Some(newer) = self.fence.filter(|newer| *newer > fence) {
+            return Ok(Report::Stale { generation: newer.generation });
         }
         let wanted = match tunnels(document) {
             Ok(wanted) => wanted,
@@ -270,7 +276,7 @@ impl Control {
             tunnel.selectors.iter().map(move |selector| (*selector, id))
         });
         self.link.change(Change::Wants(wants.collect()))?;
-        self.generation = Some(generation);
+        self.fence = Some(fence);
         tracing::info!(generation, tunnels = self.tunnels.len(), "applied");
         Ok(Report::Applied { generation })
     }
@@ -332,7 +338,11 @@ impl Control {
             (name.clone(), status)
         });
         let dropped = self.link.drops.all().map(|(name, count)| (name.to_owned(), count)).collect();
-        Report::Status { generation: self.generation, tunnels: applied.chain(waiting).collect(), dropped }
+        Report::Status {
+            generation: self.fence.map(|fence| fence.generation),
+            tunnels: applied.chain(waiting).collect(),
+            dropped,
+        }
     }
 
     fn input(&mut self, input: Input<'_>) -> Result<(), GatewayError> {

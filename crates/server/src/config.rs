@@ -263,6 +263,19 @@ impl PrincipalEntry {
         }
         Ok(PolicySet::new(attached))
     }
+
+    /// Names of its policies, and what is in its files but for secrets: what decides who it is and what it may do.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(crate) fn documents(&self) -> anyhow::Result<Vec<String>> {
+        let mut documents = self.policies.clone();
+        for path in self.policy_files.iter().chain(&self.rsa_public_key_file) {
+            let text = std::fs::read_to_string(path);
+            documents.push(text.with_context(|| format!("cannot read `{}`", path.display()))?);
+        }
+        Ok(documents)
+    }
 }
 
 impl std::fmt::Debug for PrincipalEntry {

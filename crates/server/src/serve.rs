@@ -142,6 +142,11 @@ impl Running {
         self.engine.abort();
         self.housekeeper.abort();
         let (service, audit_log) = (self.service, self.audit_log);
+        match timeout(END_TIME, service.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "others have to wait for the leases of this process to end"),
+            Err(_) => warn!("others have to wait for the leases of this process to end"),
+        }
         let closed = tokio::task::spawn_blocking(move || {
             service.close();
             drop(audit_log);
@@ -494,7 +499,7 @@ fn keys(
         let key = principal_key(entry).with_context(|| format!("principal `{}`", entry.access_key_id));
         let key = key.context(exit::Configuration)?;
         ensure_account(store, &AccountId::new(entry.account_id.as_str()), now_ms)?;
-        keyring.insert(key);
+        keyring.insert_given(key, entry.documents().context(exit::Configuration)?);
     }
     Ok((keyring, welcome.filter(|_| !config.quiet)))
 }
@@ -561,7 +566,8 @@ fn user_id(entry: &PrincipalEntry, name: &str) -> String {
 async fn keep_running(service: Arc<Service>) {
     let engine = again("the engine", || service.engine().run());
     let watch = again("the watch over gateways", || service.engine().watch());
-    tokio::join!(engine, watch);
+    let live = again("the heartbeat", || service.engine().live());
+    tokio::join!(engine, watch, live);
 }
 
 /// Runs something, again if it should end with a panic: no gateway stays `updating` for want of it.

@@ -10,8 +10,9 @@ use tongguan_dataplane::DataPlane;
 use tongguan_model::id;
 use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
-use tongguan_store::{Store, resource_group_id};
+use tongguan_store::{Lease, Node, Store, StoreError, Term, Tx, Verdict, resource_group_id};
 
+use crate::agreement::{Agreement, Disagreement};
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
 pub use crate::random::seed_ids;
@@ -119,6 +120,9 @@ struct Whole {
     shared: Shared,
     /// Set when the service is put together.
     keys: OnceLock<Keys>,
+    node: Node,
+    /// What this process has in common with others that share the store.
+    agreement: OnceLock<Agreement>,
 }
 
 /// Keys of the service's own, as they are used.
@@ -149,7 +153,14 @@ impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        Self(Arc::new(Whole { shared, keys: OnceLock::new() }))
+        let node = shared.store.act_as(Node::new(random(), Term::Sole)).clone();
+        Self(Arc::new(Whole { shared, keys: OnceLock::new(), node, agreement: OnceLock::new() }))
+    }
+
+    /// Which of the processes this is that have the store.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.0.node
     }
 
     /// Keeps the service's own keys for the life of the process.
@@ -158,10 +169,85 @@ impl Context {
         let _ = self.0.keys.set(keys);
     }
 
+    /// Says in the store that this process has begun, with these settings: what earlier ones of the embedded store have
+    /// left is its own.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) fn begin(&self, agreement: Agreement, now_ms: i64) -> Result<(), StoreError> {
+        let (node, settings) = (self.node().clone(), agreement.text());
+        // The first ones count: a process has its settings for its life.
+        let _ = self.0.agreement.set(agreement);
+        self.store.write_blocking(move |tx| {
+            begin(tx, &node, &settings, now_ms)?;
+            Ok(Verdict::Keep(()))
+        })
+    }
+
+    /// Says in the store that a process lives.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn beat(&self, node: &Node) -> Result<(), StoreError> {
+        let (node, now_ms) = (node.clone(), self.clock.now_ms());
+        let settings = self.0.agreement.get().map(Agreement::text).unwrap_or_default();
+        let beat = self.store.write(move |tx| {
+            // Others have thought it dead, and have taken up what it had; it begins anew.
+            if !tx.beat(&node, tx.now_ms(now_ms)?)? {
+                begin(tx, &node, &settings, now_ms)?;
+            }
+            Ok(Verdict::Keep(()))
+        });
+        beat.await
+    }
+
+    /// What live processes that share the store have otherwise than this one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) fn disagreements(&self) -> Result<Vec<Disagreement>, StoreError> {
+        let Some(agreement) = self.0.agreement.get() else { return Ok(Vec::new()) };
+        let now_ms = self.clock.now_ms();
+        self.store.read(|snapshot| {
+            let live = snapshot.nodes_since(self.node().live_since(snapshot.now_ms(now_ms)?))?;
+            let others: Vec<_> = live.into_iter().filter(|other| other.id != self.node().id()).collect();
+            Ok(agreement.differing(&others))
+        })
+    }
+
+    /// Takes up work that one process does at a time, or goes on with it; none if another has it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn take_lease(&self, node: &Node, name: &'static str) -> Result<Option<Lease>, StoreError> {
+        let now_ms = self.clock.now_ms();
+        let held = self.store.read(|snapshot| {
+            let now_ms = snapshot.now_ms(now_ms)?;
+            Ok(snapshot.lease(name)?.filter(|lease| lease.lasts(node, now_ms)))
+        })?;
+        if held.is_some() {
+            return Ok(held);
+        }
+        let node = node.clone();
+        let taken = self.store.write(move |tx| {
+            let now_ms = tx.now_ms(now_ms)?;
+            Ok(Verdict::Keep(tx.take_lease(name, &node, now_ms)?))
+        });
+        taken.await
+    }
+
     /// The service's own keys; none before the context was given to a service.
     pub(crate) fn keys(&self) -> Option<&Keys> {
         self.0.keys.get()
     }
+}
+
+/// A process that has said nothing for so long is forgotten, milliseconds.
+const FORGOTTEN_MS: i64 = 24 * 3_600_000;
+
+fn begin(tx: &Tx<'_>, node: &Node, settings: &str, now_ms: i64) -> Result<(), StoreError> {
+    let now_ms = tx.now_ms(now_ms)?;
+    tx.begin_node(node, settings, now_ms, now_ms.saturating_sub(FORGOTTEN_MS))
 }
 
 impl Deref for Context {

@@ -29,12 +29,27 @@ pub struct Key {
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: HashMap<String, Key>,
+    /// Texts of files that a key was made of, by its id.
+    documents: HashMap<String, Vec<String>>,
 }
 
 impl Keyring {
     /// Adds a key, replacing one of the same id.
     pub fn insert(&mut self, key: Key) {
+        self.insert_given(key, Vec::new());
+    }
+
+    /// The same for a key that was made of files with these texts: its public key, and policies.
+    pub fn insert_given(&mut self, key: Key, documents: Vec<String>) {
+        self.documents.insert(key.id.clone(), documents);
         self.keys.insert(key.id.clone(), key);
+    }
+
+    /// Every key with these texts, by its id.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&Key, &[String])> {
+        let mut keys: Vec<&Key> = self.keys.values().collect();
+        keys.sort_by_key(|key| &key.id);
+        keys.into_iter().map(|key| (key, self.documents.get(&key.id).map_or(&[][..], Vec::as_slice)))
     }
 
     /// The key of this id.

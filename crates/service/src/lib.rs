@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod agreement;
 pub mod api;
 pub mod args;
 pub mod audit;

@@ -8,6 +8,7 @@ use tongguan_store::{Admission, NonceLog, StoreError, Verdict};
 use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
+use crate::agreement::{Agreement, Disagreement};
 use crate::audit::of_operator;
 use crate::authority::Authority;
 use crate::context::{Clock as _, Context, Keys, Shared, iso8601};
@@ -45,7 +46,9 @@ impl Service {
         let markers = MarkerKey::prepare(store, vault, now_ms)?;
         let fingerprints = FingerprintKey::prepare(store, vault, now_ms)?;
         let tokens = Tokens::open(store, vault, now_ms)?;
+        let agreement = Agreement::of(&context.settings, &keyring, &markers.0);
         context.keep_keys(Keys { markers, fingerprints });
+        context.begin(agreement, now_ms)?;
         let authority = Arc::new(Authority::new(keyring, tokens));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
         let gate = Gate { authority, admission: Admission::new(nonces), throttle, failures };
@@ -199,6 +202,31 @@ impl Service {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// The processes that share the store and have other settings that all must have in common, and which.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn disagreements(&self) -> Result<Vec<Disagreement>, StoreError> {
+        self.context.disagreements()
+    }
+
+    /// Leaves what this process has claimed to others that share the store, so that they need not wait for its leases to
+    /// end.
+    ///
+    /// # Errors
+    /// The store fails; then they wait.
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        let node = self.context.node().clone();
+        if !node.shares() {
+            return Ok(());
+        }
+        let left = self.context.store.write(move |tx| {
+            tx.end_node(&node)?;
+            Ok(Verdict::Keep(()))
+        });
+        left.await
     }
 
     /// Notes an orderly stop.

@@ -47,6 +47,7 @@ pub use rows::diagnosis::DiagnosisRow;
 pub use rows::fault::{Fault, FaultOutcome};
 pub use rows::gateway::{GatewayEnds, GatewayFilter, GatewayRow, StandingGateway};
 pub use rows::intent::{Intent, IntentKind};
+pub use rows::node::{Lease, Node, NodeRow, Term};
 pub use rows::overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use rows::ram::{
     AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,

@@ -27,7 +27,7 @@ use aws_lc_rs::hmac;
 use crate::epoch::Epochs;
 use crate::session::{AsBind, Bind, Row, Session, Value};
 use crate::sqlite::schema;
-use crate::{Finding, Snapshot, StoreError, Tx};
+use crate::{Finding, Node, Snapshot, StoreError, Tx};
 
 /// What [`Finding`]s of the seals are called.
 pub const RIGHTS_RULE: &str =
@@ -148,6 +148,8 @@ const NOT_SEALED: &[(&str, &str)] = &[
     ("customer_gateway", "what a tenant has, not what it may do"),
     ("fault", "for operators to read"),
     ("intent", "work to do, on what a tenant has"),
+    ("lease", "which process does what"),
+    ("node", "which processes there are"),
     ("ram_role_deletion", "tasks, for callers to read"),
     ("resource_group", "what a tenant has, not what it may do"),
     ("row_bucket", "sums of the seals"),
@@ -705,6 +707,8 @@ pub(crate) struct Rights {
     pub(crate) changes: Arc<AtomicU64>,
     /// Of accounts, as this process knows them.
     pub(crate) epochs: Epochs,
+    /// Which process this is.
+    pub(crate) node: OnceLock<Node>,
 }
 
 impl Rights {

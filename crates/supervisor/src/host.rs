@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use rustix::process::{Pid, Signal};
-use tongguan_dataplane::orders::{Place, ServiceId};
+use tongguan_dataplane::orders::{HostReport, Place, ServiceId};
+use tongguan_dataplane::{Fence, Fences};
 
 use crate::namespace::{Namespace, NamespaceError, TUNNEL, said};
 use crate::outside::{Outside, OutsideError};
@@ -103,6 +104,8 @@ pub struct Host {
     /// Whose they are; none if nobody has had one yet.
     service: Option<ServiceId>,
     gateways: BTreeMap<String, Gateway>,
+    /// The newest order for each gateway, of those that say how new they are.
+    fences: Fences,
 }
 
 #[derive(Debug)]
@@ -129,7 +132,7 @@ impl Host {
         // Its owner finds the sockets, and nobody lists them.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o711)).map_err(file(&folder))?;
         let service = service(&folder.join(SERVICE))?;
-        let mut host = Self { settings, service, gateways: BTreeMap::new() };
+        let mut host = Self { settings, service, gateways: BTreeMap::new(), fences: Fences::default() };
         for entry in std::fs::read_dir(&folder).map_err(file(&folder))? {
             let path = entry.map_err(file(&folder))?.path();
             if path.extension().is_some_and(|extension| extension == "json") {
@@ -151,7 +154,7 @@ impl Host {
         let outside = Outside::Link { name: "lo".into(), router: None };
         let settings = Settings { program: PathBuf::new(), folder, outside, user: 0, owner: 0, path: 1_500 };
         let service = service(&settings.folder.join(SERVICE))?;
-        Ok(Self { settings, service, gateways: BTreeMap::new() })
+        Ok(Self { settings, service, gateways: BTreeMap::new(), fences: Fences::default() })
     }
 
     /// The service whose the gateways are; none if nobody has had one yet.
@@ -170,6 +173,20 @@ impl Host {
             self.service = Some(service);
         }
         Ok(())
+    }
+
+    /// The refusal of an order for a gateway, if there was a newer one: whoever gave it was held up, and another process
+    /// of the service has gone on. Not kept when the supervisor ends: gateways themselves refuse what is older.
+    pub(crate) fn older(&mut self, id: &str, fence: Option<Fence>) -> Option<HostReport> {
+        let newest = self.fences.pass(id, fence?).err()?;
+        Some(HostReport::Failed {
+            reason: format!("an order of generation {} has overtaken it", newest.generation),
+        })
+    }
+
+    /// A gateway was removed by an order.
+    pub(crate) fn gone(&mut self, id: &str) {
+        self.fences.gone(id);
     }
 
     /// Gives a gateway its place, or another one, and starts it if it does not run. Answers where it takes orders.

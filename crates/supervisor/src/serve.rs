@@ -121,12 +121,22 @@ fn carry_out(
             tracing::debug!(%service, %whose, "an order of another service");
             Ok(HostReport::Foreign { service: whose })
         }
-        (HostOrder::Set { place }, None) => {
+        (HostOrder::Set { place, fence }, None) => {
+            if let Some(refused) = host.older(&place.id, fence) {
+                return Ok(refused);
+            }
             // From the first one on they are whose that is.
             host.adopt(service)?;
             host.set(place, Instant::now()).map(|control| HostReport::Ready { control })
         }
-        (HostOrder::Remove { id }, None) => host.remove(&id).map(|()| HostReport::Removed),
+        (HostOrder::Remove { id, fence }, None) => {
+            if let Some(refused) = host.older(&id, fence) {
+                return Ok(refused);
+            }
+            host.remove(&id)?;
+            host.gone(&id);
+            Ok(HostReport::Removed)
+        }
         (HostOrder::List, None) => {
             let gateways = host.list().map(|(place, control)| (place.id.clone(), control)).collect();
             Ok(HostReport::Gateways { gateways })
@@ -160,6 +170,9 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use tongguan_dataplane::Fence;
+    use tongguan_dataplane::orders::Place;
+
     use super::*;
 
     #[test]
@@ -182,10 +195,37 @@ mod tests {
         let mut host = Host::bare(folder.clone()).unwrap();
         let foreign = HostReport::Foreign { service: one };
         assert_eq!([list(&mut host, one), list(&mut host, other)], [none(), foreign.clone()]);
-        let remove = HostOrder::Remove { id: "vpn-1".into() };
+        let remove = HostOrder::Remove { id: "vpn-1".into(), fence: None };
         assert_eq!(carry_out(other, remove, 0, &mut host).unwrap(), foreign);
         assert_eq!(carry_out(other, HostOrder::Adopt, 0, &mut host).unwrap(), HostReport::Adopted);
         assert_eq!(list(&mut host, one), HostReport::Foreign { service: other });
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_order_that_was_overtaken_is_refused() {
+        let folder = std::env::temp_dir().join(format!("overtaken-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut host = Host::bare(folder.clone()).unwrap();
+        let mut remove = |generation, claim| {
+            let fence = Some(Fence { generation, claim });
+            let order = HostOrder::Remove { id: "vpn-1".into(), fence };
+            carry_out(ServiceId([1; 16]), order, 1_000, &mut host).unwrap()
+        };
+        assert_eq!(remove(2, 3), HostReport::Removed);
+        for (generation, claim) in [(2, 2), (1, 9)] {
+            assert!(matches!(remove(generation, claim), HostReport::Failed { .. }), "{generation} {claim}");
+        }
+        assert_eq!([remove(2, 3), remove(3, 1)], [HostReport::Removed, HostReport::Removed]);
+        // Whoever alone gives orders does not say how new they are.
+        let order = HostOrder::Remove { id: "vpn-1".into(), fence: None };
+        let report = carry_out(ServiceId([1; 16]), order, 1_000, &mut host).unwrap();
+        assert_eq!(report, HostReport::Removed);
+        // Nor is a gateway given its place by an order from before it was removed.
+        let place = Place { id: "vpn-1".into(), address: [192, 0, 2, 1].into(), networks: Vec::new() };
+        let order = HostOrder::Set { place, fence: Some(Fence { generation: 2, claim: 9 }) };
+        let report = carry_out(ServiceId([1; 16]), order, 1_000, &mut host).unwrap();
+        assert!(matches!(report, HostReport::Failed { .. }), "{report:?}");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -739,7 +739,7 @@ fn a_gateway_that_the_store_does_not_know_is_removed() {
     let namespace = Path::new("/run/netns").join(format!("tg-{}", place.id));
     let service = std::fs::read_to_string(operated.places().join("service")).unwrap();
     let service = service.trim_end().parse().unwrap();
-    let request = HostRequest { service, order: HostOrder::Set { place } };
+    let request = HostRequest { service, order: HostOrder::Set { place, fence: None } };
     let report: HostReport = crate::site::ask_at(&operated.socket(), &request);
     assert!(matches!(report, HostReport::Ready { .. }), "{report:?}");
     wait("the namespace to be gone", || !namespace.exists());

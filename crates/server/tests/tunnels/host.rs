@@ -86,7 +86,7 @@ pub(crate) fn kill_all(id: &str) {
 
 /// Whether a gateway has applied a document.
 pub(crate) fn apply(control: &Path, generation: u64, document: &Document) -> bool {
-    let order = Order::Apply { generation, document: Box::new(document.clone()) };
+    let order = Order::Apply { generation, claim: None, document: Box::new(document.clone()) };
     order_at(control, &order) == Report::Applied { generation }
 }
 

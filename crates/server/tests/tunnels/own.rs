@@ -299,11 +299,11 @@ fn orders_are_taken_once_and_in_order_and_what_cannot_be_done_changes_nothing() 
     }
     sites.iter().for_each(|site| site.wait_for(UP));
     let document = Box::new(with_key(0, SUITES[0]));
-    let apply = |generation| Order::Apply { generation, document: document.clone() };
+    let apply = |generation| Order::Apply { generation, claim: None, document: document.clone() };
     assert_eq!(sites[0].order(&apply(1)), Report::Applied { generation: 1 });
     assert_eq!(sites[0].order(&apply(0)), Report::Stale { generation: 1 });
     let wrong = Words { ike: ["des", "md5", "group14"], ..SUITES[0] };
-    let order = Order::Apply { generation: 2, document: Box::new(with_key(0, wrong)) };
+    let order = Order::Apply { generation: 2, claim: None, document: Box::new(with_key(0, wrong)) };
     let Report::Refused { generation: 2, reason } = sites[0].order(&order) else { panic!("not refused") };
     assert!(reason.contains("des is not done"), "{reason}");
     // The same document under a new generation disturbs nothing.

@@ -99,7 +99,8 @@ impl Site {
     /// Has it be something new.
     pub(crate) fn apply(&mut self, document: &Document) {
         self.generation += 1;
-        let order = Order::Apply { generation: self.generation, document: Box::new(document.clone()) };
+        let order =
+            Order::Apply { generation: self.generation, claim: None, document: Box::new(document.clone()) };
         assert_eq!(self.order(&order), Report::Applied { generation: self.generation });
     }
 

@@ -4,9 +4,14 @@
 //! reads the whole desired state, lets the data plane apply it, and records that it is applied *if that generation
 //! is still the intended one* (`record.rs`).
 //!
-//! A try that takes time runs as a task of its own, with a time limit; its intent is postponed for as long, so that
-//! one gateway that hangs delays no other. A failed try is repeated with growing delays up to a limit; then the
-//! change is withdrawn.
+//! Where several processes have the store, one of them works on a change at a time: it has claimed the intent, for the
+//! time of a lease ([`Node`]). Whoever accepts a change has it from the beginning; what another process has left, or has
+//! not gone on with, is taken up when its lease has ended. A claim has a number, which the data plane gets with each order
+//! and refuses an older one by, and without which nothing is recorded.
+//!
+//! A try that takes time runs as a task of its own, with a time limit; its intent is postponed, and its lease renewed, for
+//! longer than that, so that one gateway that hangs delays no other. A try that could not be begun in time is abandoned.
+//! A failed try is repeated with growing delays up to a limit; then the change is withdrawn.
 //!
 //! The wall clock may jump: delays are stored as moments, so when it has jumped against the monotonic clock,
 //! everything that waits for a moment is tried again at once.
@@ -28,7 +33,7 @@ use tokio::task::JoinSet;
 use tongguan_dataplane::{Applying, Attempt, Desired, Progress, document_text};
 use tongguan_model::connection::Negotiation;
 use tongguan_model::gateway::{Phase, VpnGateway};
-use tongguan_store::{Intent, IntentKind, Snapshot, StoreError, Verdict};
+use tongguan_store::{Intent, IntentKind, Node, Snapshot, StoreError, Verdict};
 use tracing::{error, warn};
 
 use crate::context::Context;
@@ -49,6 +54,8 @@ const JUMP_MS: i64 = 2_000;
 #[derive(Debug, Clone)]
 pub struct Engine {
     context: Context,
+    /// As whom it claims changes.
+    node: Arc<Node>,
     wake: Arc<Notify>,
     tasks: Arc<Mutex<Tasks>>,
     /// What gateways that store nothing were told last, by id.
@@ -70,6 +77,8 @@ struct Tasks {
 /// What a step found.
 #[derive(Debug, Clone)]
 struct Outcome {
+    /// Who has made the step.
+    node: Arc<Node>,
     intent: Intent,
     progress: Progress,
     picture: Picture,
@@ -108,7 +117,15 @@ impl Engine {
     #[must_use]
     pub fn new(context: Context) -> Self {
         let (wake, born) = (Arc::new(Notify::new()), Instant::now());
-        Self { context, wake, tasks: Arc::default(), told: Arc::default(), beat: Arc::default(), born }
+        let (tasks, told, beat) = (Arc::default(), Arc::default(), Arc::default());
+        let node = Arc::new(context.node().clone());
+        Self { context, node, wake, tasks, told, beat, born }
+    }
+
+    /// The same, claiming changes as another process would.
+    #[must_use]
+    pub fn acting_as(self, node: Node) -> Self {
+        Self { node: Arc::new(node), ..self }
     }
 
     /// Time since the last round began: hardly more than five seconds while the engine lives.
@@ -120,6 +137,17 @@ impl Engine {
     /// Something was written down that is to be applied.
     pub fn notify(&self) {
         self.wake.notify_one();
+    }
+
+    /// Says that this process lives, to others that share the store, until the task is dropped; ends at once if nobody can
+    /// share it.
+    pub async fn live(self) {
+        while let Some(beat) = self.node.beat_ms() {
+            if let Err(error) = self.context.beat(&self.node).await {
+                error!(%error, "the heartbeat of this process was not written down");
+            }
+            tokio::time::sleep(Duration::from_millis(beat.cast_unsigned())).await;
+        }
     }
 
     /// Works until the task is dropped.
@@ -146,7 +174,19 @@ impl Engine {
     /// The store fails.
     pub async fn step(&self, resource: &str) -> Result<(), StoreError> {
         let intent = self.context.store.read(|snapshot| snapshot.intent(resource))?;
-        match intent {
+        let now_ms = self.context.clock.now_ms();
+        let held = match intent {
+            Some(intent) if !intent.is_held_by(&self.node, now_ms) => {
+                let (node, resource) = (Arc::clone(&self.node), resource.to_owned());
+                let claim = self.context.store.write(move |tx| {
+                    let now_ms = tx.now_ms(now_ms)?;
+                    Ok(Verdict::Keep(tx.claim_intent(&node, &resource, now_ms)?))
+                });
+                claim.await?
+            }
+            held => held,
+        };
+        match held {
             None => Ok(()),
             Some(intent) => self.work(vec![intent]).await,
         }
@@ -160,12 +200,7 @@ impl Engine {
     pub(crate) async fn look_again(&self) -> Result<(), StoreError> {
         // No due moment is below zero: what waits to be looked at is looked at too.
         const NONE: i64 = -1;
-        let now_ms = self.context.clock.now_ms();
-        let hurry = self.context.store.write(move |tx| {
-            tx.hurry_intents(now_ms, NONE)?;
-            Ok(Verdict::Keep(()))
-        });
-        hurry.await?;
+        self.hurry(self.context.clock.now_ms(), NONE).await?;
         self.notify();
         Ok(())
     }
@@ -188,25 +223,48 @@ impl Engine {
             if clocks.is_some() {
                 warn!("the clock has jumped: every change under way is looked at again");
             }
-            self.hurry(clock.now_ms()).await?;
+            self.hurry(clock.now_ms(), record::PARKED).await?;
             *clocks = Some(now);
         }
         self.round().await
     }
 
-    /// Makes everything that waits for a moment due. After a start, too: who knows what the clock did.
-    async fn hurry(&self, now_ms: i64) -> Result<(), StoreError> {
+    /// Makes everything of this process that waits for a moment due, but what waits for `parked`. After a start, too: who
+    /// knows what the clock did.
+    async fn hurry(&self, now_ms: i64, parked: i64) -> Result<(), StoreError> {
+        let node = Arc::clone(&self.node);
         let hurry = self.context.store.write(move |tx| {
-            tx.hurry_intents(now_ms, record::PARKED)?;
+            let now_ms = tx.now_ms(now_ms)?;
+            tx.hurry_intents(&node, now_ms, parked)?;
             Ok(Verdict::Keep(()))
         });
         hurry.await
     }
 
+    /// What is due and this process has, with what it takes up of what nobody has any more.
+    async fn due(&self, now_ms: i64) -> Result<Vec<Intent>, StoreError> {
+        let node = &self.node;
+        let open = self.context.store.read(|snapshot| {
+            let now_ms = snapshot.now_ms(now_ms)?;
+            let open = snapshot.intents_open(node, now_ms, ROUND)?;
+            Ok(open.into_iter().partition(|intent| intent.is_held_by(node, now_ms)))
+        });
+        let (mut held, free): (Vec<Intent>, Vec<Intent>) = open?;
+        if !free.is_empty() {
+            let (node, most) = (Arc::clone(node), u32::try_from(free.len()).unwrap_or(ROUND));
+            let claim = self.context.store.write(move |tx| {
+                let now_ms = tx.now_ms(now_ms)?;
+                Ok(Verdict::Keep(tx.claim_intents(&node, now_ms, most)?))
+            });
+            held.extend(claim.await?);
+        }
+        Ok(held)
+    }
+
     /// Steps all that is due; answers how long nothing else will be.
     async fn round(&self) -> Result<Duration, StoreError> {
         let now = self.context.clock.now_ms();
-        let mut due = self.context.store.read(|snapshot| snapshot.intents_due(now, ROUND))?;
+        let mut due = self.due(now).await?;
         let found = due.len();
         {
             let tasks = self.tasks();
@@ -225,7 +283,7 @@ impl Engine {
         if found > 0 {
             return Ok(SLEEP_MOST);
         }
-        let next = self.context.store.read(|snapshot| snapshot.next_intent())?;
+        let next = self.context.store.read(|snapshot| snapshot.next_intent_of(&self.node))?;
         let wait = next.map_or(i64::MAX, |next| next.saturating_sub(now).max(0));
         Ok(Duration::from_millis(wait.cast_unsigned()).min(SLEEP_MOST))
     }
@@ -237,10 +295,19 @@ impl Engine {
         let (mut outcomes, mut later, mut leases) =
             (Vec::with_capacity(intents.len()), Vec::new(), Vec::new());
         for intent in intents {
-            let Try { intent, picture, applying } =
-                self.context.store.read(|snapshot| attempt(&self.context, snapshot, intent, now_ms))?;
+            // Whoever was held up gives no order under a lease that has ended.
+            if !intent.is_held_by(&self.node, self.context.clock.now_ms()) {
+                continue;
+            }
+            let claim = self.node.shares().then_some(intent.fence);
+            let Try { intent, picture, applying } = self
+                .context
+                .store
+                .read(|snapshot| attempt(&self.context, snapshot, intent, claim, now_ms))?;
             match applying {
-                Applying::Now(progress) => outcomes.push(Outcome { intent, progress, picture }),
+                Applying::Now(progress) => {
+                    outcomes.push(Outcome { node: Arc::clone(&self.node), intent, progress, picture });
+                }
                 Applying::Later(future) => {
                     leases.push(intent.clone());
                     later.push((intent, picture, future));
@@ -250,21 +317,27 @@ impl Engine {
         fail_point!("engine::applied");
         let lease_until = now_ms.saturating_add(self.try_time_ms().saturating_mul(2));
         let limit = self.context.settings.quotas.apply_attempts;
+        let node = Arc::clone(&self.node);
         let recorded = self.context.store.write(move |tx| {
             for outcome in &outcomes {
                 record::outcome(tx, outcome, limit, now_ms)?;
             }
+            let mut renewed = Vec::with_capacity(leases.len());
             for intent in &leases {
-                tx.postpone_intent(intent, lease_until, None)?;
+                renewed.push(tx.renew_intent(&node, intent, lease_until)?);
             }
             fail_point!("engine::recording");
-            Ok(Verdict::Keep(()))
+            Ok(Verdict::Keep(renewed))
         });
-        recorded.await?;
+        let renewed = recorded.await?;
         fail_point!("engine::recorded");
         let mut overtaken = false;
-        for (intent, picture, future) in later {
-            overtaken |= !self.wait_for(intent, picture, future, abandoned);
+        for ((intent, picture, future), renewed) in later.into_iter().zip(renewed) {
+            // One whose lease would end before it does is not begun: it is due again then.
+            let late = self.context.clock.now_ms().saturating_add(self.try_time_ms()) > lease_until;
+            if renewed && !(late && self.node.shares()) {
+                overtaken |= !self.wait_for(intent, picture, future, abandoned);
+            }
         }
         if overtaken { self.look_again().await } else { Ok(()) }
     }
@@ -289,6 +362,7 @@ impl Engine {
         }
         let (context, wake, all) =
             (self.context.clone(), Arc::clone(&self.wake), Arc::downgrade(&self.tasks));
+        let node = Arc::clone(&self.node);
         let known = Arc::downgrade(&self.told);
         let limit = Duration::from_millis(self.try_time_ms().cast_unsigned());
         tasks.set.spawn(async move {
@@ -307,7 +381,7 @@ impl Engine {
             {
                 known.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), told);
             }
-            let outcome = Outcome { intent, progress, picture };
+            let outcome = Outcome { node, intent, progress, picture };
             let attempts = context.settings.quotas.apply_attempts;
             let recorded = context
                 .store
@@ -343,11 +417,12 @@ impl Clocks {
 /// What a try with a bug comes to.
 const PANICKED: &str = "the driver ended with a panic";
 
-/// Asks the data plane for one resource.
+/// Asks the data plane for one resource, under a claim if others may give orders too.
 fn attempt(
     context: &Context,
     snapshot: &Snapshot<'_>,
     intent: Intent,
+    claim: Option<u64>,
     now_ms: i64,
 ) -> Result<Try, StoreError> {
     let apply = |desired: Desired<'_>| -> Result<_, StoreError> {
@@ -366,7 +441,7 @@ fn attempt(
             }
         }
         let (generation, since_ms) = (intent.generation, intent.since_ms);
-        let attempt = Attempt { desired, generation, since_ms, now_ms, document };
+        let attempt = Attempt { desired, generation, claim, since_ms, now_ms, document };
         // A bug in a driver must not end the engine for all.
         let applying = std::panic::catch_unwind(AssertUnwindSafe(|| context.dataplane.apply(&attempt)))
             .unwrap_or_else(|_| Progress::Failed(PANICKED.into()).into());

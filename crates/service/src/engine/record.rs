@@ -37,7 +37,7 @@ const WITHDRAW: &str = "withdraw";
 /// Characters of a driver's reason that are kept.
 const REASON_CHARS: usize = 500;
 
-/// Writes down what a step found, unless the intent has changed since.
+/// Writes down what a step found, unless the intent has changed since or somebody else has taken it up.
 pub(super) fn outcome(tx: &Tx<'_>, outcome: &Outcome, attempts: u64, now_ms: i64) -> Result<(), StoreError> {
     let intent = &outcome.intent;
     // What is applied is struck off at once: that says, too, whether it was still wanted.
@@ -45,20 +45,20 @@ pub(super) fn outcome(tx: &Tx<'_>, outcome: &Outcome, attempts: u64, now_ms: i64
         Progress::Applied => tx.strike_off(intent)?.then(|| intent.clone()),
         _ => tx.intent(&intent.resource)?,
     };
-    let Some(current) = current.filter(|current| current.generation == intent.generation) else {
+    let Some(current) = current.filter(|current| current.same_claim(intent)) else {
         debug!(resource = intent.resource, "a step was overtaken");
         return Ok(());
     };
     let failed = u64::from(current.attempts) + 1;
     match &outcome.progress {
         Progress::Applied => applied(tx, outcome, now_ms),
-        Progress::Pending(due) => tx.postpone_intent(intent, due.unwrap_or(PARKED), None),
+        Progress::Pending(due) => tx.postpone_intent(&outcome.node, intent, due.unwrap_or(PARKED), None),
         Progress::Away(reason) => {
             if current.last_error.as_deref() != Some(&cut(reason)) {
                 let change = &intent.change;
                 warn!(resource = intent.resource, change, reason, "a change waits for somebody to apply it");
             }
-            tx.hold_intent(intent, now_ms.saturating_add(AWAY_MS), &cut(reason))
+            tx.hold_intent(&outcome.node, intent, now_ms.saturating_add(AWAY_MS), &cut(reason))
         }
         Progress::Refused(reason) => give_up(tx, outcome, failed, reason, now_ms),
         Progress::Failed(reason) if failed >= attempts => give_up(tx, outcome, failed, reason, now_ms),
@@ -83,7 +83,7 @@ fn put_off(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let due_ms = now_ms.saturating_add(backoff(attempts));
-    tx.postpone_intent(&outcome.intent, due_ms, Some(&cut(reason)))
+    tx.postpone_intent(&outcome.node, &outcome.intent, due_ms, Some(&cut(reason)))
 }
 
 fn applied(tx: &Tx<'_>, outcome: &Outcome, now_ms: i64) -> Result<(), StoreError> {

@@ -22,6 +22,10 @@ use super::material;
 use super::{Engine, PANICKED};
 use crate::accounts;
 
+/// The work of looking, which one process does at a time.
+const WATCH: &str = "watch";
+/// Claims of who looks at gateways come after all those of who applies changes: a gateway at rest has no change.
+const WATCHED: u64 = 1 << 32;
 /// How often gateways are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Gateways that are told something at the same time.
@@ -69,6 +73,18 @@ impl Engine {
         let mut away = None;
         while let Some(look) = self.context.dataplane.look() {
             let look = look.await;
+            let lease = match self.context.take_lease(&self.node, WATCH).await {
+                Ok(Some(lease)) => lease,
+                unheld => {
+                    if let Err(error) = unheld {
+                        error!(%error, "who looks at gateways could not be written down");
+                    }
+                    // Another process does it.
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                }
+            };
+            let claim = self.node.shares().then(|| WATCHED.saturating_add(lease.fence()));
             if look.away != away {
                 match &look.away {
                     Some(reason) => {
@@ -78,7 +94,7 @@ impl Engine {
                 }
                 away.clone_from(&look.away);
             }
-            if let Err(error) = self.looked(&look, &mut failing).await {
+            if let Err(error) = self.looked(&look, claim, &mut failing).await {
                 error!(%error, "what was seen of gateways could not be compared with the store");
             }
             tokio::time::sleep(LOOK).await;
@@ -86,7 +102,12 @@ impl Engine {
     }
 
     /// Compares what was seen with what shall be. The look came first: what the store says now is as new, or newer.
-    async fn looked(&self, look: &Look, failing: &mut HashMap<String, Failing>) -> Result<(), StoreError> {
+    async fn looked(
+        &self,
+        look: &Look,
+        claim: Option<u64>,
+        failing: &mut HashMap<String, Failing>,
+    ) -> Result<(), StoreError> {
         let now_ms = self.context.clock.now_ms();
         let standing = self.context.store.read(Standing::read)?;
         self.write_down(look, &standing, now_ms).await?;
@@ -97,10 +118,15 @@ impl Engine {
         failing.retain(|id, _| known.contains(id.as_str()));
         self.told().retain(|id, _| known.contains(id.as_str()));
         let mut tries: Vec<(String, Option<Told>, Later<Progress>)> = Vec::new();
-        for id in look.gateways.keys().filter(|id| !known.contains(id.as_str())) {
+        for (id, seen) in look.gateways.iter().filter(|(id, _)| !known.contains(id.as_str())) {
+            // Where others give orders too, one of them may just have made it: then it is newer than it was seen.
+            let generation = match (claim, seen) {
+                (Some(_), Seen::Answers { generation: Some(seen), .. }) => *seen,
+                _ => u64::MAX,
+            };
             info!(gateway = id, "a gateway that the store does not know is removed");
             let desired = Desired::NoGateway { id };
-            let attempt = Attempt { desired, generation: u64::MAX, since_ms: now_ms, now_ms, document: None };
+            let attempt = Attempt { desired, generation, claim, since_ms: now_ms, now_ms, document: None };
             tries.push((id.clone(), None, later(self.context.dataplane.apply(&attempt))));
         }
         for one in standing.gateways.iter().filter(|one| one.at_rest()) {
@@ -117,7 +143,7 @@ impl Engine {
             if same || failing.get(id).is_some_and(|failing| Instant::now() < failing.again) {
                 continue;
             }
-            if let Some(trying) = self.tell_again(id, one.applied, now_ms)? {
+            if let Some(trying) = self.tell_again(id, one.applied, claim, now_ms)? {
                 tries.push((id.to_owned(), Some(wanted), trying));
             }
         }
@@ -130,6 +156,7 @@ impl Engine {
         &self,
         id: &str,
         generation: u64,
+        claim: Option<u64>,
         now_ms: i64,
     ) -> Result<Option<Later<Progress>>, StoreError> {
         self.context.store.read(|snapshot| {
@@ -146,7 +173,7 @@ impl Engine {
                 Err(refused) => return Ok(Some(later(refused.into()))),
             };
             let desired = Desired::Gateway(state);
-            let attempt = Attempt { desired, generation, since_ms: now_ms, now_ms, document };
+            let attempt = Attempt { desired, generation, claim, since_ms: now_ms, now_ms, document };
             Ok(Some(later(self.context.dataplane.apply(&attempt))))
         })
     }

@@ -13,7 +13,7 @@ use crate::epoch::Raised;
 use crate::rights::Rights;
 use crate::session::whole::Reader;
 use crate::session::{Bind, Cells, Session, Sql};
-use crate::{DatabaseError, StoreError};
+use crate::{DatabaseError, Node, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
@@ -40,6 +40,7 @@ pub(crate) mod diagnosis;
 pub(crate) mod fault;
 pub(crate) mod gateway;
 pub(crate) mod intent;
+pub(crate) mod node;
 pub(crate) mod overview;
 pub(crate) mod ram;
 pub(crate) mod reset;
@@ -195,6 +196,11 @@ impl<'c> Tx<'c> {
 
     pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
         Self { snapshot: Snapshot::vouching(session, rights), raised: Raised::default() }
+    }
+
+    /// The process that makes the change, once it is known which.
+    fn node(&self) -> Option<&'c Node> {
+        self.rights().and_then(|rights| rights.node.get())
     }
 
     /// The epochs that the change has raised.

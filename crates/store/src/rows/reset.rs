@@ -51,6 +51,8 @@ const STAYS: &[(&str, &str)] = &[
     ("audit_chain", "of the audit record"),
     ("audit_gap", "of the audit record"),
     ("audit_trimmed", "of the audit record"),
+    ("lease", "of the process, which goes on"),
+    ("node", "of the process, which goes on"),
     ("row_bucket", "follows from the seals, which follow from the rows"),
     ("row_seal", "follows from the rows"),
     ("service_key", "the service's own, in use"),

@@ -17,8 +17,8 @@ use super::{lock, schema, state};
 use crate::rights::{self, Rights};
 use crate::session::Session;
 use crate::{
-    AUDIT_FOLDER, AuditRecord, DATABASE_FILE, Finding, NewAuditKey, Options, Purpose, RightsKey, Snapshot,
-    StoreError, Trouble, Tx, look,
+    AUDIT_FOLDER, AuditRecord, DATABASE_FILE, Finding, NewAuditKey, Node, Options, Purpose, RightsKey,
+    Snapshot, StoreError, Trouble, Tx, look,
 };
 
 /// First schema whose audit journals prove who wrote them.
@@ -139,6 +139,11 @@ impl Store {
             Some(trouble) => self.inner.condition.note(trouble),
             None => error,
         })
+    }
+
+    /// Says which process this is: what it accepts from now on is its own. The first word counts.
+    pub fn act_as(&self, node: Node) -> &Node {
+        self.inner.rights.node.get_or_init(|| node)
     }
 
     /// Why the store cannot be used at present; none if it can.

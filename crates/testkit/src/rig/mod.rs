@@ -23,7 +23,7 @@ use tongguan_service::throttle::{Rate, Throttle};
 use tongguan_service::vault::Vault;
 use tongguan_service::work::Work;
 use tongguan_service::{Service, rights};
-use tongguan_store::{AuditRecord, Fault, Moment, NonceLog, Options, Store, StoreError, Verdict};
+use tongguan_store::{AuditRecord, Fault, Moment, Node, NonceLog, Options, Store, StoreError, Verdict};
 
 use crate::Stamp;
 use crate::api::ACCOUNT;
@@ -84,6 +84,8 @@ impl Closed {
 struct Place {
     directory: TempDir,
     options: Options,
+    /// As whom the service claims changes; none: as one that has the store to itself.
+    node: Option<Node>,
 }
 
 impl fmt::Debug for Rig {
@@ -108,6 +110,12 @@ impl Rig {
         Self::over(Place::new(), unused(), Some(driver), START_MS, quotas)
     }
 
+    /// The same, as one of several processes on the store.
+    pub fn sharing(driver: Arc<dyn DataPlane>, quotas: Quotas, node: Node) -> Self {
+        let place = Place { node: Some(node), ..Place::new() };
+        Self::over(place, unused(), Some(driver), START_MS, quotas)
+    }
+
     /// The same, with far ends that answer as soon as their tunnel is in force.
     pub fn answered(delay: &str) -> Self {
         let dataplane = Detached::remembering(delay.parse().unwrap()).with_peers(Peers::Answer);
@@ -116,7 +124,7 @@ impl Rig {
 
     /// In this directory, the store with these options, under these quotas.
     pub fn within(directory: TempDir, options: Options, delay: &str, quotas: Quotas) -> Self {
-        Self::over(Place { directory, options }, remembering(delay), None, START_MS, quotas)
+        Self::over(Place { directory, options, node: None }, remembering(delay), None, START_MS, quotas)
     }
 
     fn over(
@@ -127,6 +135,9 @@ impl Rig {
         quotas: Quotas,
     ) -> Self {
         let store = open(place.directory.path(), &place.options);
+        if let Some(node) = &place.node {
+            store.act_as(node.clone());
+        }
         let vault = Vault::new(&[9; 32]).unwrap();
         block_in_place(|| rights::open(&store, &vault, now_ms)).unwrap();
         for account in [ACCOUNT, OTHER_ACCOUNT] {
@@ -349,7 +360,7 @@ impl Rig {
 impl Place {
     fn new() -> Self {
         let options = Options { audit_flush_ms: 1, ..Options::default() };
-        Self { directory: tempfile::tempdir().unwrap(), options }
+        Self { directory: tempfile::tempdir().unwrap(), options, node: None }
     }
 }
 
