@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 /// Gateways that are gone whose newest order is remembered: one of before may still be on its way.
 const GONE: usize = 4_096;
 
-/// How new an order is: of two the one of the later generation is newer, and of one generation that of the later claim on
-/// the work.
+/// How new an order is: of two the one of the later generation is newer, and of one generation that of the later
+/// claim on the work.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fence {

@@ -1,5 +1,5 @@
-//! Settings that all processes on one store have to have in common: a call must not be answered otherwise because another
-//! process has taken it.
+//! Settings that all processes on one store have to have in common: a call must not be answered otherwise because
+//! another process has taken it.
 //!
 //! Each process writes a digest of each into its row of the store ([`tongguan_store::NodeRow`]), and compares them with
 //! those of the others. Among them are secrets, of principals that a configuration names: so a digest is an HMAC-SHA256

@@ -10,9 +10,8 @@ use tongguan_dataplane::DataPlane;
 use tongguan_model::id;
 use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
-use tongguan_store::{Lease, Node, Store, StoreError, Term, Tx, Verdict, resource_group_id};
+use tongguan_store::{Lease, Node, NodeRow, Store, StoreError, Term, Tx, Verdict, resource_group_id};
 
-use crate::agreement::{Agreement, Disagreement};
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
 pub use crate::random::seed_ids;
@@ -121,8 +120,8 @@ struct Whole {
     /// Set when the service is put together.
     keys: OnceLock<Keys>,
     node: Node,
-    /// What this process has in common with others that share the store.
-    agreement: OnceLock<Agreement>,
+    /// Digests of the settings that it has in common with others that share the store, as they are stored.
+    common: OnceLock<String>,
 }
 
 /// Keys of the service's own, as they are used.
@@ -154,7 +153,7 @@ impl Context {
     #[must_use]
     pub fn new(shared: Shared) -> Self {
         let node = shared.store.act_as(Node::new(random(), Term::Sole)).clone();
-        Self(Arc::new(Whole { shared, keys: OnceLock::new(), node, agreement: OnceLock::new() }))
+        Self(Arc::new(Whole { shared, keys: OnceLock::new(), node, common: OnceLock::new() }))
     }
 
     /// Which of the processes this is that have the store.
@@ -169,15 +168,15 @@ impl Context {
         let _ = self.0.keys.set(keys);
     }
 
-    /// Says in the store that this process has begun, with these settings: what earlier ones of the embedded store have
-    /// left is its own.
+    /// Says in the store that this process has begun, with these digests of its settings: what earlier processes on the
+    /// embedded store have left is its own.
     ///
     /// # Errors
     /// The store fails.
-    pub(crate) fn begin(&self, agreement: Agreement, now_ms: i64) -> Result<(), StoreError> {
-        let (node, settings) = (self.node().clone(), agreement.text());
+    pub(crate) fn begin(&self, settings: String, now_ms: i64) -> Result<(), StoreError> {
+        let node = self.node().clone();
         // The first ones count: a process has its settings for its life.
-        let _ = self.0.agreement.set(agreement);
+        let settings = self.0.common.get_or_init(|| settings).clone();
         self.store.write_blocking(move |tx| {
             begin(tx, &node, &settings, now_ms)?;
             Ok(Verdict::Keep(()))
@@ -190,7 +189,7 @@ impl Context {
     /// The store fails.
     pub(crate) async fn beat(&self, node: &Node) -> Result<(), StoreError> {
         let (node, now_ms) = (node.clone(), self.clock.now_ms());
-        let settings = self.0.agreement.get().map(Agreement::text).unwrap_or_default();
+        let settings = self.0.common.get().cloned().unwrap_or_default();
         let beat = self.store.write(move |tx| {
             // Others have thought it dead, and have taken up what it had; it begins anew.
             if !tx.beat(&node, tx.now_ms(now_ms)?)? {
@@ -201,18 +200,17 @@ impl Context {
         beat.await
     }
 
-    /// What live processes that share the store have otherwise than this one.
+    /// The other processes that share the store and live.
     ///
     /// # Errors
     /// The store fails.
-    pub(crate) fn disagreements(&self) -> Result<Vec<Disagreement>, StoreError> {
-        let Some(agreement) = self.0.agreement.get() else { return Ok(Vec::new()) };
+    pub(crate) fn others(&self) -> Result<Vec<NodeRow>, StoreError> {
         let now_ms = self.clock.now_ms();
-        self.store.read(|snapshot| {
-            let live = snapshot.nodes_since(self.node().live_since(snapshot.now_ms(now_ms)?))?;
-            let others: Vec<_> = live.into_iter().filter(|other| other.id != self.node().id()).collect();
-            Ok(agreement.differing(&others))
-        })
+        let live = self.store.read(|snapshot| {
+            let since_ms = self.node().live_since(snapshot.now_ms(now_ms)?);
+            snapshot.nodes_since(since_ms)
+        });
+        Ok(live?.into_iter().filter(|other| other.id != self.node().id()).collect())
     }
 
     /// Takes up work that one process does at a time, or goes on with it; none if another has it.

@@ -30,6 +30,8 @@ pub struct Service {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) work: Work,
+    /// What it has in common with other processes on the store.
+    agreement: Agreement,
     /// Of a service for tests.
     pub(crate) test: Option<Box<TestApi>>,
 }
@@ -48,11 +50,19 @@ impl Service {
         let tokens = Tokens::open(store, vault, now_ms)?;
         let agreement = Agreement::of(&context.settings, &keyring, &markers.0);
         context.keep_keys(Keys { markers, fingerprints });
-        context.begin(agreement, now_ms)?;
+        context.begin(agreement.text(), now_ms)?;
         let authority = Arc::new(Authority::new(keyring, tokens));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
         let gate = Gate { authority, admission: Admission::new(nonces), throttle, failures };
-        Ok(Self { context, gate, engine, limits: Limits::default(), work: Work::default(), test: None })
+        Ok(Self {
+            context,
+            gate,
+            engine,
+            limits: Limits::default(),
+            work: Work::default(),
+            agreement,
+            test: None,
+        })
     }
 
     /// Who may sign, and what they may do.
@@ -209,11 +219,11 @@ impl Service {
     /// # Errors
     /// The store fails.
     pub fn disagreements(&self) -> Result<Vec<Disagreement>, StoreError> {
-        self.context.disagreements()
+        Ok(self.agreement.differing(&self.context.others()?))
     }
 
-    /// Leaves what this process has claimed to others that share the store, so that they need not wait for its leases to
-    /// end.
+    /// Leaves what this process has claimed to others that share the store, so that they need not wait for its
+    /// leases to end.
     ///
     /// # Errors
     /// The store fails; then they wait.

@@ -203,8 +203,8 @@ impl Draw {
     }
 }
 
-/// Two processes with pauses anywhere between a claim, an order, its arrival and its record: never is an older generation
-/// in force after a newer one, and what is recorded as applied is what the data plane has.
+/// Two processes with pauses anywhere between a claim, an order, its arrival and its record: never is an older
+/// generation in force after a newer one, and what is recorded as applied is what the data plane has.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_older_generation_comes_after_a_newer_one() {
     let (mut refused, mut taken_over) = (0, 0);

@@ -164,7 +164,7 @@ mod tests {
         assert!(read(7).holds());
         // A snapshot may be newer than what is noted, as its change is committed and not yet answered.
         assert!(!read(8).holds());
-        epochs.raised(&[(account.clone(), 8)]);
+        epochs.raised(&[(account, 8)]);
         assert!(read(8).holds() && !read(7).holds());
     }
 }

@@ -58,8 +58,7 @@ fn a_lease_is_one_process_s_until_it_ends() {
     let other = two.clone();
     assert!(write(&store, move |tx| tx.take_lease("watch", &other, 7_500)).is_some());
     // Nobody waits for one that has ended in order.
-    let ending = one.clone();
-    write(&store, move |tx| tx.end_node(&ending));
+    write(&store, move |tx| tx.end_node(&one));
     assert_eq!(take(&store, &two, 7_501).unwrap().fence(), 4);
 }
 
@@ -108,8 +107,8 @@ fn a_change_is_its_accepter_s_and_then_another_s() {
     // When each has to look again.
     let next = |node: &Node| store.read(|snapshot| snapshot.next_intent_of(node)).unwrap();
     assert_eq!((next(&one), next(&two)), (Some(2_100), Some(100)));
-    let (now, node) = (held.clone(), two.clone());
-    assert!(write(&store, move |tx| tx.renew_intent(&node, &now, 3_000)));
+    let now = held.clone();
+    assert!(write(&store, move |tx| tx.renew_intent(&two, &now, 3_000)));
     assert_eq!((intent(&store, "vpc-b").due_ms, intent(&store, "vpc-b").lease_until), (3_000, 3_000));
     assert!(write(&store, move |tx| tx.strike_off(&held)));
 }

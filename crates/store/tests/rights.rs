@@ -742,14 +742,14 @@ fn a_database_as_it_is_can_be_sealed_anew() {
     store.open_rights(&another).unwrap();
 }
 
-/// The rows say whose rights a change has changed, in its transaction: nobody has to guess it from the operation.
-#[test]
-fn changes_of_rights_raise_the_epoch_of_their_account() {
-    type Step = fn(&Tx<'_>) -> Result<(), StoreError>;
-    let directory = filled();
-    let store = open(directory.path());
-    let (own, other, nobody) = (&[ACCOUNT][..], &[OTHER][..], &[][..]);
-    let steps: Vec<(&str, &[&str], Step)> = vec![
+/// A change, and whose rights it changes.
+type Step = (&'static str, &'static [&'static str], fn(&Tx<'_>) -> Result<(), StoreError>);
+
+/// Changes, each after those before it.
+fn steps() -> Vec<Step> {
+    const BOTH: &[&str] = &[ACCOUNT, OTHER];
+    let (own, other, nobody) = (&BOTH[..1], &BOTH[1..], &BOTH[..0]);
+    vec![
         ("a user is renamed", own, |tx| {
             let mut user = tx.user(&AccountId::new(ACCOUNT), "bob")?.unwrap();
             user.name = "rob".into();
@@ -785,12 +785,8 @@ fn changes_of_rights_raise_the_epoch_of_their_account() {
         }),
         ("it is disabled", own, |tx| tx.set_key_active("rob", false)),
         ("its sessions are ended", own, |tx| tx.end_sessions(SessionsOf::AccessKey("rob"), 9).map(|_| ())),
-        ("it goes to another account", &[ACCOUNT, OTHER], |tx| {
-            tx.put_access_key("root", &AccountId::new(OTHER), b"s", 1)
-        }),
-        ("and comes back", &[ACCOUNT, OTHER], |tx| {
-            tx.put_access_key("root", &AccountId::new(ACCOUNT), b"s", 1)
-        }),
+        ("it goes to another account", BOTH, |tx| tx.put_access_key("root", &AccountId::new(OTHER), b"s", 1)),
+        ("and comes back", BOTH, |tx| tx.put_access_key("root", &AccountId::new(ACCOUNT), b"s", 1)),
         ("it is deleted", own, |tx| tx.delete_key("rob")),
         ("a user is deleted", own, |tx| {
             let user = tx.user(&AccountId::new(ACCOUNT), "rob")?.unwrap();
@@ -814,10 +810,17 @@ fn changes_of_rights_raise_the_epoch_of_their_account() {
         ("a fault is deleted", nobody, |tx| tx.delete_fault("none")),
         ("a question", nobody, |tx| tx.accounts().map(|_| ())),
         ("an account is there already", nobody, |tx| tx.ensure_account(&AccountId::new(OTHER), 1)),
-    ];
+    ]
+}
+
+/// The rows say whose rights a change has changed, in its transaction: nobody has to guess it from the operation.
+#[test]
+fn changes_of_rights_raise_the_epoch_of_their_account() {
+    let directory = filled();
+    let store = open(directory.path());
     let accounts = [ACCOUNT, OTHER].map(AccountId::new);
     let epochs = || accounts.each_ref().map(|account| store.read(|s| s.epoch(account)).unwrap());
-    for (what, whose, step) in steps {
+    for (what, whose, step) in steps() {
         let before = epochs();
         // Undone it raises nothing.
         let undone = store.write_blocking(move |tx| {

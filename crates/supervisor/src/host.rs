@@ -175,8 +175,9 @@ impl Host {
         Ok(())
     }
 
-    /// The refusal of an order for a gateway, if there was a newer one: whoever gave it was held up, and another process
-    /// of the service has gone on. Not kept when the supervisor ends: gateways themselves refuse what is older.
+    /// The refusal of an order for a gateway, if there was a newer one: whoever gave it was held up, and another
+    /// process of the service has gone on. Not kept when the supervisor ends: gateways themselves refuse what is
+    /// older.
     pub(crate) fn older(&mut self, id: &str, fence: Option<Fence>) -> Option<HostReport> {
         let newest = self.fences.pass(id, fence?).err()?;
         Some(HostReport::Failed {

@@ -4,14 +4,14 @@
 //! reads the whole desired state, lets the data plane apply it, and records that it is applied *if that generation
 //! is still the intended one* (`record.rs`).
 //!
-//! Where several processes have the store, one of them works on a change at a time: it has claimed the intent, for the
-//! time of a lease ([`Node`]). Whoever accepts a change has it from the beginning; what another process has left, or has
-//! not gone on with, is taken up when its lease has ended. A claim has a number, which the data plane gets with each order
-//! and refuses an older one by, and without which nothing is recorded.
+//! Where several processes have the store, one of them works on a change at a time: it has claimed the intent, for
+//! the time of a lease ([`Node`]). Whoever accepts a change has it from the beginning; what another process has
+//! left, or has not gone on with, is taken up when its lease has ended. A claim has a number, which the data plane
+//! gets with each order and refuses an older one by, and without which nothing is recorded.
 //!
-//! A try that takes time runs as a task of its own, with a time limit; its intent is postponed, and its lease renewed, for
-//! longer than that, so that one gateway that hangs delays no other. A try that could not be begun in time is abandoned.
-//! A failed try is repeated with growing delays up to a limit; then the change is withdrawn.
+//! A try that takes time runs as a task of its own, with a time limit; its intent is postponed, and its lease
+//! renewed, for longer than that, so that one gateway that hangs delays no other. A try that could not be begun in
+//! time is abandoned. A failed try is repeated with growing delays up to a limit; then the change is withdrawn.
 //!
 //! The wall clock may jump: delays are stored as moments, so when it has jumped against the monotonic clock,
 //! everything that waits for a moment is tried again at once.
@@ -139,8 +139,8 @@ impl Engine {
         self.wake.notify_one();
     }
 
-    /// Says that this process lives, to others that share the store, until the task is dropped; ends at once if nobody can
-    /// share it.
+    /// Says that this process lives, to others that share the store, until the task is dropped; ends at once if
+    /// nobody can share it.
     pub async fn live(self) {
         while let Some(beat) = self.node.beat_ms() {
             if let Err(error) = self.context.beat(&self.node).await {
@@ -229,8 +229,8 @@ impl Engine {
         self.round().await
     }
 
-    /// Makes everything of this process that waits for a moment due, but what waits for `parked`. After a start, too: who
-    /// knows what the clock did.
+    /// Makes everything of this process that waits for a moment due, but what waits for `parked`. After a start,
+    /// too: who knows what the clock did.
     async fn hurry(&self, now_ms: i64, parked: i64) -> Result<(), StoreError> {
         let node = Arc::clone(&self.node);
         let hurry = self.context.store.write(move |tx| {

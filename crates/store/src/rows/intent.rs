@@ -1,7 +1,7 @@
 //! Changes that are wanted and not applied yet, and which process works on each ([`Node`]).
 //!
-//! Whoever accepts a change has it: then nothing more is to be written before it is applied. Another process takes it up
-//! when the lease has ended.
+//! Whoever accepts a change has it: then nothing more is to be written before it is applied. Another process takes
+//! it up when the lease has ended.
 
 use tongguan_model::wire_enum;
 
