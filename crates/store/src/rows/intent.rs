@@ -57,6 +57,11 @@ columns! {
     }
 }
 
+/// An intent that the node ?1 may take up: nobody has it, or nobody has it any more at ?3, or the lease of another has
+/// ended by ?4.
+const FREE: &str =
+    "(owner IS NULL OR (owner = ?1 AND lease_until <= ?3) OR (owner <> ?1 AND lease_until <= ?4))";
+
 impl Intent {
     /// Whether a node has it, and may go on.
     #[must_use]
@@ -185,8 +190,12 @@ impl Tx<'_> {
     pub fn claim_intents(&self, node: &Node, now_ms: i64, limit: u32) -> Answer<Vec<Intent>> {
         let sql = sql!(
             "UPDATE intent SET owner = ?1, lease_until = ?2, fence = fence + 1 WHERE resource IN \
-             (SELECT resource FROM intent WHERE due_ms <= ?3 AND (owner IS NULL OR (owner = ?1 AND lease_until <= ?3) \
-             OR (owner <> ?1 AND lease_until <= ?4)) ORDER BY due_ms LIMIT ?5) RETURNING ",
+             (SELECT resource FROM intent WHERE due_ms <= ?3 AND ",
+            FREE,
+            " ORDER BY due_ms LIMIT ?5) AND ",
+            // Once more, of the row that is changed: it may have become another's since it was found.
+            FREE,
+            " RETURNING ",
             Intent::COLUMNS
         );
         let (until, over) = (node.until(now_ms), node.over(now_ms));
@@ -202,9 +211,9 @@ impl Tx<'_> {
     /// A database error.
     pub fn claim_intent(&self, node: &Node, resource: &str, now_ms: i64) -> Answer<Option<Intent>> {
         let sql = sql!(
-            "UPDATE intent SET owner = ?1, lease_until = ?2, fence = fence + 1 WHERE resource = ?5 \
-             AND (owner IS NULL OR (owner = ?1 AND lease_until <= ?3) OR (owner <> ?1 AND lease_until <= ?4)) \
-             RETURNING ",
+            "UPDATE intent SET owner = ?1, lease_until = ?2, fence = fence + 1 WHERE resource = ?5 AND ",
+            FREE,
+            " RETURNING ",
             Intent::COLUMNS
         );
         let (until, over) = (node.until(now_ms), node.over(now_ms));

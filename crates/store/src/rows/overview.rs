@@ -191,7 +191,8 @@ mod tests {
             sql += &certificates(1, &(NOW + after).to_string());
         }
         sql += &certificates(1, "NULL");
-        sql += "INSERT INTO intent VALUES ('a', 'gateway', 1, 'create', 1799999990000, 0, 0, NULL), \
+        sql += "INSERT INTO intent (resource, kind, generation, change, since_ms, due_ms, attempts, last_error) \
+                VALUES ('a', 'gateway', 1, 'create', 1799999990000, 0, 0, NULL), \
                 ('b', 'gateway', 1, 'create', 1799999995000, 0, 3, 'no route');";
         let (_directory, store) = store(&sql);
         let overview = store.read(|snapshot| snapshot.overview(NOW * 1000)).unwrap();
