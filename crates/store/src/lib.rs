@@ -21,6 +21,7 @@ mod rows;
 mod audit;
 mod error;
 mod options;
+pub mod postgres;
 mod put;
 mod rights;
 mod sqlite;
