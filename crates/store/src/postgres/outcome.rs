@@ -7,7 +7,10 @@
 //!
 //! What is unknown is looked up by the key of the change, on a new session. A plain `SELECT` would not do: while the
 //! first commit still waits for its standby nobody sees its rows, and they appear later. `INSERT … ON CONFLICT DO
-//! NOTHING` of the same key under a `lock_timeout` waits for it, and then finds the key taken or takes it.
+//! NOTHING` of the same key under a `lock_timeout` waits for it, and then finds the key taken or takes it. Nor is it
+//! enough to find the key taken: a commit whose wait was ended is seen, and can still be lost. So the transaction that
+//! looks writes something in any case, if only a message in the log (`pg_logical_emit_message`), and what it found
+//! counts once its own commit has come through, for that is behind the first in the log.
 //!
 //! No commit is ever cancelled: the server would end its wait for the standby and report *success*, with a warning,
 //! for what can still be lost. `statement_timeout` does not end that wait. Deadlines are the client's own.
