@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,7 +54,9 @@ pub struct Options {
     pub fsync: bool,
     /// Further settings, which win over those of this kit.
     pub settings: Vec<(String, String)>,
-    /// Lines of `pg_hba.conf` in place of trust.
+    /// Whether it offers TLS, with a certificate for `localhost` of an authority of its own ([`Single::authority`]).
+    pub tls: bool,
+    /// Lines of `pg_hba.conf` in place of trust over TCP.
     pub access: Option<String>,
     /// Further arguments for `initdb`. Without them texts are UTF-8, and sorted by their bytes.
     pub initdb: Vec<String>,
@@ -141,6 +143,12 @@ impl Single {
              fsync = {fsync}\nfull_page_writes = {fsync}\nmax_connections = 120\nshared_buffers = 32MB\n\
              dynamic_shared_memory_type = mmap\nrestore_command = 'false'\n"
         );
+        if options.tls {
+            self.certify()?;
+            settings.push_str(&format!(
+                "ssl = on\nssl_cert_file = '{home}/server.pem'\nssl_key_file = '{home}/server.key'\n"
+            ));
+        }
         for (name, value) in &options.settings {
             settings.push_str(&format!("{name} = '{}'\n", value.replace('\'', "''")));
         }
@@ -149,6 +157,24 @@ impl Single {
         std::fs::write(path, own + &settings)?;
         if let Some(access) = &options.access {
             std::fs::write(self.data().join("pg_hba.conf"), format!("local all all trust\n{access}\n"))?;
+        }
+        Ok(())
+    }
+
+    /// Makes an authority and a certificate of it.
+    fn certify(&self) -> Result<()> {
+        let config = "[req]\ndistinguished_name = name\n[name]\n[authority]\nbasicConstraints = critical, CA:TRUE\n\
+                      [server]\nsubjectAltName = DNS:localhost\n";
+        std::fs::write(self.home.join("openssl.cnf"), config)?;
+        std::fs::set_permissions(self.home.join("openssl.cnf"), std::fs::Permissions::from_mode(0o644))?;
+        let common =
+            "req -config openssl.cnf -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+        for particular in [
+            "-subj /CN=authority -extensions authority -keyout authority.key -out authority.pem",
+            "-subj /CN=server -extensions server -CA authority.pem -CAkey authority.key -keyout server.key -out server.pem",
+        ] {
+            let mut openssl = self.programs.as_owner(Command::new("openssl"));
+            said(openssl.current_dir(&self.home).args(format!("{common} {particular}").split(' ')))?;
         }
         Ok(())
     }
@@ -177,7 +203,8 @@ impl Single {
             let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
             let mut lines = file.lines().map(str::trim);
             let ours = lines.next() == Some(id.as_str());
-            if ours && matches!(lines.nth(6), Some("ready" | "standby")) {
+            // A standby is ready as well, once it takes readers.
+            if ours && lines.nth(6) == Some("ready") {
                 return Ok(());
             }
             ensure!(begun.elapsed() < PATIENCE, "PostgreSQL is not ready: {}", self.log_since(before)?);
@@ -207,6 +234,11 @@ impl Single {
     /// Its port on the loopback.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The file with the authority of its certificate, where it offers TLS.
+    pub fn authority(&self) -> PathBuf {
+        self.home.join("authority.pem")
     }
 
     /// The URL of a database, over TCP and without TLS.
@@ -369,7 +401,12 @@ impl Single {
     /// What the server says.
     pub fn begin_timeline(&mut self) -> Result<()> {
         let _ = std::fs::remove_file(self.data().join("standby.signal"));
-        self.start_with("recovery.signal")
+        self.start_with("recovery.signal")?;
+        let begun = Instant::now();
+        while self.sql("postgres", "SELECT pg_is_in_recovery()")?.trim() == "t" {
+            ensure!(begun.elapsed() < PATIENCE, "it is not promoted");
+        }
+        Ok(())
     }
 
     fn start_with(&mut self, signal: &str) -> Result<()> {

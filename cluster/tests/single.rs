@@ -274,6 +274,71 @@ fn a_session_hears_warnings_and_commits_for_real_whatever_the_server_is_set_to()
     });
 }
 
+/// With TLS the certificate counts, the name in it, and the password; without it a server that wants it says no.
+#[test]
+fn tls_is_verified_and_the_password_is_bound_to_it() {
+    let access = Some("hostssl all all 127.0.0.1/32 scram-sha-256".to_owned());
+    let options = Options { tls: true, access, ..Options::default() };
+    let start = |options| Single::or_skip(options);
+    let (Some(server), Some(plain)) = (start(&options), start(&Options::default())) else { return };
+    let other = Single::or_skip(&Options { tls: true, ..Options::default() }).unwrap();
+    server.sql("postgres", "CREATE ROLE node LOGIN PASSWORD 'the password'").unwrap();
+    let connect = |host: &str, port: u16, more: &str, password: &[u8], authority: &std::path::Path| {
+        let url = format!("postgres://node@{host}:{port}/postgres?hostaddr=127.0.0.1{more}");
+        let hosts =
+            Hosts::parse(&url, Access { password: Some(password), authorities: Some(authority) }).unwrap();
+        runtime().block_on(async {
+            let session = hosts.connect(PATIENCE).await.map_err(|mut none| none.refusals.remove(0).1)?;
+            let row = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+            Ok::<bool, Refusal>(session.client().query_one(row, &[]).await.unwrap().get(0))
+        })
+    };
+    let (port, right, password) = (server.port(), server.authority(), &b"the password"[..]);
+    for more in ["", "&sslmode=verify-full", "&channel_binding=require"] {
+        assert_eq!(connect("localhost", port, more, password, &right), Ok(true), "{more}");
+    }
+    let failed = |refusal: Result<bool, Refusal>| match refusal {
+        Err(Refusal::Failed { state, cause }) => (state.unwrap_or_default(), cause),
+        other => panic!("{other:?}"),
+    };
+    let (_, cause) = failed(connect("localhost", port, "", password, &other.authority()));
+    assert!(cause.contains("certificate"), "{cause}");
+    let (_, cause) = failed(connect("elsewhere", port, "", password, &right));
+    assert!(cause.contains("certificate not valid for name"), "{cause}");
+    let (state, cause) = failed(connect("localhost", port, "", b"another password", &right));
+    assert_eq!(state, "28P01", "{cause}");
+    assert!(!cause.contains("another"), "{cause}");
+    let (state, cause) = failed(connect("localhost", port, "&sslmode=disable", password, &right));
+    assert_eq!(state, "28000", "{cause}");
+    let (_, cause) = failed(connect("localhost", plain.port(), "", password, &right));
+    assert!(cause.contains("server does not support TLS"), "{cause}");
+}
+
+/// What was committed here alone is found, and yet can be lost: only a commit of the one who looks tells.
+#[test]
+fn what_is_found_counts_once_a_commit_after_it_has_come_through() {
+    let Some(server) = Single::or_skip(&Options::default()) else { return };
+    runtime().block_on(async {
+        let first = session(&server).await;
+        server.hang_commits(true).unwrap();
+        let insert = first.client().batch_execute("INSERT INTO t VALUES (1)");
+        let failure = first.run(Stage::Committing, SHORT, insert).await.unwrap_err();
+        assert_eq!(failure.outcome, Outcome::Unknown);
+        server.terminate_sessions().unwrap();
+        let second = hosts(&[&server]).connect(PATIENCE).await.unwrap();
+        let begun = Instant::now();
+        while rows(&server, 1) == "0" {
+            assert!(begun.elapsed() < PATIENCE, "the wait of the commit was not ended");
+        }
+        let look = "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING";
+        let found = second.run(Stage::Committing, PATIENCE, second.client().execute(look, &[])).await;
+        assert_eq!(found.unwrap(), 0, "there, and no standby has it");
+        let look = format!("BEGIN; SELECT pg_logical_emit_message(true, '', ''); {look}; COMMIT");
+        let failure = second.run(Stage::Committing, SHORT, second.client().batch_execute(&look)).await;
+        assert_eq!(failure.unwrap_err().outcome, Outcome::Unknown);
+    });
+}
+
 #[test]
 fn a_server_without_room_says_so() {
     let Some(server) = Single::or_skip(&Options::default().with("max_connections", "5")) else { return };
