@@ -24,6 +24,8 @@ const LOCK: &str = "/run/tongguan-cluster.lock";
 const TURN: Duration = Duration::from_secs(20 * 60);
 /// Longest wait for a cluster to be whole, or to have another leader.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a member may be unwell before it is helped.
+const HELP: Duration = Duration::from_secs(60);
 /// Between looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Looks in a row that have to find a whole cluster: one member may still answer with what it saw before.
@@ -255,11 +257,9 @@ impl Cluster {
         inside(what)
     }
 
-    /// Who leads, from 0, as somebody other than `except` sees it.
-    fn leader(&self, except: Option<usize>) -> Option<usize> {
-        self.inside(|| {
-            (0..MEMBERS).filter(|n| Some(*n) != except).find_map(|n| leader_of(&patroni::view(n).ok()?))
-        })
+    /// Who leads, from 0.
+    fn leader(&self) -> Option<usize> {
+        inside(|| (0..MEMBERS).find_map(|n| leader_of(&patroni::view(n).ok()?)))
     }
 
     /// Does a fault to the primary, or whom else it is about.
@@ -267,18 +267,15 @@ impl Cluster {
     /// # Errors
     /// There is no such member now, or it cannot be done.
     pub fn fault(&mut self, fault: Fault) -> Result<Done> {
-        let leader = self.leader(None).context("there is no leader")?;
+        let leader = self.leader().context("there is no leader")?;
         let standby = || -> Result<usize> {
-            let view = self.inside(|| patroni::view(leader))?;
-            let synchronous = |n: &usize| {
-                view[*n].as_ref().is_some_and(|seen| matches!(&*seen.role, "sync_standby" | "quorum_standby"))
-            };
-            (0..MEMBERS).find(synchronous).context("there is no synchronous standby")
+            let view = inside(|| patroni::view(leader))?;
+            synchronous(&view).context("there is no synchronous standby")
         };
         let member = match fault {
             Fault::KillStandby | Fault::CutOffStandby => standby()?,
             Fault::KillEtcdLeader => {
-                let leads = self.inside(|| (0..MEMBERS).find(|n| patroni::leads_etcd(*n)));
+                let leads = inside(|| (0..MEMBERS).find(|n| patroni::leads_etcd(*n)));
                 leads.context("etcd has no leader")?
             }
             _ => leader,
@@ -291,15 +288,31 @@ impl Cluster {
                 self.kill_postgres(member);
             }
             Fault::StopPostgres => stop(|| self.postgres(member)),
-            Fault::StopMember => stop(|| self.processes(member)),
+            Fault::StopMember => {
+                self.take_etcd_from(member)?;
+                stop(|| self.processes(member));
+            }
             Fault::CutOff | Fault::CutOffStandby => network::cut(member, true)?,
             Fault::KillEtcdLeader => kill(&mut self.members[member].etcd),
             Fault::Switchover => {
                 let to = standby()?;
-                self.inside(|| patroni::switch(leader, to))?;
+                inside(|| patroni::switch(leader, to))?;
             }
         }
         Ok(Done { fault, member, leader })
+    }
+
+    /// Lets another member lead etcd. A leader of etcd that was stopped, and goes on, ends the leases of all others
+    /// before it learns that it leads no more (etcd's issue 15247), and with them the key of the new primary. The old
+    /// one finds no key then and takes it, and what was acknowledged meanwhile is lost.
+    fn take_etcd_from(&self, member: usize) -> Result<()> {
+        if inside(|| patroni::leads_etcd(member)) {
+            inside(|| patroni::move_etcd(member, (member + 1) % MEMBERS))?;
+            self.until("etcd has no other leader", |_| {
+                Ok(inside(|| (0..MEMBERS).any(|n| n != member && patroni::leads_etcd(n))))
+            })?;
+        }
+        Ok(())
     }
 
     /// Ends a fault: goes on with what was stopped, starts what was killed and does not start by itself.
@@ -325,9 +338,12 @@ impl Cluster {
     /// # Errors
     /// None does for two minutes.
     pub fn wait_other_leader(&self, done: Done) -> Result<()> {
-        let Done { leader, fault, .. } = done;
-        let except = (fault != Fault::Switchover).then_some(leader);
-        self.until("no other member leads", |cluster| Ok(cluster.leader(except).is_some_and(|n| n != leader)))
+        let Done { leader: old, fault, .. } = done;
+        let ask = (0..MEMBERS).filter(|n| *n != old || fault == Fault::Switchover);
+        self.until("no other member leads", |_| {
+            let views = inside(|| ask.clone().filter_map(|n| patroni::view(n).ok()).collect::<Vec<_>>());
+            Ok(views.iter().any(|view| leader_of(view).is_some_and(|new| new != old)))
+        })
     }
 
     /// Waits until everybody who answers says that this member leads.
@@ -341,23 +357,28 @@ impl Cluster {
         })
     }
 
-    /// Waits until the cluster is whole, and answers who leads: all members say the same, etcd is well on each, there
-    /// is one timeline, and every standby streams, several times in a row.
+    /// Waits until the cluster is whole: all members say the same, etcd is well on each, there is one timeline, and
+    /// every standby streams, several times in a row. A member that is not well for a minute is helped as an operator
+    /// would help it: its server is killed, and Patroni starts it again. Answers whom that befell.
     ///
     /// # Errors
     /// It is not whole after two minutes.
-    pub fn wait_whole(&self) -> Result<usize> {
-        let mut looks = 0;
-        let mut leader = 0;
-        self.until("the cluster is not whole", |_| {
+    pub fn wait_whole(&self) -> Result<Option<usize>> {
+        let begun = Instant::now();
+        let (mut leader, mut looks, mut helped) = (0, 0, None);
+        self.until("the cluster is not whole", |cluster| {
             match inside(whole) {
                 Some(now) if looks > 0 && now == leader => looks += 1,
                 Some(now) => (leader, looks) = (now, 1),
                 None => looks = 0,
             }
+            if looks == 0 && helped.is_none() && begun.elapsed() > HELP {
+                helped = inside(unwell);
+                helped.into_iter().for_each(|member| cluster.kill_postgres(member));
+            }
             Ok(looks >= LOOKS)
         })?;
-        Ok(leader)
+        Ok(helped)
     }
 
     fn until(&self, not: &str, mut there: impl FnMut(&Self) -> Result<bool>) -> Result<()> {
@@ -365,23 +386,24 @@ impl Cluster {
         while !there(self)? {
             if begun.elapsed() > PATIENCE {
                 let views = inside(|| (0..MEMBERS).map(patroni::view).collect::<Vec<_>>());
-                bail!("{not}: {views:?}; {}", self.logs());
+                let logs = self.keep_logs()?;
+                bail!("{not}, see the logs in {}: {views:?}", logs.display());
             }
             std::thread::sleep(PAUSE);
         }
         Ok(())
     }
 
-    /// The last lines of what each Patroni says.
-    fn logs(&self) -> String {
-        let mut last = String::new();
+    /// Copies what every program said to where it stays, and answers where.
+    fn keep_logs(&self) -> Result<PathBuf> {
+        let kept = tempfile::Builder::new().prefix("tongguan-cluster-logs-").tempdir()?.keep();
         for member in 0..MEMBERS {
-            let log = std::fs::read_to_string(self.folder(member).join("patroni.log")).unwrap_or_default();
-            let lines: Vec<_> = log.lines().rev().take(12).collect();
-            last.push_str(&format!("\n{}:\n", patroni::name(member)));
-            last.extend(lines.iter().rev().map(|line| format!("{line}\n")));
+            for log in ["etcd.log", "patroni.log"] {
+                let copy = kept.join(format!("{}-{log}", patroni::name(member)));
+                std::fs::copy(self.folder(member).join(log), copy)?;
+            }
         }
-        last
+        Ok(kept)
     }
 
     fn processes(&self, member: usize) -> Vec<Pid> {
@@ -479,11 +501,22 @@ fn whole() -> Option<usize> {
     let leader = leader_of(first)?;
     let timeline = first[leader].as_ref()?.timeline;
     let well = |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.well && seen.timeline == timeline);
-    let synchronous =
-        first.iter().flatten().any(|seen| matches!(&*seen.role, "sync_standby" | "quorum_standby"));
-    let agreed = views.iter().all(|view| view == first) && first.iter().all(well) && synchronous;
+    let agreed =
+        views.iter().all(|view| view == first) && first.iter().all(well) && synchronous(first).is_some();
     let streaming = || patroni::streaming(leader).is_ok_and(|standbys| standbys == MEMBERS - 1);
     (agreed && (0..MEMBERS).all(patroni::etcd_is_well) && streaming()).then_some(leader)
+}
+
+/// Who is not well, as the leader sees it. The calling thread is in the hub.
+fn unwell() -> Option<usize> {
+    let views = (0..MEMBERS).filter_map(|n| Some((n, patroni::view(n).ok()?)));
+    let (leader, view) = views.into_iter().find(|(n, view)| leader_of(view) == Some(*n))?;
+    (0..MEMBERS).find(|n| *n != leader && !view[*n].as_ref().is_some_and(|seen| seen.well))
+}
+
+fn synchronous(view: &[Option<Seen>; MEMBERS]) -> Option<usize> {
+    let synchronous = |seen: &Seen| matches!(&*seen.role, "sync_standby" | "quorum_standby");
+    view.iter().position(|seen| seen.as_ref().is_some_and(synchronous))
 }
 
 fn leader_of(view: &[Option<Seen>; MEMBERS]) -> Option<usize> {

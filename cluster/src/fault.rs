@@ -11,7 +11,7 @@ pub enum Fault {
     KillBoth,
     /// Every process of PostgreSQL is stopped: it takes connections, and says nothing.
     StopPostgres,
-    /// Every process of the member is stopped.
+    /// Every process of the member is stopped; it does not lead etcd then.
     StopMember,
     /// The member is cut off from all others, and from clients.
     CutOff,

@@ -21,7 +21,9 @@ pub struct Round {
     pub without_writes: Duration,
     /// From its end until the cluster was whole again.
     pub until_whole: Duration,
-    /// Changes acknowledged since the fault before.
+    /// The member that did not come back by itself, from 0.
+    pub helped: Option<usize>,
+    /// Changes acknowledged since it began.
     pub acknowledged: usize,
     /// Those refused.
     pub refused: usize,
@@ -37,7 +39,8 @@ impl std::fmt::Display for Round {
             f,
             "{fault}: {without:.1} s without writes, whole again {whole:.1} s after its end; {acknowledged} acknowledged, \
              {refused} refused, {unknown} unknown"
-        )
+        )?;
+        self.helped.map_or(Ok(()), |member| write!(f, "; member {} was helped", member + 1))
     }
 }
 
@@ -54,7 +57,8 @@ pub fn plan(count: usize, seed: u64) -> Vec<Fault> {
     plan
 }
 
-/// Carries out a plan; `tell` hears of each fault when all is whole again.
+/// Carries out a plan; `tell` hears of each fault when all is whole again. After each fault the answers since the fault
+/// before are looked at, in the end all of them.
 ///
 /// # Errors
 /// An answer was untrue, or the cluster does not become whole.
@@ -64,18 +68,21 @@ pub fn carry_out(
     plan: &[Fault],
     mut tell: impl FnMut(&Round),
 ) -> Result<()> {
-    let mut known = 0;
+    let mut before = 0;
     for fault in plan {
-        let round = one(cluster, writer, *fault, &mut known).with_context(|| fault.to_string())?;
+        let now = writer.next();
+        let round = one(cluster, writer, *fault, before).with_context(|| fault.to_string())?;
+        before = now;
         tell(&round);
     }
     writer.stop();
     cluster.wait_whole()?;
-    true_so_far(cluster, writer)
+    true_from(cluster, writer, 0)
 }
 
-fn one(cluster: &mut Cluster, writer: &Writer, fault: Fault, known: &mut usize) -> Result<Round> {
+fn one(cluster: &mut Cluster, writer: &Writer, fault: Fault, before: i64) -> Result<Round> {
     let begun = Instant::now();
+    let known = writer.records().len();
     let done = cluster.fault(fault)?;
     if fault.fails_over() {
         cluster.wait_other_leader(done)?;
@@ -83,13 +90,12 @@ fn one(cluster: &mut Cluster, writer: &Writer, fault: Fault, known: &mut usize) 
     writer.wait_acknowledged(Instant::now(), WRITES)?;
     cluster.undo(done)?;
     let undone = Instant::now();
-    cluster.wait_whole()?;
+    let helped = cluster.wait_whole()?;
     let until_whole = undone.elapsed();
     writer.wait_acknowledged(Instant::now(), WRITES)?;
-    true_so_far(cluster, writer)?;
+    true_from(cluster, writer, before)?;
     let records = writer.records();
-    let new = &records[*known..];
-    *known = records.len();
+    let new = &records[known..];
     let mut ends: Vec<_> =
         new.iter().filter(|record| record.answer == Answer::Acknowledged).map(|r| r.ended).collect();
     ends.retain(|end| *end > begun);
@@ -100,29 +106,28 @@ fn one(cluster: &mut Cluster, writer: &Writer, fault: Fault, known: &mut usize) 
         fault,
         without_writes: starts.zip(&ends).map(|(start, end)| *end - *start).max().unwrap_or_default(),
         until_whole,
+        helped,
         acknowledged: count(Answer::Acknowledged),
         refused: count(Answer::Refused),
         unknown: count(Answer::Unknown),
     })
 }
 
-/// Whether all that was answered until now is true.
-///
-/// # Errors
-/// What is not.
-fn true_so_far(cluster: &Cluster, writer: &Writer) -> Result<()> {
-    let untrue = untrue_so_far(cluster, writer)?;
+/// Whether what was answered until now is true, for changes from this key on.
+fn true_from(cluster: &Cluster, writer: &Writer, from: i64) -> Result<()> {
+    let untrue = untrue_from(cluster, writer, from)?;
     ensure!(untrue.is_empty(), "untrue is {untrue:?}");
     Ok(())
 }
 
-/// What is untrue of all that was answered until now.
+/// What is untrue of all that was answered until now, for changes from this key on.
 ///
 /// # Errors
 /// The tables cannot be read.
-pub fn untrue_so_far(cluster: &Cluster, writer: &Writer) -> Result<Untrue> {
-    let records = writer.records();
-    let table = writer.table(cluster)?;
+pub fn untrue_from(cluster: &Cluster, writer: &Writer, from: i64) -> Result<Untrue> {
+    let mut records = writer.records();
+    records.retain(|record| record.key >= from);
+    let table = writer.table(cluster, from)?;
     Ok(check(&records, &table, |key| writer.asked(key)))
 }
 

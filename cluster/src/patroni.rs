@@ -242,12 +242,23 @@ pub(crate) fn etcd_is_well(member: usize) -> bool {
 
 /// Whether etcd of a member is the leader of etcd.
 pub(crate) fn leads_etcd(member: usize) -> bool {
-    let status = ask(member, 2379, "POST", "/v3/maintenance/status", "{}", ASK);
-    let status = status.ok().and_then(|(_, body)| serde_json::from_str::<Value>(&body).ok());
-    status.is_some_and(|status| {
-        let leader = &status["leader"];
-        leader.is_string() && *leader == status["header"]["member_id"]
-    })
+    let status = etcd_status(member);
+    status
+        .is_ok_and(|status| status["leader"].is_string() && status["leader"] == status["header"]["member_id"])
+}
+
+/// Hands the leadership of etcd over.
+pub(crate) fn move_etcd(from: usize, to: usize) -> Result<()> {
+    let target = etcd_status(to)?["header"]["member_id"].take();
+    let wish = json!({ "targetID": target }).to_string();
+    let (status, body) = ask(from, 2379, "POST", "/v3/maintenance/transfer-leadership", &wish, CHANGE)?;
+    ensure!(status == 200, "etcd keeps its leader: {status} {body}");
+    Ok(())
+}
+
+fn etcd_status(member: usize) -> Result<Value> {
+    let (_, body) = ask(member, 2379, "POST", "/v3/maintenance/status", "{}", ASK)?;
+    Ok(serde_json::from_str(&body)?)
 }
 
 /// Asks a member. The calling thread is in the hub.

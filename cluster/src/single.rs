@@ -439,10 +439,9 @@ fn sweep() -> Result<()> {
         let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
         // Folders of others are none of ours.
         let ours = lock.metadata()?.uid() == rustix::process::geteuid().as_raw();
-        if ours && lock.try_lock().is_ok() {
-            if let Some(path) = entry.path().to_str() {
-                drop(Janitor::employ(CLEAR, &[path])?);
-            }
+        let path = entry.path();
+        if let Some(path) = path.to_str().filter(|_| ours && lock.try_lock().is_ok()) {
+            drop(Janitor::employ(CLEAR, &[path])?);
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! twice. Several lanes write at once, each over a session of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,8 @@ const REST: Duration = Duration::from_millis(10);
 const TABLES: &str = "CREATE TABLE IF NOT EXISTS written (key bigint PRIMARY KEY); \
                       CREATE TABLE IF NOT EXISTS effect (key bigint NOT NULL)";
 
-const ROWS: &str = "SELECT written.key, coalesce(n, 0) FROM written \
-                    FULL JOIN (SELECT key, count(*) AS n FROM effect GROUP BY key) AS effects USING (key)";
+const ROWS: &str = "SELECT rows.key, coalesce(n, 0) FROM (SELECT key FROM written WHERE key >= $1) AS rows FULL JOIN \
+                    (SELECT key, count(*) AS n FROM effect WHERE key >= $1 GROUP BY key) AS effects USING (key)";
 
 /// Somebody who writes until he is stopped.
 #[derive(Debug)]
@@ -86,12 +86,21 @@ impl Writer {
 
     /// All answers so far.
     pub fn records(&self) -> Vec<Record> {
-        self.shared.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.locked().clone()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Record>> {
+        self.shared.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key of the next change.
+    pub fn next(&self) -> i64 {
+        self.shared.asked.load(Ordering::Acquire)
     }
 
     /// Whether a change with this key was asked for.
     pub fn asked(&self, key: i64) -> bool {
-        (0..self.shared.asked.load(Ordering::Acquire)).contains(&key)
+        (0..self.next()).contains(&key)
     }
 
     /// Waits until so many changes are acknowledged that were asked for after this moment.
@@ -101,7 +110,7 @@ impl Writer {
     pub fn wait_acknowledged(&self, after: Instant, count: usize) -> Result<()> {
         let begun = Instant::now();
         let new = |record: &&Record| record.answer == Answer::Acknowledged && record.begun > after;
-        while self.records().iter().rev().take(10_000).filter(new).count() < count {
+        while self.locked().iter().rev().take(10_000).filter(new).count() < count {
             ensure!(begun.elapsed() < PATIENCE * 4, "nothing is written any more");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -116,17 +125,18 @@ impl Writer {
         }
     }
 
-    /// What is in the tables, as somebody finds it who comes new and remembers no primary.
+    /// What is in the tables from this key on, as somebody finds it who comes new and remembers no primary.
     ///
     /// # Errors
     /// It cannot be read, or the two tables do not agree.
-    pub fn table(&self, cluster: &Cluster) -> Result<Table> {
+    pub fn table(&self, cluster: &Cluster, from: i64) -> Result<Table> {
         let hosts = Hosts::parse(&cluster.url("postgres"), Access::default())?;
         cluster.inside(|| {
             runtime()?.block_on(async {
                 let session = hosts.connect(PATIENCE).await?;
                 session.client().batch_execute("SET statement_timeout = 0").await?;
-                let answer = session.run(Stage::Open, PATIENCE, session.client().query(ROWS, &[])).await?;
+                let answer =
+                    session.run(Stage::Open, PATIENCE, session.client().query(ROWS, &[&from])).await?;
                 let mut table = Table::new();
                 for row in answer {
                     let (key, times): (Option<i64>, i64) = (row.get(0), row.get(1));

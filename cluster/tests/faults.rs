@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use tongguan_cluster::faults::{carry_out, plan, untrue_so_far};
+use tongguan_cluster::faults::{carry_out, plan, untrue_from};
 use tongguan_cluster::{Cluster, Fault, Mode, Patroni, Writer};
 
 /// Lanes of the writer.
@@ -36,12 +36,12 @@ fn what_debians_patroni_loses_is_seen() {
     let stopped = cluster.fault(Fault::StopPostgres).unwrap();
     cluster.wait_other_leader(stopped).unwrap();
     writer.wait_acknowledged(Instant::now(), 100).unwrap();
-    assert!(untrue_so_far(&cluster, &writer).unwrap().is_empty());
+    assert!(untrue_from(&cluster, &writer, 0).unwrap().is_empty());
     // The old primary goes on, and writes itself back as the leader.
     cluster.undo(stopped).unwrap();
     cluster.wait_leader(stopped.leader).unwrap();
     writer.stop();
-    let untrue = untrue_so_far(&cluster, &writer).unwrap();
+    let untrue = untrue_from(&cluster, &writer, 0).unwrap();
     println!("{} acknowledged changes are lost", untrue.lost.len());
     assert!(untrue.lost.len() >= 100, "{} are lost", untrue.lost.len());
     assert!(untrue.repeated.is_empty() && untrue.strange.is_empty());

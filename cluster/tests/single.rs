@@ -2,9 +2,12 @@
 //! `tongguan_store::postgres::outcome` is shown here to be what a real server does.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::{Builder, Runtime};
 use tongguan_cluster::{Options, Single};
 use tongguan_store::postgres::hosts::{Access, Hosts, NoPrimary, Primary, Refusal};
@@ -60,29 +63,70 @@ fn databases_are_copies_and_go_with_the_server() {
     assert!(!home.exists(), "{} is left", home.display());
 }
 
-/// The process that employs a server is killed: its server goes with it.
+/// A process with a server of its own; none where there is no PostgreSQL.
+struct Employer {
+    process: Child,
+    home: PathBuf,
+}
+
+impl Employer {
+    fn start() -> Option<Self> {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tongguan-cluster"));
+        let mut process = program.arg("single").stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let Some((_, home)) = said.trim().rsplit_once(' ') else {
+            process.wait().unwrap();
+            assert!(Single::or_skip(&Options::default()).is_none(), "it said `{said}`");
+            return None;
+        };
+        let home = PathBuf::from(home);
+        assert!(home.join("data").exists());
+        Some(Self { process, home })
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// The processes that it has started itself.
+    fn children(&self) -> Vec<Pid> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = processes.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        let parent = format!("\nPPid:\t{}\n", self.process.id());
+        let status = |pid: &Pid| std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+        ids.filter(|pid| status(pid).is_ok_and(|status| status.contains(&parent))).collect()
+    }
+}
+
 #[test]
 fn a_test_that_is_killed_leaves_nothing() {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_tongguan-cluster"));
-    let mut child = program.arg("single").stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut lines, &mut said).unwrap();
-    if said.starts_with("skipped: ") || said.is_empty() {
-        child.wait().unwrap();
-        assert!(Single::or_skip(&Options::default()).is_none(), "{said}");
-        return;
-    }
-    let (_, home) = said.trim().rsplit_once(' ').unwrap();
-    let home = std::path::PathBuf::from(home);
-    assert!(home.exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let Some(mut employer) = Employer::start() else { return };
+    employer.kill();
     let begun = Instant::now();
-    while home.exists() {
-        assert!(begun.elapsed() < PATIENCE, "{} is left", home.display());
+    while employer.home.exists() {
+        assert!(begun.elapsed() < PATIENCE, "{} is left", employer.home.display());
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Nobody is left who would clear away: the next to come does.
+#[test]
+fn what_is_left_after_all_is_cleared_away_by_the_next() {
+    let Some(mut employer) = Employer::start() else { return };
+    // The shell that waits, and the server.
+    assert_eq!(employer.children().len(), 2);
+    for pid in employer.children() {
+        let name = std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero())).unwrap();
+        if name.trim() != "postgres" {
+            kill_process(pid, Signal::KILL).unwrap();
+        }
+    }
+    employer.kill();
+    let next = Single::or_skip(&Options::default()).unwrap();
+    assert!(!employer.home.exists(), "{} is left", employer.home.display());
+    assert!(next.home().exists());
 }
 
 #[test]
@@ -178,6 +222,10 @@ fn refusals_are_what_the_table_says() {
         server.sql("postgres", "INSERT INTO t VALUES (1), (2)").unwrap();
         let second_use = "INSERT INTO t VALUES (1)";
         assert_eq!(comes_of(&one, Stage::Committing, second_use).await, refused(Next::Tell, "23505"));
+        // The server's detail is a value of a row, and goes nowhere.
+        let failure = one.run(open, PATIENCE, one.client().batch_execute(second_use)).await.unwrap_err();
+        let words = failure.to_string();
+        assert!(words.contains("duplicate key") && !words.contains("(1)"), "{words}");
         let slow = "SET statement_timeout = 1; SELECT pg_sleep(60)";
         assert_eq!(comes_of(&one, open, slow).await, refused(Next::RetryOnce, "57014"));
         one.client().batch_execute("SET statement_timeout = 0").await.unwrap();

@@ -61,7 +61,7 @@ WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
 /// What a URL does not say, or should not.
 #[derive(Clone, Copy, Default)]
 pub struct Access<'a> {
-    /// Password; it comes before that of the URL.
+    /// Password; it comes before that of the URL. The driver keeps a copy as long as there are [`Hosts`].
     pub password: Option<&'a [u8]>,
     /// PEM file of the authorities that certify the hosts; it comes before `sslrootcert` of the URL. Without either
     /// they are those of the platform.
