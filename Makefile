@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN   := target/release/tongguan
 SKIPPED := $(CURDIR)/target/skipped
 
-.PHONY: run hint install test unit judges instructions instructions-record conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
+.PHONY: run hint install test unit judges instructions instructions-record cluster conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -62,7 +62,7 @@ unit: tools judges
 	TONGGUAN_SKIPPED=$(SKIPPED) $(CARGO) test --workspace --locked
 	@echo "skipped: $$(wc -l < $(SKIPPED)) tests" && sort $(SKIPPED) | uniq -c
 
-## judges: install what tests ask for a second opinion (strongSwan, valgrind), as root on Debian; tests say what they skip
+## judges: install what tests ask for a second opinion (strongSwan, valgrind, ...) and a cluster of PostgreSQL, as root on Debian; tests say what they skip
 judges:
 	.ci/judges
 
@@ -97,6 +97,12 @@ torture-short: torture-build
 ## The development build with crash points, which no release has.
 torture-build: tools
 	$(CARGO) build --locked -p tongguan -p tongguan-torture --features tongguan/failpoints
+
+## cluster: as root, break a cluster of PostgreSQL that fails over, e.g. make cluster FAULTS=300 SEED=7
+cluster: tools judges
+	$(CARGO) run --locked -p tongguan-cluster -- faults --count $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+FAULTS ?= 30
 
 ## lint: formatting, generated files, what no compiler checks, clippy with warnings denied, documentation
 lint: tools

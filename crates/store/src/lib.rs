@@ -23,6 +23,7 @@ mod audit;
 mod epoch;
 mod error;
 mod options;
+pub mod postgres;
 mod put;
 mod rights;
 mod sqlite;

@@ -48,6 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("tongguan-fuzz", WITH_GATEWAY),
     ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-cluster", &["tongguan-store"]),
     ("xtask", &[]),
 ];
 
@@ -89,7 +90,7 @@ const WITH_GATEWAY: &[&str] = &[
 const TESTKIT: &str = "tongguan-testkit";
 
 /// The programs that test from outside, and are not shipped either.
-const MAY_USE_TESTKIT: &[&str] = &["tongguan-bench", "tongguan-fuzz", "tongguan-torture"];
+const MAY_USE_TESTKIT: &[&str] = &["tongguan-bench", "tongguan-cluster", "tongguan-fuzz", "tongguan-torture"];
 
 /// The crates that do no I/O.
 pub(super) const PURE: &[&str] = &["rpc", "pki", "smcrypto", "ike", "esp", "model"];

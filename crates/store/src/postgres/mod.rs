@@ -1,0 +1,4 @@
+//! What only a store on PostgreSQL needs.
+
+pub mod hosts;
+pub mod outcome;
