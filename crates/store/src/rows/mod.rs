@@ -5,6 +5,7 @@
 //! columns, the reader and the INSERT of one list of fields. Nothing here knows which database answers: see
 //! [`session`](crate::session).
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +14,7 @@ use tongguan_model::id::{AccountId, RegionId};
 use crate::rights::Rights;
 use crate::session::whole::Reader;
 use crate::session::{Bind, Cells, Session, Sql};
-use crate::{DatabaseError, StoreError};
+use crate::{AuditLink, DatabaseError, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
@@ -129,6 +130,8 @@ pub(crate) type Answer<T> = Result<T, StoreError>;
 #[derive(Debug)]
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
+    /// The newest audit record, once one was appended, until that is written down.
+    pub(crate) head: Cell<Option<AuditLink>>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -189,11 +192,11 @@ impl<'c> Snapshot<'c> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(session: Session<'c>) -> Self {
-        Self { snapshot: Snapshot::new(session) }
+        Self { snapshot: Snapshot::new(session), head: Cell::default() }
     }
 
     pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
-        Self { snapshot: Snapshot::vouching(session, rights) }
+        Self { snapshot: Snapshot::vouching(session, rights), head: Cell::default() }
     }
 
     /// How often rows that say what a principal may do have changed since the store was opened: what is more than
