@@ -183,9 +183,18 @@ impl Tally {
         // Along the rows, and counted here: the index would be read from end to end, and a grouping sorts them.
         let mut statement = session.prepare("SELECT stream FROM audit NOT INDEXED WHERE seq > ?1")?;
         let mut rows = statement.query(&binds![self.upto])?;
+        let mut add = |stream, count: u64| *self.streams.entry(stream).or_default() += count;
+        // Mostly the same stream for many records.
+        let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.next()? {
-            *self.streams.entry(row.read()?).or_default() += 1;
+            let stream: i64 = row.read()?;
+            if last != Some(stream) {
+                last.iter().for_each(|last| add(*last, count));
+                (last, count) = (Some(stream), 0);
+            }
+            count += 1;
         }
+        last.iter().for_each(|last| add(*last, count));
         self.upto = self.upto.max(head);
         Ok(())
     }
