@@ -126,11 +126,13 @@ fn next_segment(text: &str, start: usize) -> (Raw<'_>, Raw<'_>, usize) {
     (Raw { text: name, escaped: name_escaped }, Raw { text: value, escaped: value_escaped }, end)
 }
 
+#[inline]
 fn decode(raw: Raw<'_>) -> Result<Cow<'_, str>, WireError> {
-    if !raw.escaped {
-        return Ok(Cow::Borrowed(raw.text));
-    }
-    let bytes = raw.text.as_bytes();
+    if raw.escaped { unescaped(raw.text).map(Cow::Owned) } else { Ok(Cow::Borrowed(raw.text)) }
+}
+
+fn unescaped(text: &str) -> Result<String, WireError> {
+    let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut run = 0;
     loop {
@@ -148,9 +150,7 @@ fn decode(raw: Raw<'_>) -> Result<Cow<'_, str>, WireError> {
         decoded.push(byte);
         run = end + usize::from(taken);
     }
-    String::from_utf8(decoded)
-        .map(Cow::Owned)
-        .map_err(|_| WireError::Encoding("a parameter is not UTF-8".to_owned()))
+    String::from_utf8(decoded).map_err(|_| WireError::Encoding("a parameter is not UTF-8".to_owned()))
 }
 
 fn bad_escape() -> WireError {
