@@ -6,11 +6,11 @@
 //! duplicated. The journal is not synced: a power failure can lose its last records.
 //!
 //! A segment is a file of JSON lines, named after the number of its first record, and is deleted once all of it was
-//! moved. A line has the values of a record without the names, which would be a third of it; lines of older releases, with
-//! names, are read too. The lines of each write are followed by a line with a [`Proof`] over them and the number of the
-//! first, under a key that only the master key opens: somebody who writes to the directory while the service is down
-//! can remove what was left, but cannot insert anything. Lines without such a proof, or with a wrong one, are set
-//! aside.
+//! moved. A line has the values of a record without the names, which would be a third of it; lines of older
+//! releases, with names, are read too. The lines of each write are followed by a line with a [`Proof`] over them
+//! and the number of the first, under a key that only the master key opens: somebody who writes to the directory
+//! while the service is down can remove what was left, but cannot insert anything. Lines without such a proof, or
+//! with a wrong one, are set aside.
 //!
 //! Its size is bounded by [`Options::audit_backlog`](crate::Options::audit_backlog) records and a segment; more
 //! than [`LEFT_RECORDS`] are not read.
