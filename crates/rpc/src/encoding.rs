@@ -55,6 +55,12 @@ fn separators(bytes: u8x16) -> u8x16 {
     is(b'&') | is(b'=') | is(b'%') | is(b'+')
 }
 
+/// What stands for another byte in a query.
+#[inline]
+fn escapes(bytes: u8x16) -> u8x16 {
+    bytes.simd_eq(u8x16::splat(b'%')) | bytes.simd_eq(u8x16::splat(b'+'))
+}
+
 /// All but `A-Z a-z 0-9 - _ . ~`, the bytes that no encoding touches (RFC 3986, unreserved).
 #[inline]
 fn reserved(bytes: u8x16) -> u8x16 {
@@ -120,32 +126,35 @@ fn next_segment(text: &str, start: usize) -> (Raw<'_>, Raw<'_>, usize) {
     (Raw { text: name, escaped: name_escaped }, Raw { text: value, escaped: value_escaped }, end)
 }
 
+#[inline]
 fn decode(raw: Raw<'_>) -> Result<Cow<'_, str>, WireError> {
-    if !raw.escaped {
-        return Ok(Cow::Borrowed(raw.text));
-    }
-    let bytes = raw.text.as_bytes();
+    if raw.escaped { unescaped(raw.text).map(Cow::Owned) } else { Ok(Cow::Borrowed(raw.text)) }
+}
+
+fn unescaped(text: &str) -> Result<String, WireError> {
+    let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter();
-    while let Some(&byte) = rest.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let high = rest.next().and_then(|b| nibble(*b));
-                let low = rest.next().and_then(|b| nibble(*b));
-                match (high, low) {
-                    (Some(high), Some(low)) => high << 4 | low,
-                    (None, _) | (_, None) => {
-                        return Err(WireError::Encoding("bad percent-escape".to_owned()));
-                    }
-                }
-            }
-            plain => plain,
-        });
+    let mut run = 0;
+    loop {
+        let end = find(bytes, run, escapes);
+        decoded.extend_from_slice(&bytes[run..end]);
+        let [byte, taken] = match bytes[end..] {
+            [] => break,
+            [b'+', ..] => [b' ', 1],
+            [b'%', high, low, ..] => match (nibble(high), nibble(low)) {
+                (Some(high), Some(low)) => [high << 4 | low, 3],
+                (None, _) | (_, None) => return Err(bad_escape()),
+            },
+            _ => return Err(bad_escape()),
+        };
+        decoded.push(byte);
+        run = end + usize::from(taken);
     }
-    String::from_utf8(decoded)
-        .map(Cow::Owned)
-        .map_err(|_| WireError::Encoding("a parameter is not UTF-8".to_owned()))
+    String::from_utf8(decoded).map_err(|_| WireError::Encoding("a parameter is not UTF-8".to_owned()))
+}
+
+fn bad_escape() -> WireError {
+    WireError::Encoding("bad percent-escape".to_owned())
 }
 
 fn nibble(byte: u8) -> Option<u8> {

@@ -267,6 +267,32 @@ fn nobody_else_leaves_records_in_the_journal() {
     assert_eq!(taken(ours[..ours.len() - 30].to_owned(), None).0, "a b");
 }
 
+/// The journal that the release before has left, whose proofs were HMACs: two writes, of `a`, `b` and of `c`.
+const OF_THE_RELEASE_BEFORE: &str = r##"[1700000000000,"a","1234567890123456","user/alice","LTAIx","192.0.2.1","Vpc","CreateVpc","vpc-1",403,"Forbidden"]
+[1700000000000,"b","1234567890123456","user/alice","LTAIx","192.0.2.1","Vpc","CreateVpc","vpc-1",403,"Forbidden"]
+#cdc2607666953a683fa34525313243179e985eac7a6d4506d572c167e5862d83
+[1700000000000,"c","1234567890123456","user/alice","LTAIx","192.0.2.1","Vpc","CreateVpc","vpc-1",403,"Forbidden"]
+#731d757ec09bd198a940004df331850db9c4a7a91ea17fbdf45267e858c1c5c5
+"##;
+
+/// What a release that proved its writes by HMAC has left is taken up after an upgrade, and nothing else gets in so.
+#[test]
+fn a_journal_of_the_release_before_is_taken_up() {
+    let left = |text: String| {
+        let (directory, journal) = killed();
+        std::fs::write(&journal, text).unwrap();
+        assert_eq!(journal.file_name().unwrap(), "00000000000000000001.jsonl");
+        drop(sealed(directory.path()));
+        assert_eq!(whole(directory.path()).findings, []);
+        newest(directory.path(), 12).into_iter().skip(9).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(left(OF_THE_RELEASE_BEFORE.to_owned()), "a b c");
+    assert_eq!(left(OF_THE_RELEASE_BEFORE.replace("\"c\"", "\"d\"")), "a b");
+    // Neither is half of such a proof one of today's.
+    let halved = OF_THE_RELEASE_BEFORE.trim_end();
+    assert_eq!(left(format!("{}\n", &halved[..halved.len() - 32])), "a b");
+}
+
 /// A million lines that somebody has left are not read, and nobody's record goes for them.
 #[test]
 fn a_journal_without_end_is_not_read() {

@@ -18,27 +18,51 @@ impl Tx<'_> {
         self.audit_all(std::slice::from_ref(record))
     }
 
-    /// Appends records to the chain: the only place that writes any.
+    /// Appends records to the chain: the only place that writes any. The chain's head is written with
+    /// [`Tx::end_audit`].
     pub(crate) fn audit_all(&self, records: &[AuditRecord]) -> Result<(), StoreError> {
-        if records.is_empty() {
-            return Ok(());
+        let Some((first, others)) = records.split_first() else { return Ok(()) };
+        let mut head = match self.head.get() {
+            Some(head) => head,
+            None => self.head_to_follow()?,
+        };
+        let insert = |record: &AuditRecord, AuditLink { seq, hash }: AuditLink| {
+            let seq = seq.saturating_add(1);
+            let mut encoded = Encoded::of_new(record, seq, false);
+            (AuditLink { seq, hash: encoded.link(&hash) }, encoded.stream)
+        };
+        let (link, stream) = insert(first, head);
+        record::insert(self.session(), first, link.seq, &link.hash, stream)?;
+        head = link;
+        if !others.is_empty() {
+            let mut statement = self.session().prepare(record::INSERT)?;
+            for record in others {
+                let (link, stream) = insert(record, head);
+                record::insert(&mut statement, record, link.seq, &link.hash, stream)?;
+                head = link;
+            }
         }
+        self.head.set(Some(head));
+        Ok(())
+    }
+
+    /// The head of the chain as it stands in the database, or the newest record, if that is beyond: then somebody
+    /// else has put records in, which must not stop the service.
+    fn head_to_follow(&self) -> Result<AuditLink, StoreError> {
         let sql = "SELECT head_seq, head_hash, (SELECT max(seq) FROM audit WHERE seq < ?1) FROM audit_chain";
-        let (mut seq, mut hash, last): (i64, Hash, Option<i64>) = self.session().only(sql, &binds![MOST])?;
-        // Differs from the head only if somebody else has put records in: they must not stop the service.
-        seq = last.map_or(seq, |last| seq.max(last));
-        let mut insert = self.session().prepare(record::INSERT)?;
-        for record in records {
-            seq = seq.saturating_add(1);
-            let encoded = Encoded::of_new(record, seq, false);
-            hash = encoded.link(&hash);
-            record::insert(&mut insert, record, seq, &hash, encoded.stream)?;
-        }
+        let (seq, hash, last): (i64, Hash, Option<i64>) = self.session().only(sql, &binds![MOST])?;
+        Ok(AuditLink { seq: last.map_or(seq, |last| seq.max(last)), hash })
+    }
+
+    /// Writes down the head of the chain, if records were appended: once, however many they were.
+    pub(crate) fn end_audit(&self) -> Result<(), StoreError> {
+        let Some(AuditLink { seq, hash }) = self.head.take() else { return Ok(()) };
         self.execute("UPDATE audit_chain SET head_seq = ?1, head_hash = ?2", &binds![seq, hash])
     }
 
     /// Begins a chain anew after the newest record, unsealed: those that are there become records from before it.
     pub(crate) fn begin_audit_anew(&self) -> Result<(), StoreError> {
+        self.end_audit()?;
         let session = self.session();
         session.script("DELETE FROM audit_gap; DELETE FROM audit_trimmed;")?;
         let head: i64 = session.only("SELECT head_seq FROM audit_chain", &[])?;
@@ -94,7 +118,7 @@ fn make_old(session: Session<'_>, upto: i64) -> Result<(), StoreError> {
         // Nothing is at the least number: `-9223372036854775808` itself is left to be found.
         let mut rows = statement.query(&binds![end.map_or(i64::MIN, |end| end.seq), upto])?;
         while let Some(row) = rows.next()? {
-            let encoded = Encoded::of_old(row)?;
+            let mut encoded = Encoded::of_old(row)?;
             let seq = row.read()?;
             let hash = encoded.link(&end.map_or([0; HASH_BYTES], |end| end.hash));
             end = Some(AuditLink { seq, hash });

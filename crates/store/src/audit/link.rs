@@ -141,9 +141,19 @@ fn encode_old(row: Row<'_>, into: &mut Vec<u8>) -> Result<(), DatabaseError> {
 
 /// A record as it is hashed, and the stream that it must be in.
 pub(crate) struct Encoded {
-    begin: &'static [u8],
-    body: Vec<u8>,
+    /// What is hashed, with room for the hash of the record before it.
+    text: Vec<u8>,
+    /// Where that room is.
+    before: usize,
     pub(crate) stream: i64,
+}
+
+/// The beginning of what is hashed, with room for the hash of the record before.
+fn begun(begin: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(512);
+    text.extend_from_slice(begin);
+    text.extend_from_slice(&[0; HASH_BYTES]);
+    text
 }
 
 impl Encoded {
@@ -159,26 +169,26 @@ impl Encoded {
 
     /// A row of [`NUMBERED`](super::record::NUMBERED) that is from before the chain.
     pub(super) fn of_old(row: Row<'_>) -> Result<Self, DatabaseError> {
-        let mut body = Vec::with_capacity(512);
-        encode_old(row, &mut body)?;
+        let mut text = begun(OLD);
+        encode_old(row, &mut text)?;
         // One that cannot be read is nobody's.
         let record = row.read::<(i64, AuditRecord)>().map(|(_, record)| record).unwrap_or_default();
-        Ok(Self { begin: OLD, body, stream: stream_of(&record, true) })
+        Ok(Self { text, before: OLD.len(), stream: stream_of(&record, true) })
     }
 
     pub(super) fn of_new(record: &AuditRecord, seq: i64, named: bool) -> Self {
-        let mut body = Vec::with_capacity(512);
-        encode(record, seq, &mut body);
         let begin = if has_later(record) { RECORD_2 } else { RECORD };
-        Self { begin, body, stream: stream_of(record, named) }
+        let mut text = begun(begin);
+        encode(record, seq, &mut text);
+        Self { text, before: begin.len(), stream: stream_of(record, named) }
     }
 
     /// The hash of the record if it follows one of hash `previous`.
-    pub(crate) fn link(&self, previous: &Hash) -> Hash {
+    pub(crate) fn link(&mut self, previous: &Hash) -> Hash {
         // In one piece, which takes less than a context that gets three.
-        let text = [self.begin, previous, &self.body].concat();
+        self.text[self.before..self.before + HASH_BYTES].copy_from_slice(previous);
         let mut hash = [0; HASH_BYTES];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+        hash.copy_from_slice(digest::digest(&digest::SHA256, &self.text).as_ref());
         hash
     }
 }

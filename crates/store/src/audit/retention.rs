@@ -183,9 +183,18 @@ impl Tally {
         // Along the rows, and counted here: the index would be read from end to end, and a grouping sorts them.
         let mut statement = session.prepare("SELECT stream FROM audit NOT INDEXED WHERE seq > ?1")?;
         let mut rows = statement.query(&binds![self.upto])?;
+        let mut add = |stream, count: u64| *self.streams.entry(stream).or_default() += count;
+        // Mostly the same stream for many records.
+        let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.next()? {
-            *self.streams.entry(row.read()?).or_default() += 1;
+            let stream: i64 = row.read()?;
+            if last != Some(stream) {
+                last.iter().for_each(|last| add(*last, count));
+                (last, count) = (Some(stream), 0);
+            }
+            count += 1;
         }
+        last.iter().for_each(|last| add(*last, count));
         self.upto = self.upto.max(head);
         Ok(())
     }
@@ -337,8 +346,8 @@ impl Tx<'_> {
     /// transaction.
     pub(crate) fn trim_stream(&self, plan: &Plan, batch: u32, key: &hmac::Key) -> Result<Removed, TrimError> {
         let chain = AuditChain::read(self.session())?;
-        let (going, removed) = self.going(plan, batch, &chain)?;
-        for run in going.chunk_by(|one, next| {
+        let (mut going, removed) = self.going(plan, batch, &chain)?;
+        for run in going.chunk_by_mut(|one, next| {
             // A gap is on one side of the chain's begin.
             one.seq.saturating_add(1) == next.seq && chain.is_old(one.seq) == chain.is_old(next.seq)
         }) {
@@ -379,16 +388,19 @@ impl Tx<'_> {
     /// Removes records whose numbers follow each other.
     fn leave_gap(
         &self,
-        run: &[Going],
+        run: &mut [Going],
         chain: &AuditChain,
         stream: i64,
         key: &hmac::Key,
     ) -> Result<(), TrimError> {
         let session = self.session();
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (run.first().map(|one| one.seq), run.last().map(|one| one.seq))
+        else {
+            return Ok(());
+        };
         let before = chain
-            .before(session, first.seq)?
-            .ok_or_else(|| TrimError::Forged(format!("the record before record {} is missing", first.seq)))?;
+            .before(session, first)?
+            .ok_or_else(|| TrimError::Forged(format!("the record before record {} is missing", first)))?;
         let mut previous = before;
         for going in run {
             if going.encoded.stream != stream || going.encoded.link(&previous) != going.hash {
@@ -396,21 +408,20 @@ impl Tx<'_> {
             }
             previous = going.hash;
         }
-        self.execute("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2", &binds![first.seq, last.seq])?;
-        let mut gap = Gap { first: first.seq, last: last.seq, before, hash: previous, seal: Vec::new() };
-        let same_side = |seq| chain.is_old(seq) == chain.is_old(first.seq);
-        if let Some(left) =
-            Gap::around(session, first.seq.saturating_sub(1))?.filter(|left| same_side(left.last))
+        self.execute("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2", &binds![first, last])?;
+        let mut gap = Gap { first, last, before, hash: previous, seal: Vec::new() };
+        let same_side = |seq| chain.is_old(seq) == chain.is_old(first);
+        if let Some(left) = Gap::around(session, first.saturating_sub(1))?.filter(|left| same_side(left.last))
         {
             let left = left.taken(session, key)?;
             (gap.first, gap.before) = (left.first, left.before);
         }
         if let Some(right) =
-            Gap::around(session, last.seq.saturating_add(1))?.filter(|right| same_side(right.first))
+            Gap::around(session, last.saturating_add(1))?.filter(|right| same_side(right.first))
         {
             let right = right.taken(session, key)?;
             if right.before != gap.hash {
-                return Err(TrimError::Forged(format!("record {} was changed", last.seq)));
+                return Err(TrimError::Forged(format!("record {} was changed", last)));
             }
             (gap.last, gap.hash) = (right.last, right.hash);
         }

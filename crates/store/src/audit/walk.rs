@@ -327,7 +327,7 @@ impl<'a> Walk<'a> {
         self.last = seq;
         let (stored, stream) = beside(row);
         let right = match (Encoded::of(row, self.chain), &stored, &self.previous) {
-            (Ok(encoded), Some(stored), Some(previous)) => {
+            (Ok(mut encoded), Some(stored), Some(previous)) => {
                 encoded.link(previous) == *stored && stream == Some(encoded.stream)
             }
             (Ok(encoded), Some(_), None) => stream == Some(encoded.stream),
@@ -465,8 +465,9 @@ impl Snapshot<'_> {
         let mut rows = statement.query(&binds![seq])?;
         let whole = rows.next()?.is_some_and(|row| {
             let (stored, stream) = beside(row);
-            Encoded::of(row, chain)
-                .is_ok_and(|encoded| stream == Some(encoded.stream) && Some(encoded.link(&before)) == stored)
+            Encoded::of(row, chain).is_ok_and(|mut encoded| {
+                stream == Some(encoded.stream) && Some(encoded.link(&before)) == stored
+            })
         });
         Ok(match (whole, old) {
             (false, _) => Vouched::No,

@@ -5,6 +5,7 @@
 //! columns, the reader and the INSERT of one list of fields. Nothing here knows which database answers: see
 //! [`session`](crate::session).
 
+use std::cell::Cell;
 use std::ops::Deref;
 
 use tongguan_model::id::{AccountId, RegionId};
@@ -13,7 +14,7 @@ use crate::epoch::Raised;
 use crate::rights::Rights;
 use crate::session::whole::Reader;
 use crate::session::{Bind, Cells, Session, Sql};
-use crate::{DatabaseError, Node, StoreError};
+use crate::{AuditLink, DatabaseError, Node, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
@@ -131,6 +132,8 @@ pub(crate) type Answer<T> = Result<T, StoreError>;
 pub struct Tx<'c> {
     snapshot: Snapshot<'c>,
     raised: Raised,
+    /// The newest audit record, once one was appended, until that is written down.
+    pub(crate) head: Cell<Option<AuditLink>>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -191,11 +194,15 @@ impl<'c> Snapshot<'c> {
 
 impl<'c> Tx<'c> {
     pub(crate) fn new(session: Session<'c>) -> Self {
-        Self { snapshot: Snapshot::new(session), raised: Raised::default() }
+        Self::over(Snapshot::new(session))
     }
 
     pub(crate) fn vouching(session: Session<'c>, rights: &'c Rights) -> Self {
-        Self { snapshot: Snapshot::vouching(session, rights), raised: Raised::default() }
+        Self::over(Snapshot::vouching(session, rights))
+    }
+
+    fn over(snapshot: Snapshot<'c>) -> Self {
+        Self { snapshot, raised: Raised::default(), head: Cell::default() }
     }
 
     /// The process that makes the change, once it is known which.

@@ -318,7 +318,7 @@ impl Loop<'_> {
         let tx = Tx::vouching(self.session(), &self.rights);
         let mut kept = false;
         for job in jobs {
-            let before = self.connection.total_changes();
+            let (before, head) = (self.connection.total_changes(), tx.head.get());
             let rights = self.rights.changes.load(Ordering::Relaxed);
             if undo == Undo::Savepoints {
                 self.session().execute("SAVEPOINT change", &[])?;
@@ -339,6 +339,7 @@ impl Loop<'_> {
             if undo == Undo::Savepoints {
                 if !keep {
                     self.session().execute("ROLLBACK TO change", &[])?;
+                    tx.head.set(head);
                 }
                 self.session().execute("RELEASE change", &[])?;
             } else if !keep && wrote {
@@ -346,6 +347,7 @@ impl Loop<'_> {
             }
         }
         tx.audit_all(&audits.records)?;
+        tx.end_audit()?;
         if let Some(Some(key)) = self.sealing.get()
             && !self.forged
             && (kept || !audits.records.is_empty())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::hmac;
 
 use super::health::Condition;
-use super::journal::{self, Left};
+use super::journal::{Left, Proof};
 use super::mark::{Found, Mark};
 use super::open::{connect, look_before_opening, make_folder, make_owner_only, mark_failed, open_journal};
 use super::readers::Readers;
@@ -348,7 +348,7 @@ impl Store {
     fn left(&self, key: &hmac::Key) -> (Left, Vec<AuditRecord>) {
         let left = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut left = left.unwrap_or_default();
-        let records = left.proven(&journal::key_of(key), self.inner.unproven);
+        let records = left.proven(&Proof::of(key), self.inner.unproven);
         (left, records)
     }
 

@@ -15,7 +15,7 @@ use tracing::error;
 use super::checkpoint::{CHECKPOINT_HARD_PAGES, Checkpointer};
 use super::group::Loop;
 use super::health::{Condition, Trouble};
-use super::journal::{self, Journal};
+use super::journal::{self, Journal, Proof};
 use super::mark::Mark;
 use super::readers::Readers;
 use super::seals::Keeper;
@@ -378,7 +378,7 @@ impl Writer {
     pub(crate) fn seal_with(&self, key: &hmac::Key, whole: bool) {
         // The first word counts.
         let _ = self.sealing.set(whole.then(|| key.clone()));
-        self.backlog().journal.prove_with(journal::key_of(key));
+        self.backlog().journal.prove_with(Proof::of(key));
     }
 
     /// What an earlier process left in the journal was taken up.
