@@ -258,7 +258,7 @@ fn make_install_puts_everything_in_its_place() {
     assert_eq!(std::fs::read_to_string(under("etc/logrotate.d/tongguan")).unwrap(), kept);
     // A configuration that is there stays.
     let own = ["etc/tongguan/tongguan.toml", "etc/logrotate.d/tongguan"];
-    own.map(|file| std::fs::write(under(file), "mine").unwrap());
+    own.iter().for_each(|file| std::fs::write(under(file), "mine").unwrap());
     install("/usr/local");
     assert_eq!(own.map(|file| std::fs::read_to_string(under(file)).unwrap()), ["mine", "mine"]);
     install("/opt/tongguan");
