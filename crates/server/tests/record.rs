@@ -359,6 +359,25 @@ fn what_was_not_recorded_is_answered_by_the_service_or_refused() {
     assert_eq!((refused.status.code(), &answer["Code"]), (Some(1), &json!("NotRecorded")));
     assert!(answer["Message"].as_str().unwrap().contains("CreateVpc"), "{answer}");
     dev.stop();
+    // What --init does is really done, and uses up nothing of the recording.
+    let init = directory.path().join("init");
+    std::fs::create_dir(&init).unwrap();
+    let calls = r#"[{"product": "Vpc", "action": "DescribeVpcs", "wait": "TotalCount=0"},
+        {"product": "Vpc", "action": "CreateVpc", "parameters": {"VpcName": "init"}}]"#;
+    std::fs::write(init.join("10-network.json"), calls).unwrap();
+    let dev = Dev::start(&temporary, &["--replay", "recordings", "--init", "init"]);
+    let (_, shown) = told(&dev, "GET", "/test/replay");
+    assert_eq!((&shown["unused"], &shown["unmatched"]), (&json!(3), &json!([])));
+    // A fault that is set comes before a recorded answer.
+    let faults = r#"{"action": "DescribeVpcs", "code": "Throttling.User", "times": 1}"#;
+    let head =
+        format!("PUT /test/faults HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", faults.len());
+    let admin = dev.of("admin").trim_start_matches("http://").parse().unwrap();
+    assert_eq!(sent(admin, format!("{head}{faults}").as_bytes()).unwrap().0, 200);
+    assert_eq!(json_of(&dev.call("Vpc DescribeVpcs"))["Code"], "Throttling.User");
+    assert_eq!(dev.answer("Vpc DescribeVpcs")["TotalCount"], 41);
+    assert_eq!(dev.answer("Vpc DescribeVpcs --VpcName init")["TotalCount"], 1);
+    dev.stop();
     let dev = Dev::start(&temporary, &[]);
     assert_eq!(told(&dev, "GET", "/test/replay").0, 404);
     dev.stop();
