@@ -18,7 +18,7 @@ hint:
 	@echo '  set -a; . data/root-access-key.env; set +a'
 	@echo '  tongguan call Vpc DescribeVpcs --endpoint 127.0.0.1:8080 --region cn-hangzhou'
 
-## install: program, completions, systemd unit and a sample configuration, e.g. make install PREFIX=$HOME/.local
+## install: program, completions, systemd units, rotation of logs and a sample configuration, e.g. make install PREFIX=$HOME/.local
 install: $(BIN)
 	install -D -m 755 $(BIN) "$(DESTDIR)$(PREFIX)/bin/tongguan"
 	install -d "$(DESTDIR)$(SHARE)/bash-completion/completions" "$(DESTDIR)$(SHARE)/zsh/site-functions" \
@@ -31,6 +31,8 @@ install: $(BIN)
 	install -D -m 644 dist/tongguan.sysusers "$(DESTDIR)$(SYSUSERS)/tongguan.conf"
 	sed -e 's|/usr/local/bin/tongguan|$(PREFIX)/bin/tongguan|' \
 		dist/tongguan-supervisor.service > "$(DESTDIR)$(UNITS)/tongguan-supervisor.service"
+	@test -e "$(DESTDIR)$(ETC)/logrotate.d/tongguan" || \
+		install -D -m 644 dist/tongguan.logrotate "$(DESTDIR)$(ETC)/logrotate.d/tongguan"
 	@test -e "$(DESTDIR)$(ETC)/tongguan/tongguan.toml" || \
 		install -m 600 dist/tongguan.toml "$(DESTDIR)$(ETC)/tongguan/tongguan.toml"
 

@@ -13,7 +13,8 @@ pub(crate) struct Authorization<'a> {
     pub(crate) algorithm: &'a str,
     credential: &'a str,
     signed_headers: &'a str,
-    signature: &'a str,
+    /// As sent; empty if there is none.
+    pub(crate) signature: &'a str,
     /// The first thing wrong with the header's form, if any.
     malformed: Option<&'static str>,
 }

@@ -182,8 +182,9 @@ pub(crate) fn encode_twice_into(out: &mut Vec<u8>, text: &str) {
     });
 }
 
-/// Percent-encodes once into a new text.
-pub(crate) fn encode(text: &str) -> String {
+/// Percent-encodes once into a new text: what is not unreserved (RFC 3986) becomes `%XX` in upper case.
+#[must_use]
+pub fn encode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len() + text.len() / 2);
     encode_into(&mut out, text);
     ascii(out)

@@ -34,6 +34,7 @@ pub use answer::{ErrorBody, content_type, recommend_url, render};
 pub use authorization::Scope;
 pub use client::{ClientCall, OutgoingRequest, Placement, SignError, Signer};
 pub use credential::{Credential, KeyError, RsaPublicKey, Secret};
+pub use encoding::encode;
 pub use error::{ParamError, RenderError, WireError};
 pub use params::{Limits, Params, StructParams, parse_bool};
 pub use request::{Claims, Family, Format, HttpRequest, Incoming, Verified, parse};

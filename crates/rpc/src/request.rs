@@ -566,6 +566,17 @@ impl<'r, 'a> Claims<'r, 'a> {
         self.0.nonce()
     }
 
+    /// The signature, as it was sent. `None` if absent or empty.
+    #[must_use]
+    pub fn signature(&self) -> Option<&'r str> {
+        match &self.0.authorization {
+            Some((_, authorization)) => {
+                Some(authorization.signature).filter(|signature| !signature.is_empty())
+            }
+            None => self.0.filled(Common::Signature),
+        }
+    }
+
     /// The bearer token of a [`Family::Bearer`] request, from header or parameter.
     #[must_use]
     pub fn bearer_token(&self) -> Option<&'r str> {

@@ -52,6 +52,8 @@ enum Command {
     Demo(cli::demo::DemoArgs),
     /// Sign one operation, send it to any endpoint, and print the answer.
     Call(cli::call::CallArgs),
+    /// Pass calls on to an endpoint, and record them with their answers, for `dev --replay`.
+    Record(cli::record::RecordArgs),
     /// Make and use a small certificate authority for tests.
     Ca(cli::ca::CaArgs),
     /// Ask a running service whether it can serve.
@@ -110,6 +112,7 @@ fn main() -> ExitCode {
         Command::Ca(args) => cli::ca::run(&args),
         Command::Demo(args) => runtime().and_then(|runtime| runtime.block_on(cli::demo::run(args))),
         Command::Call(args) => runtime().and_then(|runtime| runtime.block_on(cli::call::run(args))),
+        Command::Record(args) => runtime().and_then(|runtime| runtime.block_on(cli::record::run(args))),
         Command::Ready(args) => runtime().and_then(|runtime| runtime.block_on(cli::ready::run(args))),
         Command::Account(args) => cli::account::run(&args),
         Command::Policy(args) => cli::policy::run(&args),

@@ -29,6 +29,7 @@ use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
+use tongguan_service::replay::Replay;
 use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights, service_id};
@@ -95,6 +96,11 @@ impl Running {
     /// What it waited for before it is ready is done.
     pub(crate) fn prepared(&self) {
         self.prepared.store(true, Ordering::Release);
+    }
+
+    /// From now on a service for tests answers from a recording.
+    pub(crate) fn replay(&self, replay: Replay) {
+        self.service.test_api().expect("only a service for tests replays").set_replay(replay);
     }
 
     /// The account whose resources and keys were there first: that of a root key from outside, unless its account was

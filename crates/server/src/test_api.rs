@@ -8,6 +8,7 @@
 //! | `/test/clock` | POST, GET | steps the clock forward |
 //! | `/test/apply-delay` | PUT | when changes come into force, of one resource or of all |
 //! | `/test/requests` | GET | what was called after number `since` |
+//! | `/test/replay` | GET | which pairs of a recording were answered, and what was asked in vain |
 //! | `/test/accounts` | POST | another account with its root key |
 //!
 //! Whoever reaches it can do all that, so it is for a loopback address, or asks for a token. A page in a browser
@@ -44,7 +45,7 @@ use crate::{cli, house};
 pub(crate) const INDEX: &str = "\n\
      The test API (docs/test-api.md):\n\
      POST /test/reset, PUT GET DELETE /test/faults, POST GET /test/clock, PUT /test/apply-delay,\n\
-     GET /test/requests?since=N, POST /test/accounts\n";
+     GET /test/requests?since=N, GET /test/replay, POST /test/accounts\n";
 
 /// Bytes of a request's body at most.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -275,12 +276,13 @@ impl TestApi {
             ("/test/clock", Method::GET) => Ok(self.clock()),
             ("/test/apply-delay", Method::PUT) => self.set_delay(body(request).await?).await,
             ("/test/requests", Method::GET) => self.requests(request.uri().query().unwrap_or_default()),
+            ("/test/replay", Method::GET) => self.replay(),
             ("/test/accounts", Method::POST) => self.create_account(body(request).await?).await,
             ("/test/reset" | "/test/accounts", _) => Err(Refused::methods("POST")),
             ("/test/faults", _) => Err(Refused::methods("PUT, GET, DELETE")),
             ("/test/clock", _) => Err(Refused::methods("POST, GET")),
             ("/test/apply-delay", _) => Err(Refused::methods("PUT")),
-            ("/test/requests", _) => Err(Refused::methods("GET")),
+            ("/test/requests" | "/test/replay", _) => Err(Refused::methods("GET")),
             _ => Err(Refused::new(StatusCode::NOT_FOUND, "see /")),
         }
     }
@@ -365,6 +367,12 @@ impl TestApi {
         };
         let (requests, last, lost) = self.test()?.requests_since(since);
         Ok(json!({ "requests": requests, "last": last, "lost": lost }))
+    }
+
+    fn replay(&self) -> Result<Value, Refused> {
+        let replay = self.test()?.replay();
+        let replay = replay.ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "nothing is replayed here"))?;
+        Ok(json!(replay.shown()))
     }
 
     async fn create_account(&self, given: NewAccount) -> Result<Value, Refused> {

@@ -5,81 +5,16 @@ mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::PATIENCE;
 use common::program::{Process, ended, program, program_with_key, signal, text};
 use rustix::process::Signal;
 use serde_json::Value;
+use tongguan_testkit::dev::{Dev, place};
 
-/// A `tongguan dev` that has said where it is.
-struct Dev {
-    child: Child,
-    said: Value,
-}
-
-impl Dev {
-    fn command(temporary: &Path, more: &[&str]) -> Command {
-        let mut command =
-            program(&["dev", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(more).env("TMPDIR", temporary).current_dir(temporary.parent().unwrap());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn start(temporary: &Path, more: &[&str]) -> Self {
-        let mut child = Self::command(temporary, more).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        if line.is_empty() {
-            panic!("{}", text(&child.wait_with_output().unwrap()));
-        }
-        Self { said: serde_json::from_str(&line).unwrap(), child }
-    }
-
-    fn of(&self, name: &str) -> &str {
-        self.said[name].as_str().unwrap()
-    }
-
-    /// `tongguan call` with its key.
-    fn call(&self, line: &str) -> Output {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let mut command = program(&["call"]);
-        command.args(words).args(["--endpoint", self.of("endpoint"), "--region", self.of("regionId")]);
-        command.env("ALIBABA_CLOUD_ACCESS_KEY_ID", self.of("accessKeyId"));
-        command.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", self.of("accessKeySecret"));
-        command.output().unwrap()
-    }
-
-    fn answer(&self, line: &str) -> Value {
-        let output = self.call(line);
-        assert!(output.status.success(), "{line}: {}", text(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn stop(mut self) {
-        signal(&self.child, Signal::TERM);
-        assert_eq!(ended(&mut self.child).code(), Some(0));
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A directory with a folder for temporary files in it.
-fn place() -> (tempfile::TempDir, std::path::PathBuf) {
-    let directory = tempfile::tempdir().unwrap();
-    let temporary = directory.path().join("tmp");
-    std::fs::create_dir(&temporary).unwrap();
-    (directory, temporary)
-}
-
+/// The names in a directory.
 fn entries(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()

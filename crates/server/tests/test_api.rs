@@ -16,7 +16,7 @@ use tongguan_pki::{KeySpec, Usage};
 use tongguan_testkit::Issuer;
 
 /// Every path of the test API with each of its methods.
-const ROUTES: [(&str, &str); 9] = [
+const ROUTES: [(&str, &str); 10] = [
     ("POST", "/test/reset"),
     ("PUT", "/test/faults"),
     ("GET", "/test/faults"),
@@ -25,6 +25,7 @@ const ROUTES: [(&str, &str); 9] = [
     ("GET", "/test/clock"),
     ("PUT", "/test/apply-delay"),
     ("GET", "/test/requests"),
+    ("GET", "/test/replay"),
     ("POST", "/test/accounts"),
 ];
 

@@ -53,6 +53,17 @@ pub struct Reply {
     pub issued: Option<String>,
     /// What the caller is told beside the answer, in ASCII.
     pub warnings: Vec<String>,
+    /// It was recorded elsewhere and may be a refusal; in a service for tests alone.
+    pub recorded: Option<Box<Recorded>>,
+}
+
+/// How a recorded answer was given.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// HTTP status.
+    pub status: u16,
+    /// Code of a refusal.
+    pub code: Option<String>,
 }
 
 impl Deref for Call {

@@ -82,6 +82,7 @@ codes! {
     NONCE_USED = 400 "SignatureNonceUsed" "Specified signature nonce was used already." Documented "The nonce was used before.";
     INVALID_VERSION = 400 "InvalidVersion" "Specified parameter Version is not valid." Documented "No product has this version.";
     ACTION_NOT_FOUND = 404 "InvalidAction.NotFound" "Specified api is not found, please check your url and method." Documented "The product has no such operation.";
+    NOT_RECORDED = 404 "NotRecorded" "No answer to this request for %s was recorded, and this service answers nothing else." Ours "Of `tongguan dev --replay-only` alone: the recording has no answer to the request.";
     METHOD_UNSUPPORTED = 403 "UnsupportedHTTPMethod" "This http method is not supported." Documented "Neither GET nor POST.";
     REQUEST_MALFORMED = 400 "InvalidParameter" "The specified parameter is not valid." Documented "The request cannot be read: bad escapes, too many or too long parameters, one name with two values, a wrong path.";
     BODY_TOO_LARGE = 400 "InvalidParameter.BodyTooLarge" "The request body is longer than this service accepts." Ours "The body exceeds the limit.";

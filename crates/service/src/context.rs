@@ -268,7 +268,7 @@ pub fn new_id(prefix: &str, region: &Region, now_ms: i64) -> String {
 
 /// A new id of a request: a UUID in upper case.
 #[must_use]
-pub(crate) fn new_request_id() -> String {
+pub fn new_request_id() -> String {
     let mut buffer = uuid::Uuid::encode_buffer();
     uuid::Uuid::new_v4().hyphenated().encode_upper(&mut buffer).to_owned()
 }

@@ -9,16 +9,17 @@
 //! could not happen.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::Serialize;
-use serde_json::Value;
 use tongguan_rpc::Params;
 use tongguan_store::{Kept, StoreError};
 
 use crate::catalogue::{Code, Refusal};
 use crate::context::SteppedClock;
+use crate::hiding;
 use crate::operation::{self, Operation};
+use crate::replay::Replay;
 
 /// Rules at once at most.
 pub const RULES: usize = 1_000;
@@ -28,8 +29,6 @@ pub const REQUESTS: usize = 10_000;
 pub const REQUEST_BYTES: usize = 8 * 1024 * 1024;
 /// Characters of a parameter that are kept.
 const VALUE_CHARS: usize = 1_024;
-/// What stands in the place of a secret.
-const HIDDEN: &str = "***";
 /// No clock is stepped beyond the last moment that certificates know, the end of the year 9999, UNIX milliseconds.
 pub(crate) const LAST_MS: i64 = 253_402_300_799_000;
 
@@ -202,6 +201,7 @@ pub struct TestApi {
     kept: Kept,
     rules: Mutex<Vec<Met>>,
     requests: Mutex<Requests>,
+    replay: OnceLock<Replay>,
     /// One step at a time.
     stepping: tokio::sync::Mutex<()>,
 }
@@ -215,6 +215,7 @@ impl TestApi {
             kept,
             rules: Mutex::default(),
             requests: Mutex::default(),
+            replay: OnceLock::new(),
             stepping: Default::default(),
         }
     }
@@ -245,6 +246,18 @@ impl TestApi {
         let after = requests.kept.iter().filter(|seen| seen.number > number).cloned().collect();
         let first = requests.kept.front().map_or(requests.last + 1, |seen| seen.number);
         (after, requests.last, number + 1 < first)
+    }
+
+    /// From now on what was recorded is answered. The first call counts.
+    pub fn set_replay(&self, replay: Replay) {
+        // A service is started with one recording or none.
+        let _ = self.replay.set(replay);
+    }
+
+    /// The recording that is answered from, if there is one.
+    #[must_use]
+    pub fn replay(&self) -> Option<&Replay> {
+        self.replay.get()
     }
 
     /// Refuses a call that a rule is for.
@@ -286,66 +299,21 @@ impl TestApi {
         (self.stepping.lock().await, &self.clock)
     }
 
-    /// No rules, and no requests. Their numbers go on.
+    /// No rules, and no requests; a recording begins anew. Numbers of requests go on.
     pub(crate) fn clear(&self) {
         self.rules().clear();
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests = Requests { last: requests.last, ..Requests::default() };
+        drop(requests);
+        if let Some(replay) = self.replay() {
+            replay.rewind();
+        }
     }
 }
 
 /// The parameters of a call as a test may see them: without secrets, long values cut.
 pub(crate) fn shown(parameters: &Params<'_>) -> BTreeMap<String, String> {
-    parameters.iter().map(|(name, value)| (name.to_owned(), shown_value(name, value))).collect()
-}
-
-/// Whether a parameter of this name, or a member of one, is a secret.
-fn is_secret(name: &str) -> bool {
-    const ENDS: [&str; 7] =
-        ["psk", "privatekey", "authkey", "passphrase", "password", "secret", "securitytoken"];
-    // A private key in Cas; a tag's key is `Tag.N.Key`. Whether a key may be exported is no secret.
-    let lower = name.to_ascii_lowercase();
-    name == "Key" || ENDS.iter().any(|end| lower.ends_with(end)) && lower != "exportableprivatekey"
-}
-
-fn shown_value(name: &str, value: &str) -> String {
-    if is_secret(name) || value.contains("PRIVATE KEY") {
-        return HIDDEN.to_owned();
-    }
-    if value.starts_with(['{', '[']) {
-        match serde_json::from_str::<Value>(value) {
-            Ok(mut document) => {
-                hide(&mut document);
-                return cut(&document.to_string());
-            }
-            // What nobody can read may hold anything.
-            Err(_)
-                if ["psk", "key", "secret"].iter().any(|word| value.to_ascii_lowercase().contains(word)) =>
-            {
-                return HIDDEN.to_owned();
-            }
-            Err(_) => {}
-        }
-    }
-    cut(value)
-}
-
-/// Hides the secrets among the members of a document.
-fn hide(document: &mut Value) {
-    match document {
-        Value::Object(members) => {
-            for (name, value) in members {
-                if is_secret(name) && !value.is_object() && !value.is_array() {
-                    *value = HIDDEN.into();
-                } else {
-                    hide(value);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::String(text) if text.contains("PRIVATE KEY") => *document = HIDDEN.into(),
-        _ => {}
-    }
+    parameters.iter().map(|(name, value)| (name.to_owned(), cut(&hiding::parameter(name, value)))).collect()
 }
 
 fn cut(text: &str) -> String {
@@ -400,31 +368,8 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_shown() {
-        for (name, value) in [
-            ("Psk", "s3cret"),
-            ("TunnelOptionsSpecification.1.TunnelIkeConfig.Psk", "s3cret"),
-            ("AuthKey", "s3cret"),
-            ("EncryptPrivateKey", "s3cret"),
-            ("Key", "s3cret"),
-            ("Passphrase", "s3cret"),
-            ("IkeConfig", r#"{"IkeVersion":"ikev2","Psk":"s3cret"}"#),
-            ("Json", r#"[{"a":{"PSK":"s3cret"}}]"#),
-            ("IkeConfig", r#"{"Psk":"s3cret""#),
-            ("Certificate", "-----BEGIN PRIVATE KEY-----\ns3cret"),
-        ] {
-            let shown = shown_value(name, value);
-            assert!(shown.contains(HIDDEN) && !shown.contains("s3cret"), "{name}: {shown}");
-        }
-        for (name, value) in [("Tag.1.Key", "owner"), ("ExportablePrivateKey", "false"), ("Name", "x")] {
-            assert_eq!(shown_value(name, value), value, "{name}");
-        }
-        assert!(shown_value("Description", &"通".repeat(2_000)).ends_with("... (6000 bytes)"));
-        // Parameters whose names say so are hidden, whatever operation takes them.
-        for parameter in operation::ALL.iter().flat_map(|operation| operation.parameters) {
-            let name = parameter.name.to_ascii_lowercase();
-            let telling = ["psk", "passphrase", "authkey", "password"].iter().any(|word| name.contains(word));
-            assert!(!telling || is_secret(parameter.name), "{}", parameter.name);
-        }
+    fn long_values_are_cut() {
+        assert!(cut(&"通".repeat(2_000)).ends_with("... (6000 bytes)"));
+        assert_eq!(cut("short"), "short");
     }
 }

@@ -8,6 +8,7 @@
 //! | a request that owns its parts, or one that an official client sent | [`request::Owned`], [`recorded`] |
 //! | bytes out, an answer in | [`http`] |
 //! | the real program as a child process | [`program::Program`]; with what most tests want of it, [`server::Server`] |
+//! | `tongguan dev`, with its key and its test API | [`dev::Dev`] |
 //! | the service in process, under a clock that stands | [`rig::Rig`] |
 //! | a certificate authority | [`Issuer`] |
 //! | a network and certificates, made through the API | [`world`] |
@@ -24,6 +25,8 @@
 
 pub mod api;
 mod call;
+#[cfg(feature = "program")]
+pub mod dev;
 pub mod fixtures;
 pub mod http;
 mod issuer;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 
 use super::Target;
 
@@ -38,11 +39,12 @@ fn answers(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Builds the program for a target. Its bytes say nothing of where it was built.
+/// Builds the program for a target. Its bytes say nothing of where and when it was built, but `epoch`, seconds since
+/// 1970.
 ///
 /// # Errors
 /// It cannot be built.
-pub(super) fn program(root: &Path, target: &Target) -> Result<Vec<u8>> {
+pub(super) fn program(root: &Path, target: &Target, epoch: u32) -> Result<Vec<u8>> {
     let root = std::fs::canonicalize(root).context("the repository's folder")?;
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -60,16 +62,26 @@ pub(super) fn program(root: &Path, target: &Target) -> Result<Vec<u8>> {
         }
         all
     };
+    let mut c_flags = renamed("-ffile-prefix-map", " ");
+    c_flags.push(dated(epoch)?);
     let status = Command::new("cargo")
         .args(["zigbuild", "--release", "--locked", "-p", "tongguan", "--target", target.triple])
         .arg("--target-dir")
         .arg(&built)
         .env("CARGO_ENCODED_RUSTFLAGS", renamed("--remap-path-prefix", "\u{1f}"))
-        .env(format!("CFLAGS_{}", target.triple.replace('-', "_")), renamed("-ffile-prefix-map", " "))
+        .env(format!("CFLAGS_{}", target.triple.replace('-', "_")), c_flags)
         .current_dir(&root)
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "the program for {} cannot be built", target.arch);
     let file = built.join(target.triple).join("release/tongguan");
     std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// Options of a C compiler that give sources a time of compilation. zig knows `SOURCE_DATE_EPOCH`, but keeps objects
+/// from one time to another.
+fn dated(epoch: u32) -> Result<String> {
+    let time = Timestamp::from_second(i64::from(epoch)).context("the commit's time")?;
+    let (date, clock) = (time.strftime("%Y-%m-%d"), time.strftime("%H:%M:%S"));
+    Ok(format!(" -Wno-builtin-macro-redefined -D__DATE__=\"{date}\" -D__TIME__=\"{clock}\""))
 }

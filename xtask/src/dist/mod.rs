@@ -155,7 +155,7 @@ fn programs(arguments: &Arguments, tree: &Tree) -> Result<Programs> {
             let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
             wanted.push((target, bytes));
         } else if lacking.is_empty() {
-            wanted.push((target, build::program(tree.root(), target)?));
+            wanted.push((target, build::program(tree.root(), target, epoch(tree.root())?)?));
         } else {
             missing.push(format!("{} needs {}", target.arch, lacking.join(", and ")));
         }

@@ -1,5 +1,8 @@
 //! The package for systems that use RPM: openEuler, Anolis, Kylin, Fedora.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder};
 
@@ -40,7 +43,23 @@ pub(super) fn package(tree: &Tree, entries: &[Entry], target: &Target, release: 
         }
         builder.with_file_contents(entry.bytes.clone(), options).with_context(|| entry.to.clone())?;
     }
+    for folder in own_folders(entries) {
+        builder
+            .with_dir_entry(FileOptions::dir(&folder).permissions(0o755))
+            .with_context(|| folder.clone())?;
+    }
     let mut bytes = Vec::new();
     builder.build().context("rpm")?.write(&mut bytes).context("rpm")?;
     Ok(bytes)
+}
+
+/// Folders that have something of this package alone. They are its own: rpm leaves others behind when it removes it.
+fn own_folders(entries: &[Entry]) -> BTreeSet<String> {
+    let mut folders = BTreeSet::new();
+    for entry in entries {
+        let above = Path::new(&entry.to).ancestors().skip(1);
+        let own = above.filter(|folder| folder.components().any(|part| part.as_os_str() == "tongguan"));
+        folders.extend(own.map(|folder| folder.display().to_string()));
+    }
+    folders
 }

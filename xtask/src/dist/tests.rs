@@ -214,6 +214,112 @@ fn the_rpm_says_what_it_has() {
     assert!(entries.iter().any(|entry| entry.path() == Path::new("/usr/share/zsh/site-functions/_tongguan")));
 }
 
+/// A `.rpm` of a version, whose configuration ends with a line.
+fn rpm_of(version: &str, configuration: &str) -> Vec<u8> {
+    let tree = Tree::of_this_repository();
+    let release = Release { version: version.to_owned(), ..Release::of(&tree).unwrap() };
+    let mut everywhere = made::printed(&[(here(), PROGRAM.as_bytes().to_vec())]).unwrap();
+    everywhere.insert("manual".to_owned(), vec![("en/index.html".to_owned(), b"<h1>Manual</h1>".to_vec())]);
+    let made = made::all(&tree, &release, here(), PROGRAM.as_bytes(), &everywhere).unwrap();
+    let mut entries = list::entries(&tree, &list::read(&tree).unwrap(), &made, list::Place::Rpm).unwrap();
+    let toml = entries.iter_mut().find(|entry| entry.to == "/etc/tongguan/tongguan.toml").unwrap();
+    toml.bytes.extend_from_slice(configuration.as_bytes());
+    redhat::package(&tree, &entries, here(), &release).unwrap()
+}
+
+/// A folder with a shell, what makes users, and their libraries: as little of a system as the package's scripts need.
+fn small_root(root: &Path) {
+    for (name, to) in [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        std::fs::create_dir_all(root.join(to)).unwrap();
+        std::os::unix::fs::symlink(to, root.join(name)).unwrap();
+    }
+    for folder in ["dev", "etc", "tmp", "var/tmp", "var/lib/tongguan"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    std::fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
+    let copy = |path: &str| {
+        let to = root.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(path, to).unwrap();
+    };
+    let found = |name: &str| {
+        let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+        folders.map(|folder| format!("{folder}/{name}")).into_iter().find(|path| Path::new(path).exists())
+    };
+    let tools = ["sh", "systemd-sysusers", "getent", "groupadd", "useradd"];
+    for tool in tools.into_iter().filter_map(found) {
+        copy(&tool);
+        let libraries = run(Command::new("ldd").arg(&tool)).unwrap();
+        libraries.split_whitespace().filter(|word| word.starts_with('/')).for_each(copy);
+    }
+}
+
+#[test]
+fn rpm_installs_upgrades_and_removes_the_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let allowed = Command::new("unshare").args(["-r", "rpm", "--version"]).output();
+    if !allowed.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: rpm is not installed, or there are no user namespaces");
+        return;
+    }
+    let root = place("root");
+    small_root(&root);
+    // What has the shell in a system of packages.
+    let mut base = Vec::new();
+    let shell = rpm::Dependency::any("/bin/sh");
+    let mut builder = rpm::PackageBuilder::new("base", "1", "none", "noarch", "a shell");
+    builder.using_config(rpm::BuildConfig::v4()).provides(shell).build().unwrap().write(&mut base).unwrap();
+    std::fs::write(place("base.rpm"), base).unwrap();
+    std::fs::write(place("old.rpm"), rpm_of("0.0.1", "")).unwrap();
+    std::fs::write(place("new.rpm"), rpm_of("9.0.0", "# new\n")).unwrap();
+    let rpm = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["-r", "rpm", "--root"]).arg(&root).args(arguments).current_dir(folder.path());
+        run(&mut command).unwrap()
+    };
+    let text = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    assert!(rpm(&["-K", "old.rpm"]).contains("digests OK"));
+    rpm(&["-i", "base.rpm", "old.rpm"]);
+    assert_eq!(rpm(&["-V", "tongguan"]), "");
+    assert!(text("etc/passwd").contains("tongguan:") && text("etc/group").contains("tongguan:"));
+    assert!(text("usr/lib/systemd/system/tongguan.service").contains("ExecStart=/usr/bin/tongguan serve"));
+    std::fs::write(root.join("var/lib/tongguan/tongguan.db"), "data").unwrap();
+    std::fs::write(root.join("etc/tongguan/tongguan.toml"), "# mine\n").unwrap();
+
+    rpm(&["-U", "new.rpm"]);
+    assert_eq!(rpm(&["-q", "tongguan"]).trim(), format!("tongguan-9.0.0-1.{}", here().arch));
+    assert_eq!(text("etc/tongguan/tongguan.toml"), "# mine\n");
+    assert!(text("etc/tongguan/tongguan.toml.rpmnew").ends_with("# new\n"));
+
+    std::fs::remove_file(root.join("etc/tongguan/tongguan.toml.rpmnew")).unwrap();
+    rpm(&["-e", "tongguan"]);
+    assert_eq!(text("etc/tongguan/tongguan.toml.rpmsave"), "# mine\n");
+    assert_eq!(text("var/lib/tongguan/tongguan.db"), "data");
+    assert!(text("etc/passwd").contains("tongguan:"));
+    // Of itself nothing is left, no empty folder either.
+    let mut left = vec![root.clone()];
+    let mut names = Vec::new();
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                left.push(entry.path());
+            }
+            let name = entry.path().strip_prefix(&root).unwrap().display().to_string();
+            names.extend(Some(name).filter(|name| name.contains("tongguan")));
+        }
+    }
+    names.sort();
+    let kept = [
+        "etc/tongguan",
+        "etc/tongguan/tongguan.toml.rpmsave",
+        "var/lib/tongguan",
+        "var/lib/tongguan/tongguan.db",
+    ];
+    assert_eq!(names, kept);
+}
+
 /// Every blob has the digest that it is called by, and the way from the index to the program is whole.
 #[test]
 fn the_image_holds_together() {

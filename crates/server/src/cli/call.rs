@@ -679,7 +679,8 @@ mod tests {
 
     #[test]
     fn errors_in_one_line() {
-        let answer = |body: &'static str| Answer { status: 404, body: body.into() };
+        let answer =
+            |body: &'static str| Answer { status: 404, headers: http::HeaderMap::new(), body: body.into() };
         let body = r#"{"Code":"A.B","Message":"one\ntwo","RequestId":"R"}"#;
         assert_eq!(
             summary(&answer(body), Paint::Plain),

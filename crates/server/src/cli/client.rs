@@ -1,4 +1,5 @@
-//! Asks a server: signs a call and sends it (`call`, `demo`), or asks its admin listener (`ready`).
+//! Asks a server: signs a call and sends it (`call`, `demo`), passes on one that is signed (`record`), or asks its
+//! admin listener (`ready`).
 //!
 //! One connection for each call. A command line makes one call and the demonstration some dozens, so
 //! a pool would be more code than it saves. Nothing is retried: the user sees what happened.
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -105,8 +106,13 @@ impl Endpoint {
         Ok(Self { tls, host: host.to_owned(), port })
     }
 
+    /// The host, without the brackets of an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// The `Host` header.
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
     }
@@ -149,8 +155,27 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Answer {
     /// HTTP status.
     pub(crate) status: u16,
+    /// Header fields.
+    pub(crate) headers: HeaderMap,
     /// The body, as it is.
     pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// Nobody is there, or it is not who was asked for.
+    Unreached(anyhow::Error),
+    /// The request may have been carried out.
+    Silent(anyhow::Error),
+}
+
+impl From<Unanswered> for anyhow::Error {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Unreached(error) | Unanswered::Silent(error) => error,
+        }
+    }
 }
 
 /// What clients read of an error body.
@@ -228,16 +253,32 @@ impl Channel {
     /// # Errors
     /// When there is no answer.
     pub(crate) async fn send(&self, request: OutgoingRequest) -> Result<Answer> {
+        let mut outgoing = http::Request::builder().method(request.method).uri(request.path_and_query);
+        for (name, value) in &request.headers {
+            outgoing = outgoing.header(name, value);
+        }
+        let outgoing =
+            outgoing.body(Full::new(Bytes::from(request.body))).context("the request is not HTTP")?;
+        Ok(self.pass(outgoing).await?)
+    }
+
+    /// Sends a request as it is, with its `Host`, and waits for the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn pass(&self, request: http::Request<Full<Bytes>>) -> Result<Answer, Unanswered> {
         let endpoint = &self.endpoint;
         let connecting = timeout(CONNECT_TIMEOUT, self.connect());
         let stream = connecting
             .await
             .unwrap_or_else(|_| bail!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
-            .with_context(|| format!("cannot connect to {endpoint}"))?;
+            .with_context(|| format!("cannot connect to {endpoint}"))
+            .map_err(Unanswered::Unreached)?;
         timeout(ANSWER_TIMEOUT, exchange(stream, request))
             .await
             .unwrap_or_else(|_| bail!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))
             .with_context(|| format!("no usable answer from {endpoint}"))
+            .map_err(Unanswered::Silent)
     }
 
     async fn connect(&self) -> Result<Box<dyn Stream>> {
@@ -434,21 +475,15 @@ fn refused(error: std::io::Error, host: &str) -> anyhow::Error {
     anyhow::Error::new(error).context(advice)
 }
 
-async fn exchange(stream: Box<dyn Stream>, request: OutgoingRequest) -> Result<Answer> {
+async fn exchange(stream: Box<dyn Stream>, request: http::Request<Full<Bytes>>) -> Result<Answer> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut outgoing = http::Request::builder().method(request.method).uri(request.path_and_query);
-    for (name, value) in &request.headers {
-        outgoing = outgoing.header(name, value);
-    }
-    let outgoing = outgoing.body(Full::new(Bytes::from(request.body))).context("the request is not HTTP")?;
     // The connection is driven beside the exchange and ends with it.
     let driver = tokio::spawn(connection);
     let answer = async {
-        let answer = sender.send_request(outgoing).await?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
-        Ok(Answer { status, body })
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
     }
     .await;
     driver.abort();
@@ -563,7 +598,9 @@ mod tests {
     fn errors_are_read_from_xml() {
         let body = "<?xml version='1.0' encoding='UTF-8'?><Error><RequestId>R</RequestId><HostId>h</HostId>\
                     <Code>C</Code><Message>a &lt; b</Message><Recommend>u</Recommend></Error>";
-        let answer = |body: &'static str| Answer { status: 400, body: Bytes::from(body) };
+        let headers = HeaderMap::new();
+        let answer =
+            |body: &'static str| Answer { status: 400, headers: headers.clone(), body: Bytes::from(body) };
         let error = answer(body).error().unwrap();
         assert_eq!(
             (error.code.as_str(), error.message.as_str(), error.request_id.as_str()),

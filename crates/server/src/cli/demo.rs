@@ -575,7 +575,11 @@ mod tests {
 
     #[test]
     fn states_are_read_from_answers() {
-        let answer = |status, body: &'static str| Answer { status, body: body.into() };
+        let answer = |status, body: &'static str| Answer {
+            status,
+            headers: http::HeaderMap::new(),
+            body: body.into(),
+        };
         let updating = answer(200, r#"{"Status":"updating"}"#);
         assert_eq!(state("A", &updating, ACTIVE).unwrap(), ("updating".to_owned(), false));
         assert_eq!(state("A", &updating, Goal::Gone("N")).unwrap(), ("updating".to_owned(), false));

@@ -4,6 +4,8 @@
 //! It is the service of `tongguan serve`, in this process; only its configuration is made here. The known key is
 //! accepted on a loopback address alone: elsewhere a random one is made.
 //!
+//! With `--replay` it answers what was recorded elsewhere as it was answered there ([`tongguan_service::replay`]).
+//!
 //! With `--from` the store is a copy of a backup. The copy is for tests from then on; the backup is only read.
 
 use std::io::{self, Write as _};
@@ -11,7 +13,7 @@ use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +21,7 @@ use tokio::sync::oneshot;
 use tongguan_pki::{KeySpec, PrivateKey, Subject};
 use tongguan_rpc::{Secret, SignatureMethod, Signer};
 use tongguan_service::context::{Clock as _, SystemClock, seed_ids};
+use tongguan_service::replay::{Recording, Replay};
 use tracing_subscriber::EnvFilter;
 
 use super::MarkArgs;
@@ -96,6 +99,13 @@ pub(crate) struct DevArgs {
     /// Before it is ready, run *.sh and the calls of *.json in this directory, in the order of their names
     #[arg(long, value_name = "DIR")]
     init: Option<PathBuf>,
+    /// Answer what is in this recording of `tongguan record` as it was answered then, or in the *.jsonl of this
+    /// directory; what is not, the service answers itself
+    #[arg(long, value_name = "FILE|DIR")]
+    replay: Option<PathBuf>,
+    /// Refuse what is not in the recording (NotRecorded)
+    #[arg(long, requires = "replay")]
+    replay_only: bool,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -181,8 +191,8 @@ impl Drop for EnvFile {
     }
 }
 
-/// What ends it: signals, and the end of standard input if that is asked for.
-struct Ends {
+/// What ends a command that runs until it is told: signals, and the end of standard input if that is asked for.
+pub(super) struct Ends {
     signals: [Signal; 3],
     eof: oneshot::Receiver<()>,
     /// Kept as long as nothing sends.
@@ -190,7 +200,11 @@ struct Ends {
 }
 
 impl Ends {
-    fn new(until_eof: bool) -> io::Result<Self> {
+    /// Listens for signals, and for the end of standard input if that is asked for.
+    ///
+    /// # Errors
+    /// The signals cannot be listened for.
+    pub(super) fn new(until_eof: bool) -> io::Result<Self> {
         // A terminal that is closed ends it too.
         let [interrupt, terminate, hangup] =
             [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
@@ -207,7 +221,8 @@ impl Ends {
         Ok(Self { signals: [interrupt?, terminate?, hangup?], eof, _never: never })
     }
 
-    async fn next(&mut self) {
+    /// Waits for the next of them.
+    pub(super) async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -230,15 +245,40 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     if let Some(seed) = args.seed {
         seed_ids(seed);
     }
+    let replay = args.replay.as_deref().map(recordings).transpose().context(exit::Configuration)?;
+    let replay = replay.map(|recordings| Replay::new(recordings, args.replay_only));
     let directory = tempfile::Builder::new().prefix("tongguan-dev-").tempdir();
     let directory = directory.context("cannot make a temporary directory")?;
     let outcome = match restore(&args, directory.path()) {
-        Ok(Ok(())) => live(&args, directory.path(), &mut ends).await.map(|()| ExitCode::SUCCESS),
+        Ok(Ok(())) => live(&args, replay, directory.path(), &mut ends).await.map(|()| ExitCode::SUCCESS),
         Ok(Err(what)) => backup::damaged(&what),
         Err(error) => Err(error),
     };
     directory.close().context("cannot remove the temporary directory")?;
     outcome
+}
+
+/// Reads a recording, or all of a directory in the order of their names.
+fn recordings(path: &Path) -> Result<Vec<(String, Recording)>> {
+    let failed = || format!("cannot read `{}`", path.display());
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).with_context(failed)?.collect::<io::Result<Vec<_>>>();
+        files = entries.with_context(failed)?.into_iter().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+        files.sort();
+        ensure!(!files.is_empty(), "`{}` has no recording, *.jsonl", path.display());
+    }
+    let read = |file: PathBuf| {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{name}`"))?;
+        let recording = Recording::read(&text).with_context(|| format!("`{name}`"))?;
+        if recording.whole < text.len() {
+            terminal::tell(&format!("`{name}`: the last line was cut off and is left out"));
+        }
+        Ok((name, recording))
+    };
+    files.into_iter().map(read).collect::<Result<_>>().context("--replay")
 }
 
 /// Where the master key of the backup comes from.
@@ -271,7 +311,7 @@ fn restore(args: &DevArgs, directory: &Path) -> Result<Result<(), String>> {
 }
 
 /// Serves until it is told to end.
-async fn live(args: &DevArgs, directory: &Path, ends: &mut Ends) -> Result<()> {
+async fn live(args: &DevArgs, replay: Option<Replay>, directory: &Path, ends: &mut Ends) -> Result<()> {
     let config = configure(args, directory)?;
     let key = config.access_key_id.clone().zip(config.access_key_secret.clone());
     let key = key.context("there is a key")?;
@@ -286,7 +326,7 @@ async fn live(args: &DevArgs, directory: &Path, ends: &mut Ends) -> Result<()> {
         tls_ca: args.https.then(|| ca::certificate_file(&directory.join(TLS_FOLDER))),
     };
     let outcome = tokio::select! {
-        outcome = open(args, &place, &server) => match outcome {
+        outcome = open(args, replay, &place, &server) => match outcome {
             Ok(env_file) => {
                 ends.next().await;
                 drop(env_file);
@@ -301,7 +341,12 @@ async fn live(args: &DevArgs, directory: &Path, ends: &mut Ends) -> Result<()> {
 }
 
 /// Does what is to be done first, and says where the service is.
-async fn open(args: &DevArgs, place: &Place, server: &serve::Running) -> Result<Option<EnvFile>> {
+async fn open(
+    args: &DevArgs,
+    replay: Option<Replay>,
+    place: &Place,
+    server: &serve::Running,
+) -> Result<Option<EnvFile>> {
     let variables = place.variables();
     if let Some(directory) = &args.init {
         let (id, secret) = place.key.clone();
@@ -310,6 +355,10 @@ async fn open(args: &DevArgs, place: &Place, server: &serve::Running) -> Result<
         let trust = place.tls_ca.clone().map_or(Trust::Platform, Trust::Only);
         let client = Client::new(Endpoint::parse(&place.endpoint, false)?, signer, &trust)?;
         init::run(directory, &client, REGION, &variables).await.context("--init")?;
+    }
+    // After --init, whose calls make what is really there.
+    if let Some(replay) = replay {
+        server.replay(replay);
     }
     server.prepared();
     let env_file = args.env_file.as_deref().map(|path| EnvFile::write(path, &place.exports())).transpose()?;
@@ -331,7 +380,7 @@ fn endpoint(url: &str, https: bool) -> String {
 }
 
 /// The first choice, if its port is free; else a free port.
-fn free(wanted: &str) -> String {
+pub(super) fn free(wanted: &str) -> String {
     match TcpListener::bind(wanted) {
         Ok(_) => wanted.to_owned(),
         Err(_) => "127.0.0.1:0".to_owned(),

@@ -20,6 +20,7 @@ mod paint;
 pub(crate) mod policy;
 mod profile;
 pub(crate) mod ready;
+pub(crate) mod record;
 pub(crate) mod seal_anew;
 pub(crate) mod status;
 pub(crate) mod supervisor;
@@ -74,13 +75,24 @@ mod tests {
     /// Restoring is no reading: it makes a folder where it is told to, or here.
     #[test]
     fn every_command_but_restore_finds_the_installed_service() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
-        let texts = std::fs::read_dir(folder).unwrap().map(|entry| {
-            let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap())
-        });
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli")];
+        let mut texts = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    texts.push((
+                        path.file_name().unwrap().to_owned(),
+                        std::fs::read_to_string(&path).unwrap(),
+                    ));
+                }
+            }
+        }
         let literal = concat!("default_value = ", "\"data\"");
-        let with: Vec<_> = texts.filter(|(_, text)| text.contains(literal)).map(|(name, _)| name).collect();
+        let with: Vec<_> =
+            texts.into_iter().filter(|(_, text)| text.contains(literal)).map(|(name, _)| name).collect();
         assert_eq!(with, ["backup.rs"]);
     }
 }

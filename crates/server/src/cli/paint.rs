@@ -194,7 +194,7 @@ fn line(out: &mut String, depth: usize) {
 }
 
 /// The length of the JSON token that `text`, which is valid, begins with.
-fn token(text: &str) -> usize {
+pub(super) fn token(text: &str) -> usize {
     let bytes = text.as_bytes();
     match bytes {
         [b'"', rest @ ..] => {

@@ -109,7 +109,11 @@ mod tests {
 
     #[test]
     fn what_fails_is_named() {
-        let answer = |status, body: &'static str| Answer { status, body: body.into() };
+        let answer = |status, body: &'static str| Answer {
+            status,
+            headers: http::HeaderMap::new(),
+            body: body.into(),
+        };
         let fine = answer(200, "{\"check\":\"engine\",\"ok\":true}\n");
         assert!(matches!(read(&fine), Found::Ready));
         let failing = answer(

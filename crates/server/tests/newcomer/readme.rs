@@ -252,15 +252,21 @@ fn make_install_puts_everything_in_its_place() {
     let kept = std::fs::read_to_string(repository().join("dist/tongguan.service")).unwrap();
     assert_eq!(std::fs::read_to_string(under("etc/systemd/system/tongguan.service")).unwrap(), kept);
     assert!(under("etc/sysusers.d/tongguan.conf").exists());
+    // logrotate reads no file that others than root may write.
+    assert_eq!(mode("etc/logrotate.d/tongguan"), 0o644);
+    let kept = std::fs::read_to_string(repository().join("dist/tongguan.logrotate")).unwrap();
+    assert_eq!(std::fs::read_to_string(under("etc/logrotate.d/tongguan")).unwrap(), kept);
     // A configuration that is there stays.
-    std::fs::write(under("etc/tongguan/tongguan.toml"), "mine").unwrap();
+    let own = ["etc/tongguan/tongguan.toml", "etc/logrotate.d/tongguan"];
+    own.iter().for_each(|file| std::fs::write(under(file), "mine").unwrap());
     install("/usr/local");
-    assert_eq!(std::fs::read_to_string(under("etc/tongguan/tongguan.toml")).unwrap(), "mine");
+    assert_eq!(own.map(|file| std::fs::read_to_string(under(file)).unwrap()), ["mine", "mine"]);
     install("/opt/tongguan");
     let unit = std::fs::read_to_string(under("opt/tongguan/lib/systemd/system/tongguan.service")).unwrap();
     assert!(unit.contains("ExecStart=/opt/tongguan/bin/tongguan serve"), "{unit}");
     assert!(unit.contains(":/opt/tongguan/etc/tongguan/tongguan.toml"), "{unit}");
     assert!(under("opt/tongguan/lib/sysusers.d/tongguan.conf").exists());
+    assert!(under("opt/tongguan/etc/logrotate.d/tongguan").exists());
     for shell in [
         "bash-completion/completions/tongguan",
         "zsh/site-functions/_tongguan",

@@ -6,6 +6,8 @@
 //!    well formed and fresh; the signature (`admit`)
 //! 3. the nonce is unused; the rate of account and principal; a place for the nonce (`admit`). What is known of the
 //!    signer still holds, or the checks from 2 on are made anew
+//!    (here, and in a service for tests that replays a recording alone, what was recorded is answered:
+//!    [`crate::replay`])
 //! 4. version and action name an operation, and the scope of the signature covers it (`route`)
 //! 5. permission ([`crate::access`])
 //! 6. required parameters are there (`Args::require_all`)
@@ -29,7 +31,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use fail::fail_point;
-use tongguan_rpc::{ErrorBody, HttpRequest, Incoming, content_type, recommend_url};
+use tongguan_rpc::{ErrorBody, HttpRequest, Incoming, Verified, content_type, recommend_url};
 use tracing::debug;
 
 use self::admit::Turned;
@@ -37,10 +39,11 @@ use self::perform::forgotten;
 use self::record::Trail;
 use crate::access::{self, Peer};
 use crate::args::Args;
-use crate::call::{Call, Parts, Reply};
-use crate::catalogue::{Code, Refusal};
+use crate::call::{Call, Parts, Recorded, Reply};
+use crate::catalogue::{self, Code, Refusal};
 use crate::failure::Failure;
-use crate::operation::{Handler, Operation, Product};
+use crate::operation::{self, Handler, Operation, Product};
+use crate::replay::Looked;
 use crate::service::Service;
 use crate::test_api;
 
@@ -113,6 +116,11 @@ impl Service {
         trail.principal = Some(Arc::clone(&principal));
         let steady_ms = self.context.clock.steady_ms();
         fail_point!("call::authenticated");
+        if let Some(test) = &self.test
+            && let Some(reply) = replayed(test, &verified, trail)?
+        {
+            return Ok(reply);
+        }
         let operation = route::route(&verified, self.context.settings.default_region)?;
         trail.operation = Some(operation);
         if operation.product.conventions().lower_case_ids {
@@ -167,7 +175,10 @@ impl Service {
         let (status, code) = match &outcome {
             Ok(reply) => {
                 trail.issued.clone_from(&reply.issued);
-                (200, None)
+                match &reply.recorded {
+                    None => (200, None),
+                    Some(recorded) => (recorded.status, recorded.code.clone()),
+                }
             }
             Err(Failure::Refused(refusal)) => {
                 let declared = trail.operation.is_none_or(|operation| operation.declares(refusal.code));
@@ -189,20 +200,59 @@ impl Service {
             return render_refusal(&trail, code.into());
         }
         match outcome {
-            Ok(reply) => Response {
-                warnings: trail.warned(reply.warnings),
-                status: 200,
-                content_type: content_type(trail.format),
-                body: reply.body,
-                request_id: trail.request_id,
-                code: None,
-                refusal: None,
-                operation: trail.operation,
-            },
+            Ok(reply) => {
+                let code = reply.recorded.and_then(|recorded| recorded.code);
+                let known = |code: &str| trail.operation?.codes().find(|known| known.code == code);
+                Response {
+                    refusal: code.as_deref().and_then(known),
+                    code,
+                    operation: trail.operation,
+                    warnings: trail.warned(reply.warnings),
+                    status,
+                    content_type: content_type(trail.format),
+                    body: reply.body,
+                    request_id: trail.request_id,
+                }
+            }
             Err(Failure::Refused(refusal)) => render_refusal(&trail, *refusal),
             Err(failure) => render_refusal(&trail, failure.code().into()),
         }
     }
+}
+
+/// The answer that was recorded for a request; none if the service is to answer itself. A fault that a test has set
+/// comes before it.
+fn replayed(
+    test: &test_api::TestApi,
+    verified: &Verified<'_, '_>,
+    trail: &mut Trail<'_>,
+) -> Result<Option<Reply>, Failure> {
+    let (Some(replay), Some(version), Some(action)) = (test.replay(), verified.version(), verified.action())
+    else {
+        return Ok(None);
+    };
+    let found = match replay.look(version, action, trail.format, verified.parameters()) {
+        Looked::Found(found) => found,
+        Looked::Unknown => return Ok(None),
+        Looked::Refused => {
+            trail.parameters = Some(test_api::shown(verified.parameters()));
+            return Err(Refusal::new(&catalogue::NOT_RECORDED).value(action).into());
+        }
+    };
+    trail.parameters = Some(test_api::shown(verified.parameters()));
+    let product = Product::of_version(version);
+    if product.is_some_and(|product| product.conventions().lower_case_ids) {
+        trail.request_id.make_ascii_lowercase();
+    }
+    // It may be one that this service does not have.
+    trail.operation = product.and_then(|product| operation::find(product, action));
+    if let Some(operation) = trail.operation {
+        test.meet(operation, verified.parameters())?;
+    }
+    let answered = found.answer(&trail.request_id);
+    let recorded = Recorded { status: answered.status, code: answered.code };
+    let (body, recorded) = (answered.body.into_bytes(), Some(Box::new(recorded)));
+    Ok(Some(Reply { body, recorded, ..Reply::default() }))
 }
 
 fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {

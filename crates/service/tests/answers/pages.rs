@@ -424,6 +424,10 @@ const UNRECORDED: &[(&str, &str)] = &[
         "The account's debts lock the gateway. Nothing is charged here, so only an operator's hand in the database does.",
         "`a_locked_gateway_can_be_emptied_and_nothing_else` has a hand in the database",
     ),
+    (
+        "Of `tongguan dev --replay-only` alone: the recording has no answer to the request.",
+        "`what_was_not_recorded_is_answered_by_the_service_or_refused` has a recording",
+    ),
 ];
 
 /// Whether a text is of this form: its pieces between the slots, in their order.
