@@ -111,7 +111,7 @@ pub(super) fn beside(row: Row<'_>) -> (Option<Hash>, Option<i64>) {
 }
 
 /// Number and hash of a record; what is no hash is none.
-const HASH_OF: &str = "SELECT seq, CASE WHEN typeof(hash) = 'blob' AND length(hash) = 32 THEN hash END FROM audit WHERE seq = ?1";
+const HASH_OF: &str = "SELECT seq, CASE WHEN length(hash) = 32 THEN hash END FROM audit WHERE seq = ?1";
 
 impl Snapshot<'_> {
     /// Result of the call with this request id in the audit record: HTTP status and error code.

@@ -232,15 +232,11 @@ impl<'a> Walk<'a> {
         after: i64,
         previous: Option<Hash>,
     ) -> Result<(), StoreError> {
-        let sql = "SELECT seq, request_id FROM audit WHERE seq <= ?1 AND seq > ?2 ORDER BY seq";
-        let old = self.chain.old.map(|old| old.seq);
-        let mut statement = session.prepare(if old.is_some() {
-            sql
-        } else {
-            // Also the least number that there is.
-            "SELECT seq, request_id FROM audit WHERE seq <= ?1 AND ?2 IS NOT NULL ORDER BY seq"
-        })?;
-        let mut rows = statement.query(&binds![after, old.unwrap_or(0)])?;
+        let sql = "SELECT seq, request_id FROM audit WHERE seq <= ?1 AND seq >= ?2 ORDER BY seq";
+        // Also the least number that there is.
+        let least = self.chain.old.map_or(i64::MIN, |old| old.seq.saturating_add(1));
+        let mut statement = session.prepare(sql)?;
+        let mut rows = statement.query(&binds![after, least])?;
         while let Some(row) = rows.next()? {
             let mut cells = row.cells();
             let seq: i64 = cells.next()?;

@@ -9,7 +9,7 @@ use crate::{Snapshot, Tx};
 pub(crate) const RELATIONS: &[Relation] = &[(
     "the addresses in use are those of the gateways",
     "SELECT ip FROM address JOIN vpn_gateway ON id = gateway \
-         WHERE ip <> internet_ip AND ip IS NOT dr_ip",
+         WHERE ip <> internet_ip AND ip IS DISTINCT FROM dr_ip",
 )];
 
 impl Snapshot<'_> {

@@ -10,9 +10,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
         "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
          WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
          AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
-         AND (a.generation <> g.applied OR (SELECT coalesce(group_concat(key || value, ' '), '') \
+         AND (a.generation <> g.applied OR (SELECT coalesce(string_agg(key || value, ' '), '') \
          FROM (SELECT key, value FROM json_each(a.document, '$.certificates') ORDER BY key)) <> \
-         (SELECT coalesce(group_concat(role || certificate, ' '), '') \
+         (SELECT coalesce(string_agg(role || certificate, ' '), '') \
          FROM (SELECT role, certificate FROM binding WHERE gateway = g.id ORDER BY role)))",
     ),
     (

@@ -133,7 +133,7 @@ impl Snapshot<'_> {
             "SELECT ",
             BoundCertificate::COLUMNS,
             " FROM binding b JOIN certificate c ON c.id = b.certificate \
-             WHERE b.state <> 'dissociating' AND (?1 IS NULL OR b.gateway = ?1) ORDER BY b.gateway, b.role"
+             WHERE b.state <> 'dissociating' AND b.gateway = coalesce(?1, b.gateway) ORDER BY b.gateway, b.role"
         );
         self.session.all(sql, &binds![gateway])
     }

@@ -196,9 +196,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
     (
         "the tunnels of a connection are those of its settings",
         "SELECT c.id FROM vpn_connection c WHERE \
-         (SELECT coalesce(group_concat(number || id || customer_gateway, ' '), '') FROM (SELECT number, id, \
+         (SELECT coalesce(string_agg(number || id || customer_gateway, ' '), '') FROM (SELECT number, id, \
          customer_gateway FROM vpn_tunnel WHERE connection = c.id ORDER BY number)) <> \
-         (SELECT coalesce(group_concat((key + 1) || json_extract(value, '$.id') \
+         (SELECT coalesce(string_agg((CAST(key AS INTEGER) + 1) || json_extract(value, '$.id') \
          || json_extract(value, '$.customer_gateway'), ' '), '') \
          FROM (SELECT key, value FROM json_each(c.settings, '$.tunnels') ORDER BY key))",
     ),
@@ -219,9 +219,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
         "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
          WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
          AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
-         AND (SELECT coalesce(group_concat(value, ' '), '') \
+         AND (SELECT coalesce(string_agg(value, ' '), '') \
          FROM (SELECT value FROM json_each(a.document, '$.connections') ORDER BY value)) <> \
-         (SELECT coalesce(group_concat(id, ' '), '') \
+         (SELECT coalesce(string_agg(id, ' '), '') \
          FROM (SELECT id FROM vpn_connection WHERE gateway = g.id ORDER BY id))",
     ),
     (

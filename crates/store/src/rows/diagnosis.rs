@@ -47,7 +47,7 @@ impl Snapshot<'_> {
         let sql = sql!(
             "SELECT ",
             DiagnosisRow::COLUMNS,
-            " FROM vpn_diagnosis WHERE account = ?1 AND (?2 IS NULL OR id = ?2) AND (?3 IS NULL OR gateway = ?3) \
+            " FROM vpn_diagnosis WHERE account = ?1 AND id = coalesce(?2, id) AND gateway = coalesce(?3, gateway) \
              ORDER BY done_ms DESC LIMIT 1"
         );
         self.session.one(sql, &binds![account, id, gateway])

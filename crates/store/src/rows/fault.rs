@@ -82,7 +82,7 @@ impl Tx<'_> {
             outcome: fault.outcome,
         })?;
         self.execute(
-            "DELETE FROM fault WHERE resource IN (SELECT resource FROM fault ORDER BY failed_ms DESC LIMIT -1 OFFSET ?1)",
+            "DELETE FROM fault WHERE resource IN (SELECT resource FROM fault ORDER BY failed_ms DESC LIMIT 9223372036854775807 OFFSET ?1)",
             &binds![FAULTS_KEPT],
         )
     }

@@ -238,7 +238,7 @@ impl Snapshot<'_> {
 
 /// Which of a gateway's bound certificates are out of service.
 const ALERT: &str = "UPDATE vpn_gateway SET certificate_alert = \
-                     (SELECT group_concat(b.role || ' ' || b.named || ' ' || c.status, ', ') \
+                     (SELECT string_agg(b.role || ' ' || b.named || ' ' || c.status, ', ') \
                      FROM binding b JOIN certificate c ON c.id = b.certificate \
                      WHERE b.gateway = vpn_gateway.id AND c.status <> 'ACTIVE') WHERE id = ?1";
 

@@ -91,7 +91,7 @@ impl Snapshot<'_> {
     /// A database error.
     pub fn overview(&self, now_ms: i64) -> Result<Overview, StoreError> {
         let (intents, oldest_intent_ms, intents_failing) = self.session.only(
-            "SELECT count(*), coalesce(max(0, ?1 - min(since_ms)), 0), \
+            "SELECT count(*), coalesce(CASE WHEN min(since_ms) < ?1 THEN ?1 - min(since_ms) END, 0), \
              count(*) FILTER (WHERE last_error IS NOT NULL) FROM intent",
             &binds![now_ms],
         )?;

@@ -36,7 +36,7 @@ columns! { RouteRow { seq, route = VpnRoute::COLUMNS } }
 
 /// What the record of what the data plane has calls a route by.
 const NAME: &str = "kind || ' ' || connection || ' ' || coalesce(source, '') || ' ' || destination || ' ' || weight \
-                    || ' ' || coalesce(priority, '') || ' ' || published";
+                    || ' ' || coalesce(CAST(priority AS TEXT), '') || ' ' || published";
 
 columns! { RouteInForce { name = NAME, destination } }
 
@@ -113,9 +113,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
             "SELECT g.id FROM vpn_gateway g JOIN applied a ON a.resource = g.id \
              WHERE g.applied = g.intended AND g.applied > 0 AND g.phase = 'live' \
              AND g.id NOT IN (SELECT resource FROM fault WHERE outcome = 'diverged') \
-             AND (SELECT coalesce(group_concat(value, ', '), '') \
+             AND (SELECT coalesce(string_agg(value, ', '), '') \
              FROM (SELECT value FROM json_each(a.document, '$.routes') ORDER BY value)) <> \
-             (SELECT coalesce(group_concat(route, ', '), '') FROM (SELECT ",
+             (SELECT coalesce(string_agg(route, ', '), '') FROM (SELECT ",
             NAME,
             " AS route FROM vpn_route WHERE gateway = g.id ORDER BY route))"
         ),
@@ -266,7 +266,7 @@ impl Snapshot<'_> {
         but: Option<&VpnGatewayId>,
     ) -> Answer<Option<VpnGatewayId>> {
         let sql = "SELECT g.id FROM vpn_gateway g JOIN vpn_route r ON r.gateway = g.id WHERE g.vpc = ?1 \
-                   AND r.destination = ?2 AND (r.published OR r.before_published) AND (?3 IS NULL OR g.id <> ?3) LIMIT 1";
+                   AND r.destination = ?2 AND (r.published OR r.before_published) AND g.id IS DISTINCT FROM ?3 LIMIT 1";
         self.session.one(sql, &binds![vpc, destination, but])
     }
 }

@@ -32,7 +32,7 @@ pub(crate) const RELATIONS: &[Relation] = &[(
          SELECT 'client_token_by', account, principal, -count(*) FROM client_token GROUP BY account, principal \
          UNION ALL \
          SELECT 'binding', account, region, -count(*) FROM binding WHERE state <> 'associating' \
-         GROUP BY account, region) GROUP BY kind, account, region HAVING sum(value) <> 0",
+         GROUP BY account, region) AS counted GROUP BY kind, account, region HAVING sum(value) <> 0",
 )];
 
 impl Snapshot<'_> {
@@ -61,7 +61,7 @@ impl Tx<'_> {
         insert!(
             self.session,
             "tally" { kind: kind, account: account, region: region, value: by }
-            "ON CONFLICT (kind, account, region) DO UPDATE SET value = value + excluded.value"
+            "ON CONFLICT (kind, account, region) DO UPDATE SET value = tally.value + excluded.value"
         )?;
         Ok(())
     }

@@ -130,7 +130,7 @@ pub(crate) const RELATIONS: &[Relation] = &[(
     "SELECT a.seq FROM ram_attachment a LEFT JOIN ram_policy p ON p.seq = a.policy \
          LEFT JOIN ram_user u ON u.seq = a.user_seq LEFT JOIN ram_group g ON g.seq = a.ram_group \
          LEFT JOIN ram_role r ON r.seq = a.role WHERE a.account <> coalesce(p.account, a.account) \
-         OR a.account IS NOT coalesce(u.account, g.account, r.account)",
+         OR a.account IS DISTINCT FROM coalesce(u.account, g.account, r.account)",
 )];
 
 impl Snapshot<'_> {

@@ -81,7 +81,8 @@ pub struct NewKey<'a> {
 /// Columns of [`OwnKeyRow`].
 const OWN: &str = "id, status = 'Active', created_ms, used_ms, used_for";
 /// Keys of one owner.
-const OWNED: &str = sql!("SELECT ", OWN, " FROM access_key WHERE account = ?1 AND user_seq IS ?2");
+const OWNED: &str =
+    sql!("SELECT ", OWN, " FROM access_key WHERE account = ?1 AND user_seq IS NOT DISTINCT FROM ?2");
 
 impl FromRow for OwnKeyRow {
     fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
@@ -145,7 +146,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// A database error.
     pub fn key_count(&self, account: &AccountId, user: Option<i64>) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM access_key WHERE account = ?1 AND user_seq IS ?2";
+        let sql = "SELECT count(*) FROM access_key WHERE account = ?1 AND user_seq IS NOT DISTINCT FROM ?2";
         self.number(sql, &binds![account, user])
     }
 

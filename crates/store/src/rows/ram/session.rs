@@ -42,7 +42,7 @@ impl Tx<'_> {
     /// # Errors
     /// A database error.
     pub fn end_sessions(&self, of: SessionsOf<'_>, now_ms: i64) -> Result<bool, StoreError> {
-        const SET: &str = "SET sessions_from_ms = max(sessions_from_ms + 1, ?2) WHERE";
+        const SET: &str = "SET sessions_from_ms = CASE WHEN sessions_from_ms >= ?2 THEN sessions_from_ms + 1 ELSE ?2 END WHERE";
         match of {
             SessionsOf::Account(account) => self.rights_changed(account)?,
             SessionsOf::User(seq) => self.rights_changed_of_user(seq)?,

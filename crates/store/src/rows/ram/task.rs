@@ -114,7 +114,7 @@ impl Tx<'_> {
         self.execute(
             "DELETE FROM ram_role_deletion WHERE id IN (SELECT id FROM ram_role_deletion \
              WHERE account = ?1 AND role = ?2 AND status <> 'IN_PROGRESS' \
-             ORDER BY created_ms DESC, id LIMIT -1 OFFSET ?3)",
+             ORDER BY created_ms DESC, id LIMIT 9223372036854775807 OFFSET ?3)",
             &binds![account, role, keep],
         )
     }
