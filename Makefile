@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN   := target/release/tongguan
 SKIPPED := $(CURDIR)/target/skipped
 
-.PHONY: run hint install test unit judges instructions instructions-record cluster conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
+.PHONY: run hint install test unit unit-postgres judges instructions instructions-record cluster conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -62,7 +62,14 @@ test: unit instructions conformance failpoints torture-short
 unit: tools judges
 	@mkdir -p target && : > $(SKIPPED)
 	TONGGUAN_SKIPPED=$(SKIPPED) $(CARGO) test --workspace --locked
+	TONGGUAN_SKIPPED=$(SKIPPED) $(MAKE) --no-print-directory unit-postgres
 	@echo "skipped: $$(wc -l < $(SKIPPED)) tests" && sort $(SKIPPED) | uniq -c
+
+## unit-postgres: suites of the service once more, their stores on PostgreSQL
+unit-postgres: tools judges
+	$(CARGO) run --quiet --locked -p tongguan-cluster -- single -- $(CARGO) test --workspace --locked $(addprefix --test ,$(ON_POSTGRES))
+
+ON_POSTGRES = certificate_life client_tokens connections cas markers ram_roles ram_users sessions terraform
 
 ## judges: install what tests ask for a second opinion (strongSwan, valgrind, ...) and a cluster of PostgreSQL, as root on Debian; tests say what they skip
 judges:

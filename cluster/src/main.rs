@@ -16,8 +16,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// One server: prints its URL and its folder.
-    Single,
+    /// One server: prints its URL and its folder; or runs a command with the URL in TONGGUAN_TEST_STORE.
+    Single {
+        /// The command.
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
     /// Three members that fail over: prints their URL, for clients in the network namespace tgc-hub, and their folder.
     Up(Kind),
     /// The same, and fault after fault, with somebody who writes meanwhile.
@@ -52,8 +56,17 @@ impl Kind {
 fn main() -> Result<()> {
     let Arguments { what } = Arguments::parse();
     match what {
-        What::Single => {
-            let Some(server) = Single::or_skip(&Options::default()) else { return Ok(()) };
+        What::Single { command } => {
+            // Tests side by side have some connections each.
+            let options = Options::default().with("max_connections", "400");
+            let Some(server) = Single::or_skip(&options) else { return Ok(()) };
+            if let Some((program, arguments)) = command.split_first() {
+                let mut command = std::process::Command::new(program);
+                let status =
+                    command.args(arguments).env("TONGGUAN_TEST_STORE", server.url("postgres")).status()?;
+                anyhow::ensure!(status.success(), "`{program}` ended with {status}");
+                return Ok(());
+            }
             println!("{} {}", server.url("postgres"), server.home().display());
             until_interrupted()
         }

@@ -21,6 +21,7 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use crate::cli::MarkArgs;
+use crate::database::{DatabaseArgs, Shared};
 use crate::permissions;
 use crate::secrets::{self, KeyArgs, KeySource};
 
@@ -37,7 +38,7 @@ wherever it stands; docs/operations.md lists the codes.";
 /// The data plane that moves no packets.
 const DETACHED: &str = "detached";
 
-/// Serve the API on the embedded store.
+/// Serve the API, on the embedded store or on a database that several nodes share.
 #[derive(Debug, Default, Clone, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct ServeArgs {
@@ -84,6 +85,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "TONGGUAN_ADDRESS_POOL", value_name = "CIDR")]
     address_pool: Option<String>,
     #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
     mark: MarkArgs,
@@ -119,6 +122,9 @@ pub(crate) struct ServeArgs {
 struct File {
     listen: Option<String>,
     data_dir: Option<PathBuf>,
+    database: Option<String>,
+    database_password_file: Option<PathBuf>,
+    database_ca: Option<PathBuf>,
     apply_delay: Option<String>,
     detached_peers: Option<String>,
     dataplane: Option<String>,
@@ -295,6 +301,8 @@ pub(crate) struct Config {
     pub listen: String,
     /// Directory that holds the database and the keys.
     pub data_dir: PathBuf,
+    /// The database that several nodes share; none: the embedded store in the data directory.
+    pub database: Option<Shared>,
     /// When a change comes into force.
     pub apply_delay: String,
     /// What the far ends of tunnels do.
@@ -346,6 +354,7 @@ impl Default for Config {
         Self {
             listen: "127.0.0.1:8080".into(),
             data_dir: "data".into(),
+            database: None,
             apply_delay: "1s".into(),
             detached_peers: Peers::Silent.as_str().into(),
             dataplane: DETACHED.into(),
@@ -401,9 +410,15 @@ impl Config {
         let test = args.test_api || file.test_api.unwrap_or(false);
         let rate_limit = args.rate_limit.or(file.rate_limit.map(String::from));
         let rate = rate(&listen, rate_limit.as_deref(), args.rate_burst.or(file.rate_burst))?;
+        let database = DatabaseArgs {
+            database: args.database.database.or(file.database),
+            database_password_file: args.database.database_password_file.or(file.database_password_file),
+            database_ca: args.database.database_ca.or(file.database_ca),
+        };
         let config = Self {
             listen,
             data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
+            database: Shared::new(database)?,
             apply_delay: args.apply_delay.or(file.apply_delay).unwrap_or(defaults.apply_delay),
             detached_peers: args.detached_peers.or(file.detached_peers).unwrap_or(defaults.detached_peers),
             dataplane: args.dataplane.or(file.dataplane).unwrap_or(defaults.dataplane),
@@ -445,6 +460,7 @@ impl Config {
         if let Some(endpoint) = &self.endpoint {
             host_and_port(endpoint).with_context(|| named("endpoint"))?;
         }
+        self.check_database()?;
         self.check_test_api()?;
         self.log()?;
         self.apply_delay()?;
@@ -470,6 +486,28 @@ impl Config {
         set_quota(&mut self.quotas, entry)
     }
 
+    /// What cannot be shared is not asked for.
+    fn check_database(&self) -> anyhow::Result<()> {
+        let Some(database) = &self.database else { return Ok(()) };
+        database.hosts()?;
+        if matches!(self.master_key, KeySource::DataDirectory) {
+            bail!("nodes share one master key: master_key_file, master_key_command or TONGGUAN_MASTER_KEY");
+        }
+        if self.mark_file.is_some() {
+            bail!("{} is of the embedded store", named("mark_file"));
+        }
+        if self.audit_log.is_some() {
+            bail!("{} is of the embedded store", named("audit_log"));
+        }
+        if self.test.is_some() {
+            bail!("{} is of the embedded store", named("test_api"));
+        }
+        if self.apply_delay.starts_with("polls:") {
+            bail!("{} counts calls, which several nodes answer: give a time", named("apply_delay"));
+        }
+        Ok(())
+    }
+
     /// The test API has a listener, and asks for a token where others reach it.
     fn check_test_api(&self) -> anyhow::Result<()> {
         let Some(TestAccess { token, .. }) = &self.test else { return Ok(()) };
@@ -488,7 +526,10 @@ impl Config {
     /// What is logged, read.
     pub(crate) fn log(&self) -> anyhow::Result<EnvFilter> {
         let text = &self.log;
+        // The driver of the database would log each statement with what is bound to it.
+        let quiet = "tokio_postgres=warn".parse().context("a filter of our own")?;
         EnvFilter::try_new(text)
+            .map(|filter| filter.add_directive(quiet))
             .map_err(|error| anyhow!("{} `{text}` is neither a level nor a filter: {error}", named("log")))
     }
 
@@ -769,6 +810,9 @@ mod tests {
     const SET: &[(&str, &str, Option<&str>)] = &[
         ("listen", "'127.0.0.1:1'", Some("127.0.0.1:1")),
         ("data_dir", "'elsewhere'", Some("elsewhere")),
+        ("database", "'postgres://a@h/n'", Some("postgres://a@h/n")),
+        ("database_password_file", "'p'", Some("p")),
+        ("database_ca", "'a'", Some("a")),
         ("apply_delay", "'polls:3'", Some("polls:3")),
         ("detached_peers", "'answer'", Some("answer")),
         ("dataplane", "'gateways:s'", Some("gateways:s")),

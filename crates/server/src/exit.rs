@@ -116,8 +116,10 @@ fn of_store(error: &StoreError) -> Option<u8> {
         StoreError::Foreign { .. }
         | StoreError::Occupied { .. }
         | StoreError::ForTests
-        | StoreError::NotForTests => Some(CONFIGURATION),
-        StoreError::InUse { .. } => Some(IN_USE),
+        | StoreError::NotForTests
+        | StoreError::OlderSchema { .. }
+        | StoreError::Embedded => Some(CONFIGURATION),
+        StoreError::InUse { .. } | StoreError::NoLane => Some(IN_USE),
         StoreError::NewerSchema { .. } => Some(NEWER),
         StoreError::Lost { .. }
         | StoreError::Missing(_)
@@ -133,6 +135,7 @@ fn of_store(error: &StoreError) -> Option<u8> {
         StoreError::Panicked
         | StoreError::Closed
         | StoreError::RightsClosed
+        | StoreError::Busy
         | StoreError::Crowded
         | StoreError::Full => None,
     }

@@ -11,6 +11,7 @@ mod connections;
 mod control;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod database;
 mod exit;
 mod framing;
 mod house;
@@ -44,7 +45,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API on the embedded store.
+    /// Serve the API, on the embedded store or on a database that several nodes share.
     Serve(Box<config::ServeArgs>),
     /// Serve a throw-away store to test against, with a known key and the test API.
     Dev(cli::dev::DevArgs),
@@ -62,6 +63,8 @@ enum Command {
     Account(cli::account::AccountArgs),
     /// Explain what policies say, and check documents.
     Policy(cli::policy::PolicyArgs),
+    /// Make the database that several nodes share, and bring it up.
+    Database(cli::database::DatabaseCommandArgs),
     /// Show changes in progress, failures with their reasons, and what expires soon.
     Status(cli::status::StatusArgs),
     /// Verify a database or a backup: structure, relations, values, keys. The service may be running.
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Command::Ready(args) => runtime().and_then(|runtime| runtime.block_on(cli::ready::run(args))),
         Command::Account(args) => cli::account::run(&args),
         Command::Policy(args) => cli::policy::run(&args),
+        Command::Database(args) => cli::database::run(args),
         Command::Status(args) => cli::status::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Audit(args) => runtime().and_then(|runtime| runtime.block_on(cli::audit::run(args))),

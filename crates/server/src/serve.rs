@@ -7,7 +7,9 @@
 //! runtime of its own: signals, the shutdown timer, the admin listener and the control socket. A request that
 //! blocks its worker delays none of them.
 
+use std::fs::DirBuilder;
 use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights, service_id};
 use tongguan_store::{
-    Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
+    Admission, Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
 };
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -43,6 +45,7 @@ use crate::audit_log::{self, AuditLog};
 use crate::cli::terminal;
 use crate::config::{Config, PrincipalEntry, ServeArgs, TestAccess};
 use crate::connections::{Connections, Stop};
+use crate::database::Shared as SharedDatabase;
 use crate::metrics::Metrics;
 use crate::pulse::Pulse;
 use crate::reload::{Log, reload};
@@ -395,7 +398,10 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     };
     let options =
         Options { mark_file: config.mark_file.clone(), purpose: Some(purpose), ..options(&config.quotas) };
-    let store = Store::open(&config.data_dir, &options)?;
+    let store = match &config.database {
+        Some(database) => shared(config, database, &options)?,
+        None => Store::open(&config.data_dir, &options)?,
+    };
     fail::fail_point!("start::opened");
     let ahead_ms = store.read(|snapshot| snapshot.test_ahead_ms())?;
     let stepped = ahead_ms.map(|ahead_ms| Arc::new(SteppedClock::new(ahead_ms)));
@@ -415,7 +421,10 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let signed_ms = now_ms - clock.ahead_ms();
     let moment = Moment { unix: signed_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
-    let nonces = NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?;
+    let admission = match store.admission()? {
+        Some(admission) => admission,
+        None => Admission::new(NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?),
+    };
     let defaults = Settings::default();
     let settings = Settings {
         quotas: config.quotas.clone(),
@@ -437,11 +446,37 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let audit_log = config.audit_log.as_deref().map(|path| AuditLog::start(path, store.clone()));
     let audit_log = audit_log.transpose()?;
     let context = Context::new(Shared { store, dataplane, vault, settings, clock });
-    let mut service = Service::new(context, keyring, nonces)?;
+    let mut service = Service::new(context, keyring, admission)?;
+    agreed(&service)?;
     if let Some(clock) = stepped {
         service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
     }
     Ok(Parts { service, detached, audit_log, welcome })
+}
+
+/// The store on a database that other nodes use too. It has its keys from `tongguan database init`: two nodes that
+/// start at the same time do not make two of each.
+fn shared(config: &Config, database: &SharedDatabase, options: &Options) -> anyhow::Result<Store> {
+    let store = Store::connect(database.hosts()?, options)?;
+    // What is not shared: the operator's socket.
+    DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)?;
+    if !store.read(|snapshot| snapshot.rights_sealed())? {
+        let said = "the database has no keys and no account yet: `tongguan database init` makes them";
+        return Err(anyhow!(said).context(exit::Configuration));
+    }
+    Ok(store)
+}
+
+/// Refuses to serve beside nodes that have other settings, of those that all must have in common.
+fn agreed(service: &Service) -> anyhow::Result<()> {
+    let others = service.disagreements()?;
+    let Some(other) = others.first() else { return Ok(()) };
+    let said = format!(
+        "another node on this database (`{}`) has other settings, which all nodes must have in common: {}",
+        other.node,
+        other.settings.join(", ")
+    );
+    Err(anyhow!(said).context(exit::Configuration))
 }
 
 /// The accounts and keys that the configuration, or the first start, has made: an emptied store keeps them.
@@ -490,7 +525,7 @@ fn keys(
         (Some(id), Some(secret)) => {
             keyring.insert(RootKey { account, id: id.clone(), secret: secret.clone() }.into_key());
         }
-        (None, None) if !store.read(|snapshot| snapshot.has_access_keys())? => {
+        (None, None) if !store.is_shared() && !store.read(|snapshot| snapshot.has_access_keys())? => {
             let key = keyring::new_root_key(account);
             let path = secrets::write_root_key(&config.data_dir, &key)?;
             keyring::store_root_key(store, vault, &key, now_ms)?;

@@ -262,6 +262,10 @@ impl Authority {
         {
             return if now < kept.grant.expires { Ok(known) } else { Err(expired()) };
         }
+        if context.store.is_shared() {
+            let refreshed = self.tokens.refresh(&context.store, &context.vault);
+            refreshed.map_err(|error| Failure::Unavailable(format!("keys of security tokens: {error}")))?;
+        }
         let removals = self.tokens.removals();
         let Opened { grant, secret } = self.tokens.read(token).map_err(|unread| match unread {
             Unread::KeyGone => expired(),

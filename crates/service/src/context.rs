@@ -148,11 +148,16 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
 }
 
+/// For how long a process that shares its store has what it claims, milliseconds: so long nobody takes it up when it
+/// dies.
+const LEASE_MS: i64 = 10_000;
+
 impl Context {
     /// Puts the parts together.
     #[must_use]
     pub fn new(shared: Shared) -> Self {
-        let node = shared.store.act_as(Node::new(random(), Term::Sole)).clone();
+        let term = if shared.store.is_shared() { Term::Shared(LEASE_MS) } else { Term::Sole };
+        let node = shared.store.act_as(Node::new(random(), term)).clone();
         Self(Arc::new(Whole { shared, keys: OnceLock::new(), node, common: OnceLock::new() }))
     }
 

@@ -52,6 +52,7 @@ impl Failure {
                 StoreError::Closed
                 | StoreError::Unusable(_)
                 | StoreError::Full
+                | StoreError::Busy
                 | StoreError::Forged { principal: false, .. },
             )
             | Self::Unavailable(_) => &catalogue::UNAVAILABLE,

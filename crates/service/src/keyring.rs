@@ -133,6 +133,24 @@ pub fn store_root_key(store: &Store, vault: &Vault, key: &RootKey, now_ms: i64) 
     Ok(())
 }
 
+/// [`store_root_key`] of the first account, if there is no access key yet; answers whether it was stored.
+///
+/// # Errors
+/// The store or the vault fails.
+pub fn make_first(store: &Store, vault: &Vault, key: &RootKey, now_ms: i64) -> Result<bool, KeyringError> {
+    let sealed = seal(vault, &key.id, &key.secret)
+        .map_err(|source| KeyringError::Sealed { id: key.id.clone(), source })?;
+    let (id, account) = (key.id.clone(), key.account.clone());
+    Ok(store.write_blocking(move |tx| {
+        if tx.has_access_keys()? {
+            return Ok(Verdict::Discard(false));
+        }
+        tx.ensure_account(&account, now_ms)?;
+        tx.put_access_key(&id, &account, &sealed, now_ms)?;
+        Ok(Verdict::Keep(true))
+    })?)
+}
+
 /// A new account id: sixteen decimal digits, the first of them 1 as in the documented samples.
 #[must_use]
 pub fn new_account_id() -> AccountId {

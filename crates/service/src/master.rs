@@ -95,6 +95,9 @@ pub fn remember(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealE
     }
     let sealed = check_value(vault)?;
     store.write_blocking(move |tx| {
+        if tx.sealed_service_key(CHECK)?.is_some() {
+            return Ok(Verdict::Discard(()));
+        }
         tx.put_sealed_service_key(CHECK, &sealed, now_ms)?;
         Ok(Verdict::Keep(()))
     })?;

@@ -64,12 +64,16 @@ impl OwnKey {
         let sealed = vault.seal(&self.purpose(), key.as_slice()).map_err(failed)?;
         let prk = self.extracted(key.as_slice());
         let made = prk.clone();
-        store.write_blocking(move |tx| {
+        let kept = store.write_blocking(move |tx| {
+            // Another node may have made it in the meantime.
+            if let Some(kept) = tx.sealed_service_key(self.name)? {
+                return Ok(Verdict::Discard(Some(kept)));
+            }
             first(tx, &made)?;
             tx.put_sealed_service_key(self.name, &sealed, now_ms)?;
-            Ok(Verdict::Keep(()))
+            Ok(Verdict::Keep(None))
         })?;
-        Ok(prk)
+        kept.map_or(Ok(prk), |kept| self.opened(vault, &kept).map_err(failed))
     }
 
     /// What keys are derived from.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tongguan_rpc::{HttpRequest, Limits};
-use tongguan_store::{Admission, NonceLog, StoreError, Verdict};
+use tongguan_store::{Admission, StoreError, Verdict};
 use tracing::warn;
 
 use crate::accounts::{self, AccountError, Done as Ordered, Order};
@@ -41,7 +41,7 @@ impl Service {
     ///
     /// # Errors
     /// The store fails, or what is sealed in it does not open under the vault's master key.
-    pub fn new(context: Context, keyring: Keyring, nonces: NonceLog) -> Result<Self, KeyringError> {
+    pub fn new(context: Context, keyring: Keyring, admission: Admission) -> Result<Self, KeyringError> {
         let engine = Engine::new(context.clone());
         let Shared { store, vault, clock, .. } = &*context;
         let now_ms = clock.now_ms();
@@ -53,7 +53,7 @@ impl Service {
         context.begin(agreement.text(), now_ms)?;
         let authority = Arc::new(Authority::new(keyring, tokens));
         let (throttle, failures) = (Throttle::default(), Failures::new(false));
-        let gate = Gate { authority, admission: Admission::new(nonces), throttle, failures };
+        let gate = Gate { authority, admission, throttle, failures };
         Ok(Self {
             context,
             gate,

@@ -150,6 +150,24 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// Takes up what other nodes have made and removed.
+    ///
+    /// # Errors
+    /// As [`Tokens::open`].
+    pub(crate) fn refresh(&self, store: &Store, vault: &Vault) -> Result<(), KeyringError> {
+        let keys = load(store, vault)?;
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = ring.keys.iter().any(|key| keys.iter().all(|one| one.id != key.id));
+        if !keys.is_empty() {
+            ring.keys = keys;
+        }
+        drop(ring);
+        if gone {
+            self.removals.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
+    }
+
     fn of(keys: Vec<TokenKey>) -> Self {
         Self { ring: RwLock::new(Ring { keys, from_ms: i64::MIN }), removals: AtomicU64::default() }
     }
@@ -367,6 +385,10 @@ impl Rotation {
             Forget::These(names) => names.iter().collect(),
         };
         forget.into_iter().try_for_each(|name| tx.drop_service_key(name))?;
+        if matches!(self.forget, Forget::All) {
+            // Whoever knows a session by its key looks it up anew, on other nodes too.
+            tx.rights_of_all_changed()?;
+        }
         let made_ms = newest.map_or(self.now_ms, |newest| self.now_ms.max(newest.saturating_add(1)));
         if let Some(made) = &self.made {
             tx.put_sealed_service_key(&made.name, &made.sealed, made_ms)?;

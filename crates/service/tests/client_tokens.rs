@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{ACCOUNT, REGION, Rig};
+use common::{ACCOUNT, REGION, Rig, is_shared, skipped};
 use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_store::{DATABASE_FILE, Options, Store, TokenName};
@@ -36,6 +36,9 @@ async fn what_is_kept_of_a_call_cannot_be_guessed_at() {
 async fn calls_that_an_earlier_release_answered_are_told_from_others() {
     let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("../store/tests/schemas/3.db");
     let directory = tempfile::tempdir().unwrap();
+    if is_shared() {
+        return skipped("an earlier release had the embedded store alone");
+    }
     std::fs::copy(old, directory.path().join(DATABASE_FILE)).unwrap();
     let token = ("CreateVpnGateway", "token-rest");
     let before = fingerprint(&Store::open(directory.path(), &Options::default()).unwrap(), token.0, token.1);

@@ -4,12 +4,14 @@
 
 mod common;
 
-use common::{ACCOUNT, RESOURCE_MANAGER, RawCall, Reply, Rig, START_MS, missing, ram, ram_as, refused, rest};
+use common::{
+    ACCOUNT, RESOURCE_MANAGER, RawCall, Reply, Rig, START_MS, archive, missing, ram, ram_as, refused, rest,
+};
 use serde_json::{Value, json};
 use tongguan_model::limits::Quotas;
 use tongguan_service::context::{Clock as _, iso8601};
 use tongguan_service::operations::ram::service_linked::TASK_KEPT_MS;
-use tongguan_store::{Archive, Verdict};
+use tongguan_store::Verdict;
 
 const STRANGER: &str = "9999567890123456";
 const ALLOW: &str =
@@ -59,7 +61,7 @@ fn system(name: &str) -> [(&str, &str); 2] {
 
 /// What must hold between rows holds.
 fn sound(rig: &Rig) {
-    let archive = Archive::open(rig.directory()).unwrap();
+    let archive = archive(rig.directory());
     for (rule, findings) in archive.relations().unwrap() {
         assert!(findings.is_empty(), "{rule}: {findings:?}");
     }

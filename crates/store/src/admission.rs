@@ -5,47 +5,28 @@
 //! ([`crate::epoch`]), and nonces are in memory and in a log of their own ([`NonceLog`]). So the answer is there at
 //! once; it is a future for stores that have to ask.
 
-use crate::{Epoch, Moment, NonceError, NonceLog, Owner};
-
-/// A signed request that asks to be let in.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry<'a> {
-    /// Whose share of nonces it uses.
-    pub owner: Owner,
-    /// The access key that signed it.
-    pub key: &'a str,
-    /// Its nonce.
-    pub nonce: &'a str,
-    /// The present moment.
-    pub now: Moment,
-    /// When it can be accepted no more, UNIX seconds.
-    pub expires: i64,
-    /// Under which its signer's rights were read.
-    pub epochs: &'a [Epoch],
-}
-
-/// Why a signed request is not let in.
-#[derive(Debug, thiserror::Error)]
-pub enum NotAdmitted {
-    /// Rights were changed since they were read: they are to be read again. The nonce was not taken.
-    #[error("rights were changed since they were read")]
-    Stale,
-    /// The nonce was not taken, or had been before.
-    #[error(transparent)]
-    Nonce(#[from] NonceError),
-}
+use crate::postgres::admit::Admitter;
+use crate::{Entry, Epoch, NonceError, NonceLog, NotAdmitted};
 
 /// Lets signed requests in, each once.
 #[derive(Debug)]
-pub struct Admission {
-    nonces: NonceLog,
+pub struct Admission(By);
+
+#[derive(Debug)]
+enum By {
+    Log(Box<NonceLog>),
+    Database(Admitter),
 }
 
 impl Admission {
     /// By this memory of nonces, of the embedded store.
     #[must_use]
     pub fn new(nonces: NonceLog) -> Self {
-        Self { nonces }
+        Self(By::Log(Box::new(nonces)))
+    }
+
+    pub(crate) fn asking(admitter: Admitter) -> Self {
+        Self(By::Database(admitter))
     }
 
     /// Lets a request in, if the epochs of its signer hold, its nonce was not used and `rate` (called then, at most
@@ -53,13 +34,16 @@ impl Admission {
     ///
     /// # Errors
     /// [`NotAdmitted`]; nothing was taken then.
-    // A store that asks over a network answers later.
-    #[expect(clippy::unused_async, reason = "nothing is waited for on the embedded store")]
     pub async fn admit(&self, entry: Entry<'_>, rate: impl FnOnce() -> bool) -> Result<(), NotAdmitted> {
         if !entry.epochs.iter().all(Epoch::holds) {
             return Err(NotAdmitted::Stale);
         }
-        Ok(self.nonces.take(entry.owner, (entry.key, entry.nonce), entry.now, entry.expires, rate)?)
+        match &self.0 {
+            By::Log(nonces) => {
+                Ok(nonces.take(entry.owner, (entry.key, entry.nonce), entry.now, entry.expires, rate)?)
+            }
+            By::Database(admitter) => admitter.admit(entry, rate).await,
+        }
     }
 
     /// Makes every nonce taken so far outlive the process: a call must have no effect and no answer before.
@@ -67,19 +51,28 @@ impl Admission {
     /// # Errors
     /// [`NonceError::Log`]; the nonces stay taken, and are kept with the next call of this.
     pub fn keep(&self) -> Result<(), NonceError> {
-        self.nonces.write()
+        match &self.0 {
+            By::Log(nonces) => nonces.write(),
+            By::Database(_) => Ok(()),
+        }
     }
 
     /// Requests dated before this time (UNIX seconds) cannot be distinguished from replays and must be refused.
     #[must_use]
     pub fn not_before(&self) -> i64 {
-        self.nonces.not_before()
+        match &self.0 {
+            By::Log(nonces) => nonces.not_before(),
+            By::Database(_) => i64::MIN,
+        }
     }
 
     /// Nonces remembered.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.nonces.count()
+        match &self.0 {
+            By::Log(nonces) => nonces.count(),
+            By::Database(admitter) => admitter.count(),
+        }
     }
 
     /// Whether a request could be let in now, and its nonce kept.
@@ -87,7 +80,11 @@ impl Admission {
     /// # Errors
     /// As [`NonceLog::check`].
     pub fn check(&self) -> Result<(), NonceError> {
-        self.nonces.check()
+        match &self.0 {
+            By::Log(nonces) => nonces.check(),
+            // Whether the database answers is asked of the store.
+            By::Database(_) => Ok(()),
+        }
     }
 
     /// Notes an orderly stop.
@@ -95,6 +92,9 @@ impl Admission {
     /// # Errors
     /// File errors.
     pub fn close(&self) -> std::io::Result<()> {
-        self.nonces.close()
+        match &self.0 {
+            By::Log(nonces) => nonces.close(),
+            By::Database(_) => Ok(()),
+        }
     }
 }

@@ -24,7 +24,8 @@ use crate::{Snapshot, StoreError, Tx};
 /// The epoch of an account under which something was read.
 #[derive(Debug, Clone)]
 pub struct Epoch {
-    read: u64,
+    pub(crate) account: AccountId,
+    pub(crate) read: u64,
     newest: Arc<AtomicU64>,
 }
 
@@ -42,7 +43,7 @@ pub(crate) struct Epochs(RwLock<HashMap<AccountId, Arc<AtomicU64>>>);
 
 impl Epochs {
     /// Notes what was read, or committed; an epoch never falls. Answers where the newest one is.
-    fn note(&self, account: &AccountId, epoch: u64) -> Arc<AtomicU64> {
+    pub(crate) fn note(&self, account: &AccountId, epoch: u64) -> Arc<AtomicU64> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(account).cloned();
         let newest = known.unwrap_or_else(|| {
             let mut epochs = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +90,11 @@ impl Snapshot<'_> {
         let read: u64 = read.unwrap_or_default();
         // Where no rights are used nothing is kept either.
         let newest = self.rights().map(|rights| rights.epochs.note(account, read));
-        Ok(Epoch { read, newest: newest.unwrap_or_else(|| Arc::new(AtomicU64::new(read))) })
+        Ok(Epoch {
+            account: account.clone(),
+            read,
+            newest: newest.unwrap_or_else(|| Arc::new(AtomicU64::new(read))),
+        })
     }
 }
 
@@ -134,6 +139,14 @@ impl Tx<'_> {
         accounts.iter().try_for_each(|account| self.rights_changed(account))
     }
 
+    /// Says that what the principals of all accounts may do has changed, for changes of what is no row of theirs.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn rights_of_all_changed(&self) -> Result<(), StoreError> {
+        self.all_rights_changed()
+    }
+
     /// An account was made: it has its first epoch.
     pub(crate) fn account_made(&self, account: &AccountId) -> Result<(), StoreError> {
         self.raise("SELECT id, epoch FROM account WHERE id = ?1", account)
@@ -155,7 +168,8 @@ mod tests {
     fn an_epoch_never_falls_and_holds_until_another_is_known() {
         let (epochs, account) = (Epochs::default(), AccountId::new("1"));
         let newest = epochs.note(&account, 7);
-        let read = |read| Epoch { read, newest: Arc::clone(&newest) };
+        let of = AccountId::new("1234567890123456");
+        let read = |read| Epoch { account: of.clone(), read, newest: Arc::clone(&newest) };
         assert!(read(7).holds() && !read(6).holds());
         // What somebody else has read earlier says nothing new.
         epochs.note(&account, 6);

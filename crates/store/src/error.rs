@@ -124,6 +124,26 @@ pub enum StoreError {
         /// Newest schema that this release knows.
         known: u32,
     },
+    /// The shared database is of an older schema, or has none.
+    #[error(
+        "the database has schema {found}, this release needs {known}: `tongguan database {}` makes it",
+        if *.found == 0 { "init" } else { "upgrade" }
+    )]
+    OlderSchema {
+        /// Schema found; 0 if there is none.
+        found: u32,
+        /// Schema that this release needs.
+        known: u32,
+    },
+    /// Changes of several nodes were in each other's way for too long. Nothing was changed.
+    #[error("changes of several nodes were in each other's way for too long")]
+    Busy,
+    /// Only the embedded store can do this.
+    #[error("this is for the embedded store; a shared database has tools of its own for it")]
+    Embedded,
+    /// As many nodes write to the shared database as there are places for.
+    #[error("as many nodes as there are places for use this database already")]
+    NoLane,
     /// A row holds a value that no release writes.
     #[error("the database is damaged: {0}")]
     Damaged(String),

@@ -20,20 +20,24 @@ mod rows;
 
 mod admission;
 mod audit;
+mod entry;
 mod epoch;
 mod error;
 mod options;
+/// What only a store on PostgreSQL needs.
 pub mod postgres;
 mod put;
 mod rights;
 mod sqlite;
+mod store;
 
-pub use admission::{Admission, Entry, NotAdmitted};
+pub use admission::Admission;
 pub use audit::chain::{AuditChain, NewAuditKey};
 pub use audit::link::{AuditLink, NoLink};
 pub use audit::record::{AuditRecord, Repeats};
 pub use audit::retention::{AuditClass, LOCAL, YOUNG_DAYS};
 pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
+pub use entry::{Entry, NotAdmitted};
 pub use epoch::Epoch;
 pub use error::{Finding, StoreError};
 pub use options::{Options, Purpose};
@@ -74,9 +78,9 @@ pub use sqlite::health::Trouble;
 pub use sqlite::lock::{LOCK_FILE, serving};
 pub use sqlite::mark::MARK_FILE;
 pub use sqlite::nonce::{Moment, NonceError, NonceLog, Owner};
-pub use sqlite::store::Store;
 pub use sqlite::territory::{NONCE_FOLDER, Territory, look, own_entries, vacant};
 pub use sqlite::writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterStats};
+pub use store::{DatabaseState, Scope, Store};
 
 /// Name of the database inside a data directory.
 pub const DATABASE_FILE: &str = "tongguan.db";

@@ -39,6 +39,10 @@ pub struct Options {
     pub cache_kib: u32,
     /// Page cache of the writing connection, KiB.
     pub writer_cache_kib: u32,
+    /// Of a shared database: connections that write at a time, each with a chain of audit records of its own.
+    pub lanes: usize,
+    /// Of a shared database: connections that read at a time.
+    pub readers: usize,
     /// Where the mark is kept; none: in the data directory.
     pub mark_file: Option<PathBuf>,
     /// Opens a database that lacks answered changes, or whose mark is not whole: for who takes it as it is.
@@ -61,6 +65,8 @@ impl Default for Options {
             audit_flush_ms: 100,
             cache_kib: 2_048,
             writer_cache_kib: 4_096,
+            lanes: 1,
+            readers: 8,
             mark_file: None,
             take_as_it_is: false,
             purpose: None,

@@ -25,6 +25,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
 use crate::epoch::Epochs;
+use crate::postgres;
 use crate::session::{AsBind, Bind, Row, Session, Value};
 use crate::sqlite::schema;
 use crate::{Finding, Node, Snapshot, StoreError, Tx};
@@ -35,7 +36,7 @@ pub const RIGHTS_RULE: &str =
 /// Begins everything that is sealed.
 const BEGIN: &[u8] = b"tongguan rights 1\0";
 /// Parts in which the seals are summed up.
-const BUCKETS: usize = 256;
+pub(crate) const BUCKETS: usize = 256;
 /// Bytes of a sum, a term and an HMAC.
 const BYTES: usize = 32;
 /// Findings of one kind that are reported; the rest are counted.
@@ -46,6 +47,9 @@ const NO_PRINCIPALS: &[&str] = &[CERTIFICATE, SIGNING_REQUEST, SERVICE_KEY];
 const CERTIFICATE: &str = "certificate";
 const SIGNING_REQUEST: &str = "cas_csr";
 const SERVICE_KEY: &str = "service_key";
+
+/// Bearers that a text names; a number names all others.
+const NAMED_BY_TEXT: &[&str] = &["account", "access_key", CERTIFICATE, SIGNING_REQUEST, SERVICE_KEY];
 
 /// Whether somebody acts by a bearer of this kind.
 pub(crate) fn is_principal(kind: &str) -> bool {
@@ -182,13 +186,15 @@ pub(crate) struct SealedColumn {
     pub(crate) name: String,
     /// What its value is sealed under.
     pub(crate) sealed_as: String,
+    /// It holds bytes.
+    pub(crate) bytes: bool,
 }
 
 impl SealedColumn {
-    fn new(name: String) -> Self {
+    fn new((name, kind): (String, String)) -> Self {
         let other = SEALED_AS.iter().find(|(column, _)| *column == name);
         let sealed_as = other.map_or_else(|| name.clone(), |(_, other)| (*other).to_owned());
-        Self { name, sealed_as }
+        Self { name, sealed_as, bytes: kind == "BLOB" }
     }
 
     /// Its name as a statement quotes it.
@@ -200,9 +206,9 @@ impl SealedColumn {
 impl Sealed {
     fn new(fresh: Session<'_>, part: &'static Part) -> Result<Self, StoreError> {
         let Part { table, owner, .. } = *part;
-        let sql = "SELECT name FROM pragma_table_info(?1) ORDER BY cid";
-        let mut columns: Vec<String> = fresh.all(sql, &binds![table])?;
-        columns.retain(|column| !LEFT_OUT.contains(&(table, column)));
+        let sql = "SELECT name, type FROM pragma_table_info(?1) ORDER BY cid";
+        let mut columns: Vec<(String, String)> = fresh.all(sql, &binds![table])?;
+        columns.retain(|(column, _)| !LEFT_OUT.contains(&(table, column)));
         let columns: Vec<_> = columns.into_iter().map(SealedColumn::new).collect();
         let list = columns.iter().map(SealedColumn::quoted).collect::<Vec<_>>().join(", ");
         let of_one = format!("SELECT {list} FROM {table} WHERE \"{owner}\" = ?1");
@@ -330,7 +336,7 @@ impl RightsKey {
     }
 
     /// The HMAC over a bearer's sum.
-    fn tag(&self, kind: Value<'_>, id: Value<'_>, sum: &Sum) -> Sum {
+    pub(crate) fn tag(&self, kind: Value<'_>, id: Value<'_>, sum: &Sum) -> Sum {
         self.term("bearer", [kind, id, Value::Blob(sum)])
     }
 
@@ -415,7 +421,7 @@ impl RightsKey {
     }
 
     /// The sums of all bearers of one kind, by what names them, as their rows are now.
-    fn sums(&self, session: Session<'_>, kind: &str) -> Result<BTreeMap<Id, Sum>, StoreError> {
+    pub(crate) fn sums(&self, session: Session<'_>, kind: &str) -> Result<BTreeMap<Id, Sum>, StoreError> {
         let mut sums = BTreeMap::new();
         for one in layout()?.iter().filter(|one| one.part.kind == kind) {
             let mut statement = session.prepare(&one.of_all)?;
@@ -466,13 +472,13 @@ impl RightsKey {
             let mut rows = statement.query(&binds![kind])?;
             while let Some(row) = rows.next()? {
                 let mut cells = row.cells();
-                let id = cells.value()?;
+                let id = Id::of_seal(kind, cells.value()?);
                 let seal = cells.value()?.bytes().unwrap_or_default();
-                let sum = sums.remove(&Id::of(id));
-                let sealed = self.opened(Value::Text(kind.as_bytes()), id, seal);
+                let sum = sums.remove(&id);
+                let sealed = self.opened(Value::Text(kind.as_bytes()), id.value(), seal);
                 if sealed.is_none() || sealed != sum {
                     let what = if sum.is_none() { "was removed" } else { "was changed" };
-                    told.tell(format!("{} {what} ({})", named(session, kind, &Id::of(id)), tables(kind)));
+                    told.tell(format!("{} {what} ({})", named(session, kind, &id), tables(kind)));
                 }
             }
             for id in sums.keys() {
@@ -541,8 +547,9 @@ impl RightsKey {
         while let Some(row) = rows.next()? {
             let mut cells = row.cells();
             let (kind, id, seal) = (cells.value()?, cells.value()?, cells.value()?);
-            let name = || named(session, kind.text().unwrap_or_default(), &Id::of(id));
-            look(self.bucket(kind, id), self.term("seal", [kind, id, seal]), &name);
+            let id = Id::of_seal(kind.text().unwrap_or_default(), id);
+            let name = || named(session, kind.text().unwrap_or_default(), &id);
+            look(self.bucket(kind, id.value()), self.term("seal", [kind, id.value(), seal]), &name);
         }
         Ok(())
     }
@@ -577,7 +584,7 @@ fn signed(context: hmac::Context) -> Sum {
 
 /// What names a bearer in its table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Id {
+pub(crate) enum Id {
     Number(i64),
     Text(Vec<u8>),
     /// No release writes such a one.
@@ -585,6 +592,18 @@ enum Id {
 }
 
 impl Id {
+    /// What names a bearer of this kind, as its seal has it. Where one column is for texts and numbers alike
+    /// (PostgreSQL), numbers are texts in it.
+    fn of_seal(kind: &str, value: Value<'_>) -> Self {
+        match value {
+            Value::Text(text) if !NAMED_BY_TEXT.contains(&kind) => {
+                let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+                number.map_or(Self::Other, Self::Number)
+            }
+            value => Self::of(value),
+        }
+    }
+
     fn of(value: Value<'_>) -> Self {
         match value {
             Value::Integer(number) => Self::Number(number),
@@ -595,7 +614,7 @@ impl Id {
 }
 
 impl Id {
-    fn value(&self) -> Value<'_> {
+    pub(crate) fn value(&self) -> Value<'_> {
         match self {
             Self::Number(number) => Value::Integer(*number),
             Self::Text(text) => Value::Text(text),
@@ -781,7 +800,10 @@ impl Snapshot<'_> {
 impl Tx<'_> {
     pub(crate) fn seal_all_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
         self.all_rights_changed()?;
-        key.seal_all(self.session())
+        match self.session() {
+            session @ Session::Sqlite { .. } => key.seal_all(session),
+            session @ Session::Postgres(_) => postgres::seals::seal_all(session, key),
+        }
     }
 
     pub(crate) fn seal_service_keys(&self, key: &RightsKey) -> Result<(), StoreError> {

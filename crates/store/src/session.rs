@@ -1,26 +1,29 @@
 //! The seam between what is stored and the database that stores it: statements with their values, and rows.
 //!
-//! Nothing above knows which database it is; a second one has to offer what stands here and nothing else. Values are
+//! Nothing above knows which database it is: SQLite, or PostgreSQL over a [`Link`]. Values are
 //! bound as [`Bind`]s, borrowed. A row is read column by column in the order of the query ([`Cells`]), so that no
 //! position is counted by hand; a raw value is a [`Value`]. Rows of a table are taken over [`whole`]. Each connection
 //! caches its prepared statements by their text, and the writer keeps its own [`ready`]. Placeholders are `?1`, or `?`
-//! where a macro counts them. Transactions and savepoints are the engine's.
+//! where a macro counts them; what PostgreSQL says otherwise is [translated](crate::postgres). Transactions and
+//! savepoints are the engine's.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use rusqlite::functions::Context;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ErrorCode, params_from_iter};
 
 use crate::StoreError;
+use crate::postgres::{self, Link};
 
 #[macro_use]
 mod value;
 pub(crate) mod ready;
 pub(crate) mod whole;
 
+use ready::HasReady;
 pub(crate) use ready::Sql;
-use ready::{HasReady, Use};
 pub(crate) use value::{AsBind, Bind, FromColumn, Unreadable, Value};
 use whole::Taken;
 pub(crate) use whole::Whole;
@@ -32,6 +35,9 @@ pub struct DatabaseError(Box<Cause>);
 #[derive(Debug)]
 enum Cause {
     Sqlite(rusqlite::Error),
+    Postgres(postgres::Failure),
+    /// A query that always has a row had none.
+    NoRow,
     /// A column has a value that no release writes.
     Unreadable(String),
 }
@@ -41,7 +47,15 @@ impl DatabaseError {
     fn sqlite(&self) -> Option<&rusqlite::Error> {
         match &*self.0 {
             Cause::Sqlite(error) => Some(error),
-            Cause::Unreadable(_) => None,
+            Cause::Postgres(_) | Cause::NoRow | Cause::Unreadable(_) => None,
+        }
+    }
+
+    /// What went wrong with PostgreSQL, if that is where it went wrong.
+    pub(crate) fn postgres(&self) -> Option<&postgres::Failure> {
+        match &*self.0 {
+            Cause::Postgres(failure) => Some(failure),
+            Cause::Sqlite(_) | Cause::NoRow | Cause::Unreadable(_) => None,
         }
     }
 
@@ -62,7 +76,7 @@ impl DatabaseError {
 
     /// Whether a row is missing, or is not as any release writes it.
     pub(crate) fn is_of_a_row(&self) -> bool {
-        matches!(*self.0, Cause::Unreadable(_) | Cause::Sqlite(rusqlite::Error::QueryReturnedNoRows))
+        matches!(*self.0, Cause::Unreadable(_) | Cause::NoRow)
     }
 
     pub(crate) fn unreadable(what: String) -> Self {
@@ -74,6 +88,8 @@ impl std::fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &*self.0 {
             Cause::Sqlite(error) => error.fmt(f),
+            Cause::Postgres(failure) => failure.fmt(f),
+            Cause::NoRow => f.write_str("a row is missing"),
             Cause::Unreadable(what) => f.write_str(what),
         }
     }
@@ -81,7 +97,11 @@ impl std::fmt::Display for DatabaseError {
 
 impl Error for DatabaseError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.sqlite().and_then(Error::source)
+        match &*self.0 {
+            Cause::Sqlite(error) => error.source(),
+            Cause::Postgres(failure) => failure.source(),
+            Cause::NoRow | Cause::Unreadable(_) => None,
+        }
     }
 }
 
@@ -89,6 +109,13 @@ impl Error for DatabaseError {
 #[cold]
 pub(crate) fn failed(error: rusqlite::Error) -> DatabaseError {
     DatabaseError(Box::new(Cause::Sqlite(error)))
+}
+
+impl From<postgres::Failure> for StoreError {
+    #[cold]
+    fn from(failure: postgres::Failure) -> Self {
+        Self::Database(DatabaseError(Box::new(Cause::Postgres(failure))))
+    }
 }
 
 impl rusqlite::ToSql for Bind<'_> {
@@ -158,12 +185,12 @@ tuples! {
 
 /// A row of a result.
 #[derive(Clone, Copy)]
-pub(crate) struct Row<'r>(&'r rusqlite::Row<'r>);
+pub(crate) struct Row<'r>(Columns<'r>);
 
 impl<'r> Row<'r> {
     /// A cursor at its first column.
     pub(crate) fn cells(self) -> Cells<'r> {
-        Cells { columns: Columns::Row(self.0), at: 0 }
+        Cells { columns: self.0, at: 0 }
     }
 
     /// Reads it from its first column on.
@@ -176,6 +203,7 @@ impl<'r> Row<'r> {
 #[derive(Clone, Copy)]
 enum Columns<'r> {
     Row(&'r rusqlite::Row<'r>),
+    Postgres(&'r postgres::Row),
     /// Arguments of a function, and their names as the query lists them.
     Arguments(&'r Context<'r>, &'static str),
 }
@@ -186,6 +214,7 @@ impl<'r> Columns<'r> {
     fn value(self, at: usize) -> Result<Value<'r>, DatabaseError> {
         match self {
             Self::Row(row) => row.get_ref(at).map(value_of).map_err(failed),
+            Self::Postgres(row) => postgres::value(row, at).ok_or_else(|| self.missing(at)),
             Self::Arguments(arguments, _) if at < arguments.len() => Ok(value_of(arguments.get_raw(at))),
             Self::Arguments(..) => Err(self.missing(at)),
         }
@@ -195,6 +224,7 @@ impl<'r> Columns<'r> {
     fn name(self, at: usize) -> &'r str {
         match self {
             Self::Row(row) => row.as_ref().column_name(at).unwrap_or("?"),
+            Self::Postgres(row) => row.columns().get(at).map_or("?", |column| column.name()),
             Self::Arguments(_, names) => names.split(',').nth(at).map_or("?", str::trim),
         }
     }
@@ -258,32 +288,37 @@ impl<'r> Cells<'r> {
 
 /// A connection, as rows and audit record see it.
 #[derive(Clone, Copy)]
-pub(crate) struct Session<'c> {
-    connection: &'c Connection,
-    ready: Option<&'c (dyn HasReady + 'c)>,
+pub(crate) enum Session<'c> {
+    Sqlite { connection: &'c Connection, ready: Option<&'c (dyn HasReady + 'c)> },
+    Postgres(&'c Link),
 }
 
 impl<'c> Session<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection, ready: None }
+        Self::Sqlite { connection, ready: None }
     }
 
     /// The same with statements that are kept ready.
     pub(crate) fn keeping(connection: &'c Connection, ready: &'c (dyn HasReady + 'c)) -> Self {
-        Self { connection, ready: Some(ready) }
+        Self::Sqlite { connection, ready: Some(ready) }
+    }
+
+    /// Of the two texts of a statement that the databases need in words of their own, the one for this.
+    pub(crate) fn either<T>(self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite { .. } => sqlite,
+            Self::Postgres(_) => postgres,
+        }
     }
 
     /// A prepared statement, to be run more than once or to fetch its rows one at a time.
     pub(crate) fn prepare(self, sql: &str) -> Result<Statement<'c>, StoreError> {
-        Ok(Statement(self.connection.prepare_cached(sql).map_err(failed)?))
-    }
-
-    /// Does this with a prepared statement.
-    fn with(self, sql: Sql<'_>, work: &mut Use<'_>) -> Result<(), StoreError> {
-        match (sql, self.ready) {
-            (Sql::Fixed(sql), Some(ready)) => ready.with(sql, work),
-            _ => work(&mut self.prepare(sql.text())?.0),
-        }
+        Ok(match self {
+            Self::Sqlite { connection, .. } => {
+                Statement::Sqlite(connection.prepare_cached(sql).map_err(failed)?)
+            }
+            Self::Postgres(link) => Statement::Postgres(link, link.prepare(Sql::Made(sql))?),
+        })
     }
 
     /// Does this with the rows of a query.
@@ -293,9 +328,16 @@ impl<'c> Session<'c> {
         values: &[Bind<'_>],
         mut work: impl FnMut(Rows<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.with(sql.into(), &mut |statement| {
-            work(Rows(statement.query(params_from_iter(values)).map_err(failed)?))
-        })
+        match (self, sql.into()) {
+            (Self::Sqlite { ready: Some(ready), .. }, Sql::Fixed(sql)) => ready.with(sql, &mut |statement| {
+                work(Rows::Sqlite(statement.query(params_from_iter(values)).map_err(failed)?))
+            }),
+            (Self::Sqlite { connection, .. }, sql) => {
+                let mut statement = connection.prepare_cached(sql.text()).map_err(failed)?;
+                work(Rows::Sqlite(statement.query(params_from_iter(values)).map_err(failed)?))
+            }
+            (Self::Postgres(link), sql) => work(Rows::Postgres(link.query(&*link.prepare(sql)?, values)?)),
+        }
     }
 
     /// Executes a statement; returns how many rows it changed.
@@ -304,12 +346,21 @@ impl<'c> Session<'c> {
         sql: impl Into<Sql<'s>>,
         values: &[Bind<'_>],
     ) -> Result<usize, StoreError> {
-        let mut changed = 0;
-        self.with(sql.into(), &mut |statement| {
-            changed = statement.execute(params_from_iter(values)).map_err(failed)?;
-            Ok(())
-        })?;
-        Ok(changed)
+        match (self, sql.into()) {
+            (Self::Sqlite { ready: Some(ready), .. }, Sql::Fixed(sql)) => {
+                let mut changed = 0;
+                ready.with(sql, &mut |statement| {
+                    changed = statement.execute(params_from_iter(values)).map_err(failed)?;
+                    Ok(())
+                })?;
+                Ok(changed)
+            }
+            (Self::Sqlite { connection, .. }, sql) => {
+                let mut statement = connection.prepare_cached(sql.text()).map_err(failed)?;
+                Ok(statement.execute(params_from_iter(values)).map_err(failed)?)
+            }
+            (Self::Postgres(link), sql) => link.execute(&*link.prepare(sql)?, values),
+        }
     }
 
     /// The first row, if there is one.
@@ -334,7 +385,7 @@ impl<'c> Session<'c> {
         sql: impl Into<Sql<'s>>,
         values: &[Bind<'_>],
     ) -> Result<T, StoreError> {
-        Ok(self.one(sql, values)?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?)
+        Ok(self.one(sql, values)?.ok_or_else(|| DatabaseError(Box::new(Cause::NoRow)))?)
     }
 
     /// Every row.
@@ -368,6 +419,9 @@ impl<'c> Session<'c> {
         sql: impl Into<Sql<'s>>,
         values: &[Bind<'_>],
     ) -> Result<Option<(T, M)>, StoreError> {
+        if let Self::Postgres(_) = self {
+            return self.one(sql, values);
+        }
         let taken = Taken::begin::<T>(1);
         let mut first = None;
         self.with_rows(sql, values, |mut rows| {
@@ -389,6 +443,9 @@ impl<'c> Session<'c> {
     ) -> Result<Vec<T>, StoreError> {
         /// Rows that room is made for at once.
         const USUAL: usize = 50;
+        if let Self::Postgres(_) = self {
+            return self.all(sql, values);
+        }
         let mut all = Vec::new();
         self.with_rows(sql, values, |places| {
             all = Taken::begin::<T>(usize::try_from(most).unwrap_or(USUAL).min(USUAL)).rows(places)?;
@@ -399,27 +456,44 @@ impl<'c> Session<'c> {
 
     /// Executes statements without values and results.
     pub(crate) fn script(self, sql: &str) -> Result<(), StoreError> {
-        Ok(self.connection.execute_batch(sql).map_err(failed)?)
+        match self {
+            Self::Sqlite { connection, .. } => Ok(connection.execute_batch(sql).map_err(failed)?),
+            Self::Postgres(link) => link.script(sql),
+        }
     }
 
     /// The row number that the last INSERT assigned.
-    pub(crate) fn inserted(self) -> i64 {
-        self.connection.last_insert_rowid()
+    pub(crate) fn inserted(self) -> Result<i64, StoreError> {
+        match self {
+            Self::Sqlite { connection, .. } => Ok(connection.last_insert_rowid()),
+            Self::Postgres(_) => self.only("SELECT lastval()", &[]),
+        }
     }
 }
 
 /// A prepared statement; returns to the cache when it is dropped.
-pub(crate) struct Statement<'c>(CachedStatement<'c>);
+pub(crate) enum Statement<'c> {
+    Sqlite(CachedStatement<'c>),
+    Postgres(&'c Link, Arc<postgres::Prepared>),
+}
 
 impl Statement<'_> {
     /// Executes it; returns how many rows it changed.
     pub(crate) fn execute(&mut self, values: &[Bind<'_>]) -> Result<usize, StoreError> {
-        Ok(self.0.execute(params_from_iter(values)).map_err(failed)?)
+        match self {
+            Self::Sqlite(statement) => Ok(statement.execute(params_from_iter(values)).map_err(failed)?),
+            Self::Postgres(link, prepared) => link.execute(prepared, values),
+        }
     }
 
     /// Executes it and returns its rows.
     pub(crate) fn query(&mut self, values: &[Bind<'_>]) -> Result<Rows<'_>, StoreError> {
-        Ok(Rows(self.0.query(params_from_iter(values)).map_err(failed)?))
+        Ok(match self {
+            Self::Sqlite(statement) => {
+                Rows::Sqlite(statement.query(params_from_iter(values)).map_err(failed)?)
+            }
+            Self::Postgres(link, prepared) => Rows::Postgres(link.stream(prepared, values)?),
+        })
     }
 }
 
@@ -443,11 +517,17 @@ impl Inserts for &mut Statement<'_> {
 }
 
 /// Rows of a result, fetched one at a time.
-pub(crate) struct Rows<'s>(rusqlite::Rows<'s>);
+pub(crate) enum Rows<'s> {
+    Sqlite(rusqlite::Rows<'s>),
+    Postgres(postgres::Rows<'s>),
+}
 
 impl Rows<'_> {
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, StoreError> {
-        Ok(self.0.next().map_err(failed)?.map(Row))
+        Ok(match self {
+            Self::Sqlite(rows) => rows.next().map_err(failed)?.map(|row| Row(Columns::Row(row))),
+            Self::Postgres(rows) => rows.next()?.map(|row| Row(Columns::Postgres(row))),
+        })
     }
 }
 

@@ -98,10 +98,16 @@ fn mix(store: &Store, name: &str) {
             1 => write(store, &id, Verdict::Discard),
             _ => {
                 let number = store.audit_later(record(&id)).unwrap();
-                store.audit_written(number).unwrap();
+                written(store, number);
             }
         }
     }
+}
+
+/// Waits until an audit record outlives the process.
+fn written(store: &Store, number: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(store.audit_written(number)).unwrap();
 }
 
 #[test]
@@ -183,7 +189,7 @@ fn killed() -> (TempDir, std::path::PathBuf) {
     assert_eq!(store.seal_audit(KEY, None).unwrap(), []);
     for ids in [&["a", "b"][..], &["c"]] {
         let number = ids.iter().fold(0, |_, id| store.audit_later(record(id)).unwrap());
-        store.audit_written(number).unwrap();
+        written(&store, number);
     }
     std::fs::copy(directory.path().join(DATABASE_FILE), copy.path().join(DATABASE_FILE)).unwrap();
     let wal = format!("{DATABASE_FILE}-wal");

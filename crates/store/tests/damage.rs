@@ -64,6 +64,12 @@ fn contents(directory: &Path) -> Vec<(PathBuf, u64)> {
     files
 }
 
+/// Waits until an audit record outlives the process.
+fn written(store: &Store, number: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(store.audit_written(number)).unwrap();
+}
+
 #[test]
 fn a_killed_process_loses_nothing() {
     let directory = killed(20);
@@ -157,7 +163,7 @@ fn records_in_the_journal_outlive_the_process() {
     let record = |id: &str| AuditRecord { request_id: id.into(), status: 200, ..AuditRecord::default() };
     for id in ["a", "b", "c"] {
         let number = store.audit_later(record(id)).unwrap();
-        store.audit_written(number).unwrap();
+        written(&store, number);
     }
     let copy = tempfile::tempdir().unwrap();
     copy_files(directory.path(), copy.path());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
 use tongguan_service::audit;
@@ -13,6 +13,7 @@ use tongguan_store::{AUDIT_RULE, Archive, AuditLink, HeadFate};
 use super::MarkArgs;
 use super::paint::Style;
 use super::terminal::{self, Screen, harmless};
+use crate::database::{DatabaseArgs, Shared};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
@@ -25,6 +26,8 @@ pub(crate) struct CheckArgs {
     /// Check this file, such as a backup, instead
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     #[command(flatten)]
     keys: KeyArgs,
     #[command(flatten)]
@@ -39,9 +42,15 @@ pub(crate) struct CheckArgs {
 
 /// Checks and tells; the exit code is 0 if all is well and 65 if not.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let archive = match &args.file {
-        Some(file) => Archive::open_file(file)?,
-        None => Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?,
+    let shared = Shared::new(args.database.clone()).context(exit::Configuration)?;
+    let archive = match (&args.file, &shared) {
+        (Some(_), Some(_)) => bail!("give one of --file and --database"),
+        (Some(file), None) => Archive::open_file(file)?,
+        (None, Some(_)) if !args.audit_head.is_empty() => {
+            bail!("a shared database has a head for each lane: --audit-head is of the embedded store")
+        }
+        (None, Some(shared)) => Archive::connect(shared.hosts()?)?,
+        (None, None) => Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?,
     };
     let vault = secrets::look(&args.data_dir, &args.keys, args.file.is_some(), &archive)?;
     let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;

@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod check;
 mod client;
 pub(crate) mod completions;
+pub(crate) mod database;
 pub(crate) mod demo;
 pub(crate) mod dev;
 mod exchange;

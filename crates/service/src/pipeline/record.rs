@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tongguan_model::principal::Principal;
 use tongguan_rpc::Format;
-use tongguan_store::{AuditRecord, Verdict};
+use tongguan_store::{AuditRecord, Scope, Verdict};
 use tracing::info;
 
 use crate::access::Peer;
@@ -137,13 +137,9 @@ impl Service {
         trail.audited = true;
         let store = &self.context.store;
         match store.audit_later(trail.record(status, code)) {
-            Ok(number) => {
-                // Calls that end at the same time share the writes: whoever comes first makes them for all.
-                tokio::task::yield_now().await;
-                store.audit_written(number)?;
-            }
+            Ok(number) => store.audit_written(number).await?,
             Err(record) => {
-                let written = store.write(move |tx| {
+                let written = store.write_in(Scope::Nothing, move |tx| {
                     tx.audit(&record)?;
                     Ok(Verdict::Keep(()))
                 });

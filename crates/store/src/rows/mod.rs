@@ -160,6 +160,11 @@ impl<'c> Snapshot<'c> {
         self.rights
     }
 
+    /// The process that makes the change, once it is known which.
+    fn node(&self) -> Option<&'c Node> {
+        self.rights().and_then(|rights| rights.node.get())
+    }
+
     /// The region of the account's gateway, customer gateway, connection, VPC, vSwitch or certificate of this id.
     ///
     /// # Errors
@@ -203,11 +208,6 @@ impl<'c> Tx<'c> {
 
     fn over(snapshot: Snapshot<'c>) -> Self {
         Self { snapshot, raised: Raised::default(), head: Cell::default() }
-    }
-
-    /// The process that makes the change, once it is known which.
-    fn node(&self) -> Option<&'c Node> {
-        self.rights().and_then(|rights| rights.node.get())
     }
 
     /// The epochs that the change has raised.

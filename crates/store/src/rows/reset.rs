@@ -90,7 +90,8 @@ impl Tx<'_> {
         }
         self.all_rights_changed()?;
         // Rows that refer to others go with them, in one transaction: what is left is looked at when it ends.
-        self.session.script("PRAGMA defer_foreign_keys = ON")?;
+        self.session
+            .script(self.session.either("PRAGMA defer_foreign_keys = ON", "SET CONSTRAINTS ALL DEFERRED"))?;
         for table in EMPTIED {
             match *table {
                 "access_key" => self.delete_but("access_key", &kept.keys)?,

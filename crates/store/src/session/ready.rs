@@ -26,7 +26,7 @@ pub(crate) enum Sql<'s> {
 }
 
 impl<'s> Sql<'s> {
-    pub(super) fn text(self) -> &'s str {
+    pub(crate) fn text(self) -> &'s str {
         match self {
             Self::Fixed(text) => text,
             Self::Made(text) => text,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// A value to bind to a statement.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) enum Bind<'v> {
     Null,
     Integer(i64),
@@ -12,6 +12,19 @@ pub(crate) enum Bind<'v> {
     Blob(&'v [u8]),
     /// Lines, bound as one text.
     Lines(&'v [String]),
+}
+
+/// What it is, and not its value: drivers log what they are given.
+impl std::fmt::Debug for Bind<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Null => "nothing",
+            Self::Integer(_) => "an integer",
+            Self::Real(_) => "a fraction",
+            Self::Text(_) | Self::Lines(_) => "a text",
+            Self::Blob(_) => "bytes",
+        })
+    }
 }
 
 /// What can be bound to a statement.

@@ -8,6 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tongguan_model::certificate::{Certificate, SigningRequest};
@@ -18,6 +19,8 @@ use super::open::connect_read_only;
 use super::structure::{classified, foreign_keys, offenders, pages, schema_objects};
 use super::{schema, state};
 use crate::audit::{chain, walk};
+use crate::postgres::hosts::Hosts;
+use crate::postgres::{Link, schema as shared};
 use crate::put::{PART, sync_directory};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
 use crate::rows::{READ, RELATIONS, Table};
@@ -52,13 +55,41 @@ pub enum BackupError {
 /// A database opened for looking.
 #[derive(Debug)]
 pub struct Archive {
-    connection: Connection,
+    source: Source,
     schema: u32,
     /// Of a data directory: where the mark is, and what was found there.
     mark: Option<(PathBuf, Found)>,
 }
 
+/// What is looked at.
+#[derive(Debug)]
+enum Source {
+    File(Connection),
+    /// A database that several nodes share.
+    Shared(Box<Link>),
+}
+
 impl Archive {
+    /// Looks at a database that several nodes share; they may be using it.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is of a newer release.
+    pub fn connect(hosts: Hosts) -> Result<Self, StoreError> {
+        let link = Link::patient(&Arc::new(hosts))?;
+        let schema = shared::found(Session::Postgres(&link))?;
+        if schema > schema::NEWEST {
+            return Err(StoreError::NewerSchema { found: schema, known: schema::NEWEST });
+        }
+        link.script(shared::LOOK)?;
+        Ok(Self { source: Source::Shared(Box::new(link)), schema, mark: None })
+    }
+
+    /// Whether it is a database that several nodes share.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.source, Source::Shared(_))
+    }
+
     /// Opens the database of a data directory; the service may be running on it.
     ///
     /// # Errors
@@ -99,13 +130,16 @@ impl Archive {
         let opened = connect_read_only(path).and_then(|connection| {
             let schema = schema::known(Session::new(&connection))?;
             Session::new(&connection).script("BEGIN")?;
-            Ok(Self { connection, schema, mark: None })
+            Ok(Self { source: Source::File(connection), schema, mark: None })
         });
         opened.map_err(classified)
     }
 
     fn session(&self) -> Session<'_> {
-        Session::new(&self.connection)
+        match &self.source {
+            Source::File(connection) => Session::new(connection),
+            Source::Shared(link) => Session::Postgres(link),
+        }
     }
 
     /// Schema of the database.
@@ -136,6 +170,9 @@ impl Archive {
     /// # Errors
     /// The database cannot be read.
     pub fn structure(&self) -> Result<Vec<Finding>, StoreError> {
+        if self.is_shared() {
+            return if self.current() { shared::differences(self.session()) } else { Ok(Vec::new()) };
+        }
         let structure = pages(self.session(), "integrity_check").and_then(|mut findings| {
             findings.extend(foreign_keys(self.session())?);
             if self.current() {
@@ -151,10 +188,12 @@ impl Archive {
     /// # Errors
     /// The database cannot be read.
     pub fn relations(&self) -> Result<Vec<(&'static str, Vec<Finding>)>, StoreError> {
-        let engine = [chain::RELATIONS, state::RELATIONS];
+        // Of a shared database each lane has a chain, whose ends are read with it.
+        let engine: &[_] =
+            if self.is_shared() { &[state::RELATIONS] } else { &[chain::RELATIONS, state::RELATIONS] };
         RELATIONS
             .iter()
-            .chain(&engine)
+            .chain(engine)
             .copied()
             .flatten()
             .map(|(rule, question)| Ok((*rule, offenders(self.session(), rule, question)?)))
@@ -194,6 +233,9 @@ impl Archive {
         elsewhere: Option<&Path>,
         key: &RightsKey,
     ) -> Result<(), StoreError> {
+        if self.is_shared() {
+            return Err(StoreError::Embedded);
+        }
         let mark = Mark::of(directory, elsewhere);
         let failed = |source| StoreError::File {
             what: "cannot write the mark",
@@ -208,7 +250,32 @@ impl Archive {
     /// # Errors
     /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
     pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
-        walk::verify(self.session(), key, heads).map_err(classified)
+        let session = self.session();
+        if !self.is_shared() {
+            return walk::verify(session, key, heads).map_err(classified);
+        }
+        let mut whole: Option<AuditVerdict> = None;
+        for lane in 1..=shared::LANES {
+            session.script(&format!("SET LOCAL search_path = {}, public", shared::chain_of(lane)))?;
+            // A chain that nobody has written to yet is not sealed.
+            let begun = chain::AuditChain::read(session)?;
+            let key = key.filter(|_| begun.head.seq > 0 || !begun.unsealed());
+            let mut verdict = walk::verify(session, key, &[])?;
+            verdict
+                .findings
+                .iter_mut()
+                .for_each(|finding| finding.what.insert_str(0, &format!("lane {lane}: ")));
+            match &mut whole {
+                None => whole = Some(verdict),
+                Some(whole) => {
+                    whole.records += verdict.records;
+                    whole.removed += verdict.removed;
+                    whole.findings.append(&mut verdict.findings);
+                }
+            }
+        }
+        session.script("SET LOCAL search_path = public")?;
+        whole.ok_or(StoreError::Embedded)
     }
 
     /// Audit records that a process left in the journal of `directory`; they are moved into the database by the
@@ -217,6 +284,9 @@ impl Archive {
     /// # Errors
     /// The journal or the database cannot be read.
     pub fn journal_left(&self, directory: &Path) -> Result<Vec<AuditRecord>, StoreError> {
+        if self.is_shared() {
+            return Ok(Vec::new());
+        }
         let moved = state::journalled(self.session())?;
         let left = Left::read(directory, moved).map_err(|source| StoreError::File {
             what: "cannot read the audit journal in",
@@ -235,9 +305,10 @@ impl Archive {
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // A transaction takes its state with its first question.
-        self.session().script("COMMIT; BEGIN")?;
+        let anew = self.session().either("COMMIT; BEGIN", concat!("COMMIT; ", "BEGIN READ ONLY"));
+        self.session().script(anew)?;
         let answer = self.read(question);
-        self.session().script("COMMIT; BEGIN")?;
+        self.session().script(anew)?;
         answer
     }
 
@@ -325,6 +396,9 @@ impl Archive {
     }
 
     fn copy_into(&self, part: &Path) -> Result<(), BackupError> {
+        if self.is_shared() {
+            return Err(StoreError::Embedded.into());
+        }
         // VACUUM cannot run inside the transaction that holds the state; it takes one of its own.
         let run = || -> Result<(), StoreError> {
             self.session().script("COMMIT")?;

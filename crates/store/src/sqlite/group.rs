@@ -1,6 +1,5 @@
 //! The writer's thread: gathers the changes that wait, runs them in one transaction, and answers after its commit.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -20,18 +19,17 @@ use super::journal;
 use super::mark::Mark;
 use super::readers::Readers;
 use super::seals::Keeper;
-use super::trim::TRIMMED;
+use super::trim::{Retention, TRIMMED};
 use super::writer::{AUDIT_PER_GROUP, Backlog, Counters, Job, Message, Sealing, Trim};
 use crate::audit::chain::AuditChain;
 use crate::audit::link::AuditLink;
-use crate::audit::retention::Tally;
 use crate::rights::Rights;
 use crate::session::Session;
 use crate::session::ready::Ready;
 use crate::{AuditRecord, Options, StoreError, Tx};
 
 /// After so many changes and records, retention checks whether some have to be purged.
-const TRIM_AFTER: u64 = 1_024;
+pub(crate) const TRIM_AFTER: u64 = 1_024;
 /// After a change had to be undone, so many batches give each change a savepoint of its own. Without one a batch is
 /// cheaper, and is run again from its beginning if a change of it must be undone: so that costs others little, however
 /// often somebody makes it happen.
@@ -59,10 +57,7 @@ pub(super) struct Loop<'c> {
     pub(super) since_trim: u64,
     /// Who waits for retention.
     pub(super) trims: Vec<Trim>,
-    /// How many records each account has, once they were counted.
-    pub(super) tally: Option<Tally>,
-    /// By stream, when it was told last that it loses young records.
-    pub(super) told: HashMap<i64, Instant>,
+    pub(super) retention: Retention,
     pub(super) mark: Arc<Mark>,
     pub(super) groups: u64,
     pub(super) condition: Arc<Condition>,

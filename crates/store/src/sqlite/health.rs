@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::ErrorCode;
 use tracing::{error, info};
 
-use crate::StoreError;
+use crate::{StoreError, postgres};
 
 /// Why the store cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,9 @@ impl Trouble {
     /// The trouble behind an error; none if the error is a change's own.
     pub(crate) fn of(error: &StoreError) -> Option<Self> {
         match error {
+            StoreError::Database(error) if error.postgres().is_some_and(postgres::Failure::passes) => {
+                Some(Self::Passing(error.to_string()))
+            }
             StoreError::Database(error) => match error.code()? {
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                     Some(Self::Damaged(error.to_string()))
@@ -39,7 +42,7 @@ impl Trouble {
                 _ => None,
             },
             StoreError::Unusable(trouble) => Some(trouble.clone()),
-            StoreError::File { .. } => Some(Self::Passing(error.to_string())),
+            StoreError::NoLane | StoreError::File { .. } => Some(Self::Passing(error.to_string())),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@
 
 pub(crate) mod archive;
 mod checkpoint;
-mod group;
+pub(crate) mod group;
 pub(crate) mod health;
 mod journal;
 pub(crate) mod lock;
@@ -17,11 +17,11 @@ mod open;
 mod readers;
 pub(crate) mod schema;
 pub(crate) mod seals;
-mod state;
+pub(crate) mod state;
 pub(crate) mod store;
 mod structure;
 pub(crate) mod territory;
-mod trim;
+pub(crate) mod trim;
 pub(crate) mod writer;
 
 /// How long a connection waits for a lock of another process.

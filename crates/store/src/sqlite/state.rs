@@ -23,8 +23,15 @@ pub(crate) fn journalled(session: Session<'_>) -> Result<u64, StoreError> {
 
 /// Refuses a database that was made for something else.
 pub(crate) fn fits(session: Session<'_>, purpose: Purpose) -> Result<(), StoreError> {
-    let for_tests = known(session)? >= WITH_PURPOSE && test_ahead_ms(session)?.is_some();
-    match (purpose, for_tests) {
+    if known(session)? < WITH_PURPOSE {
+        return if purpose == Purpose::Tests { Err(StoreError::NotForTests) } else { Ok(()) };
+    }
+    is_for(session, purpose)
+}
+
+/// Refuses a database of this release that was made for something else.
+pub(crate) fn is_for(session: Session<'_>, purpose: Purpose) -> Result<(), StoreError> {
+    match (purpose, test_ahead_ms(session)?.is_some()) {
         (Purpose::Service, false) | (Purpose::Tests, true) | (Purpose::TestsOnCopy, _) => Ok(()),
         (Purpose::Service, true) => Err(StoreError::ForTests),
         (Purpose::Tests, false) => Err(StoreError::NotForTests),

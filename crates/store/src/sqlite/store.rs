@@ -30,7 +30,7 @@ const CHECKED_AT_START: u64 = 32 * 1024 * 1024;
 
 /// The embedded store of one data directory. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {
+pub(crate) struct Embedded {
     inner: Arc<Inner>,
 }
 
@@ -51,19 +51,19 @@ struct Inner {
     _lock: File,
 }
 
-impl std::fmt::Debug for Store {
+impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("path", &self.inner.path).finish_non_exhaustive()
     }
 }
 
-impl Store {
+impl Embedded {
     /// Opens the database in `directory` (made for its owner alone if absent), migrates it and starts the writer.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] if the directory is not ours, [`StoreError::InUse`] if another process has it,
     /// [`StoreError::NewerSchema`] if a newer release wrote it, and file or database errors.
-    pub fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
+    pub(crate) fn open(directory: &Path, options: &Options) -> Result<Self, StoreError> {
         look(directory)?;
         // The journal's folder as well, for its owner alone whatever the umask.
         for folder in [directory, &directory.join(AUDIT_FOLDER)] {
@@ -131,7 +131,7 @@ impl Store {
     ///
     /// # Errors
     /// The error of `question`, or a database error.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -142,13 +142,13 @@ impl Store {
     }
 
     /// Says which process this is: what it accepts from now on is its own. The first word counts.
-    pub fn act_as(&self, node: Node) -> &Node {
+    pub(crate) fn act_as(&self, node: Node) -> &Node {
         self.inner.rights.node.get_or_init(|| node)
     }
 
     /// Why the store cannot be used at present; none if it can.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         self.inner.condition.get()
     }
 
@@ -159,7 +159,7 @@ impl Store {
     ///
     /// # Errors
     /// A database error (nothing was changed) or [`StoreError::Closed`].
-    pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    pub(crate) async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
@@ -168,12 +168,12 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// [`Store::write`] for an account (by any fingerprint), whose waiting changes have a share of the places.
+    /// [`Embedded::write`] for an account (by any fingerprint), whose waiting changes have a share of the places.
     ///
     /// # Errors
-    /// As [`Store::write`]; [`StoreError::Crowded`] if the account has used up its share, and [`StoreError::Full`]
+    /// As [`Embedded::write`]; [`StoreError::Crowded`] if the account has used up its share, and [`StoreError::Full`]
     /// if there is no place at all.
-    pub async fn write_for<T, F>(&self, account: u64, change: F) -> Result<T, StoreError>
+    pub(crate) async fn write_for<T, F>(&self, account: u64, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
@@ -187,11 +187,11 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// [`Store::write`] for a caller outside an async runtime.
+    /// [`Embedded::write`] for a caller outside an async runtime.
     ///
     /// # Errors
-    /// As [`Store::write`].
-    pub fn write_blocking<T, F>(&self, change: F) -> Result<T, StoreError>
+    /// As [`Embedded::write`].
+    pub(crate) fn write_blocking<T, F>(&self, change: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<Verdict<T>, StoreError> + Send + 'static,
@@ -201,14 +201,14 @@ impl Store {
     }
 
     /// Takes the audit record of a call that changed nothing, and gives it a number for
-    /// [`Store::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who
+    /// [`Embedded::audit_written`]; 0, which is written already, if it was only counted: a refusal of one who
     /// has proved nothing, of which there were too many in this minute. It is in the database with the next
     /// batch, at the latest after [`Options::audit_flush_ms`]. Returns the record if too many wait: then
-    /// write it with [`Store::write`], which makes its caller wait.
+    /// write it with [`Embedded::write`], which makes its caller wait.
     ///
     /// # Errors
     /// The record itself.
-    pub fn audit_later(&self, record: AuditRecord) -> Result<u64, Box<AuditRecord>> {
+    pub(crate) fn audit_later(&self, record: AuditRecord) -> Result<u64, Box<AuditRecord>> {
         self.inner.writer.audit_later(record)
     }
 
@@ -217,13 +217,13 @@ impl Store {
     ///
     /// # Errors
     /// The journal cannot be written.
-    pub fn audit_written(&self, number: u64) -> Result<(), StoreError> {
+    pub(crate) fn audit_written(&self, number: u64) -> Result<(), StoreError> {
         self.inner.writer.audit_written(number)
     }
 
     /// Whether there is a sealed mark beside the database: then its rows that confer rights were sealed.
     #[must_use]
-    pub fn mark_is_sealed(&self) -> bool {
+    pub(crate) fn mark_is_sealed(&self) -> bool {
         matches!(self.inner.found, Found::Sealed(..))
     }
 
@@ -234,7 +234,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unsound`] or [`StoreError::Mark`] if they are not as the service left them; nothing was
     /// changed then.
-    pub fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
+    pub(crate) fn open_rights(&self, key: &RightsKey) -> Result<(), StoreError> {
         let (groups, marked, unsealed) = self.read(|snapshot| {
             let session = snapshot.session();
             if let Some(finding) = key.at_start(session)? {
@@ -259,11 +259,11 @@ impl Store {
     }
 
     /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what
-    /// `also` does, in one transaction; then the mark. To be called instead of [`Store::open_rights`].
+    /// `also` does, in one transaction; then the mark. To be called instead of [`Embedded::open_rights`].
     ///
     /// # Errors
     /// A database error, or what `also` gives; nothing was changed then.
-    pub fn seal_rights<E, F>(&self, key: &RightsKey, mut also: F) -> Result<(), E>
+    pub(crate) fn seal_rights<E, F>(&self, key: &RightsKey, mut also: F) -> Result<(), E>
     where
         E: From<StoreError> + Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<(), E> + Send + 'static,
@@ -300,7 +300,11 @@ impl Store {
     ///
     /// # Errors
     /// A database error, or the journal cannot be taken up.
-    pub fn seal_audit(&self, key: &[u8], new: Option<NewAuditKey>) -> Result<Vec<Finding>, StoreError> {
+    pub(crate) fn seal_audit(
+        &self,
+        key: &[u8],
+        new: Option<NewAuditKey>,
+    ) -> Result<Vec<Finding>, StoreError> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let findings = self.read(|snapshot| snapshot.recent_audit(&key, new.is_some()))?;
         let whole = findings.is_empty();
@@ -319,11 +323,11 @@ impl Store {
     }
 
     /// Begins the chain of audit records anew, whatever is wrong with it, with `record` as the first: the records
-    /// that are there stay and are no longer part of it. To be called instead of [`Store::seal_audit`].
+    /// that are there stay and are no longer part of it. To be called instead of [`Embedded::seal_audit`].
     ///
     /// # Errors
     /// A database error, or the journal cannot be taken up.
-    pub fn begin_audit_anew(
+    pub(crate) fn begin_audit_anew(
         &self,
         key: &[u8],
         new: Option<NewAuditKey>,
@@ -366,7 +370,7 @@ impl Store {
     ///
     /// # Errors
     /// A database error (nothing was removed).
-    pub async fn trim_audit(&self, now_ms: i64, batch: u32) -> Result<usize, StoreError> {
+    pub(crate) async fn trim_audit(&self, now_ms: i64, batch: u32) -> Result<usize, StoreError> {
         self.inner.writer.trim_audit(now_ms, batch)?.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -375,7 +379,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another handle of the store is held, and database errors; nothing is lost then.
-    pub fn compact(self) -> Result<(), StoreError> {
+    pub(crate) fn compact(self) -> Result<(), StoreError> {
         let path = self.inner.path.clone();
         let directory = path.parent().unwrap_or(&path).to_path_buf();
         let Some(inner) = Arc::into_inner(self.inner) else {
@@ -395,7 +399,7 @@ impl Store {
 
     /// What the writer has done since it started.
     #[must_use]
-    pub fn stats(&self) -> WriterStats {
+    pub(crate) fn stats(&self) -> WriterStats {
         self.inner.writer.stats()
     }
 }

@@ -1,5 +1,6 @@
 //! When the writer has retention remove audit records, and what it says of that.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,13 +10,15 @@ use rusqlite::{Transaction, TransactionBehavior};
 use tracing::{error, warn};
 
 use super::group::Loop;
+use super::writer::Counters;
 use crate::audit::chain::AuditChain;
+use crate::audit::link::AuditLink;
 use crate::audit::retention::{self, Plan, Removed, Tally, TrimError};
 use crate::session::{Session, failed};
-use crate::{AuditClass, StoreError, Tx};
+use crate::{AuditClass, Options, StoreError, Tx};
 
 /// Audit records removed in one transaction: changes wait as long as that takes.
-pub(super) const TRIMMED: u32 = 1_024;
+pub(crate) const TRIMMED: u32 = 1_024;
 /// How often a warning says that an account loses young records.
 const TOLD_AGAIN: Duration = Duration::from_secs(3_600);
 
@@ -55,10 +58,41 @@ impl Loop<'_> {
         let transaction =
             Transaction::new_unchecked(self.connection, TransactionBehavior::Immediate).map_err(failed)?;
         let session = Session::keeping(self.connection, &self.ready);
+        let done = self.retention.trim(session, &self.options, self.ends, now_ms, most, key)?;
+        if done.is_empty() {
+            transaction.rollback().map_err(failed)?;
+        } else {
+            transaction.commit().map_err(failed)?;
+        }
+        Ok(self.retention.trimmed(done, &self.options, &self.counters))
+    }
+}
+
+/// What one who writes knows of how many records there are.
+#[derive(Default)]
+pub(crate) struct Retention {
+    /// How many records each account has, once they were counted.
+    tally: Option<Tally>,
+    /// By stream, when it was told last that it loses young records.
+    told: HashMap<i64, Instant>,
+}
+
+impl Retention {
+    /// Removes what retention does not keep, at most so many records, inside a transaction, which is to be undone if
+    /// this answers that nothing was removed. `ends` are those of the chain as this process left them.
+    pub(crate) fn trim(
+        &mut self,
+        session: Session<'_>,
+        options: &Options,
+        ends: Option<(AuditLink, AuditLink)>,
+        now_ms: Option<i64>,
+        most: u32,
+        key: &hmac::Key,
+    ) -> Result<Vec<(Plan, Removed)>, TrimError> {
         let chain = AuditChain::read(session)?;
-        if self.ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
-            // The next group says so.
-            return Ok(0);
+        if ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
+            // The next batch says so.
+            return Ok(Vec::new());
         }
         let tally = match &mut self.tally {
             Some(tally) => tally,
@@ -71,7 +105,7 @@ impl Loop<'_> {
         };
         let mut done: Vec<(Plan, Removed)> = Vec::new();
         let mut left = most;
-        for plan in tally.plans(&self.options, now_ms) {
+        for plan in tally.plans(options, now_ms) {
             if left == 0 {
                 break;
             }
@@ -79,23 +113,25 @@ impl Loop<'_> {
             left = left.saturating_sub(u32::try_from(removed.count).unwrap_or(u32::MAX));
             done.push((plan, removed));
         }
-        if left == most {
-            transaction.rollback().map_err(failed)?;
-        } else {
-            transaction.commit().map_err(failed)?;
-        }
-        self.trimmed(done);
-        Ok((most - left) as usize)
+        done.retain(|(_, removed)| removed.count > 0);
+        Ok(done)
     }
 
-    /// Counts what was removed, and says if it should have stayed longer.
-    fn trimmed(&mut self, done: Vec<(Plan, Removed)>) {
-        let Some(tally) = &mut self.tally else { return };
-        for (plan, Removed { count, young, account }) in done.into_iter().filter(|(_, done)| done.count > 0) {
+    /// Counts what was removed, and says if it should have stayed longer; answers how many records.
+    pub(crate) fn trimmed(
+        &mut self,
+        done: Vec<(Plan, Removed)>,
+        options: &Options,
+        counters: &Counters,
+    ) -> usize {
+        let Some(tally) = &mut self.tally else { return 0 };
+        let mut all = 0;
+        for (plan, Removed { count, young, account }) in done {
+            all += count;
             tally.removed(plan.stream, count);
             let Some(class) = retention::class_of(plan.stream) else { continue };
-            self.counters.audit_removed[class.place()].fetch_add(count as u64, Ordering::Relaxed);
-            self.counters.audit_removed_young[class.place()].fetch_add(young as u64, Ordering::Relaxed);
+            counters.audit_removed[class.place()].fetch_add(count as u64, Ordering::Relaxed);
+            counters.audit_removed_young[class.place()].fetch_add(young as u64, Ordering::Relaxed);
             let told = self.told.get(&plan.stream).is_some_and(|told| told.elapsed() < TOLD_AGAIN);
             // Strangers are many, and how long theirs are kept is up to them.
             if young > 0 && class != AuditClass::Stranger && !told {
@@ -109,9 +145,15 @@ impl Loop<'_> {
                 );
             }
         }
-        for (most, class) in tally.fullest(&self.options).into_iter().zip(&self.counters.audit_fullest) {
+        for (most, class) in tally.fullest(options).into_iter().zip(&counters.audit_fullest) {
             class.store(most, Ordering::Relaxed);
         }
+        all
+    }
+
+    /// The chain is another: its records are to be counted anew.
+    pub(crate) fn forget(&mut self) {
+        self.tally = None;
     }
 }
 

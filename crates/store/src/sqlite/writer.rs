@@ -19,6 +19,7 @@ use super::journal::{self, Journal, Proof};
 use super::mark::Mark;
 use super::readers::Readers;
 use super::seals::Keeper;
+use super::trim::Retention;
 use crate::audit::fold::Folder;
 use crate::rights::Rights;
 use crate::session::failed;
@@ -78,17 +79,24 @@ const OWN: usize = 4_096;
 pub const QUEUE_SHARE: usize = 4_096;
 
 /// Audit records written with one batch.
-pub(super) const AUDIT_PER_GROUP: usize = 1_024;
+pub(crate) const AUDIT_PER_GROUP: usize = 1_024;
 
-pub(super) trait Job: Send {
+pub(crate) trait Job: Send {
     fn run(&mut self, tx: &Tx<'_>) -> Result<bool, StoreError>;
     fn finish(self: Box<Self>, result: Result<(), StoreError>);
 }
 
-struct Change<T, F> {
+pub(crate) struct Change<T, F> {
     change: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Change<T, F> {
+    /// One whose answer is sent there.
+    pub(crate) fn new(change: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        Self { change, value: None, reply }
+    }
 }
 
 impl<T, F> Job for Change<T, F>
@@ -123,10 +131,10 @@ pub(super) enum Message {
 }
 
 /// What retention does not keep at this moment is to be removed.
-pub(super) struct Trim {
-    pub(super) now_ms: i64,
-    pub(super) most: u32,
-    pub(super) reply: oneshot::Sender<Result<usize, StoreError>>,
+pub(crate) struct Trim {
+    pub(crate) now_ms: i64,
+    pub(crate) most: u32,
+    pub(crate) reply: oneshot::Sender<Result<usize, StoreError>>,
 }
 
 /// Handle of the writer thread; stops it, after what it has accepted, when dropped.
@@ -142,7 +150,7 @@ pub(crate) struct Writer {
     journalled: AtomicU64,
     sealing: Arc<Sealing>,
     rights: Arc<Rights>,
-    waiting: Arc<Mutex<Waiting>>,
+    waiting: Places,
 }
 
 /// Accounts' changes that wait.
@@ -150,6 +158,28 @@ pub(crate) struct Writer {
 struct Waiting {
     all: usize,
     by_account: HashMap<u64, usize>,
+}
+
+/// The places among the changes that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Arc<Mutex<Waiting>>);
+
+impl Places {
+    /// A place for a change of an account, if its share has room.
+    pub(crate) fn place(&self, account: u64) -> Result<Place, StoreError> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = (QUEUE - OWN).saturating_sub(waiting.all);
+        let held = waiting.by_account.get(&account).copied().unwrap_or(0);
+        if left == 0 {
+            return Err(StoreError::Full);
+        }
+        if held > 0 && held >= QUEUE_SHARE.min(left) {
+            return Err(StoreError::Crowded);
+        }
+        waiting.all += 1;
+        *waiting.by_account.entry(account).or_default() += 1;
+        Ok(Place { account, waiting: Arc::clone(&self.0) })
+    }
 }
 
 /// A place among the changes that wait, until it is dropped.
@@ -173,7 +203,7 @@ impl Drop for Place {
 
 /// The key that the chain of audit records is sealed with, once it is known; none if the chain was not
 /// whole when it became known.
-pub(super) type Sealing = OnceLock<Option<hmac::Key>>;
+pub(crate) type Sealing = OnceLock<Option<hmac::Key>>;
 
 /// Audit records that are in the journal and not in the database, and those that are only counted.
 pub(super) struct Backlog {
@@ -201,17 +231,17 @@ pub(crate) struct Parts {
 }
 
 #[derive(Default)]
-pub(super) struct Counters {
-    pub(super) groups: AtomicU64,
-    pub(super) again: AtomicU64,
-    pub(super) changes: AtomicU64,
-    pub(super) audit_records: AtomicU64,
-    pub(super) audit_folded: AtomicU64,
-    pub(super) audit_removed: [AtomicU64; AuditClass::ALL.len()],
-    pub(super) audit_removed_young: [AtomicU64; AuditClass::ALL.len()],
-    pub(super) audit_fullest: [AtomicU64; AuditClass::ALL.len()],
-    pub(super) commits: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
-    pub(super) commit_us: AtomicU64,
+pub(crate) struct Counters {
+    pub(crate) groups: AtomicU64,
+    pub(crate) again: AtomicU64,
+    pub(crate) changes: AtomicU64,
+    pub(crate) audit_records: AtomicU64,
+    pub(crate) audit_folded: AtomicU64,
+    pub(crate) audit_removed: [AtomicU64; AuditClass::ALL.len()],
+    pub(crate) audit_removed_young: [AtomicU64; AuditClass::ALL.len()],
+    pub(crate) audit_fullest: [AtomicU64; AuditClass::ALL.len()],
+    pub(crate) commits: [AtomicU64; COMMIT_BOUNDS_US.len() + 1],
+    pub(crate) commit_us: AtomicU64,
 }
 
 impl Writer {
@@ -262,8 +292,7 @@ impl Writer {
                     full_sync: true,
                     since_trim: 0,
                     trims: Vec::new(),
-                    tally: None,
-                    told: HashMap::new(),
+                    retention: Retention::default(),
                     mark,
                     groups,
                     condition,
@@ -292,24 +321,13 @@ impl Writer {
             journalled,
             sealing,
             rights,
-            waiting: Arc::default(),
+            waiting: Places::default(),
         })
     }
 
     /// A place for a change of an account, if its share has room.
     pub(crate) fn place(&self, account: u64) -> Result<Place, StoreError> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = (QUEUE - OWN).saturating_sub(waiting.all);
-        let held = waiting.by_account.get(&account).copied().unwrap_or(0);
-        if left == 0 {
-            return Err(StoreError::Full);
-        }
-        if held > 0 && held >= QUEUE_SHARE.min(left) {
-            return Err(StoreError::Crowded);
-        }
-        waiting.all += 1;
-        *waiting.by_account.entry(account).or_default() += 1;
-        Ok(Place { account, waiting: Arc::clone(&self.waiting) })
+        self.waiting.place(account)
     }
 
     pub(crate) fn submit<T, F>(
@@ -322,7 +340,7 @@ impl Writer {
     {
         self.condition.usable()?;
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Change { change, value: None, reply });
+        let job = Box::new(Change::new(change, reply));
         let sender = self.sender.as_ref().ok_or(StoreError::Closed)?;
         sender.send(Message::Job(job)).map_err(|_| StoreError::Closed)?;
         Ok(answer)
@@ -403,23 +421,8 @@ impl Writer {
     }
 
     pub(crate) fn stats(&self) -> WriterStats {
-        let by_class = |counters: &[AtomicU64; AuditClass::ALL.len()]| {
-            std::array::from_fn(|class| counters[class].load(Ordering::Relaxed))
-        };
-        WriterStats {
-            audit_folded: self.counters.audit_folded.load(Ordering::Relaxed),
-            audit_removed: by_class(&self.counters.audit_removed),
-            audit_removed_young: by_class(&self.counters.audit_removed_young),
-            audit_fullest: by_class(&self.counters.audit_fullest),
-            groups: self.counters.groups.load(Ordering::Relaxed),
-            groups_again: self.counters.again.load(Ordering::Relaxed),
-            changes: self.counters.changes.load(Ordering::Relaxed),
-            audit_records: self.counters.audit_records.load(Ordering::Relaxed),
-            log_pages: self.log_pages.load(Ordering::Relaxed),
-            commits: std::array::from_fn(|class| self.counters.commits[class].load(Ordering::Relaxed)),
-            commit_us: self.counters.commit_us.load(Ordering::Relaxed),
-            forged: self.rights.found(),
-        }
+        let log_pages = self.log_pages.load(Ordering::Relaxed);
+        WriterStats { log_pages, forged: self.rights.found(), ..self.counters.stats() }
     }
 }
 
@@ -438,7 +441,27 @@ impl Drop for Writer {
 }
 
 impl Counters {
-    pub(super) fn timed(&self, took: Duration) {
+    /// What they count.
+    pub(crate) fn stats(&self) -> WriterStats {
+        let by_class = |counters: &[AtomicU64; AuditClass::ALL.len()]| {
+            std::array::from_fn(|class| counters[class].load(Ordering::Relaxed))
+        };
+        WriterStats {
+            audit_folded: self.audit_folded.load(Ordering::Relaxed),
+            audit_removed: by_class(&self.audit_removed),
+            audit_removed_young: by_class(&self.audit_removed_young),
+            audit_fullest: by_class(&self.audit_fullest),
+            groups: self.groups.load(Ordering::Relaxed),
+            groups_again: self.again.load(Ordering::Relaxed),
+            changes: self.changes.load(Ordering::Relaxed),
+            audit_records: self.audit_records.load(Ordering::Relaxed),
+            commits: std::array::from_fn(|class| self.commits[class].load(Ordering::Relaxed)),
+            commit_us: self.commit_us.load(Ordering::Relaxed),
+            ..WriterStats::default()
+        }
+    }
+
+    pub(crate) fn timed(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let class = COMMIT_BOUNDS_US.partition_point(|bound| *bound < us);
         self.commits[class].fetch_add(1, Ordering::Relaxed);
@@ -446,7 +469,7 @@ impl Counters {
     }
 }
 
-pub(super) fn spawn(
+pub(crate) fn spawn(
     name: &'static str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, StoreError> {

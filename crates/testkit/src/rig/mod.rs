@@ -7,6 +7,7 @@ mod keyring;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +24,10 @@ use tongguan_service::throttle::{Rate, Throttle};
 use tongguan_service::vault::Vault;
 use tongguan_service::work::Work;
 use tongguan_service::{Service, rights};
-use tongguan_store::{AuditRecord, Fault, Moment, Node, NonceLog, Options, Store, StoreError, Verdict};
+use tongguan_store::postgres::hosts::{Access, Hosts};
+use tongguan_store::{
+    Admission, Archive, AuditRecord, Fault, Moment, Node, NonceLog, Options, Store, StoreError, Term, Verdict,
+};
 
 use crate::Stamp;
 use crate::api::ACCOUNT;
@@ -135,9 +139,9 @@ impl Rig {
         quotas: Quotas,
     ) -> Self {
         let store = open(place.directory.path(), &place.options);
-        if let Some(node) = &place.node {
-            store.act_as(node.clone());
-        }
+        // A rig has the store alone, and the moments are those of its clock, unless it is told otherwise.
+        let alone = || Node::new(*uuid::Uuid::new_v4().as_bytes(), Term::Sole);
+        store.act_as(place.node.clone().unwrap_or_else(alone));
         let vault = Vault::new(&[9; 32]).unwrap();
         block_in_place(|| rights::open(&store, &vault, now_ms)).unwrap();
         for account in [ACCOUNT, OTHER_ACCOUNT] {
@@ -153,7 +157,9 @@ impl Rig {
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
         let most = usize::try_from(quotas.nonces.min(100_000)).unwrap();
-        let nonces = NonceLog::open(&place.directory.path().join("nonces"), moment, most).unwrap();
+        let admission = store.admission().unwrap().unwrap_or_else(|| {
+            Admission::new(NonceLog::open(&place.directory.path().join("nonces"), moment, most).unwrap())
+        });
         let context = Context::new(Shared {
             store,
             dataplane: driver.unwrap_or_else(|| Arc::clone(&dataplane) as Arc<dyn DataPlane>),
@@ -161,7 +167,7 @@ impl Rig {
             settings: Settings { quotas, ..Settings::default() },
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });
-        let service = block_in_place(|| Service::new(context, keyring::keyring(), nonces)).unwrap();
+        let service = block_in_place(|| Service::new(context, keyring::keyring(), admission)).unwrap();
         Self { service: Arc::new(service), clock, dataplane, nonce: AtomicU64::new(0), place }
     }
 
@@ -386,8 +392,42 @@ fn unused() -> Arc<Detached> {
     Arc::new(Detached::new("0".parse().unwrap()))
 }
 
-/// Opens a store. One that is being closed elsewhere lets go of its lock a moment later.
+/// The server that tests are to have their stores on; none: each has an embedded one.
+fn server() -> Option<String> {
+    std::env::var("TONGGUAN_TEST_STORE").ok().filter(|server| !server.is_empty())
+}
+
+/// Whether tests have their stores on a database that several nodes can share, and not in files.
+pub fn is_shared() -> bool {
+    server().is_some()
+}
+
+/// What `check` looks at, of the store of a directory.
+///
+/// # Panics
+/// There is none.
+pub fn archive(directory: &Path) -> Archive {
+    match server() {
+        None => Archive::open(directory).unwrap(),
+        Some(server) => {
+            let name = std::fs::read_to_string(directory.join("database")).unwrap();
+            block_in_place(|| Archive::connect(hosts(&server, &name))).unwrap()
+        }
+    }
+}
+
+/// A database of a server.
+fn hosts(server: &str, name: &str) -> Hosts {
+    let (before, after) = server.split_once("/postgres?").expect("TONGGUAN_TEST_STORE ends with /postgres?…");
+    Hosts::parse(&format!("{before}/{name}?{after}"), Access::default()).unwrap()
+}
+
+/// Opens a store: an embedded one, or on a database of the server that the environment names (`TONGGUAN_TEST_STORE`,
+/// the URL of its database `postgres`). One that is being closed elsewhere lets go of its lock a moment later.
 fn open(directory: &Path, options: &Options) -> Store {
+    if let Some(server) = server() {
+        return connect(&server, directory, options);
+    }
     for _ in 0..200 {
         match Store::open(directory, options) {
             Ok(store) => return store,
@@ -396,4 +436,19 @@ fn open(directory: &Path, options: &Options) -> Store {
         }
     }
     panic!("the store stays locked");
+}
+
+/// Connects to the database of a directory, which is made for it.
+fn connect(server: &str, directory: &Path, options: &Options) -> Store {
+    let known = directory.join("database");
+    let hosts = |name: &str| hosts(server, name);
+    let name = std::fs::read_to_string(&known).unwrap_or_else(|_| {
+        let name = format!("rig_{}", uuid::Uuid::new_v4().simple());
+        let make = format!("CREATE DATABASE {name}");
+        assert!(Command::new("psql").args(["-qXc", &make, server]).status().unwrap().success());
+        block_in_place(|| Store::make(hosts(&name))).unwrap();
+        std::fs::write(&known, &name).unwrap();
+        name
+    });
+    block_in_place(|| Store::connect(hosts(&name), options)).unwrap()
 }

@@ -220,7 +220,7 @@ impl Tx<'_> {
     pub fn insert_policy(&self, policy: &PolicyRow, document: &str) -> Result<i64, StoreError> {
         self.rights_changed(&policy.account)?;
         insert(self.session, policy)?;
-        let seq = self.session.inserted();
+        let seq = self.session.inserted()?;
         self.put_policy_version(seq, policy.default_version, document, policy.created_ms)?;
         self.count("ram_policy", &policy.account, "", 1)?;
         Ok(seq)
@@ -241,7 +241,7 @@ impl Tx<'_> {
         self.put_policy_version(policy.seq, policy.next_version, document, now_ms)?;
         self.execute(
             "UPDATE ram_policy SET next_version = next_version + 1, updated_ms = ?2, \
-             default_version = iif(?3, ?4, default_version) WHERE seq = ?1",
+             default_version = CASE WHEN ?3 THEN ?4 ELSE default_version END WHERE seq = ?1",
             &binds![policy.seq, now_ms, default, policy.next_version],
         )
     }

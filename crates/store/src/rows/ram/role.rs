@@ -90,7 +90,7 @@ impl Tx<'_> {
     pub fn insert_role(&self, role: &RoleRow) -> Result<i64, StoreError> {
         self.rights_changed(&role.account)?;
         insert(self.session, role)?;
-        let seq = self.session.inserted();
+        let seq = self.session.inserted()?;
         self.count("ram_role", &role.account, "", 1)?;
         Ok(seq)
     }

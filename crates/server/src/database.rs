@@ -1,0 +1,88 @@
+//! Where the database is that several nodes share, as command line, environment and configuration file say.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use tongguan_rpc::Secret;
+use tongguan_store::postgres::hosts::{Access, Hosts};
+
+use crate::{exit, permissions};
+
+/// Where the database is that several nodes share.
+#[derive(Debug, Default, Clone, Args)]
+pub(crate) struct DatabaseArgs {
+    /// URL of a PostgreSQL database that several nodes share, instead of the embedded store:
+    /// postgres://USER@HOST1,HOST2/NAME. Its password can be in TONGGUAN_DATABASE_PASSWORD
+    #[arg(long, env = "TONGGUAN_DATABASE", value_name = "URL", hide_env_values = true)]
+    pub database: Option<String>,
+    /// File with the password of the database, readable by its owner alone
+    #[arg(long, env = "TONGGUAN_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
+    /// Certificates of the authorities that vouch for the database, PEM [default: those of the platform]
+    #[arg(long, env = "TONGGUAN_DATABASE_CA", value_name = "FILE")]
+    pub database_ca: Option<PathBuf>,
+}
+
+/// The database that several nodes share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    url: Secret,
+    password: Option<Secret>,
+    authorities: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl Shared {
+    /// As command line, environment or configuration file say.
+    ///
+    /// # Errors
+    /// A password stands on the command line, or its file is open to others.
+    pub(crate) fn new(args: DatabaseArgs) -> Result<Option<Self>> {
+        let DatabaseArgs { database, database_password_file, database_ca } = args;
+        let Some(url) = database else {
+            if database_password_file.is_some() || database_ca.is_some() {
+                bail!("database_password_file and database_ca need database (--database)");
+            }
+            return Ok(None);
+        };
+        let has_password = url.split_once("://").is_some_and(|(_, rest)| {
+            rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || rest.contains("password=")
+        });
+        if has_password && std::env::args().any(|argument| argument.contains(&url)) {
+            bail!(
+                "a password does not belong on a command line, where everybody on the machine reads it: \
+                 TONGGUAN_DATABASE_PASSWORD, or --database-password-file"
+            );
+        }
+        let of_file = database_password_file.map(|path| {
+            permissions::read_secret(&path).map(|text| Secret::from(text.trim_end_matches(['\n', '\r'])))
+        });
+        let password = std::env::var("TONGGUAN_DATABASE_PASSWORD")
+            .ok()
+            .filter(|password| !password.is_empty())
+            .map(Secret::from);
+        let password = match (password, of_file.transpose()?) {
+            (Some(_), Some(_)) => bail!("give one of database_password_file and TONGGUAN_DATABASE_PASSWORD"),
+            (one, other) => one.or(other),
+        };
+        Ok(Some(Self { url: Secret::from(url), password, authorities: database_ca }))
+    }
+
+    /// Its hosts.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, or with the file of authorities.
+    pub(crate) fn hosts(&self) -> Result<Hosts> {
+        let access = Access {
+            password: self.password.as_ref().map(|password| password.expose().as_bytes()),
+            authorities: self.authorities.as_deref(),
+        };
+        Hosts::parse(self.url.expose(), access).context(exit::Configuration)
+    }
+}

@@ -1,0 +1,345 @@
+//! A connection, used by one thread at a time.
+//!
+//! It has a runtime of its own, which runs on the thread that asks and only while it asks, so that nobody else is woken
+//! for an answer. Every wait has a deadline; a connection whose server did not answer in time is given up, never
+//! cancelled: what a server says of a commit that was cancelled cannot be relied on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, SimpleQueryMessage, Statement};
+
+use super::hosts::{CONNECT_TIME, Hosts, Primary};
+use super::outcome::Stage;
+use super::pool::waiting;
+use super::translate::{translated, written};
+use super::{Failure, hosts};
+use crate::StoreError;
+use crate::session::{Bind, Sql};
+
+/// Statements kept at most: when there are more, all are let go, and those that are used come back.
+const MOST: usize = 512;
+/// Rows that a stream fetches at once.
+const FETCHED: u32 = 1_024;
+
+/// How long an answer may take to who looks at everything.
+const PATIENT: Duration = Duration::from_secs(600);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// A connection to PostgreSQL.
+pub(crate) struct Link {
+    primary: Primary,
+    hosts: Arc<Hosts>,
+    /// Statements that are part of the program, by where their texts lie and how long they are.
+    fixed: RefCell<HashMap<(usize, usize), Arc<Prepared>>>,
+    /// Those that were put together.
+    made: RefCell<HashMap<String, Arc<Prepared>>>,
+    /// Streams that are open.
+    streams: Cell<u32>,
+    /// Rows written since the last look.
+    wrote: Cell<u64>,
+    /// It is of no more use.
+    gone: Cell<bool>,
+    /// None once it is dropped.
+    runtime: Option<Runtime>,
+    /// How long an answer may take.
+    deadline: Duration,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // There is nothing to wait for, and whoever drops it may not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link")
+            .field("primary", &self.primary)
+            .field("gone", &self.gone)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a nonce that was asked for.
+pub(super) struct Came {
+    /// Which of those asked for.
+    pub(super) place: i64,
+    /// It is taken now, and was not before.
+    pub(super) taken: bool,
+    /// An account whose epoch is another one than was asked for; then it was not taken.
+    pub(super) stale: Option<String>,
+    /// The epoch of that account.
+    pub(super) epoch: i64,
+}
+
+/// A statement that the server has prepared.
+pub(crate) struct Prepared {
+    statement: Statement,
+    text: String,
+    /// It writes.
+    writes: bool,
+}
+
+impl Link {
+    /// Opens a connection to the primary.
+    pub(crate) fn open(hosts: &Arc<Hosts>) -> Result<Self, StoreError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| {
+            StoreError::File { what: "cannot start a runtime for", path: "the database".into(), source }
+        })?;
+        let primary =
+            waiting(|| runtime.block_on(hosts.connect(CONNECT_TIME))).map_err(Failure::NoPrimary)?;
+        Ok(Self {
+            primary,
+            hosts: Arc::clone(hosts),
+            fixed: RefCell::default(),
+            made: RefCell::default(),
+            streams: Cell::new(0),
+            wrote: Cell::new(0),
+            gone: Cell::new(false),
+            runtime: Some(runtime),
+            deadline: ANSWER,
+        })
+    }
+
+    /// Opens one on which statements may take their time: for who looks at everything.
+    pub(crate) fn patient(hosts: &Arc<Hosts>) -> Result<Self, StoreError> {
+        let mut link = Self::open(hosts)?;
+        link.deadline = PATIENT;
+        link.script("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")?;
+        Ok(link)
+    }
+
+    /// Host and timeline of the server.
+    pub(crate) fn server(&self) -> (&str, u32) {
+        (self.primary.host(), self.primary.timeline().number())
+    }
+
+    /// Whether it is of no more use.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.get() || self.primary.client().is_closed() || self.hosts.outdated(&self.primary)
+    }
+
+    /// Waits for what the server answers, until the deadline.
+    fn wait<T>(
+        &self,
+        stage: Stage,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !self.gone.get()) else {
+            return Err(Failure::Gone.into());
+        };
+        let answer: Result<T, hosts::Failure> =
+            waiting(|| runtime.block_on(async { self.primary.run(stage, self.deadline, answer).await }));
+        answer.map_err(|failure| {
+            let failure = Failure::Statement(failure);
+            self.gone.set(self.gone.get() || failure.passes());
+            failure.into()
+        })
+    }
+
+    /// The prepared statement of a text.
+    pub(crate) fn prepare(&self, sql: Sql<'_>) -> Result<Arc<Prepared>, StoreError> {
+        match sql {
+            Sql::Fixed(text) => {
+                let name = (text.as_ptr().addr(), text.len());
+                if let Some(prepared) = self.fixed.borrow().get(&name) {
+                    return Ok(Arc::clone(prepared));
+                }
+                let prepared = self.prepared(text)?;
+                kept(&mut self.fixed.borrow_mut(), name, &prepared);
+                Ok(prepared)
+            }
+            Sql::Made(text) => {
+                if let Some(prepared) = self.made.borrow().get(text) {
+                    return Ok(Arc::clone(prepared));
+                }
+                let prepared = self.prepared(text)?;
+                kept(&mut self.made.borrow_mut(), text.to_owned(), &prepared);
+                Ok(prepared)
+            }
+        }
+    }
+
+    fn prepared(&self, sql: &str) -> Result<Arc<Prepared>, StoreError> {
+        let text = translated(sql);
+        let statement = self.wait(Stage::Open, self.primary.client().prepare(&text))?;
+        let writes = written(&text).is_some();
+        Ok(Arc::new(Prepared { statement, text, writes }))
+    }
+
+    /// Executes a statement; returns how many rows it changed.
+    pub(crate) fn execute(&self, prepared: &Prepared, values: &[Bind<'_>]) -> Result<usize, StoreError> {
+        let changed =
+            self.wait(Stage::Open, self.primary.client().execute_raw(&prepared.statement, values))?;
+        if prepared.writes {
+            self.wrote.set(self.wrote.get() + changed);
+        }
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// All rows of a query.
+    pub(crate) fn query<'l>(
+        &'l self,
+        prepared: &Prepared,
+        values: &[Bind<'_>],
+    ) -> Result<Rows<'l>, StoreError> {
+        let rows = self.wait(Stage::Open, async {
+            let rows = self.primary.client().query_raw(&prepared.statement, values).await?;
+            rows.try_collect::<Vec<Row>>().await
+        })?;
+        if prepared.writes {
+            self.wrote.set(self.wrote.get() + rows.len() as u64);
+        }
+        Ok(Rows { rows, at: 0, stream: None })
+    }
+
+    /// The rows of a query, however many there are, inside a transaction: so many at once as need little room.
+    pub(crate) fn stream<'l>(
+        &'l self,
+        prepared: &Prepared,
+        values: &[Bind<'_>],
+    ) -> Result<Rows<'l>, StoreError> {
+        let number = self.streams.get();
+        let declare = format!("DECLARE stream_{number} NO SCROLL CURSOR FOR {}", prepared.text);
+        let known = self.made.borrow().get(&declare).map(Arc::clone);
+        let declare = match known {
+            Some(prepared) => prepared,
+            None => {
+                let statement = self.wait(Stage::Open, self.primary.client().prepare(&declare))?;
+                let prepared = Arc::new(Prepared { statement, text: String::new(), writes: false });
+                kept(&mut self.made.borrow_mut(), declare, &prepared);
+                prepared
+            }
+        };
+        self.execute(&declare, values)?;
+        self.streams.set(number + 1);
+        let mut rows = Rows { rows: Vec::new(), at: 0, stream: Some(Stream { link: self, number }) };
+        rows.fetch()?;
+        Ok(rows)
+    }
+
+    /// Executes statements without values and results.
+    pub(crate) fn script(&self, sql: &str) -> Result<(), StoreError> {
+        self.wait(Stage::Open, self.primary.client().batch_execute(sql))
+    }
+
+    /// Executes statements without values; answers how many rows each has changed or found.
+    pub(crate) fn counts(&self, sql: &str) -> Result<Vec<u64>, StoreError> {
+        let messages = self.wait(Stage::Open, self.primary.client().simple_query(sql))?;
+        let counts = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(count) => Some(count),
+            _ => None,
+        });
+        Ok(counts.collect())
+    }
+
+    /// Commits the transaction.
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        self.wait(Stage::Committing, self.primary.client().batch_execute("COMMIT"))
+    }
+
+    /// Takes nonces, each if all its epochs are those of their accounts.
+    pub(super) fn admit(
+        &self,
+        prints: &[&[u8]],
+        untils: &[i64],
+        places: &[i64],
+        accounts: &[&str],
+        epochs: &[i64],
+    ) -> Result<Vec<Came>, StoreError> {
+        const ADMIT: &str = "WITH asked AS (SELECT * FROM unnest($1::BYTEA[], $2::BIGINT[]) \
+            WITH ORDINALITY AS a(print, until, place)), \
+            stale AS (SELECT e.place, e.id, coalesce(a.epoch, 0) AS epoch \
+            FROM unnest($3::BIGINT[], $4::TEXT[], $5::BIGINT[]) AS e(place, id, epoch) \
+            LEFT JOIN account a ON a.id = e.id WHERE coalesce(a.epoch, 0) <> e.epoch), \
+            taken AS (INSERT INTO nonce (print, until) SELECT print, until FROM asked \
+            WHERE place NOT IN (SELECT place FROM stale) ORDER BY print ON CONFLICT DO NOTHING RETURNING print) \
+            SELECT asked.place, asked.print IN (SELECT print FROM taken), stale.id, coalesce(stale.epoch, 0) \
+            FROM asked LEFT JOIN stale ON stale.place = asked.place";
+        let prepared = self.prepare(Sql::Fixed(ADMIT))?;
+        let rows = self.wait(Stage::Committing, async {
+            let values: [&(dyn ToSql + Sync); 5] = [&prints, &untils, &places, &accounts, &epochs];
+            self.primary.client().query(&prepared.statement, &values).await
+        })?;
+        let read = |row: &Row| -> Result<Came, tokio_postgres::Error> {
+            let (place, taken) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(Came { place, taken, stale: row.try_get(2)?, epoch: row.try_get(3)? })
+        };
+        rows.iter()
+            .map(read)
+            .collect::<Result<_, _>>()
+            .map_err(|error| StoreError::Damaged(format!("what became of nonces cannot be read: {error}")))
+    }
+
+    /// Rows written by statements since the last look.
+    pub(crate) fn wrote(&self) -> u64 {
+        self.wrote.replace(0)
+    }
+}
+
+fn kept<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Arc<Prepared>>, name: K, prepared: &Arc<Prepared>) {
+    if map.len() >= MOST {
+        map.clear();
+    }
+    map.insert(name, Arc::clone(prepared));
+}
+
+/// Rows of a result.
+pub(crate) struct Rows<'l> {
+    rows: Vec<Row>,
+    at: usize,
+    stream: Option<Stream<'l>>,
+}
+
+/// A cursor of the server's.
+struct Stream<'l> {
+    link: &'l Link,
+    number: u32,
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        let Self { link, number } = self;
+        link.streams.set(*number);
+        // It ends with the transaction at the latest; in one that has failed nothing can be closed.
+        let _ = link.script(&format!("CLOSE stream_{number}"));
+    }
+}
+
+impl Rows<'_> {
+    fn fetch(&mut self) -> Result<(), StoreError> {
+        let Some(Stream { link, number }) = &self.stream else { return Ok(()) };
+        let fetch = format!("FETCH {FETCHED} FROM stream_{number}");
+        let rows = link.wait(Stage::Open, async {
+            link.primary.client().query_raw(&fetch, NOTHING).await?.try_collect().await
+        })?;
+        (self.rows, self.at) = (rows, 0);
+        if self.rows.len() < FETCHED as usize {
+            self.stream = None;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<&Row>, StoreError> {
+        if self.at == self.rows.len() && self.stream.is_some() {
+            self.fetch()?;
+        }
+        let row = self.rows.get(self.at);
+        self.at += 1;
+        Ok(row)
+    }
+}
+
+/// No values.
+const NOTHING: &[Bind<'static>] = &[];

@@ -1,0 +1,240 @@
+//! The store on a real PostgreSQL: what only such a one can get wrong.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+use std::time::Duration;
+
+use tongguan_cluster::{Options as Settings, Single};
+use tongguan_model::id::AccountId;
+use tongguan_store::postgres::hosts::{Access, Hosts};
+use tongguan_store::{
+    Archive, AuditRecord, NewAuditKey, Options, RightsKey, Scope, Store, StoreError, Verdict,
+};
+
+const KEY: &[u8] = b"a key of this test";
+
+fn hosts(single: &Single) -> Hosts {
+    Hosts::parse(&single.url("postgres"), Access::default()).unwrap()
+}
+
+fn started() -> Option<Single> {
+    let single = Single::or_skip(&Settings::default())?;
+    assert!(Store::make(hosts(&single)).unwrap());
+    assert!(!Store::make(hosts(&single)).unwrap());
+    Some(single)
+}
+
+/// A node whose rights and audit records are sealed.
+fn node(single: &Single) -> Store {
+    let store = Store::connect(hosts(single), &Options::default()).unwrap();
+    let key = RightsKey::new(KEY);
+    if store.read(|snapshot| snapshot.rights_sealed()).unwrap() {
+        store.open_rights(&key).unwrap();
+    } else {
+        store.seal_rights(&key, |tx| tx.put_sealed_service_key("rights", b"sealed", 1)).unwrap();
+    }
+    let new = NewAuditKey { sealed: b"sealed".to_vec(), now_ms: 1 };
+    let new = store.read(|snapshot| snapshot.audit_key()).unwrap().is_none().then_some(new);
+    assert_eq!(store.seal_audit(KEY, new).unwrap(), []);
+    store
+}
+
+fn account(number: u64) -> AccountId {
+    AccountId::new(format!("{number:016}"))
+}
+
+fn record(number: u64) -> AuditRecord {
+    AuditRecord {
+        time_ms: 1_000 + i64::try_from(number).unwrap(),
+        request_id: format!("request {number}"),
+        account: Some(account(1).as_str().to_owned()),
+        source: "192.0.2.1".into(),
+        action: Some("CreateVpc".into()),
+        status: 200,
+        changed: true,
+        ..AuditRecord::default()
+    }
+}
+
+/// Makes an account, with an audit record; answers whether it was there.
+async fn make(store: &Store, number: u64) -> Result<bool, StoreError> {
+    let change = move |tx: &tongguan_store::Tx<'_>| {
+        let there = tx.account_active(&account(number))?;
+        tx.ensure_account(&account(number), 1)?;
+        tx.audit(&record(number))?;
+        Ok(Verdict::Keep(there))
+    };
+    store.write_in(Scope::Accounts(vec![number]), change).await
+}
+
+/// Nothing that `check` looks at is wrong.
+fn sound(single: &Single) {
+    let archive = Archive::connect(hosts(single)).unwrap();
+    assert_eq!(archive.structure().unwrap(), []);
+    for (rule, findings) in archive.relations().unwrap() {
+        assert!(findings.is_empty(), "{rule}: {findings:?}");
+    }
+    assert_eq!(archive.rights(&RightsKey::new(KEY)).unwrap(), []);
+    let verdict = archive.audit(Some(KEY), &[]).unwrap();
+    assert!(verdict.findings.is_empty(), "{:?}", verdict.findings);
+    archive.rows(|_, _| None, |_, _| None).unwrap();
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+#[test]
+fn nodes_write_side_by_side_and_all_of_it_is_sealed() {
+    let Some(single) = started() else { return };
+    let (one, other) = (node(&single), node(&single));
+    runtime().block_on(async {
+        // The same change on both at the same moment is made once.
+        for number in 1..20 {
+            let (first, second) = tokio::join!(make(&one, number), make(&other, number));
+            assert!(first.unwrap() ^ second.unwrap(), "{number}");
+        }
+        let dropped = one.write(|tx| {
+            tx.ensure_account(&account(77), 1)?;
+            Ok(Verdict::Discard(()))
+        });
+        dropped.await.unwrap();
+        // A record that nothing was changed with is there when it was waited for.
+        let number = other.audit_later(record(500)).unwrap();
+        other.audit_written(number).await.unwrap();
+        assert_eq!(one.read(|snapshot| snapshot.audited("request 500")).unwrap(), Some((200, None)));
+    });
+    assert!(!one.read(|snapshot| snapshot.account_active(&account(77))).unwrap());
+    sound(&single);
+    assert_eq!(Store::look(hosts(&single)).unwrap().taken, 2);
+    drop((one, other));
+    assert_eq!(Store::look(hosts(&single)).unwrap().taken, 0);
+    // Who comes next takes the chains up where they were.
+    let next = node(&single);
+    runtime().block_on(async { make(&next, 30).await.unwrap() });
+    drop(next);
+    sound(&single);
+}
+
+#[test]
+fn retention_leaves_gaps_that_are_sealed() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    runtime().block_on(async {
+        let many = store.write(|tx| {
+            (0..50).try_for_each(|number| tx.audit(&record(number)))?;
+            Ok(Verdict::Keep(()))
+        });
+        many.await.unwrap();
+        let options = Options { audit_days: 1, ..Options::default() };
+        let trimming = Store::connect(hosts(&single), &options).unwrap();
+        trimming.open_rights(&RightsKey::new(KEY)).unwrap();
+        assert_eq!(trimming.seal_audit(KEY, None).unwrap(), []);
+        // Its own chain has nothing yet.
+        assert_eq!(trimming.trim_audit(i64::MAX, 1_000).await.unwrap(), 0);
+        drop(store);
+        drop(trimming);
+        let trimming = Store::connect(hosts(&single), &options).unwrap();
+        trimming.open_rights(&RightsKey::new(KEY)).unwrap();
+        assert_eq!(trimming.seal_audit(KEY, None).unwrap(), []);
+        assert!(trimming.trim_audit(1_000 * 86_400_000, 1_000).await.unwrap() >= 50);
+    });
+    let verdict = Archive::connect(hosts(&single)).unwrap().audit(Some(KEY), &[]).unwrap();
+    assert!(verdict.findings.is_empty() && verdict.removed >= 50, "{:?}", verdict.findings);
+}
+
+/// A server that dies at any moment of a batch: what was answered is there, what was refused is not, and nothing is
+/// there twice.
+#[test]
+fn what_was_answered_outlives_the_server() {
+    let Some(mut single) = started() else { return };
+    let store = node(&single);
+    let runtime = runtime();
+    let mut answers = Vec::new();
+    for round in 0..3_u64 {
+        let writers: Vec<_> = (0..8_u64)
+            .map(|writer| {
+                let store = store.clone();
+                runtime.spawn(async move {
+                    let mut answers = Vec::new();
+                    for number in 0..20 {
+                        let number = 1_000 + round * 1_000 + writer * 100 + number;
+                        answers.push((number, make(&store, number).await));
+                    }
+                    answers
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(40 * round));
+        single.kill();
+        single.boot().unwrap();
+        for writer in writers {
+            answers.extend(runtime.block_on(writer).unwrap());
+        }
+    }
+    let (mut made, mut refused) = (0, 0);
+    for (number, answer) in answers {
+        let records = single
+            .sql("postgres", &format!("SELECT count(*) FROM audit WHERE request_id = 'request {number}'"));
+        let records: u64 = records.unwrap().trim().parse().unwrap();
+        let there = store.read(|snapshot| snapshot.account_active(&account(number))).unwrap();
+        match answer {
+            Ok(before) => {
+                assert!(
+                    !before && there && records == 1,
+                    "{number} was answered: {before} {there} {records}"
+                );
+                made += 1;
+            }
+            Err(error) => {
+                // One whose outcome nobody could find out in time may be there, once and with its record.
+                assert!(records == u64::from(there), "{number}: {error}: {there} {records}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(made > 0, "{made} made, {refused} refused");
+    drop(store);
+    sound(&single);
+}
+
+/// A node that was thought dead writes nothing that its successor does not know of: its lane is another's.
+#[test]
+fn a_lane_that_was_taken_over_is_not_written_by_its_former_owner() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let runtime = runtime();
+    runtime.block_on(make(&store, 1)).unwrap();
+    single
+        .sql("postgres", "UPDATE lane SET owner = 'another', until_ms = now_ms() + 60000 WHERE id = 1")
+        .unwrap();
+    assert!(!runtime.block_on(make(&store, 2)).unwrap());
+    let groups =
+        single.sql("postgres", "SELECT count(*) FROM lane_1.audit WHERE request_id = 'request 2'").unwrap();
+    let moved =
+        single.sql("postgres", "SELECT count(*) FROM lane_2.audit WHERE request_id = 'request 2'").unwrap();
+    assert_eq!((groups.trim(), moved.trim()), ("0", "1"));
+    drop(store);
+    sound(&single);
+}
+
+/// Commits that hang, since no standby is there, are not taken for done and not for refused.
+#[test]
+fn a_commit_that_hangs_is_looked_up() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let runtime = runtime();
+    runtime.block_on(make(&store, 1)).unwrap();
+    single.hang_commits(true).unwrap();
+    let hanging = runtime.spawn({
+        let store = store.clone();
+        async move { make(&store, 2).await }
+    });
+    std::thread::sleep(Duration::from_secs(4));
+    single.hang_commits(false).unwrap();
+    assert!(!runtime.block_on(hanging).unwrap().unwrap());
+    let records =
+        single.sql("postgres", "SELECT count(*) FROM audit WHERE request_id = 'request 2'").unwrap();
+    assert_eq!(records.trim(), "1");
+    drop(store);
+    sound(&single);
+}
