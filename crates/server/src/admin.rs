@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tongguan_store::{Overview, Verdict};
+use tongguan_store::{Overview, Scope, Verdict};
 use tracing::{debug, warn};
 
 use crate::config::AdminListen;
@@ -213,11 +213,12 @@ impl Admin {
             Err(_) => Err("no answer in time".to_owned()),
         };
         // The writer begins and ends a transaction; nothing is written, so what met the last one that did is told.
-        let write = match timeout(CHECK_TIME, store.write(|_| Ok(Verdict::Discard(())))).await {
-            Ok(Ok(())) => store.trouble().map_or(Ok(()), |trouble| Err(trouble.to_string())),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
-        };
+        let write =
+            match timeout(CHECK_TIME, store.write_in(Scope::Nothing, |_| Ok(Verdict::Discard(())))).await {
+                Ok(Ok(())) => store.trouble().map_or(Ok(()), |trouble| Err(trouble.to_string())),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("no answer in time".to_owned()),
+            };
         let silent = service.engine().silent_for();
         let engine = if silent <= ENGINE_TIME {
             Ok(())

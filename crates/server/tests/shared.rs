@@ -168,6 +168,11 @@ async fn what_one_node_has_answered_every_other_knows() {
     let answers = tokio::join!(nodes[0].send(&request), nodes[1].send(&request), nodes[2].send(&request));
     let taken = [answers.0, answers.1, answers.2].iter().filter(|reply| reply.status == 200).count();
     assert_eq!(taken, 1);
+    for node in &nodes {
+        let (ready, checks) = node.look("/readyz").await;
+        assert_eq!(ready, 200, "{checks}");
+        assert_eq!(node.metric("tongguan_intents").await, 0.0);
+    }
     // While they run, everything of it is sound: rows, what they have to do with each other, seals, every chain.
     let check = place.command(&["check"]);
     assert!(check.status.success() && text(&check).contains("the database is sound"), "{}", text(&check));
@@ -295,6 +300,8 @@ async fn a_database_that_was_away_is_used_again() {
     for node in &nodes {
         let reply = node.call(VPC, "DescribeVpcAttribute", &[REGION, ("VpcId", &vpc)]).await;
         assert_eq!((reply.status, reply.code().as_str()), (503, "ServiceUnavailable"), "{}", reply.text());
+        let (ready, checks) = node.look("/readyz").await;
+        assert!(ready == 503 && checks.contains("no primary"), "{checks}");
     }
     place.single.boot().unwrap();
     for node in &nodes {

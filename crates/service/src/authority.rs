@@ -25,7 +25,9 @@ use tongguan_model::id::AccountId;
 use tongguan_model::policy::{Attached, Policy, PolicyError, PolicySet, system_policy};
 use tongguan_model::principal::{Identity, Origin, Principal, Session};
 use tongguan_rpc::{Credential, Secret};
-use tongguan_store::{AttachedPolicy, Epoch, KeyOwner, SealedKind, Snapshot, StoreError, Verdict, Via};
+use tongguan_store::{
+    AttachedPolicy, Epoch, KeyOwner, Scope, SealedKind, Snapshot, StoreError, Verdict, Via,
+};
 use tracing::warn;
 use zeroize::Zeroizing;
 
@@ -329,7 +331,7 @@ impl Authority {
         }
         let (store, id) = (context.store.clone(), known.key.id.clone());
         tokio::spawn(async move {
-            let noted = store.write(move |tx| {
+            let noted = store.write_in(Scope::Nothing, move |tx| {
                 tx.access_key_used(&id, now_ms, product.as_str())?;
                 Ok(Verdict::Keep(()))
             });

@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 use tongguan_dataplane::{Applying, Attempt, Desired, Progress, document_text};
 use tongguan_model::connection::Negotiation;
 use tongguan_model::gateway::{Phase, VpnGateway};
-use tongguan_store::{Intent, IntentKind, Node, Snapshot, StoreError, Verdict};
+use tongguan_store::{Intent, IntentKind, Node, Scope, Snapshot, StoreError, Verdict};
 use tracing::{error, warn};
 
 use crate::context::Context;
@@ -178,7 +178,7 @@ impl Engine {
         let held = match intent {
             Some(intent) if !intent.is_held_by(&self.node, now_ms) => {
                 let (node, resource) = (Arc::clone(&self.node), resource.to_owned());
-                let claim = self.context.store.write(move |tx| {
+                let claim = self.context.store.write_in(Scope::Nothing, move |tx| {
                     let now_ms = tx.now_ms(now_ms)?;
                     Ok(Verdict::Keep(tx.claim_intent(&node, &resource, now_ms)?))
                 });
@@ -233,7 +233,7 @@ impl Engine {
     /// too: who knows what the clock did.
     async fn hurry(&self, now_ms: i64, parked: i64) -> Result<(), StoreError> {
         let node = Arc::clone(&self.node);
-        let hurry = self.context.store.write(move |tx| {
+        let hurry = self.context.store.write_in(Scope::Nothing, move |tx| {
             let now_ms = tx.now_ms(now_ms)?;
             tx.hurry_intents(&node, now_ms, parked)?;
             Ok(Verdict::Keep(()))
@@ -252,7 +252,7 @@ impl Engine {
         let (mut held, free): (Vec<Intent>, Vec<Intent>) = open?;
         if !free.is_empty() {
             let (node, most) = (Arc::clone(node), u32::try_from(free.len()).unwrap_or(ROUND));
-            let claim = self.context.store.write(move |tx| {
+            let claim = self.context.store.write_in(Scope::Nothing, move |tx| {
                 let now_ms = tx.now_ms(now_ms)?;
                 Ok(Verdict::Keep(tx.claim_intents(&node, now_ms, most)?))
             });

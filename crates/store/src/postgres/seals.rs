@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::StoreError;
-use crate::rights::{BUCKETS, Rights, RightsKey, Sealed, Sum, add, layout, subtract};
+use crate::rights::{BUCKETS, Rights, RightsKey, Sealed, Sum, add, layout, sealed, subtract};
 use crate::session::{Session, Value};
 
 /// Makes the table that triggers write into, once for each connection that writes.
@@ -83,11 +83,10 @@ pub(super) fn seal(session: Session<'_>, rights: &Rights) -> Result<(), StoreErr
     if noted.is_empty() {
         return Ok(());
     }
-    // Before there is a root nothing is sealed.
-    let root = "SELECT rights_root, rights_seal FROM store FOR UPDATE";
-    let (root, state): (Option<Sum>, Option<Vec<u8>>) = session.only(root, &[])?;
-    let Some(root) = root else { return Ok(()) };
-    let Some(key) = rights.key() else { return Err(StoreError::RightsClosed) };
+    let Some(key) = rights.key() else {
+        // Before there is a root nothing is sealed.
+        return if sealed(session)? { Err(StoreError::RightsClosed) } else { Ok(()) };
+    };
     let mut turns: BTreeMap<Name, Turn> = BTreeMap::new();
     for (table, before, after) in &noted {
         let read = |text: &Option<String>| -> Result<Option<Json>, StoreError> {
@@ -99,6 +98,13 @@ pub(super) fn seal(session: Session<'_>, rights: &Rights) -> Result<(), StoreErr
             note(key, sealed, before.as_ref(), after.as_ref(), &mut turns)?;
         }
     }
+    if turns.is_empty() {
+        // What was written is not sealed, as when a key was used last.
+        return Ok(());
+    }
+    let root = "SELECT rights_root, rights_seal FROM store FOR UPDATE";
+    let (root, state): (Option<Sum>, Option<Vec<u8>>) = session.only(root, &[])?;
+    let Some(root) = root else { return Ok(()) };
     Seals { session, key, root, state }.carry_out(turns, rights)
 }
 
