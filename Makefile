@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN   := target/release/tongguan
 SKIPPED := $(CURDIR)/target/skipped
 
-.PHONY: run hint install test unit unit-postgres judges instructions instructions-record cluster conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
+.PHONY: run hint install test unit unit-postgres beside faults judges instructions instructions-record cluster conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -56,7 +56,18 @@ demo-needs:
 	conformance/run needs tunnel-demo
 
 ## test: every test, official clients against the real binary and kills of it included
-test: unit instructions conformance failpoints torture-short
+test: unit beside conformance failpoints torture-short
+
+# A cluster that fails over mostly waits, and instructions are counted, not timed: neither minds the other.
+beside: tools judges
+	@mkdir -p target
+	$(MAKE) --no-print-directory faults > target/faults.log 2>&1 & faults=$$!; \
+	sleep 5; $(MAKE) --no-print-directory instructions; counted=$$?; \
+	wait $$faults; held=$$?; cat target/faults.log; exit $$((counted + held))
+
+## faults: as root, every kind of fault of a PostgreSQL cluster once
+faults: tools judges
+	$(CARGO) test --workspace --locked --test faults
 
 # Tests that are not carried out, each with its reason, are counted at the end.
 unit: tools judges

@@ -489,7 +489,7 @@ impl Config {
     /// What cannot be shared is not asked for.
     fn check_database(&self) -> anyhow::Result<()> {
         let Some(database) = &self.database else { return Ok(()) };
-        database.hosts()?;
+        database.check()?;
         if matches!(self.master_key, KeySource::DataDirectory) {
             bail!("nodes share one master key: master_key_file, master_key_command or TONGGUAN_MASTER_KEY");
         }
@@ -842,6 +842,9 @@ mod tests {
     const TOGETHER: &[(&str, &[&str])] = &[
         ("tls_cert", &["tls_key"]),
         ("tls_key", &["tls_cert"]),
+        ("database", &["master_key_file"]),
+        ("database_password_file", &["database", "master_key_file"]),
+        ("database_ca", &["database", "master_key_file"]),
         ("rate_burst", &["rate_limit"]),
         ("test_token", &["test_api"]),
         ("access_key_id", &["access_key_secret"]),

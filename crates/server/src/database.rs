@@ -28,13 +28,23 @@ pub(crate) struct DatabaseArgs {
 #[derive(Clone)]
 pub(crate) struct Shared {
     url: Secret,
-    password: Option<Secret>,
+    password: Option<Password>,
     authorities: Option<PathBuf>,
+}
+
+/// Where the password is.
+#[derive(Debug, Clone)]
+enum Password {
+    Given(Secret),
+    File(PathBuf),
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Shared")
+        f.debug_struct("Shared")
+            .field("password", &self.password)
+            .field("authorities", &self.authorities)
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,27 +70,39 @@ impl Shared {
                  TONGGUAN_DATABASE_PASSWORD, or --database-password-file"
             );
         }
-        let of_file = database_password_file.map(|path| {
-            permissions::read_secret(&path).map(|text| Secret::from(text.trim_end_matches(['\n', '\r'])))
-        });
-        let password = std::env::var("TONGGUAN_DATABASE_PASSWORD")
-            .ok()
-            .filter(|password| !password.is_empty())
-            .map(Secret::from);
-        let password = match (password, of_file.transpose()?) {
+        let given = std::env::var("TONGGUAN_DATABASE_PASSWORD").ok().filter(|password| !password.is_empty());
+        let password = match (given, database_password_file) {
             (Some(_), Some(_)) => bail!("give one of database_password_file and TONGGUAN_DATABASE_PASSWORD"),
-            (one, other) => one.or(other),
+            (Some(given), None) => Some(Password::Given(Secret::from(given))),
+            (None, file) => file.map(Password::File),
         };
         Ok(Some(Self { url: Secret::from(url), password, authorities: database_ca }))
+    }
+
+    /// Whether the URL is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<()> {
+        Hosts::parse(self.url.expose(), Access::default()).context(exit::Configuration)?;
+        Ok(())
     }
 
     /// Its hosts.
     ///
     /// # Errors
-    /// What is wrong with the URL, or with the file of authorities.
+    /// What is wrong with the URL, the file of the password or that of the authorities.
     pub(crate) fn hosts(&self) -> Result<Hosts> {
+        let password = match &self.password {
+            None => None,
+            Some(Password::Given(password)) => Some(password.clone()),
+            Some(Password::File(path)) => {
+                let text = permissions::read_secret(path)?;
+                Some(Secret::from(text.trim_end_matches(['\n', '\r'])))
+            }
+        };
         let access = Access {
-            password: self.password.as_ref().map(|password| password.expose().as_bytes()),
+            password: password.as_ref().map(|password| password.expose().as_bytes()),
             authorities: self.authorities.as_deref(),
         };
         Hosts::parse(self.url.expose(), access).context(exit::Configuration)
