@@ -5,4 +5,4 @@ pub use tongguan_testkit::api::{
     ACCOUNT, ALB, CAS, ECS, KMS, LOCATION, RAM, REGION, RESOURCE_MANAGER, STS, VPC,
 };
 pub use tongguan_testkit::rig::*;
-pub use tongguan_testkit::{Call, Caller, Manner, Stamp, fixtures, skipped};
+pub use tongguan_testkit::{Call, Caller, Manner, Stamp, fixtures};
