@@ -10,7 +10,7 @@ use tongguan_dataplane::DataPlane;
 use tongguan_model::id;
 use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
-use tongguan_store::{Lease, Node, NodeRow, Store, StoreError, Term, Tx, Verdict, resource_group_id};
+use tongguan_store::{Lease, Node, NodeRow, Scope, Store, StoreError, Term, Tx, Verdict, resource_group_id};
 
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
@@ -195,7 +195,7 @@ impl Context {
     pub(crate) async fn beat(&self, node: &Node) -> Result<(), StoreError> {
         let (node, now_ms) = (node.clone(), self.clock.now_ms());
         let settings = self.0.common.get().cloned().unwrap_or_default();
-        let beat = self.store.write(move |tx| {
+        let beat = self.store.write_in(Scope::Nothing, move |tx| {
             // Others have thought it dead, and have taken up what it had; it begins anew.
             if !tx.beat(&node, tx.now_ms(now_ms)?)? {
                 begin(tx, &node, &settings, now_ms)?;
@@ -232,7 +232,7 @@ impl Context {
             return Ok(held);
         }
         let node = node.clone();
-        let taken = self.store.write(move |tx| {
+        let taken = self.store.write_in(Scope::Nothing, move |tx| {
             let now_ms = tx.now_ms(now_ms)?;
             Ok(Verdict::Keep(tx.take_lease(name, &node, now_ms)?))
         });
