@@ -8,7 +8,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use common::program::{program, text};
-use common::{PATIENCE, RAM, Reply, Server, VPC};
+use common::{KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, Reply, SECRET, Server, VPC};
 use serde_json::Value;
 use tongguan_cluster::{Options, Single};
 
@@ -93,9 +93,19 @@ async fn until(
     parameters: &[(&str, &str)],
     is: impl Fn(&Value) -> bool,
 ) -> Value {
+    until_as((KEY, SECRET), node, action, parameters, is).await
+}
+
+async fn until_as(
+    key: (&str, &str),
+    node: &Server,
+    action: &str,
+    parameters: &[(&str, &str)],
+    is: impl Fn(&Value) -> bool,
+) -> Value {
     let begun = Instant::now();
     loop {
-        let reply = node.call(VPC, action, parameters).await;
+        let reply = node.call_as(key, VPC, action, parameters).await;
         if reply.status == 200 && is(&reply.json()) {
             return reply.json();
         }
@@ -178,6 +188,60 @@ async fn what_one_node_has_answered_every_other_knows() {
     assert!(check.status.success() && text(&check).contains("the database is sound"), "{}", text(&check));
     let status = place.command(&["database", "status"]);
     assert!(status.status.success() && text(&status).contains("3 of 16 places"), "{}", text(&status));
+}
+
+/// Quotas, blocks and addresses are those of all nodes together, however many callers reach for the last one at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bound_is_exceeded_by_nodes_side_by_side() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    // There are six addresses.
+    let bounds = ["--quota", "vpcs_per_region=4", "--address-pool", "198.18.0.0/29"];
+    let nodes = [place.node(&bounds), place.node(&bounds), place.node(&bounds)];
+    let vpc = [REGION, ("CidrBlock", "10.0.0.0/8")];
+    let other = (OTHER_KEY, OTHER_SECRET);
+    let mut networks = Vec::new();
+    for (key, left) in [((KEY, SECRET), 4), (other, 4)] {
+        let calls = (0..4).flat_map(|_| nodes.iter().map(|node| node.call_as(key, VPC, "CreateVpc", &vpc)));
+        let replies = futures_util::future::join_all(calls).await;
+        let made: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
+        assert_eq!(made.len(), left, "{:?}", replies.iter().map(Reply::text).collect::<Vec<_>>());
+        let vpc = field(&made[0].json(), "VpcId");
+        let named = [REGION, ("VpcId", vpc.as_str())];
+        until_as(key, &nodes[0], "DescribeVpcAttribute", &named, |vpc| vpc["Status"] == "Available").await;
+        let block =
+            [REGION, ("VpcId", vpc.as_str()), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "10.1.0.0/16")];
+        let calls = nodes.iter().map(|node| node.call_as(key, VPC, "CreateVSwitch", &block));
+        let replies = futures_util::future::join_all(calls).await;
+        let made: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
+        assert_eq!(
+            made.len(),
+            1,
+            "the same block: {:?}",
+            replies.iter().map(Reply::text).collect::<Vec<_>>()
+        );
+        let vswitch = field(&made[0].json(), "VSwitchId");
+        let named = [REGION, ("VSwitchId", vswitch.as_str())];
+        until_as(key, &nodes[0], "DescribeVSwitchAttributes", &named, |vswitch| {
+            vswitch["Status"] == "Available"
+        })
+        .await;
+        networks.push((key, vpc, vswitch));
+    }
+    // Two accounts, whose changes do not wait for each other, draw from one pool.
+    let parameters: Vec<_> =
+        networks.iter().map(|(key, vpc, vswitch)| (*key, gateway(vpc, vswitch))).collect();
+    let calls = parameters.iter().flat_map(|(key, parameters)| {
+        nodes.iter().map(|node| node.call_as(*key, VPC, "CreateVpnGateway", parameters))
+    });
+    let made = futures_util::future::join_all(calls).await;
+    let made = made.iter().filter(|reply| reply.status == 200).count();
+    let sql = "SELECT count(*) || ' ' || count(DISTINCT ip) FROM address";
+    let drawn = place.single.sql("tongguan", sql).unwrap();
+    let (all, distinct) = drawn.trim().split_once(' ').unwrap();
+    assert!(all == distinct && (1..=6).contains(&made), "{made} gateways, {drawn}");
+    let check = place.command(&["check"]);
+    assert!(check.status.success(), "{}", text(&check));
 }
 
 #[tokio::test(flavor = "multi_thread")]

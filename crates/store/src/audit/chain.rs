@@ -15,6 +15,8 @@
 //! those that a killed process left in its journal), and that the whole database was replaced by an older copy of
 //! itself. A head hash stored on another machine detects the second.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::hmac;
 
 use super::link::{AuditLink, HASH_BYTES, Hash};
@@ -26,6 +28,9 @@ use crate::{DatabaseError, Snapshot, StoreError, Tx};
 const SEAL: &[u8] = b"tongguan audit seal 2\0";
 /// Begins what schema 3 sealed: anchor and head.
 const SEAL_1: &[u8] = b"tongguan audit seal 1\0";
+
+/// The key that a chain is sealed with, once it is known; none if the chain was not whole when it became known.
+pub(crate) type Sealing = OnceLock<Option<hmac::Key>>;
 
 /// The ends of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +102,18 @@ impl AuditChain {
             }
             error => error,
         })
+    }
+
+    /// Anchor and head, if this process seals the chain.
+    pub(crate) fn ends(
+        session: Session<'_>,
+        sealing: &Sealing,
+    ) -> Result<Option<(AuditLink, AuditLink)>, StoreError> {
+        if !matches!(sealing.get(), Some(Some(_))) {
+            return Ok(None);
+        }
+        let chain = Self::read(session)?;
+        Ok(Some((chain.anchor, chain.head)))
     }
 
     /// Whether the seal is that of this key over these ends; false if there is none.

@@ -18,7 +18,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::hmac;
 use tokio::sync::watch;
 use tongguan_model::id::AccountId;
 use tracing::{error, info, warn};
@@ -26,8 +25,8 @@ use tracing::{error, info, warn};
 use super::hosts::Hosts;
 use super::link::Link;
 use super::outcome::{self, Next, Outcome};
-use super::{Failure, schema, seals};
-use crate::audit::chain::AuditChain;
+use super::{Failure, locks, schema, seals};
+use crate::audit::chain::{AuditChain, Sealing};
 use crate::audit::fold::Folder;
 use crate::audit::link::AuditLink;
 use crate::audit::retention::TrimError;
@@ -36,7 +35,7 @@ use crate::session::Session;
 use crate::sqlite::group::TRIM_AFTER;
 use crate::sqlite::health::Condition;
 use crate::sqlite::trim::{Retention, TRIMMED};
-use crate::sqlite::writer::{AUDIT_PER_GROUP, Counters, Job, Sealing, Trim};
+use crate::sqlite::writer::{AUDIT_PER_GROUP, Counters, Job, Trim};
 use crate::{AuditRecord, Options, Scope, StoreError, Trouble, Tx};
 
 /// For how long a lane is its owner's after each batch, and how long after the last one it says so again.
@@ -90,9 +89,9 @@ pub(super) struct Shared {
 }
 
 pub(super) struct Lane {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<Shared>,
     /// Records that this lane writes; none if it writes only those of its changes.
-    pub(super) backlog: Option<(Arc<Mutex<Backlog>>, watch::Sender<Written>)>,
+    backlog: Option<(Arc<Mutex<Backlog>>, watch::Sender<Written>)>,
     state: Option<Claimed>,
     /// The lane that was this node's last, which it takes up again if nobody else has.
     own: Option<i64>,
@@ -104,9 +103,9 @@ pub(super) struct Lane {
 }
 
 /// A lane that is this node's, over a connection.
-pub(super) struct Claimed {
+struct Claimed {
     link: Link,
-    pub(super) number: i64,
+    number: i64,
     groups: u64,
     /// Anchor and head of the chain as this process left them, once it seals.
     ends: Option<(AuditLink, AuditLink)>,
@@ -351,7 +350,7 @@ impl Lane {
             if kept {
                 seals::seal(Session::Postgres(&state.link), &self.shared.rights)?;
             }
-            Ok((worked, state.ends_now(&self.shared.sealing)?))
+            Ok((worked, AuditChain::ends(Session::Postgres(&state.link), &self.shared.sealing)?))
         });
         let (worked, ends) = match result {
             Ok((Worked::Kept(kept), ends)) => (kept, ends),
@@ -532,13 +531,16 @@ impl Claimed {
             // Records of reads and refusals outlive this process, and need not wait for a disk.
             begin.push_str(" SET LOCAL synchronous_commit = off;");
         }
-        begin.push_str(&locks(jobs));
+        begin.push_str(&locks::of(jobs));
         let counts = self.link.counts(&begin)?;
         if counts.get(1) != Some(&1) {
             return Err(Failure::TakenOver.into());
         }
         self.link.wrote();
-        if self.ends.is_some() && !self.forged && self.ends_now(&shared.sealing)? != self.ends {
+        if self.ends.is_some()
+            && !self.forged
+            && AuditChain::ends(Session::Postgres(&self.link), &shared.sealing)? != self.ends
+        {
             error!(
                 "the audit record was changed beside the service; it is sealed no more: run `tongguan check`"
             );
@@ -593,50 +595,4 @@ impl Claimed {
         }
         Ok(Worked::Kept(kept))
     }
-
-    /// Anchor and head of the chain, if this process seals it.
-    fn ends_now(&self, sealing: &Sealing) -> Result<Option<(AuditLink, AuditLink)>, StoreError> {
-        match sealing.get() {
-            Some(Some(_)) => {
-                let chain = AuditChain::read(Session::Postgres(&self.link))?;
-                Ok(Some((chain.anchor, chain.head)))
-            }
-            _ => Ok(None),
-        }
-    }
-}
-
-/// The locks of changes, in the order in which everybody takes them: that of all, then those of accounts.
-fn locks(jobs: &[Work]) -> String {
-    const ALL: i32 = 1;
-    const ACCOUNT: i32 = 2;
-    let mut accounts = Vec::new();
-    let (mut any, mut all) = (false, false);
-    for work in jobs {
-        match &work.scope {
-            Scope::Nothing => {}
-            Scope::Accounts(of) => {
-                any = true;
-                accounts.extend(of.iter().map(|account| (*account >> 32) as u32 ^ *account as u32));
-            }
-            Scope::Everything => all = true,
-        }
-    }
-    accounts.sort_unstable();
-    accounts.dedup();
-    let mut locks = String::new();
-    if all {
-        locks.push_str(&format!(" SELECT pg_advisory_xact_lock({ALL}, 0);"));
-    } else if any {
-        locks.push_str(&format!(" SELECT pg_advisory_xact_lock_shared({ALL}, 0);"));
-        for account in accounts {
-            locks.push_str(&format!(" SELECT pg_advisory_xact_lock({ACCOUNT}, {});", account.cast_signed()));
-        }
-    }
-    locks
-}
-
-/// The key that the chains are sealed with, as all lanes have it.
-pub(super) fn audit_key(key: &[u8]) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, key)
 }

@@ -5,6 +5,7 @@ pub(crate) mod admit;
 pub mod hosts;
 mod lane;
 mod link;
+pub(crate) mod locks;
 pub mod outcome;
 mod pool;
 pub(crate) mod schema;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::hosts::Hosts;
 use super::link::Link;
+use super::locks;
 use crate::rights::layout;
 use crate::session::Session;
 use crate::sqlite::schema::NEWEST;
@@ -15,8 +16,6 @@ const TABLES: &str = include_str!("schema/0009.sql");
 const CHAIN: &str = include_str!("schema/chain.sql");
 /// Lanes that there are: so many nodes times lanes of each may write at a time.
 pub(crate) const LANES: i64 = 16;
-/// Nobody else makes or changes the schema meanwhile.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(3, 0)";
 
 /// Begins a look at one consistent state.
 pub(crate) const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -90,7 +89,7 @@ pub(crate) fn make(hosts: &Arc<Hosts>) -> Result<bool, StoreError> {
     let link = Link::open(hosts)?;
     let session = Session::Postgres(&link);
     session.script("SET statement_timeout = 0; SET lock_timeout = '10s'; BEGIN")?;
-    session.script(LOCK)?;
+    session.script(locks::SCHEMA)?;
     let found = found(session)?;
     if found > NEWEST {
         return Err(StoreError::NewerSchema { found, known: NEWEST });

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
 use super::admit::Admitter;
 use super::hosts::Hosts;
-use super::lane::{Backlog, Lane, Message, Shared, Work, Written, audit_key};
+use super::lane::{Backlog, Lane, Message, Shared, Work, Written};
 use super::pool::{Pool, waiting};
 use super::schema;
 use crate::audit::fold::Folder;
@@ -212,7 +213,7 @@ impl Store {
         key: &[u8],
         new: Option<NewAuditKey>,
     ) -> Result<Vec<Finding>, StoreError> {
-        let key = audit_key(key);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let unsealed = new.is_some();
         if let Some(new) = new {
             let kept = self.write_blocking(move |tx| {

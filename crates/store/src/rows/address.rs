@@ -3,6 +3,8 @@
 use tongguan_model::id::VpnGatewayId;
 
 use super::{Answer, Done, Relation};
+use crate::postgres::locks;
+use crate::session::Session;
 use crate::{Snapshot, Tx};
 
 /// What must hold between these rows and others.
@@ -25,6 +27,17 @@ impl Snapshot<'_> {
 }
 
 impl Tx<'_> {
+    /// [`Snapshot::address_in_use`]; what is free stays so until the change is committed, on all nodes.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn address_in_use(&self, ip: &str) -> Answer<bool> {
+        if let Session::Postgres(link) = self.session {
+            link.script(locks::ADDRESSES)?;
+        }
+        Snapshot::address_in_use(self, ip)
+    }
+
     /// Reserves an address for a gateway.
     ///
     /// # Errors

@@ -20,8 +20,8 @@ use super::mark::Mark;
 use super::readers::Readers;
 use super::seals::Keeper;
 use super::trim::{Retention, TRIMMED};
-use super::writer::{AUDIT_PER_GROUP, Backlog, Counters, Job, Message, Sealing, Trim};
-use crate::audit::chain::AuditChain;
+use super::writer::{AUDIT_PER_GROUP, Backlog, Counters, Job, Message, Trim};
+use crate::audit::chain::{AuditChain, Sealing};
 use crate::audit::link::AuditLink;
 use crate::rights::Rights;
 use crate::session::Session;
@@ -269,7 +269,7 @@ impl Loop<'_> {
             }
             if kept || !audits.records.is_empty() {
                 Tx::new(self.session()).count_group(groups, audits.last, seal.as_ref())?;
-                ends = self.ends_now()?;
+                ends = AuditChain::ends(self.session(), &self.sealing)?;
             }
             fail_point!("store::changed");
             self.session().execute("COMMIT", &[])?;
@@ -352,21 +352,11 @@ impl Loop<'_> {
         Ok(Worked::Kept(kept))
     }
 
-    /// Anchor and head of the chain, if this process seals it.
-    fn ends_now(&self) -> Result<Option<(AuditLink, AuditLink)>, StoreError> {
-        match self.sealing.get() {
-            Some(Some(_)) => {
-                let chain = AuditChain::read(self.session())?;
-                Ok(Some((chain.anchor, chain.head)))
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// Stops sealing if the chain does not end as this process left it: what somebody else has put in must not get
     /// our seal. To be called inside a transaction, before anything is written.
     fn look_at_ends(&mut self) -> Result<(), StoreError> {
-        if self.ends.is_none() || self.forged || self.ends_now()? == self.ends {
+        if self.ends.is_none() || self.forged || AuditChain::ends(self.session(), &self.sealing)? == self.ends
+        {
             return Ok(());
         }
         error!("the audit record was changed beside the service; it is sealed no more: run `tongguan check`");

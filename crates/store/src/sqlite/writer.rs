@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::mark::Mark;
 use super::readers::Readers;
 use super::seals::Keeper;
 use super::trim::Retention;
+use crate::audit::chain::Sealing;
 use crate::audit::fold::Folder;
 use crate::rights::Rights;
 use crate::session::failed;
@@ -200,10 +201,6 @@ impl Drop for Place {
         }
     }
 }
-
-/// The key that the chain of audit records is sealed with, once it is known; none if the chain was not
-/// whole when it became known.
-pub(crate) type Sealing = OnceLock<Option<hmac::Key>>;
 
 /// Audit records that are in the journal and not in the database, and those that are only counted.
 pub(super) struct Backlog {
