@@ -1,5 +1,6 @@
-//! The locks that keep changes of all nodes apart, held until the commit. Each has a class and a number; everybody takes
-//! them in the order of their classes, and accounts in the order of their numbers, so that nobody waits in a circle.
+//! The locks that keep changes of all nodes apart, held until the commit. Each has a class and a number; everybody
+//! takes them in the order of their classes, and accounts in the order of their numbers, so that nobody waits in a
+//! circle.
 
 use std::fmt::Write as _;
 
