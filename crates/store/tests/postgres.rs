@@ -1,7 +1,7 @@
 //! The store on a real PostgreSQL: what only such a one can get wrong.
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tongguan_cluster::{Options as Settings, Single};
 use tongguan_model::id::AccountId;
@@ -10,6 +10,8 @@ use tongguan_store::{
     Archive, AuditRecord, NewAuditKey, Options, RightsKey, Scope, Store, StoreError, Verdict,
 };
 
+/// Longest wait for anything that must come.
+const PATIENCE: Duration = Duration::from_secs(30);
 const KEY: &[u8] = b"a key of this test";
 
 fn hosts(single: &Single) -> Hosts {
@@ -77,6 +79,17 @@ fn sound(single: &Single) {
     let verdict = archive.audit(Some(KEY), &[]).unwrap();
     assert!(verdict.findings.is_empty(), "{:?}", verdict.findings);
     archive.rows(|_, _| None, |_, _| None).unwrap();
+}
+
+/// Waits until somebody asks what came of a commit that hangs, and waits for it.
+fn until_looked_up(single: &Single) {
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE lane %'";
+    let begun = Instant::now();
+    while single.sql("postgres", waiting).unwrap().trim() == "0" {
+        assert!(begun.elapsed() < PATIENCE, "nobody looks");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -229,9 +242,45 @@ fn a_commit_that_hangs_is_looked_up() {
         let store = store.clone();
         async move { make(&store, 2).await }
     });
-    std::thread::sleep(Duration::from_secs(4));
+    until_looked_up(&single);
     single.hang_commits(false).unwrap();
     assert!(!runtime.block_on(hanging).unwrap().unwrap());
+    let records =
+        single.sql("postgres", "SELECT count(*) FROM audit WHERE request_id = 'request 2'").unwrap();
+    assert_eq!(records.trim(), "1");
+    drop(store);
+    sound(&single);
+}
+
+/// A change that was found to be made is not made again, though the lane cannot be taken up just then.
+#[test]
+fn what_was_found_committed_is_not_done_again() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let runtime = runtime();
+    runtime.block_on(make(&store, 1)).unwrap();
+    // The first time that a lane is taken up anew, and no batch is counted, is refused as a standby does it.
+    single
+        .sql(
+            "postgres",
+            "CREATE SCHEMA test; CREATE SEQUENCE test.tries; CREATE FUNCTION test.refuse() RETURNS trigger LANGUAGE \
+             plpgsql AS $$ BEGIN IF nextval('test.tries') = 1 THEN RAISE EXCEPTION 'read-only' USING ERRCODE = '25006'; \
+             END IF; RETURN NEW; END $$; CREATE TRIGGER refuse BEFORE UPDATE ON lane FOR EACH ROW \
+             WHEN (NEW.groups = OLD.groups AND NEW.until_ms <> OLD.until_ms) EXECUTE FUNCTION test.refuse()",
+        )
+        .unwrap();
+    single.hang_commits(true).unwrap();
+    let hanging = runtime.spawn({
+        let store = store.clone();
+        async move { make(&store, 2).await }
+    });
+    let tried = || single.sql("postgres", "SELECT is_called FROM test.tries").unwrap().trim() == "t";
+    assert!(!tried());
+    until_looked_up(&single);
+    single.hang_commits(false).unwrap();
+    // Had it been made a second time, it would have found itself there.
+    assert!(!runtime.block_on(hanging).unwrap().unwrap());
+    assert!(tried());
     let records =
         single.sql("postgres", "SELECT count(*) FROM audit WHERE request_id = 'request 2'").unwrap();
     assert_eq!(records.trim(), "1");

@@ -399,7 +399,10 @@ impl Lane {
             match self.look_up(number, groups) {
                 Ok(Some(committed)) => {
                     info!(committed, "a commit that was not answered was looked up");
-                    self.claim_again(number)?;
+                    // If the lane cannot be taken up now the next batch does: what was found is found.
+                    if let Err(error) = self.claim_again(number) {
+                        warn!(%error, lane = number, "a lane was not taken up again at once");
+                    }
                     // Its row says that it was never begun: it is begun anew.
                     return if committed { Ok(()) } else { Err(Failure::Gone.into()) };
                 }
