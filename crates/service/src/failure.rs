@@ -74,6 +74,7 @@ impl Failure {
             Self::Store(
                 error @ (StoreError::Closed
                 | StoreError::Unusable(_)
+                | StoreError::Busy
                 | StoreError::Crowded
                 | StoreError::Full),
             ) => {

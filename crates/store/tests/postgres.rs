@@ -287,3 +287,27 @@ fn what_was_found_committed_is_not_done_again() {
     drop(store);
     sound(&single);
 }
+
+/// Who waits behind a change whose outcome is looked for is told so when that is over, and is not tried at length too.
+#[test]
+fn who_has_waited_for_too_long_is_not_tried() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let runtime = runtime();
+    runtime.block_on(make(&store, 1)).unwrap();
+    single.hang_commits(true).unwrap();
+    let ask = |number| {
+        let store = store.clone();
+        runtime.spawn(async move { make(&store, number).await })
+    };
+    let first = ask(2);
+    until_looked_up(&single);
+    let second = ask(3);
+    assert!(matches!(runtime.block_on(first).unwrap(), Err(StoreError::Unusable(_))));
+    assert!(matches!(runtime.block_on(second).unwrap(), Err(StoreError::Busy)));
+    single.hang_commits(false).unwrap();
+    assert!(!store.read(|snapshot| snapshot.account_active(&account(3))).unwrap());
+    assert!(!runtime.block_on(make(&store, 3)).unwrap(), "it can be sent again");
+    drop(store);
+    sound(&single);
+}

@@ -29,7 +29,7 @@ use crate::{Entry, NonceError, NotAdmitted, StoreError};
 const MOST: usize = 64;
 /// Requests that may wait.
 const WAITING: usize = 4_096;
-/// For how long the database is asked.
+/// For how long the database is asked about a request, its wait for others included.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often nonces are removed that nobody accepts any more, and how long after that moment, by the clock of the
 /// database: the clocks of nodes are further apart than they may be then.
@@ -43,6 +43,7 @@ struct Asked {
     print: [u8; 32],
     until: i64,
     epochs: Vec<(AccountId, u64)>,
+    since: Instant,
     reply: oneshot::Sender<Result<(), NotAdmitted>>,
 }
 
@@ -79,7 +80,7 @@ impl Admitter {
         let print = print_of(entry.key, entry.nonce);
         let epochs = entry.epochs.iter().map(|epoch| (epoch.account.clone(), epoch.read)).collect();
         let (reply, answer) = oneshot::channel();
-        let asked = Asked { print, until: entry.expires, epochs, reply };
+        let asked = Asked { print, until: entry.expires, epochs, since: Instant::now(), reply };
         let sent = self.sender.as_ref().map(|sender| sender.try_send(asked));
         if !matches!(sent, Some(Ok(()))) {
             return Err(unavailable("more requests wait to be let in than may").into());
@@ -160,7 +161,12 @@ impl Asking {
     }
 
     fn answer(&mut self, asked: Vec<Asked>) {
-        let until = Instant::now() + PATIENCE;
+        let (late, asked): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(|one| one.since.elapsed() >= PATIENCE);
+        for one in late {
+            let _ = one.reply.send(Err(unavailable("it has waited for others for too long").into()));
+        }
+        let Some(until) = asked.iter().map(|one| one.since + PATIENCE).min() else { return };
         let came = loop {
             match self.ask(&asked) {
                 Ok(came) => break came,

@@ -52,6 +52,15 @@ const SAVEPOINT_GROUPS: u32 = 64;
 pub(super) struct Work {
     pub(super) job: Box<dyn Job>,
     pub(super) scope: Scope,
+    /// When it was asked for.
+    pub(super) asked: Instant,
+}
+
+impl Work {
+    /// Whether nobody has to try it any more: it has waited for others as long as it may be tried itself.
+    fn is_late(&self) -> bool {
+        self.asked.elapsed() >= PATIENCE
+    }
 }
 
 /// What a lane is told.
@@ -219,7 +228,15 @@ impl Lane {
     }
 
     /// Commits a batch; if a change is at fault, tries each member alone, so that it affects no other.
-    fn commit(&mut self, mut jobs: Vec<Work>, audits: Audits) {
+    fn commit(&mut self, jobs: Vec<Work>, audits: Audits) {
+        let (late, mut jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(Work::is_late);
+        if !late.is_empty() {
+            warn!(changes = late.len(), "changes have waited for too long, and were not tried");
+            late.into_iter().for_each(|work| work.job.finish(Err(StoreError::Busy)));
+        }
+        if jobs.is_empty() && audits.records.is_empty() {
+            return;
+        }
         let error = match self.transact(&mut jobs, &audits) {
             Ok(()) => {
                 self.shared.counters.changes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
@@ -283,9 +300,11 @@ impl Lane {
         written.send_modify(|written| written.failures += 1);
     }
 
-    /// Runs a batch until it is known to be committed or refused, as long as there is patience.
+    /// Runs a batch until it is known to be committed or refused, as long as there is patience: of the change that was
+    /// asked for first, once it has been tried.
     fn transact(&mut self, jobs: &mut [Work], audits: &Audits) -> Result<(), StoreError> {
-        let until = Instant::now() + PATIENCE;
+        let asked = jobs.iter().map(|work| work.asked).min();
+        let until = asked.unwrap_or_else(Instant::now) + PATIENCE;
         let mut tries = 0;
         loop {
             let undo = self.savepoints > 0;

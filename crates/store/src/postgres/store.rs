@@ -15,7 +15,7 @@ use super::admit::Admitter;
 use super::hosts::Hosts;
 use super::lane::{Backlog, Lane, Message, Shared, Work, Written};
 use super::pool::{Pool, waiting};
-use super::schema;
+use super::{Failure, schema};
 use crate::audit::fold::Folder;
 use crate::rights;
 use crate::session::Session;
@@ -81,9 +81,13 @@ impl Store {
         let read = self
             .pool
             .read(|link| question(&Snapshot::vouching(Session::Postgres(link), &self.shared.rights)));
-        read.map_err(|error| match Trouble::of(&error) {
-            Some(trouble) => self.shared.condition.note(trouble),
-            None => error,
+        read.map_err(|error| match (Trouble::of(&error), &error) {
+            (Some(trouble), _) => self.shared.condition.note(trouble),
+            // A server without time is no bug.
+            (None, StoreError::Database(why)) if why.postgres().is_some_and(Failure::is_conflict) => {
+                StoreError::Busy
+            }
+            (None, _) => error,
         })
     }
 
@@ -120,7 +124,8 @@ impl Store {
             Scope::Everything | Scope::Nothing => 0,
         };
         let (lane, _) = &self.lanes[usize::try_from(lane).unwrap_or(0)];
-        lane.send(Message::Work(Work { job, scope })).map_err(|_| StoreError::Closed)?;
+        lane.send(Message::Work(Work { job, scope, asked: Instant::now() }))
+            .map_err(|_| StoreError::Closed)?;
         Ok(answer)
     }
 
