@@ -187,7 +187,7 @@ async fn what_one_node_has_answered_every_other_knows() {
     let check = place.command(&["check"]);
     assert!(check.status.success() && text(&check).contains("the database is sound"), "{}", text(&check));
     let status = place.command(&["database", "status"]);
-    assert!(status.status.success() && text(&status).contains("3 of 16 places"), "{}", text(&status));
+    assert!(status.status.success() && text(&status).contains("of 32 are taken"), "{}", text(&status));
 }
 
 /// Quotas, blocks and addresses are those of all nodes together, however many callers reach for the last one at once.

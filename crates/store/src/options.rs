@@ -39,7 +39,8 @@ pub struct Options {
     pub cache_kib: u32,
     /// Page cache of the writing connection, KiB.
     pub writer_cache_kib: u32,
-    /// Of a shared database: connections that write at a time, each with a chain of audit records of its own.
+    /// Of a shared database: connections that write at a time, each with a chain of audit records of its own. Changes of
+    /// one account follow each other on one of them.
     pub lanes: usize,
     /// Of a shared database: connections that read at a time.
     pub readers: usize,
@@ -65,7 +66,7 @@ impl Default for Options {
             audit_flush_ms: 100,
             cache_kib: 2_048,
             writer_cache_kib: 4_096,
-            lanes: 1,
+            lanes: 4,
             readers: 8,
             mark_file: None,
             take_as_it_is: false,

@@ -35,9 +35,9 @@ pub struct DatabaseState {
     pub schema: u32,
     /// Schema of this release.
     pub newest: u32,
-    /// Nodes may write at so many places, and have taken so many.
-    pub places: u64,
-    /// See `places`.
+    /// Lanes that there are, over which nodes write.
+    pub lanes: u64,
+    /// Those that nodes have.
     pub taken: u64,
 }
 

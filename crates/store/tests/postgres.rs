@@ -25,9 +25,13 @@ fn started() -> Option<Single> {
     Some(single)
 }
 
-/// A node whose rights and audit records are sealed.
+/// A node that writes over one lane, whose rights and audit records are sealed.
 fn node(single: &Single) -> Store {
-    let store = Store::connect(hosts(single), &Options::default()).unwrap();
+    sealed(single, &Options { lanes: 1, ..Options::default() })
+}
+
+fn sealed(single: &Single, options: &Options) -> Store {
+    let store = Store::connect(hosts(single), options).unwrap();
     let key = RightsKey::new(KEY);
     if store.read(|snapshot| snapshot.rights_sealed()).unwrap() {
         store.open_rights(&key).unwrap();
@@ -138,7 +142,7 @@ fn retention_leaves_gaps_that_are_sealed() {
             Ok(Verdict::Keep(()))
         });
         many.await.unwrap();
-        let options = Options { audit_days: 1, ..Options::default() };
+        let options = Options { audit_days: 1, lanes: 1, ..Options::default() };
         let trimming = Store::connect(hosts(&single), &options).unwrap();
         trimming.open_rights(&RightsKey::new(KEY)).unwrap();
         assert_eq!(trimming.seal_audit(KEY, None).unwrap(), []);
@@ -228,6 +232,71 @@ fn a_lane_that_was_taken_over_is_not_written_by_its_former_owner() {
     assert_eq!((groups.trim(), moved.trim()), ("0", "1"));
     drop(store);
     sound(&single);
+}
+
+/// Changes of different accounts are written side by side, each lane with a chain of its own: one that waits for
+/// somebody keeps nobody else waiting.
+#[test]
+fn accounts_have_lanes_of_their_own() {
+    let Some(single) = started() else { return };
+    let lanes = 3;
+    let store = sealed(&single, &Options { lanes, ..Options::default() });
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    runtime().block_on(async {
+        let mut waiting = Box::pin(store.write_in(Scope::Accounts(vec![1]), move |_| {
+            released.recv().unwrap();
+            Ok(Verdict::Discard(()))
+        }));
+        for number in [2, 3, 5, 6] {
+            tokio::select! {
+                biased;
+                ended = &mut waiting => panic!("{ended:?}"),
+                made = make(&store, number) => assert!(!made.unwrap()),
+            }
+        }
+        release.send(()).unwrap();
+        waiting.await.unwrap();
+        assert!(!make(&store, 1).await.unwrap());
+    });
+    drop(store);
+    sound(&single);
+    for lane in 1..=lanes {
+        let records = single.sql("postgres", &format!("SELECT count(*) FROM lane_{lane}.audit")).unwrap();
+        assert_ne!(records.trim(), "0", "{lane}");
+    }
+}
+
+/// Whoever takes up a chain looks at its end before anything is sealed after it: records that somebody has removed
+/// while it was nobody's are missed ever after.
+#[test]
+fn a_chain_that_was_tampered_with_is_not_sealed_over() {
+    let Some(single) = started() else { return };
+    let options = Options { lanes: 3, ..Options::default() };
+    let (store, runtime) = (sealed(&single, &options), runtime());
+    for number in 1..=6 {
+        runtime.block_on(make(&store, number)).unwrap();
+    }
+    drop(store);
+    sound(&single);
+    let lane = single.sql("postgres", "SELECT max(id) FROM lane WHERE groups > 0").unwrap();
+    let chain = format!("lane_{}", lane.trim());
+    single
+        .sql(
+            "postgres",
+            &format!(
+                "DELETE FROM {chain}.audit WHERE seq = (SELECT head_seq FROM {chain}.audit_chain); \
+                 UPDATE {chain}.audit_chain SET head_seq = head_seq - 1, \
+                 head_hash = (SELECT hash FROM {chain}.audit WHERE seq = head_seq - 1)"
+            ),
+        )
+        .unwrap();
+    let store = sealed(&single, &options);
+    for number in 7..=12 {
+        runtime.block_on(make(&store, number)).unwrap();
+    }
+    drop(store);
+    let verdict = Archive::connect(hosts(&single)).unwrap().audit(Some(KEY), &[]).unwrap();
+    assert!(!verdict.findings.is_empty());
 }
 
 /// Commits that hang, since no standby is there, are not taken for done and not for refused.

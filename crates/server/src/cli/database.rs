@@ -114,7 +114,7 @@ fn status(args: DatabaseArgs) -> Result<ExitCode> {
     writeln!(out, "primary    {} (timeline {})", state.host, state.timeline)?;
     writeln!(out, "schema     {} (this release: {})", state.schema, state.newest)?;
     if state.schema == state.newest {
-        writeln!(out, "nodes      {} of {} places to write are taken", state.taken, state.places)?;
+        writeln!(out, "lanes      {} of {} are taken", state.taken, state.lanes)?;
     }
     Ok(if state.schema == state.newest { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -21,19 +21,21 @@ mod material;
 mod record;
 mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tongguan_dataplane::{Applying, Attempt, Desired, Progress, document_text};
 use tongguan_model::connection::Negotiation;
 use tongguan_model::gateway::{Phase, VpnGateway};
-use tongguan_store::{Intent, IntentKind, Node, Scope, Snapshot, StoreError, Verdict};
+use tongguan_model::id::AccountId;
+use tongguan_store::{Intent, IntentKind, Node, Owner, Scope, Snapshot, StoreError, Verdict};
 use tracing::{error, warn};
 
 use crate::context::Context;
@@ -96,6 +98,18 @@ struct Picture {
     seen: Option<Negotiation>,
     /// What a gateway that stores nothing was told then.
     told: Option<Told>,
+    /// Where others may write at the same time: the account whose resource it is, of which alone something is written
+    /// down then.
+    account: Option<AccountId>,
+}
+
+/// What is written down at once: where others may write at the same time, of one account, so that nobody waits for
+/// the locks of others.
+#[derive(Default)]
+struct Part {
+    outcomes: Vec<Outcome>,
+    /// Claims that are renewed, of tries that take time.
+    leases: Vec<Intent>,
 }
 
 /// A try: what it is of, and how far it has come.
@@ -292,8 +306,7 @@ impl Engine {
     async fn work(&self, intents: Vec<Intent>) -> Result<(), StoreError> {
         let now_ms = self.context.clock.now_ms();
         let abandoned = self.tasks().abandoned;
-        let (mut outcomes, mut later, mut leases) =
-            (Vec::with_capacity(intents.len()), Vec::new(), Vec::new());
+        let (mut parts, mut later) = (BTreeMap::<_, Part>::new(), Vec::new());
         for intent in intents {
             // Whoever was held up gives no order under a lease that has ended.
             if !intent.is_held_by(&self.node, self.context.clock.now_ms()) {
@@ -304,38 +317,47 @@ impl Engine {
                 .context
                 .store
                 .read(|snapshot| attempt(&self.context, snapshot, intent, claim, now_ms))?;
+            let part = parts.entry(picture.account.clone()).or_default();
             match applying {
                 Applying::Now(progress) => {
-                    outcomes.push(Outcome { node: Arc::clone(&self.node), intent, progress, picture });
+                    let node = Arc::clone(&self.node);
+                    part.outcomes.push(Outcome { node, intent, progress, picture });
                 }
                 Applying::Later(future) => {
-                    leases.push(intent.clone());
+                    part.leases.push(intent.clone());
                     later.push((intent, picture, future));
                 }
             }
         }
         fail_point!("engine::applied");
         let lease_until = now_ms.saturating_add(self.try_time_ms().saturating_mul(2));
-        let limit = self.context.settings.quotas.apply_attempts;
-        let node = Arc::clone(&self.node);
-        let recorded = self.context.store.write(move |tx| {
-            for outcome in &outcomes {
-                record::outcome(tx, outcome, limit, now_ms)?;
-            }
-            let mut renewed = Vec::with_capacity(leases.len());
-            for intent in &leases {
-                renewed.push(tx.renew_intent(&node, intent, lease_until)?);
-            }
-            fail_point!("engine::recording");
-            Ok(Verdict::Keep(renewed))
+        let parts = parts.into_iter().map(|(account, part)| {
+            let (scope, node) = (scope_of(account.as_ref()), Arc::clone(&self.node));
+            let limit = self.context.settings.quotas.apply_attempts;
+            self.context.store.write_in(scope, move |tx| {
+                for outcome in &part.outcomes {
+                    record::outcome(tx, outcome, limit, now_ms)?;
+                }
+                let mut renewed = Vec::with_capacity(part.leases.len());
+                for intent in &part.leases {
+                    if tx.renew_intent(&node, intent, lease_until)? {
+                        renewed.push(intent.resource.clone());
+                    }
+                }
+                fail_point!("engine::recording");
+                Ok(Verdict::Keep(renewed))
+            })
         });
-        let renewed = recorded.await?;
+        // What some have come to is written down, whatever becomes of others.
+        let recorded = join_all(parts).await;
+        let renewed: HashSet<_> =
+            recorded.into_iter().collect::<Result<Vec<_>, _>>()?.concat().into_iter().collect();
         fail_point!("engine::recorded");
         let mut overtaken = false;
-        for ((intent, picture, future), renewed) in later.into_iter().zip(renewed) {
+        for (intent, picture, future) in later {
             // One whose lease would end before it does is not begun: it is due again then.
             let late = self.context.clock.now_ms().saturating_add(self.try_time_ms()) > lease_until;
-            if renewed && !(late && self.node.shares()) {
+            if renewed.contains(&intent.resource) && !(late && self.node.shares()) {
                 overtaken |= !self.wait_for(intent, picture, future, abandoned);
             }
         }
@@ -383,9 +405,9 @@ impl Engine {
             }
             let outcome = Outcome { node, intent, progress, picture };
             let attempts = context.settings.quotas.apply_attempts;
-            let recorded = context
-                .store
-                .write(move |tx| Ok(Verdict::Keep(record::outcome(tx, &outcome, attempts, now_ms)?)));
+            let recorded = context.store.write_in(scope_of(outcome.picture.account.as_ref()), move |tx| {
+                Ok(Verdict::Keep(record::outcome(tx, &outcome, attempts, now_ms)?))
+            });
             if let Err(error) = recorded.await {
                 // The intent is due again when its lease ends.
                 error!(%error, resource, "the outcome of a try was not written down");
@@ -447,6 +469,7 @@ fn attempt(
             .unwrap_or_else(|_| Progress::Failed(PANICKED.into()).into());
         Ok((picture, applying))
     };
+    let account = if claim.is_some() { snapshot.account_of(&intent)? } else { None };
     let (picture, applying) = match intent.kind {
         IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource })?,
         IntentKind::Gateway => match snapshot.gateway_of_any_account(&intent.resource)? {
@@ -462,5 +485,12 @@ fn attempt(
             (Picture::default(), Progress::Applied.into())
         }
     };
-    Ok(Try { intent, picture, applying })
+    Ok(Try { intent, picture: Picture { account, ..picture }, applying })
+}
+
+/// What is touched where the outcome of a try is written down: what the account of its resource has.
+fn scope_of(account: Option<&AccountId>) -> Scope {
+    let print = |account: &AccountId| Owner::root(account.as_str()).account();
+    // What nobody has any more is nobody's.
+    account.map_or(Scope::Everything, |account| Scope::Accounts(vec![print(account)]))
 }

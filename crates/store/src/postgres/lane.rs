@@ -36,7 +36,7 @@ use crate::sqlite::group::TRIM_AFTER;
 use crate::sqlite::health::Condition;
 use crate::sqlite::trim::{Retention, TRIMMED};
 use crate::sqlite::writer::{AUDIT_PER_GROUP, Counters, Job, Trim};
-use crate::{AuditRecord, Options, Scope, StoreError, Trouble, Tx};
+use crate::{AuditRecord, Finding, Options, Scope, Snapshot, StoreError, Trouble, Tx};
 
 /// For how long a lane is its owner's after each batch, and how long after the last one it says so again.
 const LEASE_MS: i64 = 10_000;
@@ -118,7 +118,9 @@ struct Claimed {
     groups: u64,
     /// Anchor and head of the chain as this process left them, once it seals.
     ends: Option<(AuditLink, AuditLink)>,
-    /// Somebody else has changed them: nothing is sealed any more.
+    /// Whether the chain was looked at since the lane was taken up: it lay open before.
+    looked: bool,
+    /// Somebody else has changed it: nothing is sealed any more.
     forged: bool,
     last: Instant,
 }
@@ -538,7 +540,7 @@ impl Lane {
 impl Claimed {
     fn new(link: Link, number: i64, groups: u64) -> Result<Self, StoreError> {
         link.script(&format!("SET search_path = {}, public; {}", schema::chain_of(number), seals::NOTES))?;
-        Ok(Self { link, number, groups, ends: None, forged: false, last: Instant::now() })
+        Ok(Self { link, number, groups, ends: None, looked: false, forged: false, last: Instant::now() })
     }
 
     /// Begins a transaction: counts it in the lane's row, and takes the locks of its changes.
@@ -559,6 +561,7 @@ impl Claimed {
             return Err(Failure::TakenOver.into());
         }
         self.link.wrote();
+        self.look(shared)?;
         if self.ends.is_some()
             && !self.forged
             && AuditChain::ends(Session::Postgres(&self.link), &shared.sealing)? != self.ends
@@ -568,6 +571,22 @@ impl Claimed {
             );
             self.forged = true;
         }
+        Ok(())
+    }
+
+    /// Looks at the newest records and the seal before anything is sealed after them: what is wrong with them is to be
+    /// found by `tongguan check`, and not to be sealed over.
+    fn look(&mut self, shared: &Shared) -> Result<(), StoreError> {
+        let Some(Some(key)) = shared.sealing.get().filter(|_| !self.looked) else { return Ok(()) };
+        let chain = Snapshot::vouching(Session::Postgres(&self.link), &shared.rights);
+        for Finding { what, .. } in chain.recent_audit(key, chain.audit_chain()?.unsealed())? {
+            error!(
+                lane = self.number,
+                what, "the audit record was tampered with; it is sealed no more: run `tongguan check`"
+            );
+            self.forged = true;
+        }
+        self.looked = true;
         Ok(())
     }
 

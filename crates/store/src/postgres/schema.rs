@@ -15,7 +15,7 @@ const TABLES: &str = include_str!("schema/0009.sql");
 /// The tables of one chain of audit records.
 const CHAIN: &str = include_str!("schema/chain.sql");
 /// Lanes that there are: so many nodes times lanes of each may write at a time.
-pub(crate) const LANES: i64 = 16;
+pub(crate) const LANES: i64 = 32;
 
 /// Begins a look at one consistent state.
 pub(crate) const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -61,7 +61,7 @@ pub(crate) fn look(hosts: &Arc<Hosts>) -> Result<DatabaseState, StoreError> {
     let link = Link::open(hosts)?;
     let session = Session::Postgres(&link);
     let schema = found(session)?;
-    let (places, taken) = match schema {
+    let (lanes, taken) = match schema {
         NEWEST => session.only(
             "SELECT count(*), count(*) FILTER (WHERE owner IS NOT NULL AND until_ms >= now_ms()) FROM lane",
             &[],
@@ -69,7 +69,7 @@ pub(crate) fn look(hosts: &Arc<Hosts>) -> Result<DatabaseState, StoreError> {
         _ => (0, 0),
     };
     let (host, timeline) = link.server();
-    Ok(DatabaseState { host: host.to_owned(), timeline, schema, newest: NEWEST, places, taken })
+    Ok(DatabaseState { host: host.to_owned(), timeline, schema, newest: NEWEST, lanes, taken })
 }
 
 /// Refuses a database whose schema is not this release's.

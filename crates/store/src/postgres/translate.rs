@@ -4,7 +4,11 @@
 //! * a function that takes rows over [whole](crate::session::whole) is SQLite's way to hand columns over: they stand as
 //!   they are;
 //! * a query in FROM needs a name, which nobody asks for;
-//! * a plus before a column keeps SQLite from using its index: it is left out, and so is `NOT INDEXED`.
+//! * a plus before a column keeps SQLite from using its index: it is left out, and so is `NOT INDEXED`;
+//! * what stands in a comment is for PostgreSQL alone.
+
+const COMMENT: &str = "/* ";
+const COMMENT_END: &str = " */";
 
 /// The statement as PostgreSQL takes it.
 pub(super) fn translated(sql: &str) -> String {
@@ -63,6 +67,8 @@ pub(super) fn translated(sql: &str) -> String {
                 }
             }
             _ if rest.starts_with("NOT INDEXED") => length = "NOT INDEXED".len(),
+            '/' if rest.starts_with(COMMENT) => length = COMMENT.len(),
+            ' ' if rest.starts_with(COMMENT_END) => length = COMMENT_END.len(),
             _ => out.push(next),
         }
         rest = &rest[length..];
@@ -106,6 +112,10 @@ mod tests {
             (
                 "SELECT a FROM (SELECT 1 AS a) WHERE a = 1",
                 "SELECT a FROM (SELECT 1 AS a) AS derived_29 WHERE a = 1",
+            ),
+            (
+                "DELETE FROM t WHERE a IN (SELECT a FROM t LIMIT ?1 /* FOR UPDATE SKIP LOCKED */)",
+                "DELETE FROM t WHERE a IN (SELECT a FROM t LIMIT $1 FOR UPDATE SKIP LOCKED)",
             ),
             ("SELECT a FROM (SELECT 1 AS a) x", "SELECT a FROM (SELECT 1 AS a) x"),
         ] {

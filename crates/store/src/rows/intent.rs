@@ -3,6 +3,7 @@
 //! Whoever accepts a change has it: then nothing more is to be written before it is applied. Another process takes
 //! it up when the lease has ended.
 
+use tongguan_model::id::AccountId;
 use tongguan_model::wire_enum;
 
 use super::{Answer, Columns as _, Done, Relation};
@@ -143,6 +144,23 @@ impl Snapshot<'_> {
             .one(sql!("SELECT ", Intent::COLUMNS, " FROM intent WHERE resource = ?1"), &binds![resource])
     }
 
+    /// The account whose resource a change is of; none if the resource is gone.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn account_of(&self, intent: &Intent) -> Answer<Option<AccountId>> {
+        let sql = match intent.kind {
+            IntentKind::Gateway => "SELECT account FROM vpn_gateway WHERE id = ?1",
+            IntentKind::Vpc => "SELECT account FROM vpc WHERE id = ?1",
+            IntentKind::VSwitch => "SELECT account FROM vswitch WHERE id = ?1",
+            IntentKind::RoleDeletion => "SELECT account FROM ram_role_deletion WHERE id = ?1",
+            IntentKind::ResourceGroup => {
+                return Ok(self.resource_group_of_key(&intent.resource)?.map(|group| group.account));
+            }
+        };
+        self.session.one(sql, &binds![intent.resource])
+    }
+
     /// Every change under way, longest waiting first, at most `limit`.
     ///
     /// # Errors
@@ -192,10 +210,8 @@ impl Tx<'_> {
             "UPDATE intent SET owner = ?1, lease_until = ?2, fence = fence + 1 WHERE resource IN \
              (SELECT resource FROM intent WHERE due_ms <= ?3 AND ",
             FREE,
-            " ORDER BY due_ms LIMIT ?5) AND ",
-            // Once more, of the row that is changed: it may have become another's since it was found.
-            FREE,
-            " RETURNING ",
+            // What somebody is about to take up, or to change, is left to him.
+            " ORDER BY due_ms LIMIT ?5 /* FOR UPDATE SKIP LOCKED */) RETURNING ",
             Intent::COLUMNS
         );
         let (until, over) = (node.until(now_ms), node.over(now_ms));
