@@ -401,7 +401,7 @@ impl RightsKey {
         let mut sum = [0; BYTES];
         for one in layout()?.iter().filter(|one| one.part.kind == kind) {
             let mut statement = session.prepare(&one.of_one)?;
-            let mut rows = statement.query(&binds![id])?;
+            let mut rows = statement.query_few(&binds![id])?;
             while let Some(row) = rows.next()? {
                 add(&mut sum, &self.of_row(one, row, 0)?);
             }

@@ -363,6 +363,15 @@ impl<'c> Session<'c> {
         }
     }
 
+    /// Executes a statement of which nobody asks how many rows it changed. If a database behind a network refuses it, a
+    /// later statement of the transaction says so.
+    pub(crate) fn run<'s>(self, sql: impl Into<Sql<'s>>, values: &[Bind<'_>]) -> Result<(), StoreError> {
+        match (self, sql.into()) {
+            (Self::Postgres(link), sql) => link.execute_later(&*link.prepare(sql)?, values),
+            (sqlite, sql) => sqlite.execute(sql, values).map(drop),
+        }
+    }
+
     /// The first row, if there is one.
     pub(crate) fn one<'s, T: FromRow>(
         self,
@@ -486,7 +495,23 @@ impl Statement<'_> {
         }
     }
 
-    /// Executes it and returns its rows.
+    /// Executes it; nobody asks how many rows it changed ([`Session::run`]).
+    fn run(&mut self, values: &[Bind<'_>]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => self.execute(values).map(drop),
+            Self::Postgres(link, prepared) => link.execute_later(prepared, values),
+        }
+    }
+
+    /// Executes it and returns its rows, of which there are few.
+    pub(crate) fn query_few(&mut self, values: &[Bind<'_>]) -> Result<Rows<'_>, StoreError> {
+        match self {
+            Self::Sqlite(_) => self.query(values),
+            Self::Postgres(link, prepared) => Ok(Rows::Postgres(link.query(prepared, values)?)),
+        }
+    }
+
+    /// Executes it and returns its rows, however many there are.
     pub(crate) fn query(&mut self, values: &[Bind<'_>]) -> Result<Rows<'_>, StoreError> {
         Ok(match self {
             Self::Sqlite(statement) => {
@@ -505,14 +530,14 @@ pub(crate) trait Inserts {
 
 impl Inserts for Session<'_> {
     fn insert(self, sql: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
-        self.execute(sql, values).map(drop)
+        self.run(sql, values)
     }
 }
 
 /// One that was prepared of the very statement, for many rows.
 impl Inserts for &mut Statement<'_> {
     fn insert(self, _: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
-        self.execute(values).map(drop)
+        self.run(values)
     }
 }
 

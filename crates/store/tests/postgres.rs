@@ -7,7 +7,7 @@ use tongguan_cluster::{Options as Settings, Single};
 use tongguan_model::id::AccountId;
 use tongguan_store::postgres::hosts::{Access, Hosts};
 use tongguan_store::{
-    Archive, AuditRecord, NewAuditKey, Options, RightsKey, Scope, Store, StoreError, Verdict,
+    Archive, AuditRecord, IntentKind, NewAuditKey, Options, RightsKey, Scope, Store, StoreError, Verdict,
 };
 
 /// Longest wait for anything that must come.
@@ -264,6 +264,31 @@ fn accounts_have_lanes_of_their_own() {
         let records = single.sql("postgres", &format!("SELECT count(*) FROM lane_{lane}.audit")).unwrap();
         assert_ne!(records.trim(), "0", "{lane}");
     }
+}
+
+/// What is written is sent without waiting for its answer: one that is refused undoes its change all the same, and no
+/// other of its batch.
+#[test]
+fn what_is_refused_later_undoes_its_change() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    runtime().block_on(async {
+        let twice = store.write_in(Scope::Accounts(vec![1]), |tx| {
+            tx.ensure_account(&account(50), 1)?;
+            for _ in 0..2 {
+                tx.insert_intent("vpc-of-nobody", IntentKind::Vpc, 1, "create", 1, 1)?;
+            }
+            Ok(Verdict::Keep(()))
+        });
+        let (before, twice, after) = tokio::join!(make(&store, 1), twice, make(&store, 2));
+        assert!(matches!(twice, Err(StoreError::Busy)), "{twice:?}");
+        assert!(!before.unwrap() && !after.unwrap());
+        assert!(make(&store, 1).await.unwrap() && make(&store, 2).await.unwrap());
+    });
+    assert!(!store.read(|snapshot| snapshot.account_active(&account(50))).unwrap());
+    assert_eq!(store.read(|snapshot| snapshot.intent("vpc-of-nobody")).unwrap(), None);
+    drop(store);
+    sound(&single);
 }
 
 /// Whoever takes up a chain looks at its end before anything is sealed after it: records that somebody has removed

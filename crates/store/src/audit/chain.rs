@@ -162,7 +162,7 @@ impl AuditChain {
         // A hash that cannot be read is none.
         let nearest = |sql| -> Result<Option<(i64, Option<Hash>)>, StoreError> {
             let mut statement = session.prepare(sql)?;
-            let mut rows = statement.query(&binds![seq])?;
+            let mut rows = statement.query_few(&binds![seq])?;
             let Some(row) = rows.next()? else { return Ok(None) };
             let mut cells = row.cells();
             Ok(Some((cells.next()?, cells.next().ok())))

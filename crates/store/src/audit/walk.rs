@@ -458,7 +458,7 @@ impl Snapshot<'_> {
         }
         let Some(before) = chain.before(session, seq)? else { return Ok(Vouched::No) };
         let mut statement = session.prepare(sql!("SELECT ", WHOLE, " FROM audit WHERE seq = ?1"))?;
-        let mut rows = statement.query(&binds![seq])?;
+        let mut rows = statement.query_few(&binds![seq])?;
         let whole = rows.next()?.is_some_and(|row| {
             let (stored, stream) = beside(row);
             Encoded::of(row, chain).is_ok_and(|mut encoded| {

@@ -205,7 +205,7 @@ impl fmt::Display for Timeline {
 /// A session on the primary. To drop it breaks the connection at once, whatever it is waiting for: nothing is
 /// cancelled, and the server ends the transaction when it notices.
 pub struct Primary {
-    client: Client,
+    client: Arc<Client>,
     host: String,
     timeline: Timeline,
     notices: Arc<Notices>,
@@ -236,9 +236,9 @@ impl Primary {
         &self.client
     }
 
-    /// The same, for transactions and statements that are prepared.
-    pub fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
+    /// The same, for what outlives a borrow.
+    pub(crate) fn client_shared(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
     }
 
     /// Which host it is on.
@@ -408,7 +408,7 @@ async fn open(host: Arc<Host>, tls: MakeRustlsConnect, highest: Arc<AtomicU32>) 
     let driver = Driver(tokio::spawn(drive(connection, Arc::clone(&notices))).abort_handle());
     let answer = client.simple_query(CHECK).await?;
     let timeline = judge(&answer, &highest)?;
-    Ok(Primary { client, host: host.name.clone(), timeline, notices, _driver: driver })
+    Ok(Primary { client: Arc::new(client), host: host.name.clone(), timeline, notices, _driver: driver })
 }
 
 /// Moves the bytes of a session, and takes note of what the server warns of.

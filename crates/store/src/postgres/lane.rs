@@ -560,7 +560,7 @@ impl Claimed {
         if counts.get(1) != Some(&1) {
             return Err(Failure::TakenOver.into());
         }
-        self.link.wrote();
+        self.link.forget_written();
         self.look(shared)?;
         if self.ends.is_some()
             && !self.forged
@@ -615,7 +615,8 @@ impl Claimed {
             if keep {
                 raised.extend(own);
             }
-            let wrote = self.link.wrote() > 0;
+            // Whether anything was written is known with the answers to all of it: only a change that is not kept is asked.
+            let wrote = if keep || undo { self.link.forget_written() } else { self.link.wrote()? } > 0;
             match (keep, undo) {
                 (true, true) => session.script("RELEASE change")?,
                 (false, true) => {

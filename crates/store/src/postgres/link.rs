@@ -1,16 +1,20 @@
 //! A connection, used by one thread at a time.
 //!
 //! It has a runtime of its own, which runs on the thread that asks and only while it asks, so that nobody else is woken
-//! for an answer. Every wait has a deadline; a connection whose server did not answer in time is given up, never
+//! for an answer. What is written and answers nothing is sent with the next statement that is asked for an answer: both
+//! make one journey. Every wait has a deadline; a connection whose server did not answer in time is given up, never
 //! cancelled: what a server says of a commit that was cancelled cannot be relied on.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use futures_util::future::join;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
@@ -43,14 +47,61 @@ pub(crate) struct Link {
     made: RefCell<HashMap<String, Arc<Prepared>>>,
     /// Streams that are open.
     streams: Cell<u32>,
-    /// Rows written since the last look.
+    /// What is on its way, in its order.
+    sent: RefCell<Vec<Sent>>,
+    /// Rows written since the last look, and how often there was a look.
     wrote: Cell<u64>,
+    looks: Cell<u64>,
     /// It is of no more use.
     gone: Cell<bool>,
     /// None once it is dropped.
     runtime: Option<Runtime>,
     /// How long an answer may take.
     deadline: Duration,
+}
+
+/// A statement that was handed over, and how many rows it has changed once that is answered.
+struct Sent {
+    answer: Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>,
+    /// It writes rows that count as written since this look.
+    look: Option<u64>,
+}
+
+/// Such statements at most: when there are more, their answers are waited for.
+const SENT: usize = 64;
+
+/// A value that outlives whoever has bound it.
+enum Kept {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Blob(Vec<u8>),
+    Lines(Vec<String>),
+}
+
+impl Kept {
+    fn new(value: Bind<'_>) -> Self {
+        match value {
+            Bind::Null => Self::Null,
+            Bind::Integer(number) => Self::Integer(number),
+            Bind::Real(number) => Self::Real(number),
+            Bind::Text(text) => Self::Text(text.to_owned()),
+            Bind::Blob(bytes) => Self::Blob(bytes.to_vec()),
+            Bind::Lines(lines) => Self::Lines(lines.to_vec()),
+        }
+    }
+
+    fn bind(&self) -> Bind<'_> {
+        match self {
+            Self::Null => Bind::Null,
+            Self::Integer(number) => Bind::Integer(*number),
+            Self::Real(number) => Bind::Real(*number),
+            Self::Text(text) => Bind::Text(text),
+            Self::Blob(bytes) => Bind::Blob(bytes),
+            Self::Lines(lines) => Bind::Lines(lines),
+        }
+    }
 }
 
 impl Drop for Link {
@@ -105,7 +156,9 @@ impl Link {
             fixed: RefCell::default(),
             made: RefCell::default(),
             streams: Cell::new(0),
+            sent: RefCell::default(),
             wrote: Cell::new(0),
+            looks: Cell::new(0),
             gone: Cell::new(false),
             runtime: Some(runtime),
             deadline: ANSWER,
@@ -130,7 +183,8 @@ impl Link {
         self.gone.get() || self.primary.client().is_closed() || self.hosts.outdated(&self.primary)
     }
 
-    /// Waits for what the server answers, until the deadline.
+    /// Waits for what the server answers, until the deadline; before it, for the answers to all that was sent. What went
+    /// wrong first is the error.
     fn wait<T>(
         &self,
         stage: Stage,
@@ -139,6 +193,13 @@ impl Link {
         let Some(runtime) = self.runtime.as_ref().filter(|_| !self.gone.get()) else {
             return Err(Failure::Gone.into());
         };
+        let sent = self.sent.take();
+        let answer = async {
+            // All are handed over before any is waited for.
+            let (sent, answer) = join(self.settled(sent), answer).await;
+            sent?;
+            answer
+        };
         let answer: Result<T, hosts::Failure> =
             waiting(|| runtime.block_on(async { self.primary.run(stage, self.deadline, answer).await }));
         answer.map_err(|failure| {
@@ -146,6 +207,37 @@ impl Link {
             self.gone.set(self.gone.get() || failure.passes());
             failure.into()
         })
+    }
+
+    /// The answers to what was sent; the first refusal, since those after it follow from it.
+    async fn settled(&self, sent: Vec<Sent>) -> Result<(), tokio_postgres::Error> {
+        for Sent { answer, look } in sent {
+            let changed = answer.await?;
+            if look == Some(self.looks.get()) {
+                self.wrote.set(self.wrote.get() + changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the answers to all that was sent.
+    fn settle(&self) -> Result<(), StoreError> {
+        if self.sent.borrow().is_empty() { Ok(()) } else { self.wait(Stage::Open, ready(Ok(()))) }
+    }
+
+    /// Hands a statement over: it is on its way with the next one whose answer is waited for, which says, too, if this
+    /// one was refused.
+    fn send(
+        &self,
+        look: Option<u64>,
+        answer: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let mut answer: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(answer);
+        if let Poll::Ready(answered) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            answer = Box::pin(ready(answered));
+        }
+        self.sent.borrow_mut().push(Sent { answer, look });
+        if self.sent.borrow().len() < SENT { Ok(()) } else { self.settle() }
     }
 
     /// The prepared statement of a text.
@@ -188,6 +280,16 @@ impl Link {
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
+    /// Executes a statement of which nobody asks what it has changed. If it is refused, a later statement says so, at the
+    /// latest the one that ends the transaction.
+    pub(crate) fn execute_later(&self, prepared: &Prepared, values: &[Bind<'_>]) -> Result<(), StoreError> {
+        let (client, statement) = (self.primary.client_shared(), prepared.statement.clone());
+        let values: Vec<Kept> = values.iter().map(|value| Kept::new(*value)).collect();
+        self.send(prepared.writes.then(|| self.looks.get()), async move {
+            client.execute_raw(&statement, values.iter().map(Kept::bind)).await
+        })
+    }
+
     /// All rows of a query.
     pub(crate) fn query<'l>(
         &'l self,
@@ -222,7 +324,7 @@ impl Link {
                 prepared
             }
         };
-        self.execute(&declare, values)?;
+        self.execute_later(&declare, values)?;
         self.streams.set(number + 1);
         let mut rows = Rows { rows: Vec::new(), at: 0, stream: Some(Stream { link: self, number }) };
         rows.fetch()?;
@@ -246,6 +348,8 @@ impl Link {
 
     /// Commits the transaction.
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        // What was refused is known before, and is no doubt about the commit.
+        self.settle()?;
         self.wait(Stage::Committing, self.primary.client().batch_execute("COMMIT"))
     }
 
@@ -283,7 +387,14 @@ impl Link {
     }
 
     /// Rows written by statements since the last look.
-    pub(crate) fn wrote(&self) -> u64 {
+    pub(crate) fn wrote(&self) -> Result<u64, StoreError> {
+        self.settle()?;
+        Ok(self.forget_written())
+    }
+
+    /// Looks without waiting for an answer: what was written until now counts no more.
+    pub(crate) fn forget_written(&self) -> u64 {
+        self.looks.set(self.looks.get() + 1);
         self.wrote.replace(0)
     }
 }
@@ -312,8 +423,9 @@ impl Drop for Stream<'_> {
     fn drop(&mut self) {
         let Self { link, number } = self;
         link.streams.set(*number);
+        let (client, close) = (link.primary.client_shared(), format!("CLOSE stream_{number}"));
         // It ends with the transaction at the latest; in one that has failed nothing can be closed.
-        let _ = link.script(&format!("CLOSE stream_{number}"));
+        let _ = link.send(None, async move { client.batch_execute(&close).await.map(|()| 0) });
     }
 }
 

@@ -223,7 +223,6 @@ impl<'c> Tx<'c> {
     }
 
     pub(crate) fn execute<'s>(&self, sql: impl Into<Sql<'s>>, values: &[Bind<'_>]) -> Done {
-        self.session.execute(sql, values)?;
-        Ok(())
+        self.session.run(sql, values)
     }
 }

@@ -204,7 +204,7 @@ impl Snapshot<'_> {
             return Ok(());
         }
         let mut statement = self.session.prepare(sql)?;
-        let mut rows = statement.query(&binds![principal])?;
+        let mut rows = statement.query_few(&binds![principal])?;
         while let Some(row) = rows.next()? {
             self.vouch(bearer(row.read()?))?;
         }
