@@ -56,14 +56,15 @@ demo-needs:
 	conformance/run needs tunnel-demo
 
 ## test: every test, official clients against the real binary and kills of it included
-test: unit beside conformance failpoints torture-short
+test: beside failpoints torture-short
 
-# A cluster that fails over mostly waits, and instructions are counted, not timed: neither minds the other.
+# A cluster that fails over mostly waits: meanwhile all is done that does not mind, and builds no other program.
 beside: tools judges
 	@mkdir -p target
+	$(CARGO) test --workspace --locked --no-run
 	$(MAKE) --no-print-directory faults > target/faults.log 2>&1 & faults=$$!; \
-	sleep 5; $(MAKE) --no-print-directory instructions; counted=$$?; \
-	wait $$faults; held=$$?; cat target/faults.log; exit $$((counted + held))
+	$(MAKE) --no-print-directory unit instructions conformance; others=$$?; \
+	wait $$faults; held=$$?; cat target/faults.log; exit $$((others + held))
 
 ## faults: as root, every kind of fault of a PostgreSQL cluster once
 faults: tools judges
@@ -72,13 +73,14 @@ faults: tools judges
 # Tests that are not carried out, each with its reason, are counted at the end.
 unit: tools judges
 	@mkdir -p target && : > $(SKIPPED)
-	TONGGUAN_SKIPPED=$(SKIPPED) $(CARGO) test --workspace --locked
+	TONGGUAN_SKIPPED=$(SKIPPED) $(CARGO) xtask test
 	TONGGUAN_SKIPPED=$(SKIPPED) $(MAKE) --no-print-directory unit-postgres
 	@echo "skipped: $$(wc -l < $(SKIPPED)) tests" && sort $(SKIPPED) | uniq -c
 
 ## unit-postgres: suites of the service once more, their stores on PostgreSQL
 unit-postgres: tools judges
-	$(CARGO) run --quiet --locked -p tongguan-cluster -- single -- $(CARGO) test --workspace --locked $(addprefix --test ,$(ON_POSTGRES))
+	$(CARGO) test --workspace --locked --no-run --test single
+	target/debug/tongguan-cluster single -- $(CARGO) xtask test -- $(addprefix --test ,$(ON_POSTGRES))
 
 ON_POSTGRES = certificate_life client_tokens connections cas markers ram_roles ram_users sessions terraform
 
@@ -96,14 +98,17 @@ instructions-record: tools
 
 COUNTED = $(CARGO) --config bench/counted.toml test --workspace --locked --test instructions
 
-## The official clients drive the development build: it has the assertions on.
+# What is driven is the development build, which has the assertions on, as it was built for tests: nothing is built twice.
+BUILT := test --workspace --locked --no-run --test workers --test checker
+
+## conformance: the official clients of four languages against the real binary
 conformance: tools
-	$(CARGO) build --locked -p tongguan
+	$(CARGO) $(BUILT)
 	conformance/run target/debug/tongguan
 
 ## failpoints: tests that stop the program at named points, in a build that no release is
 failpoints: tools
-	$(CARGO) test --locked -p tongguan --features failpoints --test master_key --test secrets --test workers
+	$(CARGO) xtask test -- --features tongguan/failpoints --test master_key --test secrets --test workers
 
 ## torture: kill, race and repeat for long, e.g. make torture KILLS=1000 SEED=7
 torture: torture-build
@@ -116,7 +121,7 @@ torture-short: torture-build
 
 ## The development build with crash points, which no release has.
 torture-build: tools
-	$(CARGO) build --locked -p tongguan -p tongguan-torture --features tongguan/failpoints
+	$(CARGO) $(BUILT) --features tongguan/failpoints
 
 ## cluster: as root, break a cluster of PostgreSQL that fails over, e.g. make cluster FAULTS=300 SEED=7
 cluster: tools judges

@@ -8,6 +8,7 @@ mod codegen;
 mod dist;
 mod manual;
 mod metadata;
+mod tests;
 mod tidy;
 mod tree;
 
@@ -34,6 +35,8 @@ chores! {
     Codegen = codegen,
     /// Check what no compiler checks: layers, licences, documents, figures, banned calls
     Tidy = tidy,
+    /// Run the tests of the workspace, several programs of tests at a time
+    Test = tests,
     /// Make the release: programs, archives, packages, image, sums
     Dist = dist,
     /// Make the manual, in English and Chinese
