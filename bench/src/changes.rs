@@ -24,6 +24,9 @@ const REFUSALS: u32 = 20_000;
 
 /// What a caller changes, one thing after the other.
 pub(crate) trait Work: 'static {
+    /// Who signs it.
+    fn caller(&self) -> &Rc<Caller>;
+
     /// The next change.
     fn next(&self) -> Call<'static>;
 
@@ -34,18 +37,28 @@ pub(crate) trait Work: 'static {
 /// Places of certificates that are bound and unbound in turn.
 #[derive(Debug, Clone)]
 pub(crate) struct Slots {
+    caller: Rc<Caller>,
     slots: Vec<Slot>,
     turn: usize,
 }
 
 impl Slots {
     /// These, from the first one on.
-    pub(crate) fn new(slots: Vec<Slot>) -> Self {
-        Self { slots, turn: 0 }
+    pub(crate) fn new(caller: &Rc<Caller>, slots: Vec<Slot>) -> Self {
+        Self { caller: Rc::clone(caller), slots, turn: 0 }
+    }
+
+    /// The gateway of the first.
+    pub(crate) fn gateway(&self) -> &str {
+        &self.slots[0].gateway
     }
 }
 
 impl Work for Slots {
+    fn caller(&self) -> &Rc<Caller> {
+        &self.caller
+    }
+
     fn next(&self) -> Call<'static> {
         let slot = &self.slots[self.turn];
         let operation = if slot.bound { api::dissociate } else { api::associate };
@@ -62,6 +75,8 @@ impl Work for Slots {
 /// Gateways that get connections in turn.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
+    /// Who makes them.
+    pub(crate) caller: Rc<Caller>,
     /// The gateways.
     pub(crate) gateways: Vec<String>,
     /// Where the connections lead.
@@ -71,6 +86,10 @@ pub(crate) struct Places {
 }
 
 impl Work for Places {
+    fn caller(&self) -> &Rc<Caller> {
+        &self.caller
+    }
+
     fn next(&self) -> Call<'static> {
         let gateways = self.gateways.len();
         api::connect(&self.gateways[self.made % gateways], &self.customer, self.made / gateways)
@@ -109,7 +128,6 @@ pub(crate) struct Changes {
 /// A connection breaks, or an answer is neither 200 nor `VpnGateway.Configuring`.
 pub(crate) async fn measure<W: Work>(
     target: Target,
-    caller: &Rc<Caller>,
     lanes: &mut Vec<W>,
     length: Duration,
 ) -> Result<Changes> {
@@ -124,7 +142,6 @@ pub(crate) async fn measure<W: Work>(
         let lane = Lane {
             connection,
             host: target.address.to_string(),
-            caller: Rc::clone(caller),
             work,
             latencies: Latencies::default(),
             refusals: 0,
@@ -147,7 +164,6 @@ pub(crate) async fn measure<W: Work>(
 struct Lane<W> {
     connection: Connection,
     host: String,
-    caller: Rc<Caller>,
     work: W,
     latencies: Latencies,
     refusals: u32,
@@ -164,7 +180,7 @@ impl<W: Work> Lane<W> {
     async fn change(&mut self) -> Result<()> {
         let operation = self.work.next();
         for _ in 0..REFUSALS {
-            let request = api::signed(&self.caller, Scheme::V1, &self.host, &operation);
+            let request = api::signed(self.work.caller(), Scheme::V1, &self.host, &operation);
             let begun = Instant::now();
             let answer = self.connection.exchange(&request).await?;
             if answer.status == 200 {

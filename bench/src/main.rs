@@ -16,6 +16,7 @@ mod ciphers;
 mod latency;
 mod load;
 mod machine;
+mod postgres;
 mod report;
 mod server;
 mod sqlite;
@@ -71,6 +72,8 @@ enum Part {
     Changes,
     /// Connections made by many callers against SQLite; cost of their lists by number of connections.
     Connections,
+    /// Changes and reads over PostgreSQL against the statements alone.
+    Shared,
     /// Cost by number of gateways; with it memory and start at that size.
     Scaling,
     /// Size of the binary, memory at rest, start with an empty store.
@@ -93,6 +96,9 @@ enum Program {
     /// Runs the statements of a binding on SQLite.
     #[command(hide = true)]
     Sqlite(sqlite::Options),
+    /// Runs the statements of a binding and of a read on PostgreSQL.
+    #[command(hide = true)]
+    Postgres(postgres::Options),
 }
 
 fn main() -> Result<()> {
@@ -101,6 +107,7 @@ fn main() -> Result<()> {
     match cli.program {
         Some(Program::Ceiling(options)) => runtime.block_on(ceiling::serve(&options)),
         Some(Program::Sqlite(options)) => sqlite::run(&options),
+        Some(Program::Postgres(options)) => postgres::run(&options),
         Some(Program::Ciphers(options)) => ciphers::run(&options),
         Some(Program::Tunnels(options)) => tunnels::run(&cli.options, &options),
         Some(Program::Hold(options)) => {

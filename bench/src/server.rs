@@ -45,12 +45,21 @@ impl Server {
     /// # Errors
     /// It does not come to listen.
     pub(crate) fn start(&self, directory: &Path) -> Result<Program> {
+        self.start_with(directory, |_| ())
+    }
+
+    /// The same with what `more` says.
+    ///
+    /// # Errors
+    /// It does not come to listen.
+    pub(crate) fn start_with(&self, directory: &Path, more: impl FnOnce(&mut Command)) -> Result<Program> {
         std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let mut command = program::serve(&self.binary, directory, "0", &api::root());
         command.args(["--admin-listen", "off"]);
         for quota in QUOTAS {
             command.args(["--quota", quota]);
         }
+        more(&mut command);
         start(command, self.cores, directory.with_extension("log"))
     }
 }

@@ -7,6 +7,7 @@ mod growth;
 mod hanging;
 pub(crate) mod hold;
 mod rights;
+mod shared;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -91,8 +92,15 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let scratch =
         tempfile::Builder::new().prefix("bench-").tempdir_in(parent).context("no scratch directory")?;
     let wanted = |part| options.only.is_empty() || options.only.contains(&part);
-    let with_server =
-        [Part::Reads, Part::Rights, Part::Changes, Part::Connections, Part::Scaling, Part::Footprint];
+    let with_server = [
+        Part::Reads,
+        Part::Rights,
+        Part::Changes,
+        Part::Connections,
+        Part::Scaling,
+        Part::Footprint,
+        Part::Shared,
+    ];
     let with_server = with_server.into_iter().any(wanted);
     let server = with_server.then(|| find_server(options, &beside)).transpose()?;
     let mut suite = Suite {
@@ -116,6 +124,9 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     }
     if wanted(Part::Connections) {
         suite.creation().await?;
+    }
+    if wanted(Part::Shared) {
+        suite.shared().await?;
     }
     if wanted(Part::Footprint) {
         suite.footprint().await?;
@@ -275,7 +286,7 @@ impl Suite {
             ceilings.push(self.sqlite(round)?);
             if let Some(program) = &program {
                 let length = self.scale.length;
-                windows.push(changes::measure(target(program), &self.caller, &mut lanes, length).await?);
+                windows.push(changes::measure(target(program), &mut lanes, length).await?);
             }
         }
         let what = format!("{CALLERS} callers, Associate and Dissociate");
@@ -322,7 +333,7 @@ impl Suite {
         for gateway in world.gateways {
             let certificate = issuer.certificate(&mut client, Usage::Encryption).await?;
             let slot = Slot { gateway, role: Role::Encryption, certificate, bound: false };
-            lanes.push(Slots::new(vec![slot]));
+            lanes.push(Slots::new(&self.caller, vec![slot]));
         }
         Ok((program, lanes))
     }

@@ -110,13 +110,37 @@ impl Single {
     /// # Errors
     /// What the server says.
     pub fn start(programs: Postgres, options: &Options) -> Result<Self> {
+        Self::made(programs, |single| single.initialise(options))
+    }
+
+    /// Starts a standby of it, which has to have every commit from now on before that is answered.
+    ///
+    /// # Errors
+    /// What the servers say.
+    pub fn synchronous_standby(&self) -> Result<Self> {
+        let standby = Self::made(self.programs.clone(), |standby| standby.copy(self))?;
+        self.set("synchronous_standby_names", "'*'")?;
+        let begun = Instant::now();
+        while self
+            .sql("postgres", "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")?
+            .trim()
+            != "1"
+        {
+            ensure!(begun.elapsed() < PATIENCE, "the standby does not follow: {}", standby.log_since(0)?);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(standby)
+    }
+
+    /// One whose data were made by `initialise`, running and ready.
+    fn made(programs: Postgres, initialise: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
         sweep()?;
         let (home, lock) = home(&programs)?;
         let name = home.to_str().context("the folder for temporary files has a name that is not UTF-8")?;
         let janitor = Janitor::employ(CLEAR, &[name])?;
         let mut single =
             Self { programs, home, port: 0, postmaster: None, janitor: Some(janitor), _lock: lock };
-        single.initialise(options)?;
+        initialise(&single)?;
         for _ in 0..STARTS {
             single.port = free_port()?;
             std::fs::write(single.home.join("port.conf"), format!("port = {}\n", single.port))?;
@@ -159,6 +183,19 @@ impl Single {
             std::fs::write(self.data().join("pg_hba.conf"), format!("local all all trust\n{access}\n"))?;
         }
         Ok(())
+    }
+
+    /// Copies the data of a primary that it is to follow. Of settings that are there twice, the last counts.
+    fn copy(&self, primary: &Self) -> Result<()> {
+        let mut copy = self.programs.command("pg_basebackup");
+        copy.current_dir(&self.home).arg("--pgdata").arg(self.data()).arg("--write-recovery-conf");
+        copy.args(["--checkpoint=fast", "--no-sync", "--username=postgres", "--host"]).arg(&primary.home);
+        said(copy.args(["--port", &primary.port.to_string()]))?;
+        let home = self.home.display();
+        let path = self.data().join("postgresql.conf");
+        let own = std::fs::read_to_string(&path)?;
+        let settings = format!("unix_socket_directories = '{home}'\ninclude '{home}/port.conf'\n");
+        Ok(std::fs::write(path, own + &settings)?)
     }
 
     /// Makes an authority and a certificate of it.

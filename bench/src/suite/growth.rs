@@ -127,7 +127,7 @@ impl Suite {
             certificate: world.encryption.clone(),
             bound: true,
         });
-        let slots = vec![Slots::new(slots.collect())];
+        let slots = vec![Slots::new(&self.caller, slots.collect())];
         Ok(Stage { size, directory, program, world, slots, resident_mib, windows: Default::default() })
     }
 
@@ -151,7 +151,7 @@ impl Suite {
                 load::measure(target, self.plan(), &mut || sign(&api::associations_of(any()))).await
             }
             Kind::Bind => {
-                let measured = changes::measure(target, &self.caller, &mut stage.slots, self.scale.length);
+                let measured = changes::measure(target, &mut stage.slots, self.scale.length);
                 Ok(measured.await?.window)
             }
         }

@@ -3,6 +3,8 @@
 //! A server for each size stands ready, and the sizes are measured in turns. A further kind of thing that hangs on
 //! gateways is made in [`world::linked`], as routes are, and its lists are entries of [`LISTS`].
 
+use std::rc::Rc;
+
 use anyhow::{Context as _, Result};
 use tongguan_testkit::Call;
 use tongguan_testkit::program::Program;
@@ -68,7 +70,7 @@ impl Suite {
             let name = format!("creation-{round}");
             let (program, mut lanes) = self.start_with_places(&name).await?;
             let length = self.scale.length;
-            windows.push(changes::measure(target(&program), &self.caller, &mut lanes, length).await?);
+            windows.push(changes::measure(target(&program), &mut lanes, length).await?);
             program.end()?;
             std::fs::remove_dir_all(self.directory.join(name)).context("cannot remove a data directory")?;
         }
@@ -81,7 +83,12 @@ impl Suite {
     pub(super) async fn start_with_places(&self, directory: &str) -> Result<(Program, Vec<Places>)> {
         let program = self.server()?.start(&self.directory.join(directory))?;
         let (gateways, customer) = world::plain(program.address(), &self.caller, CALLERS * GATEWAYS).await?;
-        let place = |own: &[String]| Places { gateways: own.to_vec(), customer: customer.clone(), made: 0 };
+        let place = |own: &[String]| Places {
+            caller: Rc::clone(&self.caller),
+            gateways: own.to_vec(),
+            customer: customer.clone(),
+            made: 0,
+        };
         Ok((program, gateways.chunks(GATEWAYS).map(place).collect()))
     }
 

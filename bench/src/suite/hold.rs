@@ -77,12 +77,8 @@ pub(crate) async fn run(common: &crate::Options, options: &Options) -> Result<()
     while Instant::now() < end {
         let length = Duration::from_secs(2);
         let window = match options.calls {
-            Calls::Changes => {
-                changes::measure(target(&program), &suite.caller, &mut lanes, length).await?.window
-            }
-            Calls::Connections => {
-                changes::measure(target(&program), &suite.caller, &mut places, length).await?.window
-            }
+            Calls::Changes => changes::measure(target(&program), &mut lanes, length).await?.window,
+            Calls::Connections => changes::measure(target(&program), &mut places, length).await?.window,
             Calls::DescribeV1 => reads(&suite, &program, Scheme::V1, &api::gateway(&gateway)).await?,
             Calls::DescribeV3 => reads(&suite, &program, Scheme::V3, &api::gateway(&gateway)).await?,
             Calls::ListV1 => reads(&suite, &program, Scheme::V1, &api::associations_of(&gateway)).await?,
