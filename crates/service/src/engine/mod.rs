@@ -45,6 +45,8 @@ use watch::Told;
 
 /// Changes taken up in one round.
 const ROUND: u32 = 256;
+/// Changes that are looked at in one state of the store: nobody else reads by its connection meanwhile.
+const TOGETHER: usize = 32;
 /// Tries that take time, at once.
 const TASKS: usize = 256;
 /// Longest sleep: the store is read this often even if nobody wakes the engine.
@@ -307,25 +309,30 @@ impl Engine {
         let now_ms = self.context.clock.now_ms();
         let abandoned = self.tasks().abandoned;
         let (mut parts, mut later) = (BTreeMap::<_, Part>::new(), Vec::new());
-        for intent in intents {
-            // Whoever was held up gives no order under a lease that has ended.
-            if !intent.is_held_by(&self.node, self.context.clock.now_ms()) {
-                continue;
-            }
-            let claim = self.node.shares().then_some(intent.fence);
-            let Try { intent, picture, applying } = self
-                .context
-                .store
-                .read(|snapshot| attempt(&self.context, snapshot, intent, claim, now_ms))?;
-            let part = parts.entry(picture.account.clone()).or_default();
-            match applying {
-                Applying::Now(progress) => {
-                    let node = Arc::clone(&self.node);
-                    part.outcomes.push(Outcome { node, intent, progress, picture });
-                }
-                Applying::Later(future) => {
-                    part.leases.push(intent.clone());
-                    later.push((intent, picture, future));
+        let (context, node) = (&self.context, &self.node);
+        let mut intents = intents.into_iter().peekable();
+        while intents.peek().is_some() {
+            // What is asked for together is read in one state; a claim that ends meanwhile gives no order.
+            let tries = context.store.read(|snapshot| {
+                let held = |intent: &Intent| intent.is_held_by(node, context.clock.now_ms());
+                let some = intents.by_ref().take(TOGETHER).filter(held);
+                some.map(|intent| {
+                    let claim = node.shares().then_some(intent.fence);
+                    attempt(context, snapshot, intent, claim, now_ms)
+                })
+                .collect::<Result<Vec<_>, _>>()
+            })?;
+            for Try { intent, picture, applying } in tries {
+                let part = parts.entry(picture.account.clone()).or_default();
+                match applying {
+                    Applying::Now(progress) => {
+                        let node = Arc::clone(node);
+                        part.outcomes.push(Outcome { node, intent, progress, picture });
+                    }
+                    Applying::Later(future) => {
+                        part.leases.push(intent.clone());
+                        later.push((intent, picture, future));
+                    }
                 }
             }
         }
@@ -469,10 +476,18 @@ fn attempt(
             .unwrap_or_else(|_| Progress::Failed(PANICKED.into()).into());
         Ok((picture, applying))
     };
-    let account = if claim.is_some() { snapshot.account_of(&intent)? } else { None };
+    let gateway = match intent.kind {
+        IntentKind::Gateway => snapshot.gateway_of_any_account(&intent.resource)?,
+        _ => None,
+    };
+    let account = match (&gateway, claim) {
+        (_, None) => None,
+        (Some(gateway), Some(_)) => Some(gateway.account.clone()),
+        (None, Some(_)) => snapshot.account_of(&intent)?,
+    };
     let (picture, applying) = match intent.kind {
         IntentKind::Vpc | IntentKind::VSwitch => apply(Desired::Network { id: &intent.resource })?,
-        IntentKind::Gateway => match snapshot.gateway_of_any_account(&intent.resource)? {
+        IntentKind::Gateway => match gateway {
             Some(gateway) if gateway.phase != Phase::Deleting => {
                 let (picture, applying) =
                     apply(Desired::Gateway(Children::wanted(snapshot, &gateway)?.on(&gateway)))?;

@@ -11,7 +11,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use futures_util::future::join;
@@ -52,6 +52,8 @@ pub(crate) struct Link {
     /// Rows written since the last look, and how often there was a look.
     wrote: Cell<u64>,
     looks: Cell<u64>,
+    /// When it was answered last.
+    answered: Cell<Instant>,
     /// It is of no more use.
     gone: Cell<bool>,
     /// None once it is dropped.
@@ -159,6 +161,7 @@ impl Link {
             sent: RefCell::default(),
             wrote: Cell::new(0),
             looks: Cell::new(0),
+            answered: Cell::new(Instant::now()),
             gone: Cell::new(false),
             runtime: Some(runtime),
             deadline: ANSWER,
@@ -171,6 +174,11 @@ impl Link {
         link.deadline = PATIENT;
         link.script("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")?;
         Ok(link)
+    }
+
+    /// How long ago it was answered.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        self.answered.get().elapsed()
     }
 
     /// Host and timeline of the server.
@@ -202,6 +210,7 @@ impl Link {
         };
         let answer: Result<T, hosts::Failure> =
             waiting(|| runtime.block_on(async { self.primary.run(stage, self.deadline, answer).await }));
+        self.answered.set(Instant::now());
         answer.map_err(|failure| {
             let failure = Failure::Statement(failure);
             self.gone.set(self.gone.get() || failure.passes());
@@ -334,6 +343,12 @@ impl Link {
     /// Executes statements without values and results.
     pub(crate) fn script(&self, sql: &str) -> Result<(), StoreError> {
         self.wait(Stage::Open, self.primary.client().batch_execute(sql))
+    }
+
+    /// The same, of which nobody waits for the answer ([`Link::execute_later`]).
+    pub(crate) fn script_later(&self, sql: &'static str) -> Result<(), StoreError> {
+        let client = self.primary.client_shared();
+        self.send(None, async move { client.batch_execute(sql).await.map(|()| 0) })
     }
 
     /// Executes statements without values; answers how many rows each has changed or found.

@@ -13,6 +13,9 @@ use crate::StoreError;
 /// How long somebody waits for a connection to become free.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A connection that was answered so recently has its server still, or has lost it a moment ago as any may.
+const FAMILIAR: Duration = Duration::from_millis(500);
+
 /// Connections for reading.
 pub(super) struct Pool {
     hosts: Arc<Hosts>,
@@ -48,13 +51,14 @@ impl Pool {
         })
     }
 
-    /// A connection with a transaction. One that lay idle may have lost its server meanwhile, which the first statement
-    /// shows: then there is another.
+    /// A connection with a transaction. One that lay idle for long may have lost its server meanwhile, which the first
+    /// statement shows: then there is another.
     fn begun(&self) -> Result<Link, StoreError> {
         const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         loop {
             let (link, fresh) = self.take()?;
-            match link.script(BEGIN) {
+            let familiar = link.quiet_for() < FAMILIAR;
+            match if familiar { link.script_later(BEGIN) } else { link.script(BEGIN) } {
                 Ok(()) => return Ok(link),
                 Err(error) if fresh || !link.is_gone() => {
                     self.give_back(link);
