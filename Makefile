@@ -99,7 +99,7 @@ instructions-record: tools
 COUNTED = $(CARGO) --config bench/counted.toml test --workspace --locked --test instructions
 
 # What is driven is the development build, which has the assertions on, as it was built for tests: nothing is built twice.
-BUILT := test --workspace --locked --no-run --test workers --test checker
+BUILT := test --workspace --locked --no-run --test workers --test checker --test single
 
 ## conformance: the official clients of four languages against the real binary
 conformance: tools

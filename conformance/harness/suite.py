@@ -2,9 +2,12 @@
 
     python3 -m harness.suite NAME -- COMMAND…
 
+A NAME that ends with `@nodes` has three nodes that share a database, before which every call goes to another one, and the
+scenarios in SHARED alone.
+
 The command finds in its environment:
 
-* CONFORMANCE_CLIENT     NAME, the client it must be
+* CONFORMANCE_CLIENT     NAME without `@nodes`, the client it must be
 * CONFORMANCE_CASES      folder of the scenario files
 * CONFORMANCE_SERVERS    {"story": "http://127.0.0.1:1234", …}, one server per scenario file, all fresh
 * CONFORMANCE_ENCRYPTED  a further server like these, behind TLS, for the suites in ENCRYPTED; its certificate is where Node
@@ -23,12 +26,14 @@ import tempfile
 from pathlib import Path
 
 from harness import results
+from harness.nodes import Nodes
 from harness.server import CASES, Server, clean_environment, make_certificate, make_rsa_key
 
 # One per language: the credentials client of the language is the same for all its clients.
 ENCRYPTED = ("node-7.x", "go-tea")
 # Its programs tell a story of their own, each to a server of its own.
 WITHOUT_SCENARIOS = ("examples",)
+SHARED = ("story",)
 
 STEP_WORDS = {"call", "version", "as", "with", "expect", "refused", "seen_by", "until", "until_refused", "passing", "save",
               "issue", "request", "role", "authority", "curve", "forget_distid", "not_for", "why"}
@@ -50,13 +55,17 @@ def run(name, command, work, before):
     """`before`: how many results there were when this suite began."""
     key, _ = make_rsa_key(work)
     servers = {}
+    client, at, _ = name.partition("@")
+    kind, wanted = (Nodes, SHARED) if at else (Server, scenarios() if name not in WITHOUT_SCENARIOS else ())
     try:
-        for scenario, content in scenarios().items() if name not in WITHOUT_SCENARIOS else ():
+        for scenario, content in scenarios().items():
+            if scenario not in wanted:
+                continue
             directory = work / scenario
             directory.mkdir()
             for file in ("rsa.pem", "rsa.pub.pem"):
                 shutil.copy(work / file, directory)
-            server = servers[scenario] = Server(directory, content["server"])
+            server = servers[scenario] = kind(directory, content["server"])
             server.start()
         trust = {}
         if name in ENCRYPTED:
@@ -65,7 +74,7 @@ def run(name, command, work, before):
             server = servers["encrypted"] = Server(work / "encrypted", ["--tls-cert", str(certificate), "--tls-key", str(private)])
             trust = {"CONFORMANCE_ENCRYPTED": server.start().endpoint, "NODE_EXTRA_CA_CERTS": str(certificate), "SSL_CERT_FILE": str(certificate)}
         environment = clean_environment() | trust | {
-            "CONFORMANCE_CLIENT": name,
+            "CONFORMANCE_CLIENT": client,
             "CONFORMANCE_CASES": str(CASES),
             "CONFORMANCE_SERVERS": json.dumps({scenario: server.endpoint for scenario, server in servers.items() if scenario != "encrypted"}),
             "CONFORMANCE_AUTHORITY": str(work / "authority"),
