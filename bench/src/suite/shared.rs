@@ -1,5 +1,5 @@
-//! A store that nodes share, on PostgreSQL of this machine, alone and with a synchronous standby: changes and reads of one
-//! node beside the statements alone ([`crate::postgres`]).
+//! A store that nodes share, on PostgreSQL of this machine, alone and with a synchronous standby: changes and reads of
+//! one node beside the statements alone ([`crate::postgres`]).
 //!
 //! Databases, node and ceiling have the server's core. Changes of one account follow each other, those of several
 //! accounts are written side by side: both are measured.

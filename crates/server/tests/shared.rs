@@ -348,9 +348,11 @@ async fn what_was_put_in_beside_the_service_is_found() {
     assert!(text(&check).contains("user `eve`"), "{}", text(&check));
     let audited = sql("SELECT count(*) FROM audit WHERE action = 'CreateUser'").unwrap();
     assert_eq!(audited.trim(), "1");
-    sql("UPDATE lane_1.audit SET source = '192.0.2.1' WHERE seq = 1").unwrap();
+    let records = |lane: &u32| sql(&format!("SELECT count(*) FROM lane_{lane}.audit")).unwrap();
+    let lane = (1..=32).find(|lane| records(lane).trim() != "0").unwrap();
+    sql(&format!("UPDATE lane_{lane}.audit SET source = '192.0.2.1' WHERE seq = 1")).unwrap();
     let check = place.command(&["check"]);
-    assert!(text(&check).contains("lane 1: record 1"), "{}", text(&check));
+    assert!(text(&check).contains(&format!("lane {lane}: record 1")), "{}", text(&check));
 }
 
 /// The database goes away and comes back: nobody is answered wrongly meanwhile, and everybody is served again.

@@ -39,8 +39,8 @@ pub struct Options {
     pub cache_kib: u32,
     /// Page cache of the writing connection, KiB.
     pub writer_cache_kib: u32,
-    /// Of a shared database: connections that write at a time, each with a chain of audit records of its own. Changes of
-    /// one account follow each other on one of them.
+    /// Of a shared database: connections that write at a time, each with a chain of audit records of its own. Changes
+    /// of one account follow each other on one of them.
     pub lanes: usize,
     /// Of a shared database: connections that read at a time.
     pub readers: usize,

@@ -615,7 +615,8 @@ impl Claimed {
             if keep {
                 raised.extend(own);
             }
-            // Whether anything was written is known with the answers to all of it: only a change that is not kept is asked.
+            // Whether anything was written is known with the answers to all of it: only a change that is not kept is
+            // asked.
             let wrote = if keep || undo { self.link.forget_written() } else { self.link.wrote()? } > 0;
             match (keep, undo) {
                 (true, true) => session.script("RELEASE change")?,
