@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use tongguan_dataplane::orders::Document;
 
-use crate::network::{Network, block, outside, wait};
+use crate::network::{Network, block, outside, wait, wait_longer};
 use crate::site::{DOWN, Site, UP, Words, with_key};
 
 /// How strongSwan names algorithms: phase 1 and phase 2.
@@ -213,7 +213,7 @@ fn we_begin_and_strongswan_answers() {
         let mut nothing = with_key(0, suite.words);
         nothing.connections.clear();
         site.apply(&nothing);
-        wait("strongSwan to have no SA", || charon.is_clean());
+        wait_longer("strongSwan to have no SA", 4, || charon.is_clean());
         assert!(!network.ping(0));
     }
     watch.assert_nothing_readable();
@@ -293,7 +293,7 @@ fn each_notices_that_the_other_is_dead() {
     wait("three questions that were answered", || questions() >= 3);
     site.wait_for(UP);
     site.kill();
-    wait("strongSwan to have no SA", || charon.is_clean());
+    wait_longer("strongSwan to have no SA", 4, || charon.is_clean());
     site.start_again(&network, 0);
     site.apply(&with_key(0, suite.words));
     site.wait_for(UP);
