@@ -239,6 +239,10 @@ impl Admin {
             outcome("nonces", nonces),
             outcome("workers", workers),
         ];
+        let context = service.context();
+        if context.clock.difference_ms().is_some() {
+            checks.push(outcome("clock", context.apart().map_or(Ok(()), |apart| Err(apart.to_string()))));
+        }
         if !self.server.prepared.load(Ordering::Acquire) {
             checks.push(outcome("init", Err("what --init has to do is not done".to_owned())));
         }

@@ -29,6 +29,7 @@ use tongguan_model::id::AccountId;
 use tongguan_model::limits::Quotas;
 use tongguan_model::principal::{Identity, Principal};
 use tongguan_rpc::{Credential, RsaPublicKey, Secret};
+use tongguan_service::clock::{DatabaseClock, Reading};
 use tongguan_service::context::{Clock, Context, Settings, Shared, SteppedClock, SystemClock};
 use tongguan_service::keyring::{self, Key, Keyring, RootKey};
 use tongguan_service::replay::Replay;
@@ -405,9 +406,10 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     fail::fail_point!("start::opened");
     let ahead_ms = store.read(|snapshot| snapshot.test_ahead_ms())?;
     let stepped = ahead_ms.map(|ahead_ms| Arc::new(SteppedClock::new(ahead_ms)));
-    let clock: Arc<dyn Clock> = match &stepped {
-        Some(stepped) => Arc::clone(stepped) as Arc<dyn Clock>,
-        None => Arc::new(SystemClock),
+    let clock: Arc<dyn Clock> = match (&stepped, Reading::of(&store)?) {
+        (Some(stepped), _) => Arc::clone(stepped) as Arc<dyn Clock>,
+        (None, Some(reading)) => Arc::new(DatabaseClock::new(reading)),
+        (None, None) => Arc::new(SystemClock),
     };
     let now_ms = clock.now_ms();
     let vault = secrets::open(&config.data_dir, &config.master_key, &store)?.vault()?;
@@ -448,6 +450,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let context = Context::new(Shared { store, dataplane, vault, settings, clock });
     let mut service = Service::new(context, keyring, admission)?;
     agreed(&service)?;
+    if let Some(apart) = service.context().apart() {
+        tracing::error!("{apart}: calls are refused until they agree");
+    }
     if let Some(clock) = stepped {
         service = service.with_test_api(tongguan_service::test_api::TestApi::new(clock, kept));
     }

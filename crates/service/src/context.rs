@@ -1,9 +1,8 @@
 //! What operations share: the store, the data plane, limits and sources of time and randomness.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ipnet::Ipv4Net;
 use tongguan_dataplane::DataPlane;
@@ -11,76 +10,15 @@ use tongguan_model::id;
 use tongguan_model::limits::Quotas;
 use tongguan_model::region::{self, Region};
 use tongguan_store::{Lease, Node, NodeRow, Scope, Store, StoreError, Term, Tx, Verdict, resource_group_id};
+use tracing::{error, info};
 
+use crate::clock::{Apart, Reading};
+pub use crate::clock::{Clock, SteppedClock, SystemClock};
 use crate::fingerprint::FingerprintKey;
 use crate::own_key::MarkerKey;
 pub use crate::random::seed_ids;
 use crate::random::{for_id, random, seeded};
 use crate::vault::Vault;
-
-/// Where the present moment comes from.
-pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// UNIX milliseconds; may jump.
-    fn now_ms(&self) -> i64;
-
-    /// Milliseconds since any beginning, on a clock that never jumps.
-    fn steady_ms(&self) -> i64;
-
-    /// How far [`Clock::now_ms`] is ahead of the clocks that clients sign by, milliseconds: whether a request is
-    /// fresh is decided by theirs.
-    fn ahead_ms(&self) -> i64 {
-        0
-    }
-}
-
-/// The machine's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the place that it comes from")]
-    fn now_ms(&self) -> i64 {
-        jiff::Timestamp::now().as_millisecond()
-    }
-
-    fn steady_ms(&self) -> i64 {
-        static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-        i64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-/// The machine's clock, which a test steps forward: what expires in forty days expires now.
-#[derive(Debug, Default)]
-pub struct SteppedClock {
-    ahead_ms: AtomicI64,
-}
-
-impl SteppedClock {
-    /// So far ahead of the machine's.
-    #[must_use]
-    pub fn new(ahead_ms: i64) -> Self {
-        Self { ahead_ms: AtomicI64::new(ahead_ms.max(0)) }
-    }
-
-    /// Steps forward to be so far ahead of the machine's; never back.
-    pub(crate) fn step_to(&self, ahead_ms: i64) {
-        self.ahead_ms.fetch_max(ahead_ms, Ordering::SeqCst);
-    }
-}
-
-impl Clock for SteppedClock {
-    fn now_ms(&self) -> i64 {
-        SystemClock.now_ms().saturating_add(self.ahead_ms())
-    }
-
-    fn steady_ms(&self) -> i64 {
-        SystemClock.steady_ms()
-    }
-
-    fn ahead_ms(&self) -> i64 {
-        self.ahead_ms.load(Ordering::SeqCst)
-    }
-}
 
 /// Settings of the service.
 #[derive(Debug, Clone)]
@@ -122,6 +60,8 @@ struct Whole {
     node: Node,
     /// Digests of the settings that it has in common with others that share the store, as they are stored.
     common: OnceLock<String>,
+    /// Processes that share the store and live, when they were last counted.
+    living: Arc<AtomicU32>,
 }
 
 /// Keys of the service's own, as they are used.
@@ -158,7 +98,37 @@ impl Context {
     pub fn new(shared: Shared) -> Self {
         let term = if shared.store.is_shared() { Term::Shared(LEASE_MS) } else { Term::Sole };
         let node = shared.store.act_as(Node::new(random(), term)).clone();
-        Self(Arc::new(Whole { shared, keys: OnceLock::new(), node, common: OnceLock::new() }))
+        let (keys, common, living) = (OnceLock::new(), OnceLock::new(), Arc::new(AtomicU32::new(1)));
+        Self(Arc::new(Whole { shared, keys, node, common, living }))
+    }
+
+    /// How many processes share the store and live, this one among them, when they were last counted.
+    #[must_use]
+    pub fn living(&self) -> &Arc<AtomicU32> {
+        &self.0.living
+    }
+
+    /// Why the clock of the machine does not do; none if it does.
+    #[must_use]
+    pub fn apart(&self) -> Option<Apart> {
+        self.clock.difference_ms().and_then(Apart::of)
+    }
+
+    /// Compares the clock of the machine with that of the database, if there is one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) fn compare_clocks(&self) -> Result<(), StoreError> {
+        let before = self.apart();
+        if let Some(reading) = Reading::of(&self.store)? {
+            self.clock.compared(reading);
+        }
+        match (before, self.apart()) {
+            (None, Some(apart)) => error!("{apart}: calls are refused until they agree"),
+            (Some(_), None) => info!("the clock of this machine agrees with that of the database again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        Ok(())
     }
 
     /// Which of the processes this is that have the store.
@@ -188,7 +158,7 @@ impl Context {
         })
     }
 
-    /// Says in the store that a process lives.
+    /// Says in the store that a process lives, and counts those that do.
     ///
     /// # Errors
     /// The store fails.
@@ -196,13 +166,16 @@ impl Context {
         let (node, now_ms) = (node.clone(), self.clock.now_ms());
         let settings = self.0.common.get().cloned().unwrap_or_default();
         let beat = self.store.write_in(Scope::Nothing, move |tx| {
+            let now_ms = tx.now_ms(now_ms)?;
             // Others have thought it dead, and have taken up what it had; it begins anew.
-            if !tx.beat(&node, tx.now_ms(now_ms)?)? {
+            if !tx.beat(&node, now_ms)? {
                 begin(tx, &node, &settings, now_ms)?;
             }
-            Ok(Verdict::Keep(()))
+            Ok(Verdict::Keep(tx.nodes_since(node.live_since(now_ms))?.len()))
         });
-        beat.await
+        let living = u32::try_from(beat.await?).unwrap_or(u32::MAX).max(1);
+        self.living().store(living, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The other processes that share the store and live.

@@ -18,6 +18,7 @@ pub mod authority;
 pub mod call;
 pub mod catalogue;
 pub mod check;
+pub mod clock;
 pub mod context;
 pub mod engine;
 pub mod failure;

@@ -155,10 +155,13 @@ impl Engine {
         self.wake.notify_one();
     }
 
-    /// Says that this process lives, to others that share the store, until the task is dropped; ends at once if
-    /// nobody can share it.
+    /// Says that this process lives, to others that share the store, counts them and compares the clocks, until the
+    /// task is dropped; ends at once if nobody can share it.
     pub async fn live(self) {
         while let Some(beat) = self.node.beat_ms() {
+            if let Err(error) = self.context.compare_clocks() {
+                error!(%error, "the clock of the database could not be read");
+            }
             if let Err(error) = self.context.beat(&self.node).await {
                 error!(%error, "the heartbeat of this process was not written down");
             }

@@ -2,6 +2,7 @@
 //! first check that it does not pass:
 //!
 //! 1. size and shape of the request ([`tongguan_rpc::parse`])
+//!    (here, the clock of the machine is near that of the database, where one is shared: [`crate::clock`])
 //! 2. common parameters; the access key is known and active; its security token; signature method; the time is
 //!    well formed and fresh; the signature (`admit`)
 //! 3. the nonce is unused; the rate of account and principal; a place for the nonce (`admit`). What is known of the
@@ -103,6 +104,9 @@ impl Service {
         trail.access_key = incoming.access_key_id().map(cut);
         trail.action = incoming.claims().action().map(cut);
         trail.product = route::product(incoming);
+        if let Some(apart) = self.context.apart() {
+            return Err(Refusal::new(&catalogue::UNAVAILABLE).because(format!("({apart}.)")).into());
+        }
         let proven = match self.gate.enter(&self.context, incoming, trail.peer, trail.now_ms).await {
             Ok(proven) => proven,
             Err(Turned::Known(principal, failure)) => {

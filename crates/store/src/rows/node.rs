@@ -126,19 +126,28 @@ impl Snapshot<'_> {
         self.session.all(sql, &binds![seen_ms])
     }
 
+    /// The present moment by the clock of the database, UNIX milliseconds; none of the embedded store, which has no
+    /// clock of its own.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn database_ms(&self) -> Answer<Option<i64>> {
+        match self.session {
+            Session::Postgres(_) => self.session.only("SELECT now_ms()", &[]).map(Some),
+            Session::Sqlite { .. } => Ok(None),
+        }
+    }
+
     /// The present moment by the clock that all who share the store have in common, UNIX milliseconds: that of the
     /// process, which alone has the embedded store.
     ///
     /// # Errors
     /// A database error.
     pub fn now_ms(&self, of_process: i64) -> Answer<i64> {
-        match self.session {
-            // One who has it alone may have another clock, as tests do.
-            Session::Postgres(_) if self.node().is_some_and(Node::shares) => {
-                self.session.only("SELECT now_ms()", &[])
-            }
-            Session::Sqlite { .. } | Session::Postgres(_) => Ok(of_process),
-        }
+        // One who has it alone may have another clock, as tests do.
+        let shared = self.node().is_some_and(Node::shares);
+        let of_database = if shared { self.database_ms()? } else { None };
+        Ok(of_database.unwrap_or(of_process))
     }
 
     /// Who has some work, and until when; none if nobody ever had.
