@@ -39,6 +39,32 @@ impl Filler {
     }
 }
 
+/// Of what a bound is one, where several nodes share a database. With the embedded store there is one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A call.
+    Call,
+    /// A node: what it protects is the node's own.
+    Node,
+    /// A place to write, of which each node has one.
+    Lane,
+    /// All nodes together.
+    Nodes,
+}
+
+impl Reach {
+    /// As the table says it.
+    #[must_use]
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "each call",
+            Self::Node => "each node",
+            Self::Lane => "each lane",
+            Self::Nodes => "all nodes",
+        }
+    }
+}
+
 /// One bounded resource.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound {
@@ -48,6 +74,8 @@ pub(crate) struct Bound {
     pub resource: &'static str,
     /// How much of it there is, with these quotas.
     pub most: fn(&Quotas) -> String,
+    /// Of what it is one.
+    pub reach: Reach,
     /// The least who can fill it.
     pub filler: Filler,
     /// Who would suffer if there were no shares.
@@ -66,6 +94,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "connections",
         resource: "connections of the API listener",
         most: |_| format!("{}", connections::PLACES),
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "all callers",
         share: "of the source with the most, an IPv4 address or an IPv6 /64, one is closed first",
@@ -76,6 +105,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "tls-handshakes",
         resource: "TLS handshakes in progress",
         most: |_| format!("{}, {} s each", connections::HANDSHAKES, http::HANDSHAKE_TIME.as_secs()),
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "all callers",
         share: "by source: the total divided by the number of sources, at most half; stalled ones are closed first",
@@ -86,6 +116,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "heads",
         resource: "memory for long heads",
         most: |_| format!("{} MiB", connections::HEADS_BYTES / 1024 / 1024),
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "callers with long heads",
         share: "by bytes received, and by source like handshakes; stalled ones are closed first",
@@ -96,6 +127,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "bodies",
         resource: "memory for long bodies",
         most: |_| format!("{} MiB", connections::BODIES_BYTES / 1024 / 1024),
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "callers with long bodies",
         share: "by bytes received, and by source like handshakes; strangers and stalled ones are closed first",
@@ -106,6 +138,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "answers",
         resource: "memory for answers that clients have not read",
         most: |_| format!("{} MiB", connections::ANSWERS_BYTES / 1024 / 1024),
+        reach: Reach::Node,
         filler: Filler::User,
         suffers: "all callers",
         share: "by source: of the one that has most, the slowest reader is closed first",
@@ -116,6 +149,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "admin-places",
         resource: "connections of the admin listener",
         most: |_| format!("{}", admin::CONNECTIONS),
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "probes and scrapes",
         share: "the one that has waited longest is closed first",
@@ -126,6 +160,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "worker-threads",
         resource: "threads that answer calls",
         most: |_| "one per core".to_owned(),
+        reach: Reach::Node,
         filler: Filler::Tenant,
         suffers: "all callers, probes, shutdown",
         share: "no call occupies one for long; probes, signals and shutdown have a thread of their own",
@@ -136,6 +171,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "long-work",
         resource: "work of milliseconds: generating keys, verifying certificate chains",
         most: |_| format!("one thread fewer than cores; {} queued, {} per account", work::ALL, work::ACCOUNT),
+        reach: Reach::Node,
         filler: Filler::User,
         suffers: "all callers",
         share: "a queue per account, served in turn; a user has half of it, the root key an eighth; the quota of keys is checked first",
@@ -146,9 +182,10 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "request-rate",
         resource: "calls",
         most: |_| "`--rate-limit` per second and account".to_owned(),
+        reach: Reach::Nodes,
         filler: Filler::User,
         suffers: "the account",
-        share: "users have 7/8 of the account's rate, a single one 3/4; a call that no policy allows counts ten times against its caller",
+        share: "users have 7/8 of the account's rate, a single one 3/4; a call that no policy allows counts ten times against its caller; each node has an equal part",
         over: "400 `Throttling.User`",
         metric: "tongguan_throttled_total",
     },
@@ -159,6 +196,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
             let (rate, burst) = (throttle::FAILURES_PER_SECOND, throttle::FAILURES_BURST);
             format!("{rate} per second and source, bursts of {burst}, {} sources", throttle::SOURCES)
         },
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "all callers",
         share: "by source address, and by source and key id; correctly signed requests from there are still served",
@@ -169,16 +207,18 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "nonces",
         resource: "signature nonces remembered",
         most: |quotas| format!("{} (quota `nonces`)", quotas.nonces),
+        reach: Reach::Nodes,
         filler: Filler::User,
         suffers: "all accounts",
-        share: "a quarter is reserved as floors; of the rest each account may hold 4 times what is free, its users likewise",
+        share: "a quarter is reserved as floors; of the rest each account may hold 4 times what is free, its users likewise; several nodes count together, two seconds late",
         over: "400 `Throttling.User`",
         metric: "tongguan_nonces",
     },
     Bound {
         name: "nonce-log",
         resource: "nonces on disk",
-        most: |_| "40 bytes for each of `nonces`".to_owned(),
+        most: |_| "40 bytes for each of `nonces`; a row on a shared database".to_owned(),
+        reach: Reach::Nodes,
         filler: Filler::User,
         suffers: "all accounts",
         share: "as nonces",
@@ -189,6 +229,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "rights-decision",
         resource: "steps of an authorisation decision",
         most: |_| format!("{} per call", Budget::STEPS),
+        reach: Reach::Call,
         filler: Filler::User,
         suffers: "all callers",
         share: "each call has a budget; what is the same for all its resources is decided once",
@@ -199,6 +240,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "authority-cache",
         resource: "keys, sessions and policies cached in memory",
         most: |_| format!("{} MiB", authority::KEPT_BYTES / 1024 / 1024),
+        reach: Reach::Node,
         filler: Filler::Tenant,
         suffers: "all accounts: their calls query the database",
         share: "an eighth per account",
@@ -211,6 +253,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         most: |quotas| {
             format!("{} per account (quota `client_tokens_per_account`)", quotas.client_tokens_per_account)
         },
+        reach: Reach::Nodes,
         filler: Filler::User,
         suffers: "the account",
         share: "a user may hold 4 times what is left to others; an eighth is reserved for the root key",
@@ -221,6 +264,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "writer-queue",
         resource: "changes that wait for the writer",
         most: |_| format!("{QUEUE}, {QUEUE_SHARE} per account"),
+        reach: Reach::Node,
         filler: Filler::Tenant,
         suffers: "all accounts",
         share: "by account: its share, or what is left to others if that is less",
@@ -231,6 +275,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "audit-strangers",
         resource: "audit records of calls without a valid signature",
         most: |quotas| format!("{} (quota `audit_strangers`)", quotas.audit_strangers),
+        reach: Reach::Lane,
         filler: Filler::Stranger,
         suffers: "whoever reads the record",
         share: "a ring of their own",
@@ -246,6 +291,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
                 "{calls} reads and refusals (quota `audit_records`), {changes} changes and as many issued keys (`audit_changes`)"
             )
         },
+        reach: Reach::Lane,
         filler: Filler::User,
         suffers: "whoever reads the record",
         share: "by account; separate for changes, for issued keys, and for reads and refusals",
@@ -256,6 +302,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "audit-journal",
         resource: "audit records on their way into the database, in memory and on disk",
         most: |_| format!("{} records and a file of 4 MiB", Options::default().audit_backlog),
+        reach: Reach::Node,
         filler: Filler::User,
         suffers: "all callers",
         share: "strangers' are folded before they are written; the others are bounded by the rate of their account",
@@ -272,6 +319,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
                 each.saturating_mul(8)
             )
         },
+        reach: Reach::Node,
         filler: Filler::Stranger,
         suffers: "the disk, and callers that change something",
         share: "by source: 256 pairs of source and code apart, the rest together for each code",
@@ -282,6 +330,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "resources",
         resource: "gateways, customer gateways, connections, routes, networks, certificates and requests for them, users, keys, roles, policies, tags",
         most: |_| "the quotas under `[quota]`".to_owned(),
+        reach: Reach::Nodes,
         filler: Filler::User,
         suffers: "the account",
         share: "by account",
@@ -292,6 +341,7 @@ pub(crate) const BOUNDS: &[Bound] = &[
         name: "engine",
         resource: "changes being applied",
         most: |quotas| format!("{} s and {} tries each", quotas.apply_seconds, quotas.apply_attempts),
+        reach: Reach::Nodes,
         filler: Filler::Tenant,
         suffers: "gateways of all accounts",
         share: "one change per gateway; each has a lease, failed tries back off",
@@ -300,16 +350,26 @@ pub(crate) const BOUNDS: &[Bound] = &[
     },
 ];
 
-const HEADINGS: [&str; 8] =
-    ["name", "resource", "bound", "who can fill it", "who would suffer", "share", "over the share", "metric"];
+const HEADINGS: [&str; 9] = [
+    "name",
+    "resource",
+    "bound",
+    "holds for",
+    "who can fill it",
+    "who would suffer",
+    "share",
+    "over the share",
+    "metric",
+];
 
 /// The cells of an entry, in the order of [`HEADINGS`].
-fn cells(bound: &Bound, quotas: &Quotas) -> [String; 8] {
+fn cells(bound: &Bound, quotas: &Quotas) -> [String; 9] {
     let text = |text: &str| text.to_owned();
     [
         text(bound.name),
         text(bound.resource),
         (bound.most)(quotas),
+        text(bound.reach.as_str()),
         text(bound.filler.as_str()),
         text(bound.suffers),
         text(bound.share),
@@ -333,10 +393,11 @@ pub(crate) fn markdown(quotas: &Quotas) -> String {
 pub(crate) fn text(quotas: &Quotas) -> String {
     let mut text = String::new();
     for bound in BOUNDS {
-        let [name, resource, most, filler, suffers, share, over, metric] = cells(bound, quotas);
+        let [name, resource, most, reach, filler, suffers, share, over, metric] = cells(bound, quotas);
         let _ = writeln!(text, "{name}: {resource}");
         let lines = [
             ("bound", most),
+            ("holds for", reach),
             ("filled by", filler),
             ("would suffer", suffers),
             ("share", share),
@@ -359,6 +420,7 @@ pub(crate) fn as_json(quotas: &Quotas) -> Value {
             "name": bound.name,
             "resource": bound.resource,
             "bound": (bound.most)(quotas),
+            "holdsFor": bound.reach.as_str(),
             "filledBy": bound.filler.as_str(),
             "suffers": bound.suffers,
             "share": bound.share,

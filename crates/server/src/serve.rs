@@ -423,7 +423,7 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     let signed_ms = now_ms - clock.ahead_ms();
     let moment = Moment { unix: signed_ms.div_euclid(1000), steady: clock.steady_ms().div_euclid(1000) };
     let nonces = usize::try_from(config.quotas.nonces).unwrap_or(usize::MAX);
-    let admission = match store.admission()? {
+    let admission = match store.admission(nonces)? {
         Some(admission) => admission,
         None => Admission::new(NonceLog::open(&config.data_dir.join(NONCE_FOLDER), moment, nonces)?),
     };

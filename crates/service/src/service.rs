@@ -71,10 +71,12 @@ impl Service {
         &self.gate.authority
     }
 
-    /// Holds every account to a rate, and sources of requests that nobody signed to theirs.
+    /// Holds every account to a rate, which processes that share the store divide, and sources of requests that nobody
+    /// signed to theirs, each process by itself.
     #[must_use]
     pub fn throttled(self, throttle: Throttle) -> Self {
         let failures = Failures::new(throttle.limits());
+        let throttle = throttle.among(self.context.living());
         Self { gate: Gate { throttle, failures, ..self.gate }, ..self }
     }
 

@@ -1,7 +1,11 @@
 //! Rate limits: how many requests an account may make per second, and how that is divided within it.
 //!
 //! Requests are counted once the signature was verified and the nonce found unused, so that nobody uses up
-//! another's rate, neither by a wrong signature nor by a replay. Time is the monotonic clock.
+//! another's rate, neither by a wrong signature nor by a replay; where another has to be asked about the nonce, its
+//! [`Place`] is taken first and given back if the request is not let in. Time is the monotonic clock.
+//!
+//! Nodes that share a store divide the rate: each lets through its part of what an account may send, so that all of
+//! them together let through no more. Parts are equal, however callers are spread, and never less than one request.
 //!
 //! Within an account a principal has at most three quarters of the rate, and users and sessions together seven
 //! eighths: the rest is the root key's, so that users cannot keep it from disabling them. Calls count what they
@@ -15,8 +19,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tongguan_store::Owner;
 
@@ -65,6 +69,13 @@ impl Pace {
         let burst = (u64::from(rate.burst.get()) * eighths / 8).max(1);
         Self { each, ahead: each.saturating_mul(burst) }
     }
+
+    /// The part of one of so many nodes, at least one request at once.
+    fn shared(self, nodes: u64) -> Self {
+        let each = self.each.saturating_mul(nodes);
+        let burst = (self.ahead / self.each / nodes).max(1);
+        Self { each, ahead: each.saturating_mul(burst) }
+    }
 }
 
 /// When the next request would be on time, nanoseconds.
@@ -78,9 +89,16 @@ impl Cell {
     }
 
     /// Counts, into debt if need be, but no further than twice what may be asked for at once.
-    fn charge(&mut self, pace: Pace, cost: u64, now: u64) {
-        let due = self.0.max(now).saturating_add(cost.saturating_mul(pace.each));
+    fn charge(&mut self, pace: Pace, cost: u64, now: u64) -> Charge {
+        let before = self.0.max(now);
+        let due = before.saturating_add(cost.saturating_mul(pace.each));
         self.0 = due.min(now.saturating_add(pace.ahead.saturating_mul(2)));
+        Charge { due: self.0, cost: self.0.saturating_sub(before) }
+    }
+
+    /// Counts no longer what is left of a charge: what time has made good meanwhile is nobody's to have again.
+    fn give_back(&mut self, charge: Charge, now: u64) {
+        self.0 = self.0.saturating_sub(charge.cost.min(charge.due.saturating_sub(now)));
     }
 
     fn rests(self, now: u64) -> bool {
@@ -88,10 +106,29 @@ impl Cell {
     }
 }
 
+/// What was counted in a cell: until when it counts, and how much, nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Charge {
+    due: u64,
+    cost: u64,
+}
+
+/// The place of a request that was let through.
+#[derive(Debug)]
+#[must_use]
+pub struct Place {
+    owner: Owner,
+    all: Charge,
+    users: Charge,
+    principal: Charge,
+}
+
 /// Lets requests through as long as their account and their principal keep to their rate.
 #[derive(Debug, Default)]
 pub struct Throttle {
     paces: Option<Paces>,
+    /// Nodes that divide the rate; as long as nobody has counted them it is one.
+    nodes: Arc<AtomicU32>,
     shards: [Mutex<HashMap<u64, Account>>; SHARDS],
     refused: AtomicU64,
 }
@@ -101,6 +138,17 @@ struct Paces {
     account: Pace,
     users: Pace,
     principal: Pace,
+}
+
+impl Paces {
+    fn shared(self, nodes: u64) -> Self {
+        let Self { account, users, principal } = self;
+        Self {
+            account: account.shared(nodes),
+            users: users.shared(nodes),
+            principal: principal.shared(nodes),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -128,18 +176,28 @@ impl Account {
         }
     }
 
-    fn charge(&mut self, paces: Paces, owner: Owner, cost: u64, now: u64) {
+    fn charge(&mut self, paces: Paces, owner: Owner, cost: u64, now: u64) -> Place {
         let Some(principal) = owner.in_account() else {
-            self.all.charge(paces.account, cost, now);
-            return;
+            let all = self.all.charge(paces.account, cost, now);
+            return Place { owner, all, users: Charge::default(), principal: Charge::default() };
         };
-        self.principal(principal, now).charge(paces.principal, cost, now);
-        self.users.charge(paces.users, cost, now);
+        let principal = self.principal(principal, now).charge(paces.principal, cost, now);
+        let users = self.users.charge(paces.users, cost, now);
         // What users owe is not taken from the reserve of the root key.
         let reserve = now.saturating_add(paces.account.ahead / 8 * 7);
         let before = self.all;
         self.all.charge(paces.account, cost, now);
         self.all.0 = self.all.0.min(reserve.max(before.0));
+        let all = Charge { due: self.all.0, cost: self.all.0.saturating_sub(before.0.max(now)) };
+        Place { owner, all, users, principal }
+    }
+
+    fn give_back(&mut self, place: &Place, now: u64) {
+        self.all.give_back(place.all, now);
+        if let Some(principal) = place.owner.in_account() {
+            self.users.give_back(place.users, now);
+            self.principal(principal, now).give_back(place.principal, now);
+        }
     }
 
     fn rests(&self, now: u64) -> bool {
@@ -177,21 +235,29 @@ impl Throttle {
         self.paces.is_some()
     }
 
-    /// Whether one more request, which counts as `cost`, keeps to the rates of who sent it; it is counted if so.
+    /// The same, the rate divided among as many nodes as there are at the time, this one among them.
     #[must_use]
-    pub fn admits(&self, owner: Owner, cost: u32, now_ms: i64) -> bool {
-        let admitted = self.with(owner, now_ms, |account, paces, now| {
+    pub fn among(self, nodes: &Arc<AtomicU32>) -> Self {
+        Self { nodes: Arc::clone(nodes), ..self }
+    }
+
+    /// Takes a place for one more request, which counts as `cost`, if it keeps to the rates of who sent it.
+    pub fn take(&self, owner: Owner, cost: u32, now_ms: i64) -> Option<Place> {
+        let place = self.with(owner, now_ms, |account, paces, now| {
             let keeps = account.keeps_to(paces, owner, u64::from(cost), now);
-            if keeps {
-                account.charge(paces, owner, u64::from(cost), now);
-            }
-            keeps
+            keeps.then(|| account.charge(paces, owner, u64::from(cost), now))
         });
-        let admitted = admitted.unwrap_or(true);
-        if !admitted {
+        let none = Charge::default();
+        let place = place.unwrap_or(Some(Place { owner, all: none, users: none, principal: none }));
+        if place.is_none() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        admitted
+        place
+    }
+
+    /// Gives a place back: its request was not let in, for another reason.
+    pub fn give_back(&self, place: &Place, now_ms: i64) {
+        self.with(place.owner, now_ms, |account, _, now| account.give_back(place, now));
     }
 
     /// Whether one more request of `owner` would be too many. Nothing is counted: nobody knows who sent it.
@@ -204,7 +270,9 @@ impl Throttle {
 
     /// Counts work that a request has turned out to ask for.
     pub fn charge(&self, owner: Owner, cost: u32, now_ms: i64) {
-        self.with(owner, now_ms, |account, paces, now| account.charge(paces, owner, u64::from(cost), now));
+        self.with(owner, now_ms, |account, paces, now| {
+            let _owed = account.charge(paces, owner, u64::from(cost), now);
+        });
     }
 
     /// Counts that no policy allowed a request.
@@ -221,7 +289,10 @@ impl Throttle {
         now_ms: i64,
         work: impl FnOnce(&mut Account, Paces, u64) -> T,
     ) -> Option<T> {
-        let paces = self.paces?;
+        let paces = match self.nodes.load(Ordering::Relaxed) {
+            0 | 1 => self.paces?,
+            nodes => self.paces?.shared(u64::from(nodes)),
+        };
         let (key, now) = (owner.account(), nanoseconds(now_ms));
         let mut shard = self.shard(key).lock().unwrap_or_else(PoisonError::into_inner);
         let key = place(&mut shard, key, ACCOUNTS, |account| account.rests(now));
@@ -384,7 +455,8 @@ mod tests {
     fn an_account_gets_its_burst_then_its_rate() {
         let throttle = throttle(10, 20);
         let (one, other) = (Owner::root("1"), Owner::root("2"));
-        let admitted = |owner, times, now| (0..times).filter(|_| throttle.admits(owner, 1, now)).count();
+        let admitted =
+            |owner, times, now| (0..times).filter(|_| throttle.take(owner, 1, now).is_some()).count();
         assert_eq!(admitted(one, 100, 0), 20);
         assert_eq!(throttle.refused(), 80);
         assert_eq!(admitted(other, 5, 0), 5);
@@ -395,7 +467,8 @@ mod tests {
     #[test]
     fn users_leave_something_to_each_other_and_to_root() {
         let throttle = throttle(80, 80);
-        let admitted = |owner, times, now| (0..times).filter(|_| throttle.admits(owner, 1, now)).count();
+        let admitted =
+            |owner, times, now| (0..times).filter(|_| throttle.take(owner, 1, now).is_some()).count();
         assert_eq!(admitted(user("one"), 1_000, 0), 60);
         assert_eq!(admitted(user("other"), 1_000, 0), 10);
         assert_eq!(admitted(user("third"), 1_000, 0), 0);
@@ -410,15 +483,15 @@ mod tests {
     fn calls_weigh_what_they_cost() {
         let throttle = throttle(100, 200);
         let one = Owner::root("1");
-        assert!(throttle.admits(one, 1, 0));
+        assert!(throttle.take(one, 1, 0).is_some());
         throttle.charge(one, 100, 0);
-        assert_eq!((0..1_000).filter(|_| throttle.admits(one, 1, 0)).count(), 99);
+        assert_eq!((0..1_000).filter(|_| throttle.take(one, 1, 0).is_some()).count(), 99);
         // Work that was begun is owed, but never more than as much again as may be asked for at once.
         throttle.charge(one, 1_000_000, 0);
-        assert!(!throttle.admits(one, 1, 1_999));
-        assert!(throttle.admits(one, 1, 2_011));
+        assert!(!throttle.take(one, 1, 1_999).is_some());
+        assert!(throttle.take(one, 1, 2_011).is_some());
         // What weighs more than may be asked for at once is still admitted after a rest.
-        assert!(throttle.admits(Owner::root("2"), 5_000, 0));
+        assert!(throttle.take(Owner::root("2"), 5_000, 0).is_some());
     }
 
     #[test]
@@ -427,8 +500,8 @@ mod tests {
         for _ in 0..50 {
             throttle.charge(user("one"), 1_000, 0);
         }
-        assert_eq!((0..100).filter(|_| throttle.admits(Owner::root("1"), 1, 0)).count(), 10);
-        assert!(!throttle.admits(user("other"), 1, 0));
+        assert_eq!((0..100).filter(|_| throttle.take(Owner::root("1"), 1, 0).is_some()).count(), 10);
+        assert!(!throttle.take(user("other"), 1, 0).is_some());
     }
 
     #[test]
@@ -437,7 +510,7 @@ mod tests {
         let weak = user("weak");
         let served = (0..1_000)
             .filter(|_| {
-                let admitted = throttle.admits(weak, 1, 0);
+                let admitted = throttle.take(weak, 1, 0).is_some();
                 if admitted {
                     throttle.charge_refused(weak, 0);
                 }
@@ -445,15 +518,15 @@ mod tests {
             })
             .count();
         assert_eq!(served, 6);
-        assert_eq!((0..1_000).filter(|_| throttle.admits(user("other"), 1, 0)).count(), 60);
-        assert_eq!((0..1_000).filter(|_| throttle.admits(Owner::root("1"), 1, 0)).count(), 14);
+        assert_eq!((0..1_000).filter(|_| throttle.take(user("other"), 1, 0).is_some()).count(), 60);
+        assert_eq!((0..1_000).filter(|_| throttle.take(Owner::root("1"), 1, 0).is_some()).count(), 14);
     }
 
     #[test]
     fn who_rests_is_forgotten_and_the_table_is_bounded() {
         let throttle = throttle(1, 1);
         for number in 0..1_000 {
-            assert!(throttle.admits(Owner::root(&number.to_string()), 1, 0));
+            assert!(throttle.take(Owner::root(&number.to_string()), 1, 0).is_some());
         }
         for number in 0..2 * PRINCIPALS {
             throttle.charge_refused(user(&number.to_string()), 0);
@@ -462,15 +535,60 @@ mod tests {
         let (accounts, principals) = throttle.remembered();
         assert_eq!(accounts, 1_000);
         assert!((PRINCIPALS..=PRINCIPALS + 1).contains(&principals), "{principals}");
-        assert!(throttle.admits(Owner::root("0"), 1, 10_000));
+        assert!(throttle.take(Owner::root("0"), 1, 10_000).is_some());
         throttle.forget_rested(10_000);
         assert_eq!(throttle.remembered(), (1, 0));
     }
 
     #[test]
+    fn nodes_divide_the_rate_and_each_has_some() {
+        let nodes = Arc::new(AtomicU32::new(3));
+        let throttle = throttle(90, 90).among(&nodes);
+        let admitted =
+            |owner, times, now| (0..times).filter(|_| throttle.take(owner, 1, now).is_some()).count();
+        assert_eq!(admitted(user("one"), 1_000, 0), 22);
+        assert_eq!(admitted(Owner::root("1"), 1_000, 0), 8);
+        assert_eq!(admitted(Owner::root("2"), 1_000, 0), 30);
+        assert_eq!(admitted(Owner::root("2"), 1_000, 1_000), 30);
+        // Who goes leaves his part to the others, and what was used stays used.
+        nodes.store(1, Ordering::Relaxed);
+        assert_eq!(admitted(Owner::root("3"), 1_000, 1_000), 90);
+        assert_eq!(admitted(Owner::root("2"), 1_000, 1_100), 9);
+        // However many there are, nobody is shut out for ever.
+        nodes.store(1_000, Ordering::Relaxed);
+        assert_eq!(admitted(Owner::root("4"), 1_000, 0), 1);
+        assert_eq!(admitted(Owner::root("4"), 1_000, 11_000), 0);
+        assert_eq!(admitted(Owner::root("4"), 1_000, 11_200), 1);
+    }
+
+    #[test]
+    fn a_place_is_given_back_once_and_not_what_time_has_made_good() {
+        let throttle = throttle(80, 80);
+        for owner in [Owner::root("1"), user("one")] {
+            for _ in 0..1_000 {
+                let place = throttle.take(owner, 7, 0).unwrap();
+                throttle.give_back(&place, 0);
+            }
+        }
+        let admitted =
+            |owner, times, now| (0..times).filter(|_| throttle.take(owner, 1, now).is_some()).count();
+        assert_eq!(admitted(user("one"), 1_000, 0), 60);
+        assert_eq!(admitted(user("other"), 1_000, 0), 10);
+        assert_eq!(admitted(Owner::root("1"), 1_000, 0), 10);
+        // What comes back late is little, or nothing: the rate is kept all the same.
+        let one = Owner::root("2");
+        let places: Vec<_> = (0..80).map(|_| throttle.take(one, 1, 0).unwrap()).collect();
+        for place in &places {
+            throttle.give_back(place, 500);
+        }
+        assert_eq!(admitted(one, 1_000, 500), 80);
+        assert_eq!(admitted(one, 1_000, 1_000), 40);
+    }
+
+    #[test]
     fn without_a_rate_everything_is_let_through() {
         let throttle = Throttle::new(None);
-        assert!((0..10_000).all(|_| throttle.admits(Owner::root("1"), 1, 0)));
+        assert!((0..10_000).all(|_| throttle.take(Owner::root("1"), 1, 0).is_some()));
         assert_eq!((throttle.remembered(), throttle.refused()), ((0, 0), 0));
     }
 

@@ -29,20 +29,27 @@ impl Admission {
         Self(By::Database(admitter))
     }
 
-    /// Lets a request in, if the epochs of its signer hold, its nonce was not used and `rate` (called then, at most
-    /// once) agrees. Its nonce outlives the process after [`Admission::keep`].
+    /// Lets a request in, if the epochs of its signer hold, its nonce was not used and `rate` (called at most once)
+    /// gives it a place. Whoever has to ask takes the place first, and calls `give_back` if the request is not let in.
+    /// Its nonce outlives the process after [`Admission::keep`].
     ///
     /// # Errors
     /// [`NotAdmitted`]; nothing was taken then.
-    pub async fn admit(&self, entry: Entry<'_>, rate: impl FnOnce() -> bool) -> Result<(), NotAdmitted> {
+    pub async fn admit<P>(
+        &self,
+        entry: Entry<'_>,
+        rate: impl FnOnce() -> Option<P>,
+        give_back: impl FnOnce(P),
+    ) -> Result<(), NotAdmitted> {
         if !entry.epochs.iter().all(Epoch::holds) {
             return Err(NotAdmitted::Stale);
         }
         match &self.0 {
             By::Log(nonces) => {
-                Ok(nonces.take(entry.owner, (entry.key, entry.nonce), entry.now, entry.expires, rate)?)
+                let admit = || rate().is_some();
+                Ok(nonces.take(entry.owner, (entry.key, entry.nonce), entry.now, entry.expires, admit)?)
             }
-            By::Database(admitter) => admitter.admit(entry, rate).await,
+            By::Database(admitter) => admitter.admit(entry, rate, give_back).await,
         }
     }
 

@@ -116,15 +116,15 @@ impl Store {
         }
     }
 
-    /// What lets signed requests in over a database that is shared; none over an embedded one, where a
-    /// [`NonceLog`](crate::NonceLog) does.
+    /// What lets signed requests in over a database that is shared, where all nodes together remember at most `nonces`
+    /// of them in shares; none over an embedded one, where a [`NonceLog`](crate::NonceLog) does.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn admission(&self) -> Result<Option<Admission>, StoreError> {
+    pub fn admission(&self, nonces: usize) -> Result<Option<Admission>, StoreError> {
         match &self.0 {
             Engine::Embedded(_) => Ok(None),
-            Engine::Shared(store) => Ok(Some(Admission::asking(store.admitter()?))),
+            Engine::Shared(store) => Ok(Some(Admission::asking(store.admitter(nonces)?))),
         }
     }
 

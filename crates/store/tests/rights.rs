@@ -868,8 +868,8 @@ fn rights_that_were_changed_let_nobody_in() {
     };
     change(&store, |tx| tx.set_account_active(&AccountId::new(OTHER), false).map(|_| ()));
     let asked = AtomicU32::new(0);
-    let rate = || asked.fetch_add(1, Ordering::SeqCst) < u32::MAX;
-    let admit = |epochs| runtime.block_on(admission.admit(entry(epochs), rate));
+    let rate = || Some(asked.fetch_add(1, Ordering::SeqCst));
+    let admit = |epochs| runtime.block_on(admission.admit(entry(epochs), rate, drop));
     assert!(matches!(admit(&before), Err(NotAdmitted::Stale)));
     assert_eq!((asked.load(Ordering::SeqCst), admission.count()), (0, 0));
     // What does not depend on it is not concerned.

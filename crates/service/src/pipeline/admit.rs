@@ -3,6 +3,8 @@
 //! The nonce is looked at only after the signature matched, else a stranger could burn nonces; the rate is asked
 //! only for a nonce that was not used, else a replay could use up the rate; and the nonce is taken only when the
 //! rate agrees, so that a throttled request has no effect at all: it takes no place and may be sent again as it is.
+//! Where a database has to be asked about the nonce, the place in the rate is taken before and given back if the
+//! nonce was used, which comes to the same.
 //! What is refused up to the signature counts against its source ([`Failures`]).
 
 use std::sync::Arc;
@@ -69,7 +71,7 @@ impl Gate {
         loop {
             let proven = self.prove(context, incoming, peer, now_ms).map_err(Turned::Unproven)?;
             let principal = || Arc::clone(&proven.known.key.principal);
-            match self.admit(&proven, signed_ms, steady_ms).await {
+            match self.admit(context, &proven, signed_ms, steady_ms).await {
                 Ok(()) => return Ok(proven),
                 Err(NotAdmitted::Nonce(refused)) => return Err(turned(refused, principal)),
                 Err(NotAdmitted::Stale) if lookups < LOOKUPS => lookups += 1,
@@ -169,10 +171,17 @@ impl Gate {
 
     /// Lets a signed request in: once, at the rate of its account and principal, within their share of nonces, if
     /// what is known of its signer still holds. `now_ms` is the moment by the clocks that clients sign by.
-    async fn admit(&self, proven: &Proven<'_, '_>, now_ms: i64, steady_ms: i64) -> Result<(), NotAdmitted> {
+    async fn admit(
+        &self,
+        context: &Context,
+        proven: &Proven<'_, '_>,
+        now_ms: i64,
+        steady_ms: i64,
+    ) -> Result<(), NotAdmitted> {
         let nonce = proven.verified.nonce().unwrap_or_default();
         let moment = Moment { unix: now_ms.div_euclid(1000), steady: steady_ms.div_euclid(1000) };
-        let rate = || self.throttle.admits(proven.owner, cost(proven.bytes), steady_ms);
+        let rate = || self.throttle.take(proven.owner, cost(proven.bytes), steady_ms);
+        let give_back = |place| self.throttle.give_back(&place, context.clock.steady_ms());
         let entry = Entry {
             owner: proven.owner,
             key: proven.verified.access_key_id(),
@@ -181,7 +190,7 @@ impl Gate {
             expires: proven.expires,
             epochs: proven.known.epochs(),
         };
-        self.admission.admit(entry, rate).await
+        self.admission.admit(entry, rate, give_back).await
     }
 
     /// Makes the nonces taken outlive the process: before an effect, and before an answer.

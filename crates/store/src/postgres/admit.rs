@@ -2,28 +2,32 @@
 //!
 //! A nonce is a row, whose key is a hash of the access key and the nonce: two nodes that are sent the same request at
 //! the same instant meet in it, and one of them is told so. It is taken only if the epochs under which the signer's
-//! rights were read are those that the accounts have. When nobody can say whether it was taken, the request is
-//! refused as one that cannot be served at present, since another try would find it taken.
+//! rights were read are those that the accounts have, and if the request has not expired by the clock of the database,
+//! by which nonces are removed: a node whose clock is behind takes nobody's nonce a second time. When nobody can say
+//! whether it was taken, the request is refused as one that cannot be served at present, since another try would find
+//! it taken.
+//!
+//! The place in the rate and in the share of nonces is taken before the database is asked, and given back if the
+//! request is not let in. Of a request that finds none its nonce is only looked for: a replay is told as one, and
+//! whoever has to wait may send the same request again.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use tokio::sync::oneshot;
 use tongguan_model::id::AccountId;
-use tracing::warn;
 
+use super::held::{Held, Keeper, LATE_SECONDS};
 use super::hosts::Hosts;
-use super::link::{self, Link};
+use super::link::{self, Batch, Link};
 use super::outcome::{self, Outcome};
 use crate::rights::Rights;
-use crate::session::Session;
 use crate::sqlite::writer::spawn;
-use crate::{Entry, NonceError, NotAdmitted, StoreError};
+use crate::{Entry, Node, NonceError, NotAdmitted, StoreError};
 
 /// Requests asked about in one statement.
 const MOST: usize = 64;
@@ -31,27 +35,29 @@ const MOST: usize = 64;
 const WAITING: usize = 4_096;
 /// For how long the database is asked about a request, its wait for others included.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often nonces are removed that nobody accepts any more, and how long after that moment, by the clock of the
-/// database: the clocks of nodes are further apart than they may be then.
-const REMOVED: Duration = Duration::from_secs(60);
-const LATE_SECONDS: i64 = 60;
-/// Nonces removed at once.
-const BATCH: u32 = 10_000;
+/// Longer than any clock is behind.
+const LONG_SECONDS: i64 = i64::MAX / 4;
 
 /// A request that asks to be let in.
 struct Asked {
     print: [u8; 32],
     until: i64,
+    /// Its nonce is to be taken, not only looked for.
+    takes: bool,
     epochs: Vec<(AccountId, u64)>,
     since: Instant,
-    reply: oneshot::Sender<Result<(), NotAdmitted>>,
+    reply: oneshot::Sender<Result<Came, NonceError>>,
 }
 
 /// What came of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Came {
     Taken,
+    /// It was only looked for, and was not used.
+    Unused,
     Used,
+    /// The request is accepted no more.
+    Late,
     Stale,
 }
 
@@ -59,47 +65,77 @@ enum Came {
 #[derive(Debug)]
 pub(crate) struct Admitter {
     sender: Option<SyncSender<Asked>>,
-    thread: Option<JoinHandle<()>>,
-    count: Arc<AtomicUsize>,
+    /// Who keeps the counts of all nodes ends with this.
+    keeps: Option<SyncSender<()>>,
+    threads: Vec<JoinHandle<()>>,
+    held: Arc<Held>,
 }
 
 impl Admitter {
-    pub(crate) fn start(hosts: Arc<Hosts>, rights: Arc<Rights>) -> Result<Self, StoreError> {
+    /// At most `limit` nonces are remembered by all nodes together, in shares.
+    pub(crate) fn start(hosts: Arc<Hosts>, rights: Arc<Rights>, limit: usize) -> Result<Self, StoreError> {
         let (sender, receiver) = sync_channel(WAITING);
-        let count = Arc::new(AtomicUsize::new(0));
-        let state = Asking { hosts, rights, link: None, count: Arc::clone(&count) };
-        let thread = spawn("store-admission", move || state.run(&receiver))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), count })
+        let (keeps, ended) = sync_channel(0);
+        let held = Arc::new(Held::new(limit));
+        let keeper = Keeper::new(Arc::clone(&hosts), Arc::clone(&held));
+        let state = Asking { hosts, rights, link: None };
+        let threads = vec![
+            spawn("store-admission", move || state.run(&receiver))?,
+            spawn("store-nonces", move || keeper.run(&ended))?,
+        ];
+        Ok(Self { sender: Some(sender), keeps: Some(keeps), threads, held })
     }
 
-    pub(crate) async fn admit(
+    pub(crate) async fn admit<P>(
         &self,
         entry: Entry<'_>,
-        rate: impl FnOnce() -> bool,
+        rate: impl FnOnce() -> Option<P>,
+        give_back: impl FnOnce(P),
     ) -> Result<(), NotAdmitted> {
+        let place = rate();
+        let share = place.is_some() && self.held.take(entry.owner, entry.now.unix, entry.expires);
+        match (self.ask(entry, share).await, place) {
+            (Ok(Came::Taken), _) => Ok(()),
+            // As on the embedded store, it keeps its place in the rate.
+            (Ok(Came::Unused), Some(_)) => Err(NonceError::Full.into()),
+            (Ok(Came::Unused), None) => Err(NonceError::Refused.into()),
+            (came, place) => {
+                place.map(give_back);
+                if share {
+                    self.held.give_back(entry.owner, entry.expires);
+                }
+                Err(match came {
+                    Err(error) => error.into(),
+                    Ok(Came::Late) => NonceError::Forgotten.into(),
+                    Ok(Came::Stale) => NotAdmitted::Stale,
+                    Ok(Came::Used | Came::Taken | Came::Unused) => NonceError::Used.into(),
+                })
+            }
+        }
+    }
+
+    async fn ask(&self, entry: Entry<'_>, takes: bool) -> Result<Came, NonceError> {
         let print = print_of(entry.key, entry.nonce);
         let epochs = entry.epochs.iter().map(|epoch| (epoch.account.clone(), epoch.read)).collect();
         let (reply, answer) = oneshot::channel();
-        let asked = Asked { print, until: entry.expires, epochs, since: Instant::now(), reply };
+        let asked = Asked { print, until: entry.expires, takes, epochs, since: Instant::now(), reply };
         let sent = self.sender.as_ref().map(|sender| sender.try_send(asked));
         if !matches!(sent, Some(Ok(()))) {
-            return Err(unavailable("more requests wait to be let in than may").into());
+            return Err(unavailable("more requests wait to be let in than may"));
         }
-        answer.await.map_err(|_| unavailable("nobody lets requests in any more"))??;
-        // One over its rate has taken its nonce all the same: whoever sends it again signs it anew.
-        if rate() { Ok(()) } else { Err(NonceError::Refused.into()) }
+        answer.await.map_err(|_| unavailable("nobody lets requests in any more"))?
     }
 
-    /// Nonces in the database when it was last looked.
+    /// Nonces that all nodes hold, as far as this one knows.
     pub(crate) fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.held.total()
     }
 }
 
 impl Drop for Admitter {
     fn drop(&mut self) {
-        self.sender = None;
-        if let Some(thread) = self.thread.take() {
+        (self.sender, self.keeps) = (None, None);
+        for thread in self.threads.drain(..) {
             // It ends with the statement that it waits for.
             let _ = super::pool::waiting(|| thread.join());
         }
@@ -125,38 +161,19 @@ struct Asking {
     hosts: Arc<Hosts>,
     rights: Arc<Rights>,
     link: Option<Link>,
-    count: Arc<AtomicUsize>,
 }
 
 impl Asking {
     fn run(mut self, receiver: &Receiver<Asked>) {
-        let mut removed = Instant::now();
-        loop {
-            match receiver.recv_timeout(REMOVED) {
-                Ok(first) => {
-                    let mut asked = vec![first];
-                    let mut prints: HashSet<_> = asked.iter().map(|one| one.print).collect();
-                    while asked.len() < MOST
-                        && let Ok(next) = receiver.try_recv()
-                    {
-                        if prints.insert(next.print) {
-                            asked.push(next);
-                        } else {
-                            // The same request twice at the same instant: one of them is the first.
-                            let _ = next.reply.send(Err(NonceError::Used.into()));
-                        }
-                    }
-                    self.answer(asked);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+        while let Ok(first) = receiver.recv() {
+            let mut together = Together::default();
+            together.add(first);
+            while together.asked.len() < MOST
+                && let Ok(next) = receiver.try_recv()
+            {
+                together.add(next);
             }
-            if removed.elapsed() >= REMOVED {
-                removed = Instant::now();
-                if let Err(error) = self.remove() {
-                    warn!(%error, "nonces that nobody accepts any more were not removed");
-                }
-            }
+            self.answer(together.asked);
         }
     }
 
@@ -164,7 +181,7 @@ impl Asking {
         let (late, asked): (Vec<_>, Vec<_>) =
             asked.into_iter().partition(|one| one.since.elapsed() >= PATIENCE);
         for one in late {
-            let _ = one.reply.send(Err(unavailable("it has waited for others for too long").into()));
+            let _ = one.reply.send(Err(unavailable("it has waited for others for too long")));
         }
         let Some(until) = asked.iter().map(|one| one.since + PATIENCE).min() else { return };
         let came = loop {
@@ -183,67 +200,108 @@ impl Asking {
             }
         };
         for (one, came) in asked.into_iter().zip(came) {
-            let answer = match came {
-                Came::Taken => Ok(()),
-                Came::Used => Err(NonceError::Used.into()),
-                Came::Stale => Err(NotAdmitted::Stale),
-            };
             // Who has gone is not let in.
-            let _ = one.reply.send(answer);
+            let _ = one.reply.send(Ok(came));
         }
-    }
-
-    fn link(&mut self) -> Result<&Link, StoreError> {
-        let link = match self.link.take().filter(|link| !link.is_gone()) {
-            Some(link) => link,
-            None => Link::open(&self.hosts)?,
-        };
-        Ok(self.link.insert(link))
     }
 
     /// One statement for all: takes the nonces of those whose epochs hold.
     fn ask(&mut self, asked: &[Asked]) -> Result<Vec<Came>, StoreError> {
-        let (mut places, mut accounts, mut epochs) = (Vec::new(), Vec::new(), Vec::new());
+        // Who has the database alone may have another clock, as tests do.
+        let shares = self.rights.node.get().is_none_or(Node::shares);
+        let mut batch = Batch {
+            prints: asked.iter().map(|one| &one.print[..]).collect(),
+            untils: asked.iter().map(|one| one.until).collect(),
+            takes: asked.iter().map(|one| one.takes).collect(),
+            places: Vec::new(),
+            accounts: Vec::new(),
+            epochs: Vec::new(),
+            late: if shares { LATE_SECONDS } else { LONG_SECONDS },
+        };
         for (place, one) in (1_i64..).zip(asked) {
             for (account, epoch) in &one.epochs {
-                places.push(place);
-                accounts.push(account.as_str());
-                epochs.push(epoch.cast_signed());
+                batch.places.push(place);
+                batch.accounts.push(account.as_str());
+                batch.epochs.push(epoch.cast_signed());
             }
         }
-        let prints: Vec<&[u8]> = asked.iter().map(|one| &one.print[..]).collect();
-        let untils: Vec<i64> = asked.iter().map(|one| one.until).collect();
-        let rows = self.link()?.admit(&prints, &untils, &places, &accounts, &epochs)?;
+        let rows = link::kept(&mut self.link, &self.hosts)?.admit(&batch)?;
         let mut came = vec![Came::Used; asked.len()];
-        for link::Came { place, taken, stale, epoch } in rows {
-            let Some(slot) = usize::try_from(place - 1).ok().and_then(|place| came.get_mut(place)) else {
-                continue;
-            };
-            match stale {
+        for link::Came { place, taken, used, late, stale, epoch } in rows {
+            let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
+            let Some(slot) = came.get_mut(place) else { continue };
+            *slot = match stale {
                 // Another epoch than the one that was read under: others have changed rights meanwhile.
                 Some(account) => {
                     self.rights.epochs.note(&AccountId::new(account), epoch.cast_unsigned());
-                    *slot = Came::Stale;
+                    Came::Stale
                 }
-                None if taken => *slot = Came::Taken,
-                None => {}
-            }
+                None if taken => Came::Taken,
+                None if used => Came::Used,
+                None if late => Came::Late,
+                // Somebody else takes it in this moment.
+                None if asked[place].takes => Came::Used,
+                None => Came::Unused,
+            };
         }
         Ok(came)
     }
+}
 
-    fn remove(&mut self) -> Result<(), StoreError> {
-        let session = Session::Postgres(self.link()?);
-        let sql = "DELETE FROM nonce WHERE print IN (SELECT print FROM nonce WHERE until < now_ms() / 1000 - ?1 LIMIT ?2)";
-        while session.execute(sql, &binds![LATE_SECONDS, BATCH])? == BATCH as usize {}
-        let count: i64 = session.only("SELECT count(*) FROM nonce", &[])?;
-        self.count.store(usize::try_from(count).unwrap_or(0), Ordering::Relaxed);
-        Ok(())
+/// Requests that are asked about in one statement, each nonce once.
+#[derive(Default)]
+struct Together {
+    asked: Vec<Asked>,
+    places: HashMap<[u8; 32], usize>,
+}
+
+impl Together {
+    /// The same request twice at the same instant: the first that may take its nonce does.
+    fn add(&mut self, one: Asked) {
+        let Some(place) = self.places.get(&one.print).copied() else {
+            self.places.insert(one.print, self.asked.len());
+            self.asked.push(one);
+            return;
+        };
+        let first = &mut self.asked[place];
+        let (second, came) = match (first.takes, one.takes) {
+            (true, _) => (one, Came::Used),
+            (false, true) => (std::mem::replace(first, one), Came::Unused),
+            (false, false) => (one, Came::Unused),
+        };
+        let _ = second.reply.send(Ok(came));
     }
 }
 
 fn refuse(asked: Vec<Asked>, error: &StoreError) {
     for one in asked {
-        let _ = one.reply.send(Err(unavailable(&error.to_string()).into()));
+        let _ = one.reply.send(Err(unavailable(&error.to_string())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of requests with one nonce that are asked about together, some of which find no place in the rate.
+    #[test]
+    fn of_one_request_sent_twice_at_once_the_first_with_a_place_is_asked_for() {
+        for (takes, told, left) in [
+            ([true, true], [None, Some(Came::Used)], true),
+            ([true, false], [None, Some(Came::Used)], true),
+            ([false, true], [Some(Came::Unused), None], true),
+            ([false, false], [None, Some(Came::Unused)], false),
+        ] {
+            let mut together = Together::default();
+            let answers = takes.map(|takes| {
+                let (reply, answer) = oneshot::channel();
+                let since = Instant::now();
+                together.add(Asked { print: [7; 32], until: 0, takes, epochs: Vec::new(), since, reply });
+                answer
+            });
+            let answered = answers.map(|mut answer| answer.try_recv().ok().and_then(Result::ok));
+            assert_eq!(answered, told, "{takes:?}");
+            assert_eq!(together.asked.iter().map(|one| one.takes).collect::<Vec<_>>(), [left]);
+        }
     }
 }

@@ -24,8 +24,8 @@ use super::outcome::Stage;
 use super::pool::waiting;
 use super::translate::{translated, written};
 use super::{Failure, hosts};
-use crate::StoreError;
-use crate::session::{Bind, Sql};
+use crate::session::{Bind, Session, Sql};
+use crate::{Owner, StoreError};
 
 /// Statements kept at most: when there are more, all are let go, and those that are used come back.
 const MOST: usize = 512;
@@ -130,10 +130,38 @@ pub(super) struct Came {
     pub(super) place: i64,
     /// It is taken now, and was not before.
     pub(super) taken: bool,
+    /// It was taken before.
+    pub(super) used: bool,
+    /// The request was accepted no more when it was asked for; then it was not taken.
+    pub(super) late: bool,
     /// An account whose epoch is another one than was asked for; then it was not taken.
     pub(super) stale: Option<String>,
     /// The epoch of that account.
     pub(super) epoch: i64,
+}
+
+/// Nonces that are asked for together.
+pub(super) struct Batch<'a> {
+    pub(super) prints: Vec<&'a [u8]>,
+    /// When their requests expire, UNIX seconds.
+    pub(super) untils: Vec<i64>,
+    /// Whether each is to be taken, or only looked for.
+    pub(super) takes: Vec<bool>,
+    /// Places (from 1), accounts and epochs of those whom they depend on.
+    pub(super) places: Vec<i64>,
+    pub(super) accounts: Vec<&'a str>,
+    pub(super) epochs: Vec<i64>,
+    /// How long after its expiry a request may be let in, seconds.
+    pub(super) late: i64,
+}
+
+/// The connection that is kept here, or a new one if it is of no more use.
+pub(super) fn kept<'l>(link: &'l mut Option<Link>, hosts: &Arc<Hosts>) -> Result<&'l Link, StoreError> {
+    let open = match link.take().filter(|link| !link.is_gone()) {
+        Some(open) => open,
+        None => Link::open(hosts)?,
+    };
+    Ok(link.insert(open))
 }
 
 /// A statement that the server has prepared.
@@ -258,7 +286,7 @@ impl Link {
                     return Ok(Arc::clone(prepared));
                 }
                 let prepared = self.prepared(text)?;
-                kept(&mut self.fixed.borrow_mut(), name, &prepared);
+                keep(&mut self.fixed.borrow_mut(), name, &prepared);
                 Ok(prepared)
             }
             Sql::Made(text) => {
@@ -266,7 +294,7 @@ impl Link {
                     return Ok(Arc::clone(prepared));
                 }
                 let prepared = self.prepared(text)?;
-                kept(&mut self.made.borrow_mut(), text.to_owned(), &prepared);
+                keep(&mut self.made.borrow_mut(), text.to_owned(), &prepared);
                 Ok(prepared)
             }
         }
@@ -329,7 +357,7 @@ impl Link {
             None => {
                 let statement = self.wait(Stage::Open, self.primary.client().prepare(&declare))?;
                 let prepared = Arc::new(Prepared { statement, text: String::new(), writes: false });
-                kept(&mut self.made.borrow_mut(), declare, &prepared);
+                keep(&mut self.made.borrow_mut(), declare, &prepared);
                 prepared
             }
         };
@@ -368,37 +396,71 @@ impl Link {
         self.wait(Stage::Committing, self.primary.client().batch_execute("COMMIT"))
     }
 
-    /// Takes nonces, each if all its epochs are those of their accounts.
-    pub(super) fn admit(
-        &self,
-        prints: &[&[u8]],
-        untils: &[i64],
-        places: &[i64],
-        accounts: &[&str],
-        epochs: &[i64],
-    ) -> Result<Vec<Came>, StoreError> {
-        const ADMIT: &str = "WITH asked AS (SELECT * FROM unnest($1::BYTEA[], $2::BIGINT[]) \
-            WITH ORDINALITY AS a(print, until, place)), \
+    /// Takes nonces, each if all its epochs are those of their accounts and it has not expired for long; of those that
+    /// are only looked for it is said whether they were taken.
+    pub(super) fn admit(&self, asked: &Batch<'_>) -> Result<Vec<Came>, StoreError> {
+        const ADMIT: &str = "WITH moment AS MATERIALIZED (SELECT now_ms() / 1000 AS now), \
+            asked AS (SELECT * FROM unnest($1::BYTEA[], $2::BIGINT[], $3::BOOLEAN[]) \
+            WITH ORDINALITY AS a(print, until, takes, place)), \
             stale AS (SELECT e.place, e.id, coalesce(a.epoch, 0) AS epoch \
-            FROM unnest($3::BIGINT[], $4::TEXT[], $5::BIGINT[]) AS e(place, id, epoch) \
+            FROM unnest($4::BIGINT[], $5::TEXT[], $6::BIGINT[]) AS e(place, id, epoch) \
             LEFT JOIN account a ON a.id = e.id WHERE coalesce(a.epoch, 0) <> e.epoch), \
             taken AS (INSERT INTO nonce (print, until) SELECT print, until FROM asked \
-            WHERE place NOT IN (SELECT place FROM stale) ORDER BY print ON CONFLICT DO NOTHING RETURNING print) \
-            SELECT asked.place, asked.print IN (SELECT print FROM taken), stale.id, coalesce(stale.epoch, 0) \
+            WHERE takes AND place NOT IN (SELECT place FROM stale) AND until >= (SELECT now FROM moment) - $7 \
+            ORDER BY print ON CONFLICT DO NOTHING RETURNING print) \
+            SELECT asked.place, asked.print IN (SELECT print FROM taken), \
+            EXISTS (SELECT FROM nonce WHERE nonce.print = asked.print), until < (SELECT now FROM moment) - $7, \
+            stale.id, coalesce(stale.epoch, 0) \
             FROM asked LEFT JOIN stale ON stale.place = asked.place";
         let prepared = self.prepare(Sql::Fixed(ADMIT))?;
+        let Batch { prints, untils, takes, places, accounts, epochs, late } = asked;
         let rows = self.wait(Stage::Committing, async {
-            let values: [&(dyn ToSql + Sync); 5] = [&prints, &untils, &places, &accounts, &epochs];
+            let values: [&(dyn ToSql + Sync); 7] = [prints, untils, takes, places, accounts, epochs, late];
             self.primary.client().query(&prepared.statement, &values).await
         })?;
         let read = |row: &Row| -> Result<Came, tokio_postgres::Error> {
-            let (place, taken) = (row.try_get(0)?, row.try_get(1)?);
-            Ok(Came { place, taken, stale: row.try_get(2)?, epoch: row.try_get(3)? })
+            Ok(Came {
+                place: row.try_get(0)?,
+                taken: row.try_get(1)?,
+                used: row.try_get(2)?,
+                late: row.try_get(3)?,
+                stale: row.try_get(4)?,
+                epoch: row.try_get(5)?,
+            })
         };
         rows.iter()
             .map(read)
             .collect::<Result<_, _>>()
             .map_err(|error| StoreError::Damaged(format!("what became of nonces cannot be read: {error}")))
+    }
+
+    /// Writes down how many nonces a node holds, by owner and minute of expiry.
+    pub(super) fn hold(&self, node: i64, held: &[(Owner, i64, usize)]) -> Result<(), StoreError> {
+        const HOLD: &str = "INSERT INTO nonce_held (node, minute, account, principal, held) \
+            SELECT $1, m.* FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[]) AS m \
+            ON CONFLICT (node, minute, account, principal) DO UPDATE SET held = excluded.held";
+        let prepared = self.prepare(Sql::Fixed(HOLD))?;
+        let column = |of: fn(&(Owner, i64, usize)) -> i64| held.iter().map(of).collect::<Vec<_>>();
+        let (minutes, accounts) = (column(|one| one.1), column(|one| one.0.account().cast_signed()));
+        let principals = column(|one| one.0.in_account().unwrap_or(0).cast_signed());
+        let held = column(|one| i64::try_from(one.2).unwrap_or(i64::MAX));
+        self.wait(Stage::Committing, async {
+            let values: [&(dyn ToSql + Sync); 5] = [&node, &minutes, &accounts, &principals, &held];
+            self.primary.client().execute(&prepared.statement, &values).await
+        })
+        .map(drop)
+    }
+
+    /// How many nonces that have not expired all nodes but this one hold, by owner.
+    pub(super) fn others_hold(&self, node: i64) -> Result<HashMap<Owner, usize>, StoreError> {
+        let sql = "SELECT account, principal, sum(held)::BIGINT FROM nonce_held \
+                   WHERE node <> ?1 AND (minute + 1) * 60 >= now_ms() / 1000 GROUP BY account, principal";
+        let rows: Vec<(i64, i64, i64)> = Session::Postgres(self).all(sql, &binds![node])?;
+        let held = rows.into_iter().map(|(account, principal, held)| {
+            let owner = Owner::of_fingerprints(account.cast_unsigned(), principal.cast_unsigned());
+            (owner, usize::try_from(held).unwrap_or(0))
+        });
+        Ok(held.collect())
     }
 
     /// Rows written by statements since the last look.
@@ -414,7 +476,7 @@ impl Link {
     }
 }
 
-fn kept<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Arc<Prepared>>, name: K, prepared: &Arc<Prepared>) {
+fn keep<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Arc<Prepared>>, name: K, prepared: &Arc<Prepared>) {
     if map.len() >= MOST {
         map.clear();
     }

@@ -32,7 +32,7 @@ pub(crate) fn differences(session: Session<'_>) -> Result<Vec<Finding>, StoreErr
         "SELECT c.table_name || '.' || c.column_name FROM information_schema.columns c \
          JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name \
          WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE' \
-         AND c.table_name NOT IN ('lane', 'nonce', 'tongguan_schema') ORDER BY 1",
+         AND c.table_name NOT IN ('lane', 'nonce', 'nonce_held', 'tongguan_schema') ORDER BY 1",
         &[],
     )?;
     let rule = "the schema is that of this release";

@@ -96,8 +96,8 @@ impl Store {
     }
 
     /// What lets signed requests in.
-    pub(crate) fn admitter(&self) -> Result<Admitter, StoreError> {
-        Admitter::start(Arc::clone(&self.shared.hosts), Arc::clone(&self.shared.rights))
+    pub(crate) fn admitter(&self, limit: usize) -> Result<Admitter, StoreError> {
+        Admitter::start(Arc::clone(&self.shared.hosts), Arc::clone(&self.shared.rights), limit)
     }
 
     pub(crate) fn trouble(&self) -> Option<Trouble> {

@@ -36,7 +36,7 @@ use crate::StoreError;
 use crate::put::put;
 
 pub use shares::Owner;
-use shares::Shares;
+pub(crate) use shares::Shares;
 
 /// Bytes of the SHA-256 digest over key id and nonce that identify a nonce.
 type Print = [u8; 16];

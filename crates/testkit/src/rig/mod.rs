@@ -157,7 +157,7 @@ impl Rig {
         let clock = Arc::new(ManualClock(AtomicI64::new(now_ms), AtomicI64::new(0)));
         let moment = Moment { unix: now_ms / 1000, steady: clock.steady_ms() / 1000 };
         let most = usize::try_from(quotas.nonces.min(100_000)).unwrap();
-        let admission = store.admission().unwrap().unwrap_or_else(|| {
+        let admission = store.admission(most).unwrap().unwrap_or_else(|| {
             Admission::new(NonceLog::open(&place.directory.path().join("nonces"), moment, most).unwrap())
         });
         let context = Context::new(Shared {

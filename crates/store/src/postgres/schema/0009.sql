@@ -585,6 +585,16 @@ CREATE TABLE nonce (
 );
 CREATE INDEX nonce_until ON nonce (until);
 
+-- How many of them each node has taken, by whom and by the minute in which they expire: the shares of the bound.
+CREATE TABLE nonce_held (
+    node      BIGINT NOT NULL,
+    minute    BIGINT NOT NULL,
+    account   BIGINT NOT NULL,
+    principal BIGINT NOT NULL,
+    held      BIGINT NOT NULL,
+    PRIMARY KEY (node, minute, account, principal)
+);
+
 -- Members of a document, as SQLite has them: `path` is $.MEMBER.
 CREATE FUNCTION json_each(document TEXT, path TEXT) RETURNS TABLE (key TEXT, value TEXT) LANGUAGE SQL IMMUTABLE AS $$
     SELECT one.key, one.value FROM (SELECT document::jsonb -> substr(path, 3) AS it) AS found,

@@ -36,6 +36,11 @@ impl Owner {
         Self { account: fingerprint(&[account]), principal: fingerprint(&[kind, "/", name]).max(1) }
     }
 
+    /// As a database has written it.
+    pub(crate) fn of_fingerprints(account: u64, principal: u64) -> Self {
+        Self { account, principal }
+    }
+
     /// Fingerprint of the account.
     #[must_use]
     pub fn account(self) -> u64 {
@@ -59,7 +64,7 @@ fn fingerprint(parts: &[&str]) -> u64 {
 
 /// See the module's text.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     limit: usize,
     /// What may be held above floors.
     pool: usize,
@@ -70,6 +75,8 @@ pub(super) struct Shares {
     accounts: HashMap<u64, Account>,
     /// What is held until the end of each minute of the steady clock, earliest first.
     minutes: VecDeque<(i64, HashMap<Owner, usize>)>,
+    /// What other nodes hold, when they were last asked.
+    of_others: HashMap<Owner, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +94,7 @@ impl Account {
 }
 
 impl Shares {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         let reserve = limit / 4;
         let floor = (reserve / (2 * FLOORS)).max(1);
         Self {
@@ -98,15 +105,16 @@ impl Shares {
             pooled: 0,
             accounts: HashMap::new(),
             minutes: VecDeque::new(),
+            of_others: HashMap::new(),
         }
     }
 
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.total
     }
 
     /// Counts one more for `owner`, until the end of this minute, if its share has room.
-    pub(super) fn take(&mut self, owner: Owner, minute: i64) -> bool {
+    pub(crate) fn take(&mut self, owner: Owner, minute: i64) -> bool {
         let room = self.room(owner);
         if room {
             self.add(owner, minute);
@@ -133,17 +141,7 @@ impl Shares {
 
     /// Counts one more for `owner`, whatever its share.
     pub(super) fn add(&mut self, owner: Owner, minute: i64) {
-        let floor = self.floor;
-        let account = self.accounts.entry(owner.account).or_default();
-        let before = account.pooled(floor);
-        if owner.principal == 0 {
-            account.root += 1;
-        } else {
-            account.users += 1;
-            *account.principals.entry(owner.principal).or_default() += 1;
-        }
-        self.pooled += account.pooled(floor) - before;
-        self.total += 1;
+        self.count(owner, 1);
         let place = self.minutes.partition_point(|(number, _)| *number < minute);
         if self.minutes.get(place).is_none_or(|(number, _)| *number != minute) {
             self.minutes.insert(place, (minute, HashMap::new()));
@@ -151,8 +149,51 @@ impl Shares {
         *self.minutes[place].1.entry(owner).or_default() += 1;
     }
 
+    /// No longer counts one of `owner` that was to be kept until this minute.
+    pub(crate) fn give_back(&mut self, owner: Owner, minute: i64) {
+        let Ok(place) = self.minutes.binary_search_by_key(&minute, |(number, _)| *number) else { return };
+        let held = &mut self.minutes[place].1;
+        let Some(number) = held.get_mut(&owner) else { return };
+        *number -= 1;
+        if *number == 0 {
+            held.remove(&owner);
+        }
+        self.subtract(owner, 1);
+    }
+
+    /// What `owner` holds here until this minute.
+    pub(crate) fn held(&self, owner: Owner, minute: i64) -> usize {
+        let place = self.minutes.binary_search_by_key(&minute, |(number, _)| *number);
+        place.ok().and_then(|place| self.minutes[place].1.get(&owner).copied()).unwrap_or(0)
+    }
+
+    /// What other nodes hold, in place of what they held when they were last asked.
+    pub(crate) fn others_hold(&mut self, held: HashMap<Owner, usize>) {
+        for (owner, number) in std::mem::take(&mut self.of_others) {
+            self.subtract(owner, number);
+        }
+        for (owner, number) in &held {
+            self.count(*owner, *number);
+        }
+        self.of_others = held;
+    }
+
+    fn count(&mut self, owner: Owner, number: usize) {
+        let floor = self.floor;
+        let account = self.accounts.entry(owner.account).or_default();
+        let before = account.pooled(floor);
+        if owner.principal == 0 {
+            account.root += number;
+        } else {
+            account.users += number;
+            *account.principals.entry(owner.principal).or_default() += number;
+        }
+        self.pooled += account.pooled(floor) - before;
+        self.total += number;
+    }
+
     /// No longer counts what was kept until a minute that is over.
-    pub(super) fn drop_old(&mut self, steady: i64) {
+    pub(crate) fn drop_old(&mut self, steady: i64) {
         while self.minutes.front().is_some_and(|(number, _)| over(*number, steady)) {
             let Some((_, held)) = self.minutes.pop_front() else { return };
             held.into_iter().for_each(|(owner, number)| self.subtract(owner, number));
@@ -236,6 +277,29 @@ mod tests {
         assert!(root >= shares.floor, "{root}");
         // Another account is as if there were one filler.
         assert!(fill(&mut shares, Owner::root("b"), 0) > 5_000);
+    }
+
+    #[test]
+    fn what_others_hold_counts_for_the_shares_of_all() {
+        let (a, b) = (Owner::root("a"), Owner::principal("b", "user", "u"));
+        let mut shares = Shares::new(100_000);
+        shares.others_hold([(a, 40_000), (b, 1)].into());
+        assert_eq!(shares.total(), 40_001);
+        let more = fill(&mut shares, a, 0);
+        assert!((15_000..35_000).contains(&more), "{more} beside 40000");
+        assert!(fill(&mut shares, b, 0) > 1_000);
+        let own = shares.total() - 40_001;
+        // What they hold no longer is free again; what is held here stays counted.
+        shares.others_hold([(b, 3)].into());
+        assert_eq!(shares.total(), own + 3);
+        assert_eq!(shares.held(a, 0), more);
+        assert!(fill(&mut shares, a, 1) > 10_000);
+        shares.give_back(a, 0);
+        assert_eq!((shares.held(a, 0), shares.held(b, 7)), (more - 1, 0));
+        shares.others_hold([].into());
+        shares.drop_old(120);
+        assert_eq!((shares.total(), shares.pooled), (0, 0));
+        assert!(shares.accounts.is_empty() && shares.minutes.is_empty());
     }
 
     #[test]
