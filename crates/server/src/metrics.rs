@@ -16,7 +16,9 @@ use tongguan_service::catalogue::{self, Code};
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::operation::{self, Operation};
 use tongguan_service::{Response, Service};
-use tongguan_store::{AuditClass, COMMIT_BOUNDS_US, EXPIRY_DAYS, Overview, WriterStats};
+use tongguan_store::{
+    AuditClass, COMMIT_BOUNDS_US, ClaimCounts, EXPIRY_DAYS, Overview, SharedStats, WriterStats,
+};
 
 use crate::audit_log::Condition;
 use crate::connections::{Connections, Held};
@@ -161,6 +163,9 @@ struct Scrape {
     long_work_refused: u64,
     nonces: u64,
     store: WriterStats,
+    shared: Option<SharedStats>,
+    nodes: u32,
+    clock_difference_ms: Option<i64>,
     audit_log: Option<Arc<Condition>>,
     overview: Option<Overview>,
     process: Process,
@@ -197,6 +202,9 @@ pub(crate) fn render(
         long_work_refused: service.work().refused(),
         nonces: service.admission().count() as u64,
         store: service.context().store.stats(),
+        shared: service.context().store.shared_stats(),
+        nodes: service.context().living().load(Ordering::Relaxed),
+        clock_difference_ms: service.context().clock.difference_ms(),
         audit_log: audit_log.cloned(),
         overview,
         process: Process::read(),
@@ -216,6 +224,9 @@ impl Collector for Scrape {
         self.encode_connections(&mut to)?;
         self.encode_admission(&mut to)?;
         self.encode_store(&mut to)?;
+        if let Some(shared) = &self.shared {
+            self.encode_shared(&mut to, shared)?;
+        }
         if let Some(audit_log) = &self.audit_log {
             encode_audit_log(&mut to, audit_log)?;
         }
@@ -342,6 +353,65 @@ impl Scrape {
         to.gauge("tongguan_store_log_pages", "Pages in the write-ahead log.", self.store.log_pages)
     }
 
+    /// The database that several nodes share, as this one sees it.
+    fn encode_shared(&self, to: &mut Writer<'_>, shared: &SharedStats) -> Result<(), Error> {
+        to.gauge(
+            "tongguan_nodes",
+            "Nodes that share the database and live, this one among them.",
+            u64::from(self.nodes),
+        )?;
+        let mut difference = to.0.encode_descriptor(
+            "tongguan_clock_difference_seconds",
+            "How far the clock of this machine is ahead of that of the database.",
+            None,
+            MetricType::Gauge,
+        )?;
+        let milliseconds = self.clock_difference_ms.unwrap_or_default();
+        let difference_s = Duration::from_millis(milliseconds.unsigned_abs()).as_secs_f64();
+        difference.encode_gauge(&if milliseconds < 0 { -difference_s } else { difference_s })?;
+        to.gauge("tongguan_database_lanes", "Places to write that this node has taken.", shared.lanes)?;
+        to.gauge("tongguan_database_lent", "Connections for reading that are in use.", shared.lent)?;
+        to.counter(
+            "tongguan_database_waited",
+            "How often a read had to wait for a connection.",
+            shared.waited,
+        )?;
+        to.counter(
+            "tongguan_database_crowded",
+            "How often no connection became free in time, and a call was refused.",
+            shared.crowded,
+        )?;
+        to.counters(
+            "tongguan_database_connects",
+            "Connections opened to the primary, and how often none was found.",
+            "outcome",
+            &[("opened", shared.opened), ("no_primary", shared.unopened)],
+        )?;
+        to.counter(
+            "tongguan_database_retries",
+            "Batches and questions about nonces that were tried again.",
+            shared.retries,
+        )?;
+        to.counters(
+            "tongguan_database_unknown",
+            "Batches whose commit was not answered, by what was found when they were looked up.",
+            "outcome",
+            &[
+                ("committed", shared.committed),
+                ("not_committed", shared.not_committed),
+                ("untold", shared.untold),
+            ],
+        )?;
+        to.gauge(
+            "tongguan_database_timeline",
+            "Highest timeline of the database that this node has seen: it rises with each failover.",
+            u64::from(shared.timeline),
+        )?;
+        let host = [("host", shared.host.as_deref().unwrap_or_default())];
+        let about = "The host that was the primary when a connection was last opened.";
+        to.0.encode_descriptor("tongguan_database_primary", about, None, MetricType::Info)?.encode_info(&host)
+    }
+
     fn encode_requests(&self, to: &mut Writer<'_>) -> Result<(), Error> {
         let mut metric = to.0.encode_descriptor(
             "tongguan_requests",
@@ -411,6 +481,11 @@ fn encode_overview(to: &mut Writer<'_>, overview: &Overview) -> Result<(), Error
         MetricType::Gauge,
     )?;
     oldest.encode_gauge(&Duration::from_millis(overview.oldest_intent_ms).as_secs_f64())?;
+    if let Some(ClaimCounts { intents, leases }) = overview.claims {
+        to.gauge("tongguan_claims", "Changes that this node has claimed.", intents)?;
+        let about = "Other work that one node does at a time and this one has a lease of.";
+        to.gauge("tongguan_leases", about, leases)?;
+    }
     let certificates = &overview.certificates;
     let days = EXPIRY_DAYS.map(|days| format!("{days}d"));
     let mut counts = vec![("expired", certificates.expired)];

@@ -8,7 +8,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use common::program::{program, text};
-use common::{KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, Reply, SECRET, Server, VPC};
+use common::{ACCOUNT, KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, Reply, SECRET, STS, Server, VPC};
 use serde_json::Value;
 use tongguan_cluster::{Options, Single};
 
@@ -70,7 +70,18 @@ impl Place {
 
     /// A node of the service.
     fn node(&self, arguments: &[&str]) -> Server {
-        let environment = self.environment();
+        self.node_in(arguments, &[])
+    }
+
+    /// A node on a machine whose clock is so far ahead, and the file that says so.
+    fn node_ahead(&self, seconds: i64) -> (Server, PathBuf) {
+        let file = self.folder.path().join(format!("clock of {seconds}"));
+        std::fs::write(&file, (seconds * 1_000).to_string()).unwrap();
+        (self.node_in(&[], &[("TONGGUAN_TEST_CLOCK_FILE", file.clone())]), file)
+    }
+
+    fn node_in(&self, arguments: &[&str], more: &[(&'static str, PathBuf)]) -> Server {
+        let environment = [&self.environment()[..], more].concat();
         let environment: Vec<(&str, &Path)> =
             environment.iter().map(|(name, path)| (*name, path.as_path())).collect();
         Server::start_with(arguments, &environment)
@@ -146,10 +157,14 @@ async fn what_one_node_has_answered_every_other_knows() {
     let again = place.command(&["database", "init"]);
     assert!(again.status.success() && text(&again).contains("it has accounts already"), "{}", text(&again));
     let nodes = [place.node(&[]), place.node(&[]), place.node(&[])];
+    one_service(&place, &nodes).await;
+}
 
+/// What makes one service of three nodes, in short.
+async fn one_service(place: &Place, nodes: &[Server; 3]) {
     // What is written on one is read on the next.
     let (vpc, vswitch) = network(&nodes[0]).await;
-    for node in &nodes {
+    for node in nodes {
         let seen = ok(&node.call(VPC, "DescribeVpcAttribute", &[REGION, ("VpcId", &vpc)]).await);
         assert_eq!(field(&seen, "VpcId"), vpc);
     }
@@ -170,7 +185,7 @@ async fn what_one_node_has_answered_every_other_knows() {
     // The same signed request is taken once, whoever gets it.
     let request = nodes[0].sign(VPC, "DescribeVpnGateway", &named);
     assert_eq!(nodes[0].send(&request).await.status, 200);
-    for node in &nodes {
+    for node in nodes {
         let reply = node.send(&request).await;
         assert_eq!((reply.status, reply.code().as_str()), (400, "SignatureNonceUsed"));
     }
@@ -178,7 +193,7 @@ async fn what_one_node_has_answered_every_other_knows() {
     let answers = tokio::join!(nodes[0].send(&request), nodes[1].send(&request), nodes[2].send(&request));
     let taken = [answers.0, answers.1, answers.2].iter().filter(|reply| reply.status == 200).count();
     assert_eq!(taken, 1);
-    for node in &nodes {
+    for node in nodes {
         let (ready, checks) = node.look("/readyz").await;
         assert_eq!(ready, 200, "{checks}");
         assert_eq!(node.metric("tongguan_intents").await, 0.0);
@@ -188,6 +203,179 @@ async fn what_one_node_has_answered_every_other_knows() {
     assert!(check.status.success() && text(&check).contains("the database is sound"), "{}", text(&check));
     let status = place.command(&["database", "status"]);
     assert!(status.status.success() && text(&status).contains("of 32 are taken"), "{}", text(&status));
+}
+
+/// Clocks of nodes that differ by twenty seconds change nothing; one that is a minute off serves nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_differ_change_nothing_and_one_that_is_wrong_is_refused() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let nodes = [place.node_ahead(10).0, place.node_ahead(0).0, place.node_ahead(-10).0];
+    for (node, seconds) in nodes.iter().zip([10.0, 0.0, -10.0]) {
+        let difference = node.metric("tongguan_clock_difference_seconds").await;
+        assert!((difference - seconds).abs() < 2.0, "{difference} instead of {seconds}");
+    }
+    one_service(&place, &nodes).await;
+    // Whoever writes a moment, it is that of the database.
+    let sql =
+        "SELECT max(abs(now_ms() - created_ms)) < 60000 AND max(created_ms) <= now_ms() FROM vpn_gateway";
+    assert_eq!(place.single.sql("tongguan", sql).unwrap().trim(), "t");
+    let sql = "SELECT count(*) > 0 AND max(time_ms) <= now_ms() + 1000 FROM audit";
+    assert_eq!(place.single.sql("tongguan", sql).unwrap().trim(), "t");
+    // A session that one has made lives and ends on the others as on itself.
+    let trust = serde_json::json!({
+        "Version": "1",
+        "Statement": [{
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Principal": {"RAM": [format!("acs:ram::{ACCOUNT}:root")]},
+        }],
+    })
+    .to_string();
+    let role = [("RoleName", "walker"), ("AssumeRolePolicyDocument", trust.as_str())];
+    let role = ok(&nodes[0].call(RAM, "CreateRole", &role).await);
+    ok(&nodes[1].call(RAM, "CreateUser", &[("UserName", "eve")]).await);
+    let key = ok(&nodes[2].call(RAM, "CreateAccessKey", &[("UserName", "eve")]).await);
+    let eve = (field(&key["AccessKey"], "AccessKeyId"), field(&key["AccessKey"], "AccessKeySecret"));
+    let assume = [
+        ("RoleArn", role["Role"]["Arn"].as_str().unwrap()),
+        ("RoleSessionName", "walk"),
+        ("DurationSeconds", "900"),
+    ];
+    let policy = [("PolicyType", "System"), ("PolicyName", "AliyunSTSAssumeRoleAccess"), ("UserName", "eve")];
+    ok(&nodes[0].call(RAM, "AttachPolicyToUser", &policy).await);
+    for node in &nodes {
+        let session = ok(&node.call_as((eve.0.as_str(), eve.1.as_str()), STS, "AssumeRole", &assume).await);
+        let expires = field(&session["Credentials"], "Expiration");
+        let sql = format!(
+            "SELECT abs(extract(epoch FROM '{expires}'::timestamptz - clock_timestamp()) - 900) < 60"
+        );
+        assert_eq!(place.single.sql("tongguan", &sql).unwrap().trim(), "t", "{expires}");
+    }
+
+    let (wrong, file) = place.node_ahead(60);
+    let said = "60 s ahead of that of the database, 15 s are allowed";
+    let reply = wrong.call(VPC, "DescribeVpcs", &[REGION]).await;
+    assert_eq!((reply.status, reply.code().as_str()), (503, "ServiceUnavailable"), "{}", reply.text());
+    assert!(reply.text().contains(said), "{}", reply.text());
+    let (status, checks) = wrong.look("/readyz").await;
+    assert!(status == 503 && checks.contains(said), "{checks}");
+    let ready = program(&["ready", "--url", &format!("http://{}", wrong.admin.unwrap())]).output().unwrap();
+    assert!(ready.status.code() == Some(1) && text(&ready).contains(said), "{}", text(&ready));
+    assert!(wrong.logged().contains(said), "{}", wrong.logged());
+    // Nobody starts it again when its clock is right.
+    std::fs::write(&file, "0").unwrap();
+    until(&wrong, "DescribeVpcs", &[REGION], |_| true).await;
+    assert_eq!(wrong.look("/readyz").await.0, 200);
+    // And one whose clock is set while it serves is told.
+    std::fs::write(&file, "-60000").unwrap();
+    let begun = Instant::now();
+    while wrong.call(VPC, "DescribeVpcs", &[REGION]).await.status == 200 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(wrong.look("/readyz").await.1.contains("60 s behind that of the database"));
+    assert_eq!(nodes[0].call(VPC, "DescribeVpcs", &[REGION]).await.status, 200);
+}
+
+/// Sends more calls to these nodes than may be: how many are served, and how many more may be for the time that passed.
+async fn served(nodes: &[Server], key: (&str, &str)) -> (usize, usize) {
+    let begun = Instant::now();
+    let calls =
+        (0..50).flat_map(|_| nodes.iter().map(|node| node.call_as(key, VPC, "DescribeVpcs", &[REGION])));
+    let replies = futures_util::future::join_all(calls).await;
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+    assert!(refused.iter().all(|reply| reply.code() == "Throttling.User"));
+    (replies.len() - refused.len(), 3 * usize::try_from(begun.elapsed().as_secs() + 1).unwrap())
+}
+
+/// An account has its rate on all nodes together, and what is over it may be sent again as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_is_divided_and_what_is_over_it_uses_no_nonce_up() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let rate = ["--rate-limit", "3", "--rate-burst", "60"];
+    let mut nodes = [place.node(&rate), place.node(&rate), place.node(&rate)];
+    for node in &nodes {
+        node.metric_reaches("tongguan_nodes", 3.0).await;
+    }
+    let (all, more) = served(&nodes, (KEY, SECRET)).await;
+    assert!((60..=60 + more).contains(&all), "{all} with {more} for the time that passed");
+    let (all, more) = served(&nodes[..1], (OTHER_KEY, OTHER_SECRET)).await;
+    assert!((20..=20 + more).contains(&all), "{all} with {more} for the time that passed");
+
+    // The very same request is let in when it is its turn, and never again.
+    let request = nodes[0].sign(VPC, "DescribeVpcs", &[REGION]);
+    let begun = Instant::now();
+    let mut refused = 0;
+    loop {
+        let reply = nodes[0].send(&request).await;
+        if reply.status == 200 {
+            break;
+        }
+        assert_eq!(reply.code(), "Throttling.User");
+        refused += 1;
+        assert!(begun.elapsed() < PATIENCE, "{refused} times");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(refused > 0);
+    // A replay is told as one by whoever gets it, over his rate or not, and uses nothing of it up.
+    for _ in 0..10 {
+        for node in &nodes {
+            assert_eq!(node.send(&request).await.code(), "SignatureNonceUsed");
+        }
+    }
+
+    // Who has gone leaves his part to the others.
+    for node in &mut nodes[1..] {
+        node.signal("TERM");
+        node.ended().await;
+    }
+    let begun = Instant::now();
+    while nodes[0].metric("tongguan_nodes").await > 1.0 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whoever fills the nonces of all nodes by one of them has no more of them on the others, where everybody else has.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonces_are_shared_by_all_nodes() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let few = ["--quota", "nonces=400"];
+    let nodes = [place.node(&few), place.node(&few), place.node(&few)];
+    let mut held = 0;
+    let full = loop {
+        let reply = nodes[0].call(VPC, "DescribeVpcs", &[REGION]).await;
+        if reply.status != 200 {
+            break reply;
+        }
+        held += 1;
+        assert!(held < 400);
+    };
+    assert!(full.code() == "Throttling.User" && full.text().contains("nonces"), "{}", full.text());
+    assert!(held > 200, "{held}");
+    // The others hear of it; then they let the account in no more, and everybody else.
+    for node in &nodes[1..] {
+        let begun = Instant::now();
+        while node.call(VPC, "DescribeVpcs", &[REGION]).await.status == 200 {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for _ in 0..5 {
+            ok(&node.call_as((OTHER_KEY, OTHER_SECRET), VPC, "DescribeVpcs", &[REGION]).await);
+        }
+        assert!(node.metric("tongguan_nonces").await < 400.0);
+    }
+    // One that comes later knows it from the first.
+    let later = place.node(&few);
+    let begun = Instant::now();
+    while later.call(VPC, "DescribeVpcs", &[REGION]).await.status == 200 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ok(&later.call_as((OTHER_KEY, OTHER_SECRET), VPC, "DescribeVpcs", &[REGION]).await);
 }
 
 /// Quotas, blocks and addresses are those of all nodes together, however many callers reach for the last one at once.

@@ -41,6 +41,7 @@ pub use entry::{Entry, NotAdmitted};
 pub use epoch::Epoch;
 pub use error::{Finding, StoreError};
 pub use options::{Options, Purpose};
+pub use postgres::SharedStats;
 pub use put::{put, sync_directory};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;
@@ -53,7 +54,7 @@ pub use rows::fault::{Fault, FaultOutcome};
 pub use rows::gateway::{GatewayEnds, GatewayFilter, GatewayRow, StandingGateway};
 pub use rows::intent::{Intent, IntentKind};
 pub use rows::node::{Lease, Node, NodeRow, Term};
-pub use rows::overview::{CertificateCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
+pub use rows::overview::{CertificateCounts, ClaimCounts, EXPIRY_DAYS, FaultCounts, GatewayCounts, Overview};
 pub use rows::ram::{
     AccessKeyRow, AttachedPolicy, Attachment, DeletionStatus, Entities, EntityRow, GroupRow, Holder,
     KeyOwner, MemberRow, NewKey, OwnKeyRow, PolicyKey, PolicyRow, PolicyVersionRow, RoleDeletion, RoleRow,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::postgres::SharedStats;
 use crate::postgres::hosts::Hosts;
 use crate::postgres::schema;
 use crate::postgres::store::Store as Shared;
@@ -337,6 +338,15 @@ impl Store {
         match self.0 {
             Engine::Embedded(store) => store.compact(),
             Engine::Shared(_) => Err(StoreError::Embedded),
+        }
+    }
+
+    /// What was counted of the dealings with the database, where several nodes share it.
+    #[must_use]
+    pub fn shared_stats(&self) -> Option<SharedStats> {
+        match &self.0 {
+            Engine::Embedded(_) => None,
+            Engine::Shared(store) => Some(store.shared_stats()),
         }
     }
 

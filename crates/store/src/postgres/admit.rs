@@ -25,6 +25,7 @@ use super::held::{Held, Keeper, LATE_SECONDS};
 use super::hosts::Hosts;
 use super::link::{self, Batch, Link};
 use super::outcome::{self, Outcome};
+use super::stats::Stats;
 use crate::rights::Rights;
 use crate::sqlite::writer::spawn;
 use crate::{Entry, Node, NonceError, NotAdmitted, StoreError};
@@ -195,6 +196,7 @@ impl Asking {
                     if !again || Instant::now() + pause >= until {
                         return refuse(asked, &error);
                     }
+                    Stats::add(&self.hosts.stats.retries);
                     std::thread::sleep(pause);
                 }
             }

@@ -32,6 +32,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::outcome::{self, Arrived, Outcome, Stage};
+use super::stats::{SharedStats, Stats};
 
 /// Time that a host has to prove that it is the primary.
 pub const CONNECT_TIME: Duration = Duration::from_secs(1);
@@ -79,6 +80,9 @@ pub struct Hosts {
     hosts: Vec<Arc<Host>>,
     tls: MakeRustlsConnect,
     highest: Arc<AtomicU32>,
+    /// Host of the primary, when a session was last opened.
+    primary: Mutex<Option<String>>,
+    pub(super) stats: Arc<Stats>,
 }
 
 impl fmt::Debug for Hosts {
@@ -118,7 +122,8 @@ impl Hosts {
         let encrypted = hosts.iter().any(|host| host.config.get_ssl_mode() != SslMode::Disable);
         let authorities = access.authorities.map(Path::to_path_buf).or(url.authorities);
         let roots = if encrypted { roots(authorities.as_deref())? } else { RootCertStore::empty() };
-        Ok(Self { hosts, tls: MakeRustlsConnect::new(client(roots)?), highest: Arc::default() })
+        let tls = MakeRustlsConnect::new(client(roots)?);
+        Ok(Self { hosts, tls, highest: Arc::default(), primary: Mutex::default(), stats: Arc::default() })
     }
 
     /// Their names, as the URL has them.
@@ -131,6 +136,15 @@ impl Hosts {
         match self.highest.load(Ordering::Acquire) {
             0 => None,
             seen => Some(Timeline(seen)),
+        }
+    }
+
+    /// What was counted of the use of these hosts.
+    pub(super) fn stats(&self) -> SharedStats {
+        SharedStats {
+            timeline: self.timeline().map_or(0, Timeline::number),
+            host: self.primary.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            ..self.stats.read()
         }
     }
 
@@ -164,11 +178,14 @@ impl Hosts {
                 Ok(primary) => {
                     // The others have until the deadline to show a higher timeline.
                     attempts.detach_all();
+                    Stats::add(&self.stats.opened);
+                    *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(primary.host.clone());
                     return Ok(primary);
                 }
                 Err(refusal) => refusals.push((place, refusal)),
             }
         }
+        Stats::add(&self.stats.unopened);
         refusals.sort_by_key(|(place, _)| *place);
         let named = |(place, refusal): (usize, Refusal)| (self.hosts[place].name.clone(), refusal);
         Err(NoPrimary { refusals: refusals.into_iter().map(named).collect() })

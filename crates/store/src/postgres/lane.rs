@@ -25,6 +25,7 @@ use tracing::{error, info, warn};
 use super::hosts::Hosts;
 use super::link::Link;
 use super::outcome::{self, Next, Outcome};
+use super::stats::{Held, Looked, Stats};
 use super::{Failure, locks, schema, seals};
 use crate::audit::chain::{AuditChain, Sealing};
 use crate::audit::fold::Folder;
@@ -123,6 +124,7 @@ struct Claimed {
     /// Somebody else has changed it: nothing is sealed any more.
     forged: bool,
     last: Instant,
+    _held: Held,
 }
 
 /// The outcome of a batch's changes.
@@ -328,6 +330,7 @@ impl Lane {
             if Instant::now() + pause >= until {
                 return Err(error);
             }
+            Stats::add(&self.shared.hosts.stats.retries);
             std::thread::sleep(pause);
         }
     }
@@ -415,11 +418,13 @@ impl Lane {
         let Some(state) = self.state.take() else { return Err(error) };
         let (number, groups) = (state.number, state.groups);
         drop(state);
+        let stats = Arc::clone(&self.shared.hosts.stats);
         let until = Instant::now() + 2 * PATIENCE;
         loop {
             match self.look_up(number, groups) {
                 Ok(Some(committed)) => {
                     info!(committed, "a commit that was not answered was looked up");
+                    stats.looked_up(if committed { Looked::Committed } else { Looked::NotCommitted });
                     // If the lane cannot be taken up now the next batch does: what was found is found.
                     if let Err(error) = self.claim_again(number) {
                         warn!(%error, lane = number, "a lane was not taken up again at once");
@@ -427,8 +432,12 @@ impl Lane {
                     // Its row says that it was never begun: it is begun anew.
                     return if committed { Ok(()) } else { Err(Failure::Gone.into()) };
                 }
-                Ok(None) => return Err(Failure::Unknown(error.to_string()).into()),
+                Ok(None) => {
+                    stats.looked_up(Looked::Untold);
+                    return Err(Failure::Unknown(error.to_string()).into());
+                }
                 Err(looked) if Instant::now() >= until => {
+                    stats.looked_up(Looked::Untold);
                     warn!(error = %looked, "a commit that was not answered could not be looked up");
                     return Err(Failure::Unknown(error.to_string()).into());
                 }
@@ -540,7 +549,8 @@ impl Lane {
 impl Claimed {
     fn new(link: Link, number: i64, groups: u64) -> Result<Self, StoreError> {
         link.script(&format!("SET search_path = {}, public; {}", schema::chain_of(number), seals::NOTES))?;
-        Ok(Self { link, number, groups, ends: None, looked: false, forged: false, last: Instant::now() })
+        let (last, _held) = (Instant::now(), Held::new(&link.hosts().stats));
+        Ok(Self { link, number, groups, ends: None, looked: false, forged: false, last, _held })
     }
 
     /// Begins a transaction: counts it in the lane's row, and takes the locks of its changes.

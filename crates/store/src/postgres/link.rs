@@ -214,6 +214,11 @@ impl Link {
         (self.primary.host(), self.primary.timeline().number())
     }
 
+    /// Where it was opened.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// Whether it is of no more use.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.get() || self.primary.client().is_closed() || self.hosts.outdated(&self.primary)

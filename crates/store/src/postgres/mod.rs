@@ -11,11 +11,13 @@ pub mod outcome;
 mod pool;
 pub(crate) mod schema;
 pub(crate) mod seals;
+mod stats;
 pub(crate) mod store;
 mod translate;
 mod types;
 
 pub(crate) use link::{Link, Prepared, Rows};
+pub use stats::SharedStats;
 pub(crate) use tokio_postgres::Row;
 pub(crate) use types::value;
 

@@ -1,5 +1,6 @@
 //! Connections for reading, as many as there may be, lent to one thread at a time.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::Failure;
 use super::hosts::Hosts;
 use super::link::Link;
+use super::stats::Stats;
 use crate::StoreError;
 
 /// How long somebody waits for a connection to become free.
@@ -71,11 +73,13 @@ impl Pool {
 
     /// A connection, and whether it was opened for this since none was idle.
     fn take(&self) -> Result<(Link, bool), StoreError> {
-        let until = Instant::now() + PATIENCE;
+        let (until, mut waits) = (Instant::now() + PATIENCE, false);
+        let stats = &self.hosts.stats;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             while let Some(link) = state.idle.pop() {
                 if !link.is_gone() {
+                    Stats::add(&stats.lent);
                     return Ok((link, false));
                 }
                 state.left += 1;
@@ -83,17 +87,23 @@ impl Pool {
             if state.left > 0 {
                 state.left -= 1;
                 drop(state);
+                Stats::add(&stats.lent);
                 return Link::open(&self.hosts).map(|link| (link, true)).inspect_err(|_| self.free());
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                Stats::add(&stats.crowded);
                 return Err(Failure::Crowded.into());
+            }
+            if !std::mem::replace(&mut waits, true) {
+                Stats::add(&stats.waited);
             }
             state = self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     fn free(&self) {
+        self.hosts.stats.lent.fetch_sub(1, Ordering::Relaxed);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
         self.freed.notify_one();
     }
@@ -103,6 +113,7 @@ impl Pool {
             drop(link);
             return self.free();
         }
+        self.hosts.stats.lent.fetch_sub(1, Ordering::Relaxed);
         self.state.lock().unwrap_or_else(PoisonError::into_inner).idle.push(link);
         self.freed.notify_one();
     }

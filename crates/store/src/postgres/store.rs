@@ -15,7 +15,7 @@ use super::admit::Admitter;
 use super::hosts::Hosts;
 use super::lane::{Backlog, Lane, Message, Shared, Work, Written};
 use super::pool::{Pool, waiting};
-use super::{Failure, schema};
+use super::{Failure, SharedStats, schema};
 use crate::audit::fold::Folder;
 use crate::rights;
 use crate::session::Session;
@@ -256,6 +256,10 @@ impl Store {
 
     pub(crate) fn stats(&self) -> WriterStats {
         WriterStats { forged: self.shared.rights.found(), ..self.shared.counters.stats() }
+    }
+
+    pub(crate) fn shared_stats(&self) -> SharedStats {
+        self.shared.hosts.stats()
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {

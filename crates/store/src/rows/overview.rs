@@ -4,7 +4,7 @@
 //! measures it), so the result should be cached for a while.
 
 use super::table::Columns as _;
-use crate::{Snapshot, StoreError};
+use crate::{Node, Snapshot, StoreError};
 
 /// Upper bounds of the expiry buckets, in days; a certificate is counted in the first that fits.
 pub const EXPIRY_DAYS: [i64; 4] = [1, 7, 30, 90];
@@ -24,6 +24,17 @@ pub struct Overview {
     pub faults: FaultCounts,
     /// Issued certificates by time to their expiry.
     pub certificates: CertificateCounts,
+    /// What this process has, where others share the store.
+    pub claims: Option<ClaimCounts>,
+}
+
+/// What one process of several has to itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClaimCounts {
+    /// Changes that it works on.
+    pub intents: u64,
+    /// Other work that one process does at a time.
+    pub leases: u64,
 }
 
 /// Changes that could not be applied (see [`crate::FaultOutcome`]).
@@ -104,7 +115,15 @@ impl Snapshot<'_> {
             intents_failing,
             faults: self.session.only(faults, &[])?,
             certificates: self.certificates_by_expiry(now_ms.div_euclid(1000))?,
+            claims: self.node().filter(|node| node.shares()).map(|node| self.claims(node)).transpose()?,
         })
+    }
+
+    fn claims(&self, node: &Node) -> Result<ClaimCounts, StoreError> {
+        let sql = "SELECT (SELECT count(*) FROM intent WHERE owner = ?1), \
+                   (SELECT count(*) FROM lease WHERE owner = ?1 AND until > 0)";
+        let (intents, leases) = self.session.only(sql, &binds![node.id()])?;
+        Ok(ClaimCounts { intents, leases })
     }
 
     fn certificates_by_expiry(&self, now: i64) -> Result<CertificateCounts, StoreError> {
@@ -197,6 +216,7 @@ mod tests {
         let (_directory, store) = store(&sql);
         let overview = store.read(|snapshot| snapshot.overview(NOW * 1000)).unwrap();
         let expected = Overview {
+            claims: None,
             faults: FaultCounts::default(),
             gateways: GatewayCounts { init: 1, provisioning: 2, updating: 3, active: 4, deleting: 5 },
             intents: 2,
