@@ -310,6 +310,41 @@ fn an_old_primary_is_refused_once_a_newer_one_was_seen() {
     });
 }
 
+/// Who begins anew has forgotten nothing: its file says what it had seen of this very cluster.
+#[test]
+fn an_old_primary_is_refused_by_who_begins_anew() {
+    let start = || Single::or_skip(&Options::default());
+    let (Some(mut server), Some(other)) = (start(), start()) else { return };
+    // An ordinary role, as services have.
+    for server in [&server, &other] {
+        server.sql("postgres", "CREATE ROLE plain LOGIN").unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("timeline");
+    let plain = |server: &Single| {
+        let url = server.url("postgres").replacen("postgres@", "plain@", 1);
+        Hosts::parse(&url, Access::default()).unwrap().remembering(file.clone()).unwrap()
+    };
+    runtime().block_on(async {
+        let first = plain(&server).connect(PATIENCE).await.unwrap();
+        assert_eq!(first.timeline().number(), 1);
+        drop(first);
+        server.begin_timeline().unwrap();
+        assert_eq!(plain(&server).connect(PATIENCE).await.unwrap().timeline().number(), 2);
+        // As if it had been promoted again, and this were the one that was left behind.
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace(" 2", " 3")).unwrap();
+        let again = plain(&server);
+        let NoPrimary { refusals } = again.connect(LONG).await.unwrap_err();
+        assert!(matches!(refusals[0].1, Refusal::Outdated { .. }), "{refusals:?}");
+        assert!(refusals[0].1.to_string().contains("timeline 2, and 3 was seen"), "{}", refusals[0].1);
+        assert!(matches!(again.timeline(), Some(seen) if seen.number() == 3));
+        // Another cluster has timelines of its own.
+        assert_eq!(plain(&other).connect(PATIENCE).await.unwrap().timeline().number(), 1);
+        assert_eq!(plain(&server).connect(PATIENCE).await.unwrap().timeline().number(), 2);
+    });
+}
+
 #[test]
 fn a_session_hears_warnings_and_commits_for_real_whatever_the_server_is_set_to() {
     let options = Options::default().with("client_min_messages", "error").with("synchronous_commit", "off");

@@ -37,7 +37,8 @@ use tongguan_service::throttle::Throttle;
 use tongguan_service::vault::Vault;
 use tongguan_service::{Service, audit, master, rights, service_id};
 use tongguan_store::{
-    Admission, Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, Verdict, look,
+    Admission, Kept, Moment, NONCE_FOLDER, NonceLog, Options, Purpose, Store, StoreError, TIMELINE_FILE,
+    Verdict, look,
 };
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -462,9 +463,10 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
 /// The store on a database that other nodes use too. It has its keys from `tongguan database init`: two nodes that
 /// start at the same time do not make two of each.
 fn shared(config: &Config, database: &SharedDatabase, options: &Options) -> anyhow::Result<Store> {
-    let store = Store::connect(database.hosts()?, options)?;
-    // What is not shared: the operator's socket.
+    // What is not shared: the operator's socket, and which primary this node has seen.
     DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)?;
+    let hosts = database.hosts()?.remembering(config.data_dir.join(TIMELINE_FILE))?;
+    let store = Store::connect(hosts, options)?;
     if !store.read(|snapshot| snapshot.rights_sealed())? {
         let said = "the database has no keys and no account yet: `tongguan database init` makes them";
         return Err(anyhow!(said).context(exit::Configuration));

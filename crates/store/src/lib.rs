@@ -79,7 +79,7 @@ pub use sqlite::health::Trouble;
 pub use sqlite::lock::{LOCK_FILE, serving};
 pub use sqlite::mark::MARK_FILE;
 pub use sqlite::nonce::{Moment, NonceError, NonceLog, Owner};
-pub use sqlite::territory::{NONCE_FOLDER, Territory, look, own_entries, vacant};
+pub use sqlite::territory::{NONCE_FOLDER, TIMELINE_FILE, Territory, look, own_entries, vacant};
 pub use sqlite::writer::{COMMIT_BOUNDS_US, QUEUE, QUEUE_SHARE, Verdict, WriterStats};
 pub use store::{DatabaseState, Scope, Store};
 

@@ -5,8 +5,8 @@
 //! under one deadline over connection, TLS, authentication and check, and the first that passes wins.
 //!
 //! The check asks for more than writability: a primary that has lost its lock still says that it is one. Each promotion
-//! begins a new *timeline*, whose number only grows. The highest that any host has shown is remembered, and sessions
-//! on lower ones are refused; whoever holds a session asks [`Hosts::outdated`] before it is used again. Answers of
+//! begins a new *timeline*, whose number only grows. The highest that any host has shown is remembered, in a file too
+//! if there is one ([`Hosts::remembering`]), and sessions on lower ones are refused; whoever holds a session asks [`Hosts::outdated`] before it is used again. Answers of
 //! hosts that come after the winner's still count for that.
 //!
 //! Before a new session is trusted its user makes a small write of its own under a deadline: a primary that is cut off
@@ -32,7 +32,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::outcome::{self, Arrived, Outcome, Stage};
+use super::remembered::{Remembered, Seen};
 use super::stats::{SharedStats, Stats};
+use crate::StoreError;
 
 /// Time that a host has to prove that it is the primary.
 pub const CONNECT_TIME: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ SET lock_timeout = '500ms'; \
 SET idle_in_transaction_session_timeout = '5s'; \
 SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
 CASE WHEN pg_is_in_recovery() THEN NULL ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END, \
+(SELECT system_identifier FROM pg_control_system()), \
 set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
 WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)";
 
@@ -80,6 +83,8 @@ pub struct Hosts {
     hosts: Vec<Arc<Host>>,
     tls: MakeRustlsConnect,
     highest: Arc<AtomicU32>,
+    /// What was seen before this process began, and is kept for the next one.
+    remembered: Option<Arc<Remembered>>,
     /// Host of the primary, when a session was last opened.
     primary: Mutex<Option<String>>,
     pub(super) stats: Arc<Stats>,
@@ -123,7 +128,17 @@ impl Hosts {
         let authorities = access.authorities.map(Path::to_path_buf).or(url.authorities);
         let roots = if encrypted { roots(authorities.as_deref())? } else { RootCertStore::empty() };
         let tls = MakeRustlsConnect::new(client(roots)?);
-        Ok(Self { hosts, tls, highest: Arc::default(), primary: Mutex::default(), stats: Arc::default() })
+        let (highest, remembered) = (Arc::default(), None);
+        Ok(Self { hosts, tls, highest, remembered, primary: Mutex::default(), stats: Arc::default() })
+    }
+
+    /// The same, the highest timeline seen kept in this file: a process that begins with it refuses what an earlier one
+    /// would have.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn remembering(self, path: PathBuf) -> Result<Self, StoreError> {
+        Ok(Self { remembered: Some(Arc::new(Remembered::read(path)?)), ..self })
     }
 
     /// Their names, as the URL has them.
@@ -165,7 +180,8 @@ impl Hosts {
     pub async fn connect(&self, within: Duration) -> Result<Primary, NoPrimary> {
         let mut attempts = JoinSet::new();
         for (place, host) in self.hosts.iter().enumerate() {
-            let attempt = open(Arc::clone(host), self.tls.clone(), Arc::clone(&self.highest));
+            let (highest, remembered) = (Arc::clone(&self.highest), self.remembered.clone());
+            let attempt = open(Arc::clone(host), self.tls.clone(), highest, remembered);
             attempts.spawn(async move {
                 let opened = timeout(within, attempt).await;
                 (place, opened.unwrap_or(Err(Refusal::Silent)))
@@ -419,12 +435,17 @@ impl From<tokio_postgres::Error> for Refusal {
 }
 
 /// Opens a session, and lets the host prove that it is the primary.
-async fn open(host: Arc<Host>, tls: MakeRustlsConnect, highest: Arc<AtomicU32>) -> Result<Primary, Refusal> {
+async fn open(
+    host: Arc<Host>,
+    tls: MakeRustlsConnect,
+    highest: Arc<AtomicU32>,
+    remembered: Option<Arc<Remembered>>,
+) -> Result<Primary, Refusal> {
     let (client, connection) = host.config.connect(tls).await?;
     let notices = Arc::new(Notices::default());
     let driver = Driver(tokio::spawn(drive(connection, Arc::clone(&notices))).abort_handle());
     let answer = client.simple_query(CHECK).await?;
-    let timeline = judge(&answer, &highest)?;
+    let timeline = judge(&answer, &highest, remembered.as_deref())?;
     Ok(Primary { client: Arc::new(client), host: host.name.clone(), timeline, notices, _driver: driver })
 }
 
@@ -442,7 +463,11 @@ where
 }
 
 /// Whether the answer to [`CHECK`] is that of the primary.
-fn judge(answer: &[SimpleQueryMessage], highest: &AtomicU32) -> Result<Timeline, Refusal> {
+fn judge(
+    answer: &[SimpleQueryMessage],
+    highest: &AtomicU32,
+    remembered: Option<&Remembered>,
+) -> Result<Timeline, Refusal> {
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -453,9 +478,16 @@ fn judge(answer: &[SimpleQueryMessage], highest: &AtomicU32) -> Result<Timeline,
         return Err(Refusal::Standby);
     }
     let found = row.get(2).and_then(Timeline::parse).ok_or_else(strange)?;
+    let system = row.get(3).ok_or_else(strange)?;
+    if let Some(before) = remembered.and_then(|remembered| remembered.of(system)) {
+        highest.fetch_max(before, Ordering::AcqRel);
+    }
     let seen = Timeline(highest.fetch_max(found.0, Ordering::AcqRel));
     if found < seen {
         return Err(Refusal::Outdated { found, seen });
+    }
+    if let Some(remembered) = remembered {
+        remembered.keep(Seen { system: system.to_owned(), timeline: found.0 });
     }
     if row.get(1) != Some("off") {
         return Err(Refusal::ReadOnly);

@@ -9,6 +9,7 @@ mod link;
 pub(crate) mod locks;
 pub mod outcome;
 mod pool;
+mod remembered;
 pub(crate) mod schema;
 pub(crate) mod seals;
 mod stats;

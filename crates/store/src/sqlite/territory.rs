@@ -17,11 +17,15 @@ use crate::{AUDIT_FOLDER, DATABASE_FILE, LOCK_FILE, MARK_FILE, StoreError};
 /// Name of the nonce log's directory inside a data directory.
 pub const NONCE_FOLDER: &str = "nonces";
 
+/// Name of the file in which a node over a database that several share keeps the highest timeline that it has seen.
+pub const TIMELINE_FILE: &str = "database.timeline";
+
 /// Files of a data directory that are written in place.
 const WRITTEN: &[&str] =
     &[DATABASE_FILE, "tongguan.db-wal", "tongguan.db-shm", "tongguan.db-journal", MARK_FILE, LOCK_FILE];
 /// Its other files, besides those that end with [`PART`]: each is replaced whole.
-const REPLACED: &[&str] = &["control.sock", "master.key", "master.key.next", "root-access-key.env"];
+const REPLACED: &[&str] =
+    &[TIMELINE_FILE, "control.sock", "master.key", "master.key.next", "root-access-key.env"];
 /// Names of such files that are not one of its files with more at its end.
 const PARTS: &[&str] = &["tongguan.part", "master.part"];
 const FOLDERS: &[&str] = &[AUDIT_FOLDER, NONCE_FOLDER];
