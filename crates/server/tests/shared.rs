@@ -499,6 +499,56 @@ async fn a_node_with_other_settings_does_not_serve() {
     }
 }
 
+/// While releases are exchanged one node after the other, the schema says which may serve.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_two_releases_serve_side_by_side_if_the_schema_says_so() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let running = place.node(&[]);
+    let newer = |oldest: &str| {
+        let set = format!("UPDATE tongguan_schema SET version = version + 1, oldest = {oldest}");
+        place.single.sql("tongguan", &set).unwrap();
+    };
+    newer("oldest");
+    let upgrade = place.command(&["database", "upgrade"]);
+    assert!(upgrade.status.success() && text(&upgrade).contains("newer release"), "{}", text(&upgrade));
+    let status = place.command(&["database", "status"]);
+    assert!(
+        status.status.success() && text(&status).contains("this one may serve on it"),
+        "{}",
+        text(&status)
+    );
+    let beside = place.node(&[]);
+    let (vpc, _) = network(&beside).await;
+    for node in [&running, &beside] {
+        ok(&node.call(VPC, "DescribeVpcAttribute", &[REGION, ("VpcId", &vpc)]).await);
+    }
+    let check = place.command(&["check"]);
+    assert!(check.status.success(), "{}", text(&check));
+
+    newer("version + 1");
+    let status = place.command(&["database", "status"]);
+    assert!(!status.status.success() && text(&status).contains("may not serve on it"), "{}", text(&status));
+    for refused in [place.command(&["database", "upgrade"]), place.serve(&[])] {
+        assert!(!refused.status.success() && text(&refused).contains("newer"), "{}", text(&refused));
+    }
+}
+
+/// A node that is started again refuses a primary that is older than the one that it has seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_begins_anew_refuses_an_old_primary() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let node = place.node(&[]);
+    let seen = std::fs::read_to_string(node.data_dir().join("database.timeline")).unwrap();
+    let other = place.folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("database.timeline"), seen.replace(" 1\n", " 2\n")).unwrap();
+    let refused = place.serve(&[]);
+    assert!(!refused.status.success(), "{}", text(&refused));
+    assert!(text(&refused).contains("an old primary: timeline 1, and 2 was seen"), "{}", text(&refused));
+}
+
 /// Who dies with a change in hand is replaced when its lease has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_outlives_the_node_that_accepted_it() {

@@ -34,8 +34,12 @@ pub struct DatabaseState {
     pub timeline: u32,
     /// Schema of the database; 0 if it has none.
     pub schema: u32,
+    /// The oldest schema whose releases may serve on it.
+    pub oldest: u32,
     /// Schema of this release.
     pub newest: u32,
+    /// Whether this release may serve on it.
+    pub serves: bool,
     /// Lanes that there are, over which nodes write.
     pub lanes: u64,
     /// Those that nodes have.
@@ -74,8 +78,8 @@ impl Store {
     /// Connects to a database that several nodes share.
     ///
     /// # Errors
-    /// [`StoreError::OlderSchema`] or [`StoreError::NewerSchema`] if it is not of this release's schema, and database
-    /// errors.
+    /// [`StoreError::OlderSchema`], or [`StoreError::NewerSchema`] if it is one on which this release may not serve, and
+    /// database errors.
     pub fn connect(hosts: Hosts, options: &Options) -> Result<Self, StoreError> {
         Shared::connect(hosts, options).map(|store| Self(Engine::Shared(Arc::new(store))))
     }

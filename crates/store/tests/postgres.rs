@@ -132,6 +132,48 @@ fn nodes_write_side_by_side_and_all_of_it_is_sealed() {
     sound(&single);
 }
 
+/// While nodes are replaced one by one, some are of the release before the schema.
+#[test]
+fn a_newer_schema_is_served_if_it_says_so_and_an_older_never() {
+    let Some(single) = started() else { return };
+    let own = Store::look(hosts(&single)).unwrap();
+    assert!(own.serves && own.schema == own.newest && own.oldest == own.newest, "{own:?}");
+    let running = node(&single);
+    let (next, before) = (own.newest + 1, own.newest - 1);
+    let set = |version: u32, oldest: u32| {
+        let set = format!("UPDATE tongguan_schema SET version = {version}, oldest = {oldest}");
+        single.sql("postgres", &set).unwrap();
+    };
+
+    set(next, own.newest);
+    single
+        .sql("postgres", "ALTER TABLE account ADD COLUMN of_the_next TEXT; CREATE TABLE next (id BIGINT)")
+        .unwrap();
+    assert!(!Store::make(hosts(&single)).unwrap());
+    let state = Store::look(hosts(&single)).unwrap();
+    assert!(state.serves && state.schema == next && state.lanes > 0, "{state:?}");
+    let beside = node(&single);
+    runtime().block_on(async {
+        make(&running, 1).await.unwrap();
+        make(&beside, 2).await.unwrap();
+    });
+    drop(beside);
+    sound(&single);
+
+    set(next, next);
+    let refused = Store::connect(hosts(&single), &Options::default()).err();
+    assert!(matches!(refused, Some(StoreError::NewerSchema { found, .. }) if found == next), "{refused:?}");
+    let refused = Store::make(hosts(&single)).err();
+    assert!(matches!(refused, Some(StoreError::NewerSchema { .. })), "{refused:?}");
+    assert!(!Store::look(hosts(&single)).unwrap().serves);
+    set(before, 1);
+    let refused = Store::connect(hosts(&single), &Options::default()).err();
+    assert!(matches!(refused, Some(StoreError::OlderSchema { found, .. }) if found == before), "{refused:?}");
+    // Nothing is made beside what is there.
+    assert!(matches!(Store::make(hosts(&single)), Err(StoreError::OlderSchema { .. })));
+    assert_eq!(single.sql("postgres", "SELECT count(*) FROM account").unwrap().trim(), "2");
+}
+
 #[test]
 fn retention_leaves_gaps_that_are_sealed() {
     let Some(single) = started() else { return };

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::{audit, keyring, master, rights};
-use tongguan_store::{Options, Store};
+use tongguan_store::{DatabaseState, Options, Store};
 
 use super::terminal;
 use crate::database::{DatabaseArgs, Shared};
@@ -102,8 +102,16 @@ fn init(args: InitArgs) -> Result<ExitCode> {
 }
 
 fn upgrade(args: DatabaseArgs) -> Result<ExitCode> {
-    let done = Store::make(given(args)?.hosts()?)?;
-    let said = if done { "the schema was brought up" } else { "the schema is this release's already" };
+    let shared = given(args)?;
+    let done = Store::make(shared.hosts()?)?;
+    let DatabaseState { schema, newest, .. } = Store::look(shared.hosts()?)?;
+    let said = match (done, schema > newest) {
+        (true, _) => "the schema was brought up".to_owned(),
+        (false, false) => "the schema is this release's already".to_owned(),
+        (false, true) => {
+            format!("the schema is that of a newer release ({schema}), and this one may serve on it")
+        }
+    };
     writeln!(terminal::out(), "{said}")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -113,8 +121,12 @@ fn status(args: DatabaseArgs) -> Result<ExitCode> {
     let mut out = terminal::out();
     writeln!(out, "primary    {} (timeline {})", state.host, state.timeline)?;
     writeln!(out, "schema     {} (this release: {})", state.schema, state.newest)?;
-    if state.schema == state.newest {
+    if state.schema > state.newest {
+        let may = if state.serves { "may serve on it" } else { "may not serve on it" };
+        writeln!(out, "           for releases of schema {} and newer: this one {may}", state.oldest)?;
+    }
+    if state.serves {
         writeln!(out, "lanes      {} of {} are taken", state.taken, state.lanes)?;
     }
-    Ok(if state.schema == state.newest { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if state.serves { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

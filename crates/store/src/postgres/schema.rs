@@ -1,4 +1,9 @@
 //! The schema, made and brought up under a lock; every node only looks at it.
+//!
+//! **Nodes of two releases** may serve side by side while they are replaced one by one: the database says of which schema
+//! it is and which is the oldest whose releases may serve on it ([`OLDEST`]). A release serves on its own schema, and on a
+//! newer one that says so; never on an older one. What a schema may change and still say so: add tables, indexes, and
+//! columns that may be null or have a default. A schema that does not is made only when no node lives.
 
 use std::sync::Arc;
 
@@ -14,6 +19,8 @@ use crate::{DatabaseState, Finding, StoreError};
 const TABLES: &str = include_str!("schema/0009.sql");
 /// The tables of one chain of audit records.
 const CHAIN: &str = include_str!("schema/chain.sql");
+/// The oldest schema whose releases may serve on this one.
+const OLDEST: u32 = NEWEST;
 /// Lanes that there are: so many nodes times lanes of each may write at a time.
 pub(crate) const LANES: i64 = 32;
 
@@ -36,8 +43,11 @@ pub(crate) fn differences(session: Session<'_>) -> Result<Vec<Finding>, StoreErr
         &[],
     )?;
     let rule = "the schema is that of this release";
+    let newer = self::found(session)?.version > NEWEST;
     let missing = expected.iter().filter(|column| !found.contains(column));
     let unknown = found.iter().filter(|column| !expected.contains(column));
+    // What a newer release has added is not for this one to judge.
+    let unknown = unknown.filter(|_| !newer);
     let missing = missing.map(|column| Finding { rule, what: format!("`{column}` is missing") });
     let unknown = unknown.map(|column| Finding { rule, what: format!("`{column}` is unknown") });
     Ok(missing.chain(unknown).collect())
@@ -48,12 +58,38 @@ pub(crate) fn chain_of(lane: i64) -> String {
     format!("lane_{lane}")
 }
 
-/// The schema of the database; 0 if it has none.
-pub(crate) fn found(session: Session<'_>) -> Result<u32, StoreError> {
-    if !session.only::<bool>("SELECT to_regclass('tongguan_schema') IS NOT NULL", &[])? {
-        return Ok(0);
+/// Which schema a database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Schema {
+    /// Its number; 0 if there is none.
+    version: u32,
+    /// The oldest whose releases may serve on it.
+    oldest: u32,
+}
+
+impl Schema {
+    /// Whether this release may serve on it.
+    fn serves(self) -> bool {
+        self.version >= NEWEST && self.oldest <= NEWEST
     }
-    session.only("SELECT version FROM tongguan_schema", &[])
+
+    /// Refuses a schema on which this release may not serve.
+    fn check(self) -> Result<(), StoreError> {
+        match self.version {
+            found if found < NEWEST => Err(StoreError::OlderSchema { found, known: NEWEST }),
+            found if !self.serves() => Err(StoreError::NewerSchema { found, known: NEWEST }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The schema of the database.
+pub(crate) fn found(session: Session<'_>) -> Result<Schema, StoreError> {
+    if !session.only::<bool>("SELECT to_regclass('tongguan_schema') IS NOT NULL", &[])? {
+        return Ok(Schema { version: 0, oldest: 0 });
+    }
+    let (version, oldest) = session.only("SELECT version, oldest FROM tongguan_schema", &[])?;
+    Ok(Schema { version, oldest })
 }
 
 /// What the database says of itself.
@@ -61,27 +97,24 @@ pub(crate) fn look(hosts: &Arc<Hosts>) -> Result<DatabaseState, StoreError> {
     let link = Link::open(hosts)?;
     let session = Session::Postgres(&link);
     let schema = found(session)?;
-    let (lanes, taken) = match schema {
-        NEWEST => session.only(
-            "SELECT count(*), count(*) FILTER (WHERE owner IS NOT NULL AND until_ms >= now_ms()) FROM lane",
-            &[],
-        )?,
-        _ => (0, 0),
-    };
+    let count = "SELECT count(*), count(*) FILTER (WHERE owner IS NOT NULL AND until_ms >= now_ms()) FROM lane";
+    let (lanes, taken) = if schema.serves() { session.only(count, &[])? } else { (0, 0) };
     let (host, timeline) = link.server();
-    Ok(DatabaseState { host: host.to_owned(), timeline, schema, newest: NEWEST, lanes, taken })
+    Ok(DatabaseState {
+        host: host.to_owned(),
+        timeline,
+        schema: schema.version,
+        oldest: schema.oldest,
+        newest: NEWEST,
+        serves: schema.serves(),
+        lanes,
+        taken,
+    })
 }
 
-/// Refuses a database whose schema is not this release's.
+/// Refuses a database on whose schema this release may not serve.
 pub(crate) fn known(session: Session<'_>) -> Result<(), StoreError> {
-    let found = found(session)?;
-    if found > NEWEST {
-        return Err(StoreError::NewerSchema { found, known: NEWEST });
-    }
-    if found < NEWEST {
-        return Err(StoreError::OlderSchema { found, known: NEWEST });
-    }
-    Ok(())
+    found(session)?.check()
 }
 
 /// Makes the schema in an empty database, or brings it up. Answers whether anything was done.
@@ -91,12 +124,9 @@ pub(crate) fn make(hosts: &Arc<Hosts>) -> Result<bool, StoreError> {
     session.script("SET statement_timeout = 0; SET lock_timeout = '10s'; BEGIN")?;
     session.script(locks::SCHEMA)?;
     let found = found(session)?;
-    if found > NEWEST {
-        return Err(StoreError::NewerSchema { found, known: NEWEST });
-    }
-    if found == NEWEST {
+    if found.version > 0 {
         session.script("ROLLBACK")?;
-        return Ok(false);
+        return found.check().map(|()| false);
     }
     begin(&link)?;
     session.script("COMMIT")?;
@@ -124,7 +154,8 @@ fn begin(link: &Link) -> Result<(), StoreError> {
         session.script(&super::seals::trigger_of(table))?;
     }
     session.script(&format!(
-        "CREATE TABLE tongguan_schema (version BIGINT NOT NULL); INSERT INTO tongguan_schema VALUES ({NEWEST});"
+        "CREATE TABLE tongguan_schema (version BIGINT NOT NULL, oldest BIGINT NOT NULL); \
+         INSERT INTO tongguan_schema VALUES ({NEWEST}, {OLDEST});"
     ))
 }
 

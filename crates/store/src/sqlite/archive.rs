@@ -73,15 +73,13 @@ impl Archive {
     /// Looks at a database that several nodes share; they may be using it.
     ///
     /// # Errors
-    /// It cannot be reached, or is of a newer release.
+    /// It cannot be reached, or is of a release on whose schema this one may not serve.
     pub fn connect(hosts: Hosts) -> Result<Self, StoreError> {
         let link = Link::patient(&Arc::new(hosts))?;
-        let schema = shared::found(Session::Postgres(&link))?;
-        if schema > schema::NEWEST {
-            return Err(StoreError::NewerSchema { found: schema, known: schema::NEWEST });
-        }
+        shared::known(Session::Postgres(&link))?;
         link.script(shared::LOOK)?;
-        Ok(Self { source: Source::Shared(Box::new(link)), schema, mark: None })
+        // One on which this release may serve has all that it looks at.
+        Ok(Self { source: Source::Shared(Box::new(link)), schema: schema::NEWEST, mark: None })
     }
 
     /// Whether it is a database that several nodes share.
