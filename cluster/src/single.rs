@@ -293,11 +293,22 @@ impl Single {
         said(psql.env("PGOPTIONS", "-c synchronous_commit=local -c default_transaction_read_only=off"))
     }
 
+    /// A program of PostgreSQL's, connected to a database as its superuser; it works in the folder of the server.
+    pub fn program(&self, name: &str, database: &str) -> Command {
+        let mut program = self.programs.command(name);
+        program
+            .current_dir(&self.home)
+            .arg("--host")
+            .arg(&self.home)
+            .args(["--port", &self.port.to_string()]);
+        program.args(["--username=postgres", "--dbname", database]);
+        program
+    }
+
     fn psql(&self, database: &str, statements: &str) -> Command {
-        let mut psql = self.programs.command("psql");
-        psql.current_dir(&self.home).arg("--host").arg(&self.home).args(["--port", &self.port.to_string()]);
-        psql.args(["--username=postgres", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
-        psql.args(["--set=ON_ERROR_STOP=1", "--dbname", database, "--command", statements]);
+        let mut psql = self.program("psql", database);
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
+        psql.args(["--set=ON_ERROR_STOP=1", "--command", statements]);
         psql
     }
 

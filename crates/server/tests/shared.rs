@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use common::program::{program, text};
+use common::program::{Process, binary, program, text};
 use common::{ACCOUNT, KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, Reply, SECRET, STS, Server, VPC};
 use serde_json::Value;
 use tongguan_cluster::{Options, Single};
@@ -18,19 +18,20 @@ const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
 struct Place {
     single: Single,
     folder: tempfile::TempDir,
+    database: &'static str,
 }
 
 impl Place {
     fn or_skip() -> Option<Self> {
         let single = Single::or_skip(&Options::default())?;
         let folder = tempfile::tempdir().unwrap();
-        let place = Self { single, folder };
+        let place = Self { single, folder, database: "tongguan" };
         place.single.create_database("tongguan", "template1").unwrap();
         Some(place)
     }
 
     fn url(&self) -> PathBuf {
-        PathBuf::from(self.single.url("tongguan"))
+        PathBuf::from(self.single.url(self.database))
     }
 
     fn master_key(&self) -> PathBuf {
@@ -547,6 +548,86 @@ async fn a_node_that_begins_anew_refuses_an_old_primary() {
     let refused = place.serve(&[]);
     assert!(!refused.status.success(), "{}", text(&refused));
     assert!(text(&refused).contains("an old primary: timeline 1, and 2 was seen"), "{}", text(&refused));
+}
+
+/// The tools of PostgreSQL back it up while nodes write, and bring it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_of_the_database_is_brought_back_whole() {
+    let Some(mut place) = Place::or_skip() else { return };
+    place.init();
+    let nodes = [place.node(&[]), place.node(&[]), place.node(&[])];
+    one_service(&place, &nodes).await;
+    let used = nodes[0].sign(VPC, "DescribeVpcs", &[REGION]);
+    let before = ok(&nodes[1].call(VPC, "DescribeVpnGateways", &[REGION]).await);
+    assert_eq!(nodes[0].send(&used).await.status, 200);
+    let said = |mut command: std::process::Command| {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    };
+    let mut dump = place.single.program("pg_dump", "tongguan");
+    dump.args(["--format=custom", "--file=tongguan.dump"]);
+    said(dump);
+    ok(&nodes[2].call(RAM, "CreateUser", &[("UserName", "later")]).await);
+    drop(nodes);
+
+    place.single.create_database("again", "template0").unwrap();
+    let mut restore = place.single.program("pg_restore", "again");
+    restore.args(["--exit-on-error", "tongguan.dump"]);
+    said(restore);
+    place.database = "again";
+    let check = place.command(&["check"]);
+    assert!(check.status.success() && text(&check).contains("the database is sound"), "{}", text(&check));
+    let node = place.node(&[]);
+    assert_eq!(
+        ok(&node.call(VPC, "DescribeVpnGateways", &[REGION]).await)["VpnGateways"],
+        before["VpnGateways"]
+    );
+    // What was used before the dump is known in it, and what came after it never was.
+    assert_eq!(node.send(&used).await.code(), "SignatureNonceUsed");
+    ok(&node.call(RAM, "CreateUser", &[("UserName", "later")]).await);
+    drop(node);
+    let check = place.command(&["check"]);
+    assert!(check.status.success(), "{}", text(&check));
+}
+
+/// The file that systemd reads for the unit makes a node of the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_unit_takes_the_database_from_its_environment() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let unit = std::fs::read_to_string(format!("{root}/dist/tongguan.service")).unwrap();
+    let value = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    assert_eq!(value("EnvironmentFile="), "-/etc/tongguan/tongguan.env");
+    let credentials = place.folder.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::copy(format!("{root}/dist/tongguan.toml"), credentials.join("tongguan.toml")).unwrap();
+    let started = value("ExecStart=").replace("${CREDENTIALS_DIRECTORY}", credentials.to_str().unwrap());
+    let started = started.replace("${STATE_DIRECTORY}", place.folder.path().join("state").to_str().unwrap());
+    let arguments: Vec<&str> = started.split(' ').skip(1).collect();
+    let mut command = program(&arguments);
+    command.envs(place.environment()).env("TONGGUAN_LISTEN", "127.0.0.1:0");
+    command.env("TONGGUAN_ADMIN_LISTEN", "127.0.0.1:0");
+    let node = Process::start(command);
+    let (nodes, _) = (place.command(&["database", "status"]), node);
+    assert!(text(&nodes).contains("1 of 16 places"), "{}", text(&nodes));
+}
+
+/// What docs/cluster.md lets a reader try.
+#[test]
+fn the_example_of_three_nodes_does_what_it_says() {
+    let Some(place) = Place::or_skip() else { return };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cluster/three-nodes.sh");
+    let mut command = std::process::Command::new("bash");
+    command.arg(script).current_dir(place.folder.path()).env_clear();
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env("TONGGUAN_DATABASE", place.url()).env("TONGGUAN", binary());
+    command.env("LISTEN", ["127.0.0.1:0"; 3].join(" ")).env("ADMIN_LISTEN", ["127.0.0.1:0"; 3].join(" "));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    for said in ["3 of 16 places", "node 1 has it", "nodes 1 and 2 go on", "the database is sound"] {
+        assert!(text(&output).contains(said), "{said}: {}", text(&output));
+    }
 }
 
 /// Who dies with a change in hand is replaced when its lease has ended.
