@@ -78,8 +78,8 @@ impl Store {
     /// Connects to a database that several nodes share.
     ///
     /// # Errors
-    /// [`StoreError::OlderSchema`], or [`StoreError::NewerSchema`] if it is one on which this release may not serve, and
-    /// database errors.
+    /// [`StoreError::OlderSchema`], or [`StoreError::NewerSchema`] if it is one on which this release may not serve,
+    /// and database errors.
     pub fn connect(hosts: Hosts, options: &Options) -> Result<Self, StoreError> {
         Shared::connect(hosts, options).map(|store| Self(Engine::Shared(Arc::new(store))))
     }

@@ -6,8 +6,8 @@
 //!
 //! The check asks for more than writability: a primary that has lost its lock still says that it is one. Each promotion
 //! begins a new *timeline*, whose number only grows. The highest that any host has shown is remembered, in a file too
-//! if there is one ([`Hosts::remembering`]), and sessions on lower ones are refused; whoever holds a session asks [`Hosts::outdated`] before it is used again. Answers of
-//! hosts that come after the winner's still count for that.
+//! if there is one ([`Hosts::remembering`]), and sessions on lower ones are refused; whoever holds a session asks
+//! [`Hosts::outdated`] before it is used again. Answers of hosts that come after the winner's still count for that.
 //!
 //! Before a new session is trusted its user makes a small write of its own under a deadline: a primary that is cut off
 //! from its standbys passes every check, and hangs on its first commit.

@@ -1,10 +1,10 @@
 //! The highest timeline that a node has seen, kept in a file: so one that is started again refuses an old primary too,
 //! also when that is the only host that answers.
 //!
-//! A file of the node's own, since there is nobody else to ask: what other nodes have written is in the database, and an
-//! old primary has only what was written before. Timelines are those of one cluster, which has an identifier from its
-//! beginning: what was seen of another cluster, which the database was moved from, says nothing of this one. A node that
-//! has no such file knows as much as one that was never there.
+//! A file of the node's own, since there is nobody else to ask: what other nodes have written is in the database, and
+//! an old primary has only what was written before. Timelines are those of one cluster, which has an identifier from
+//! its beginning: what was seen of another cluster, which the database was moved from, says nothing of this one. A node
+//! that has no such file knows as much as one that was never there.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
