@@ -198,6 +198,7 @@ async fn one_service(place: &Place, nodes: &[Server; 3]) {
         let (ready, checks) = node.look("/readyz").await;
         assert_eq!(ready, 200, "{checks}");
         assert_eq!(node.metric("tongguan_intents").await, 0.0);
+        every_metric_is_explained(node).await;
     }
     // While they run, everything of it is sound: rows, what they have to do with each other, seals, every chain.
     let check = place.command(&["check"]);
@@ -377,6 +378,23 @@ async fn nonces_are_shared_by_all_nodes() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     ok(&later.call_as((OTHER_KEY, OTHER_SECRET), VPC, "DescribeVpcs", &[REGION]).await);
+}
+
+/// What a node of several shows, the page of metrics has.
+async fn every_metric_is_explained(node: &Server) {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, shown) = node.look("/metrics").await;
+    let names: Vec<_> =
+        shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.contains(&"tongguan_database_timeline") && names.contains(&"tongguan_claims"), "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}")), "docs/metrics.md has no {name}");
+    }
+    node.metric_reaches("tongguan_nodes", 3.0).await;
+    assert_eq!(node.metric("tongguan_database_lanes").await, 1.0);
+    assert_eq!(node.metric("tongguan_database_timeline").await, 1.0);
+    assert_eq!(node.metric(r#"tongguan_database_unknown_total{outcome="untold"}"#).await, 0.0);
 }
 
 /// Quotas, blocks and addresses are those of all nodes together, however many callers reach for the last one at once.

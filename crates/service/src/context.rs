@@ -152,10 +152,13 @@ impl Context {
         let node = self.node().clone();
         // The first ones count: a process has its settings for its life.
         let settings = self.0.common.get_or_init(|| settings).clone();
-        self.store.write_blocking(move |tx| {
+        let living = self.store.write_blocking(move |tx| {
+            let now_ms = tx.now_ms(now_ms)?;
             begin(tx, &node, &settings, now_ms)?;
-            Ok(Verdict::Keep(()))
-        })
+            Ok(Verdict::Keep(living(tx, &node, now_ms)?))
+        })?;
+        self.living().store(living, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Says in the store that a process lives, and counts those that do.
@@ -171,10 +174,9 @@ impl Context {
             if !tx.beat(&node, now_ms)? {
                 begin(tx, &node, &settings, now_ms)?;
             }
-            Ok(Verdict::Keep(tx.nodes_since(node.live_since(now_ms))?.len()))
+            Ok(Verdict::Keep(living(tx, &node, now_ms)?))
         });
-        let living = u32::try_from(beat.await?).unwrap_or(u32::MAX).max(1);
-        self.living().store(living, Ordering::Relaxed);
+        self.living().store(beat.await?, Ordering::Relaxed);
         Ok(())
     }
 
@@ -221,8 +223,13 @@ impl Context {
 /// A process that has said nothing for so long is forgotten, milliseconds.
 const FORGOTTEN_MS: i64 = 24 * 3_600_000;
 
+/// How many processes live, one at least.
+fn living(tx: &Tx<'_>, node: &Node, now_ms: i64) -> Result<u32, StoreError> {
+    let living = tx.nodes_since(node.live_since(now_ms))?.len();
+    Ok(u32::try_from(living).unwrap_or(u32::MAX).max(1))
+}
+
 fn begin(tx: &Tx<'_>, node: &Node, settings: &str, now_ms: i64) -> Result<(), StoreError> {
-    let now_ms = tx.now_ms(now_ms)?;
     tx.begin_node(node, settings, now_ms, now_ms.saturating_sub(FORGOTTEN_MS))
 }
 

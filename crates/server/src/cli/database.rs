@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand};
+use tongguan_service::clock::Reading;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::{audit, keyring, master, rights};
 use tongguan_store::{DatabaseState, Options, Store};
@@ -79,7 +80,7 @@ fn init(args: InitArgs) -> Result<ExitCode> {
     }
     let store = Store::connect(shared.hosts()?, &Options::default())?;
     let vault = secrets::open(&args.data_dir, &source, &store)?.vault()?;
-    let now_ms = SystemClock.now_ms();
+    let now_ms = Reading::of(&store)?.map_or_else(|| SystemClock.now_ms(), |reading| reading.database_ms);
     rights::open(&store, &vault, now_ms)?;
     master::remember(&store, &vault, now_ms)?;
     audit::seal(&store, &vault, now_ms)?;
