@@ -3,7 +3,7 @@
 # role of the URL is, and the program.
 #
 #   createdb tongguan
-#   TONGGUAN_DATABASE='postgres:///tongguan?host=/run/postgresql&user=me' examples/cluster/three-nodes.sh
+#   TONGGUAN_DATABASE='postgres://me@%2Frun%2Fpostgresql/tongguan' examples/cluster/three-nodes.sh
 #
 # It makes the database, starts the nodes, writes by one and reads by the next, kills one without warning, goes on with
 # the others, and stops. With --stay the two that are left go on until Ctrl-C. In production each node is on a machine of
