@@ -488,7 +488,7 @@ mod tests {
         assert_eq!((0..1_000).filter(|_| throttle.take(one, 1, 0).is_some()).count(), 99);
         // Work that was begun is owed, but never more than as much again as may be asked for at once.
         throttle.charge(one, 1_000_000, 0);
-        assert!(!throttle.take(one, 1, 1_999).is_some());
+        assert!(throttle.take(one, 1, 1_999).is_none());
         assert!(throttle.take(one, 1, 2_011).is_some());
         // What weighs more than may be asked for at once is still admitted after a rest.
         assert!(throttle.take(Owner::root("2"), 5_000, 0).is_some());
@@ -501,7 +501,7 @@ mod tests {
             throttle.charge(user("one"), 1_000, 0);
         }
         assert_eq!((0..100).filter(|_| throttle.take(Owner::root("1"), 1, 0).is_some()).count(), 10);
-        assert!(!throttle.take(user("other"), 1, 0).is_some());
+        assert!(throttle.take(user("other"), 1, 0).is_none());
     }
 
     #[test]
