@@ -1,9 +1,9 @@
 //! The schema, made and brought up under a lock; every node only looks at it.
 //!
 //! **Nodes of two releases** may serve side by side while they are replaced one by one: the database says of which
-//! schema it is and which is the oldest whose releases may serve on it ([`OLDEST`]). A release serves on its own schema,
-//! and on a newer one that says so; never on an older one. What a schema may change and still say so: add tables,
-//! indexes, and columns that may be null or have a default.
+//! schema it is and which is the oldest whose releases may serve on it ([`OLDEST`]). A release serves on its own
+//! schema, and on a newer one that says so; never on an older one. What a schema may change and still say so: add
+//! tables, indexes, and columns that may be null or have a default.
 
 use std::sync::Arc;
 
