@@ -249,6 +249,15 @@ impl Cluster {
         network::within(HUB, program)
     }
 
+    /// Moves the calling thread into the hub, for the rest of its life: what it connects to and what it starts is there,
+    /// and reaches the members.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn enter(&self) -> Result<()> {
+        network::enter()
+    }
+
     /// Does something on a thread of its own that is in the hub, and so reaches the members.
     ///
     /// # Panics

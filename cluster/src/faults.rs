@@ -71,13 +71,29 @@ pub fn carry_out(
     let mut before = 0;
     for fault in plan {
         let now = writer.next();
-        let round = one(cluster, writer, *fault, before).with_context(|| fault.to_string())?;
+        let round = round(cluster, writer, *fault, before)?;
         before = now;
         tell(&round);
     }
+    end(cluster, writer)
+}
+
+/// No more faults: looks at all answers.
+///
+/// # Errors
+/// One was untrue, or the cluster does not become whole.
+pub fn end(cluster: &Cluster, writer: &mut Writer) -> Result<()> {
     writer.stop();
     cluster.wait_whole()?;
     true_from(cluster, writer, 0)
+}
+
+/// Carries out one fault, and looks at the answers to changes from this key on when all is whole again.
+///
+/// # Errors
+/// An answer was untrue, or the cluster does not become whole.
+pub fn round(cluster: &mut Cluster, writer: &Writer, fault: Fault, before: i64) -> Result<Round> {
+    one(cluster, writer, fault, before).with_context(|| fault.to_string())
 }
 
 fn one(cluster: &mut Cluster, writer: &Writer, fault: Fault, before: i64) -> Result<Round> {

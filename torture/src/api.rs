@@ -99,6 +99,12 @@ impl Default for Pen {
 }
 
 impl Pen {
+    /// That of somebody else than the root key.
+    #[must_use]
+    pub fn of(caller: Caller) -> Self {
+        Self { caller, count: Cell::new(0) }
+    }
+
     /// The request as it goes over the wire.
     pub fn sign(&self, call: &Call<'_>) -> Vec<u8> {
         let count = self.count.get();

@@ -209,27 +209,12 @@ impl Run<'_> {
         let mut lane = Lane::open(&shared, program.address()).await?;
         rest::look(&mut lane, &path).await?;
         repeats::tokens(&shared, program.address()).await?;
-        repeats::bytes(&mut lane, &mut self.random, sent).await?;
+        repeats::bytes(&mut lane, &mut self.random, sent, usize::MAX).await?;
         self.old.round(&mut lane, &mut self.random).await?;
         rest::look(&mut lane, &path).await?;
         shared.no_faults()?;
         self.summary.compared += rest::judge(&shared)?.possible()?;
-        self.next_round(&mut lane).await
-    }
-
-    /// Empty slots get gateways, and what is of one round is forgotten.
-    async fn next_round(&mut self, lane: &mut Lane) -> Result<()> {
-        self.shared.record.borrow_mut().next_round();
-        let slots = self.shared.slots.borrow().clone();
-        for (number, slot) in slots.into_iter().enumerate() {
-            let gone = self.shared.record.borrow().tracks[slot.track].gone;
-            if gone {
-                lane.create(number).await?;
-            } else {
-                self.shared.slots.borrow_mut()[number].replacing = false;
-            }
-        }
-        self.shared.no_faults()
+        rest::next_round(&mut lane).await
     }
 }
 

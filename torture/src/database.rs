@@ -39,6 +39,69 @@ pub struct Audit {
     tokens_since: i64,
 }
 
+/// What tables of either store hold of gateways.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Resource, change and tries of each change that is under way.
+    pub intents: Vec<[String; 3]>,
+    /// Id, phase, generations intended and applied, and name of each gateway.
+    pub gateways: Vec<(String, String, u32, u32, String)>,
+    /// Gateway, role, certificate and state of each binding.
+    pub bindings: Vec<[String; 4]>,
+    /// Resource, generation and document of what is in force.
+    pub applied: Vec<(String, u32, String)>,
+}
+
+impl Contents {
+    pub(crate) const INTENTS: &str = "SELECT resource, change, cast(attempts AS TEXT) FROM intent";
+    pub(crate) const GATEWAYS: &str = "SELECT id, phase, intended, applied, name FROM vpn_gateway";
+    pub(crate) const BINDINGS: &str = "SELECT gateway, role, certificate, state FROM binding";
+    pub(crate) const APPLIED: &str = "SELECT resource, generation, document FROM applied";
+
+    /// The gateways, each checked to be at rest in every table.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn at_rest(self) -> Result<HashMap<String, Row>> {
+        let Self { intents, gateways: rows, bindings, applied } = self;
+        ensure!(intents.is_empty(), "at rest, but changes are under way, each with its tries: {intents:?}");
+        let mut gateways: HashMap<String, Row> = HashMap::new();
+        for (id, phase, intended, applied, name) in rows {
+            ensure!(phase == "live", "at rest, but {id} is {phase}");
+            ensure!(intended == applied, "at rest, but {id} has generation {applied} of {intended}");
+            gateways.insert(id, Row { intended, applied, name, bindings: BTreeMap::new() });
+        }
+        for [id, role, certificate, state] in bindings {
+            ensure!(state == "associated", "half a binding: {id} {role} {certificate} is {state}");
+            let gateway =
+                gateways.get_mut(&id).with_context(|| format!("a binding of {id}, which is gone"))?;
+            gateway.bindings.insert(role, certificate);
+        }
+        compare_applied(applied, &gateways)?;
+        Ok(gateways)
+    }
+}
+
+/// What the data plane has is what is bound.
+fn compare_applied(rows: Vec<(String, u32, String)>, gateways: &HashMap<String, Row>) -> Result<()> {
+    let mut applied = 0;
+    for (id, generation, document) in rows.into_iter().filter(|(id, ..)| id.starts_with("vpn-")) {
+        let gateway = gateways.get(&id).with_context(|| format!("{id} is applied, but gone"))?;
+        let document: Value = serde_json::from_str(&document).context("an applied document")?;
+        let bindings: BTreeMap<String, String> =
+            serde_json::from_value(document["certificates"].clone()).context("applied certificates")?;
+        ensure!(
+            generation == gateway.applied
+                && document["name"] == gateway.name.as_str()
+                && bindings == gateway.bindings,
+            "{id}: applied is generation {generation}, {document}; the gateway is {gateway:?}"
+        );
+        applied += 1;
+    }
+    ensure!(applied == gateways.len(), "{applied} of {} gateways are applied", gateways.len());
+    Ok(())
+}
+
 impl Database {
     /// Opens the database of a running server.
     ///
@@ -63,53 +126,16 @@ impl Database {
     }
 
     fn look(&self) -> Result<HashMap<String, Row>> {
-        let intents = self.rows("SELECT resource, change, attempts FROM intent", |row| {
-            Ok(format!("{}: {} ({} attempts)", text(row, 0)?, text(row, 1)?, row.get::<_, i64>(2)?))
-        })?;
-        ensure!(intents.is_empty(), "at rest, but intents are left: {intents:?}");
-        let mut gateways: HashMap<String, Row> = HashMap::new();
-        let rows = self.rows("SELECT id, phase, intended, applied, name FROM vpn_gateway", |row| {
+        let intents =
+            self.rows(Contents::INTENTS, |row| Ok([text(row, 0)?, text(row, 1)?, text(row, 2)?]))?;
+        let gateways = self.rows(Contents::GATEWAYS, |row| {
             Ok((text(row, 0)?, text(row, 1)?, row.get(2)?, row.get(3)?, text(row, 4)?))
         })?;
-        for (id, phase, intended, applied, name) in rows {
-            ensure!(phase == "live", "at rest, but {id} is {phase}");
-            ensure!(intended == applied, "at rest, but {id} has generation {applied} of {intended}");
-            gateways.insert(id, Row { intended, applied, name, bindings: BTreeMap::new() });
-        }
-        let rows = self.rows("SELECT gateway, role, certificate, state FROM binding", |row| {
-            Ok((text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?))
+        let bindings = self.rows(Contents::BINDINGS, |row| {
+            Ok([text(row, 0)?, text(row, 1)?, text(row, 2)?, text(row, 3)?])
         })?;
-        for (id, role, certificate, state) in rows {
-            ensure!(state == "associated", "half a binding: {id} {role} {certificate} is {state}");
-            let gateway =
-                gateways.get_mut(&id).with_context(|| format!("a binding of {id}, which is gone"))?;
-            gateway.bindings.insert(role, certificate);
-        }
-        self.compare_applied(&gateways)?;
-        Ok(gateways)
-    }
-
-    /// What the data plane has is what is bound.
-    fn compare_applied(&self, gateways: &HashMap<String, Row>) -> Result<()> {
-        let rows = self.rows("SELECT resource, generation, document FROM applied", |row| {
-            Ok((text(row, 0)?, row.get::<_, u32>(1)?, text(row, 2)?))
-        })?;
-        let mut applied = 0;
-        for (id, generation, document) in rows.into_iter().filter(|(id, ..)| id.starts_with("vpn-")) {
-            let gateway = gateways.get(&id).with_context(|| format!("{id} is applied, but gone"))?;
-            let document: Value = serde_json::from_str(&document).context("an applied document")?;
-            let bindings: BTreeMap<String, String> =
-                serde_json::from_value(document["certificates"].clone()).context("applied certificates")?;
-            ensure!(
-                generation == gateway.applied
-                    && document["name"] == gateway.name.as_str()
-                    && bindings == gateway.bindings,
-                "{id}: applied is generation {generation}, {document}; the gateway is {gateway:?}"
-            );
-            applied += 1;
-        }
-        ensure!(applied == gateways.len(), "{applied} of {} gateways are applied", gateways.len());
-        Ok(())
+        let applied = self.rows(Contents::APPLIED, |row| Ok((text(row, 0)?, row.get(1)?, text(row, 2)?)))?;
+        Contents { intents, gateways, bindings, applied }.at_rest()
     }
 
     /// Compares the audit records since the last look with what was answered. `lost` requests had no

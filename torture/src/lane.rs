@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -12,8 +13,12 @@ use tongguan_testkit::http::Connection;
 use crate::api::{self, Pen};
 use crate::damage::{Altered, Damage};
 use crate::model::{Action, Answer, Bound, Code, Operation, Role, State, Status};
+use crate::nodes::ways::{Nodes, Unanswered, Ways};
 use crate::record::{AuditRecord, Creation, Record};
-use crate::world::World;
+use crate::world::{SETTLE, World};
+
+/// Pause before a call whose outcome is unknown is made again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A place for a gateway; deleted ones are replaced.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +57,39 @@ pub struct Reply {
     pub body: Value,
 }
 
-/// A caller's connection.
+/// Whom a caller reaches.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// One server, until it is gone.
+    One(SocketAddr),
+    /// Several nodes, which come and go.
+    Nodes(Nodes),
+}
+
+impl From<SocketAddr> for Reach {
+    fn from(address: SocketAddr) -> Self {
+        Self::One(address)
+    }
+}
+
+impl From<Nodes> for Reach {
+    fn from(nodes: Nodes) -> Self {
+        Self::Nodes(nodes)
+    }
+}
+
+/// A caller's connections.
 #[derive(Debug)]
 pub struct Lane {
     /// What it shares with others.
     pub shared: Rc<Shared>,
-    connection: Connection,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    One(Connection),
+    Nodes(Ways),
 }
 
 impl Shared {
@@ -112,15 +144,39 @@ impl Lane {
     ///
     /// # Errors
     /// Nobody listens.
-    pub async fn open(shared: &Rc<Shared>, address: SocketAddr) -> Result<Self> {
-        Ok(Self { shared: Rc::clone(shared), connection: Connection::open(address).await? })
+    pub async fn open(shared: &Rc<Shared>, reach: impl Into<Reach>) -> Result<Self> {
+        let way = match reach.into() {
+            Reach::One(address) => Way::One(Connection::open(address).await?),
+            Reach::Nodes(nodes) => Way::Nodes(nodes.open()),
+        };
+        Ok(Self { shared: Rc::clone(shared), way })
     }
 
-    /// Sends an operation of the model and records it.
+    /// Whether a call whose outcome is unknown is made again.
+    async fn insists(&self, error: &anyhow::Error, begun: Instant) -> bool {
+        let Way::Nodes(ways) = &self.way else { return false };
+        let insists = ways.insists() && error.is::<Unanswered>() && begun.elapsed() < SETTLE;
+        if insists {
+            tokio::time::sleep(AGAIN).await;
+        }
+        insists
+    }
+
+    /// Sends an operation of the model and records it; a lane that insists does so until there is an answer.
     ///
     /// # Errors
     /// No answer came.
     pub async fn perform(&mut self, track: usize, operation: Operation) -> Result<Answer> {
+        let begun = Instant::now();
+        loop {
+            match self.try_once(track, operation).await {
+                Err(error) if self.insists(&error, begun).await => {}
+                tried => return tried,
+            }
+        }
+    }
+
+    async fn try_once(&mut self, track: usize, operation: Operation) -> Result<Answer> {
         let shared = Rc::clone(&self.shared);
         let event = shared.record.borrow_mut().begin(track, operation);
         let altered = shared.damage.borrow_mut().before(track, &operation);
@@ -157,10 +213,18 @@ impl Lane {
     /// # Errors
     /// No answer came.
     pub async fn send(&mut self, call: &Call<'_>) -> Result<Reply> {
-        let bytes = self.shared.pen.sign(call);
-        let reply = self.exchange(&bytes, call.action).await?;
-        self.shared.record.borrow_mut().sent.push(bytes);
-        Ok(reply)
+        let begun = Instant::now();
+        loop {
+            let bytes = self.shared.pen.sign(call);
+            match self.exchange(&bytes, call.action).await {
+                Err(error) if self.insists(&error, begun).await => {}
+                tried => {
+                    let reply = tried?;
+                    self.shared.record.borrow_mut().sent.push(bytes);
+                    return Ok(reply);
+                }
+            }
+        }
     }
 
     /// Sends signed bytes as they are.
@@ -169,22 +233,22 @@ impl Lane {
     /// No answer came, or one without a request id.
     pub async fn exchange(&mut self, bytes: &[u8], action: &str) -> Result<Reply> {
         let shared = Rc::clone(&self.shared);
-        let answer = match self.connection.exchange(bytes).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                shared.record.borrow_mut().lost += 1;
-                return Err(error);
+        let answered = match &mut self.way {
+            Way::One(connection) => {
+                connection.exchange(bytes).await.map(|answer| (answer.status, answer.body.to_vec()))
             }
+            Way::Nodes(ways) => ways.exchange(bytes, action, &shared).await,
         };
-        let body: Value = match serde_json::from_slice(answer.body) {
+        let (status, body) = answered.inspect_err(|_| shared.record.borrow_mut().lost += 1)?;
+        let body: Value = match serde_json::from_slice(&body) {
             Ok(body) => body,
             Err(_) => {
-                let text = String::from_utf8_lossy(answer.body).into_owned();
+                let text = String::from_utf8_lossy(&body).into_owned();
                 shared.fault(format!("{action} answered no JSON: {text}"));
                 bail!("no JSON");
             }
         };
-        let reply = Reply { status: answer.status, body };
+        let reply = Reply { status, body };
         let code = (reply.status != 200).then(|| reply.code().to_owned());
         let audited = AuditRecord { action: action.to_owned(), status: reply.status, code };
         let id = reply.body["RequestId"].as_str().unwrap_or_default().to_owned();
@@ -201,7 +265,13 @@ impl Lane {
     /// # Errors
     /// No answer came.
     pub async fn replay(&mut self, bytes: &[u8]) -> Result<()> {
-        let reply = self.exchange(bytes, &action_of(bytes)).await?;
+        let begun = Instant::now();
+        let reply = loop {
+            match self.exchange(bytes, &action_of(bytes)).await {
+                Err(error) if self.insists(&error, begun).await => {}
+                tried => break tried?,
+            }
+        };
         if reply.code() != "SignatureNonceUsed" {
             let head = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned();
             self.shared.fault(format!("a replay was answered {} {}: {head}", reply.status, reply.body));
@@ -223,11 +293,18 @@ impl Lane {
             track.events[event].operation.nonce = Some(nonce);
             (track.id.clone(), track.events[event].operation)
         };
-        let event = shared.record.borrow_mut().begin(track, operation);
-        let reply = self.exchange(bytes, operation.action.name()).await?;
-        let answer = read(&operation, &id, &reply, &shared.world);
-        shared.record.borrow_mut().end(track, event, answer);
-        Ok(())
+        let begun = Instant::now();
+        loop {
+            let event = shared.record.borrow_mut().begin(track, operation);
+            match self.exchange(bytes, operation.action.name()).await {
+                Err(error) if self.insists(&error, begun).await => {}
+                tried => {
+                    let answer = read(&operation, &id, &tried?, &shared.world);
+                    shared.record.borrow_mut().end(track, event, answer);
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Makes a gateway in a slot.

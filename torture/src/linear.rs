@@ -85,12 +85,19 @@ const ORDER: usize = 16;
 const SHOWN: usize = 8;
 
 /// A point of the search: which calls have been put in order, and the state after them.
+///
+/// Calls with and without an answer are counted apart: one of the latter may take effect long after it was made, and
+/// would hold `low` up until then.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Place<S> {
-    /// All calls before this one are in order, or came to nothing.
+    /// All answered calls before this one are in order.
     low: usize,
-    /// Calls after `low` that are in order already, ascending.
+    /// Answered calls after `low` that are in order already, ascending.
     done: Vec<usize>,
+    /// Calls without an answer that have taken effect, ascending; those that could no longer are left out.
+    lost: Vec<usize>,
+    /// The latest invocation of a call that is in order, as far as it says which calls without an answer are too late.
+    latest: u64,
     state: S,
 }
 
@@ -124,20 +131,24 @@ struct Next {
 
 struct Search<'a, M: Model> {
     model: &'a M,
+    /// Those with an answer, then those without, each by their invocations.
     events: &'a [&'a EventOf<M>],
+    /// How many have an answer.
+    answered: usize,
 }
 
 /// Searches for an order of `events` that begins in one of `initial`.
 pub fn check<M: Model>(model: &M, initial: &[M::State], events: &[EventOf<M>]) -> Verdict<M> {
     let mut sorted: Vec<&EventOf<M>> = events.iter().collect();
-    sorted.sort_by_key(|event| event.invoke);
-    Search { model, events: &sorted }.run(initial)
+    sorted.sort_by_key(|event| (event.answer.is_none(), event.invoke));
+    let answered = sorted.partition_point(|event| event.answer.is_some());
+    Search { model, events: &sorted, answered }.run(initial)
 }
 
 impl<M: Model> Search<'_, M> {
     fn run(&self, initial: &[M::State]) -> Verdict<M> {
         let begin = |state: &M::State| {
-            let place = Place { low: 0, done: Vec::new(), state: state.clone() };
+            let place = Place { low: 0, done: Vec::new(), lost: Vec::new(), latest: 0, state: state.clone() };
             Step { place, trail: None, depth: 0 }
         };
         let mut stack: Vec<_> = initial.iter().map(begin).collect();
@@ -206,18 +217,16 @@ impl<M: Model> Search<'_, M> {
     fn take_observations(&self, step: &mut Step<M::State>) {
         loop {
             let place = &step.place;
-            let mut unanswered_end = u64::MAX;
+            let calls = self.next(place).calls;
+            // A call without an answer that ended before one that is taken began would lose its turn.
+            let lost = calls.iter().filter(|call| **call >= self.answered);
+            let lost_end = lost.map(|call| self.events[*call].end).min().unwrap_or(u64::MAX);
             let mut taken = Vec::new();
-            for call in self.next(place).calls {
+            for call in calls {
                 let event = self.events[call];
-                let Some(answer) = &event.answer else {
-                    unanswered_end = unanswered_end.min(event.end);
+                let Some(answer) = event.answer.as_ref().filter(|_| event.invoke <= lost_end) else {
                     continue;
                 };
-                // A call without an answer that ended before this one began would lose its turn.
-                if unanswered_end < event.invoke {
-                    continue;
-                }
                 if self.model.observes(&place.state, &event.operation, answer)
                     && self.model.step(&place.state, &event.operation).0 == *answer
                 {
@@ -238,45 +247,43 @@ impl<M: Model> Search<'_, M> {
         step.trail = Some(Rc::new(Trail { call, state: step.place.state.clone(), earlier }));
         step.depth += 1;
         let place = &mut step.place;
-        let position = place.done.partition_point(|done| *done < call);
-        place.done.insert(position, call);
-        let latest = place.done.last().map_or(0, |last| self.events[*last].invoke);
-        let mut passed = 0;
-        while place.low < self.events.len() {
-            if place.done.get(passed) == Some(&place.low) {
-                passed += 1;
-            } else if !self.is_too_late(place.low, latest) {
-                break;
-            }
-            place.low += 1;
-        }
+        let list = if call < self.answered { &mut place.done } else { &mut place.lost };
+        let position = list.partition_point(|other| *other < call);
+        list.insert(position, call);
+        let passed = (place.low..).zip(&place.done).take_while(|(low, done)| low == *done).count();
         place.done.drain(..passed);
-    }
-
-    /// Whether a call has no answer and can no longer take effect, since a later one is in order.
-    fn is_too_late(&self, call: usize, latest: u64) -> bool {
-        self.events[call].answer.is_none() && self.events[call].end < latest
+        place.low += passed;
+        // Of what is in order only this is of interest, so that places that differ in nothing else are one.
+        let latest = place.latest.max(self.events[call].invoke);
+        place.lost.retain(|lost| self.events[*lost].end >= latest);
+        let ends = self.events[self.answered..].iter().map(|event| event.end);
+        place.latest = ends.filter(|end| *end < latest).max().map_or(0, |end| end + 1);
     }
 
     fn next(&self, place: &Place<M::State>) -> Next {
-        let latest = place.done.last().map_or(0, |last| self.events[*last].invoke);
         let mut calls = Vec::new();
         let mut done = place.done.iter().peekable();
         let mut first_end = u64::MAX;
-        for call in place.low..self.events.len() {
+        for call in place.low..self.answered {
             let event = self.events[call];
             if event.invoke > first_end {
                 break;
             }
-            if done.next_if_eq(&&call).is_some() || self.is_too_late(call, latest) {
-                continue;
-            }
-            if event.answer.is_some() {
+            if done.next_if_eq(&&call).is_none() {
                 first_end = first_end.min(event.end);
+                calls.push(call);
             }
-            calls.push(call);
         }
-        Next { complete: first_end == u64::MAX, calls }
+        for call in self.answered..self.events.len() {
+            let event = self.events[call];
+            if event.invoke > first_end {
+                break;
+            }
+            if event.end >= place.latest && place.lost.binary_search(&call).is_err() {
+                calls.push(call);
+            }
+        }
+        Next { complete: place.low == self.answered, calls }
     }
 }
 

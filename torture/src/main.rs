@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use tongguan_torture::suite::{self, Tally};
-use tongguan_torture::{crash, histories};
+use tongguan_torture::{crash, histories, nodes};
 
 /// Breaks tongguan on purpose, and checks that nothing is lost and nothing half done.
 #[derive(Debug, Parser)]
@@ -82,7 +82,21 @@ enum Part {
         #[command(flatten)]
         common: Common,
     },
-    /// Everything.
+    /// Lets the database of three nodes fail over, and the nodes die; as root, who makes network namespaces.
+    Nodes {
+        #[command(flatten)]
+        common: Common,
+        /// How many faults, of which one third is of the database.
+        #[arg(long, default_value_t = 30)]
+        faults: usize,
+        /// Callers.
+        #[arg(long, default_value_t = 12)]
+        callers: usize,
+        /// Gateways.
+        #[arg(long, default_value_t = 6)]
+        gateways: usize,
+    },
+    /// Everything that needs no cluster.
     All {
         #[command(flatten)]
         common: Common,
@@ -103,6 +117,7 @@ impl Part {
             | Self::Tokens { common }
             | Self::Faults { common }
             | Self::FirstStarts { common }
+            | Self::Nodes { common, .. }
             | Self::All { common, .. } => common,
         }
     }
@@ -135,6 +150,10 @@ async fn run(part: Part, server: PathBuf, seed: u64) -> Result<Tally> {
             suite::race(&mut tally, &options).await?;
         }
         Part::Tokens { .. } => suite::repeats(&mut tally, &server, seed).await?,
+        Part::Nodes { faults, callers, gateways, .. } => {
+            let plan = nodes::plan(faults, seed);
+            suite::nodes(&mut tally, &nodes::Options { server, plan, seed, callers, gateways }).await?;
+        }
         Part::FirstStarts { .. } => suite::first_starts(&mut tally, &server, seed).await?,
         Part::Faults { .. } => suite::dataplane(&mut tally, &server, seed).await?,
         Part::All { short, kills, .. } => {

@@ -2,8 +2,7 @@
 //! and the very bytes that were sent.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
@@ -12,7 +11,7 @@ use tongguan_testkit::Call;
 
 use crate::api;
 use crate::generator::other;
-use crate::lane::{Lane, Shared};
+use crate::lane::{Lane, Reach, Shared};
 use crate::model::Answer;
 use crate::random::Random;
 use crate::record::TokenCall;
@@ -38,13 +37,14 @@ pub struct Old {
 ///
 /// # Errors
 /// No answer came.
-pub async fn tokens(shared: &Rc<Shared>, address: SocketAddr) -> Result<()> {
+pub async fn tokens(shared: &Rc<Shared>, reach: impl Into<Reach>) -> Result<()> {
+    let reach = reach.into();
     let calls: VecDeque<_> = shared.record.borrow().tokens.iter().cloned().collect();
     let creations: Vec<_> = (0..shared.record.borrow().creations.len()).collect();
     let work = Rc::new(RefCell::new((calls, creations)));
     let mut lanes = JoinSet::new();
     for _ in 0..LANES {
-        let mut lane = Lane::open(shared, address).await?;
+        let mut lane = Lane::open(shared, reach.clone()).await?;
         let work = Rc::clone(&work);
         lanes.spawn_local(async move {
             while let Some(call) = { work.borrow_mut().0.pop_front() } {
@@ -96,11 +96,11 @@ async fn expect_mismatch(lane: &mut Lane, call: &Call<'_>) -> Result<()> {
 }
 
 /// Sends signed bytes again: of answered requests, whose nonces must be known, and of requests without
-/// an answer, which must not take effect twice.
+/// an answer, at most so many of each gateway, which must not take effect twice.
 ///
 /// # Errors
 /// No answer came.
-pub async fn bytes(lane: &mut Lane, random: &mut Random, before_the_kill: usize) -> Result<()> {
+pub async fn bytes(lane: &mut Lane, random: &mut Random, before_the_kill: usize, most: usize) -> Result<()> {
     let shared = Rc::clone(&lane.shared);
     let sent: Vec<_> = {
         let record = shared.record.borrow();
@@ -113,8 +113,13 @@ pub async fn bytes(lane: &mut Lane, random: &mut Random, before_the_kill: usize)
         lane.replay(&bytes).await?;
     }
     let unanswered = std::mem::take(&mut shared.record.borrow_mut().unanswered);
+    let mut again: HashMap<usize, usize> = HashMap::new();
     for (track, event, bytes) in unanswered {
-        lane.again(track, event, &bytes).await?;
+        let count = again.entry(track).or_default();
+        *count += 1;
+        if *count <= most {
+            lane.again(track, event, &bytes).await?;
+        }
     }
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! After the load: waits until everything is at rest, looks at all of it, and judges the histories.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tongguan_testkit::Call;
 
 use crate::api::name_number;
-use crate::database::Database;
+use crate::database::{Database, Row};
 use crate::lane::{Lane, Shared};
 use crate::linear::{Verdict, check};
 use crate::model::{Action, Answer, Code, Model, Operation, State, Status};
@@ -20,6 +21,15 @@ use crate::world::{PAUSE, SETTLE};
 /// # Errors
 /// Something does not come to rest, is half done, or was never asked for.
 pub async fn look(lane: &mut Lane, database: &Path) -> Result<()> {
+    let tracks = settle(lane).await?;
+    compare(&lane.shared, tracks, &Database::open(database)?.at_rest()?)
+}
+
+/// The first part of [`look`]: what is seen over the API. Answers the gateways that are not known to be gone.
+///
+/// # Errors
+/// As [`look`].
+pub async fn settle(lane: &mut Lane) -> Result<Vec<usize>> {
     adopt(lane).await?;
     let tracks = present(&lane.shared);
     for track in &tracks {
@@ -28,8 +38,15 @@ pub async fn look(lane: &mut Lane, database: &Path) -> Result<()> {
     for track in &tracks {
         lane.perform(*track, Operation::plain(Action::List)).await?;
     }
-    let rows = Database::open(database)?.at_rest()?;
-    let mut record = lane.shared.record.borrow_mut();
+    Ok(tracks)
+}
+
+/// The second part of [`look`]: what the database holds of these gateways, and of no others.
+///
+/// # Errors
+/// As [`look`].
+pub fn compare(shared: &Shared, tracks: Vec<usize>, rows: &HashMap<String, Row>) -> Result<()> {
+    let mut record = shared.record.borrow_mut();
     let known: HashSet<_> = tracks.iter().map(|track| record.tracks[*track].id.clone()).collect();
     let strangers: Vec<_> = rows.keys().filter(|id| !known.contains(*id)).collect();
     ensure!(strangers.is_empty(), "gateways in the database that the API does not show: {strangers:?}");
@@ -99,6 +116,25 @@ async fn list(lane: &mut Lane) -> Result<Vec<(String, String)>> {
         }
     }
     Ok(found)
+}
+
+/// Empty slots get gateways, and what is of one round is forgotten.
+///
+/// # Errors
+/// No answer came, or a caller had found something wrong.
+pub async fn next_round(lane: &mut Lane) -> Result<()> {
+    let shared = Rc::clone(&lane.shared);
+    shared.record.borrow_mut().next_round();
+    let slots = shared.slots.borrow().clone();
+    for (number, slot) in slots.into_iter().enumerate() {
+        let gone = shared.record.borrow().tracks[slot.track].gone;
+        if gone {
+            lane.create(number).await?;
+        } else {
+            shared.slots.borrow_mut()[number].replacing = false;
+        }
+    }
+    shared.no_faults()
 }
 
 /// What came of comparing histories.

@@ -12,7 +12,7 @@ use crate::api::root;
 /// Signal of a process that aborted itself, which a crash point does.
 const ABORTED: i32 = 6;
 /// Limits that the load would run into.
-const QUOTAS: [&str; 6] = [
+pub const QUOTAS: [&str; 6] = [
     "vpn_gateways_per_account=100000",
     "vpcs_per_region=100000",
     "audit_records=1000000000",

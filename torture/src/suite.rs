@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use tongguan_cluster::{Cluster, Mode};
 
 use crate::damage::Kind;
-use crate::{crash, faults, first_start, histories, tokens};
+use crate::{crash, faults, first_start, histories, nodes, tokens};
 
 /// How much of everything.
 #[derive(Debug, Clone)]
@@ -102,6 +103,28 @@ pub async fn kills(tally: &mut Tally, options: &crash::Options) -> Result<()> {
         Ok(format!("{kills} kills, {fired} at crash points, {requests} requests, {compared} calls compared"))
     };
     tally.part("kills", options.seed, part).await
+}
+
+/// Three nodes over a cluster that fails over; none where there is nothing to make one of.
+///
+/// # Errors
+/// As [`run`].
+pub async fn nodes(tally: &mut Tally, options: &nodes::Options) -> Result<()> {
+    let Some(cluster) = Cluster::or_skip(Mode::Strict) else { return Ok(()) };
+    let part = |directory| async move {
+        let inner = options.clone();
+        // On a thread of its own: with the cluster goes every process whose first thread is in the hub.
+        let thread = std::thread::Builder::new().name("nodes".into()).spawn(move || {
+            cluster.enter()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            tokio::task::LocalSet::new().block_on(&runtime, nodes::run(cluster, &inner, directory))
+        });
+        let thread = thread.context("no thread")?;
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await.context("no thread")?;
+        let done = joined.map_err(|_| anyhow::anyhow!("a panic"))??;
+        Ok(format!("{} faults; {done}", options.plan.len()))
+    };
+    tally.part("nodes", options.seed, part).await
 }
 
 /// Many callers at once.

@@ -1,6 +1,5 @@
 //! What gateways need: a network and certificates, made through the API.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +13,11 @@ pub use tongguan_testkit::world::PAUSE;
 
 use crate::api::{Pen, name_text, token_text};
 use crate::damage::Damage;
-use crate::lane::{Lane, Shared};
+use crate::lane::{Lane, Reach, Shared};
 use crate::model::Text;
 
 /// How long something may take to settle before it counts as stuck.
-pub const SETTLE: Duration = Duration::from_secs(20);
+pub const SETTLE: Duration = Duration::from_secs(40);
 
 /// Certificates and network.
 #[derive(Debug, Clone, Default)]
@@ -42,9 +41,10 @@ impl World {
 ///
 /// # Errors
 /// A call is refused.
-pub async fn make(address: SocketAddr, gateways: usize, damage: Damage) -> Result<Rc<Shared>> {
+pub async fn make(reach: impl Into<Reach>, gateways: usize, damage: Damage) -> Result<Rc<Shared>> {
+    let reach = reach.into();
     let builder = Rc::new(Shared::new(Pen::default(), World::default(), Damage::none()));
-    let mut lane = Lane::open(&builder, address).await?;
+    let mut lane = Lane::open(&builder, reach.clone()).await?;
     let network = Network::make(&mut lane).await?;
     let issuer = Issuer::now(KeySpec::EcSm2);
     let mut certificates = Vec::new();
@@ -64,7 +64,7 @@ pub async fn make(address: SocketAddr, gateways: usize, damage: Damage) -> Resul
     let shared = Rc::new(Shared::new(Pen::default(), world, damage));
     // The requests of this function stay in the audit record: they are answered requests like others.
     *shared.record.borrow_mut() = builder.record.take();
-    let mut lane = Lane::open(&shared, address).await?;
+    let mut lane = Lane::open(&shared, reach).await?;
     for slot in 0..gateways {
         lane.create(slot).await?;
     }
