@@ -121,6 +121,59 @@ fn a_call_without_an_answer_takes_effect_before_the_kill_or_never() {
     assert!(!fits(&late), "not after the kill");
 }
 
+/// As one that was answered 503, or by a node that was killed: only its caller has given up.
+fn unknown(invoke: u64, action: Action) -> Call {
+    unanswered(invoke, u64::MAX, action)
+}
+
+#[test]
+fn a_call_of_unknown_outcome_takes_effect_at_any_later_moment_once_or_never() {
+    let unknown = unknown(1, Action::Bind(ENCRYPTION, 0));
+    let active = |at| call(at, at + 1, Action::Describe, Answer::Shown(Status::Active, 1, 0));
+    let count = |at, changes| call(at, at + 1, Action::Changes, Answer::Counted(Some(changes)));
+    let nothing = list(12, 13, [None, None]);
+    assert!(fits(&[unknown.clone(), active(10), nothing.clone(), active(20), nothing.clone(), count(30, 1)]));
+    let there = list(22, 23, [Some(0), None]);
+    assert!(fits(&[unknown.clone(), active(10), nothing.clone(), active(20), there.clone(), count(30, 2)]));
+    let gone = call(24, 25, Action::Unbind(ENCRYPTION, 0), Answer::Done);
+    let again = list(40, 41, [Some(0), None]);
+    let twice = [unknown.clone(), nothing, there, gone, active(38), again, count(42, 4)];
+    assert!(!fits(&twice), "one call, two effects");
+    assert!(!fits(&[unknown, count(30, 3)]), "one call, counted twice");
+}
+
+#[test]
+fn what_was_answered_is_not_lost_among_calls_of_unknown_outcome() {
+    let others = [
+        unknown(2, Action::Bind(SIGNATURE, 1)),
+        unknown(3, Action::Modify(Some(9), None)),
+        unknown(4, Action::Bind(SIGNATURE, 2)),
+    ];
+    let active = |at| call(at, at + 1, Action::Describe, Answer::Shown(Status::Active, 1, 0));
+    let history = |end: &[Call]| {
+        let mut history = vec![bind(1, 5, ENCRYPTION, 0), active(10)];
+        history.extend_from_slice(&others);
+        history.extend_from_slice(end);
+        fits(&history)
+    };
+    assert!(history(&[list(20, 21, [Some(0), None]), active(22)]));
+    assert!(history(&[list(20, 21, [Some(0), Some(2)]), active(22)]));
+    assert!(!history(&[list(20, 21, [None, None]), active(22)]), "lost with the primary");
+    assert!(!history(&[list(20, 21, [Some(0), None]), list(22, 23, [None, None])]), "read on an old primary");
+    assert!(!history(&[list(20, 21, [None, Some(1)]), active(22)]), "lost, and another one kept");
+}
+
+#[test]
+fn a_token_has_one_effect_whichever_node_it_was_sent_to() {
+    let count = |changes| call(40, 41, Action::Changes, Answer::Counted(Some(changes)));
+    let first = with_token(unknown(1, Action::Bind(ENCRYPTION, 0)), 7);
+    let again = with_token(bind(20, 21, ENCRYPTION, 0), 7);
+    assert!(fits(&[first.clone(), again.clone(), count(2)]));
+    assert!(!fits(&[first.clone(), again.clone(), count(3)]), "one on each node");
+    let other = with_token(bind(22, 23, SIGNATURE, 1), 7);
+    assert!(!fits(&[first, again, other, count(3)]), "another call under it");
+}
+
 #[test]
 fn the_bytes_of_a_call_without_an_answer_are_taken_once() {
     let nonce = |mut call: Call| {
@@ -200,6 +253,9 @@ fn draw(random: &mut Random) -> Operation {
     Operation { action, dry: changes && random.chance(10), token, nonce }
 }
 
+/// Of a hundred calls so many take effect long after their callers have given up, or never.
+const LATE: usize = 4;
+
 /// A history as a right server makes it: each call takes effect at one moment between its ends. Answers
 /// the states in between, too.
 fn right(random: &mut Random, calls: usize, lanes: usize) -> (Vec<Call>, Vec<State>) {
@@ -207,6 +263,8 @@ fn right(random: &mut Random, calls: usize, lanes: usize) -> (Vec<Call>, Vec<Sta
     let mut states = vec![state.clone()];
     let mut events = Vec::new();
     let mut open: Vec<(usize, Option<Answer>)> = Vec::new();
+    // Nobody hears of these any more; each may still take effect.
+    let mut late: Vec<usize> = Vec::new();
     let mut now = 0;
     while events.len() < calls || !open.is_empty() {
         now += 1;
@@ -219,8 +277,17 @@ fn right(random: &mut Random, calls: usize, lanes: usize) -> (Vec<Call>, Vec<Sta
         if events.len() < calls && open.len() < lanes && random.chance(50) {
             let operation = draw(random);
             events.push(Event { invoke: now, end: u64::MAX, operation, answer: None });
-            open.push((events.len() - 1, None));
+            if random.below(100) < LATE {
+                late.push(events.len() - 1);
+            } else {
+                open.push((events.len() - 1, None));
+            }
             continue;
+        }
+        if !late.is_empty() && random.chance(4) {
+            let number = late.swap_remove(random.below(late.len()));
+            state = Model.run(&state, &events[number].operation).1;
+            states.push(state.clone());
         }
         if open.is_empty() {
             continue;
