@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN   := target/release/tongguan
 SKIPPED := $(CURDIR)/target/skipped
 
-.PHONY: run hint install test unit unit-postgres beside faults judges instructions instructions-record cluster conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
+.PHONY: run hint install test unit unit-postgres beside faults judges instructions instructions-record cluster cluster-nodes nodes-build conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -66,8 +66,9 @@ beside: tools judges
 	$(MAKE) --no-print-directory unit instructions conformance; others=$$?; \
 	wait $$faults; held=$$?; cat target/faults.log; exit $$((others + held))
 
-## faults: as root, every kind of fault of a PostgreSQL cluster once
-faults: tools judges
+## faults: as root, every kind of fault of a PostgreSQL cluster once, and of the nodes that use it
+faults: tools judges nodes-build
+	$(NODES) --faults 30 --seed 20261129
 	$(CARGO) test --workspace --locked --test faults
 
 # Tests that are not carried out, each with its reason, are counted at the end.
@@ -133,6 +134,16 @@ torture-build: tools
 ## cluster: as root, break a cluster of PostgreSQL that fails over, e.g. make cluster FAULTS=300 SEED=7
 cluster: tools judges
 	$(CARGO) run --locked -p tongguan-cluster -- faults --count $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+## cluster-nodes: as root, break the cluster under three nodes of the service, and the nodes, e.g. make cluster-nodes FAULTS=300 SEED=7
+cluster-nodes: tools judges nodes-build
+	$(NODES) --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
+
+NODES = target/debug/tongguan-torture nodes --server target/debug/tongguan
+
+# What `make unit` has built already.
+nodes-build: tools
+	$(CARGO) build --workspace --locked --bin tongguan --bin tongguan-torture
 
 FAULTS ?= 30
 

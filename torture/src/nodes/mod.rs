@@ -136,7 +136,7 @@ pub async fn run(cluster: Cluster, options: &Options, directory: PathBuf) -> Res
             run.service.check().with_context(|| format!("after fault {}", number + 1))?;
         }
         let (of, took) = (options.plan.len(), begun.elapsed().as_secs_f32());
-        eprintln!("{} of {of}: {strike}: {said} ({took:.1} s)", number + 1);
+        eprintln!("{} of {of}: {said} ({took:.1} s)", number + 1);
     }
     run.end().await
 }

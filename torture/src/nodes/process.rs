@@ -1,10 +1,12 @@
 //! The processes of three nodes: started, killed, frozen, started again.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use tongguan_testkit::program::{self, Log, Program};
+use tongguan_testkit::program::{self, Ended, Log, Program};
 
 use super::ways::Nodes;
 use crate::api::root;
@@ -12,6 +14,9 @@ use crate::server::QUOTAS;
 
 /// How fast changes settle.
 const APPLY_DELAY: &str = "4ms";
+/// How long a node is started again and again that finds no database, and how long after each time.
+const BOOT: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Nodes of one database.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ impl Service {
         Ok(service)
     }
 
-    fn environment(&self, command: &mut std::process::Command, name: &str) {
+    fn environment(&self, command: &mut Command, name: &str) {
         command
             .env("TONGGUAN_DATABASE", &self.url)
             .env("TONGGUAN_MASTER_KEY_FILE", self.home.join("master.key"));
@@ -69,11 +74,30 @@ impl Service {
         self.run(&["check"])
     }
 
-    /// Starts a node, and waits until it listens.
+    /// Starts a node, and waits until it listens. One that ends since there is no database is started again, as whatever
+    /// keeps services running does it.
     ///
     /// # Errors
-    /// It does not.
+    /// It never listens.
     pub async fn boot(&mut self, number: usize) -> Result<()> {
+        let begun = Instant::now();
+        let program = loop {
+            let (command, log) = self.serve(number);
+            let started = tokio::task::spawn_blocking(move || Program::spawn(command, log)?.ready());
+            match started.await.context("a thread panicked")? {
+                Ok(program) => break program,
+                Err(error) if error.is::<Ended>() && begun.elapsed() < BOOT => {
+                    tokio::time::sleep(PAUSE).await
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.nodes.places()[number].set(Some(program.address()));
+        self.programs[number] = Some(program);
+        Ok(())
+    }
+
+    fn serve(&self, number: usize) -> (Command, Log) {
         let name = format!("node-{number}");
         let mut command = program::serve(&self.binary, &self.home.join(&name), APPLY_DELAY, &root());
         command.args(["--admin-listen", "off"]);
@@ -81,12 +105,7 @@ impl Service {
             command.args(["--quota", quota]);
         }
         self.environment(&mut command, &name);
-        let log = Log::At(self.home.join(format!("{name}.log")));
-        let started = tokio::task::spawn_blocking(move || Program::spawn(command, log)?.ready());
-        let program = started.await.context("a thread panicked")??;
-        self.nodes.places()[number].set(Some(program.address()));
-        self.programs[number] = Some(program);
-        Ok(())
+        (command, Log::At(self.home.join(format!("{name}.log"))))
     }
 
     fn take(&mut self, number: usize) -> Result<Program> {

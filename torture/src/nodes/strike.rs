@@ -11,6 +11,10 @@ use crate::random::Random;
 /// How long a node stands still: longer than its leases.
 const FROZEN: Duration = Duration::from_secs(12);
 
+/// Of a hundred faults of the database so many have a node killed in them, at most so long after they began.
+const KILLED: usize = 30;
+const KILL_MS: usize = 6_000;
+
 /// One thing that goes wrong, or is done by an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Strike {
@@ -106,9 +110,10 @@ impl Run<'_> {
             Strike::EndSome => self.tables.terminate(false).await?,
             Strike::EndAll => self.tables.terminate(true).await?,
         }
-        Ok(format!("undone after {:.1} s", begun.elapsed().as_secs_f32()))
+        Ok(format!("{strike}: undone after {:.1} s", begun.elapsed().as_secs_f32()))
     }
 
+    /// A fault of the database, in which now and then a node is killed as well.
     async fn fault(&mut self, fault: Fault) -> Result<String> {
         let (mut cluster, writer) = self.cluster.take().context("there is no cluster")?;
         let before = writer.next();
@@ -116,8 +121,15 @@ impl Run<'_> {
             let round = faults::round(&mut cluster, &writer, fault, before);
             (cluster, writer, round)
         });
+        let killed = self.random.chance(KILLED);
+        if killed {
+            let (node, after) = (self.random.below(NODES), self.random.below(KILL_MS));
+            tokio::time::sleep(Duration::from_millis(after as u64)).await;
+            self.service.kill(node)?;
+            self.service.boot(node).await?;
+        }
         let (cluster, writer, round) = carried_out.await.context("a thread panicked")?;
         self.cluster = Some((cluster, writer));
-        Ok(round?.to_string())
+        Ok(format!("{}{}", round?, if killed { "; a node was killed meanwhile" } else { "" }))
     }
 }
