@@ -6,6 +6,7 @@
 //! (`docs/api/states.md`).
 
 use std::fmt;
+use std::rc::Rc;
 
 use crate::linear;
 
@@ -170,7 +171,7 @@ pub struct State {
     /// Accepted changes, the making included.
     pub changes: u32,
     /// Tokens of accepted calls: what they asked and were answered.
-    pub tokens: Vec<(u32, Action, Answer)>,
+    pub tokens: Rc<Vec<(u32, Action, Answer)>>,
     /// Nonces that were used, of those that are named.
     pub nonces: Vec<u32>,
 }
@@ -237,7 +238,7 @@ impl State {
             name,
             description: 0,
             changes: 1,
-            tokens: Vec::new(),
+            tokens: Rc::default(),
             nonces: Vec::new(),
         }
     }
@@ -257,7 +258,7 @@ impl State {
     /// The same gateway without the tokens and nonces, which are of one round.
     #[must_use]
     pub fn without_memory(mut self) -> Self {
-        self.tokens.clear();
+        self.tokens = Rc::default();
         self.nonces.clear();
         self
     }
@@ -333,8 +334,10 @@ impl Model {
         if let Some(token) = operation.token
             && !matches!(answer, Answer::Refused(_))
         {
-            next.tokens.push((token, operation.action, answer.clone()));
-            next.tokens.sort_unstable_by_key(|(token, action, _)| (*token, action.name()));
+            // States share what they remember alike: there are very many of them, and much is remembered.
+            let tokens = Rc::make_mut(&mut next.tokens);
+            tokens.push((token, operation.action, answer.clone()));
+            tokens.sort_unstable_by_key(|(token, action, _)| (*token, action.name()));
         }
         (answer, next)
     }

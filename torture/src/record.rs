@@ -118,6 +118,13 @@ impl Record {
         self.end(track, event, Answer::Counted(changes));
     }
 
+    /// A look into the database that began at `invoke`, under load.
+    pub fn looked(&mut self, track: usize, invoke: u64, changes: Option<u32>) {
+        let (operation, answer) = (Operation::plain(Action::Changes), Some(Answer::Counted(changes)));
+        let end = self.tick();
+        self.tracks[track].events.push(Event { invoke, end, operation, answer });
+    }
+
     /// Forgets what is of one round.
     pub fn next_round(&mut self) {
         self.tokens.clear();

@@ -240,7 +240,7 @@ impl Stage {
     fn memory(&self) -> Vec<(u32, Action, Answer)> {
         let record = self.shared.record.borrow();
         let track = &record.tracks[0];
-        let mut memory: Vec<_> = track.initial.iter().flat_map(|state| state.tokens.clone()).collect();
+        let mut memory: Vec<_> = track.initial.iter().flat_map(|state| state.tokens.to_vec()).collect();
         for event in &track.events {
             let (Some(token), Some(answer)) = (event.operation.token, &event.answer) else { continue };
             let refused = matches!(answer, Answer::Refused(_));
@@ -255,8 +255,9 @@ impl Stage {
     }
 
     fn remember(&self, memory: Vec<(u32, Action, Answer)>) {
+        let memory = Rc::new(memory);
         for state in &mut self.shared.record.borrow_mut().tracks[0].initial {
-            state.tokens.clone_from(&memory);
+            state.tokens = Rc::clone(&memory);
         }
     }
 

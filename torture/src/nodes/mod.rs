@@ -45,6 +45,12 @@ const ANSWERS: u64 = 15;
 /// each unknown outcome makes the comparison slower.
 const REST: Duration = Duration::from_millis(10);
 const UNKNOWN_REST: Duration = Duration::from_millis(300);
+/// Answered calls of one round after which callers go slower: a cluster may take long to be whole, and all calls are
+/// compared at once.
+const MANY: usize = 3_000;
+/// Pause between two looks at how often each gateway was changed. The more of them there are, the less can have become of
+/// calls of unknown outcome, and the quicker is the comparison.
+const COUNTED: Duration = Duration::from_millis(300);
 /// Calls of unknown outcome on one gateway of which the very bytes are sent again.
 const AGAIN: usize = 2;
 /// Each so many faults the service's own check looks at the database, while it is served.
@@ -152,6 +158,8 @@ impl Run<'_> {
         }
         let (rights, watched, random) = (Rc::clone(&self.rights), Rc::clone(&stop), self.random.fork());
         let watch = tokio::task::spawn_local(async move { rights.watch(&watched, random).await });
+        let (shared, tables, watched) = (Rc::clone(&self.shared), self.tables.clone(), Rc::clone(&stop));
+        let counted = tokio::task::spawn_local(count(shared, tables, watched));
         self.answers().await?;
         let sent = self.shared.record.borrow().sent.len();
         let said = self.strike(strike).await?;
@@ -161,6 +169,7 @@ impl Run<'_> {
             while let Some(caller) = callers.join_next().await {
                 caller.context("a caller panicked")??;
             }
+            counted.await.context("who counts changes panicked")?;
             watch.await.context("who asks about rights panicked")?
         };
         tokio::time::timeout(2 * BOUND, joined).await.context("callers do not come to an end")??;
@@ -241,10 +250,31 @@ async fn caller(shared: Rc<Shared>, nodes: Nodes, mut random: Random, stop: Rc<C
     let mut lane = Lane::open(&shared, nodes).await?;
     while !stop.get() {
         match generator::step(&mut lane, &mut random, HABITS).await {
-            Ok(()) => tokio::time::sleep(REST).await,
+            Ok(()) => {
+                let many = shared.record.borrow().sent.len() > MANY;
+                tokio::time::sleep(if many { UNKNOWN_REST } else { REST }).await;
+            }
             Err(error) if error.is::<Unanswered>() => tokio::time::sleep(UNKNOWN_REST).await,
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// Looks at how often each gateway was changed, until it is told to stop.
+async fn count(shared: Rc<Shared>, tables: Tables, stop: Rc<Cell<bool>>) {
+    let mut session = None;
+    while !stop.get() {
+        tokio::time::sleep(COUNTED).await;
+        let (invoke, tracks) = {
+            let mut record = shared.record.borrow_mut();
+            let tracks = record.tracks.iter().enumerate().filter(|(_, track)| !track.gone);
+            let tracks: Vec<_> = tracks.map(|(number, track)| (number, track.id.clone())).collect();
+            (record.tick(), tracks)
+        };
+        let Some(found) = tables.changes(&mut session).await else { continue };
+        for (track, id) in tracks {
+            shared.record.borrow_mut().looked(track, invoke, found.get(&id).copied());
+        }
+    }
 }

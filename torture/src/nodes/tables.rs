@@ -1,9 +1,11 @@
 //! Looks into the database of several nodes, beside them.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
+use tokio::time::timeout;
 use tongguan_store::postgres::hosts::{Access, Hosts, Primary};
 
 use crate::database::{Contents, Row};
@@ -11,6 +13,8 @@ use crate::database::{Contents, Row};
 /// Longest wait for a primary, and for transactions to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Time for a look under load.
+const IN_TIME: Duration = Duration::from_secs(1);
 
 /// Whatever is recorded as applied, in the order in which that is committed.
 const KEEP: &str = "CREATE SCHEMA torture; \
@@ -32,9 +36,9 @@ const AUDIT: &str = "WITH late AS (SELECT request_id FROM audit WHERE time_ms > 
     FROM client_token WHERE created_ms > now_ms() - 600000 AND request_id NOT IN (SELECT request_id FROM late)";
 
 /// The database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tables {
-    hosts: Hosts,
+    hosts: Rc<Hosts>,
 }
 
 impl Tables {
@@ -43,7 +47,7 @@ impl Tables {
     /// # Errors
     /// It is none.
     pub fn of(url: &str) -> Result<Self> {
-        Ok(Self { hosts: Hosts::parse(url, Access::default())? })
+        Ok(Self { hosts: Rc::new(Hosts::parse(url, Access::default())?) })
     }
 
     /// A session on the primary.
@@ -150,6 +154,20 @@ impl Tables {
         contents.at_rest()
     }
 
+    /// The number of changes of each gateway, at one moment of this call; none if there is no primary that can say so in
+    /// time. `session` is kept from call to call.
+    pub async fn changes(&self, session: &mut Option<Primary>) -> Option<HashMap<String, u32>> {
+        *session = session.take().filter(|session| !self.hosts.outdated(session));
+        if session.is_none() {
+            *session = self.hosts.connect(IN_TIME).await.ok();
+        }
+        let found = timeout(IN_TIME, look(session.as_ref()?)).await;
+        if !matches!(found, Ok(Ok(_))) {
+            *session = None;
+        }
+        found.ok()?.ok()
+    }
+
     /// How many rows there are.
     ///
     /// # Errors
@@ -159,4 +177,13 @@ impl Tables {
             self.session().await?.client().query_one(&format!("SELECT count(*) FROM {from}"), &[]).await?;
         Ok(row.get(0))
     }
+}
+
+/// What a primary says that a standby obeys: an old one does not come through its commit.
+async fn look(session: &Primary) -> Result<HashMap<String, u32>> {
+    let client = session.client();
+    client.batch_execute("BEGIN; SELECT pg_logical_emit_message(true, '', '')").await?;
+    let rows = client.query("SELECT id, intended FROM vpn_gateway", &[]).await?;
+    client.batch_execute("COMMIT").await?;
+    rows.iter().map(|row| Ok((row.get(0), u32::try_from(row.get::<_, i64>(1))?))).collect()
 }
