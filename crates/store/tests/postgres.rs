@@ -447,3 +447,25 @@ fn who_has_waited_for_too_long_is_not_tried() {
     drop(store);
     sound(&single);
 }
+
+/// A session that ends writes something, since it has a table of its own; that waits for no standby. Otherwise a primary
+/// that has lost its standbys could not be shut down, nor become a standby itself.
+#[test]
+fn a_server_without_standbys_can_be_shut_down() {
+    let Some(mut single) = started() else { return };
+    let store = node(&single);
+    runtime().block_on(make(&store, 1)).unwrap();
+    single.hang_commits(true).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        single.shut_down();
+        // Nobody listens any more if that took too long.
+        let _ = tell.send(single);
+    });
+    let mut single = told.recv_timeout(PATIENCE).expect("the server does not stop");
+    single.boot().unwrap();
+    single.hang_commits(false).unwrap();
+    assert!(!runtime().block_on(make(&store, 2)).unwrap());
+    drop(store);
+    sound(&single);
+}

@@ -49,6 +49,14 @@ const GROUP: usize = 64;
 /// Batches in which each change has a savepoint, after one had to be undone.
 const SAVEPOINT_GROUPS: u32 = 64;
 
+/// A session that ends drops the table that only it has, in a transaction of its own, and nothing interrupts that: if it
+/// waited for a standby, a primary without one could not be shut down, nor become a standby. So what a lane's session
+/// commits by itself waits for none, and each of its transactions says that it does.
+const WAITS_FOR_NONE: &str = "SELECT set_config('tongguan.synchronous_commit', current_setting('synchronous_commit'), \
+                              false); SET synchronous_commit = local";
+const WAITS: &str =
+    " SELECT set_config('synchronous_commit', current_setting('tongguan.synchronous_commit'), true);";
+
 /// A change and what it may touch.
 pub(super) struct Work {
     pub(super) job: Box<dyn Job>,
@@ -548,7 +556,8 @@ impl Lane {
 
 impl Claimed {
     fn new(link: Link, number: i64, groups: u64) -> Result<Self, StoreError> {
-        link.script(&format!("SET search_path = {}, public; {}", schema::chain_of(number), seals::NOTES))?;
+        let chain = schema::chain_of(number);
+        link.script(&format!("SET search_path = {chain}, public; {WAITS_FOR_NONE}; {}", seals::NOTES))?;
         let (last, _held) = (Instant::now(), Held::new(&link.hosts().stats));
         Ok(Self { link, number, groups, ends: None, looked: false, forged: false, last, _held })
     }
@@ -564,6 +573,8 @@ impl Claimed {
         if jobs.is_empty() && !audits.records.is_empty() {
             // Records of reads and refusals outlive this process, and need not wait for a disk.
             begin.push_str(" SET LOCAL synchronous_commit = off;");
+        } else {
+            begin.push_str(WAITS);
         }
         begin.push_str(&locks::of(jobs));
         let counts = self.link.counts(&begin)?;
