@@ -249,8 +249,8 @@ impl Cluster {
         network::within(HUB, program)
     }
 
-    /// Moves the calling thread into the hub, for the rest of its life: what it connects to and what it starts is there,
-    /// and reaches the members.
+    /// Moves the calling thread into the hub, for the rest of its life: what it connects to and what it starts is
+    /// there, and reaches the members.
     ///
     /// # Errors
     /// It may not.

@@ -448,8 +448,8 @@ fn who_has_waited_for_too_long_is_not_tried() {
     sound(&single);
 }
 
-/// A session that ends writes something, since it has a table of its own; that waits for no standby. Otherwise a primary
-/// that has lost its standbys could not be shut down, nor become a standby itself.
+/// A session that ends writes something, since it has a table of its own; that waits for no standby. Otherwise a
+/// primary that has lost its standbys could not be shut down, nor become a standby itself.
 #[test]
 fn a_server_without_standbys_can_be_shut_down() {
     let Some(mut single) = started() else { return };

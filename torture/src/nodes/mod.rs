@@ -48,8 +48,8 @@ const UNKNOWN_REST: Duration = Duration::from_millis(300);
 /// Answered calls of one round after which callers go slower: a cluster may take long to be whole, and all calls are
 /// compared at once.
 const MANY: usize = 3_000;
-/// Pause between two looks at how often each gateway was changed. The more of them there are, the less can have become of
-/// calls of unknown outcome, and the quicker is the comparison.
+/// Pause between two looks at how often each gateway was changed. The more of them there are, the less can have become
+/// of calls of unknown outcome, and the quicker is the comparison.
 const COUNTED: Duration = Duration::from_millis(300);
 /// Calls of unknown outcome on one gateway of which the very bytes are sent again.
 const AGAIN: usize = 2;
@@ -94,12 +94,9 @@ pub struct Summary {
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { compared, requests, unavailable, lost, rights, written, .. } = self;
-        write!(
-            f,
-            "{requests} requests answered, {unavailable} answered 503, {lost} without an answer, the longest took {:.1} s; \
-             {compared} calls compared, {rights} questions about rights; {written} changes of the writer",
-            self.longest.as_secs_f32()
-        )
+        write!(f, "{requests} requests answered, {unavailable} answered 503, {lost} without an answer, ")?;
+        write!(f, "the longest took {:.1} s; {compared} calls compared, ", self.longest.as_secs_f32())?;
+        write!(f, "{rights} questions about rights and tokens; {written} changes of the writer")
     }
 }
 

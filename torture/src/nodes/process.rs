@@ -74,8 +74,8 @@ impl Service {
         self.run(&["check"])
     }
 
-    /// Starts a node, and waits until it listens. One that ends since there is no database is started again, as whatever
-    /// keeps services running does it.
+    /// Starts a node, and waits until it listens. One that ends since there is no database is started again, as
+    /// whatever keeps services running does it.
     ///
     /// # Errors
     /// It never listens.

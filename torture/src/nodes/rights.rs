@@ -1,5 +1,5 @@
-//! What one node was told is asked of the others at once, all the time: a key that was disabled through one is refused by
-//! the next call on the others, and one token sent to all of them at once has one effect.
+//! What one node was told is asked of the others at once, all the time: a key that was disabled through one is refused
+//! by the next call on the others, and one token sent to all of them at once has one effect.
 
 use std::cell::Cell;
 use std::rc::Rc;

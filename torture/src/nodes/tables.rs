@@ -154,8 +154,8 @@ impl Tables {
         contents.at_rest()
     }
 
-    /// The number of changes of each gateway, at one moment of this call; none if there is no primary that can say so in
-    /// time. `session` is kept from call to call.
+    /// The number of changes of each gateway, at one moment of this call; none if there is no primary that can say so
+    /// in time. `session` is kept from call to call.
     pub async fn changes(&self, session: &mut Option<Primary>) -> Option<HashMap<String, u32>> {
         *session = session.take().filter(|session| !self.hosts.outdated(session));
         if session.is_none() {

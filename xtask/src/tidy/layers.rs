@@ -49,7 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("tongguan-fuzz", WITH_GATEWAY),
-    ("tongguan-torture", &["tongguan-rpc", "tongguan-pki"]),
+    ("tongguan-torture", &["tongguan-cluster", "tongguan-pki", "tongguan-rpc", "tongguan-store"]),
     ("tongguan-cluster", &["tongguan-store"]),
     ("xtask", &[]),
 ];

@@ -49,9 +49,9 @@ const GROUP: usize = 64;
 /// Batches in which each change has a savepoint, after one had to be undone.
 const SAVEPOINT_GROUPS: u32 = 64;
 
-/// A session that ends drops the table that only it has, in a transaction of its own, and nothing interrupts that: if it
-/// waited for a standby, a primary without one could not be shut down, nor become a standby. So what a lane's session
-/// commits by itself waits for none, and each of its transactions says that it does.
+/// A session that ends drops the table that only it has, in a transaction of its own, and nothing interrupts that: if
+/// it waited for a standby, a primary without one could not be shut down, nor become a standby. So what the session of
+/// a lane commits by itself waits for none, and each of its transactions says that it does.
 const WAITS_FOR_NONE: &str = "SELECT set_config('tongguan.synchronous_commit', current_setting('synchronous_commit'), \
                               false); SET synchronous_commit = local";
 const WAITS: &str =
