@@ -469,3 +469,32 @@ fn a_server_without_standbys_can_be_shut_down() {
     drop(store);
     sound(&single);
 }
+
+/// A read that the database gives no time is refused for now, not for a bug.
+#[test]
+fn a_read_that_waits_for_a_lock_is_refused_for_now() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let locked = "SELECT count(*) FROM pg_locks WHERE granted AND relation = 'account'::regclass \
+                  AND mode = 'AccessExclusiveLock'";
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Until this session is ended.
+            let held = single.sql("postgres", "BEGIN; LOCK TABLE account; SELECT pg_sleep(60)");
+            assert!(held.is_err());
+        });
+        let begun = Instant::now();
+        while single.sql("postgres", locked).unwrap().trim() == "0" {
+            assert!(begun.elapsed() < PATIENCE, "nobody holds the lock");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let read = store.read(|snapshot| snapshot.account_active(&account(1)));
+        single.terminate_sessions().unwrap();
+        assert!(matches!(read, Err(StoreError::Busy)), "{read:?}");
+    });
+    // Its session was ended with all others.
+    let begun = Instant::now();
+    while store.read(|snapshot| snapshot.account_active(&account(1))).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nothing can be read any more");
+    }
+}
