@@ -133,3 +133,22 @@ impl Run<'_> {
         Ok(format!("{}{}", round?, if killed { "; a node was killed meanwhile" } else { "" }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_faults_have_every_kind() {
+        let short = plan(30, 7);
+        assert_eq!(short.len(), 30);
+        for strike in Fault::ALL.map(Strike::Database).into_iter().chain(QUICK) {
+            assert!(short.contains(&strike), "{strike}");
+        }
+        let stay = |strike: &&Strike| !matches!(strike, Strike::Database(fault) if fault.fails_over());
+        // Seven kinds are followed by a failover, and each is there once.
+        assert_eq!(short.iter().filter(stay).count(), 23);
+        assert_eq!(short, plan(30, 7));
+        assert_ne!(short, plan(30, 8));
+    }
+}

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use tongguan_testkit::http::Connection;
@@ -198,16 +198,12 @@ impl Ways {
     }
 
     async fn attempt(&mut self, number: usize, bytes: &[u8]) -> Result<(u16, Vec<u8>)> {
-        let address = self.nodes.places[number].address.get();
-        let mut known = self.open[number].take().filter(|(at, _)| Some(*at) == address);
-        if known.is_none() {
-            ensure!(address.is_some(), "the node is gone");
-            if let Some(address) = address {
-                known = Some((address, Connection::open(address).await?));
-            }
-        }
-        let (_, connection) =
-            self.open[number].insert(known.ok_or_else(|| anyhow::anyhow!("the node is gone"))?);
+        let address = self.nodes.places[number].address.get().context("the node is gone")?;
+        let connection = match self.open[number].take() {
+            Some((at, connection)) if at == address => connection,
+            _ => Connection::open(address).await?,
+        };
+        let (_, connection) = self.open[number].insert((address, connection));
         let answer = connection.exchange(bytes).await?;
         Ok((answer.status, answer.body.to_vec()))
     }
