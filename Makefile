@@ -4,7 +4,7 @@ CARGO ?= cargo
 BIN   := target/release/tongguan
 SKIPPED := $(CURDIR)/target/skipped
 
-.PHONY: run hint install test unit unit-postgres beside faults judges instructions instructions-record cluster cluster-nodes nodes-build conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
+.PHONY: run hint install test unit unit-postgres beside faults judges instructions instructions-record cluster cluster-nodes conformance failpoints torture torture-short torture-build lint dist manual bench fuzz mutations mutants docs demo tunnel-demo demo-needs clean tools
 
 ## run: build and serve on the embedded store, 127.0.0.1:8080, data in ./data
 run: $(BIN) hint
@@ -67,7 +67,8 @@ beside: tools judges
 	wait $$faults; held=$$?; cat target/faults.log; exit $$((others + held))
 
 ## faults: as root, every kind of fault of a PostgreSQL cluster once, and of the nodes that use it
-faults: tools judges nodes-build
+faults: tools judges
+	$(CARGO) $(BUILT)
 	$(NODES) --faults 30 --seed 20261129
 	$(CARGO) test --workspace --locked --test faults
 
@@ -136,14 +137,11 @@ cluster: tools judges
 	$(CARGO) run --locked -p tongguan-cluster -- faults --count $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 ## cluster-nodes: as root, break the cluster under three nodes of the service, and the nodes, e.g. make cluster-nodes FAULTS=300 SEED=7
-cluster-nodes: tools judges nodes-build
+cluster-nodes: tools judges
+	$(CARGO) $(BUILT)
 	$(NODES) --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 NODES = target/debug/tongguan-torture nodes --server target/debug/tongguan
-
-# What `make unit` has built already.
-nodes-build: tools
-	$(CARGO) build --workspace --locked --bin tongguan --bin tongguan-torture
 
 FAULTS ?= 30
 
