@@ -293,6 +293,11 @@ impl Single {
         said(psql.env("PGOPTIONS", "-c synchronous_commit=local -c default_transaction_read_only=off"))
     }
 
+    /// Whether there is a program of this name beside the server: some distributions have the server alone.
+    pub fn has(&self, name: &str) -> bool {
+        self.programs.bin.join(name).is_file()
+    }
+
     /// A program of PostgreSQL's, connected to a database as its superuser; it works in the folder of the server.
     pub fn program(&self, name: &str, database: &str) -> Command {
         let mut program = self.programs.command(name);

@@ -46,7 +46,7 @@ pub(crate) enum Reach {
     Call,
     /// A node: what it protects is the node's own.
     Node,
-    /// A place to write, of which each node has one.
+    /// A lane, over which a node writes, with a chain of audit records of its own.
     Lane,
     /// All nodes together.
     Nodes,

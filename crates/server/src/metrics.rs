@@ -369,7 +369,7 @@ impl Scrape {
         let milliseconds = self.clock_difference_ms.unwrap_or_default();
         let difference_s = Duration::from_millis(milliseconds.unsigned_abs()).as_secs_f64();
         difference.encode_gauge(&if milliseconds < 0 { -difference_s } else { difference_s })?;
-        to.gauge("tongguan_database_lanes", "Places to write that this node has taken.", shared.lanes)?;
+        to.gauge("tongguan_database_lanes", "Lanes that this node has taken.", shared.lanes)?;
         to.gauge("tongguan_database_lent", "Connections for reading that are in use.", shared.lent)?;
         to.counter(
             "tongguan_database_waited",

@@ -97,7 +97,8 @@ pub(crate) fn look(hosts: &Arc<Hosts>) -> Result<DatabaseState, StoreError> {
     let link = Link::open(hosts)?;
     let session = Session::Postgres(&link);
     let schema = found(session)?;
-    let count = "SELECT count(*), count(*) FILTER (WHERE owner IS NOT NULL AND until_ms >= now_ms()) FROM lane";
+    let count =
+        "SELECT count(*), count(*) FILTER (WHERE owner IS NOT NULL AND until_ms >= now_ms()) FROM lane";
     let (lanes, taken) = if schema.serves() { session.only(count, &[])? } else { (0, 0) };
     let (host, timeline) = link.server();
     Ok(DatabaseState {
