@@ -109,7 +109,8 @@ struct Run<'a> {
     rights: Rc<Rights>,
     random: Random,
     old: Old,
-    summary: Summary,
+    /// Calls compared with the model.
+    compared: usize,
 }
 
 /// Carries out the plan on a cluster, with everything of the nodes in a directory. The calling thread is in the hub.
@@ -127,8 +128,8 @@ pub async fn run(cluster: Cluster, options: &Options, directory: PathBuf) -> Res
     let rights = Rc::new(Rights::make(&shared, &service.nodes).await?);
     let writer = Writer::start(&cluster, LANES)?;
     let cluster = Some((cluster, writer));
-    let (old, summary) = (Old::default(), Summary::default());
-    let mut run = Run { options, cluster, service, tables, shared, rights, random, old, summary };
+    let old = Old::default();
+    let mut run = Run { options, cluster, service, tables, shared, rights, random, old, compared: 0 };
     let mut lane = run.lane().await?;
     run.look(&mut lane).await?;
     for (number, strike) in options.plan.iter().enumerate() {
@@ -140,6 +141,9 @@ pub async fn run(cluster: Cluster, options: &Options, directory: PathBuf) -> Res
         }
         let (of, took) = (options.plan.len(), begun.elapsed().as_secs_f32());
         eprintln!("{} of {of}: {said} ({took:.1} s)", number + 1);
+        if (number + 1).is_multiple_of(CHECKED) {
+            eprintln!("so far: {}", run.so_far());
+        }
     }
     run.end().await
 }
@@ -211,7 +215,7 @@ impl Run<'_> {
         self.old.round(&mut lane, &mut self.random).await?;
         self.look(&mut lane).await?;
         shared.no_faults()?;
-        self.summary.compared += rest::judge(&shared)?.possible()?;
+        self.compared += rest::judge(&shared)?.possible()?;
         rest::next_round(&mut lane).await?;
         // Those of the world and of whoever asks about rights: nothing is left of what was made under one token.
         let vpcs = self.tables.count("vpc").await?;
@@ -221,23 +225,29 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What was done until now.
+    fn so_far(&self) -> Summary {
+        let tally = self.service.nodes.tally();
+        Summary {
+            compared: self.compared,
+            requests: self.shared.record.borrow().total,
+            unavailable: tally.unavailable.get(),
+            lost: tally.lost.get(),
+            longest: tally.longest.get(),
+            rights: self.rights.asked.get(),
+            written: self.cluster.as_ref().map_or(0, |(_, writer)| writer.records().len()),
+        }
+    }
+
     /// Ends it in order.
     async fn end(self) -> Result<Summary> {
-        let Self { cluster, service, shared, rights, mut summary, .. } = self;
-        let nodes = service.nodes.clone();
-        service.check()?;
-        service.end().await?;
-        if let Some((cluster, mut writer)) = cluster {
-            let ended = tokio::task::spawn_blocking(move || {
-                faults::end(&cluster, &mut writer)?;
-                anyhow::Ok(writer.records().len())
-            });
-            summary.written = ended.await.context("a thread panicked")??;
+        let summary = self.so_far();
+        self.service.check()?;
+        self.service.end().await?;
+        if let Some((cluster, mut writer)) = self.cluster {
+            let ended = tokio::task::spawn_blocking(move || faults::end(&cluster, &mut writer));
+            ended.await.context("a thread panicked")??;
         }
-        let tally = nodes.tally();
-        summary.requests = shared.record.borrow().total;
-        (summary.unavailable, summary.lost) = (tally.unavailable.get(), tally.lost.get());
-        (summary.longest, summary.rights) = (tally.longest.get(), rights.asked.get());
         Ok(summary)
     }
 }
