@@ -224,8 +224,8 @@ impl Link {
         self.gone.get() || self.primary.client().is_closed() || self.hosts.outdated(&self.primary)
     }
 
-    /// Waits for what the server answers, until the deadline; before it, for the answers to all that was sent. What went
-    /// wrong first is the error.
+    /// Waits for what the server answers, until the deadline; before it, for the answers to all that was sent. What
+    /// went wrong first is the error.
     fn wait<T>(
         &self,
         stage: Stage,
@@ -322,8 +322,8 @@ impl Link {
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
-    /// Executes a statement of which nobody asks what it has changed. If it is refused, a later statement says so, at the
-    /// latest the one that ends the transaction.
+    /// Executes a statement of which nobody asks what it has changed. If it is refused, a later statement says so, at
+    /// the latest the one that ends the transaction.
     pub(crate) fn execute_later(&self, prepared: &Prepared, values: &[Bind<'_>]) -> Result<(), StoreError> {
         let (client, statement) = (self.primary.client_shared(), prepared.statement.clone());
         let values: Vec<Kept> = values.iter().map(|value| Kept::new(*value)).collect();
