@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
 
 mod common;
+#[path = "common/place.rs"]
+mod place;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -9,146 +11,10 @@ use std::time::{Duration, Instant};
 
 use common::program::{Process, binary, program, text};
 use common::{ACCOUNT, KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, Reply, SECRET, STS, Server, VPC};
+use place::{Place, REGION, field, gateway, network, ok, until, until_as};
 use serde_json::Value;
 use tongguan_cluster::{Options, Single};
 use tongguan_testkit::skipped;
-
-const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
-
-/// A database, and what is needed to use it.
-struct Place {
-    single: Single,
-    folder: tempfile::TempDir,
-    database: &'static str,
-}
-
-impl Place {
-    fn or_skip() -> Option<Self> {
-        let single = Single::or_skip(&Options::default())?;
-        let folder = tempfile::tempdir().unwrap();
-        let place = Self { single, folder, database: "tongguan" };
-        place.single.create_database("tongguan", "template1").unwrap();
-        Some(place)
-    }
-
-    fn url(&self) -> PathBuf {
-        PathBuf::from(self.single.url(self.database))
-    }
-
-    fn master_key(&self) -> PathBuf {
-        self.folder.path().join("master.key")
-    }
-
-    /// A command on the database.
-    fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = program(arguments);
-        command.env("TONGGUAN_DATABASE", self.url()).env("TONGGUAN_MASTER_KEY_FILE", self.master_key());
-        command.env("TONGGUAN_DATA_DIR", self.folder.path().join("operator"));
-        command.output().unwrap()
-    }
-
-    fn init(&self) {
-        let made = self.command(&["database", "init"]);
-        assert!(made.status.success(), "{}", text(&made));
-        assert!(text(&made).contains("the database is ready"), "{}", text(&made));
-    }
-
-    fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("TONGGUAN_DATABASE", self.url()), ("TONGGUAN_MASTER_KEY_FILE", self.master_key())]
-    }
-
-    /// A node that is expected to end by itself.
-    fn serve(&self, arguments: &[&str]) -> Output {
-        let mut command =
-            program(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off", "--data-dir"]);
-        command.arg(self.folder.path().join("other")).args(arguments);
-        for (name, path) in self.environment() {
-            if !(name == "TONGGUAN_MASTER_KEY_FILE" && arguments.contains(&"--master-key-file")) {
-                command.env(name, path);
-            }
-        }
-        command.output().unwrap()
-    }
-
-    /// A node of the service.
-    fn node(&self, arguments: &[&str]) -> Server {
-        self.node_in(arguments, &[])
-    }
-
-    /// A node on a machine whose clock is so far ahead, and the file that says so.
-    fn node_ahead(&self, seconds: i64) -> (Server, PathBuf) {
-        let file = self.folder.path().join(format!("clock of {seconds}"));
-        std::fs::write(&file, (seconds * 1_000).to_string()).unwrap();
-        (self.node_in(&[], &[("TONGGUAN_TEST_CLOCK_FILE", file.clone())]), file)
-    }
-
-    fn node_in(&self, arguments: &[&str], more: &[(&'static str, PathBuf)]) -> Server {
-        let environment = [&self.environment()[..], more].concat();
-        let environment: Vec<(&str, &Path)> =
-            environment.iter().map(|(name, path)| (*name, path.as_path())).collect();
-        Server::start_with(arguments, &environment)
-    }
-}
-
-fn ok(reply: &Reply) -> Value {
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    reply.json()
-}
-
-fn field(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_else(|| panic!("{name}: {value}")).to_owned()
-}
-
-/// Calls until the answer is one that is waited for.
-async fn until(
-    node: &Server,
-    action: &str,
-    parameters: &[(&str, &str)],
-    is: impl Fn(&Value) -> bool,
-) -> Value {
-    until_as((KEY, SECRET), node, action, parameters, is).await
-}
-
-async fn until_as(
-    key: (&str, &str),
-    node: &Server,
-    action: &str,
-    parameters: &[(&str, &str)],
-    is: impl Fn(&Value) -> bool,
-) -> Value {
-    let begun = Instant::now();
-    loop {
-        let reply = node.call_as(key, VPC, action, parameters).await;
-        if reply.status == 200 && is(&reply.json()) {
-            return reply.json();
-        }
-        assert!(begun.elapsed() < PATIENCE, "{}", reply.text());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn network(node: &Server) -> (String, String) {
-    let vpc = field(&ok(&node.call(VPC, "CreateVpc", &[REGION, ("CidrBlock", "10.0.0.0/8")]).await), "VpcId");
-    until(node, "DescribeVpcAttribute", &[REGION, ("VpcId", &vpc)], |vpc| vpc["Status"] == "Available").await;
-    let parameters =
-        [REGION, ("VpcId", vpc.as_str()), ("ZoneId", "cn-hangzhou-h"), ("CidrBlock", "10.1.0.0/16")];
-    let vswitch = field(&ok(&node.call(VPC, "CreateVSwitch", &parameters).await), "VSwitchId");
-    let named = [REGION, ("VSwitchId", vswitch.as_str())];
-    until(node, "DescribeVSwitchAttributes", &named, |vswitch| vswitch["Status"] == "Available").await;
-    (vpc, vswitch)
-}
-
-fn gateway<'a>(vpc: &'a str, vswitch: &'a str) -> [(&'a str, &'a str); 7] {
-    [
-        REGION,
-        ("VpcId", vpc),
-        ("VSwitchId", vswitch),
-        ("Bandwidth", "5"),
-        ("EnableIpsec", "true"),
-        ("EnableSsl", "false"),
-        ("InstanceChargeType", "POSTPAY"),
-    ]
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_has_answered_every_other_knows() {
