@@ -604,7 +604,7 @@ impl Batch {
         }
         let mut found = Vec::new();
         snapshot.audit_after(before, |seq, record| {
-            found.push(Shown { seq: Some(seq), record, vouched: None });
+            found.push(Shown { lane: None, seq: Some(seq), record, vouched: None });
             if found.len() < AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         vouch(snapshot, &mut found)?;

@@ -385,6 +385,7 @@ impl Config {
     /// Merges command line, environment, file and defaults.
     pub(crate) fn load(args: ServeArgs) -> anyhow::Result<Self> {
         let file = args.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let database = args.database.or(file.database());
         let defaults = Self::default();
         let mut quotas = Quotas::default();
         for (name, value) in &file.quota {
@@ -410,11 +411,6 @@ impl Config {
         let test = args.test_api || file.test_api.unwrap_or(false);
         let rate_limit = args.rate_limit.or(file.rate_limit.map(String::from));
         let rate = rate(&listen, rate_limit.as_deref(), args.rate_burst.or(file.rate_burst))?;
-        let database = DatabaseArgs {
-            database: args.database.database.or(file.database),
-            database_password_file: args.database.database_password_file.or(file.database_password_file),
-            database_ca: args.database.database_ca.or(file.database_ca),
-        };
         let config = Self {
             listen,
             data_dir: args.data_dir.or(file.data_dir).unwrap_or(defaults.data_dir),
@@ -675,13 +671,38 @@ fn read_file(path: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// The data directory and the principals that a configuration file names.
-///
-/// # Errors
-/// The file cannot be read or understood, or holds secrets and is open to others.
-pub(crate) fn principals_of(path: &Path) -> anyhow::Result<(Option<PathBuf>, Vec<PrincipalEntry>)> {
-    let file = read_file(path)?;
-    Ok((file.data_dir, file.principal))
+/// What commands other than `serve` want of a configuration file: where the store is, and its principals.
+#[derive(Debug, Default)]
+pub(crate) struct Configured {
+    /// The data directory.
+    pub data_dir: Option<PathBuf>,
+    /// The database that several nodes share.
+    pub database: DatabaseArgs,
+    /// Principals with keys of their own.
+    pub principals: Vec<PrincipalEntry>,
+}
+
+impl Configured {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// It cannot be read or understood, or holds secrets and is open to others.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let file = read_file(path)?;
+        let database = file.database();
+        Ok(Self { data_dir: file.data_dir, database, principals: file.principal })
+    }
+}
+
+impl File {
+    /// The database that several nodes share.
+    fn database(&self) -> DatabaseArgs {
+        DatabaseArgs {
+            database: self.database.clone(),
+            database_password_file: self.database_password_file.clone(),
+            database_ca: self.database_ca.clone(),
+        }
+    }
 }
 
 fn set_quota(quotas: &mut Quotas, entry: &str) -> anyhow::Result<()> {

@@ -176,6 +176,13 @@ async fn serve(stream: UnixStream, service: Arc<Service>) -> Result<()> {
     Ok(())
 }
 
+/// Whether a service listens on the control socket in this data directory.
+pub(crate) fn answers(data_dir: &Path) -> bool {
+    let reached =
+        address(data_dir).map(|address| std::os::unix::net::UnixStream::connect(&address.path).is_ok());
+    reached.unwrap_or(false)
+}
+
 /// Has the service that runs on this data directory carry out an order.
 ///
 /// # Errors

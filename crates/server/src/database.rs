@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use tongguan_rpc::Secret;
 use tongguan_store::postgres::hosts::{Access, Hosts};
+use tongguan_store::{Options, Store};
 
 use crate::{exit, permissions};
 
@@ -14,14 +15,25 @@ use crate::{exit, permissions};
 pub(crate) struct DatabaseArgs {
     /// URL of a PostgreSQL database that several nodes share, instead of the embedded store:
     /// postgres://USER@HOST1,HOST2/NAME. Its password can be in TONGGUAN_DATABASE_PASSWORD
-    #[arg(long, env = "TONGGUAN_DATABASE", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "TONGGUAN_DATABASE", value_name = "URL", hide_env_values = true, global = true)]
     pub database: Option<String>,
     /// File with the password of the database, readable by its owner alone
-    #[arg(long, env = "TONGGUAN_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    #[arg(long, env = "TONGGUAN_DATABASE_PASSWORD_FILE", value_name = "FILE", global = true)]
     pub database_password_file: Option<PathBuf>,
     /// Certificates of the authorities that vouch for the database, PEM [default: those of the platform]
-    #[arg(long, env = "TONGGUAN_DATABASE_CA", value_name = "FILE")]
+    #[arg(long, env = "TONGGUAN_DATABASE_CA", value_name = "FILE", global = true)]
     pub database_ca: Option<PathBuf>,
+}
+
+impl DatabaseArgs {
+    /// These, and what they leave open as others say.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            database: self.database.or(others.database),
+            database_password_file: self.database_password_file.or(others.database_password_file),
+            database_ca: self.database_ca.or(others.database_ca),
+        }
+    }
 }
 
 /// The database that several nodes share.
@@ -106,5 +118,27 @@ impl Shared {
             authorities: self.authorities.as_deref(),
         };
         Hosts::parse(self.url.expose(), access).context(exit::Configuration)
+    }
+
+    /// The store in it, for changes. It has its keys from `tongguan database init`: two that open it at the same time
+    /// do not make two of each.
+    ///
+    /// # Errors
+    /// It cannot be reached, is of another schema, or has no keys yet.
+    pub(crate) fn connect(&self, options: &Options) -> Result<Store> {
+        Self::opened(self.hosts()?, options)
+    }
+
+    /// The same of these hosts.
+    ///
+    /// # Errors
+    /// As [`Shared::connect`].
+    pub(crate) fn opened(hosts: Hosts, options: &Options) -> Result<Store> {
+        let store = Store::connect(hosts, options)?;
+        if !store.read(|snapshot| snapshot.rights_sealed())? {
+            let said = "the database has no keys and no account yet: `tongguan database init` makes them";
+            return Err(anyhow!(said).context(exit::Configuration));
+        }
+        Ok(store)
     }
 }

@@ -8,7 +8,7 @@
 //! | 65 | the database is damaged, incomplete, missing, or was changed without the master key | `tongguan check`, restore a backup |
 //! | 70 | told to stop, it ended in time, but a request still held its worker and was left unanswered | report it: the log says when |
 //! | 74 | a file cannot be read or written: disk full, I/O error | make room, look at the disk |
-//! | 75 | another process serves the data directory | stop that one, or use another directory |
+//! | 75 | another process serves the data directory, or nodes use the database | stop them, or use another directory |
 //! | 76 | the database is of a newer release | use that release |
 //! | 77 | no permission, a read-only file system, or a file with a secret that is open to others | `chown`, `chmod`, mount it writable |
 //! | 78 | the configuration is wrong, or the master key is not the database's, or the data directory is not ours | the message names the option, its form, and what is allowed |
@@ -118,8 +118,9 @@ fn of_store(error: &StoreError) -> Option<u8> {
         | StoreError::ForTests
         | StoreError::NotForTests
         | StoreError::OlderSchema { .. }
+        | StoreError::KeyChanged
         | StoreError::Embedded => Some(CONFIGURATION),
-        StoreError::InUse { .. } | StoreError::NoLane => Some(IN_USE),
+        StoreError::InUse { .. } | StoreError::NoLane | StoreError::NodesLive => Some(IN_USE),
         StoreError::NewerSchema { .. } => Some(NEWER),
         StoreError::Lost { .. }
         | StoreError::Missing(_)

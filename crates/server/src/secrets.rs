@@ -15,7 +15,7 @@ use clap::Args;
 use tongguan_service::keyring::RootKey;
 use tongguan_service::master::{self, Fit};
 use tongguan_service::vault::Vault;
-use tongguan_store::{Archive, Store, put, sync_directory};
+use tongguan_store::{Archive, Store, StoreError, put, sync_directory};
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
@@ -41,11 +41,11 @@ pub(crate) enum KeySource {
 #[derive(Debug, Default, Clone, Args)]
 pub(crate) struct KeyArgs {
     /// File with the master key that encrypts secrets at rest [default: master.key in the data directory]
-    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE")]
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_FILE", value_name = "FILE", global = true)]
     pub master_key_file: Option<PathBuf>,
     /// Command whose standard output is the master key; split at spaces, run without a shell. The key itself can be in
     /// TONGGUAN_MASTER_KEY
-    #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND")]
+    #[arg(long, env = "TONGGUAN_MASTER_KEY_COMMAND", value_name = "COMMAND", global = true)]
     pub master_key_command: Option<String>,
 }
 
@@ -144,6 +144,15 @@ pub(crate) fn open(data_dir: &Path, source: &KeySource, store: &Store) -> Result
     let path = if let KeySource::File(path) = &source { path } else { &own };
     write_owner_only(path, &key.text())?;
     Ok(key)
+}
+
+/// Looks once more whether the master key is that of a shared database, when this process has a place to write at:
+/// nobody changes the key from then on.
+pub(crate) fn still_fits(store: &Store, vault: &Vault) -> Result<()> {
+    match store.read(|snapshot| master::fit(snapshot, vault))? {
+        Fit::Fits | Fit::NothingSealed => Ok(()),
+        Fit::Other => Err(StoreError::KeyChanged.into()),
+    }
 }
 
 /// What is said of a key that is not the database's.

@@ -419,6 +419,9 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     for finding in audit::seal(&store, &vault, now_ms)? {
         tracing::error!(%finding, "the audit record was tampered with; it is not sealed: run `tongguan check`");
     }
+    if store.is_shared() {
+        secrets::still_fits(&store, &vault)?;
+    }
     let (keyring, welcome) = keys(config, &store, &vault, now_ms)?;
     let kept = kept(config, &store)?;
     let signed_ms = now_ms - clock.ahead_ms();
@@ -460,18 +463,12 @@ fn assemble(config: &Config) -> anyhow::Result<Parts> {
     Ok(Parts { service, detached, audit_log, welcome })
 }
 
-/// The store on a database that other nodes use too. It has its keys from `tongguan database init`: two nodes that
-/// start at the same time do not make two of each.
+/// The store on a database that other nodes use too.
 fn shared(config: &Config, database: &SharedDatabase, options: &Options) -> anyhow::Result<Store> {
     // What is not shared: the operator's socket, and which primary this node has seen.
     DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)?;
     let hosts = database.hosts()?.remembering(config.data_dir.join(TIMELINE_FILE))?;
-    let store = Store::connect(hosts, options)?;
-    if !store.read(|snapshot| snapshot.rights_sealed())? {
-        let said = "the database has no keys and no account yet: `tongguan database init` makes them";
-        return Err(anyhow!(said).context(exit::Configuration));
-    }
-    Ok(store)
+    SharedDatabase::opened(hosts, options)
 }
 
 /// Refuses to serve beside nodes that have other settings, of those that all must have in common.

@@ -64,11 +64,12 @@ pub fn heads(
 }
 
 /// Begins the chain of the audit record anew, whatever is wrong with it; its first record says so. The records
-/// that are there stay, as records from before the chain.
+/// that are there stay, as records from before the chain. Answers whose chains have begun anew: of a shared database
+/// those of the lanes that are not whole.
 ///
 /// # Errors
-/// The store or the vault fails.
-pub fn begin_anew(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), AuditKeyError> {
+/// The store or the vault fails; or nodes use the store.
+pub fn begin_anew(store: &Store, vault: &Vault, now_ms: i64) -> Result<Vec<Option<i64>>, AuditKeyError> {
     let kept = store.read(|snapshot| snapshot.audit_key())?;
     let (key, new) = match kept.and_then(|sealed| vault.open(PURPOSE, &sealed).ok()) {
         Some(key) => (key, None),

@@ -108,17 +108,22 @@ pub fn remember(store: &Store, vault: &Vault, now_ms: i64) -> Result<(), ResealE
 /// Answers how many there were.
 ///
 /// # Errors
-/// A value does not open under `old`, or the store fails; nothing was changed.
+/// A value does not open under `old`, nodes use the store, or it fails; nothing was changed.
 pub fn reseal(store: &Store, old: Vault, new: Vault, now_ms: i64) -> Result<u64, ResealError> {
     store.write_blocking(move |tx| {
+        if !tx.has_it_alone()? {
+            return Ok(Verdict::Discard(Err(StoreError::NodesLive.into())));
+        }
         let anew = |kind, id: &str, sealed: &[u8]| {
             let purpose = purpose(kind, id);
             let failed = |source| ResealError::Sealed { what: named(kind, id), source };
             let plain = old.open(&purpose, sealed).map_err(failed)?;
             new.seal(&purpose, &plain).map_err(failed)
         };
+        // Of what the transaction has written the seal may follow with its end.
+        let checked = tx.sealed_service_key(CHECK)?.is_some();
         let outcome = tx.reseal(anew).and_then(|count| {
-            if tx.sealed_service_key(CHECK)?.is_none() {
+            if !checked {
                 tx.put_sealed_service_key(CHECK, &check_value(&new)?, now_ms)?;
             }
             Ok(count)

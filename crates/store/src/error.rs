@@ -144,6 +144,14 @@ pub enum StoreError {
     /// As many nodes write to the shared database as there are places for.
     #[error("as many nodes as there are places for use this database already")]
     NoLane,
+    /// Nodes use a shared database that one process has to have alone.
+    #[error(
+        "nodes use the database, and this needs it alone: stop all of them first; one that was killed counts for 10 s"
+    )]
+    NodesLive,
+    /// The master key was changed while this process ran.
+    #[error("the master key was changed while this process ran: start it again, with the new one")]
+    KeyChanged,
     /// A row holds a value that no release writes.
     #[error("the database is damaged: {0}")]
     Damaged(String),

@@ -42,6 +42,7 @@ pub use epoch::Epoch;
 pub use error::{Finding, StoreError};
 pub use options::{Options, Purpose};
 pub use postgres::SharedStats;
+pub use postgres::lanes::LaneState;
 pub use put::{put, sync_directory};
 pub use rights::{Bearer, RIGHTS_RULE, RightsKey};
 pub use rows::account::AccountRow;

@@ -304,19 +304,21 @@ impl Store {
     }
 
     /// Begins the chain of audit records anew, whatever is wrong with it, with `record` as the first: the records
-    /// that are there stay and are no longer part of it. To be called instead of [`Store::seal_audit`].
+    /// that are there stay and are no longer part of it. To be called instead of [`Store::seal_audit`]. Of a shared
+    /// database, which nobody else may use meanwhile, the chains of lanes begin anew that are not whole; all of them
+    /// under a new key. Answers which: none is that of the embedded store.
     ///
     /// # Errors
-    /// A database error, or the journal cannot be taken up; [`StoreError::Embedded`] of a shared database.
+    /// A database error, or the journal cannot be taken up; [`StoreError::NodesLive`].
     pub fn begin_audit_anew(
         &self,
         key: &[u8],
         new: Option<NewAuditKey>,
         record: AuditRecord,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Option<i64>>, StoreError> {
         match &self.0 {
-            Engine::Embedded(store) => store.begin_audit_anew(key, new, record),
-            Engine::Shared(_) => Err(StoreError::Embedded),
+            Engine::Embedded(store) => store.begin_audit_anew(key, new, record).map(|()| vec![None]),
+            Engine::Shared(store) => store.begin_audit_anew(key, new, record),
         }
     }
 

@@ -498,3 +498,30 @@ fn a_read_that_waits_for_a_lock_is_refused_for_now() {
         assert!(begun.elapsed() < PATIENCE, "nothing can be read any more");
     }
 }
+
+/// Who was held up while the master key was changed does not go on sealing under the old one.
+#[test]
+fn who_has_the_old_master_key_writes_no_more() {
+    let Some(single) = started() else { return };
+    let (held_up, other) = (node(&single), node(&single));
+    let change = |store: &Store| {
+        store.write_blocking(|tx| {
+            if !tx.has_it_alone()? {
+                return Ok(Verdict::Discard(false));
+            }
+            tx.put_sealed_service_key("audit-chain", b"sealed under another", 2)?;
+            Ok(Verdict::Keep(true))
+        })
+    };
+    assert!(!change(&other).unwrap(), "the other one lives");
+    // It comes back every few seconds, whatever is done to its lane.
+    while !change(&other).unwrap() {
+        single.sql("postgres", "UPDATE lane SET until_ms = 0 WHERE id = 1").unwrap();
+    }
+    let late = runtime().block_on(make(&held_up, 40)).unwrap_err().to_string();
+    assert!(late.contains("the master key was changed"), "{late}");
+    assert!(!other.read(|snapshot| snapshot.account_active(&account(40))).unwrap());
+    drop(held_up);
+    let key = |snapshot: &tongguan_store::Snapshot<'_>| snapshot.audit_key();
+    assert_eq!(other.read(key).unwrap().unwrap(), b"sealed under another");
+}

@@ -1,6 +1,5 @@
 //! `tongguan account`: makes, lists and stops accounts and ends their sessions, whether the service runs or not.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -8,26 +7,22 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tongguan_service::accounts::{self, Order, Whose};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_service::rights;
-use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look, serving};
+use tongguan_store::{DATABASE_FILE, Territory, look, serving};
 
-use super::MarkArgs;
+use super::place::PlaceArgs;
 use super::terminal::{self, columns, harmless};
 use crate::control::{self, Outcome};
-use crate::secrets::{self, KeyArgs};
+use crate::secrets::KeyArgs;
 
 /// Create, list and disable accounts, and end their sessions. The service may be running
 #[derive(Debug, Args)]
 pub(crate) struct AccountArgs {
     #[command(subcommand)]
     command: AccountCommand,
-    /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory(), global = true)]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     keys: KeyArgs,
-    #[command(flatten)]
-    mark: MarkArgs,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
@@ -89,7 +84,7 @@ pub(crate) fn run(args: &AccountArgs) -> Result<ExitCode> {
             Order::EndSessions { id: id.clone(), of }
         }
     };
-    let outcome = carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
+    let outcome = carry_out(&args.place, &args.keys, &order)?;
     let account = outcome.account.unwrap_or_default();
     let mut out = terminal::out();
     match (&outcome.key, args.json) {
@@ -109,24 +104,23 @@ pub(crate) fn run(args: &AccountArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// By the service, if one runs on the data directory; else on the database itself.
-pub(super) fn carry_out(data_dir: &Path, keys: &KeyArgs, mark: &MarkArgs, order: &Order) -> Result<Outcome> {
-    if look(data_dir)? != Territory::Ours || !data_dir.join(DATABASE_FILE).exists() {
-        return Err(StoreError::Missing(data_dir.to_owned()).into());
+/// By the service, if one runs on the data directory; else on the database itself. Nodes of a shared database find there
+/// what was done, with the next call.
+pub(super) fn carry_out(place: &PlaceArgs, keys: &KeyArgs, order: &Order) -> Result<Outcome> {
+    if place.shared()?.is_none() {
+        let there = look(&place.data_dir)? == Territory::Ours && place.data_dir.join(DATABASE_FILE).exists();
+        if there && serving(&place.data_dir).is_some() {
+            return control::order(&place.data_dir, order.clone());
+        }
     }
-    if serving(data_dir).is_some() {
-        return control::order(data_dir, order.clone());
-    }
-    let store = Store::open(data_dir, &mark.options())?;
-    let vault = secrets::open(data_dir, &keys.source()?.unwrap_or_default(), &store)?.vault()?;
-    let now_ms = SystemClock.now_ms();
-    rights::open(&store, &vault, now_ms)?;
-    let done = accounts::carry_out(&store, &vault, order, now_ms).context("nothing was changed")?;
+    let (store, vault) = place.open(keys)?;
+    let done =
+        accounts::carry_out(&store, &vault, order, SystemClock.now_ms()).context("nothing was changed")?;
     Ok(done.into())
 }
 
 fn list(args: &AccountArgs) -> Result<ExitCode> {
-    let archive = Archive::open(&args.data_dir)?;
+    let archive = args.place.look_at_rows()?;
     let accounts = archive.read(|snapshot| snapshot.accounts())?;
     let mut out = terminal::out();
     if args.json {

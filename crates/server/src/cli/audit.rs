@@ -2,15 +2,16 @@
 //! the service runs or not.
 //!
 //! While it runs, records of reads and refusals are a tenth of a second behind. If it does not, those that it left
-//! in its journal are shown too; they get their numbers with the next start.
+//! in its journal are shown too; they get their numbers with the next start. In a database that several nodes share
+//! each lane has a chain of records: they are shown in the order of their times.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde_json::json;
@@ -18,10 +19,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::{audit, rights};
-use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError, Vouched, serving};
+use tongguan_store::{Archive, AuditRecord, Options, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
-use super::MarkArgs;
 use super::paint::{Paint, Style};
+use super::place::PlaceArgs;
+use super::status::of_lane;
 use super::terminal::{self, cells, harmless, harmless_json, padded};
 use crate::secrets::{self, KeyArgs};
 
@@ -38,9 +40,8 @@ const AT_ONCE: usize = 1_000;
     74 a file cannot be read, 75 (--begin-anew) a service is running."
 )]
 pub(crate) struct AuditArgs {
-    /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Only calls of this account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
@@ -83,7 +84,8 @@ pub(crate) struct AuditArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Print number and hash of the newest record instead, to be kept elsewhere for `check --audit-head`
+    /// Print number and hash of the newest record instead, to be kept elsewhere for `check --audit-head`; of a shared
+    /// database those of each lane's chain
     #[arg(long, conflicts_with_all = ["follow", "begin_anew"])]
     head: bool,
     /// Start a new chain of records, after `check` has found the old one broken: existing records stay, and
@@ -92,8 +94,6 @@ pub(crate) struct AuditArgs {
     begin_anew: bool,
     #[command(flatten)]
     keys: KeyArgs,
-    #[command(flatten)]
-    mark: MarkArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -230,24 +230,34 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 
 fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     // A directory without a database must not get one.
-    drop(Archive::open(&args.data_dir)?);
-    let store = Store::open(&args.data_dir, &args.mark.options())?;
-    let vault = secrets::open(&args.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
+    drop(args.place.look()?);
+    let place = &args.place;
+    let store = match place.shared()? {
+        Some(shared) => shared.connect(&Options::default())?,
+        None => Store::open(&place.data_dir, &place.mark.options())?,
+    };
+    let vault = secrets::open(&place.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     rights::open(&store, &vault, SystemClock.now_ms())?;
-    audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
-    let head = store.read(|snapshot| snapshot.audit_chain())?.head;
-    writeln!(terminal::out(), "the chain begins anew with {head}")?;
+    let begun = audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
+    drop(store);
+    let mut out = terminal::out();
+    if begun.is_empty() {
+        writeln!(out, "the chain of every lane is whole: none begins anew")?;
+    }
+    for (lane, head) in place.look()?.audit_heads()? {
+        if begun.contains(&lane) {
+            writeln!(out, "the chain begins anew with {}{head}", of_lane(lane))?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(args: &AuditArgs) -> Result<()> {
-    let archive = Archive::open(&args.data_dir)?;
-    if !archive.current() {
-        bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
-    }
+    let archive = args.place.look_at_rows()?;
     if args.head {
-        let head = archive.read_now(|snapshot| snapshot.audit_chain())?.head;
-        return Ok(writeln!(terminal::out(), "{head}")?);
+        let mut out = terminal::out();
+        let heads = archive.audit_heads()?;
+        return heads.iter().try_for_each(|(lane, head)| Ok(writeln!(out, "{}{head}", of_lane(*lane))?));
     }
     let now_ms = SystemClock.now_ms();
     let wanted = Wanted {
@@ -257,91 +267,175 @@ async fn show(args: &AuditArgs) -> Result<()> {
     };
     let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let printer = Printer { format: args.format, paint: terminal::out().paint() };
-    let left =
-        if serving(&args.data_dir).is_none() { archive.journal_left(&args.data_dir)? } else { Vec::new() };
+    let data_dir = &args.place.data_dir;
+    let alone = !archive.is_shared() && serving(data_dir).is_none();
+    let left = if alone { archive.journal_left(data_dir)? } else { Vec::new() };
     let mut left: Vec<_> = left.into_iter().filter(|record| wanted.has(record)).collect();
     if args.follow && !left.is_empty() {
         let what = left.len();
         terminal::tell(&format!("{what} more wait in the journal for the next start"));
         left.clear();
     }
-    let mut last = if args.limit == 0 {
-        all_after(&archive, i64::MIN, &wanted, printer)?
+    let mut reading = Reading { archive: &archive, wanted: &wanted, printer, chains: Vec::new() };
+    if args.limit == 0 {
+        reading.rest()?;
     } else {
-        newest(&archive, args.limit, &mut left, &wanted, printer)?
-    };
-    printer.print(left.into_iter().map(|record| Shown { seq: None, record, vouched: None }))?;
+        reading.newest(args.limit, &mut left)?;
+    }
+    printer.print(left.into_iter().map(|record| Shown { lane: None, seq: None, record, vouched: None }))?;
     if !args.follow {
         return Ok(());
     }
     loop {
         tokio::select! {
-            () = tokio::time::sleep(PAUSE) => last = all_after(&archive, last, &wanted, printer)?,
+            () = tokio::time::sleep(PAUSE) => reading.rest()?,
             _ = signals.0.recv() => return Ok(()),
             _ = signals.1.recv() => return Ok(()),
         }
     }
 }
 
-/// Prints the newest records that are wanted, as many as fit with those of the journal; answers the number of the
-/// newest of all.
-fn newest(
-    archive: &Archive,
-    limit: usize,
-    left: &mut Vec<AuditRecord>,
-    wanted: &Wanted<'_>,
+/// Reads the records of all chains, in the order of their times.
+struct Reading<'a> {
+    archive: &'a Archive,
+    wanted: &'a Wanted<'a>,
     printer: Printer,
-) -> Result<i64> {
-    let mut more = left.len() > limit;
-    left.drain(..left.len().saturating_sub(limit));
-    let (mut last, mut found) = (0, Vec::new());
-    archive.read_now(|snapshot| {
-        snapshot.audit_newest(|seq, record| {
-            last = last.max(seq);
-            if wanted.has(&record) {
-                if found.len() + left.len() >= limit {
-                    more = true;
-                    return ControlFlow::Break(());
-                }
-                found.push(Shown { seq: Some(seq), record, vouched: None });
-            }
-            ControlFlow::Continue(())
-        })?;
-        vouch(snapshot, &mut found)
-    })?;
-    if more {
-        terminal::tell(&format!("the newest {limit}; --limit shows more"));
-    }
-    printer.print(found.into_iter().rev())?;
-    Ok(last)
+    chains: Vec<Chain>,
 }
 
-/// Prints every record that is wanted and comes after number `last`; answers the number of the newest of all.
-fn all_after(archive: &Archive, mut last: i64, wanted: &Wanted<'_>, printer: Printer) -> Result<i64> {
-    loop {
-        let (mut found, mut seen) = (Vec::new(), 0);
-        archive.read_now(|snapshot| {
-            snapshot.audit_after(last, |seq, record| {
-                last = seq;
-                seen += 1;
-                if wanted.has(&record) {
-                    found.push(Shown { seq: Some(seq), record, vouched: None });
+/// A chain of records, and how far it was read.
+struct Chain {
+    /// Of which lane; none of the embedded store's.
+    lane: Option<i64>,
+    /// Number of the last that was read.
+    last: i64,
+    /// Records that are wanted and were not printed yet.
+    waiting: VecDeque<Shown>,
+    /// There are no more at present.
+    over: bool,
+}
+
+impl Reading<'_> {
+    /// Looks which chains have records that were not read.
+    fn look(&mut self) -> Result<()> {
+        for (lane, last) in self.archive.last_records()? {
+            match self.chains.iter_mut().find(|chain| chain.lane == lane) {
+                Some(chain) => chain.over = last <= chain.last,
+                None => {
+                    self.chains.push(Chain { lane, last: i64::MIN, waiting: VecDeque::new(), over: false });
                 }
-                if seen < AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints the newest records that are wanted, as many as fit with those of the journal.
+    fn newest(&mut self, limit: usize, left: &mut Vec<AuditRecord>) -> Result<()> {
+        let mut more = left.len() > limit;
+        left.drain(..left.len().saturating_sub(limit));
+        let room = limit - left.len();
+        self.look()?;
+        for chain in &mut self.chains {
+            more |= chain.newest(self.archive, room, self.wanted)?;
+        }
+        let mut found = VecDeque::new();
+        while let Some(next) = self.next() {
+            found.push_back(next);
+            if found.len() > room {
+                found.pop_front();
+                more = true;
+            }
+        }
+        if more {
+            terminal::tell(&format!("the newest {limit}; --limit shows more"));
+        }
+        self.printer.print(found.into_iter())
+    }
+
+    /// Prints every record that is wanted and was not read yet.
+    fn rest(&mut self) -> Result<()> {
+        self.look()?;
+        loop {
+            for chain in self.chains.iter_mut().filter(|chain| chain.waiting.is_empty()) {
+                chain.read_on(self.archive, self.wanted)?;
+            }
+            let mut found = Vec::new();
+            // Until it must be known what else a chain has.
+            while self.chains.iter().all(|chain| chain.over || !chain.waiting.is_empty())
+                && let Some(next) = self.next()
+            {
+                found.push(next);
+            }
+            self.printer.print(found.into_iter())?;
+            if self.chains.iter().all(|chain| chain.over && chain.waiting.is_empty()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Of the records that were read, the oldest.
+    fn next(&mut self) -> Option<Shown> {
+        let time = |chain: &Chain| chain.waiting.front().map(|next| (next.record.time_ms, chain.lane));
+        let chain = self
+            .chains
+            .iter_mut()
+            .filter(|chain| !chain.waiting.is_empty())
+            .min_by_key(|chain| time(chain))?;
+        chain.waiting.pop_front()
+    }
+}
+
+impl Chain {
+    /// Reads the newest records that are wanted, so many at most; answers whether there are more.
+    fn newest(&mut self, archive: &Archive, limit: usize, wanted: &Wanted<'_>) -> Result<bool> {
+        let (mut last, mut more, mut found) = (0, false, Vec::new());
+        archive.read_now(self.lane, |snapshot| {
+            snapshot.audit_newest(|seq, record| {
+                last = last.max(seq);
+                if wanted.has(&record) {
+                    if found.len() >= limit {
+                        more = true;
+                        return ControlFlow::Break(());
+                    }
+                    found.push(Shown { lane: self.lane, seq: Some(seq), record, vouched: None });
+                }
+                ControlFlow::Continue(())
             })?;
             vouch(snapshot, &mut found)
         })?;
-        printer.print(found.into_iter())?;
-        if seen < AT_ONCE {
-            // Without any record there is no number to go on from but the first.
-            return Ok(last.max(0));
+        // Without any record there is no number to go on from but the first.
+        (self.last, self.over) = (last, true);
+        self.waiting.extend(found.into_iter().rev());
+        Ok(more)
+    }
+
+    /// Reads on until there is a record that is wanted, or none is left.
+    fn read_on(&mut self, archive: &Archive, wanted: &Wanted<'_>) -> Result<()> {
+        while self.waiting.is_empty() && !self.over {
+            let (mut found, mut seen) = (Vec::new(), 0);
+            archive.read_now(self.lane, |snapshot| {
+                snapshot.audit_after(self.last, |seq, record| {
+                    self.last = seq;
+                    seen += 1;
+                    if wanted.has(&record) {
+                        found.push(Shown { lane: self.lane, seq: Some(seq), record, vouched: None });
+                    }
+                    if seen < AT_ONCE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })?;
+                vouch(snapshot, &mut found)
+            })?;
+            self.waiting.extend(found);
+            self.over = seen < AT_ONCE;
         }
+        Ok(())
     }
 }
 
 /// A record to be shown.
 #[derive(Debug)]
 pub(crate) struct Shown {
+    /// Of which lane's chain it is, in a database that several nodes share.
+    pub lane: Option<i64>,
     /// Its number; it has none while it waits in the journal.
     pub seq: Option<i64>,
     /// The record.
@@ -466,9 +560,9 @@ struct Row {
 }
 
 /// A record as a line of JSON, as tools read it: of `audit --format json`, and of the audit log.
-pub(crate) fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
+pub(crate) fn as_json(Shown { lane, seq, record, vouched }: &Shown) -> String {
     let time = |ms| jiff::Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).ok();
-    let object = json!({
+    let mut object = json!({
         "seq": seq,
         "chain": word(*vouched),
         "time": time(record.time_ms),
@@ -490,6 +584,9 @@ pub(crate) fn as_json(Shown { seq, record, vouched }: &Shown) -> String {
         "repeats": record.repeats.map(|repeats| repeats.count),
         "since": record.repeats.and_then(|repeats| time(repeats.since_ms)),
     });
+    if let Some(lane) = lane {
+        object["lane"] = json!(lane);
+    }
     harmless_json(&object.to_string())
 }
 
@@ -551,7 +648,7 @@ mod tests {
             source_identity: Some(text.into()),
             ..AuditRecord::default()
         };
-        let shown = |record: AuditRecord| Shown { seq: None, record, vouched: None };
+        let shown = |record: AuditRecord| Shown { lane: None, seq: None, record, vouched: None };
         let shown_hostile = shown(of(hostile));
         let (line, record) = (as_json(&shown_hostile), &shown_hostile.record);
         assert!(line.is_ascii() && !line.contains(char::is_control), "{line}");
@@ -568,6 +665,7 @@ mod tests {
     #[test]
     fn columns_stand_below_each_other_whatever_the_names() {
         let of = |principal: &str, resource: &str| Shown {
+            lane: None,
             seq: Some(1),
             record: AuditRecord {
                 account: Some("1234567890123456".into()),

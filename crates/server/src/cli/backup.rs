@@ -19,6 +19,7 @@ use tongguan_store::{AUDIT_RULE, Archive, DATABASE_FILE, NONCE_FOLDER, NonceLog,
 
 use super::MarkArgs;
 use super::terminal::{self, harmless};
+use crate::database::DatabaseArgs;
 use crate::exit;
 use crate::permissions;
 use crate::secrets::{self, KeyArgs};
@@ -42,6 +43,9 @@ pub(crate) struct BackupArgs {
     /// Do without the master key: the backup is not sealed, and can be restored only with --unverified
     #[arg(long)]
     unsealed: bool,
+    // To say that it has tools of its own.
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Create a data directory from a backup
@@ -64,6 +68,12 @@ pub(crate) struct RestoreArgs {
 
 /// Carries out `tongguan backup`.
 pub(crate) fn backup(args: &BackupArgs) -> Result<ExitCode> {
+    if args.database.database.is_some() {
+        let said = "a shared database is backed up by its own tools: pg_dump while nodes serve, or pg_basebackup with an \
+                    archive of its log for recovery to a point in time; and keep a copy of the master key, elsewhere. \
+                    What was restored is looked at by `tongguan check --database`";
+        return Err(anyhow!(said).context(exit::Configuration));
+    }
     let archive = Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?;
     let key = if args.unsealed { None } else { key_of_seals(args, &archive)? };
     archive.copy_to(&args.target)?;

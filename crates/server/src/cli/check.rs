@@ -3,35 +3,30 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use tongguan_service::audit;
 use tongguan_service::check::{self, Verdict};
 use tongguan_store::{AUDIT_RULE, Archive, AuditLink, HeadFate};
 
-use super::MarkArgs;
 use super::paint::Style;
+use super::place::PlaceArgs;
+use super::status::of_lane;
 use super::terminal::{self, Screen, harmless};
-use crate::database::{DatabaseArgs, Shared};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
 
 /// Check a database: structure, relations, values, keys. The service may be running
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Directory that holds the database and the keys
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Check this file, such as a backup, instead
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
-    database: DatabaseArgs,
-    #[command(flatten)]
     keys: KeyArgs,
-    #[command(flatten)]
-    mark: MarkArgs,
     /// Check that the audit record still contains this record, as `tongguan audit --head` printed it
     #[arg(long, value_name = "NUMBER:HASH")]
     audit_head: Vec<AuditLink>,
@@ -42,24 +37,22 @@ pub(crate) struct CheckArgs {
 
 /// Checks and tells; the exit code is 0 if all is well and 65 if not.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let shared = Shared::new(args.database.clone()).context(exit::Configuration)?;
-    let archive = match (&args.file, &shared) {
-        (Some(_), Some(_)) => bail!("give one of --file and --database"),
-        (Some(file), None) => Archive::open_file(file)?,
-        (None, Some(_)) if !args.audit_head.is_empty() => {
+    let archive = match (&args.file, args.place.database.database.is_some()) {
+        (Some(_), true) => bail!("give one of --file and --database"),
+        (Some(file), false) => Archive::open_file(file)?,
+        (None, true) if !args.audit_head.is_empty() => {
             bail!("a shared database has a head for each lane: --audit-head is of the embedded store")
         }
-        (None, Some(shared)) => Archive::connect(shared.hosts()?)?,
-        (None, None) => Archive::open_with_mark(&args.data_dir, args.mark.mark_file.as_deref())?,
+        (None, _) => args.place.look()?,
     };
-    let vault = secrets::look(&args.data_dir, &args.keys, args.file.is_some(), &archive)?;
+    let vault = secrets::look(&args.place.data_dir, &args.keys, args.file.is_some(), &archive)?;
     let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;
     // Of an older schema, or of a damaged database, nothing is known of heads.
     let heads = audit::heads(&archive, vault.as_ref(), &args.audit_head).unwrap_or_default();
     let notes: Vec<_> = heads.iter().filter_map(|(head, fate)| note(head, *fate)).collect();
     let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
-    // Of an older schema, or of a damaged database, there is none.
-    let head = archive.read(|snapshot| snapshot.audit_chain()).ok().map(|chain| chain.head.to_string());
+    // Of an older schema, or of a damaged database, there are none.
+    let ends = archive.audit_heads().unwrap_or_default();
     let mut out = terminal::out();
     if args.json {
         let rules: Vec<_> = verdicts
@@ -69,10 +62,16 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
                 json!({"rule": verdict.rule, "findings": findings})
             })
             .collect();
-        let report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "auditHead": head, "notes": notes});
+        let mut report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "notes": notes});
+        if archive.is_shared() {
+            let ends = ends.iter().map(|(lane, head)| json!({"lane": lane, "auditHead": head.to_string()}));
+            report["lanes"] = ends.collect();
+        } else {
+            report["auditHead"] = json!(ends.first().map(|(_, head)| head.to_string()));
+        }
         out.json(&report)?;
     } else {
-        tell(&mut out, &archive, &verdicts, head.as_deref())?;
+        tell(&mut out, &archive, &verdicts, &ends)?;
         notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
     }
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(exit::DATA) })
@@ -92,7 +91,12 @@ fn note(head: &AuditLink, fate: HeadFate) -> Option<String> {
     }
 }
 
-fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], head: Option<&str>) -> Result<()> {
+fn tell(
+    out: &mut Screen,
+    archive: &Archive,
+    verdicts: &[Verdict],
+    ends: &[(Option<i64>, AuditLink)],
+) -> Result<()> {
     let paint = out.paint();
     writeln!(out, "schema {}", archive.schema())?;
     if !archive.current() {
@@ -109,8 +113,8 @@ fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], head: Option<
             writeln!(out, "      {}", harmless(&finding.what))?;
         }
     }
-    if let Some(head) = head {
-        writeln!(out, "audit head {head}")?;
+    for (lane, head) in ends {
+        writeln!(out, "audit head {}{head}", of_lane(*lane))?;
     }
     let faults: usize = verdicts.iter().map(|verdict| verdict.findings.len()).sum();
     if faults == 0 {

@@ -1,7 +1,7 @@
 //! `tongguan master-key rotate`: another master key, and every secret encrypted again under it.
 //!
 //! The service must be stopped: it holds the old key in memory and would go on encrypting with it. The lock of the
-//! data directory enforces that. What happens when the process dies half-way is described in [`crate::secrets`].
+//! data directory enforces that, and in a shared database the places that nodes write at. What happens when the process dies half-way is described in [`crate::secrets`].
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,11 @@ use fail::fail_point;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::master::{self, Fit, ResealError};
 use tongguan_service::rights;
-use tongguan_store::{DATABASE_FILE, Store, StoreError, look};
+use tongguan_store::{DATABASE_FILE, Options, Store, StoreError, look};
 
-use super::MarkArgs;
-use super::terminal::{self, harmless};
+use super::place::PlaceArgs;
+use super::terminal::{self, Screen, harmless};
+use crate::database::Shared;
 use crate::master_key::MasterKey;
 use crate::secrets::{self, KeyArgs, KeySource};
 use crate::{exit, permissions};
@@ -37,13 +38,10 @@ enum MasterKeyCommand {
 /// Encrypt every secret again under another master key; the service must be stopped
 #[derive(Debug, Args)]
 struct RotateArgs {
-    /// Directory that holds the database and the keys
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     keys: KeyArgs,
-    #[command(flatten)]
-    mark: MarkArgs,
     /// File with the new master key; needed if the key is not kept in the data directory [default: a new one is made]
     #[arg(long, value_name = "FILE")]
     new_key_file: Option<PathBuf>,
@@ -56,17 +54,65 @@ pub(crate) fn run(args: &MasterKeyArgs) -> Result<ExitCode> {
 }
 
 fn rotate(args: &RotateArgs) -> Result<ExitCode> {
-    let data_dir = &args.data_dir;
     let source = args.keys.source().context(exit::Configuration)?.unwrap_or_default();
-    let source = source.in_data_directory(data_dir);
     let given = args.new_key_file.as_deref().map(MasterKey::read).transpose()?;
+    match args.place.shared()? {
+        Some(shared) => rotate_shared(args, &shared, &source, given),
+        None => rotate_embedded(args, source, given),
+    }
+}
+
+/// The key of a shared database. Nodes hold the old one in memory, and those that were thought dead may go on: the
+/// store has every place to write at to itself until all is sealed anew, and lets nobody write again who has the old
+/// key.
+fn rotate_shared(
+    args: &RotateArgs,
+    shared: &Shared,
+    source: &KeySource,
+    given: Option<MasterKey>,
+) -> Result<ExitCode> {
+    let Some(new) = given else {
+        let said = "each node has the master key in a place of its own: make the new one and name it by --new-key-file";
+        bail!(anyhow!(said).context(exit::Configuration));
+    };
+    let store = shared.connect(&Options::default())?;
+    let count = rotate_elsewhere(args, source, &store, &new).map_err(|error| {
+        if matches!(error.downcast_ref(), Some(ResealError::Store(StoreError::NodesLive))) {
+            return error.context(
+                "the master key is changed while all nodes are stopped, since they would go on sealing under the old one",
+            );
+        }
+        error
+    })?;
+    let mut out = terminal::out();
+    tell(&mut out, count)?;
+    writeln!(out, "Give every node the new key from now on.")?;
+    writeln!(
+        out,
+        "Backups and archived logs made before this need the old key, and so do rows that the database has not removed \
+         yet: keep it as long as them."
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(out: &mut Screen, count: Option<u64>) -> Result<()> {
+    match count {
+        Some(count) => writeln!(out, "{count} secrets were sealed anew under the new master key")?,
+        None => writeln!(out, "the secrets are sealed under the new master key already")?,
+    }
+    Ok(())
+}
+
+fn rotate_embedded(args: &RotateArgs, source: KeySource, given: Option<MasterKey>) -> Result<ExitCode> {
+    let data_dir = &args.place.data_dir;
+    let source = source.in_data_directory(data_dir);
     look(data_dir)?;
     if !data_dir.join(DATABASE_FILE).exists() {
         return Err(anyhow!("`{}` holds no database", data_dir.display()).context(exit::Configuration));
     }
     owned_by_us(data_dir)?;
     permissions::tighten(data_dir)?;
-    let store = match Store::open(data_dir, &args.mark.options()) {
+    let store = match Store::open(data_dir, &args.place.mark.options()) {
         Err(error @ StoreError::InUse { .. }) => {
             return Err(anyhow::Error::new(error).context(
                 "the master key is changed while the service is stopped, since it would go on sealing under the old \
@@ -84,10 +130,7 @@ fn rotate(args: &RotateArgs) -> Result<ExitCode> {
         ),
     };
     let mut out = terminal::out();
-    match count {
-        Some(count) => writeln!(out, "{count} secrets were sealed anew under the new master key")?,
-        None => writeln!(out, "the secrets are sealed under the new master key already")?,
-    }
+    tell(&mut out, count)?;
     if matches!(source, KeySource::DataDirectory) {
         let path = data_dir.join(permissions::MASTER_KEY_FILE);
         let path = harmless(&path.display().to_string());
@@ -123,7 +166,7 @@ fn owned_by_us(data_dir: &Path) -> Result<()> {
 
 /// The key is the file in the data directory: it is replaced.
 fn rotate_here(args: &RotateArgs, store: &Store, given: Option<MasterKey>) -> Result<Option<u64>> {
-    let data_dir = &args.data_dir;
+    let data_dir = &args.place.data_dir;
     let old = secrets::open(data_dir, &KeySource::DataDirectory, store)?;
     rights::open(store, &old.vault()?, SystemClock.now_ms())?;
     let new = given.map_or_else(MasterKey::generate, Ok)?;
@@ -155,7 +198,7 @@ fn rotate_elsewhere(
     if store.read(|snapshot| master::fit(snapshot, &vault))? == Fit::Fits {
         return Ok(None);
     }
-    let old = secrets::open(&args.data_dir, source, store)?;
+    let old = secrets::open(&args.place.data_dir, source, store)?;
     rights::open(store, &old.vault()?, SystemClock.now_ms())?;
     Ok(Some(master::reseal(store, old.vault()?, vault, SystemClock.now_ms())?))
 }

@@ -18,6 +18,7 @@ pub(crate) mod manual_pages;
 pub(crate) mod master_key;
 pub(crate) mod operations;
 mod paint;
+pub(crate) mod place;
 pub(crate) mod policy;
 mod profile;
 pub(crate) mod ready;

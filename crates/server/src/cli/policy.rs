@@ -14,10 +14,13 @@ use tongguan_model::policy::{
 use tongguan_service::authority::{policies_of_role, policies_of_user, session_policy};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::operation;
-use tongguan_store::{Archive, Snapshot, StoreError};
+use tongguan_store::{Snapshot, StoreError};
 
+use super::MarkArgs;
+use super::place::PlaceArgs;
 use super::terminal::{self, Screen, harmless};
-use crate::config::{PrincipalEntry, principals_of};
+use crate::config::{Configured, PrincipalEntry};
+use crate::database::DatabaseArgs;
 
 /// Look into policies
 #[derive(Debug, Args)]
@@ -79,6 +82,8 @@ struct ExplainArgs {
     /// Directory that holds the database [default: the configuration's, or data]
     #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -175,12 +180,12 @@ struct Part {
 }
 
 fn explain(args: &ExplainArgs) -> Result<ExitCode> {
-    let (data_dir, principals) = args.config.as_deref().map(principals_of).transpose()?.unwrap_or_default();
-    let data_dir = args.data_dir.clone().or(data_dir).unwrap_or_else(|| super::data_directory().into());
-    let archive = Archive::open(&data_dir)?;
-    if !archive.current() {
-        bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
-    }
+    let configured = args.config.as_deref().map(Configured::read).transpose()?.unwrap_or_default();
+    let data_dir = args.data_dir.clone().or(configured.data_dir);
+    let data_dir = data_dir.unwrap_or_else(|| super::data_directory().into());
+    let database = args.database.clone().or(configured.database);
+    let archive = PlaceArgs { data_dir, database, mark: MarkArgs::default() }.look_at_rows()?;
+    let principals = configured.principals;
     let (named, who) = who(&args.principal)?;
     let session = match &args.session_policy {
         None => None,

@@ -1,16 +1,19 @@
 //! `tongguan status`: what an operator wants to see first, read directly from the database, whether the service
 //! runs or not.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_store::{Archive, AuditLink, DATABASE_FILE, EXPIRY_DAYS, Fault, Intent, Overview, serving};
+use tongguan_store::{
+    AuditLink, DATABASE_FILE, DatabaseState, EXPIRY_DAYS, Fault, Intent, LaneState, NodeRow, Overview, Store,
+    serving,
+};
 
 use super::paint::Style;
+use super::place::PlaceArgs;
 use super::terminal::{self, Screen, harmless};
 
 /// Changes under way, and faults, that are shown.
@@ -19,9 +22,8 @@ const SHOWN: u32 = 20;
 /// Show changes in progress, failures with their reasons, and what expires soon
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -29,38 +31,44 @@ pub(crate) struct StatusArgs {
 
 struct Seen {
     now_ms: i64,
-    process: Option<Option<u32>>,
+    at: At,
     overview: Overview,
     intents: Vec<Intent>,
     faults: Vec<Fault>,
-    audit_head: AuditLink,
-    database_bytes: u64,
-    log_bytes: u64,
+    heads: Vec<(Option<i64>, AuditLink)>,
+}
+
+/// What there is to say of where the store is.
+enum At {
+    Directory { process: Option<Option<u32>>, database_bytes: u64, log_bytes: u64 },
+    Shared { state: DatabaseState, nodes: Vec<(NodeRow, u64)>, lanes: Vec<LaneState> },
 }
 
 /// Carries out `tongguan status`.
 pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode> {
-    let archive = Archive::open(&args.data_dir)?;
-    if !archive.current() {
-        bail!("the database is of schema {}: a start of the service brings it up", archive.schema());
-    }
+    let archive = args.place.look_at_rows()?;
     let now_ms = SystemClock.now_ms();
-    let (overview, intents, faults, audit_head) = archive.read(|snapshot| {
-        let head = snapshot.audit_chain()?.head;
-        Ok((snapshot.overview(now_ms)?, snapshot.intents(SHOWN)?, snapshot.faults(SHOWN)?, head))
+    let (overview, intents, faults) = archive.read(|snapshot| {
+        Ok((snapshot.overview(now_ms)?, snapshot.intents(SHOWN)?, snapshot.faults(SHOWN)?))
     })?;
-    let size =
-        |name: String| std::fs::metadata(args.data_dir.join(name)).map_or(0, |metadata| metadata.len());
-    let seen = Seen {
-        now_ms,
-        process: serving(&args.data_dir),
-        overview,
-        intents,
-        faults,
-        audit_head,
-        database_bytes: size(DATABASE_FILE.into()),
-        log_bytes: size(format!("{DATABASE_FILE}-wal")),
+    let at = match args.place.shared()? {
+        None => {
+            let size = |name: &str| {
+                std::fs::metadata(args.place.data_dir.join(name)).map_or(0, |metadata| metadata.len())
+            };
+            At::Directory {
+                process: serving(&args.place.data_dir),
+                database_bytes: size(DATABASE_FILE),
+                log_bytes: size(&format!("{DATABASE_FILE}-wal")),
+            }
+        }
+        Some(shared) => {
+            let (nodes, lanes) =
+                archive.read(|snapshot| Ok((snapshot.living_nodes()?, snapshot.lanes()?)))?;
+            At::Shared { state: Store::look(shared.hosts()?)?, nodes, lanes }
+        }
     };
+    let seen = Seen { now_ms, at, overview, intents, faults, heads: archive.audit_heads()? };
     let mut out = terminal::out();
     if args.json {
         out.json(&as_json(&seen))?
@@ -101,9 +109,7 @@ fn as_json(seen: &Seen) -> Value {
             "outcome": fault.outcome.as_str(),
         })
     });
-    json!({
-        "running": seen.process.is_some(),
-        "process": seen.process.flatten(),
+    let mut report = json!({
         "gateways": {
             "init": gateways.init,
             "provisioning": gateways.provisioning,
@@ -117,23 +123,85 @@ fn as_json(seen: &Seen) -> Value {
         "changes": intents.collect::<Vec<_>>(),
         "faults": faults.collect::<Vec<_>>(),
         "certificatesExpiring": expiring,
-        "auditHead": seen.audit_head.to_string(),
-        "databaseBytes": seen.database_bytes,
-        "logBytes": seen.log_bytes,
-    })
+    });
+    let at = match &seen.at {
+        At::Directory { process, database_bytes, log_bytes } => json!({
+            "running": process.is_some(),
+            "process": process.flatten(),
+            "auditHead": seen.heads.first().map(|(_, head)| head.to_string()),
+            "databaseBytes": database_bytes,
+            "logBytes": log_bytes,
+        }),
+        At::Shared { state, nodes, lanes } => {
+            let nodes = nodes.iter().map(|(node, claims)| {
+                json!({"node": node.id, "started": iso8601(node.started_ms), "changes": claims})
+            });
+            let lanes = lanes.iter().map(|lane| {
+                let head = seen.heads.iter().find(|(number, _)| *number == Some(lane.number));
+                json!({"lane": lane.number, "taken": lane.taken, "batches": lane.batches,
+                    "auditHead": head.map(|(_, head)| head.to_string())})
+            });
+            json!({
+                "running": nodes.len() > 0,
+                "primary": state.host,
+                "timeline": state.timeline,
+                "nodes": nodes.collect::<Vec<_>>(),
+                "lanes": lanes.collect::<Vec<_>>(),
+            })
+        }
+    };
+    if let (Value::Object(report), Value::Object(at)) = (&mut report, at) {
+        report.extend(at);
+    }
+    report
+}
+
+/// Who serves the store, and where its audit record ends.
+fn tell_where(out: &mut Screen, seen: &Seen) -> Result<()> {
+    let paint = out.paint();
+    let not_running = paint.paint(Style::Bad, "not running");
+    match &seen.at {
+        At::Directory { process, database_bytes, log_bytes } => {
+            let process = match process {
+                None => not_running,
+                Some(None) => "running".into(),
+                Some(Some(process)) => format!("running, process {process}"),
+            };
+            writeln!(out, "service       {process}")?;
+            writeln!(out, "database      {database_bytes} bytes, write-ahead log {log_bytes} bytes")?;
+        }
+        At::Shared { state, nodes, lanes } => {
+            let running = match nodes.len() {
+                0 => not_running,
+                many => format!("running, {many} nodes"),
+            };
+            writeln!(out, "service       {running}")?;
+            for (node, claims) in nodes {
+                let started = iso8601(node.started_ms);
+                writeln!(out, "  {} since {started}, works on {claims} changes", harmless(&node.id))?;
+            }
+            writeln!(out, "database      {} (timeline {})", harmless(&state.host), state.timeline)?;
+            let taken = lanes.iter().filter(|lane| lane.taken).map(|lane| lane.number.to_string());
+            let taken: Vec<_> = taken.collect();
+            let which = if taken.is_empty() { String::new() } else { format!(": {}", taken.join(", ")) };
+            writeln!(out, "lanes         {} of {} taken{which}", taken.len(), lanes.len())?;
+        }
+    }
+    for (lane, head) in &seen.heads {
+        writeln!(out, "audit head    {}{head}", of_lane(*lane))?;
+    }
+    Ok(())
+}
+
+/// Says before a head of the audit record whose it is, where there are several.
+pub(super) fn of_lane(lane: Option<i64>) -> String {
+    lane.map(|lane| format!("lane {lane} ")).unwrap_or_default()
 }
 
 fn tell(out: &mut Screen, seen: &Seen) -> Result<()> {
     let paint = out.paint();
     let (gateways, certificates) = (&seen.overview.gateways, &seen.overview.certificates);
-    let process = match seen.process {
-        None => paint.paint(Style::Bad, "not running"),
-        Some(None) => "running".into(),
-        Some(Some(process)) => format!("running, process {process}"),
-    };
-    writeln!(out, "service       {process}")?;
-    writeln!(out, "database      {} bytes, write-ahead log {} bytes", seen.database_bytes, seen.log_bytes)?;
-    writeln!(out, "audit head    {}", seen.audit_head)?;
+    tell_where(out, seen)?;
     writeln!(
         out,
         "gateways      {} active, {} updating, {} provisioning, {} deleting, {} init",

@@ -4,15 +4,14 @@
 //! The service does it by itself once a day. The command is for a key that may have leaked, together with
 //! `--end-sessions`: tokens made with it are worthless afterwards.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use tongguan_service::accounts::Order;
 
-use super::MarkArgs;
 use super::account::carry_out;
+use super::place::PlaceArgs;
 use super::terminal;
 use crate::secrets::KeyArgs;
 
@@ -35,20 +34,17 @@ struct RotateArgs {
     /// Delete the existing keys: all role sessions of all accounts end at once
     #[arg(long)]
     end_sessions: bool,
-    /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     keys: KeyArgs,
-    #[command(flatten)]
-    mark: MarkArgs,
 }
 
 /// Carries out `tongguan token-key`.
 pub(crate) fn run(args: &TokenKeyArgs) -> Result<ExitCode> {
     let TokenKeyCommand::Rotate(args) = &args.command;
     let order = Order::RotateTokenKey { end_sessions: args.end_sessions };
-    carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
+    carry_out(&args.place, &args.keys, &order)?;
     let sessions = if args.end_sessions { "all sessions have ended" } else { "sessions go on" };
     writeln!(terminal::out(), "Security tokens are made with a new key; {sessions}.")?;
     Ok(ExitCode::SUCCESS)

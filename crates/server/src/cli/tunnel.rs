@@ -17,9 +17,9 @@ use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::tunnels::TunnelReport;
 use tongguan_store::serving;
 
-use super::MarkArgs;
 use super::account::carry_out;
 use super::paint::Style;
+use super::place::PlaceArgs;
 use super::terminal::{self, Screen, harmless};
 use crate::control;
 use crate::secrets::KeyArgs;
@@ -75,13 +75,10 @@ struct SetStateArgs {
     /// How far it has come
     #[arg(value_name = "STATE", value_parser = PossibleValuesParser::new(Negotiation::ALL.iter().map(|state| state.as_str())))]
     state: String,
-    /// Directory that holds the database
-    #[arg(long, env = "TONGGUAN_DATA_DIR", value_name = "DIR", default_value = super::data_directory())]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(flatten)]
     keys: KeyArgs,
-    #[command(flatten)]
-    mark: MarkArgs,
 }
 
 /// What a reason has in it, and what to look at then. The first that fits counts.
@@ -187,14 +184,15 @@ pub(crate) fn run(args: &TunnelArgs) -> Result<ExitCode> {
 
 fn set_state(args: &SetStateArgs) -> Result<ExitCode> {
     let order = Order::SetTunnelState { id: args.id.clone(), state: args.state.clone() };
-    carry_out(&args.data_dir, &args.keys, &args.mark, &order)?;
+    carry_out(&args.place, &args.keys, &order)?;
     writeln!(terminal::out(), "{}: {}.", harmless(&args.id), args.state)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The tunnels of an id, which must name one.
 fn asked(data_dir: &std::path::Path, id: Option<&str>) -> Result<Vec<TunnelReport>> {
-    if serving(data_dir).is_none() {
+    // A node of a shared database has its data directory to itself and does not lock it.
+    if serving(data_dir).is_none() && !control::answers(data_dir) {
         let data_dir = data_dir.display().to_string();
         bail!("no service runs on `{}`: it alone can ask its gateways", harmless(&data_dir));
     }

@@ -76,9 +76,9 @@ impl Tx<'_> {
         }
         make_old(session, end)?;
         self.execute(
-            "UPDATE audit_chain SET anchor_seq = ?1, anchor_hash = zeroblob(32), head_seq = ?1, \
-             head_hash = zeroblob(32), named_seq = ?1, sealed_seq = NULL, sealed_hash = NULL, seal = NULL",
-            &binds![end],
+            "UPDATE audit_chain SET anchor_seq = ?1, anchor_hash = ?2, head_seq = ?1, head_hash = ?2, named_seq = ?1, \
+             sealed_seq = NULL, sealed_hash = NULL, seal = NULL",
+            &binds![end, [0; HASH_BYTES]],
         )
     }
 }

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -102,6 +102,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) rights: Arc<Rights>,
     pub(super) sealing: Arc<Sealing>,
+    /// The key of the audit record as it is sealed under the master key that this process has.
+    pub(super) kept: Arc<OnceLock<Vec<u8>>>,
     pub(super) condition: Arc<Condition>,
     pub(super) counters: Arc<Counters>,
 }
@@ -531,6 +533,12 @@ impl Lane {
         let link = Link::open(&self.shared.hosts)?;
         let session = Session::Postgres(&link);
         schema::known(session)?;
+        // Whoever changes the master key takes all lanes from those that have the old one.
+        if let Some(kept) = self.shared.kept.get()
+            && Snapshot::new(session).audit_key()?.as_ref() != Some(kept)
+        {
+            return Err(StoreError::KeyChanged);
+        }
         let sql = "UPDATE lane SET owner = ?1, until_ms = now_ms() + ?2 WHERE id = (SELECT id FROM lane \
                    WHERE owner IS NULL OR until_ms < now_ms() ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, groups";
         let lane: Option<(i64, u64)> = session.one(sql, &binds![self.shared.owner, LEASE_MS])?;

@@ -5,6 +5,7 @@ pub(crate) mod admit;
 mod held;
 pub mod hosts;
 mod lane;
+pub(crate) mod lanes;
 mod link;
 pub(crate) mod locks;
 pub mod outcome;

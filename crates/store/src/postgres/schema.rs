@@ -58,6 +58,11 @@ pub(crate) fn chain_of(lane: i64) -> String {
     format!("lane_{lane}")
 }
 
+/// Until the end of the transaction audit records, and their chain, are those of a lane.
+pub(crate) fn use_chain_of(lane: i64) -> String {
+    format!("SET LOCAL search_path = {}, public", chain_of(lane))
+}
+
 /// Which schema a database has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Schema {

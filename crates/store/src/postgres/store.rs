@@ -15,7 +15,7 @@ use super::admit::Admitter;
 use super::hosts::Hosts;
 use super::lane::{Backlog, Lane, Message, Shared, Work, Written};
 use super::pool::{Pool, waiting};
-use super::{Failure, SharedStats, schema};
+use super::{Failure, SharedStats, lanes, schema};
 use crate::audit::fold::Folder;
 use crate::rights;
 use crate::session::Session;
@@ -57,6 +57,7 @@ impl Store {
             options: options.clone(),
             rights: Arc::default(),
             sealing: Arc::default(),
+            kept: Arc::default(),
             condition: Arc::default(),
             counters: Arc::default(),
         });
@@ -235,11 +236,33 @@ impl Store {
         }
         let looked = key.clone();
         // On the lane's own connection, which sees its chain.
-        let findings = self.write_blocking(move |tx| {
-            Ok(Verdict::Discard(tx.recent_audit(&looked, unsealed || tx.audit_chain()?.unsealed())?))
+        let (findings, kept) = self.write_blocking(move |tx| {
+            let findings = tx.recent_audit(&looked, unsealed || tx.audit_chain()?.unsealed())?;
+            Ok(Verdict::Discard((findings, tx.audit_key()?)))
         })?;
+        if let Some(kept) = kept {
+            let _ = self.shared.kept.set(kept);
+        }
         let _ = self.shared.sealing.set(findings.is_empty().then_some(key));
         Ok(findings)
+    }
+
+    /// Begins the chains anew that are not whole, all of them if the key is new; answers of which lanes.
+    pub(crate) fn begin_audit_anew(
+        &self,
+        key: &[u8],
+        new: Option<NewAuditKey>,
+        record: AuditRecord,
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let key = key.to_vec();
+        let begun = self.write_blocking(move |tx| {
+            if !tx.has_it_alone()? {
+                return Ok(Verdict::Discard(None));
+            }
+            new.iter().try_for_each(|new| tx.put_audit_key(new))?;
+            Ok(Verdict::Keep(Some(lanes::begin_audit_anew(tx, &key, new.is_some(), &record)?)))
+        })?;
+        begun.ok_or(StoreError::NodesLive)
     }
 
     /// Removes what retention does not keep, of the chain of each lane.

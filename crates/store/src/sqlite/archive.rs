@@ -20,7 +20,7 @@ use super::structure::{classified, foreign_keys, offenders, pages, schema_object
 use super::{schema, state};
 use crate::audit::{chain, walk};
 use crate::postgres::hosts::Hosts;
-use crate::postgres::{Link, schema as shared};
+use crate::postgres::{Link, lanes, schema as shared};
 use crate::put::{PART, sync_directory};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
 use crate::rows::{READ, RELATIONS, Table};
@@ -254,7 +254,7 @@ impl Archive {
         }
         let mut whole: Option<AuditVerdict> = None;
         for lane in 1..=shared::LANES {
-            session.script(&format!("SET LOCAL search_path = {}, public", shared::chain_of(lane)))?;
+            session.script(&shared::use_chain_of(lane))?;
             // A chain that nobody has written to yet is not sealed.
             let begun = chain::AuditChain::read(session)?;
             let key = key.filter(|_| begun.head.seq > 0 || !begun.unsealed());
@@ -294,19 +294,56 @@ impl Archive {
         Ok(left.records())
     }
 
-    /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it.
+    /// The chains of audit records that have any, each with its newest one: that of the embedded store, which is no
+    /// lane's, or those of the lanes of a shared database.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn audit_heads(&self) -> Result<Vec<(Option<i64>, AuditLink)>, StoreError> {
+        if !self.is_shared() {
+            return self.read_now(None, |snapshot| Ok(vec![(None, snapshot.audit_chain()?.head)]));
+        }
+        let sql = lanes::of_each("head_seq, head_hash FROM CHAIN.audit_chain WHERE head_seq > 0");
+        let heads: Vec<(i64, AuditLink)> =
+            self.read_now(None, |snapshot| snapshot.session().all(&sql, &[]))?;
+        let mut heads: Vec<_> = heads.into_iter().map(|(lane, head)| (Some(lane), head)).collect();
+        heads.sort_unstable_by_key(|(lane, _)| *lane);
+        Ok(heads)
+    }
+
+    /// The number of the last audit record of each chain that has any, whether it belongs to the chain or not; of the
+    /// embedded store's in any case.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_records(&self) -> Result<Vec<(Option<i64>, i64)>, StoreError> {
+        if !self.is_shared() {
+            let last = "SELECT coalesce(max(seq), 0) FROM audit";
+            return self.read_now(None, |snapshot| Ok(vec![(None, snapshot.session().only(last, &[])?)]));
+        }
+        let sql = lanes::of_each("max(seq) FROM CHAIN.audit HAVING max(seq) IS NOT NULL");
+        let last: Vec<(i64, i64)> = self.read_now(None, |snapshot| snapshot.session().all(&sql, &[]))?;
+        Ok(last.into_iter().map(|(lane, last)| (Some(lane), last)).collect())
+    }
+
+    /// [`Archive::read`] over the present state; no state is held when it returns, so that nobody waits for it. Audit
+    /// records, and their chain, are those of this lane, if one is named.
     ///
     /// # Errors
     /// The error of `question`.
     pub fn read_now<T>(
         &self,
+        lane: Option<i64>,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // A transaction takes its state with its first question.
-        let anew = self.session().either("COMMIT; BEGIN", concat!("COMMIT; ", "BEGIN READ ONLY"));
-        self.session().script(anew)?;
+        let anew = format!("COMMIT; {}", self.session().either("BEGIN", shared::LOOK));
+        self.session().script(&anew)?;
+        if let Some(lane) = lane {
+            self.session().script(&shared::use_chain_of(lane))?;
+        }
         let answer = self.read(question);
-        self.session().script(anew)?;
+        self.session().script(&anew)?;
         answer
     }
 

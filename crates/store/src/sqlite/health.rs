@@ -42,7 +42,9 @@ impl Trouble {
                 _ => None,
             },
             StoreError::Unusable(trouble) => Some(trouble.clone()),
-            StoreError::NoLane | StoreError::File { .. } => Some(Self::Passing(error.to_string())),
+            StoreError::NoLane | StoreError::KeyChanged | StoreError::File { .. } => {
+                Some(Self::Passing(error.to_string()))
+            }
             _ => None,
         }
     }

@@ -1,0 +1,211 @@
+//! What operators do with commands on a database that several nodes share, while nodes serve it and while none does.
+#![allow(clippy::unwrap_used, reason = "a test may stop where something is wrong")]
+
+mod common;
+#[path = "common/place.rs"]
+mod place;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Output, Stdio};
+use std::sync::mpsc::channel;
+
+use common::program::{ended, program, signal, text};
+use common::{ACCOUNT, Key, PATIENCE, RAM, STS, Server, VPC};
+use place::{Place, REGION, field, ok};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}", text(output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn refused(output: &Output, code: i32, said: &str) {
+    assert_eq!(output.status.code(), Some(code), "{}", text(output));
+    assert!(text(output).contains(said), "{}", text(output));
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&succeeded(output)).unwrap()
+}
+
+/// The lines of `audit` in JSON.
+fn records(place: &Place, arguments: &[&str]) -> Vec<Value> {
+    let shown = place.command(&[&["audit", "--format", "json"], arguments].concat());
+    succeeded(&shown).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_and_keys_are_changed_beside_the_nodes() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let nodes = [place.node(&[]), place.node(&[])];
+    let made = json(&place.command(&["account", "create", "research", "--json"]));
+    let (id, key) =
+        (field(&made, "AccountId"), (field(&made, "AccessKeyId"), field(&made, "AccessKeySecret")));
+    let key = (key.0.as_str(), key.1.as_str());
+    let who = |node: &Server| node.sign_as(key, STS, "GetCallerIdentity", &[]);
+    // Each node knows it with the next call, and knows no more of it with the next after that.
+    for _ in 0..2 {
+        for node in &nodes {
+            assert_eq!(field(&ok(&node.send(&who(node)).await), "AccountId"), id);
+        }
+        succeeded(&place.command(&["account", "disable", &id]));
+        for node in &nodes {
+            assert_eq!(node.send(&who(node)).await.code(), "InvalidAccessKeyId.Inactive");
+        }
+        succeeded(&place.command(&["account", "enable", &id]));
+    }
+    let listed = json(&place.command(&["account", "list", "--json"]));
+    let names: Vec<_> = listed.as_array().unwrap().iter().map(|row| row["Name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"research"), "{listed}");
+
+    // All sessions end at once, on every node.
+    let trust = format!(
+        r#"{{"Version":"1","Statement":[{{"Action":"sts:AssumeRole","Effect":"Allow","Principal":{{"RAM":["acs:ram::{ACCOUNT}:root"]}}}}]}}"#
+    );
+    ok(&nodes[0].call(RAM, "CreateRole", &[("RoleName", "ops"), ("AssumeRolePolicyDocument", &trust)]).await);
+    ok(&nodes[0].call(RAM, "CreateUser", &[("UserName", "alice")]).await);
+    let policy = [("PolicyType", "System"), ("PolicyName", "AdministratorAccess"), ("UserName", "alice")];
+    ok(&nodes[0].call(RAM, "AttachPolicyToUser", &policy).await);
+    let alice = Key::created(&ok(&nodes[0].call(RAM, "CreateAccessKey", &[("UserName", "alice")]).await));
+    let role = format!("acs:ram::{ACCOUNT}:role/ops");
+    let assume = [("RoleArn", role.as_str()), ("RoleSessionName", "session")];
+    let session = Key::session(&ok(&nodes[1].call_as(alice, STS, "AssumeRole", &assume).await));
+    for node in &nodes {
+        assert_eq!(node.call_as(session.clone(), STS, "GetCallerIdentity", &[]).await.status, 200);
+    }
+    succeeded(&place.command(&["token-key", "rotate", "--end-sessions"]));
+    for node in &nodes {
+        let reply = node.call_as(session.clone(), STS, "GetCallerIdentity", &[]).await;
+        assert_eq!(reply.code(), "InvalidSecurityToken.Expired", "{}", reply.text());
+    }
+
+    // What policies say is read from the same rows.
+    let explained = place.command(&[
+        "policy",
+        "explain",
+        "--principal",
+        "user/alice",
+        "--account",
+        ACCOUNT,
+        "--action",
+        "vpc:CreateVpc",
+        "--assert-allowed",
+    ]);
+    assert!(succeeded(&explained).contains("AdministratorAccess"), "{}", text(&explained));
+    let unknown =
+        place.command(&["tunnel", "set-state", "vco-bp1aaaaaaaaaaaaaaaaaa", "ipsec_sa_established"]);
+    refused(&unknown, 1, "there is no tunnel or connection");
+    refused(&place.command(&["backup", "copy.db"]), 78, "pg_dump");
+    let check = place.command(&["check"]);
+    assert!(check.status.success(), "{}", text(&check));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nodes_do_is_seen_from_the_command_line() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let idle = succeeded(&place.command(&["status"]));
+    assert!(idle.contains("not running") && idle.contains("0 of 16 taken"), "{idle}");
+    let nodes = [place.node(&[]), place.node(&[])];
+    let mut follow =
+        program(&["audit", "--follow", "--format", "json", "--limit", "1", "--action", "CreateVpc"]);
+    follow.envs(place.environment()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut follow = follow.spawn().unwrap();
+    let (sender, shown) = channel::<Value>();
+    let out = follow.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            let _ = sender.send(serde_json::from_str(&line).unwrap());
+        }
+    });
+    let mut lanes = Vec::new();
+    for node in nodes.iter().chain(&nodes) {
+        let made = ok(&node.call(VPC, "CreateVpc", &[REGION]).await);
+        let record = shown.recv_timeout(PATIENCE).unwrap();
+        assert_eq!((&record["requestId"], &record["chain"]), (&made["RequestId"], &"whole".into()));
+        lanes.push(record["lane"].as_i64().unwrap());
+    }
+    signal(&follow, Signal::INT);
+    assert!(ended(&mut follow).success());
+    assert!(lanes[0] != lanes[1] && lanes[..2] == lanes[2..], "{lanes:?}");
+
+    // All chains in the order of time, and of these only what is asked for.
+    let all = records(&place, &["--limit", "0"]);
+    assert!(all.is_sorted_by_key(|record| record["time"].as_str().map(str::to_owned)), "{all:?}");
+    let made = records(&place, &["--action", "CreateVpc"]);
+    assert_eq!(made.iter().map(|record| record["lane"].as_i64().unwrap()).collect::<Vec<_>>(), lanes);
+    assert_eq!(records(&place, &["--action", "CreateVpc", "--limit", "3"]), made[1..]);
+    assert_eq!(records(&place, &["--action", "CreateVpc", "--limit", "0"]), made);
+    let heads = succeeded(&place.command(&["audit", "--head"]));
+    assert!(lanes.iter().all(|lane| heads.contains(&format!("lane {lane} "))), "{heads}");
+
+    let status = succeeded(&place.command(&["status"]));
+    assert!(status.contains("running, 2 nodes") && status.contains("2 of 16 taken"), "{status}");
+    let status = json(&place.command(&["status", "--json"]));
+    assert_eq!(status["nodes"].as_array().unwrap().len(), 2, "{status}");
+    let taken = status["lanes"].as_array().unwrap().iter().filter(|lane| lane["taken"] == true).count();
+    assert_eq!(taken, 2, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_master_key_is_changed_while_no_node_lives() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let mut node = place.node(&[]);
+    let made = ok(&node.call(RAM, "CreateUser", &[("UserName", "eve")]).await);
+    assert_eq!(made["User"]["UserName"], "eve");
+    let eve = Key::created(&ok(&node.call(RAM, "CreateAccessKey", &[("UserName", "eve")]).await));
+    let next = place.folder.path().join("next.key");
+    std::fs::write(&next, "ab".repeat(32)).unwrap();
+    std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let next = next.to_str().unwrap();
+    let rotate = || place.command(&["master-key", "rotate", "--new-key-file", next]);
+    refused(&place.command(&["master-key", "rotate"]), 78, "--new-key-file");
+    refused(&rotate(), 75, "all nodes are stopped");
+    let who = node.sign_as(eve.clone(), STS, "GetCallerIdentity", &[]);
+    assert_eq!(node.send(&who).await.status, 200);
+    node.signal("TERM");
+    node.ended().await;
+
+    assert!(succeeded(&rotate()).contains("sealed anew"));
+    assert!(succeeded(&rotate()).contains("already"));
+    refused(&place.command(&["account", "create"]), 78, "not the master key");
+    std::fs::copy(next, place.master_key()).unwrap();
+    let node = place.node(&[]);
+    let who = node.sign_as(eve.clone(), STS, "GetCallerIdentity", &[]);
+    assert_eq!(node.send(&who).await.status, 200);
+    let check = place.command(&["check"]);
+    assert!(check.status.success(), "{}", text(&check));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_is_broken_begins_anew_and_the_others_go_on() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let mut nodes = [place.node(&[]), place.node(&[])];
+    for node in &nodes {
+        ok(&node.call(VPC, "CreateVpc", &[REGION]).await);
+    }
+    place.single.sql("tongguan", "UPDATE lane_1.audit SET source = '192.0.2.1' WHERE seq = 1").unwrap();
+    refused(&place.command(&["check"]), 65, "lane 1: record 1");
+    refused(&place.command(&["audit", "--begin-anew"]), 75, "nodes use the database");
+    for node in &mut nodes {
+        node.signal("TERM");
+        node.ended().await;
+    }
+    let begun = succeeded(&place.command(&["audit", "--begin-anew"]));
+    assert!(begun.contains("anew with lane 1 ") && !begun.contains("lane 2"), "{begun}");
+    let check = place.command(&["check"]);
+    assert!(check.status.success(), "{}", text(&check));
+    let begun = succeeded(&place.command(&["audit", "--begin-anew"]));
+    assert!(begun.contains("every lane is whole"), "{begun}");
+    let shown = records(&place, &["--action", "BeginAuditAnew"]);
+    assert_eq!((shown.len(), &shown[0]["lane"], &shown[0]["chain"]), (1, &1.into(), &"whole".into()));
+    assert!(records(&place, &["--limit", "0"]).iter().any(|record| record["chain"] == "before"));
+    let node = place.node(&[]);
+    ok(&node.call(VPC, "CreateVpc", &[REGION]).await);
+    assert!(place.command(&["check"]).status.success());
+}
