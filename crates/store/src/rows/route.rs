@@ -36,7 +36,7 @@ columns! { RouteRow { seq, route = VpnRoute::COLUMNS } }
 
 /// What the record of what the data plane has calls a route by.
 const NAME: &str = "kind || ' ' || connection || ' ' || coalesce(source, '') || ' ' || destination || ' ' || weight \
-                    || ' ' || coalesce(CAST(priority AS TEXT), '') || ' ' || published";
+                    || ' ' || coalesce(CAST(priority AS TEXT), '') || ' ' || CAST(published AS INTEGER)";
 
 columns! { RouteInForce { name = NAME, destination } }
 
