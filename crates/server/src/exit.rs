@@ -119,6 +119,8 @@ fn of_store(error: &StoreError) -> Option<u8> {
         | StoreError::NotForTests
         | StoreError::OlderSchema { .. }
         | StoreError::KeyChanged
+        | StoreError::NotEmpty(_)
+        | StoreError::OneKind
         | StoreError::Embedded => Some(CONFIGURATION),
         StoreError::InUse { .. } | StoreError::NoLane | StoreError::NodesLive => Some(IN_USE),
         StoreError::NewerSchema { .. } => Some(NEWER),
@@ -128,6 +130,7 @@ fn of_store(error: &StoreError) -> Option<u8> {
         | StoreError::Forged { .. }
         | StoreError::Unsound(_)
         | StoreError::Damaged(_)
+        | StoreError::NoText { .. }
         | StoreError::Unusable(Trouble::Damaged(_)) => Some(DATA),
         StoreError::File { source, .. } => Some(of_file(source)),
         StoreError::Unusable(Trouble::Passing(_)) => Some(IO),

@@ -75,6 +75,8 @@ enum Command {
     Backup(cli::backup::BackupArgs),
     /// Create a data directory from a backup.
     Restore(cli::backup::RestoreArgs),
+    /// Move a store from a data directory into a database that several nodes share, or back.
+    Move(cli::relocate::MoveArgs),
     /// Accept a database as it is: seal the rows that confer rights, and the mark, again.
     SealAnew(cli::seal_anew::SealAnewArgs),
     /// Change the master key, which encrypts secrets at rest.
@@ -125,6 +127,7 @@ fn main() -> ExitCode {
         Command::Audit(args) => runtime().and_then(|runtime| runtime.block_on(cli::audit::run(args))),
         Command::Backup(args) => cli::backup::backup(&args),
         Command::Restore(args) => cli::backup::restore(&args),
+        Command::Move(args) => cli::relocate::run(&args),
         Command::SealAnew(args) => cli::seal_anew::run(&args),
         #[cfg(feature = "failpoints")]
         Command::MasterKey(args) => crash::arm().and_then(|()| cli::master_key::run(&args)),

@@ -45,6 +45,21 @@ pub fn seal(store: &Store, vault: &Vault, now_ms: i64) -> Result<Vec<Finding>, A
     Ok(store.seal_audit(&key, Some(new))?)
 }
 
+/// The key of the seal in a database, if it can be had with this vault.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn key(archive: &Archive, vault: &Vault) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    let kept = archive.read(|snapshot| snapshot.audit_key())?;
+    Ok(kept.and_then(|sealed| vault.open(PURPOSE, &sealed).ok()))
+}
+
+/// The record that a store was moved, which had a chain of records with this end.
+#[must_use]
+pub fn moved(head: &str, now_ms: i64) -> AuditRecord {
+    of_operator("MoveStore", None, head, now_ms)
+}
+
 /// What became of heads of the audit record that were kept elsewhere. With a vault, what is left of removed records
 /// counts only if it is sealed.
 ///

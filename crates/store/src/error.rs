@@ -149,6 +149,23 @@ pub enum StoreError {
         "nodes use the database, and this needs it alone: stop all of them first; one that was killed counts for 10 s"
     )]
     NodesLive,
+    /// A store was to be moved into a shared database that has rows.
+    #[error("the database has rows already (in `{0}`): nothing is overwritten; name an empty one")]
+    NotEmpty(String),
+    /// A store was to be moved to a place of the same kind.
+    #[error(
+        "a store is moved from a data directory to a shared database, or back; between places of one kind it is copied: \
+         `tongguan backup` and `restore`, or the database's own tools"
+    )]
+    OneKind,
+    /// A text cannot be stored in PostgreSQL.
+    #[error("a row of `{table}` has a zero byte in `{column}`, and PostgreSQL holds no text with one")]
+    NoText {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// The master key was changed while this process ran.
     #[error("the master key was changed while this process ran: start it again, with the new one")]
     KeyChanged,

@@ -23,6 +23,7 @@ mod audit;
 mod entry;
 mod epoch;
 mod error;
+mod moving;
 mod options;
 /// What only a store on PostgreSQL needs.
 pub mod postgres;
@@ -40,6 +41,7 @@ pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};
 pub use entry::{Entry, NotAdmitted};
 pub use epoch::Epoch;
 pub use error::{Finding, StoreError};
+pub use moving::{Carried, Move, MoveKeys, Site};
 pub use options::{Options, Purpose};
 pub use postgres::SharedStats;
 pub use postgres::lanes::LaneState;

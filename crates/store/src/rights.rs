@@ -594,7 +594,7 @@ pub(crate) enum Id {
 impl Id {
     /// What names a bearer of this kind, as its seal has it. Where one column is for texts and numbers alike
     /// (PostgreSQL), numbers are texts in it.
-    fn of_seal(kind: &str, value: Value<'_>) -> Self {
+    pub(crate) fn of_seal(kind: &str, value: Value<'_>) -> Self {
         match value {
             Value::Text(text) if !NAMED_BY_TEXT.contains(&kind) => {
                 let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());

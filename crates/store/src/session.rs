@@ -24,7 +24,7 @@ pub(crate) mod whole;
 
 use ready::HasReady;
 pub(crate) use ready::Sql;
-pub(crate) use value::{AsBind, Bind, FromColumn, Unreadable, Value};
+pub(crate) use value::{AsBind, Bind, FromColumn, Owned, Unreadable, Value};
 use whole::Taken;
 pub(crate) use whole::Whole;
 

@@ -290,7 +290,7 @@ fn sha256(path: &Path) -> Result<String> {
 }
 
 /// Copies a file for its owner alone, whole or not at all, and durably.
-fn copy_owner_only(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy_owner_only(from: &Path, to: &Path) -> Result<()> {
     let mut source = File::open(from).with_context(|| format!("cannot read `{}`", from.display()))?;
     write_owner_only(to, &mut source)
 }

@@ -23,6 +23,7 @@ pub(crate) mod policy;
 mod profile;
 pub(crate) mod ready;
 pub(crate) mod record;
+pub(crate) mod relocate;
 pub(crate) mod seal_anew;
 pub(crate) mod status;
 pub(crate) mod supervisor;

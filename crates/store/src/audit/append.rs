@@ -83,6 +83,33 @@ impl Tx<'_> {
     }
 }
 
+/// Makes one chain of records that were brought here from several, numbered from 1 on without a hole: those up to number
+/// `old` are from before it, and of those up to `named` nothing but the name of the operation says whether they changed
+/// something. It is not sealed yet.
+pub(crate) fn make_chain(session: Session<'_>, old: i64, named: i64) -> Result<(), StoreError> {
+    make_old(session, old)?;
+    let mut head = AuditLink { seq: old, hash: [0; HASH_BYTES] };
+    let sql = sql!("SELECT ", NUMBERED, " FROM audit WHERE seq > ?1 ORDER BY seq LIMIT 1024");
+    let mut put = session.prepare("UPDATE audit SET hash = ?2, stream = ?3 WHERE seq = ?1")?;
+    loop {
+        let records: Vec<(i64, AuditRecord)> = session.all(sql, &binds![head.seq])?;
+        if records.is_empty() {
+            break;
+        }
+        for (seq, record) in &records {
+            let mut encoded = Encoded::of_new(record, *seq, *seq <= named);
+            head = AuditLink { seq: *seq, hash: encoded.link(&head.hash) };
+            put.execute(&binds![head.seq, head.hash, encoded.stream])?;
+        }
+    }
+    session.execute(
+        "UPDATE audit_chain SET anchor_seq = ?1, anchor_hash = ?2, head_seq = ?3, head_hash = ?4, named_seq = ?5, \
+         sealed_seq = NULL, sealed_hash = NULL, seal = NULL",
+        &binds![old, [0; HASH_BYTES], head.seq, head.hash, named],
+    )?;
+    Ok(())
+}
+
 /// Brings the chain of schema 3 up: records that are not part of it become records from before it, if it is plain
 /// that there were such; and every record gets its stream.
 pub(crate) fn bring_up(session: Session<'_>) -> Result<(), StoreError> {

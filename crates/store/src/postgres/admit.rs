@@ -17,7 +17,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use tokio::sync::oneshot;
 use tongguan_model::id::AccountId;
 
@@ -27,6 +26,8 @@ use super::link::{self, Batch, Link};
 use super::outcome::{self, Outcome};
 use super::stats::Stats;
 use crate::rights::Rights;
+use crate::session::Session;
+use crate::sqlite::nonce::{Print, print};
 use crate::sqlite::writer::spawn;
 use crate::{Entry, Node, NonceError, NotAdmitted, StoreError};
 
@@ -41,7 +42,7 @@ const LONG_SECONDS: i64 = i64::MAX / 4;
 
 /// A request that asks to be let in.
 struct Asked {
-    print: [u8; 32],
+    print: Print,
     until: i64,
     /// Its nonce is to be taken, not only looked for.
     takes: bool,
@@ -79,7 +80,7 @@ impl Admitter {
         let (keeps, ended) = sync_channel(0);
         let held = Arc::new(Held::new(limit));
         let keeper = Keeper::new(Arc::clone(&hosts), Arc::clone(&held));
-        let state = Asking { hosts, rights, link: None };
+        let state = Asking { hosts, rights, link: None, left_behind: None };
         let threads = vec![
             spawn("store-admission", move || state.run(&receiver))?,
             spawn("store-nonces", move || keeper.run(&ended))?,
@@ -116,7 +117,7 @@ impl Admitter {
     }
 
     async fn ask(&self, entry: Entry<'_>, takes: bool) -> Result<Came, NonceError> {
-        let print = print_of(entry.key, entry.nonce);
+        let print = print(entry.key, entry.nonce);
         let epochs = entry.epochs.iter().map(|epoch| (epoch.account.clone(), epoch.read)).collect();
         let (reply, answer) = oneshot::channel();
         let asked = Asked { print, until: entry.expires, takes, epochs, since: Instant::now(), reply };
@@ -147,21 +148,16 @@ fn unavailable(what: &str) -> NonceError {
     NonceError::Log(std::io::Error::other(what.to_owned()))
 }
 
-/// What a nonce of a key is kept as.
-fn print_of(key: &str, nonce: &str) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&(key.len() as u64).to_be_bytes());
-    context.update(key.as_bytes());
-    context.update(nonce.as_bytes());
-    let mut print = [0; 32];
-    print.copy_from_slice(context.finish().as_ref());
-    print
-}
+/// In place of a print: up to the expiry that is kept with it, requests may have been taken whose nonces are not there,
+/// since they were let in before the store was moved here.
+pub(crate) const LEFT_BEHIND: &[u8] = b"";
 
 struct Asking {
     hosts: Arc<Hosts>,
     rights: Arc<Rights>,
     link: Option<Link>,
+    /// See [`LEFT_BEHIND`]; none as long as it was not asked for. A store is moved while no node runs.
+    left_behind: Option<i64>,
 }
 
 impl Asking {
@@ -209,6 +205,7 @@ impl Asking {
 
     /// One statement for all: takes the nonces of those whose epochs hold.
     fn ask(&mut self, asked: &[Asked]) -> Result<Vec<Came>, StoreError> {
+        let left_behind = self.left_behind()?;
         // Who has the database alone may have another clock, as tests do.
         let shares = self.rights.node.get().is_none_or(Node::shares);
         let mut batch = Batch {
@@ -238,6 +235,8 @@ impl Asking {
                     self.rights.epochs.note(&AccountId::new(account), epoch.cast_unsigned());
                     Came::Stale
                 }
+                // Nobody asks for a nonce again that was taken so.
+                None if taken && asked[place].until <= left_behind => Came::Late,
                 None if taken => Came::Taken,
                 None if used => Came::Used,
                 None if late => Came::Late,
@@ -248,13 +247,23 @@ impl Asking {
         }
         Ok(came)
     }
+
+    fn left_behind(&mut self) -> Result<i64, StoreError> {
+        if let Some(left_behind) = self.left_behind {
+            return Ok(left_behind);
+        }
+        let session = Session::Postgres(link::kept(&mut self.link, &self.hosts)?);
+        let sql = "SELECT until FROM nonce WHERE print = ?1";
+        let found: Option<i64> = session.one(sql, &binds![*LEFT_BEHIND])?;
+        Ok(*self.left_behind.insert(found.unwrap_or(i64::MIN)))
+    }
 }
 
 /// Requests that are asked about in one statement, each nonce once.
 #[derive(Default)]
 struct Together {
     asked: Vec<Asked>,
-    places: HashMap<[u8; 32], usize>,
+    places: HashMap<Print, usize>,
 }
 
 impl Together {
@@ -298,7 +307,7 @@ mod tests {
             let answers = takes.map(|takes| {
                 let (reply, answer) = oneshot::channel();
                 let since = Instant::now();
-                together.add(Asked { print: [7; 32], until: 0, takes, epochs: Vec::new(), since, reply });
+                together.add(Asked { print: [7; 16], until: 0, takes, epochs: Vec::new(), since, reply });
                 answer
             });
             let answered = answers.map(|mut answer| answer.try_recv().ok().and_then(Result::ok));

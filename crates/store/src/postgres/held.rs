@@ -21,7 +21,7 @@ use crate::sqlite::nonce::Shares;
 use crate::{Owner, StoreError};
 
 /// How long after its expiry a nonce is kept and no request with it let in, both by the clock of the database, seconds.
-pub(super) const LATE_SECONDS: i64 = 60;
+pub(crate) const LATE_SECONDS: i64 = 60;
 /// How often nodes tell each other what they hold.
 const TOLD: Duration = Duration::from_secs(2);
 /// How often nonces are removed.

@@ -2,7 +2,7 @@
 //! the lanes that write, and the seals of rows that confer rights.
 
 pub(crate) mod admit;
-mod held;
+pub(crate) mod held;
 pub mod hosts;
 mod lane;
 pub(crate) mod lanes;

@@ -123,19 +123,36 @@ pub(crate) fn known(session: Session<'_>) -> Result<(), StoreError> {
     found(session)?.check()
 }
 
+/// Refuses a database whose schema is another one than this release's, even if it may serve on it: for who handles all
+/// that is there.
+pub(crate) fn own(session: Session<'_>) -> Result<(), StoreError> {
+    let found = found(session)?;
+    found.check()?;
+    if found.version > NEWEST {
+        return Err(StoreError::NewerSchema { found: found.version, known: NEWEST });
+    }
+    Ok(())
+}
+
 /// Makes the schema in an empty database, or brings it up. Answers whether anything was done.
 pub(crate) fn make(hosts: &Arc<Hosts>) -> Result<bool, StoreError> {
     let link = Link::open(hosts)?;
     let session = Session::Postgres(&link);
     session.script("SET statement_timeout = 0; SET lock_timeout = '10s'; BEGIN")?;
+    let made = ensure(&link)?;
+    session.script("COMMIT")?;
+    Ok(made)
+}
+
+/// [`make`] within a transaction, until whose end nobody else does it.
+pub(crate) fn ensure(link: &Link) -> Result<bool, StoreError> {
+    let session = Session::Postgres(link);
     session.script(locks::SCHEMA)?;
     let found = found(session)?;
     if found.version > 0 {
-        session.script("ROLLBACK")?;
         return found.check().map(|()| false);
     }
-    begin(&link)?;
-    session.script("COMMIT")?;
+    begin(link)?;
     Ok(true)
 }
 

@@ -10,11 +10,14 @@ use serde_json::Value as Json;
 
 use crate::StoreError;
 use crate::rights::{BUCKETS, Rights, RightsKey, Sealed, Sum, add, layout, sealed, subtract};
-use crate::session::{Session, Value};
+use crate::session::{Owned, Session, Value};
 
 /// Makes the table that triggers write into, once for each connection that writes.
-pub(super) const NOTES: &str =
+pub(crate) const NOTES: &str =
     "CREATE TEMP TABLE rights_change (place TEXT, before JSONB, after JSONB) ON COMMIT DELETE ROWS";
+
+/// Forgets what was noted, of rows that have their seals.
+pub(crate) const FORGET: &str = "DELETE FROM rights_change";
 
 /// The trigger of a sealed table.
 pub(super) fn trigger_of(table: &str) -> String {
@@ -31,40 +34,20 @@ pub(super) fn trigger_of(table: &str) -> String {
 /// A bearer by the kind of its row and its name, as the seals say it.
 type Name = (&'static str, Owned);
 
-/// A value that outlives its row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Owned {
-    Null,
-    Integer(i64),
-    Text(String),
-    Blob(Vec<u8>),
-}
-
-impl Owned {
-    /// A column of a row that was written down; `bytes` says that it holds bytes.
-    fn of(json: &Json, bytes: bool) -> Result<Self, StoreError> {
-        let strange = || StoreError::Damaged("a row that was noted cannot be read".to_owned());
-        Ok(match json {
-            Json::Null => Self::Null,
-            Json::Number(number) => Self::Integer(number.as_i64().ok_or_else(strange)?),
-            Json::String(text) if bytes => {
-                let digits = text.strip_prefix("\\x").ok_or_else(strange)?;
-                Self::Blob(hex::decode(digits).map_err(|_| strange())?)
-            }
-            Json::String(text) => Self::Text(text.clone()),
-            Json::Bool(set) => Self::Integer(i64::from(*set)),
-            Json::Array(_) | Json::Object(_) => return Err(strange()),
-        })
-    }
-
-    fn value(&self) -> Value<'_> {
-        match self {
-            Self::Null => Value::Null,
-            Self::Integer(number) => Value::Integer(*number),
-            Self::Text(text) => Value::Text(text.as_bytes()),
-            Self::Blob(bytes) => Value::Blob(bytes),
+/// A column of a row that was written down; `bytes` says that it holds bytes.
+fn of_json(json: &Json, bytes: bool) -> Result<Owned, StoreError> {
+    let strange = || StoreError::Damaged("a row that was noted cannot be read".to_owned());
+    Ok(match json {
+        Json::Null => Owned::Null,
+        Json::Number(number) => Owned::Integer(number.as_i64().ok_or_else(strange)?),
+        Json::String(text) if bytes => {
+            let digits = text.strip_prefix("\\x").ok_or_else(strange)?;
+            Owned::Blob(hex::decode(digits).map_err(|_| strange())?)
         }
-    }
+        Json::String(text) => Owned::Text(text.clone()),
+        Json::Bool(set) => Owned::Integer(i64::from(*set)),
+        Json::Array(_) | Json::Object(_) => return Err(strange()),
+    })
 }
 
 /// What becomes of a bearer's seal.
@@ -119,9 +102,9 @@ fn note(
     let term = |row: &Json| -> Result<(Owned, Sum), StoreError> {
         let mut columns = Vec::with_capacity(sealed.columns.len());
         for column in &sealed.columns {
-            columns.push(Owned::of(&row[column.name.as_str()], column.bytes)?);
+            columns.push(of_json(&row[column.name.as_str()], column.bytes)?);
         }
-        let owner = Owned::of(&row[sealed.part.owner], false)?;
+        let owner = of_json(&row[sealed.part.owner], false)?;
         let names = sealed.columns.iter().map(|column| column.sealed_as.as_bytes());
         let named = names.zip(columns.iter().map(Owned::value));
         Ok((owner, key.row(sealed.part.table, named)))

@@ -127,6 +127,43 @@ impl std::fmt::Display for Value<'_> {
     }
 }
 
+/// A value that outlives its row. No column holds fractions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owned {
+    Null,
+    Integer(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Owned {
+    /// None of a fraction, and of a text that is none.
+    pub(crate) fn of(value: Value<'_>) -> Option<Self> {
+        Some(match value {
+            Value::Null => Self::Null,
+            Value::Integer(number) => Self::Integer(number),
+            Value::Real(_) => return None,
+            Value::Text(_) => Self::Text(value.text()?.to_owned()),
+            Value::Blob(bytes) => Self::Blob(bytes.to_vec()),
+        })
+    }
+
+    pub(crate) fn value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Text(text) => Value::Text(text.as_bytes()),
+            Self::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
+impl AsBind for Owned {
+    fn bind(&self) -> Bind<'_> {
+        self.value().into_bind()
+    }
+}
+
 impl<'r> Value<'r> {
     /// What it is, for messages.
     pub(super) fn kind(self) -> &'static str {

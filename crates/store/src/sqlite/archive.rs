@@ -59,6 +59,8 @@ pub struct Archive {
     schema: u32,
     /// Of a data directory: where the mark is, and what was found there.
     mark: Option<(PathBuf, Found)>,
+    /// The state that was opened is held to the end.
+    held: bool,
 }
 
 /// What is looked at.
@@ -79,7 +81,7 @@ impl Archive {
         shared::known(Session::Postgres(&link))?;
         link.script(shared::LOOK)?;
         // One on which this release may serve has all that it looks at.
-        Ok(Self { source: Source::Shared(Box::new(link)), schema: schema::NEWEST, mark: None })
+        Ok(Self { source: Source::Shared(Box::new(link)), schema: schema::NEWEST, mark: None, held: false })
     }
 
     /// Whether it is a database that several nodes share.
@@ -128,12 +130,25 @@ impl Archive {
         let opened = connect_read_only(path).and_then(|connection| {
             let schema = schema::known(Session::new(&connection))?;
             Session::new(&connection).script("BEGIN")?;
-            Ok(Self { source: Source::File(connection), schema, mark: None })
+            Ok(Self { source: Source::File(connection), schema, mark: None, held: false })
         });
         opened.map_err(classified)
     }
 
-    fn session(&self) -> Session<'_> {
+    /// One over a connection that has begun a transaction, which it does not end.
+    pub(crate) fn within(link: Link) -> Self {
+        Self { source: Source::Shared(Box::new(link)), schema: schema::NEWEST, mark: None, held: true }
+    }
+
+    /// The connection to a database that several nodes share.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Shared(link) => Some(link),
+        }
+    }
+
+    pub(crate) fn session(&self) -> Session<'_> {
         match &self.source {
             Source::File(connection) => Session::new(connection),
             Source::Shared(link) => Session::Postgres(link),
@@ -337,7 +352,10 @@ impl Archive {
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         // A transaction takes its state with its first question.
-        let anew = format!("COMMIT; {}", self.session().either("BEGIN", shared::LOOK));
+        let anew = match (self.held, self.session().either("BEGIN", shared::LOOK)) {
+            (true, _) => self.session().either("", "SET LOCAL search_path = public").to_owned(),
+            (false, begin) => format!("COMMIT; {begin}"),
+        };
         self.session().script(&anew)?;
         if let Some(lane) = lane {
             self.session().script(&shared::use_chain_of(lane))?;

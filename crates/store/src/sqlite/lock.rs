@@ -11,7 +11,7 @@ use crate::StoreError;
 pub const LOCK_FILE: &str = "tongguan.lock";
 
 /// Takes the lock; it is held for as long as the file is open.
-pub(super) fn take(directory: &Path) -> Result<File, StoreError> {
+pub(crate) fn take(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join(LOCK_FILE);
     let mut file = territory::in_place().read(true).open(&path).map_err(|source| StoreError::File {
         what: "cannot open lock file",

@@ -39,7 +39,7 @@ pub use shares::Owner;
 pub(crate) use shares::Shares;
 
 /// Bytes of the SHA-256 digest over key id and nonce that identify a nonce.
-type Print = [u8; 16];
+pub(crate) type Print = [u8; 16];
 
 /// A present moment, on two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +226,62 @@ impl NonceLog {
             path: directory.to_path_buf(),
             source,
         })
+    }
+
+    /// Gives every nonce in the log of a directory to `look`, with its expiry, UNIX seconds. Answers up to which expiry
+    /// requests may have been taken whose nonces are not there any more, if it is `now`.
+    pub(crate) fn each(
+        directory: &Path,
+        now: i64,
+        mut look: impl FnMut(&Print, i64) -> Result<(), StoreError>,
+    ) -> Result<i64, StoreError> {
+        let failed = |source| StoreError::File {
+            what: "cannot read the nonce log in",
+            path: directory.to_path_buf(),
+            source,
+        };
+        let mark = Mark::read(directory);
+        let files = if directory.exists() { files(directory).map_err(failed)? } else { Vec::new() };
+        for path in files {
+            let bytes = std::fs::read(&path).map_err(failed)?;
+            for Record { print, expires, .. } in records(&path, &bytes) {
+                look(&print, expires)?;
+            }
+        }
+        // Of a log that is not whole any request from before may have been taken.
+        let lost = if mark.trusted() { 0 } else { KEPT_MOST / 2 };
+        Ok(mark.forgotten.max(now + lost))
+    }
+
+    /// Makes the log of a directory of nonces that were taken elsewhere, each with its expiry; requests that expire by
+    /// `forgotten`, UNIX seconds, may have been taken too.
+    pub(crate) fn begin_with(
+        directory: &Path,
+        forgotten: i64,
+        nonces: impl FnOnce(&mut dyn FnMut(&Print, i64) -> std::io::Result<()>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let failed = |source| StoreError::File {
+            what: "cannot write the nonce log in",
+            path: directory.to_path_buf(),
+            source,
+        };
+        super::open::make_folder(directory).map_err(failed)?;
+        for path in files(directory).map_err(failed)? {
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+        let mut taken = Ok(());
+        // Whose they were is not known, as in the files of older releases.
+        put(&directory.join(format!("{OLD_PREFIX}1")), |file| {
+            let mut file = std::io::BufWriter::new(file);
+            taken = nonces(&mut |print, expires| {
+                file.write_all(print)?;
+                file.write_all(&expires.to_le_bytes())
+            });
+            file.flush()
+        })
+        .map_err(failed)?;
+        taken?;
+        Mark::now("closed", forgotten).write(directory).map_err(failed)
     }
 
     /// Requests dated before this time (UNIX seconds) cannot be distinguished from replays and must be refused.
@@ -456,7 +512,8 @@ impl Lane {
     }
 }
 
-fn print(key: &str, nonce: &str) -> Print {
+/// What a nonce of a key is kept as, in every store.
+pub(crate) fn print(key: &str, nonce: &str) -> Print {
     let text = [&key.len().to_le_bytes(), key.as_bytes(), nonce.as_bytes()].concat();
     let mut print = [0; 16];
     print.copy_from_slice(&digest::digest(&digest::SHA256, &text).as_ref()[..16]);
@@ -480,6 +537,12 @@ fn number(path: &Path) -> Option<u64> {
     name.strip_prefix(PREFIX).or_else(|| name.strip_prefix(OLD_PREFIX))?.parse().ok()
 }
 
+/// The records of a file. A torn last one belongs to a request that was not answered.
+fn records<'b>(path: &Path, bytes: &'b [u8]) -> impl Iterator<Item = Record> + use<'b> {
+    let old = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(OLD_PREFIX));
+    bytes.chunks_exact(if old { OLD_RECORD } else { RECORD }).filter_map(Record::read)
+}
+
 /// What is read back at a start.
 struct Loaded {
     shards: Vec<Shard>,
@@ -497,12 +560,8 @@ impl Loaded {
     fn load(&mut self, path: PathBuf, now: Moment) -> std::io::Result<Closed> {
         let mut bytes = Vec::new();
         File::open(&path)?.read_to_end(&mut bytes)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let length = if name.starts_with(OLD_PREFIX) { OLD_RECORD } else { RECORD };
         let (mut until, mut latest) = (i64::MIN, i64::MIN);
-        // A torn last record belongs to a request that was not answered.
-        for record in bytes.chunks_exact(length).filter_map(Record::read) {
-            let Record { print, expires, owner } = record;
+        for Record { print, expires, owner } in records(&path, &bytes) {
             if expires < now.unix {
                 self.forgotten = self.forgotten.max(expires);
                 continue;
@@ -513,7 +572,6 @@ impl Loaded {
             self.shards[usize::from(print[0]) % SHARDS].insert(print, minute, expires);
             self.shares.add(owner, minute);
         }
-        drop(name);
         Ok(Closed { path, until, expires: latest })
     }
 }

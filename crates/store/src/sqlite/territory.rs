@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use crate::put::PART;
 use crate::{AUDIT_FOLDER, DATABASE_FILE, LOCK_FILE, MARK_FILE, StoreError};
 
+/// A database that was not put in its place.
+pub(crate) const DATABASE_PART: &str = "tongguan.db.part";
 /// Name of the nonce log's directory inside a data directory.
 pub const NONCE_FOLDER: &str = "nonces";
 
@@ -95,12 +97,12 @@ pub fn look(directory: &Path) -> Result<Territory, StoreError> {
 }
 
 /// Refuses a directory into which no database may be put: one that is not ours, that has one or had one, or that holds
-/// anything but a master key, which may have been put there before.
+/// anything but a master key, which may have been put there before, and what was left by somebody who has put none there.
 ///
 /// # Errors
 /// [`StoreError::Foreign`], [`StoreError::Occupied`], and if it cannot be read.
 pub fn vacant(directory: &Path) -> Result<(), StoreError> {
-    const MAY_BE_THERE: &[&str] = &["master.key", FOUND, LOCK_FILE];
+    const MAY_BE_THERE: &[&str] = &["master.key", FOUND, LOCK_FILE, NONCE_FOLDER, DATABASE_PART];
     let occupied = |name: String| StoreError::Occupied { directory: directory.to_path_buf(), name };
     match look(directory)? {
         Territory::Absent | Territory::Empty => return Ok(()),

@@ -1,0 +1,255 @@
+//! The audit record on its way: one chain in a data directory, one for each lane in a shared database.
+//!
+//! * **One chain stays what it is**, whichever side it goes to: its numbers, hashes, gaps and seals. In a shared database
+//!   it is that of the first lane.
+//! * **Of several one is made**, over all their records in the order of time: their numbers and hashes are others, and
+//!   so the gaps that retention has left are gone. Whoever moves has verified every chain before; from then on the new
+//!   one vouches for what they vouched for, and what was from before one of them is from before it.
+//! * In either case records of the move itself come last, one for each chain that there was. They name its newest record
+//!   as it was printed and kept elsewhere, and nobody can displace them.
+
+use aws_lc_rs::hmac;
+
+use super::tables::{self, Batch, Differing, Table};
+use crate::audit::append;
+use crate::audit::chain::AuditChain;
+use crate::postgres::schema::{LANES, chain_of, use_chain_of};
+use crate::session::{Owned, Session};
+use crate::{Archive, AuditRecord, Finding, StoreError, Tx};
+
+/// The lane whose chain is the one of a data directory.
+const LANE: i64 = 1;
+
+/// A chain that is moved.
+#[derive(Debug)]
+struct Former {
+    /// Of which lane; none of a data directory's.
+    lane: Option<i64>,
+    chain: AuditChain,
+}
+
+/// How the audit record is moved.
+#[derive(Debug)]
+pub(super) struct Plan {
+    formers: Vec<Former>,
+}
+
+impl Plan {
+    /// Of these chains.
+    pub(super) fn of(source: &Archive) -> Result<Self, StoreError> {
+        let session = source.session();
+        let mut formers = Vec::new();
+        if !source.is_shared() {
+            formers.push(Former { lane: None, chain: AuditChain::read(session)? });
+            return Ok(Self { formers });
+        }
+        for lane in 1..=LANES {
+            session.script(&use_chain_of(lane))?;
+            let chain = AuditChain::read(session)?;
+            // One that nobody has written to is as good as any where there is no other.
+            if chain.head.seq > 0 || !chain.unsealed() || lane == LANES && formers.is_empty() {
+                formers.push(Former { lane: Some(lane), chain });
+            }
+        }
+        session.script(PUBLIC)?;
+        Ok(Self { formers })
+    }
+
+    /// The one chain that stays what it is.
+    fn single(&self) -> Option<&Former> {
+        match self.formers.as_slice() {
+            [former] => Some(former),
+            _ => None,
+        }
+    }
+
+    /// Carries the records over; answers how many.
+    pub(super) fn carry(&self, source: Session<'_>, target: Session<'_>) -> Result<u64, StoreError> {
+        let Some(former) = self.single() else { return self.merge(source, target) };
+        let sides = Sides::at(source, target, former)?;
+        target.script("DELETE FROM audit_chain")?;
+        let mut count = 0;
+        for table in tables::of_chain()? {
+            let copied = table.copy(source, target)?;
+            match table.name() {
+                "audit" => count = copied,
+                "audit_trimmed" if matches!(target, Session::Postgres(_)) => {
+                    table.count_on_by(target, "id")?
+                }
+                _ => {}
+            }
+        }
+        sides.leave()?;
+        Ok(count)
+    }
+
+    /// Makes one chain of several.
+    fn merge(&self, source: Session<'_>, target: Session<'_>) -> Result<u64, StoreError> {
+        let (own, (old, named)) = (contents()?, self.parts(source)?);
+        let numbered = contents()?.with("seq");
+        let mut batch = Batch::new(&numbered, target);
+        let mut seq = 0;
+        self.each(source, &own, |mut row| {
+            seq += 1;
+            row.push(Owned::Integer(seq));
+            batch.push(row)
+        })?;
+        let count = batch.end()?;
+        append::make_chain(target, old, old + named)?;
+        Ok(count)
+    }
+
+    /// How many records are from before their chains, and how many are not and say only by their operation's name
+    /// whether they changed something.
+    fn parts(&self, source: Session<'_>) -> Result<(i64, i64), StoreError> {
+        let (mut old, mut named) = (0, 0);
+        for Former { lane, chain } in &self.formers {
+            source.script(&use_chain_of(lane.unwrap_or(LANE)))?;
+            let end = chain.old.map_or(i64::MIN, |old| old.seq);
+            let sql = "SELECT count(*) FILTER (WHERE seq <= ?1), count(*) FILTER (WHERE seq > ?1 AND seq <= ?2) FROM audit";
+            let (before, by_name): (i64, i64) = source.only(sql, &binds![end, chain.named_seq])?;
+            (old, named) = (old + before, named + by_name);
+        }
+        source.script(PUBLIC)?;
+        Ok((old, named))
+    }
+
+    /// Gives the contents of every record of several chains to `look`: those from before their chains first, then in the
+    /// order of time, in which no chain's records change places.
+    fn each(
+        &self,
+        source: Session<'_>,
+        own: &Table,
+        mut look: impl FnMut(Vec<Owned>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let list = own.list();
+        let one = |Former { lane, chain }: &Former| {
+            let lane = lane.unwrap_or(LANE);
+            let old = chain.old.map_or_else(|| "FALSE".to_owned(), |old| format!("seq <= {}", old.seq));
+            format!(
+                "SELECT {list}, seq, {lane} AS lane, CASE WHEN {old} THEN 0 WHEN seq <= {} THEN 1 ELSE 2 END AS part, \
+                 max(time_ms) OVER (ORDER BY seq) AS moment FROM {}.audit",
+                chain.named_seq,
+                chain_of(lane)
+            )
+        };
+        let all = self.formers.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
+        let sql = format!("SELECT {list} FROM ({all}) AS records ORDER BY part, moment, lane, seq");
+        let mut statement = source.prepare(&sql)?;
+        let mut rows = statement.query(&[])?;
+        while let Some(row) = rows.next()? {
+            look(own.read(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// Appends what a process has left in its journal, and the records of the move; and seals the chain.
+    pub(super) fn end(
+        &self,
+        target: Session<'_>,
+        left: &[AuditRecord],
+        seal: &hmac::Key,
+        record: &dyn Fn(String) -> AuditRecord,
+    ) -> Result<(), StoreError> {
+        let postgres = matches!(target, Session::Postgres(_));
+        if postgres {
+            target.script(&use_chain_of(LANE))?;
+        }
+        let tx = Tx::new(target);
+        tx.audit_all(left)?;
+        for Former { lane, chain } in &self.formers {
+            let head = chain.head;
+            tx.audit(&record(lane.map_or_else(|| head.to_string(), |lane| format!("lane {lane} {head}"))))?;
+        }
+        tx.end_audit()?;
+        tx.seal_audit(seal)?;
+        if postgres {
+            target.script(PUBLIC)?;
+        }
+        Ok(())
+    }
+
+    /// Compares the records of both sides.
+    pub(super) fn compare(
+        &self,
+        source: Session<'_>,
+        target: Session<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), StoreError> {
+        let Some(former) = self.single() else { return self.compare_merged(source, target, findings) };
+        let sides = Sides::at(source, target, former)?;
+        let head = former.chain.head.seq;
+        for table in tables::of_chain()? {
+            match table.name() {
+                // Its end is another with each record.
+                "audit_chain" => {
+                    let ends = ["head_seq", "head_hash", "sealed_seq", "sealed_hash", "seal"];
+                    table.without(&ends).compare(source, target, findings)?;
+                }
+                "audit" => {
+                    table.compare_where(source, target, &format!("WHERE seq <= {head}"), findings)?;
+                }
+                _ => table.compare(source, target, findings)?,
+            }
+        }
+        sides.leave()
+    }
+
+    fn compare_merged(
+        &self,
+        source: Session<'_>,
+        target: Session<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), StoreError> {
+        let own = contents()?;
+        let mut statement = target.prepare(&format!("SELECT {} FROM audit ORDER BY seq", own.list()))?;
+        let mut theirs = statement.query(&[])?;
+        let (mut seq, mut differing) = (0_u64, Differing::default());
+        self.each(source, &own, |row| {
+            seq += 1;
+            match theirs.next()?.map(|row| own.read(row)).transpose()? {
+                Some(other) if other == row => {}
+                Some(_) => differing.tell(|| format!("audit record {seq} is another")),
+                None => differing.tell(|| format!("audit record {seq} is missing")),
+            }
+            Ok(())
+        })?;
+        differing.end(findings);
+        Ok(())
+    }
+}
+
+/// Without a lane's chain.
+const PUBLIC: &str = "SET LOCAL search_path = public";
+
+/// What a record says, without its place in a chain.
+fn contents() -> Result<Table, StoreError> {
+    let table = tables::of_chain()?.into_iter().next().ok_or(StoreError::Closed)?;
+    Ok(table.without(&["seq", "hash", "stream"]))
+}
+
+/// Both sides, each at the chain that is moved.
+struct Sides<'s> {
+    source: Session<'s>,
+    target: Session<'s>,
+}
+
+impl<'s> Sides<'s> {
+    fn at(source: Session<'s>, target: Session<'s>, former: &Former) -> Result<Self, StoreError> {
+        for session in [source, target] {
+            if matches!(session, Session::Postgres(_)) {
+                session.script(&use_chain_of(former.lane.unwrap_or(LANE)))?;
+            }
+        }
+        Ok(Self { source, target })
+    }
+
+    fn leave(self) -> Result<(), StoreError> {
+        for session in [self.source, self.target] {
+            if matches!(session, Session::Postgres(_)) {
+                session.script(PUBLIC)?;
+            }
+        }
+        Ok(())
+    }
+}
