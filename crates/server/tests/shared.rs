@@ -563,6 +563,24 @@ async fn what_was_put_in_beside_the_service_is_found() {
     assert!(text(&check).contains(&format!("lane {lane}: record 1")), "{}", text(&check));
 }
 
+/// PostgreSQL takes no text with a zero byte: who sends one is answered as on the embedded store, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_zero_bytes_harms_nobody() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let node = place.node(&[]);
+    for (action, vpc) in [("Describe\0Vpcs", "vpc"), ("DescribeVpcAttribute", "vpc-\0"), ("DeleteVpc", "\0")]
+    {
+        let reply = node.call(VPC, action, &[REGION, ("VpcId", vpc)]).await;
+        assert!((400..500).contains(&reply.status), "{action}: {}", reply.text());
+    }
+    let stranger = node.call_as(("LTAI\0", SECRET), VPC, "DescribeVpcs", &[REGION]).await;
+    assert!((400..500).contains(&stranger.status), "{}", stranger.text());
+    ok(&node.call(VPC, "DescribeVpcs", &[REGION]).await);
+    ok(&node.call(VPC, "CreateVpc", &[REGION]).await);
+    assert!(place.command(&["check"]).status.success());
+}
+
 /// The database goes away and comes back: nobody is answered wrongly meanwhile, and everybody is served again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_away_is_used_again() {

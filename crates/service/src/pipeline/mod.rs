@@ -285,10 +285,12 @@ fn render_refusal(trail: &Trail<'_>, mut refusal: Refusal) -> Response {
     }
 }
 
-/// What a caller names is kept in the record, not mirrored at any length.
+/// What a caller names is kept in the record, not mirrored at any length; and as every database takes it: none of
+/// PostgreSQL's texts has a zero byte, and a record's hash is over what is kept.
 pub(crate) fn cut(text: &str) -> String {
     const KEPT: usize = 128;
     // So many bytes are at most so many characters.
     let end = if text.len() <= KEPT { None } else { text.char_indices().nth(KEPT) };
-    end.map_or(text, |(end, _)| &text[..end]).to_owned()
+    let kept = end.map_or(text, |(end, _)| &text[..end]);
+    if kept.contains('\0') { kept.replace('\0', "\u{fffd}") } else { kept.to_owned() }
 }

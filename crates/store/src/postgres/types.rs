@@ -84,6 +84,10 @@ impl ToSql for Bind<'_> {
                 out.extend_from_slice(number.to_string().as_bytes());
             }
             (Self::Real(number), &Type::FLOAT8) => out.extend_from_slice(&number.to_be_bytes()),
+            // No text there has a zero byte. What is kept never has one; what is looked for is found nowhere.
+            (Self::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME) if text.contains('\0') => {
+                out.extend_from_slice(text.replace('\0', "\u{fffd}").as_bytes());
+            }
             (Self::Text(text), &Type::TEXT | &Type::VARCHAR | &Type::NAME | &Type::BYTEA) => {
                 out.extend_from_slice(text.as_bytes());
             }
