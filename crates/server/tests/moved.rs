@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::program::{Process, binary, ended, program, serve, signal, text};
 use common::{ACCOUNT, KEY, Key, PATIENCE, RAM, Reply, SECRET, Server, VPC, http_bytes, read_reply};
-use place::{Place, REGION, field, ok};
+use place::{Place, REGION, field, ok, until};
 use rusqlite::types::Value as Cell;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -394,4 +394,62 @@ fn a_move_that_is_killed_leaves_nothing_that_serves() {
     assert!(!back.join("tongguan.db.part").exists());
     assert!(succeeded(&on_directory(&place, &back, &["check"])).contains("the database is sound"));
     assert!(succeeded(&on_directory(&place, &back, &["account", "list"])).contains(ACCOUNT));
+}
+
+/// What a killed service has left in its journal and its log of nonces comes along.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_service_has_left_comes_along() {
+    let Some(place) = Place::or_skip() else { return };
+    let data = full(&place);
+    let mut service = Embedded::on(&place, &data, "0");
+    at_rest(|| on_directory(&place, &data, &["status", "--json"]));
+    let mut read = Vec::new();
+    for _ in 0..3 {
+        read.push(field(&ok(&service.send(&sign("DescribeVpcs", &[REGION])).await), "RequestId"));
+    }
+    let used = sign("DescribeVpcs", &[REGION]);
+    assert_eq!(service.send(&used).await.status, 200);
+    service.program.signal(Signal::KILL);
+    ended(&mut service.program.child);
+    succeeded(&moved(&place, data.to_str().unwrap(), &url(&place)));
+    let shown = records(&place.command(&ALL_RECORDS));
+    for id in &read {
+        let record = shown.iter().find(|record| record["requestId"] == id.as_str()).unwrap();
+        assert_eq!(record["chain"], "whole");
+    }
+    let node = place.node(&[]);
+    assert_eq!(node.send(&used).await.code(), "SignatureNonceUsed");
+    stopped(node).await;
+    assert!(place.command(&["check"]).status.success());
+}
+
+/// After a loss of power nobody knows which nonces were used: nothing that was signed before is let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_signed_before_a_loss_of_power_is_refused() {
+    let Some(place) = Place::or_skip() else { return };
+    let data = full(&place);
+    let mut service = Embedded::on(&place, &data, "0");
+    let (used, unused) = (sign("DescribeVpcs", &[REGION]), sign("DescribeVpcs", &[REGION]));
+    assert_eq!(service.send(&used).await.status, 200);
+    service.program.signal(Signal::KILL);
+    ended(&mut service.program.child);
+    std::fs::write(data.join("nonces/nonces.boot"), "another-boot open -9223372036854775808\n").unwrap();
+    for entry in std::fs::read_dir(data.join("nonces")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() != "nonces.boot" {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    succeeded(&moved(&place, data.to_str().unwrap(), &url(&place)));
+    let node = place.node(&[]);
+    for before in [used, unused] {
+        let reply = node.send(&before).await;
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "InvalidTimeStamp.Expired"),
+            "{}",
+            reply.text()
+        );
+    }
+    until(&node, "DescribeVpcs", &[REGION], |vpcs| vpcs["TotalCount"].is_u64()).await;
 }

@@ -563,7 +563,8 @@ async fn what_was_put_in_beside_the_service_is_found() {
     assert!(text(&check).contains(&format!("lane {lane}: record 1")), "{}", text(&check));
 }
 
-/// PostgreSQL takes no text with a zero byte: who sends one is answered as on the embedded store, and nobody else notices.
+/// PostgreSQL takes no text with a zero byte: who sends one is refused as on the embedded store, and nobody else
+/// notices.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_zero_bytes_harms_nobody() {
     let Some(place) = Place::or_skip() else { return };

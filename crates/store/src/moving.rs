@@ -1,40 +1,38 @@
 //! Moves a whole store: from a data directory into a database that several nodes share, or back, while nobody serves
 //! either.
 //!
-//! * **Both are held** from the beginning to the end: the data directory by its lock, the shared database by the rows of
-//!   its lanes, which every node that writes must have one of.
+//! * **Both are held** from the beginning to the end: the data directory by its lock, the shared database by the rows
+//!   of its lanes, of which every node that writes must have one.
 //! * **Whole or not at all.** What is written into a shared database is one transaction; a data directory gets its
 //!   database by one renaming. The source is only read.
 //! * **Rows are carried as they stand**, with their seals and sealed values: who has changed one without the master key
 //!   does not get it sealed by the way ([`tables`]). Then each is read on both sides and compared.
 //! * **The audit record** keeps its chain where it can, and says in a record of its own where it was before
 //!   ([`records`]).
-//! * **What is of one process stays behind**: nodes, and who has claimed what. The numbers that claims are told apart by
-//!   come along, since data planes remember them.
-//! * **No request that was let in before is let in again**: nonces come along, and those that were forgotten are told by
-//!   their time ([`nonces`]).
+//! * **What is of one process stays behind**: nodes, and who has claimed what. The numbers by which claims are told
+//!   apart come along, since data planes remember them.
+//! * **No request that was let in before is let in again**: nonces come along, and those that were forgotten are told
+//!   by their time ([`nonces`]).
 
 mod nonces;
 mod records;
 mod tables;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use aws_lc_rs::hmac;
-use rusqlite::Connection;
 
 use crate::postgres::hosts::Hosts;
 use crate::postgres::{Link, lanes, schema as shared, seals};
 use crate::put::sync_directory;
 use crate::rights::RightsKey;
-use crate::session::{Session, failed};
+use crate::session::Session;
 use crate::sqlite::journal::{Left, Proof};
-use crate::sqlite::open::make_folder;
-use crate::sqlite::territory::{DATABASE_PART, in_place};
+use crate::sqlite::open::{begin_file, make_folder};
+use crate::sqlite::territory::DATABASE_PART;
 use crate::sqlite::{lock, schema, state};
 use crate::{Archive, AuditRecord, DATABASE_FILE, Finding, NONCE_FOLDER, StoreError, vacant};
+use aws_lc_rs::hmac;
 
 /// A place that a store is moved from or to.
 #[derive(Debug)]
@@ -166,7 +164,7 @@ impl Move {
             }
             Target::File { path, .. } => {
                 let path = path.clone();
-                let connection = fresh(&path)?;
+                let connection = begin_file(&path)?;
                 let (rows, left) = self.rows(Session::new(&connection), keys, record)?;
                 Session::new(&connection).script("COMMIT")?;
                 drop(connection);
@@ -310,21 +308,4 @@ fn out_of_shared(hosts: Hosts) -> Result<Archive, StoreError> {
         return Err(StoreError::NodesLive);
     }
     Ok(Archive::within(link))
-}
-
-/// A new database in a file, in a transaction. It need not survive anything before it is whole.
-fn fresh(path: &Path) -> Result<Connection, StoreError> {
-    let cannot = |source| StoreError::File { what: "cannot make database", path: path.to_path_buf(), source };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
-        Ok(()) | Err(_) => {}
-    }
-    in_place().open(path).map_err(cannot)?;
-    let mut connection = Connection::open(path).map_err(failed)?;
-    connection
-        .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;")
-        .map_err(failed)?;
-    schema::migrate(&mut connection)?;
-    Session::new(&connection).script("BEGIN")?;
-    Ok(connection)
 }

@@ -7,7 +7,8 @@ use tongguan_cluster::{Options as Settings, Single};
 use tongguan_model::id::AccountId;
 use tongguan_store::postgres::hosts::{Access, Hosts};
 use tongguan_store::{
-    Archive, AuditRecord, IntentKind, NewAuditKey, Options, RightsKey, Scope, Store, StoreError, Verdict,
+    Archive, AuditRecord, IntentKind, Move, MoveKeys, NewAuditKey, Options, RightsKey, Scope, Site, Store,
+    StoreError, Verdict,
 };
 
 /// Longest wait for anything that must come.
@@ -524,4 +525,51 @@ fn who_has_the_old_master_key_writes_no_more() {
     drop(held_up);
     let key = |snapshot: &tongguan_store::Snapshot<'_>| snapshot.audit_key();
     assert_eq!(other.read(key).unwrap().unwrap(), b"sealed under another");
+}
+
+/// Texts that PostgreSQL does not take are replaced, and the chain is made anew over what has come of them; what was
+/// from before it stays so.
+#[test]
+fn records_that_postgresql_does_not_take_get_a_chain_of_their_own() {
+    let Some(single) = Single::or_skip(&Settings::default()) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    let rights = RightsKey::new(KEY);
+    store.seal_rights(&rights, |tx| tx.put_sealed_service_key("rights", b"sealed", 1)).unwrap();
+    let new = NewAuditKey { sealed: b"sealed".to_vec(), now_ms: 1 };
+    assert_eq!(store.seal_audit(KEY, Some(new)).unwrap(), []);
+    let write = |store: &Store, numbers: std::ops::Range<u64>| {
+        let records: Vec<_> = numbers
+            .map(|number| AuditRecord { action: Some(format!("a\0{number}")), ..record(number) })
+            .collect();
+        let written = store.write_blocking(move |tx| {
+            tx.ensure_account(&account(1), 1)?;
+            records.iter().try_for_each(|record| tx.audit(record))?;
+            Ok(Verdict::Keep(()))
+        });
+        written.unwrap();
+    };
+    write(&store, 0..5);
+    drop(store);
+    let store = Store::open(directory.path(), &Options::default()).unwrap();
+    store.open_rights(&rights).unwrap();
+    store.begin_audit_anew(KEY, None, record(5)).unwrap();
+    write(&store, 6..9);
+    drop(store);
+
+    let from = Site::Directory { path: directory.path().to_owned(), mark_file: None };
+    let mut moving = Move::begin(from, Site::Shared(Box::new(hosts(&single)))).unwrap();
+    let keys = MoveKeys { rights: &rights, audit: KEY };
+    let moved = |head: String| AuditRecord { resource: Some(head), ..record(9) };
+    let carried = moving.carry(&keys, 1, &moved).unwrap();
+    assert!(carried.rows.contains(&("audit".to_owned(), 9)), "{carried:?}");
+    assert_eq!(moving.compare().unwrap(), []);
+    moving.finish().unwrap();
+    sound(&single);
+    let verdict = Archive::connect(hosts(&single)).unwrap().audit(Some(KEY), &[]).unwrap();
+    assert_eq!((verdict.before, verdict.records), (5, 5));
+    let actions =
+        single.sql("postgres", "SELECT string_agg(action, ',' ORDER BY seq) FROM lane_1.audit").unwrap();
+    let wanted = "a\u{fffd}0,a\u{fffd}1,a\u{fffd}2,a\u{fffd}3,a\u{fffd}4,CreateVpc,a\u{fffd}6,a\u{fffd}7,a\u{fffd}8,CreateVpc";
+    assert_eq!(actions.trim(), wanted);
 }

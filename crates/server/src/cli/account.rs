@@ -104,8 +104,8 @@ pub(crate) fn run(args: &AccountArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// By the service, if one runs on the data directory; else on the database itself. Nodes of a shared database find there
-/// what was done, with the next call.
+/// By the service, if one runs on the data directory; else on the database itself. Nodes of a shared database find
+/// there what was done, with the next call.
 pub(super) fn carry_out(place: &PlaceArgs, keys: &KeyArgs, order: &Order) -> Result<Outcome> {
     if place.shared()?.is_none() {
         let there = look(&place.data_dir)? == Territory::Ours && place.data_dir.join(DATABASE_FILE).exists();

@@ -83,8 +83,8 @@ impl Tx<'_> {
     }
 }
 
-/// Makes one chain of records that were brought here from several, numbered from 1 on without a hole: those up to number
-/// `old` are from before it, and of those up to `named` nothing but the name of the operation says whether they changed
+/// Makes one chain of records that were brought here, numbered from 1 on without a hole: those up to number `old` are
+/// from before it, and of those up to `named` nothing but the name of the operation says whether they changed
 /// something. It is not sealed yet.
 pub(crate) fn make_chain(session: Session<'_>, old: i64, named: i64) -> Result<(), StoreError> {
     make_old(session, old)?;

@@ -1,7 +1,7 @@
 //! Nonces on their way: no request that one side has let in is let in by the other.
 //!
-//! Each has the same print in either store. What was forgotten since it had expired must stay refused wherever the clock
-//! is behind: so the other side refuses whatever expires no later than that.
+//! Each has the same print in either store. What was forgotten since it had expired must stay refused wherever the
+//! clock is behind: so the other side refuses whatever expires no later than that.
 
 use std::path::Path;
 

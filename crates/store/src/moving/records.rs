@@ -1,12 +1,13 @@
 //! The audit record on its way: one chain in a data directory, one for each lane in a shared database.
 //!
-//! * **One chain stays what it is**, whichever side it goes to: its numbers, hashes, gaps and seals. In a shared database
-//!   it is that of the first lane.
+//! * **One chain stays what it is**, whichever side it goes to: its numbers, hashes, gaps and seals. In a shared
+//!   database it is that of the first lane.
 //! * **Of several one is made**, over all their records in the order of time: their numbers and hashes are others, and
 //!   so the gaps that retention has left are gone. Whoever moves has verified every chain before; from then on the new
-//!   one vouches for what they vouched for, and what was from before one of them is from before it.
-//! * In either case records of the move itself come last, one for each chain that there was. They name its newest record
-//!   as it was printed and kept elsewhere, and nobody can displace them.
+//!   one vouches for what they vouched for, and what was from before one of them is from before it. The same is done
+//!   with one that has texts which PostgreSQL does not take: releases before this wrote down whatever a stranger sent.
+//! * In either case records of the move itself come last, one for each chain that there was. They name its newest
+//!   record as it was printed and kept elsewhere, and nobody can displace them.
 
 use aws_lc_rs::hmac;
 
@@ -32,6 +33,8 @@ struct Former {
 #[derive(Debug)]
 pub(super) struct Plan {
     formers: Vec<Former>,
+    /// Records have texts with zero bytes.
+    zeros: bool,
 }
 
 impl Plan {
@@ -41,7 +44,11 @@ impl Plan {
         let mut formers = Vec::new();
         if !source.is_shared() {
             formers.push(Former { lane: None, chain: AuditChain::read(session)? });
-            return Ok(Self { formers });
+            let list = contents()?.list();
+            let zero = |column: &str| format!("instr({column}, char(0)) > 0");
+            let any = list.split(", ").map(zero).collect::<Vec<_>>().join(" OR ");
+            let zeros = session.only(&format!("SELECT EXISTS (SELECT 1 FROM audit WHERE {any})"), &[])?;
+            return Ok(Self { formers, zeros });
         }
         for lane in 1..=LANES {
             session.script(&use_chain_of(lane))?;
@@ -51,14 +58,14 @@ impl Plan {
                 formers.push(Former { lane: Some(lane), chain });
             }
         }
-        session.script(PUBLIC)?;
-        Ok(Self { formers })
+        leave(session)?;
+        Ok(Self { formers, zeros: false })
     }
 
     /// The one chain that stays what it is.
     fn single(&self) -> Option<&Former> {
         match self.formers.as_slice() {
-            [former] => Some(former),
+            [former] if !self.zeros => Some(former),
             _ => None,
         }
     }
@@ -66,7 +73,8 @@ impl Plan {
     /// Carries the records over; answers how many.
     pub(super) fn carry(&self, source: Session<'_>, target: Session<'_>) -> Result<u64, StoreError> {
         let Some(former) = self.single() else { return self.merge(source, target) };
-        let sides = Sides::at(source, target, former)?;
+        at(source, former.lane)?;
+        at(target, former.lane)?;
         target.script("DELETE FROM audit_chain")?;
         let mut count = 0;
         for table in tables::of_chain()? {
@@ -79,13 +87,15 @@ impl Plan {
                 _ => {}
             }
         }
-        sides.leave()?;
+        leave(source)?;
+        leave(target)?;
         Ok(count)
     }
 
-    /// Makes one chain of several.
+    /// Makes one chain anew.
     fn merge(&self, source: Session<'_>, target: Session<'_>) -> Result<u64, StoreError> {
         let (own, (old, named)) = (contents()?, self.parts(source)?);
+        at(target, None)?;
         let numbered = contents()?.with("seq");
         let mut batch = Batch::new(&numbered, target);
         let mut seq = 0;
@@ -96,6 +106,7 @@ impl Plan {
         })?;
         let count = batch.end()?;
         append::make_chain(target, old, old + named)?;
+        leave(target)?;
         Ok(count)
     }
 
@@ -104,18 +115,18 @@ impl Plan {
     fn parts(&self, source: Session<'_>) -> Result<(i64, i64), StoreError> {
         let (mut old, mut named) = (0, 0);
         for Former { lane, chain } in &self.formers {
-            source.script(&use_chain_of(lane.unwrap_or(LANE)))?;
+            at(source, *lane)?;
             let end = chain.old.map_or(i64::MIN, |old| old.seq);
             let sql = "SELECT count(*) FILTER (WHERE seq <= ?1), count(*) FILTER (WHERE seq > ?1 AND seq <= ?2) FROM audit";
             let (before, by_name): (i64, i64) = source.only(sql, &binds![end, chain.named_seq])?;
             (old, named) = (old + before, named + by_name);
         }
-        source.script(PUBLIC)?;
+        leave(source)?;
         Ok((old, named))
     }
 
-    /// Gives the contents of every record of several chains to `look`: those from before their chains first, then in the
-    /// order of time, in which no chain's records change places.
+    /// Gives the contents of every record of several chains to `look`: those from before their chains first, then in
+    /// the order of time, in which no chain's records change places.
     fn each(
         &self,
         source: Session<'_>,
@@ -124,13 +135,13 @@ impl Plan {
     ) -> Result<(), StoreError> {
         let list = own.list();
         let one = |Former { lane, chain }: &Former| {
-            let lane = lane.unwrap_or(LANE);
+            let of = lane.map(|lane| format!("{}.", chain_of(lane))).unwrap_or_default();
             let old = chain.old.map_or_else(|| "FALSE".to_owned(), |old| format!("seq <= {}", old.seq));
             format!(
-                "SELECT {list}, seq, {lane} AS lane, CASE WHEN {old} THEN 0 WHEN seq <= {} THEN 1 ELSE 2 END AS part, \
-                 max(time_ms) OVER (ORDER BY seq) AS moment FROM {}.audit",
-                chain.named_seq,
-                chain_of(lane)
+                "SELECT {list}, seq, {} AS lane, CASE WHEN {old} THEN 0 WHEN seq <= {} THEN 1 ELSE 2 END AS part, \
+                 max(time_ms) OVER (ORDER BY seq) AS moment FROM {of}audit",
+                lane.unwrap_or(LANE),
+                chain.named_seq
             )
         };
         let all = self.formers.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
@@ -138,7 +149,15 @@ impl Plan {
         let mut statement = source.prepare(&sql)?;
         let mut rows = statement.query(&[])?;
         while let Some(row) = rows.next()? {
-            look(own.read(row)?)?;
+            let mut row = own.read(row)?;
+            for value in &mut row {
+                if let Owned::Text(text) = value
+                    && self.zeros
+                {
+                    *text = text.replace('\0', "\u{fffd}");
+                }
+            }
+            look(row)?;
         }
         Ok(())
     }
@@ -151,10 +170,7 @@ impl Plan {
         seal: &hmac::Key,
         record: &dyn Fn(String) -> AuditRecord,
     ) -> Result<(), StoreError> {
-        let postgres = matches!(target, Session::Postgres(_));
-        if postgres {
-            target.script(&use_chain_of(LANE))?;
-        }
+        at(target, None)?;
         let tx = Tx::new(target);
         tx.audit_all(left)?;
         for Former { lane, chain } in &self.formers {
@@ -163,10 +179,7 @@ impl Plan {
         }
         tx.end_audit()?;
         tx.seal_audit(seal)?;
-        if postgres {
-            target.script(PUBLIC)?;
-        }
-        Ok(())
+        leave(target)
     }
 
     /// Compares the records of both sides.
@@ -177,7 +190,8 @@ impl Plan {
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         let Some(former) = self.single() else { return self.compare_merged(source, target, findings) };
-        let sides = Sides::at(source, target, former)?;
+        at(source, former.lane)?;
+        at(target, former.lane)?;
         let head = former.chain.head.seq;
         for table in tables::of_chain()? {
             match table.name() {
@@ -192,7 +206,8 @@ impl Plan {
                 _ => table.compare(source, target, findings)?,
             }
         }
-        sides.leave()
+        leave(source)?;
+        leave(target)
     }
 
     fn compare_merged(
@@ -202,6 +217,7 @@ impl Plan {
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         let own = contents()?;
+        at(target, None)?;
         let mut statement = target.prepare(&format!("SELECT {} FROM audit ORDER BY seq", own.list()))?;
         let mut theirs = statement.query(&[])?;
         let (mut seq, mut differing) = (0_u64, Differing::default());
@@ -214,13 +230,11 @@ impl Plan {
             }
             Ok(())
         })?;
+        drop(theirs);
         differing.end(findings);
-        Ok(())
+        leave(target)
     }
 }
-
-/// Without a lane's chain.
-const PUBLIC: &str = "SET LOCAL search_path = public";
 
 /// What a record says, without its place in a chain.
 fn contents() -> Result<Table, StoreError> {
@@ -228,28 +242,18 @@ fn contents() -> Result<Table, StoreError> {
     Ok(table.without(&["seq", "hash", "stream"]))
 }
 
-/// Both sides, each at the chain that is moved.
-struct Sides<'s> {
-    source: Session<'s>,
-    target: Session<'s>,
+/// Turns to the chain of a lane, in a shared database; to that of a data directory's one where none is named.
+fn at(session: Session<'_>, lane: Option<i64>) -> Result<(), StoreError> {
+    match session {
+        Session::Sqlite { .. } => Ok(()),
+        Session::Postgres(_) => session.script(&use_chain_of(lane.unwrap_or(LANE))),
+    }
 }
 
-impl<'s> Sides<'s> {
-    fn at(source: Session<'s>, target: Session<'s>, former: &Former) -> Result<Self, StoreError> {
-        for session in [source, target] {
-            if matches!(session, Session::Postgres(_)) {
-                session.script(&use_chain_of(former.lane.unwrap_or(LANE)))?;
-            }
-        }
-        Ok(Self { source, target })
-    }
-
-    fn leave(self) -> Result<(), StoreError> {
-        for session in [self.source, self.target] {
-            if matches!(session, Session::Postgres(_)) {
-                session.script(PUBLIC)?;
-            }
-        }
-        Ok(())
+/// Turns to no chain.
+fn leave(session: Session<'_>) -> Result<(), StoreError> {
+    match session {
+        Session::Sqlite { .. } => Ok(()),
+        Session::Postgres(_) => session.script("SET LOCAL search_path = public"),
     }
 }

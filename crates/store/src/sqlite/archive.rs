@@ -282,6 +282,7 @@ impl Archive {
                 None => whole = Some(verdict),
                 Some(whole) => {
                     whole.records += verdict.records;
+                    whole.before += verdict.before;
                     whole.removed += verdict.removed;
                     whole.findings.append(&mut verdict.findings);
                 }

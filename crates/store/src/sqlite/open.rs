@@ -118,3 +118,20 @@ pub(super) fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreEr
     };
     Ok(open().map_err(failed)?)
 }
+
+/// A new database in a file, in a transaction. It need not survive anything before it is whole.
+pub(crate) fn begin_file(path: &Path) -> Result<Connection, StoreError> {
+    let cannot = |source| StoreError::File { what: "cannot make database", path: path.to_path_buf(), source };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(cannot(error)),
+        Ok(()) | Err(_) => {}
+    }
+    territory::in_place().open(path).map_err(cannot)?;
+    let mut connection = Connection::open(path).map_err(failed)?;
+    connection
+        .execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF;")
+        .map_err(failed)?;
+    schema::migrate(&mut connection)?;
+    Session::new(&connection).script("BEGIN")?;
+    Ok(connection)
+}

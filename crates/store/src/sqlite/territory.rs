@@ -97,7 +97,7 @@ pub fn look(directory: &Path) -> Result<Territory, StoreError> {
 }
 
 /// Refuses a directory into which no database may be put: one that is not ours, that has one or had one, or that holds
-/// anything but a master key, which may have been put there before, and what was left by somebody who has put none there.
+/// anything but a master key, which may have been put there before, and what is left where somebody began to put one.
 ///
 /// # Errors
 /// [`StoreError::Foreign`], [`StoreError::Occupied`], and if it cannot be read.
