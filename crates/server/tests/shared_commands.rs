@@ -99,6 +99,10 @@ async fn accounts_and_keys_are_changed_beside_the_nodes() {
         place.command(&["tunnel", "set-state", "vco-bp1aaaaaaaaaaaaaaaaaa", "ipsec_sa_established"]);
     refused(&unknown, 1, "there is no tunnel or connection");
     refused(&place.command(&["backup", "copy.db"]), 78, "pg_dump");
+    let own = nodes[1].data_dir();
+    let asked = place.command(&["tunnel", "status", "--json", "--data-dir", own.to_str().unwrap()]);
+    assert_eq!(json(&asked), serde_json::json!([]));
+    refused(&place.command(&["tunnel", "status"]), 1, "no service runs");
     let check = place.command(&["check"]);
     assert!(check.status.success(), "{}", text(&check));
 }

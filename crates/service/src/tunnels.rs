@@ -66,15 +66,20 @@ impl Service {
             None => None,
         };
         let now = self.context().clock.now_ms().div_euclid(1000);
-        self.context().store.read(|snapshot| {
-            let all = snapshot.tunnels_standing()?.into_iter();
-            let named = |one: &TunnelStanding| {
-                let names = [one.tunnel.as_str(), one.connection.as_str(), one.gateway.as_str()];
-                id.is_none_or(|id| names.contains(&id))
-            };
-            let reports = all.filter(named).map(|one| report(snapshot, look.as_ref(), &one, now));
-            reports.filter_map(Result::transpose).collect()
-        })
+        let (store, id) = (self.context().store.clone(), id.map(str::to_owned));
+        // Whoever asks may have the thread that other things wait for, and the database may be far away.
+        let read = move || {
+            store.read(|snapshot| {
+                let all = snapshot.tunnels_standing()?.into_iter();
+                let named = |one: &TunnelStanding| {
+                    let names = [one.tunnel.as_str(), one.connection.as_str(), one.gateway.as_str()];
+                    id.as_deref().is_none_or(|id| names.contains(&id))
+                };
+                let reports = all.filter(named).map(|one| report(snapshot, look.as_ref(), &one, now));
+                reports.filter_map(Result::transpose).collect()
+            })
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Panicked)?
     }
 }
 
