@@ -573,3 +573,83 @@ fn records_that_postgresql_does_not_take_get_a_chain_of_their_own() {
     let wanted = "a\u{fffd}0,a\u{fffd}1,a\u{fffd}2,a\u{fffd}3,a\u{fffd}4,CreateVpc,a\u{fffd}6,a\u{fffd}7,a\u{fffd}8,CreateVpc";
     assert_eq!(actions.trim(), wanted);
 }
+
+/// One chain moves with its gaps and seals; of those of several lanes one is made, in which no lane's records change
+/// places.
+#[test]
+fn a_chain_moves_with_its_gaps_and_several_become_one() {
+    let Some(single) = Single::or_skip(&Settings::default()) else { return };
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (rights, day_ms) = (RightsKey::new(KEY), 86_400_000);
+    let options = Options { audit_days: 1, audit_change_days: 1, ..Options::default() };
+    let store = Store::open(one.path(), &options).unwrap();
+    store.seal_rights(&rights, |tx| tx.put_sealed_service_key("rights", b"sealed", 1)).unwrap();
+    let new = NewAuditKey { sealed: b"sealed".to_vec(), now_ms: 1 };
+    assert_eq!(store.seal_audit(KEY, Some(new)).unwrap(), []);
+    runtime().block_on(async {
+        let many = store.write(move |tx| {
+            (0..50).try_for_each(|number| tx.audit(&record(number)))?;
+            let late = |number| AuditRecord { time_ms: 1_000 * day_ms, ..record(number) };
+            (50..60).try_for_each(|number| tx.audit(&late(number)))?;
+            Ok(Verdict::Keep(()))
+        });
+        many.await.unwrap();
+        assert_eq!(store.trim_audit(1_000 * day_ms, 1_000).await.unwrap(), 50);
+    });
+    drop(store);
+    let keys = MoveKeys { rights: &rights, audit: KEY };
+    let moved = |from: Site, to: Site, number: u64| {
+        let mut moving = Move::begin(from, to).unwrap();
+        let record = |head: String| AuditRecord { resource: Some(head), ..record(number) };
+        moving.carry(&keys, 1, &record).unwrap();
+        assert_eq!(moving.compare().unwrap(), []);
+        moving.finish().unwrap();
+    };
+    let directory = |path: &std::path::Path| Site::Directory { path: path.to_owned(), mark_file: None };
+    moved(directory(one.path()), Site::Shared(Box::new(hosts(&single))), 60);
+    let verdict = Archive::connect(hosts(&single)).unwrap().audit(Some(KEY), &[]).unwrap();
+    assert_eq!(
+        (verdict.findings.len(), verdict.records, verdict.removed),
+        (0, 11, 50),
+        "{:?}",
+        verdict.findings
+    );
+
+    let (first, second) = (node(&single), node(&single));
+    runtime().block_on(async {
+        for number in 61..81 {
+            make(if number % 3 == 0 { &first } else { &second }, number).await.unwrap();
+        }
+    });
+    assert!(matches!(
+        Move::begin(Site::Shared(Box::new(hosts(&single))), directory(other.path())),
+        Err(StoreError::NodesLive)
+    ));
+    drop((first, second));
+    sound(&single);
+    moved(Site::Shared(Box::new(hosts(&single))), directory(other.path()), 81);
+    let archive = Archive::open(other.path()).unwrap();
+    let verdict = archive.audit(Some(KEY), &[]).unwrap();
+    assert_eq!(
+        (verdict.findings.len(), verdict.records, verdict.removed),
+        (0, 33, 0),
+        "{:?}",
+        verdict.findings
+    );
+    assert_eq!(archive.rights(&rights).unwrap(), []);
+    let mut ids = Vec::new();
+    let looked = archive.read(|snapshot| {
+        snapshot.audit_after(0, |_, record| {
+            ids.push(record.request_id);
+            std::ops::ControlFlow::Continue(())
+        })
+    });
+    looked.unwrap();
+    // Those of the first node went on in the chain that was there; its late records hold it back.
+    let place = |number: u64| ids.iter().position(|id| *id == format!("request {number}")).unwrap();
+    let own =
+        |numbers: Vec<u64>| assert!(numbers.windows(2).all(|two| place(two[0]) < place(two[1])), "{ids:?}");
+    own((50..61).chain((61..81).filter(|number| number % 3 == 0)).collect());
+    own((61..81).filter(|number| number % 3 != 0).collect());
+    assert_eq!(ids.iter().filter(|id| *id == "request 81").count(), 2);
+}
