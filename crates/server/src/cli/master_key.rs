@@ -1,8 +1,8 @@
 //! `tongguan master-key rotate`: another master key, and every secret encrypted again under it.
 //!
-//! The service must be stopped: it holds the old key in memory and would go on encrypting with it. The lock of the data
-//! directory enforces that, and in a shared database the places at which nodes write. What happens when the process dies
-//! half-way is described in [`crate::secrets`].
+//! The service must be stopped: it holds the old key in memory and would go on encrypting with it. The lock of the
+//! data directory enforces that, and in a shared database the places at which nodes write. What happens when the
+//! process dies half-way is described in [`crate::secrets`].
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
