@@ -120,7 +120,15 @@ impl Shared {
         Hosts::parse(self.url.expose(), access).context(exit::Configuration)
     }
 
-    /// The store in it, for changes. It has its keys from `tongguan database init`: two that open it at the same time
+    /// The store in it, for the change of a command.
+    ///
+    /// # Errors
+    /// As [`Shared::connect`].
+    pub(crate) fn connect_for_a_change(&self) -> Result<Store> {
+        self.connect(&Options { lanes: 1, ..Options::default() })
+    }
+
+    /// The store in it. It has its keys from `tongguan database init`: two that open it at the same time
     /// do not make two of each.
     ///
     /// # Errors

@@ -196,8 +196,9 @@ async fn a_moved_store_is_served_where_it_is() {
         stopped(node).await;
     }
     let before = records(&place.command(&ALL_RECORDS));
+    let heads = succeeded(&place.command(&["audit", "--head"]));
 
-    // Back: of the chains of two lanes one is made.
+    // Back: of the chains of several lanes one is made.
     let back = place.folder.path().join("back");
     succeeded(&moved(&place, &url(&place), back.to_str().unwrap()));
     assert!(succeeded(&on_directory(&place, &back, &["check"])).contains("the database is sound"));
@@ -210,10 +211,10 @@ async fn a_moved_store_is_served_where_it_is() {
     };
     assert_eq!(named(&after[..before.len()]), named(&before));
     let moves = &after[before.len()..];
-    assert_eq!(moves.len(), 2, "{moves:?}");
-    for (record, lane) in moves.iter().zip(["lane 1 ", "lane 2 "]) {
-        assert!(record["resource"].as_str().unwrap().starts_with(lane), "{record}");
-    }
+    assert!(moves.len() > 1, "{moves:?}");
+    // As they were printed, and may be kept elsewhere.
+    let named = moves.iter().map(|record| format!("{}\n", record["resource"].as_str().unwrap()));
+    assert_eq!(named.collect::<String>(), heads);
     let whole = after.iter().filter(|record| record["chain"] == "whole").count();
     let old = after.iter().filter(|record| record["chain"] == "before").count();
     assert_eq!(

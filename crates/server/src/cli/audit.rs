@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_service::{audit, rights};
-use tongguan_store::{Archive, AuditRecord, Options, Repeats, Snapshot, Store, StoreError, Vouched, serving};
+use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
 use super::paint::{Paint, Style};
 use super::place::PlaceArgs;
@@ -233,7 +233,7 @@ fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     drop(args.place.look()?);
     let place = &args.place;
     let store = match place.shared()? {
-        Some(shared) => shared.connect(&Options::default())?,
+        Some(shared) => shared.connect_for_a_change()?,
         None => Store::open(&place.data_dir, &place.mark.options())?,
     };
     let vault = secrets::open(&place.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;

@@ -14,7 +14,7 @@ use fail::fail_point;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::master::{self, Fit, ResealError};
 use tongguan_service::rights;
-use tongguan_store::{DATABASE_FILE, Options, Store, StoreError, look};
+use tongguan_store::{DATABASE_FILE, Store, StoreError, look};
 
 use super::place::PlaceArgs;
 use super::terminal::{self, Screen, harmless};
@@ -76,7 +76,7 @@ fn rotate_shared(
         let said = "each node has the master key in a place of its own: make the new one and name it by --new-key-file";
         bail!(anyhow!(said).context(exit::Configuration));
     };
-    let store = shared.connect(&Options::default())?;
+    let store = shared.connect_for_a_change()?;
     let count = rotate_elsewhere(args, source, &store, &new).map_err(|error| {
         if matches!(error.downcast_ref(), Some(ResealError::Store(StoreError::NodesLive))) {
             return error.context(

@@ -11,7 +11,7 @@ use clap::Args;
 use tongguan_service::context::{Clock as _, SystemClock};
 use tongguan_service::vault::Vault;
 use tongguan_service::{audit, rights};
-use tongguan_store::{Archive, DATABASE_FILE, Options, Store, StoreError, Territory, look};
+use tongguan_store::{Archive, DATABASE_FILE, Store, StoreError, Territory, look};
 
 use super::{MarkArgs, terminal};
 use crate::database::{DatabaseArgs, Shared};
@@ -71,7 +71,7 @@ impl PlaceArgs {
     pub(crate) fn open(&self, keys: &KeyArgs) -> Result<(Store, Vault)> {
         let source = keys.source()?.unwrap_or_default();
         if let Some(shared) = self.shared()? {
-            let store = shared.connect(&Options::default())?;
+            let store = shared.connect_for_a_change()?;
             let vault = secrets::open(&self.data_dir, &source, &store)?.vault()?;
             let now_ms = SystemClock.now_ms();
             rights::open(&store, &vault, now_ms)?;
