@@ -252,6 +252,10 @@ fn there_and_back_again_every_row_is_the_same() {
     succeeded(&moved(&place, from, &url(&place)));
     assert_eq!(rows(&data, &[]), before, "the source is as it was");
     let back = place.folder.path().join("back");
+    let tried = moving(&place, &url(&place), back.to_str().unwrap()).arg("--dry-run").output().unwrap();
+    assert!(succeeded(&tried).contains("nothing was moved"), "{}", text(&tried));
+    let left: Vec<_> = std::fs::read_dir(&back).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["tongguan.lock"]);
     let said = succeeded(&moved(&place, &url(&place), back.to_str().unwrap()));
     assert!(said.contains("row_seal"), "{said}");
     assert!(succeeded(&on_directory(&place, &back, &["check"])).contains("the database is sound"));

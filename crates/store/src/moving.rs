@@ -83,7 +83,18 @@ enum Target {
     /// Into a transaction.
     Shared(Box<Archive>),
     /// Into a file that is not in its place yet; opened once it was written.
-    File { path: PathBuf, written: Option<Box<Archive>> },
+    File { part: Part, written: Option<Box<Archive>> },
+}
+
+/// A file that goes, unless it is put in its place.
+#[derive(Debug)]
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Who begins again removes what is left here.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Move {
@@ -116,7 +127,8 @@ impl Move {
                     source,
                 })?;
                 let lock = lock::take(&path)?;
-                (source, Target::File { path: path.join(DATABASE_PART), written: None }, path, lock)
+                let part = Part(path.join(DATABASE_PART));
+                (source, Target::File { part, written: None }, path, lock)
             }
             (Site::Directory { .. }, Site::Directory { .. }) | (Site::Shared(_), Site::Shared(_)) => {
                 return Err(StoreError::OneKind);
@@ -162,16 +174,16 @@ impl Move {
                 archive.session().script("SET CONSTRAINTS ALL IMMEDIATE")?;
                 Ok(Carried { rows: with_records(rows, left), nonces })
             }
-            Target::File { path, .. } => {
-                let path = path.clone();
+            Target::File { part, .. } => {
+                let path = part.0.clone();
                 let connection = begin_file(&path)?;
                 let (rows, left) = self.rows(Session::new(&connection), keys, record)?;
                 Session::new(&connection).script("COMMIT")?;
                 drop(connection);
-                let nonces =
-                    nonces::out_of_shared(self.source.session(), &self.directory.join(NONCE_FOLDER))?;
-                let written = Some(Box::new(Archive::open_file(&path)?));
-                self.target = Target::File { path, written };
+                if let Target::File { written, .. } = &mut self.target {
+                    *written = Some(Box::new(Archive::open_file(&path)?));
+                }
+                let nonces = nonces::in_shared(self.source.session())?;
                 Ok(Carried { rows: with_records(rows, left), nonces })
             }
         }
@@ -243,20 +255,24 @@ impl Move {
     /// # Errors
     /// It cannot be committed, or put in its place: then there is none, unless the answer to a commit was lost.
     pub fn finish(self) -> Result<(), StoreError> {
-        let path = match &self.target {
+        let (part, written) = match self.target {
             Target::Shared(archive) => {
                 return archive.link().map_or(Err(StoreError::Closed), Link::commit);
             }
-            Target::File { path, .. } => path.clone(),
+            Target::File { part, written } => (part, written),
         };
-        let (directory, place) = (self.directory.clone(), self.directory.join(DATABASE_FILE));
-        // The file is closed before it is moved.
-        drop(self.target);
-        let failed =
-            |source| StoreError::File { what: "cannot put a database in place in", path: directory, source };
-        File::open(&path)
+        // Before there is a database that lets requests in.
+        nonces::out_of_shared(self.source.session(), &self.directory.join(NONCE_FOLDER))?;
+        drop(written);
+        let place = self.directory.join(DATABASE_FILE);
+        let failed = |source| StoreError::File {
+            what: "cannot put a database in place in",
+            path: self.directory.clone(),
+            source,
+        };
+        File::open(&part.0)
             .and_then(|file| file.sync_all())
-            .and_then(|()| std::fs::rename(&path, &place))
+            .and_then(|()| std::fs::rename(&part.0, &place))
             .and_then(|()| sync_directory(&place))
             .map_err(failed)
     }

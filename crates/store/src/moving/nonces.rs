@@ -36,19 +36,23 @@ pub(super) fn into_shared(target: Session<'_>, log: &Path, now: i64) -> Result<u
     Ok(count)
 }
 
-/// Into the log of a data directory; answers how many.
-pub(super) fn out_of_shared(source: Session<'_>, log: &Path) -> Result<u64, StoreError> {
+/// How many a shared database has.
+pub(super) fn in_shared(source: Session<'_>) -> Result<u64, StoreError> {
+    let count: i64 = source.only("SELECT count(*) FROM nonce WHERE print <> ?1", &binds![*LEFT_BEHIND])?;
+    Ok(count.max(0).cast_unsigned())
+}
+
+/// Into the log of a data directory.
+pub(super) fn out_of_shared(source: Session<'_>, log: &Path) -> Result<(), StoreError> {
     let now: i64 = source.only("SELECT now_ms() / 1000", &[])?;
     let left_behind: Option<i64> =
         source.one("SELECT until FROM nonce WHERE print = ?1", &binds![*LEFT_BEHIND])?;
     let forgotten = left_behind.map_or(now - LATE_SECONDS, |left| left.max(now - LATE_SECONDS));
-    let mut count = 0;
     NonceLog::begin_with(log, forgotten, |put| {
         let mut statement = source.prepare("SELECT print, until FROM nonce WHERE print <> ?1")?;
         let mut rows = statement.query(&binds![*LEFT_BEHIND])?;
         while let Some(row) = rows.next()? {
             let (print, until): (Print, i64) = row.read()?;
-            count += 1;
             put(&print, until).map_err(|source| StoreError::File {
                 what: "cannot write the nonce log in",
                 path: log.to_path_buf(),
@@ -56,6 +60,5 @@ pub(super) fn out_of_shared(source: Session<'_>, log: &Path) -> Result<u64, Stor
             })?;
         }
         Ok(())
-    })?;
-    Ok(count)
+    })
 }
