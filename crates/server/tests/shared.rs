@@ -5,15 +5,11 @@ mod common;
 #[path = "common/place.rs"]
 mod place;
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 use common::program::{Process, binary, program, text};
 use common::{ACCOUNT, KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, RAM, Reply, SECRET, STS, Server, VPC};
 use place::{Place, REGION, field, gateway, network, ok, until, until_as};
-use serde_json::Value;
-use tongguan_cluster::{Options, Single};
 use tongguan_testkit::skipped;
 
 #[tokio::test(flavor = "multi_thread")]
