@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tongguan_service::accounts::{self, Order, Whose};
-use tongguan_service::context::{Clock as _, SystemClock, iso8601};
+use tongguan_service::context::iso8601;
 use tongguan_store::{DATABASE_FILE, Territory, look, serving};
 
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, now_ms};
 use super::terminal::{self, columns, harmless};
 use crate::control::{self, Outcome};
 use crate::secrets::KeyArgs;
@@ -114,8 +114,7 @@ pub(super) fn carry_out(place: &PlaceArgs, keys: &KeyArgs, order: &Order) -> Res
         }
     }
     let (store, vault) = place.open(keys)?;
-    let done =
-        accounts::carry_out(&store, &vault, order, SystemClock.now_ms()).context("nothing was changed")?;
+    let done = accounts::carry_out(&store, &vault, order, now_ms(&store)?).context("nothing was changed")?;
     Ok(done.into())
 }
 

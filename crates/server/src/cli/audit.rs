@@ -22,7 +22,7 @@ use tongguan_service::{audit, rights};
 use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError, Vouched, serving};
 
 use super::paint::{Paint, Style};
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, now_ms};
 use super::status::of_lane;
 use super::terminal::{self, cells, harmless, harmless_json, padded};
 use crate::secrets::{self, KeyArgs};
@@ -237,8 +237,9 @@ fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
         None => Store::open(&place.data_dir, &place.mark.options())?,
     };
     let vault = secrets::open(&place.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
-    rights::open(&store, &vault, SystemClock.now_ms())?;
-    let begun = audit::begin_anew(&store, &vault, SystemClock.now_ms())?;
+    let now_ms = now_ms(&store)?;
+    rights::open(&store, &vault, now_ms)?;
+    let begun = audit::begin_anew(&store, &vault, now_ms)?;
     drop(store);
     let mut out = terminal::out();
     if begun.is_empty() {

@@ -16,7 +16,7 @@ use tongguan_service::master::{self, Fit, ResealError};
 use tongguan_service::rights;
 use tongguan_store::{DATABASE_FILE, Store, StoreError, look};
 
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, now_ms};
 use super::terminal::{self, Screen, harmless};
 use crate::database::Shared;
 use crate::master_key::MasterKey;
@@ -200,6 +200,7 @@ fn rotate_elsewhere(
         return Ok(None);
     }
     let old = secrets::open(&args.place.data_dir, source, store)?;
-    rights::open(store, &old.vault()?, SystemClock.now_ms())?;
-    Ok(Some(master::reseal(store, old.vault()?, vault, SystemClock.now_ms())?))
+    let now_ms = now_ms(store)?;
+    rights::open(store, &old.vault()?, now_ms)?;
+    Ok(Some(master::reseal(store, old.vault()?, vault, now_ms)?))
 }

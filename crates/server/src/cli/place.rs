@@ -30,6 +30,15 @@ pub(crate) struct PlaceArgs {
     pub mark: MarkArgs,
 }
 
+/// The present moment by the clock of a shared database, which its nodes go by too; by the machine's, of an embedded
+/// store. UNIX milliseconds.
+///
+/// # Errors
+/// The database cannot be read.
+pub(crate) fn now_ms(store: &Store) -> Result<i64, StoreError> {
+    Ok(store.read(|snapshot| snapshot.database_ms())?.unwrap_or_else(|| SystemClock.now_ms()))
+}
+
 impl PlaceArgs {
     /// The database that several nodes share, if the store is there.
     ///
@@ -73,7 +82,7 @@ impl PlaceArgs {
         if let Some(shared) = self.shared()? {
             let store = shared.connect_for_a_change()?;
             let vault = secrets::open(&self.data_dir, &source, &store)?.vault()?;
-            let now_ms = SystemClock.now_ms();
+            let now_ms = now_ms(&store)?;
             rights::open(&store, &vault, now_ms)?;
             for finding in audit::seal(&store, &vault, now_ms)? {
                 terminal::tell(&format!("{finding}; the audit record is not sealed: run `tongguan check`"));

@@ -47,7 +47,7 @@ enum At {
 /// Carries out `tongguan status`.
 pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode> {
     let archive = args.place.look_at_rows()?;
-    let now_ms = SystemClock.now_ms();
+    let now_ms = archive.read(|snapshot| snapshot.database_ms())?.unwrap_or_else(|| SystemClock.now_ms());
     let (overview, intents, faults) = archive.read(|snapshot| {
         Ok((snapshot.overview(now_ms)?, snapshot.intents(SHOWN)?, snapshot.faults(SHOWN)?))
     })?;
