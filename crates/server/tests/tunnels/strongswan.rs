@@ -79,6 +79,9 @@ impl Charon {
                 socket-default {{ fwmark = 0x42 }}
                 vici {{ socket = unix://{path}/vici }}
               }}
+            }}
+            swanctl {{
+              load = random nonce sha1 sha2 hmac openssl pem pkcs1 x509 pubkey
             }}"
         );
         std::fs::write(folder.path().join("strongswan.conf"), configuration).unwrap();
