@@ -92,8 +92,11 @@ struct Part(PathBuf);
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Who begins again removes what is left here.
-        let _ = std::fs::remove_file(&self.0);
+        if self.0.exists() {
+            // Who begins again removes what is left here.
+            let _ = std::fs::remove_dir_all(self.0.with_file_name(NONCE_FOLDER));
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }
 

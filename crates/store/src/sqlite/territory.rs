@@ -102,7 +102,7 @@ pub fn look(directory: &Path) -> Result<Territory, StoreError> {
 /// # Errors
 /// [`StoreError::Foreign`], [`StoreError::Occupied`], and if it cannot be read.
 pub fn vacant(directory: &Path) -> Result<(), StoreError> {
-    const MAY_BE_THERE: &[&str] = &["master.key", FOUND, LOCK_FILE, NONCE_FOLDER, DATABASE_PART];
+    const MAY_BE_THERE: &[&str] = &["master.key", FOUND, LOCK_FILE, DATABASE_PART];
     let occupied = |name: String| StoreError::Occupied { directory: directory.to_path_buf(), name };
     match look(directory)? {
         Territory::Absent | Territory::Empty => return Ok(()),
@@ -111,9 +111,11 @@ pub fn vacant(directory: &Path) -> Result<(), StoreError> {
     }
     let failed =
         |source| StoreError::File { what: "cannot look into", path: directory.to_path_buf(), source };
+    // Nonces come after the database that they are for, and before it is put in its place.
+    let begun = directory.join(DATABASE_PART).exists();
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        if !MAY_BE_THERE.contains(&name.as_str()) {
+        if !(MAY_BE_THERE.contains(&name.as_str()) || begun && name == NONCE_FOLDER) {
             return Err(occupied(format!("`{name}`")));
         }
     }
