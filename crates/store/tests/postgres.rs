@@ -389,6 +389,59 @@ fn a_commit_that_hangs_is_looked_up() {
     sound(&single);
 }
 
+/// Audit records that may have been written are written once: if nobody can say, it is looked before they are written
+/// again.
+#[test]
+fn a_record_in_doubt_is_not_written_twice() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let runtime = runtime();
+    runtime.block_on(make(&store, 1)).unwrap();
+    // The lane is held up until a change and a record wait together, and the change until commits hang.
+    let hold = |then: u64| {
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let store = store.clone();
+        let change = runtime.spawn(async move {
+            let change = store.write_in(Scope::Accounts(vec![then]), move |tx| {
+                // Nobody waits for it when it is tried again.
+                let _ = begun.send(());
+                let _ = released.recv();
+                tx.ensure_account(&account(then), 1)?;
+                tx.audit(&record(then))?;
+                Ok(Verdict::Keep(()))
+            });
+            change.await
+        });
+        (begins, release, change)
+    };
+    let (begins, release, first) = hold(3);
+    begins.recv().unwrap();
+    let (second_begins, second_release, second) = hold(2);
+    store.audit_later(record(700)).unwrap();
+    release.send(()).unwrap();
+    runtime.block_on(first).unwrap().unwrap();
+    second_begins.recv().unwrap();
+    single.hang_commits(true).unwrap();
+    second_release.send(()).unwrap();
+    let unknown = runtime.block_on(second).unwrap();
+    // Nobody can say what came of it as long as it hangs.
+    assert!(matches!(unknown, Err(StoreError::Unusable(_))), "{unknown:?}");
+    single.hang_commits(false).unwrap();
+    runtime.block_on(async {
+        while make(&store, 4).await.is_err() {}
+        let number = store.audit_later(record(701)).unwrap();
+        store.audit_written(number).await.unwrap();
+    });
+    let count = |request: &str| {
+        single.sql("postgres", &format!("SELECT count(*) FROM audit WHERE request_id = '{request}'")).unwrap()
+    };
+    let counts = ["request 2", "request 700", "request 701"].map(|request| count(request).trim().to_owned());
+    assert_eq!(counts, ["1", "1", "1"]);
+    drop(store);
+    sound(&single);
+}
+
 /// A change that was found to be made is not made again, though the lane cannot be taken up just then.
 #[test]
 fn what_was_found_committed_is_not_done_again() {

@@ -11,7 +11,7 @@
 //!   block of addresses, stays so. They are taken in one order by everybody, before anything is looked at. A change
 //!   that may touch anything excludes all others.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -120,6 +120,9 @@ pub(super) struct Lane {
     since_trim: u64,
     /// Who waits for retention.
     trims: Vec<Trim>,
+    /// The lane and the end of its chain before the batch whose outcome nobody could say last.
+    unknown: Option<(i64, i64)>,
+    doubts: Vec<Doubt>,
 }
 
 /// A lane that is this node's, over a connection.
@@ -145,8 +148,17 @@ enum Worked {
     Again,
 }
 
+/// Records of which nobody could say whether they were written: before they are written again it is looked whether they
+/// are there.
+struct Doubt {
+    /// The lane in whose chain they would be, after this number.
+    chain: i64,
+    after: i64,
+    requests: HashSet<String>,
+}
+
 /// Audit records of one batch, and the number of the last.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Audits {
     records: Vec<AuditRecord>,
     last: u64,
@@ -166,6 +178,8 @@ impl Lane {
             retention: Retention::default(),
             since_trim: 0,
             trims: Vec::new(),
+            unknown: None,
+            doubts: Vec::new(),
         }
     }
 
@@ -295,7 +309,11 @@ impl Lane {
         }
     }
 
-    fn written(&self, audits: &Audits) {
+    fn written(&mut self, audits: &Audits) {
+        for doubt in &mut self.doubts {
+            audits.records.iter().for_each(|record| drop(doubt.requests.take(&record.request_id)));
+        }
+        self.doubts.retain(|doubt| !doubt.requests.is_empty());
         let Some((_, written)) = &self.backlog else { return };
         if !audits.records.is_empty() {
             self.shared.counters.audit_records.fetch_add(audits.records.len() as u64, Ordering::Relaxed);
@@ -303,7 +321,11 @@ impl Lane {
         }
     }
 
-    fn put_back(&self, audits: Audits) {
+    fn put_back(&mut self, audits: Audits) {
+        if let Some((chain, after)) = self.unknown.take() {
+            let requests = audits.records.iter().map(|record| record.request_id.clone()).collect();
+            self.doubts.push(Doubt { chain, after, requests });
+        }
         let Some((backlog, written)) = &self.backlog else { return };
         if audits.records.is_empty() {
             return;
@@ -372,6 +394,7 @@ impl Lane {
 
     /// One transaction.
     fn attempt(&mut self, jobs: &mut [Work], audits: &Audits, undo: bool) -> Result<Worked, StoreError> {
+        self.unknown = None;
         if self.state.as_ref().is_none_or(|state| state.link.is_gone()) {
             self.claim()?;
         }
@@ -379,7 +402,9 @@ impl Lane {
         let begun = Instant::now();
         let mut raised = Vec::new();
         let result = state.begin(&self.shared, jobs, audits).and_then(|()| {
-            let worked = state.work(&self.shared, jobs, audits, undo, &mut raised)?;
+            let left = state.without_known(audits, &self.doubts)?;
+            let worked =
+                state.work(&self.shared, jobs, left.as_ref().unwrap_or(audits), undo, &mut raised)?;
             let Worked::Kept(kept) = worked else { return Ok((worked, state.ends)) };
             if kept {
                 seals::seal(Session::Postgres(&state.link), &self.shared.rights)?;
@@ -427,6 +452,7 @@ impl Lane {
         }
         let Some(state) = self.state.take() else { return Err(error) };
         let (number, groups) = (state.number, state.groups);
+        self.unknown = Some((number, state.ends.as_ref().map_or(0, |(_, head)| head.seq)));
         drop(state);
         let stats = Arc::clone(&self.shared.hosts.stats);
         let until = Instant::now() + 2 * PATIENCE;
@@ -435,6 +461,7 @@ impl Lane {
                 Ok(Some(committed)) => {
                     info!(committed, "a commit that was not answered was looked up");
                     stats.looked_up(if committed { Looked::Committed } else { Looked::NotCommitted });
+                    self.unknown = None;
                     // If the lane cannot be taken up now the next batch does: what was found is found.
                     if let Err(error) = self.claim_again(number) {
                         warn!(%error, lane = number, "a lane was not taken up again at once");
@@ -601,6 +628,25 @@ impl Claimed {
             self.forged = true;
         }
         Ok(())
+    }
+
+    /// The records without those that were written by a batch whose outcome nobody could say; none if there is no such
+    /// doubt.
+    fn without_known(&self, audits: &Audits, doubts: &[Doubt]) -> Result<Option<Audits>, StoreError> {
+        if doubts.is_empty() || audits.records.is_empty() {
+            return Ok(None);
+        }
+        let session = Session::Postgres(&self.link);
+        let mut left = audits.clone();
+        for Doubt { chain, after, requests } in doubts {
+            // A commit that is still under way holds its lane, and is waited for.
+            session.one::<i64>("SELECT id FROM lane WHERE id = ?1 FOR UPDATE", &binds![*chain])?;
+            let sql = format!("SELECT request_id FROM {}.audit WHERE seq > ?1", schema::chain_of(*chain));
+            let there: Vec<String> = session.all(&sql, &binds![*after])?;
+            let known: HashSet<_> = there.into_iter().filter(|request| requests.contains(request)).collect();
+            left.records.retain(|record| !known.contains(&record.request_id));
+        }
+        Ok(Some(left))
     }
 
     /// Looks at the newest records and the seal before anything is sealed after them: what is wrong with them is to be
