@@ -38,14 +38,27 @@ class Before(ThreadingHTTPServer):
 class Passing(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def body(self):
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        pieces = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return b"".join(pieces)
+
     def pass_on(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         node = http.client.HTTPConnection(next(self.server.turns), timeout=DEADLINE)
         # As it came: names, order and Host are part of what was signed.
         node.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             if name.lower() not in OF_A_CONNECTION:
                 node.putheader(name, value)
+        if "Transfer-Encoding" in self.headers:
+            node.putheader("Content-Length", str(len(body)))
         node.endheaders(body or None)
         answer = node.getresponse()
         content = answer.read()
