@@ -37,9 +37,9 @@ def command(name, folder):
     }[name]
 
 
-# A job, a configuration for Terraform, whose provider no package registry has, and what tests are helped by
-# (test_fixtures.py).
-NO_PROGRAMS = {"ci", "fixtures", "terraform"}
+# A job, three nodes, which want a database (`shared.rs` runs them), a configuration for Terraform, whose provider no package
+# registry has, and what tests are helped by (test_fixtures.py).
+NO_PROGRAMS = {"ci", "cluster", "fixtures", "terraform"}
 NAMES = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name not in NO_PROGRAMS)
 
 
