@@ -122,6 +122,12 @@ pub(crate) struct Changes {
     pub(crate) refusals: f64,
 }
 
+/// The window of the median rate.
+pub(crate) fn median(mut windows: Vec<Changes>) -> Option<Changes> {
+    windows.sort_unstable_by(|one, other| one.window.rate.total_cmp(&other.window.rate));
+    windows.get(windows.len() / 2).copied()
+}
+
 /// Lets each lane be worked on by a caller for a while.
 ///
 /// # Errors

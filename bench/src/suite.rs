@@ -16,15 +16,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use tongguan_pki::{KeySpec, Usage};
+use serde::de::DeserializeOwned;
 use tongguan_testkit::http::Connection;
 use tongguan_testkit::program::Program;
 use tongguan_testkit::world::settled;
-use tongguan_testkit::{Call, Caller, Issuer};
+use tongguan_testkit::{Call, Caller};
 
-use crate::api::{self, Client, Role, Scheme};
+use crate::api::{self, Client, Scheme};
 use crate::ceiling::Check;
-use crate::changes::{self, CALLERS, Changes, Slot, Slots};
+use crate::changes::{self, CALLERS, Changes, Slots};
 use crate::load::{self, Plan, Target, Window};
 use crate::machine::{self, Cores};
 use crate::report::{Report, Row, Verdicts};
@@ -302,7 +302,7 @@ impl Suite {
         what: &str,
         enough: f64,
         ceilings: &[sqlite::Figures],
-        mut windows: Vec<Changes>,
+        windows: Vec<Changes>,
     ) {
         let middle = |pick: fn(&sqlite::Figures) -> f64| middle(ceilings.iter().map(pick).collect());
         let (single, grouped) = (middle(|figures| figures.single), middle(|figures| figures.grouped));
@@ -310,8 +310,7 @@ impl Suite {
             Row::new("SQLite, one commit each", single, "bindings/s"),
             Row::new(format!("SQLite, one commit for {CALLERS}"), grouped, "bindings/s"),
         ];
-        windows.sort_unstable_by(|one, other| one.window.rate.total_cmp(&other.window.rate));
-        if let Some(Changes { window, refusals }) = windows.get(windows.len() / 2).copied() {
+        if let Some(Changes { window, refusals }) = changes::median(windows) {
             let target = format!("≥ {enough:.0} or ≥ {:.0} %", CHANGES_PART * 100.0);
             let enough = window.rate >= enough || window.rate >= CHANGES_PART * grouped;
             rows.push(Row::new(what, window.rate, "changes/s").against(grouped).target(target, enough));
@@ -326,15 +325,7 @@ impl Suite {
     /// A server with a gateway and a certificate for each caller.
     async fn start_with_slots(&self) -> Result<(Program, Vec<Slots>)> {
         let program = self.server()?.start(&self.directory.join("changes"))?;
-        let world = world::make(program.address(), &self.caller, CALLERS, false).await?;
-        let issuer = Issuer::now(KeySpec::EcSm2);
-        let mut client = Client::open(&self.caller, program.address()).await?;
-        let mut lanes = Vec::with_capacity(CALLERS);
-        for gateway in world.gateways {
-            let certificate = issuer.certificate(&mut client, Usage::Encryption).await?;
-            let slot = Slot { gateway, role: Role::Encryption, certificate, bound: false };
-            lanes.push(Slots::new(&self.caller, vec![slot]));
-        }
+        let lanes = world::slots(program.address(), &self.caller, CALLERS).await?;
         Ok((program, lanes))
     }
 
@@ -343,12 +334,18 @@ impl Suite {
         std::fs::create_dir(&directory).context("cannot make the directory of SQLite")?;
         let mut command = Command::new(std::env::current_exe().context("where am I?")?);
         command.args(["sqlite", "--milliseconds", &self.scale.length.as_millis().to_string(), "--directory"]);
-        command.arg(&directory).stderr(Stdio::inherit()).stdout(Stdio::piped());
-        let child = self.cores.on_server(|| command.spawn()).context("cannot start the SQLite ceiling")?;
-        let output = child.wait_with_output().context("cannot wait")?;
-        ensure!(output.status.success(), "the SQLite ceiling ended with {}", output.status);
+        let figures = self.figures(command.arg(&directory))?;
         std::fs::remove_dir_all(&directory).context("cannot remove the directory of SQLite")?;
-        serde_json::from_slice(&output.stdout).context("the SQLite ceiling said no figures")
+        Ok(figures)
+    }
+
+    /// What a ceiling says that is run on the server's core.
+    fn figures<T: DeserializeOwned>(&self, command: &mut Command) -> Result<T> {
+        command.stderr(Stdio::inherit()).stdout(Stdio::piped());
+        let child = self.cores.on_server(|| command.spawn()).context("cannot start a ceiling")?;
+        let output = child.wait_with_output().context("cannot wait")?;
+        ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+        serde_json::from_slice(&output.stdout).context("a ceiling said no figures")
     }
 
     /// Binary, memory at rest, start with an empty store.

@@ -11,6 +11,7 @@ use tongguan_testkit::world::{Network, PAUSE, settled, text};
 use tongguan_testkit::{Call, Caller, Issuer};
 
 use crate::api::{self, Client, Role};
+use crate::changes::{Slot, Slots};
 
 /// Connections that make gateways.
 const CONNECTIONS: usize = 256;
@@ -114,6 +115,23 @@ pub(crate) async fn make(
     wait_for_bindings(&mut client, if bound { 2 * count } else { 0 }).await?;
     wait_for_gateway(&mut client, gateways.last().context("no gateways")?).await?;
     Ok(World { gateways, encryption })
+}
+
+/// So many gateways, each with a certificate of its own, which is not bound.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) async fn slots(address: SocketAddr, caller: &Rc<Caller>, count: usize) -> Result<Vec<Slots>> {
+    let world = make(address, caller, count, false).await?;
+    let issuer = Issuer::now(KeySpec::EcSm2);
+    let mut client = Client::open(caller, address).await?;
+    let mut slots = Vec::with_capacity(count);
+    for gateway in world.gateways {
+        let certificate = issuer.certificate(&mut client, Usage::Encryption).await?;
+        let slot = Slot { gateway, role: Role::Encryption, certificate, bound: false };
+        slots.push(Slots::new(caller, vec![slot]));
+    }
+    Ok(slots)
 }
 
 /// What the lanes make together.

@@ -7,18 +7,17 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result, ensure};
 use tongguan_cluster::{Missing, Options, Postgres, Single};
-use tongguan_pki::{KeySpec, Usage};
+use tongguan_testkit::Caller;
 use tongguan_testkit::program::{self, Program};
-use tongguan_testkit::{Caller, Issuer};
 
 use super::{Suite, middle, say, target};
-use crate::api::{self, Client, Role, Scheme};
-use crate::changes::{self, CALLERS, Changes, Slot, Slots};
+use crate::api::{self, Scheme};
+use crate::changes::{self, CALLERS, Changes, Slots};
 use crate::load::{self, Window};
 use crate::report::Row;
 use crate::{postgres, world};
@@ -74,10 +73,10 @@ impl Suite {
             .map(|n| Rc::new(Caller::of(&format!("benchid{n}"), &format!("0123456789abcdefghijklmno{n:05}"))))
             .collect();
         let node = self.node(&directory, &primary.url("service"), &callers)?;
-        let one = slots(&node, &self.caller, CALLERS).await?;
+        let one = world::slots(node.address(), &self.caller, CALLERS).await?;
         let mut many = Vec::with_capacity(CALLERS);
         for caller in &callers {
-            many.extend(slots(&node, caller, CALLERS / ACCOUNTS).await?);
+            many.extend(world::slots(node.address(), caller, CALLERS / ACCOUNTS).await?);
         }
         let ceiling = primary.url("ceiling");
         Ok(Stage { ceiling, node, one, many, _standby: standby, _primary: primary })
@@ -135,7 +134,7 @@ impl Suite {
             (format!("{CALLERS} callers, one account"), one, of(0, |figures| figures.changes)),
             (all, many, of(1, |figures| figures.changes)),
         ] {
-            let Changes { window, refusals } = median(windows);
+            let Changes { window, refusals } = changes::median(windows).context("no windows")?;
             rows.push(Row::new(what, window.rate, "changes/s").against(ceiling).at_least_part(PART));
             rows.extend(times(&window, "µs/change"));
             rows.push(Row::new("  VpnGateway.Configuring, tried again", refusals, "per change"));
@@ -167,39 +166,13 @@ impl Suite {
         ]);
         let readers = tongguan_store::Options::default().readers;
         command.args(["--writers", &writers.to_string(), "--readers", &readers.to_string()]);
-        command.stderr(Stdio::inherit()).stdout(Stdio::piped());
-        let child =
-            self.cores.on_server(|| command.spawn()).context("cannot start the PostgreSQL ceiling")?;
-        let output = child.wait_with_output().context("cannot wait")?;
-        ensure!(output.status.success(), "the PostgreSQL ceiling ended with {}", output.status);
-        serde_json::from_slice(&output.stdout).context("the PostgreSQL ceiling said no figures")
+        self.figures(&mut command)
     }
 }
 
 /// Connections by which a node writes.
 fn lanes() -> usize {
     tongguan_store::Options::default().lanes
-}
-
-/// Gateways of a caller's account, each with a certificate of its own.
-async fn slots(node: &Program, caller: &Rc<Caller>, count: usize) -> Result<Vec<Slots>> {
-    let world = world::make(node.address(), caller, count, false).await?;
-    let issuer = Issuer::now(KeySpec::EcSm2);
-    let mut client = Client::open(caller, node.address()).await?;
-    let mut slots = Vec::with_capacity(count);
-    for gateway in world.gateways {
-        let certificate = issuer.certificate(&mut client, Usage::Encryption).await?;
-        slots.push(Slots::new(
-            caller,
-            vec![Slot { gateway, role: Role::Encryption, certificate, bound: false }],
-        ));
-    }
-    Ok(slots)
-}
-
-fn median(mut windows: Vec<Changes>) -> Changes {
-    windows.sort_unstable_by(|one, other| one.window.rate.total_cmp(&other.window.rate));
-    windows[windows.len() / 2]
 }
 
 fn times(window: &Window, unit: &'static str) -> [Row; 3] {
