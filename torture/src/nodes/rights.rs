@@ -85,13 +85,7 @@ impl Rights {
             "UpdateAccessKey",
             &[("UserName", USER), ("UserAccessKeyId", &self.key), ("Status", status)],
         );
-        let mut lane = Lane::open(&self.root, self.nodes.only(writer)).await?;
-        let mut told = lane.send(&call).await;
-        if told.as_ref().is_err_and(anyhow::Error::is::<Unanswered>) {
-            // It may have happened: whoever is asked next says it again.
-            told = Lane::open(&self.root, self.nodes.insisting()).await?.send(&call).await;
-        }
-        told?.text("RequestId")?;
+        self.through(writer, &call).await?.text("RequestId")?;
         for number in self.nodes.serving().into_iter().filter(|number| *number != writer) {
             let Some(reply) = self.ask(number).await? else { continue };
             let right = match status {
@@ -144,13 +138,18 @@ impl Rights {
         }
     }
 
-    /// One of the calls: through this node if it answers, otherwise through any.
+    /// Makes the VPC through this node.
     async fn make_through(&self, number: usize, call: &Call<'_>) -> Result<String> {
-        let mut lane = Lane::open(&self.root, self.nodes.only(number)).await?;
-        let mut made = lane.send(call).await;
-        if made.as_ref().is_err_and(anyhow::Error::is::<Unanswered>) {
-            made = Lane::open(&self.root, self.nodes.insisting()).await?.send(call).await;
+        self.through(number, call).await?.text("VpcId").map(ToOwned::to_owned).context("CreateVpc")
+    }
+
+    /// A call through this node if it answers. If not it may have happened: whoever is asked next is told it again.
+    async fn through(&self, number: usize, call: &Call<'_>) -> Result<Reply> {
+        match Lane::open(&self.root, self.nodes.only(number)).await?.send(call).await {
+            Err(error) if error.is::<Unanswered>() => {
+                Lane::open(&self.root, self.nodes.insisting()).await?.send(call).await
+            }
+            answered => answered,
         }
-        made?.text("VpcId").map(ToOwned::to_owned).context("CreateVpc")
     }
 }
