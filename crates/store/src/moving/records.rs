@@ -146,10 +146,7 @@ impl Plan {
         };
         let all = self.formers.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ");
         let sql = format!("SELECT {list} FROM ({all}) AS records ORDER BY part, moment, lane, seq");
-        let mut statement = source.prepare(&sql)?;
-        let mut rows = statement.query(&[])?;
-        while let Some(row) = rows.next()? {
-            let mut row = own.read(row)?;
+        own.each(source, &sql, |mut row| {
             for value in &mut row {
                 if let Owned::Text(text) = value
                     && self.zeros
@@ -157,9 +154,8 @@ impl Plan {
                     *text = text.replace('\0', "\u{fffd}");
                 }
             }
-            look(row)?;
-        }
-        Ok(())
+            look(row)
+        })
     }
 
     /// Appends what a process has left in its journal, and the records of the move; and seals the chain.

@@ -150,14 +150,25 @@ impl Table {
         Ok(values)
     }
 
+    /// Gives each row of a query for its columns to `look`.
+    pub(super) fn each(
+        &self,
+        session: Session<'_>,
+        sql: &str,
+        mut look: impl FnMut(Vec<Owned>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut statement = session.prepare(sql)?;
+        let mut rows = statement.query(&[])?;
+        while let Some(row) = rows.next()? {
+            look(self.read(row)?)?;
+        }
+        Ok(())
+    }
+
     /// Copies all rows; answers how many there were.
     pub(super) fn copy(&self, source: Session<'_>, target: Session<'_>) -> Result<u64, StoreError> {
         let mut batch = Batch::new(self, target);
-        let mut statement = source.prepare(&self.select(""))?;
-        let mut rows = statement.query(&[])?;
-        while let Some(row) = rows.next()? {
-            batch.push(self.read(row)?)?;
-        }
+        self.each(source, &self.select(""), |row| batch.push(row))?;
         batch.end()
     }
 
