@@ -24,7 +24,7 @@ use super::outcome::Stage;
 use super::pool::waiting;
 use super::translate::{translated, written};
 use super::{Failure, hosts};
-use crate::session::{Bind, Session, Sql};
+use crate::session::{AsBind, Bind, Owned, Session, Sql};
 use crate::{Owner, StoreError};
 
 /// Statements kept at most: when there are more, all are let go, and those that are used come back.
@@ -71,40 +71,6 @@ struct Sent {
 
 /// Such statements at most: when there are more, their answers are waited for.
 const SENT: usize = 64;
-
-/// A value that outlives whoever has bound it.
-enum Kept {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Blob(Vec<u8>),
-    Lines(Vec<String>),
-}
-
-impl Kept {
-    fn new(value: Bind<'_>) -> Self {
-        match value {
-            Bind::Null => Self::Null,
-            Bind::Integer(number) => Self::Integer(number),
-            Bind::Real(number) => Self::Real(number),
-            Bind::Text(text) => Self::Text(text.to_owned()),
-            Bind::Blob(bytes) => Self::Blob(bytes.to_vec()),
-            Bind::Lines(lines) => Self::Lines(lines.to_vec()),
-        }
-    }
-
-    fn bind(&self) -> Bind<'_> {
-        match self {
-            Self::Null => Bind::Null,
-            Self::Integer(number) => Bind::Integer(*number),
-            Self::Real(number) => Bind::Real(*number),
-            Self::Text(text) => Bind::Text(text),
-            Self::Blob(bytes) => Bind::Blob(bytes),
-            Self::Lines(lines) => Bind::Lines(lines),
-        }
-    }
-}
 
 impl Drop for Link {
     fn drop(&mut self) {
@@ -325,10 +291,11 @@ impl Link {
     /// Executes a statement of which nobody asks what it has changed. If it is refused, a later statement says so, at
     /// the latest the one that ends the transaction.
     pub(crate) fn execute_later(&self, prepared: &Prepared, values: &[Bind<'_>]) -> Result<(), StoreError> {
+        let owned: Option<Vec<Owned>> = values.iter().map(|value| Owned::of_bind(*value)).collect();
+        let Some(owned) = owned else { return self.execute(prepared, values).map(drop) };
         let (client, statement) = (self.primary.client_shared(), prepared.statement.clone());
-        let values: Vec<Kept> = values.iter().map(|value| Kept::new(*value)).collect();
         self.send(prepared.writes.then(|| self.looks.get()), async move {
-            client.execute_raw(&statement, values.iter().map(Kept::bind)).await
+            client.execute_raw(&statement, owned.iter().map(AsBind::bind)).await
         })
     }
 

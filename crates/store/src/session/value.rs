@@ -148,6 +148,18 @@ impl Owned {
         })
     }
 
+    /// What is bound; none of a fraction.
+    pub(crate) fn of_bind(bind: Bind<'_>) -> Option<Self> {
+        Some(match bind {
+            Bind::Null => Self::Null,
+            Bind::Integer(number) => Self::Integer(number),
+            Bind::Real(_) => return None,
+            Bind::Text(text) => Self::Text(text.to_owned()),
+            Bind::Blob(bytes) => Self::Blob(bytes.to_vec()),
+            Bind::Lines(lines) => Self::Text(lines.join("\n")),
+        })
+    }
+
     pub(crate) fn value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
