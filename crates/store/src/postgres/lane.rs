@@ -39,8 +39,9 @@ use crate::sqlite::trim::{Retention, TRIMMED};
 use crate::sqlite::writer::{AUDIT_PER_GROUP, Counters, Job, Trim};
 use crate::{AuditRecord, Finding, Options, Scope, Snapshot, StoreError, Trouble, Tx};
 
-/// For how long a lane is its owner's after each batch, and how long after the last one it says so again.
-const LEASE_MS: i64 = 10_000;
+/// For how long a lane is its owner's after each batch, and a node counts as living after it has last said so; and how
+/// long after the last one a lane says so again.
+pub(super) const LEASE_MS: i64 = 10_000;
 const RENEWED: Duration = Duration::from_secs(3);
 /// For how long a change is tried: whoever asked for it is told after that.
 const PATIENCE: Duration = Duration::from_secs(6);

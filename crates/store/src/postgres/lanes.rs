@@ -2,15 +2,13 @@
 
 use aws_lc_rs::hmac;
 
+use super::lane::LEASE_MS;
 use super::schema::{LANES, chain_of, use_chain_of};
 use crate::audit::chain::AuditChain;
 use crate::audit::walk;
 use crate::rows::{Answer, Columns as _};
 use crate::session::Session;
 use crate::{AuditRecord, NodeRow, Snapshot, StoreError, Tx};
-
-/// Milliseconds for which a node counts as living after it has last said so: as long as its leases.
-const LIVING_MS: i64 = 10_000;
 
 /// A place to write at, which one node has at a time, with a chain of audit records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub(crate) fn take_all(session: Session<'_>, own: usize) -> Result<bool, StoreEr
     let (taken, nodes): (i64, i64) = session.only(
         "SELECT (SELECT count(*) FROM lane WHERE owner IS NOT NULL), \
          (SELECT count(*) FROM node WHERE seen_ms >= now_ms() - ?1)",
-        &binds![LIVING_MS],
+        &binds![LEASE_MS],
     )?;
     Ok(nodes == 0 && usize::try_from(taken).is_ok_and(|taken| taken <= own))
 }
@@ -111,7 +109,7 @@ impl Snapshot<'_> {
             ", (SELECT count(*) FROM intent WHERE intent.owner = node.id) FROM node WHERE seen_ms >= now_ms() - ?1 \
              ORDER BY id"
         );
-        session.all(sql, &binds![LIVING_MS])
+        session.all(sql, &binds![LEASE_MS])
     }
 }
 
