@@ -133,6 +133,8 @@ struct Claimed {
     groups: u64,
     /// Anchor and head of the chain as this process left them, once it seals.
     ends: Option<(AuditLink, AuditLink)>,
+    /// Number of the newest record before the batch that was begun last.
+    before: i64,
     /// Whether the chain was looked at since the lane was taken up: it lay open before.
     looked: bool,
     /// Somebody else has changed it: nothing is sealed any more.
@@ -323,13 +325,13 @@ impl Lane {
     }
 
     fn put_back(&mut self, audits: Audits) {
-        if let Some((chain, after)) = self.unknown.take() {
-            let requests = audits.records.iter().map(|record| record.request_id.clone()).collect();
-            self.doubts.push(Doubt { chain, after, requests });
-        }
         let Some((backlog, written)) = &self.backlog else { return };
         if audits.records.is_empty() {
             return;
+        }
+        if let Some((chain, after)) = self.unknown.take() {
+            let requests = audits.records.iter().map(|record| record.request_id.clone()).collect();
+            self.doubts.push(Doubt { chain, after, requests });
         }
         let mut backlog = backlog.lock().unwrap_or_else(PoisonError::into_inner);
         audits.records.into_iter().rev().for_each(|record| backlog.waiting.push_front(record));
@@ -453,7 +455,7 @@ impl Lane {
         }
         let Some(state) = self.state.take() else { return Err(error) };
         let (number, groups) = (state.number, state.groups);
-        self.unknown = Some((number, state.ends.as_ref().map_or(0, |(_, head)| head.seq)));
+        self.unknown = Some((number, state.before));
         drop(state);
         let stats = Arc::clone(&self.shared.hosts.stats);
         let until = Instant::now() + 2 * PATIENCE;
@@ -595,7 +597,7 @@ impl Claimed {
         let chain = schema::chain_of(number);
         link.script(&format!("SET search_path = {chain}, public; {WAITS_FOR_NONE}; {}", seals::NOTES))?;
         let (last, _held) = (Instant::now(), Held::new(&link.hosts().stats));
-        Ok(Self { link, number, groups, ends: None, looked: false, forged: false, last, _held })
+        Ok(Self { link, number, groups, ends: None, before: 0, looked: false, forged: false, last, _held })
     }
 
     /// Begins a transaction: counts it in the lane's row, and takes the locks of its changes.
@@ -618,6 +620,10 @@ impl Claimed {
             return Err(Failure::TakenOver.into());
         }
         self.link.forget_written();
+        self.before = match &self.ends {
+            Some((_, head)) => head.seq,
+            None => Session::Postgres(&self.link).only("SELECT head_seq FROM audit_chain", &[])?,
+        };
         self.look(shared)?;
         if self.ends.is_some()
             && !self.forged
