@@ -173,6 +173,7 @@ fn tell_where(out: &mut Screen, seen: &Seen) -> Result<()> {
         At::Shared { state, nodes, lanes } => {
             let running = match nodes.len() {
                 0 => not_running,
+                1 => "running, 1 node".to_owned(),
                 many => format!("running, {many} nodes"),
             };
             writeln!(out, "service       {running}")?;
