@@ -79,23 +79,27 @@ impl PlaceArgs {
     /// There is none, somebody else has it, or it is not sound; the master key is another one.
     pub(crate) fn open(&self, keys: &KeyArgs) -> Result<(Store, Vault)> {
         let source = keys.source()?.unwrap_or_default();
-        if let Some(shared) = self.shared()? {
-            let store = shared.connect_for_a_change()?;
-            let vault = secrets::open(&self.data_dir, &source, &store)?.vault()?;
-            let now_ms = now_ms(&store)?;
-            rights::open(&store, &vault, now_ms)?;
+        let store = match self.shared()? {
+            Some(shared) => shared.connect_for_a_change()?,
+            None => {
+                let directory = &self.data_dir;
+                if look(directory)? != Territory::Ours || !directory.join(DATABASE_FILE).exists() {
+                    return Err(StoreError::Missing(directory.clone()).into());
+                }
+                Store::open(directory, &self.mark.options())?
+            }
+        };
+        let vault = secrets::open(&self.data_dir, &source, &store)?.vault()?;
+        let now_ms = now_ms(&store)?;
+        rights::open(&store, &vault, now_ms)?;
+        if store.is_shared() {
+            // A record of what is changed goes into a chain that is sealed; the embedded store's is with the next
+            // start.
             for finding in audit::seal(&store, &vault, now_ms)? {
                 terminal::tell(&format!("{finding}; the audit record is not sealed: run `tongguan check`"));
             }
             secrets::still_fits(&store, &vault)?;
-            return Ok((store, vault));
         }
-        if look(&self.data_dir)? != Territory::Ours || !self.data_dir.join(DATABASE_FILE).exists() {
-            return Err(StoreError::Missing(self.data_dir.clone()).into());
-        }
-        let store = Store::open(&self.data_dir, &self.mark.options())?;
-        let vault = secrets::open(&self.data_dir, &source, &store)?.vault()?;
-        rights::open(&store, &vault, SystemClock.now_ms())?;
         Ok((store, vault))
     }
 }
