@@ -454,7 +454,7 @@ async fn a_dump_of_the_database_is_brought_back_whole() {
     ok(&nodes[2].call(RAM, "CreateUser", &[("UserName", "later")]).await);
     drop(nodes);
 
-    place.single.create_database("again", "template0").unwrap();
+    place.create_database("again", "template0");
     let mut restore = place.single.program("pg_restore", "again");
     restore.args(["--exit-on-error", "tongguan.dump"]);
     said(restore);

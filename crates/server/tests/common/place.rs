@@ -13,6 +13,9 @@ use super::common::{KEY, PATIENCE, Reply, SECRET, Server, VPC};
 
 pub const REGION: (&str, &str) = ("RegionId", "cn-hangzhou");
 
+/// Who owns the database: no superuser, so whatever a node does is what such a role may do.
+const OWNER: &str = "tongguan";
+
 /// A database, and what is needed to use it.
 pub struct Place {
     /// The server.
@@ -28,12 +31,20 @@ impl Place {
         let single = Single::or_skip(&Options::default())?;
         let folder = tempfile::tempdir().unwrap();
         let place = Self { single, folder, database: "tongguan" };
-        place.single.create_database("tongguan", "template1").unwrap();
+        place.single.sql("postgres", &format!("CREATE ROLE {OWNER} LOGIN")).unwrap();
+        place.create_database("tongguan", "template1");
         Some(place)
     }
 
+    /// Makes another database.
+    pub fn create_database(&self, name: &str, template: &str) {
+        self.single.create_database(name, template).unwrap();
+        self.single.sql("postgres", &format!("ALTER DATABASE {name} OWNER TO {OWNER}")).unwrap();
+    }
+
     pub fn url(&self) -> PathBuf {
-        PathBuf::from(self.single.url(self.database))
+        let url = self.single.url(self.database);
+        PathBuf::from(url.replacen("//postgres@", &format!("//{OWNER}@"), 1))
     }
 
     pub fn master_key(&self) -> PathBuf {
