@@ -189,3 +189,39 @@ pub(super) fn sealed_tables() -> Result<Vec<&'static str>, StoreError> {
     tables.dedup();
     Ok(tables)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    /// One lane is left for commands of operators; a node has a connection to let requests in, and one to count nonces.
+    #[test]
+    fn the_documents_say_how_many_nodes_find_lanes_and_how_many_connections_each_has() {
+        let Options { lanes, readers, .. } = Options::default();
+        let nodes = (usize::try_from(LANES).unwrap() - 1) / lanes;
+        let connections = readers + lanes + 2;
+        for (page, said) in [
+            (
+                "cluster.md",
+                [
+                    format!("{nodes} at most, since there are {LANES} lanes, each node writes over {lanes}"),
+                    format!("nodes × {connections} × 3"),
+                ],
+            ),
+            (
+                "cluster.zh-CN.md",
+                [
+                    format!("最多 {nodes} 个，因为写入通道（lane）共 {LANES} 个，每个节点使用 {lanes} 个"),
+                    format!("节点数 × {connections} × 3"),
+                ],
+            ),
+        ] {
+            let path = format!("{}/../../docs/{page}", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            for said in said {
+                assert!(text.contains(&said), "{page}: {said}");
+            }
+        }
+    }
+}
