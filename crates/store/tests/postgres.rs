@@ -97,6 +97,12 @@ fn until_looked_up(single: &Single) {
     }
 }
 
+/// How many records say that an account of this number was made.
+fn recorded(single: &Single, number: u64) -> String {
+    let sql = format!("SELECT count(*) FROM audit WHERE request_id = 'request {number}'");
+    single.sql("postgres", &sql).unwrap().trim().to_owned()
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
@@ -382,9 +388,7 @@ fn a_commit_that_hangs_is_looked_up() {
     until_looked_up(&single);
     single.hang_commits(false).unwrap();
     assert!(!runtime.block_on(hanging).unwrap().unwrap());
-    let records =
-        single.sql("postgres", "SELECT count(*) FROM audit WHERE request_id = 'request 2'").unwrap();
-    assert_eq!(records.trim(), "1");
+    assert_eq!(recorded(&single, 2), "1");
     drop(store);
     sound(&single);
 }
@@ -433,10 +437,7 @@ fn a_record_in_doubt_is_not_written_twice() {
         let number = store.audit_later(record(701)).unwrap();
         store.audit_written(number).await.unwrap();
     });
-    let count = |request: &str| {
-        single.sql("postgres", &format!("SELECT count(*) FROM audit WHERE request_id = '{request}'")).unwrap()
-    };
-    let counts = ["request 2", "request 700", "request 701"].map(|request| count(request).trim().to_owned());
+    let counts = [2, 700, 701].map(|number| recorded(&single, number));
     assert_eq!(counts, ["1", "1", "1"]);
     drop(store);
     sound(&single);
@@ -471,9 +472,7 @@ fn what_was_found_committed_is_not_done_again() {
     // Had it been made a second time, it would have found itself there.
     assert!(!runtime.block_on(hanging).unwrap().unwrap());
     assert!(tried());
-    let records =
-        single.sql("postgres", "SELECT count(*) FROM audit WHERE request_id = 'request 2'").unwrap();
-    assert_eq!(records.trim(), "1");
+    assert_eq!(recorded(&single, 2), "1");
     drop(store);
     sound(&single);
 }
