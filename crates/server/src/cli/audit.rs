@@ -17,15 +17,15 @@ use ipnet::IpNet;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tongguan_model::policy::matches_wildcard;
+use tongguan_service::audit;
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
-use tongguan_service::{audit, rights};
-use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, Store, StoreError, Vouched, serving};
+use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, StoreError, Vouched, serving};
 
 use super::paint::{Paint, Style};
-use super::place::{PlaceArgs, now_ms};
+use super::place::PlaceArgs;
 use super::status::of_lane;
 use super::terminal::{self, cells, harmless, harmless_json, padded};
-use crate::secrets::{self, KeyArgs};
+use crate::secrets::KeyArgs;
 
 /// How often `--follow` looks for new records.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -229,23 +229,16 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
-    // A directory without a database must not get one.
+    // What cannot be read is told as what it is, before it is opened for a change.
     drop(args.place.look()?);
-    let place = &args.place;
-    let store = match place.shared()? {
-        Some(shared) => shared.connect_for_a_change()?,
-        None => Store::open(&place.data_dir, &place.mark.options())?,
-    };
-    let vault = secrets::open(&place.data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
-    let now_ms = now_ms(&store)?;
-    rights::open(&store, &vault, now_ms)?;
+    let (store, vault, now_ms) = args.place.open_unsealed(&args.keys)?;
     let begun = audit::begin_anew(&store, &vault, now_ms)?;
     drop(store);
     let mut out = terminal::out();
     if begun.is_empty() {
         writeln!(out, "the chain of every lane is whole: none begins anew")?;
     }
-    for (lane, head) in place.look()?.audit_heads()? {
+    for (lane, head) in args.place.look()?.audit_heads()? {
         if begun.contains(&lane) {
             writeln!(out, "the chain begins anew with {}{head}", of_lane(lane))?;
         }

@@ -78,6 +78,22 @@ impl PlaceArgs {
     /// # Errors
     /// There is none, somebody else has it, or it is not sound; the master key is another one.
     pub(crate) fn open(&self, keys: &KeyArgs) -> Result<(Store, Vault)> {
+        let (store, vault, now_ms) = self.open_unsealed(keys)?;
+        if store.is_shared() {
+            // What is changed leaves a record in a chain that is sealed; the embedded store's is with the next start.
+            for finding in audit::seal(&store, &vault, now_ms)? {
+                terminal::tell(&format!("{finding}; the audit record is not sealed: run `tongguan check`"));
+            }
+            secrets::still_fits(&store, &vault)?;
+        }
+        Ok((store, vault))
+    }
+
+    /// The same for what leaves the audit record unsealed; with the present moment.
+    ///
+    /// # Errors
+    /// As [`PlaceArgs::open`].
+    pub(crate) fn open_unsealed(&self, keys: &KeyArgs) -> Result<(Store, Vault, i64)> {
         let source = keys.source()?.unwrap_or_default();
         let store = match self.shared()? {
             Some(shared) => shared.connect_for_a_change()?,
@@ -92,14 +108,6 @@ impl PlaceArgs {
         let vault = secrets::open(&self.data_dir, &source, &store)?.vault()?;
         let now_ms = now_ms(&store)?;
         rights::open(&store, &vault, now_ms)?;
-        if store.is_shared() {
-            // A record of what is changed goes into a chain that is sealed; the embedded store's is with the next
-            // start.
-            for finding in audit::seal(&store, &vault, now_ms)? {
-                terminal::tell(&format!("{finding}; the audit record is not sealed: run `tongguan check`"));
-            }
-            secrets::still_fits(&store, &vault)?;
-        }
-        Ok((store, vault))
+        Ok((store, vault, now_ms))
     }
 }
