@@ -26,10 +26,10 @@ const CONNECTION_KIB: u64 = 128;
 const LONG_KIB: u64 = 3 * 64 * 1024;
 /// What the process needs without any connection, in the development build.
 const ITSELF_KIB: u64 = 64 * 1024;
-/// In the middle of overload a caller waits no longer than this, however busy the machine is with other tests.
+/// No caller waits as long as this in the middle of overload, however busy the machine is with other tests. One who
+/// gives way only after a second without progress may keep others waiting that long; whoever is kept out waits for
+/// the end of a body or an answer, 30 s, or of a head, 75 s.
 const SOON: Duration = Duration::from_secs(10);
-/// And this is what one waits whom a stranger tries to keep out, beside tests that load the machine.
-const PROMPT: Duration = Duration::from_secs(2);
 /// Where the others come from.
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
@@ -310,7 +310,7 @@ async fn stalled_bodies_hold_nobody_up() {
     assert!(server.metric(BODIES).await <= 48.0 * 1024.0 * 1024.0);
     let most = report("stalled bodies", &server, before, slowest);
     assert!(most < ITSELF_KIB + stalled.len() as u64 * CONNECTION_KIB + LONG_KIB / 3, "{most} KiB");
-    assert!(slowest < PROMPT, "{slowest:?}");
+    assert!(slowest < SOON, "{slowest:?}");
 }
 
 /// Long heads that never end do not hold up who has a long head as well.
@@ -341,7 +341,7 @@ async fn long_heads_without_end_hold_nobody_up() {
     slowest = slowest.max(server.well_behaved(10).await);
     let most = report("long heads without end", &server, before, slowest);
     assert!(most < ITSELF_KIB + 400 * CONNECTION_KIB + LONG_KIB / 3, "{most} KiB");
-    assert!(slowest < PROMPT, "{slowest:?}");
+    assert!(slowest < SOON, "{slowest:?}");
     drop(flood);
 }
 
@@ -395,7 +395,7 @@ async fn answers_that_nobody_takes_are_bounded() {
     assert!(held <= 64.0 * 1024.0 * 1024.0 && evicted > 0.0, "the bound was reached and kept");
     let most = report("answers that nobody takes", &server, before, slowest);
     assert!(most < ITSELF_KIB + CLIENTS as u64 * CONNECTION_KIB + LONG_KIB, "{most} KiB");
-    assert!(slowest < PROMPT, "{slowest:?}");
+    assert!(slowest < SOON, "{slowest:?}");
     drop(streams);
 }
 

@@ -13,8 +13,9 @@ use common::{PATIENCE, STS, Server};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-/// Longest wait for an answer of the front, beside tests that load the machine.
-const PROMPT: Duration = Duration::from_secs(2);
+/// No answer of the front takes this long, however busy the machine is with other tests: the workers are held for a
+/// minute, and a stop waits ten seconds for them.
+const PROMPT: Duration = Duration::from_secs(10);
 /// What a stop may take: 10 s for requests, and what the end itself takes.
 const STOP: Duration = Duration::from_secs(14);
 
@@ -65,7 +66,7 @@ async fn the_operator_is_answered_and_the_stop_has_an_end() {
     let mut create = program(&["account", "create", "beside", "--data-dir"]);
     let output = create.arg(server.data_dir()).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
 
     server.signal("TERM");
     let begun = Instant::now();
@@ -90,7 +91,7 @@ async fn a_second_signal_ends_it_at_once() {
     let begun = Instant::now();
     server.signal("INT");
     assert!(!server.ended().await.success());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
     drop(streams);
 }
 

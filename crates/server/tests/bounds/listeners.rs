@@ -164,7 +164,7 @@ pub(crate) async fn admin_places() {
             let begun = Instant::now();
             let (status, text) = world.server.look("/healthz").await;
             assert_eq!((status, text.as_str()), (200, "ok\n"));
-            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
         }
         for stream in &mut idle {
             // Displaced ones are closed; others still wait.

@@ -157,7 +157,7 @@ impl World {
                 return;
             }
             // Records of reads are moved into the database a moment after their answer.
-            assert!(begun.elapsed() < Duration::from_secs(5), "not in the audit record: {missing:?}");
+            assert!(begun.elapsed() < PATIENCE, "not in the audit record: {missing:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
