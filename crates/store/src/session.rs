@@ -19,6 +19,7 @@ use crate::postgres::{self, Link};
 
 #[macro_use]
 mod value;
+mod many;
 pub(crate) mod ready;
 pub(crate) mod whole;
 

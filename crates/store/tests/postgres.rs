@@ -552,6 +552,26 @@ fn a_read_that_waits_for_a_lock_is_refused_for_now() {
     }
 }
 
+/// What has only read ends at once, although nobody waits for that: an open transaction would keep the database from
+/// removing what was replaced meanwhile.
+#[test]
+fn a_read_leaves_no_transaction_open() {
+    let Some(single) = started() else { return };
+    let store = node(&single);
+    let sessions = "SELECT count(*), string_agg(pid::TEXT, ',' ORDER BY pid) FROM pg_stat_activity \
+                    WHERE application_name = 'tongguan'";
+    store.read(|snapshot| snapshot.audit_key()).unwrap();
+    let before = single.sql("postgres", sessions).unwrap();
+    store.read(|snapshot| snapshot.audit_key()).unwrap();
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let begun = Instant::now();
+    while single.sql("postgres", open).unwrap().trim() != "0" {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    // It was not the server that ended it, and the session with it.
+    assert_eq!(single.sql("postgres", sessions).unwrap(), before);
+}
+
 /// Who was held up while the master key was changed does not go on sealing under the old one.
 #[test]
 fn who_has_the_old_master_key_writes_no_more() {

@@ -35,12 +35,13 @@ impl Tx<'_> {
         record::insert(self.session(), first, link.seq, &link.hash, stream)?;
         head = link;
         if !others.is_empty() {
-            let mut statement = self.session().prepare(record::INSERT)?;
+            let mut rows = self.session().many(record::INSERT)?;
             for record in others {
                 let (link, stream) = insert(record, head);
-                record::insert(&mut statement, record, link.seq, &link.hash, stream)?;
+                record::insert(&mut rows, record, link.seq, &link.hash, stream)?;
                 head = link;
             }
+            rows.end()?;
         }
         self.head.set(Some(head));
         Ok(())

@@ -7,14 +7,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use futures_util::future::join;
+use futures_util::future::{MaybeDone, join, maybe_done};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, SimpleQueryMessage, Statement};
@@ -62,11 +62,16 @@ pub(crate) struct Link {
     deadline: Duration,
 }
 
-/// A statement that was handed over, and how many rows it has changed once that is answered.
+/// A statement that is handed over with the next one, and how many rows it has changed once that is answered.
 struct Sent {
-    answer: Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>,
+    answer: MaybeDone<Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>>,
     /// It writes rows that count as written since this look.
     look: Option<u64>,
+}
+
+/// Hands over those that were not yet, in their order; whether all are answered.
+fn handed_over(sent: &mut [Sent], context: &mut Context<'_>) -> bool {
+    sent.iter_mut().fold(true, |all, Sent { answer, .. }| Pin::new(answer).poll(context).is_ready() && all)
 }
 
 /// Such statements at most: when there are more, their answers are waited for.
@@ -200,10 +205,10 @@ impl Link {
         let Some(runtime) = self.runtime.as_ref().filter(|_| !self.gone.get()) else {
             return Err(Failure::Gone.into());
         };
-        let sent = self.sent.take();
+        let mut sent = self.sent.take();
         let answer = async {
             // All are handed over before any is waited for.
-            let (sent, answer) = join(self.settled(sent), answer).await;
+            let (sent, answer) = join(self.settled(&mut sent), answer).await;
             sent?;
             answer
         };
@@ -218,10 +223,11 @@ impl Link {
     }
 
     /// The answers to what was sent; the first refusal, since those after it follow from it.
-    async fn settled(&self, sent: Vec<Sent>) -> Result<(), tokio_postgres::Error> {
+    async fn settled(&self, sent: &mut [Sent]) -> Result<(), tokio_postgres::Error> {
+        poll_fn(|context| if handed_over(sent, context) { Poll::Ready(()) } else { Poll::Pending }).await;
         for Sent { answer, look } in sent {
-            let changed = answer.await?;
-            if look == Some(self.looks.get()) {
+            let changed = Pin::new(answer).take_output().unwrap_or(Ok(0))?;
+            if *look == Some(self.looks.get()) {
                 self.wrote.set(self.wrote.get() + changed);
             }
         }
@@ -233,18 +239,13 @@ impl Link {
         if self.sent.borrow().is_empty() { Ok(()) } else { self.wait(Stage::Open, ready(Ok(()))) }
     }
 
-    /// Hands a statement over: it is on its way with the next one whose answer is waited for, which says, too, if this
-    /// one was refused.
+    /// Sends a statement with the next one whose answer is waited for, which says, too, if this one was refused.
     fn send(
         &self,
         look: Option<u64>,
         answer: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
     ) -> Result<(), StoreError> {
-        let mut answer: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(answer);
-        if let Poll::Ready(answered) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            answer = Box::pin(ready(answered));
-        }
-        self.sent.borrow_mut().push(Sent { answer, look });
+        self.sent.borrow_mut().push(Sent { answer: maybe_done(Box::pin(answer)), look });
         if self.sent.borrow().len() < SENT { Ok(()) } else { self.settle() }
     }
 
@@ -292,10 +293,21 @@ impl Link {
     /// the latest the one that ends the transaction.
     pub(crate) fn execute_later(&self, prepared: &Prepared, values: &[Bind<'_>]) -> Result<(), StoreError> {
         let owned: Option<Vec<Owned>> = values.iter().map(|value| Owned::of_bind(*value)).collect();
-        let Some(owned) = owned else { return self.execute(prepared, values).map(drop) };
+        match owned {
+            Some(owned) => self.execute_owned_later(prepared, owned),
+            None => self.execute(prepared, values).map(drop),
+        }
+    }
+
+    /// The same with values that are its own.
+    pub(crate) fn execute_owned_later(
+        &self,
+        prepared: &Prepared,
+        values: Vec<Owned>,
+    ) -> Result<(), StoreError> {
         let (client, statement) = (self.primary.client_shared(), prepared.statement.clone());
         self.send(prepared.writes.then(|| self.looks.get()), async move {
-            client.execute_raw(&statement, owned.iter().map(AsBind::bind)).await
+            client.execute_raw(&statement, values.iter().map(AsBind::bind)).await
         })
     }
 
@@ -349,6 +361,21 @@ impl Link {
     pub(crate) fn script_later(&self, sql: &'static str) -> Result<(), StoreError> {
         let client = self.primary.client_shared();
         self.send(None, async move { client.batch_execute(sql).await.map(|()| 0) })
+    }
+
+    /// Ends a transaction that has only read: the server is told so, and its answer is read with the next one.
+    pub(crate) fn end_reading(&self) -> Result<(), StoreError> {
+        self.script_later("COMMIT")?;
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !self.gone.get()) else {
+            return Err(Failure::Gone.into());
+        };
+        let mut sent = self.sent.borrow_mut();
+        runtime.block_on(async {
+            poll_fn(|context| Poll::Ready(handed_over(&mut sent, context))).await;
+            // The connection has its turn, and writes what it was handed as far as the socket takes it.
+            tokio::task::yield_now().await;
+        });
+        Ok(())
     }
 
     /// Executes statements without values; answers how many rows each has changed or found.

@@ -40,10 +40,8 @@ impl Pool {
     pub(super) fn read<T>(&self, work: impl FnOnce(&Link) -> Result<T, StoreError>) -> Result<T, StoreError> {
         waiting(|| {
             let link = self.begun()?;
-            let answer = work(&link).and_then(|answer| {
-                link.script("COMMIT")?;
-                Ok(answer)
-            });
+            // What was read is of one state of the database, whatever becomes of the transaction afterwards.
+            let answer = work(&link).and_then(|answer| link.end_reading().map(|()| answer));
             if answer.is_err() && !link.is_gone() {
                 // Only what a bug left open is left open by a rollback that fails: then it is not used again.
                 let _ = link.script("ROLLBACK");
