@@ -1,13 +1,11 @@
 //! Appends records to the chain, and begins it: the only place that writes any.
 
-use super::link::{AuditLink, Encoded, HASH_BYTES, Hash};
+use super::chain::{Found, MOST};
+use super::link::{AuditLink, Encoded, HASH_BYTES};
 use super::record::{self, NUMBERED};
 use super::retention::stream_of;
 use crate::session::Session;
 use crate::{AuditRecord, StoreError, Tx};
-
-/// Numbers beyond are not given: whoever puts in a record there does not stop the service.
-const MOST: i64 = i64::MAX / 2;
 
 impl Tx<'_> {
     /// Appends a record to the chain.
@@ -24,7 +22,10 @@ impl Tx<'_> {
         let Some((first, others)) = records.split_first() else { return Ok(()) };
         let mut head = match self.head.get() {
             Some(head) => head,
-            None => self.head_to_follow()?,
+            None => match &*self.found.borrow() {
+                Some(found) => found.head_to_follow(),
+                None => Found::read(self.session())?.head_to_follow(),
+            },
         };
         let insert = |record: &AuditRecord, AuditLink { seq, hash }: AuditLink| {
             let seq = seq.saturating_add(1);
@@ -47,14 +48,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The head of the chain as it stands in the database, or the newest record, if that is beyond: then somebody
-    /// else has put records in, which must not stop the service.
-    fn head_to_follow(&self) -> Result<AuditLink, StoreError> {
-        let sql = "SELECT head_seq, head_hash, (SELECT max(seq) FROM audit WHERE seq < ?1) FROM audit_chain";
-        let (seq, hash, last): (i64, Hash, Option<i64>) = self.session().only(sql, &binds![MOST])?;
-        Ok(AuditLink { seq: last.map_or(seq, |last| seq.max(last)), hash })
-    }
-
     /// Writes down the head of the chain, if records were appended: once, however many they were.
     pub(crate) fn end_audit(&self) -> Result<(), StoreError> {
         let Some(AuditLink { seq, hash }) = self.head.take() else { return Ok(()) };
@@ -64,6 +57,7 @@ impl Tx<'_> {
     /// Begins a chain anew after the newest record, unsealed: those that are there become records from before it.
     pub(crate) fn begin_audit_anew(&self) -> Result<(), StoreError> {
         self.end_audit()?;
+        self.found.take();
         let session = self.session();
         session.script("DELETE FROM audit_gap; DELETE FROM audit_trimmed;")?;
         let head: i64 = session.only("SELECT head_seq FROM audit_chain", &[])?;

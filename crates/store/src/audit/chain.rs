@@ -32,6 +32,19 @@ const SEAL_1: &[u8] = b"tongguan audit seal 1\0";
 /// The key that a chain is sealed with, once it is known; none if the chain was not whole when it became known.
 pub(crate) type Sealing = OnceLock<Option<hmac::Key>>;
 
+/// Numbers beyond are not given: whoever puts in a record there does not stop the service.
+pub(super) const MOST: i64 = i64::MAX / 2;
+
+/// Anchor and head, as a process leaves them when it seals the chain.
+pub(crate) type Ends = (AuditLink, AuditLink);
+
+/// What a transaction that writes finds: the chain, and the number of the newest record.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) chain: AuditChain,
+    last: Option<i64>,
+}
+
 /// The ends of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditChain {
@@ -96,24 +109,12 @@ impl AuditChain {
 
     pub(crate) fn read(session: Session<'_>) -> Result<Self, StoreError> {
         let sql = sql!("SELECT ", AuditChain::COLUMNS, " FROM audit_chain");
-        session.only(sql, &[]).map_err(|error| match error {
-            StoreError::Database(error) if error.is_of_a_row() => {
-                StoreError::Damaged(format!("the ends of the audit chain cannot be read: {error}"))
-            }
-            error => error,
-        })
+        session.only(sql, &[]).map_err(unreadable)
     }
 
-    /// Anchor and head, if this process seals the chain.
-    pub(crate) fn ends(
-        session: Session<'_>,
-        sealing: &Sealing,
-    ) -> Result<Option<(AuditLink, AuditLink)>, StoreError> {
-        if !matches!(sealing.get(), Some(Some(_))) {
-            return Ok(None);
-        }
-        let chain = Self::read(session)?;
-        Ok(Some((chain.anchor, chain.head)))
+    /// Anchor and head.
+    pub(crate) fn ends(&self) -> Ends {
+        (self.anchor, self.head)
     }
 
     /// Whether the seal is that of this key over these ends; false if there is none.
@@ -182,6 +183,41 @@ impl AuditChain {
     }
 }
 
+impl FromRow for Found {
+    fn from_row(cells: &mut Cells<'_>) -> Result<Self, DatabaseError> {
+        let (last, chain) = cells.next()?;
+        Ok(Self { chain, last })
+    }
+}
+
+impl Found {
+    pub(crate) fn read(session: Session<'_>) -> Result<Self, StoreError> {
+        let sql = sql!(
+            "SELECT (SELECT max(seq) FROM audit WHERE seq < ?1), ",
+            AuditChain::COLUMNS,
+            " FROM audit_chain"
+        );
+        session.only(sql, &binds![MOST]).map_err(unreadable)
+    }
+
+    /// The head of the chain, or the newest record, if that is beyond: then somebody else has put records in, which must
+    /// not stop the service.
+    pub(super) fn head_to_follow(&self) -> AuditLink {
+        let AuditLink { seq, hash } = self.chain.head;
+        AuditLink { seq: self.last.map_or(seq, |last| seq.max(last)), hash }
+    }
+}
+
+#[cold]
+fn unreadable(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database(error) if error.is_of_a_row() => {
+            StoreError::Damaged(format!("the ends of the audit chain cannot be read: {error}"))
+        }
+        error => error,
+    }
+}
+
 /// A key of the seal that is not kept yet.
 #[derive(Debug, Clone)]
 pub struct NewAuditKey {
@@ -196,21 +232,27 @@ pub(crate) const RELATIONS: &[Relation] =
     &[("the chain of audit records has its ends", "SELECT count(*) FROM audit_chain HAVING count(*) <> 1")];
 
 impl Tx<'_> {
-    /// Seals the chain as it is now, unless it is sealed already.
-    pub(crate) fn seal_audit(&self, key: &hmac::Key) -> Result<(), StoreError> {
-        let chain = AuditChain::read(self.session())?;
+    /// Writes down the head of the chain, if records were appended, and seals it, unless it is sealed already. Answers
+    /// where the chain begins and ends now.
+    pub(crate) fn seal_audit(&self, key: &hmac::Key) -> Result<Ends, StoreError> {
+        let mut chain = match self.found.take() {
+            Some(found) => found.chain,
+            None => AuditChain::read(self.session())?,
+        };
+        chain.head = self.head.take().unwrap_or(chain.head);
         let text = chain.seal_text(&chain.head);
         if let Some((sealed, seal)) = &chain.seal
             && *sealed == chain.head
             && hmac::verify(key, &text, seal).is_ok()
         {
-            return Ok(());
+            return Ok(chain.ends());
         }
-        let seal = hmac::sign(key, &text);
+        let (AuditLink { seq, hash }, seal) = (chain.head, hmac::sign(key, &text));
         self.execute(
-            "UPDATE audit_chain SET sealed_seq = ?1, sealed_hash = ?2, seal = ?3",
-            &binds![chain.head.seq, chain.head.hash, seal.as_ref()],
-        )
+            "UPDATE audit_chain SET head_seq = ?1, head_hash = ?2, sealed_seq = ?1, sealed_hash = ?2, seal = ?3",
+            &binds![seq, hash, seal.as_ref()],
+        )?;
+        Ok(chain.ends())
     }
 
     /// Keeps the key of the seal, sealed itself.

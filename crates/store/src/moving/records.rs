@@ -173,7 +173,6 @@ impl Plan {
             let head = chain.head;
             tx.audit(&record(lane.map_or_else(|| head.to_string(), |lane| format!("lane {lane} {head}"))))?;
         }
-        tx.end_audit()?;
         tx.seal_audit(seal)?;
         leave(target)
     }

@@ -27,9 +27,8 @@ use super::link::Link;
 use super::outcome::{self, Next, Outcome};
 use super::stats::{Held, Looked, Stats};
 use super::{Failure, locks, schema, seals};
-use crate::audit::chain::{AuditChain, Sealing};
+use crate::audit::chain::{Ends, Found, Sealing};
 use crate::audit::fold::Folder;
-use crate::audit::link::AuditLink;
 use crate::audit::retention::TrimError;
 use crate::rights::Rights;
 use crate::session::Session;
@@ -132,7 +131,7 @@ struct Claimed {
     number: i64,
     groups: u64,
     /// Anchor and head of the chain as this process left them, once it seals.
-    ends: Option<(AuditLink, AuditLink)>,
+    ends: Option<Ends>,
     /// Number of the newest record before the batch that was begun last.
     before: i64,
     /// Whether the chain was looked at since the lane was taken up: it lay open before.
@@ -145,8 +144,8 @@ struct Claimed {
 
 /// The outcome of a batch's changes.
 enum Worked {
-    /// Whether any is kept.
-    Kept(bool),
+    /// Whether any is kept, and where the chain begins and ends if it was sealed.
+    Kept(bool, Option<Ends>),
     /// One must be undone that cannot be: the batch is to be run again.
     Again,
 }
@@ -349,7 +348,7 @@ impl Lane {
             let undo = self.savepoints > 0;
             self.savepoints = self.savepoints.saturating_sub(1);
             let error = match self.attempt(jobs, audits, undo) {
-                Ok(Worked::Kept(_)) => {
+                Ok(Worked::Kept(..)) => {
                     self.shared.condition.sound();
                     return Ok(());
                 }
@@ -404,19 +403,18 @@ impl Lane {
         let Some(state) = &mut self.state else { return Err(StoreError::Closed) };
         let begun = Instant::now();
         let mut raised = Vec::new();
-        let result = state.begin(&self.shared, jobs, audits).and_then(|()| {
+        let result = state.begin(&self.shared, jobs, audits).and_then(|found| {
             let left = state.without_known(audits, &self.doubts)?;
-            let worked =
-                state.work(&self.shared, jobs, left.as_ref().unwrap_or(audits), undo, &mut raised)?;
-            let Worked::Kept(kept) = worked else { return Ok((worked, state.ends)) };
-            if kept {
+            let audits = left.as_ref().unwrap_or(audits);
+            let worked = state.work(&self.shared, jobs, audits, found, undo, &mut raised)?;
+            if let Worked::Kept(true, _) = worked {
                 seals::seal(Session::Postgres(&state.link), &self.shared.rights)?;
             }
-            Ok((worked, AuditChain::ends(Session::Postgres(&state.link), &self.shared.sealing)?))
+            Ok(worked)
         });
         let (worked, ends) = match result {
-            Ok((Worked::Kept(kept), ends)) => (kept, ends),
-            Ok((Worked::Again, _)) => {
+            Ok(Worked::Kept(kept, ends)) => (kept, ends),
+            Ok(Worked::Again) => {
                 state.link.script("ROLLBACK")?;
                 return Ok(Worked::Again);
             }
@@ -432,7 +430,7 @@ impl Lane {
         match state.link.commit() {
             Ok(()) => {
                 state.groups += 1;
-                state.ends = ends;
+                state.ends = ends.or(state.ends);
                 state.last = begun;
             }
             // Whoever takes the lane up anew takes its count from its row.
@@ -444,7 +442,7 @@ impl Lane {
         if worked {
             self.shared.counters.timed(begun.elapsed());
         }
-        Ok(Worked::Kept(worked))
+        Ok(Worked::Kept(worked, ends))
     }
 
     /// Finds out whether a batch whose commit was not answered was committed: Ok if it was.
@@ -600,8 +598,14 @@ impl Claimed {
         Ok(Self { link, number, groups, ends: None, before: 0, looked: false, forged: false, last, _held })
     }
 
-    /// Begins a transaction: counts it in the lane's row, and takes the locks of its changes.
-    fn begin(&mut self, shared: &Shared, jobs: &[Work], audits: &Audits) -> Result<(), StoreError> {
+    /// Begins a transaction: counts it in the lane's row, and takes the locks of its changes. Answers what it finds of
+    /// the chain, if this process seals it.
+    fn begin(
+        &mut self,
+        shared: &Shared,
+        jobs: &[Work],
+        audits: &Audits,
+    ) -> Result<Option<Found>, StoreError> {
         let Self { number, groups, .. } = self;
         let owner = &shared.owner;
         let mut begin = format!(
@@ -625,16 +629,17 @@ impl Claimed {
             None => Session::Postgres(&self.link).only("SELECT head_seq FROM audit_chain", &[])?,
         };
         self.look(shared)?;
-        if self.ends.is_some()
-            && !self.forged
-            && AuditChain::ends(Session::Postgres(&self.link), &shared.sealing)? != self.ends
-        {
+        if self.ends.is_none() || self.forged {
+            return Ok(None);
+        }
+        let found = Found::read(Session::Postgres(&self.link))?;
+        if self.ends != Some(found.chain.ends()) {
             error!(
                 "the audit record was changed beside the service; it is sealed no more: run `tongguan check`"
             );
             self.forged = true;
         }
-        Ok(())
+        Ok(Some(found))
     }
 
     /// The records without those that were written by a batch whose outcome nobody could say; none if there is no such
@@ -678,11 +683,13 @@ impl Claimed {
         shared: &Shared,
         jobs: &mut [Work],
         audits: &Audits,
+        found: Option<Found>,
         undo: bool,
         raised: &mut Vec<(AccountId, u64)>,
     ) -> Result<Worked, StoreError> {
         let session = Session::Postgres(&self.link);
         let tx = Tx::vouching(session, &shared.rights);
+        tx.found.replace(found);
         let mut kept = false;
         for work in jobs {
             let head = tx.head.get();
@@ -711,13 +718,13 @@ impl Claimed {
             }
         }
         tx.audit_all(&audits.records)?;
-        tx.end_audit()?;
         if let Some(Some(key)) = shared.sealing.get()
             && !self.forged
             && (kept || !audits.records.is_empty())
         {
-            tx.seal_audit(key)?;
+            return Ok(Worked::Kept(kept, Some(tx.seal_audit(key)?)));
         }
-        Ok(Worked::Kept(kept))
+        tx.end_audit()?;
+        Ok(Worked::Kept(kept, None))
     }
 }

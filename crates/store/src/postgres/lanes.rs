@@ -69,7 +69,6 @@ pub(super) fn begin_audit_anew(
         if all || !walk::verify(session, Some(key), &[])?.findings.is_empty() {
             tx.begin_audit_anew()?;
             tx.audit(record)?;
-            tx.end_audit()?;
             tx.seal_audit(&seal)?;
             begun.push(Some(lane));
         }

@@ -5,11 +5,12 @@
 //! columns, the reader and the INSERT of one list of fields. Nothing here knows which database answers: see
 //! [`session`](crate::session).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 
 use tongguan_model::id::{AccountId, RegionId};
 
+use crate::audit::chain::Found;
 use crate::epoch::Raised;
 use crate::rights::Rights;
 use crate::session::whole::Reader;
@@ -134,6 +135,8 @@ pub struct Tx<'c> {
     raised: Raised,
     /// The newest audit record, once one was appended, until that is written down.
     pub(crate) head: Cell<Option<AuditLink>>,
+    /// The chain of audit records as the transaction found it, if it was looked at, until it is changed.
+    pub(crate) found: RefCell<Option<Found>>,
 }
 
 impl<'c> Deref for Tx<'c> {
@@ -207,7 +210,7 @@ impl<'c> Tx<'c> {
     }
 
     fn over(snapshot: Snapshot<'c>) -> Self {
-        Self { snapshot, raised: Raised::default(), head: Cell::default() }
+        Self { snapshot, raised: Raised::default(), head: Cell::default(), found: RefCell::default() }
     }
 
     /// The epochs that the change has raised.

@@ -21,8 +21,7 @@ use super::readers::Readers;
 use super::seals::Keeper;
 use super::trim::{Retention, TRIMMED};
 use super::writer::{AUDIT_PER_GROUP, Backlog, Counters, Job, Message, Trim};
-use crate::audit::chain::{AuditChain, Sealing};
-use crate::audit::link::AuditLink;
+use crate::audit::chain::{Ends, Found, Sealing};
 use crate::rights::Rights;
 use crate::session::Session;
 use crate::session::ready::Ready;
@@ -65,7 +64,7 @@ pub(super) struct Loop<'c> {
     pub(super) checkpoint_at: u64,
     pub(super) sealing: Arc<Sealing>,
     /// Anchor and head of the audit chain as this process left them, once it seals.
-    pub(super) ends: Option<(AuditLink, AuditLink)>,
+    pub(super) ends: Option<Ends>,
     /// Somebody else has changed them: nothing is sealed any more.
     pub(super) forged: bool,
     pub(super) rights: Arc<Rights>,
@@ -87,7 +86,7 @@ enum Undo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Worked {
     /// Whether any is kept.
-    Kept(bool),
+    Kept(bool, Option<Ends>),
     /// One must be undone that cannot be: the batch is to be run again.
     Again,
 }
@@ -253,14 +252,16 @@ impl Loop<'_> {
         let begun = Instant::now();
         self.session().execute("BEGIN IMMEDIATE", &[])?;
         fail_point!("store::begun");
-        let looked = self
-            .look_at_ends()
-            .and_then(|()| self.keeper.look(Session::keeping(self.connection, &self.ready), &self.rights));
-        let (mut ends, mut root) = (self.ends, None);
+        let looked = self.look_at_ends().and_then(|found| {
+            self.keeper.look(Session::keeping(self.connection, &self.ready), &self.rights)?;
+            Ok(found)
+        });
+        let (mut ends, mut root) = (None, None);
         let mut raised = Vec::new();
-        let worked = looked.and_then(|()| self.work(jobs, audits, undo, &mut raised));
+        let worked = looked.and_then(|found| self.work(jobs, audits, found, undo, &mut raised));
         let result = worked.and_then(|worked| {
-            let Worked::Kept(kept) = worked else { return Ok(None) };
+            let Worked::Kept(kept, left) = worked else { return Ok(None) };
+            ends = left;
             // A group that keeps nothing writes nothing, and does not wait for the disk.
             let groups = self.groups + u64::from(kept);
             let mut seal = None;
@@ -269,7 +270,6 @@ impl Loop<'_> {
             }
             if kept || !audits.records.is_empty() {
                 Tx::new(self.session()).count_group(groups, audits.last, seal.as_ref())?;
-                ends = AuditChain::ends(self.session(), &self.sealing)?;
             }
             fail_point!("store::changed");
             self.session().execute("COMMIT", &[])?;
@@ -281,7 +281,7 @@ impl Loop<'_> {
         }
         let Some(groups) = result? else { return Ok(Worked::Again) };
         self.rights.epochs.raised(&raised);
-        self.ends = ends;
+        self.ends = ends.or(self.ends);
         let kept = groups > self.groups;
         if kept || !audits.records.is_empty() {
             // Something was written: what was in the way is over.
@@ -299,7 +299,7 @@ impl Loop<'_> {
             }
             fail_point!("store::marked");
         }
-        Ok(Worked::Kept(kept))
+        Ok(Worked::Kept(kept, ends))
     }
 
     /// Runs the changes and writes the records; adds the epochs that were raised.
@@ -307,10 +307,12 @@ impl Loop<'_> {
         &self,
         jobs: &mut [Box<dyn Job>],
         audits: &Audits,
+        found: Option<Found>,
         undo: Undo,
         raised: &mut Vec<(AccountId, u64)>,
     ) -> Result<Worked, StoreError> {
         let tx = Tx::vouching(self.session(), &self.rights);
+        tx.found.replace(found);
         let mut kept = false;
         for job in jobs {
             let (before, head) = (self.connection.total_changes(), tx.head.get());
@@ -342,26 +344,31 @@ impl Loop<'_> {
             }
         }
         tx.audit_all(&audits.records)?;
-        tx.end_audit()?;
         if let Some(Some(key)) = self.sealing.get()
             && !self.forged
             && (kept || !audits.records.is_empty())
         {
-            tx.seal_audit(key)?;
+            return Ok(Worked::Kept(kept, Some(tx.seal_audit(key)?)));
         }
-        Ok(Worked::Kept(kept))
+        tx.end_audit()?;
+        Ok(Worked::Kept(kept, None))
     }
 
     /// Stops sealing if the chain does not end as this process left it: what somebody else has put in must not get
-    /// our seal. To be called inside a transaction, before anything is written.
-    fn look_at_ends(&mut self) -> Result<(), StoreError> {
-        if self.ends.is_none() || self.forged || AuditChain::ends(self.session(), &self.sealing)? == self.ends
-        {
-            return Ok(());
+    /// our seal. To be called inside a transaction, before anything is written. Answers what it finds of the chain, if
+    /// this process seals it.
+    fn look_at_ends(&mut self) -> Result<Option<Found>, StoreError> {
+        if self.ends.is_none() || self.forged {
+            return Ok(None);
         }
-        error!("the audit record was changed beside the service; it is sealed no more: run `tongguan check`");
-        self.forged = true;
-        Ok(())
+        let found = Found::read(self.session())?;
+        if self.ends != Some(found.chain.ends()) {
+            error!(
+                "the audit record was changed beside the service; it is sealed no more: run `tongguan check`"
+            );
+            self.forged = true;
+        }
+        Ok(Some(found))
     }
 
     /// A batch without changes (audit of reads and refusals alone) need not wait for the disk.
