@@ -33,8 +33,9 @@ mod sqlite;
 mod store;
 
 pub use admission::Admission;
+pub(crate) use audit::chain::Found;
 pub use audit::chain::{AuditChain, NewAuditKey};
-pub use audit::link::{AuditLink, NoLink};
+pub use audit::link::{AuditHead, AuditLink, NoLink};
 pub use audit::record::{AuditRecord, Repeats};
 pub use audit::retention::{AuditClass, LOCAL, YOUNG_DAYS};
 pub use audit::walk::{AUDIT_RULE, AuditVerdict, HeadFate, Vouched};

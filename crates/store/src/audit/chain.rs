@@ -200,8 +200,8 @@ impl Found {
         session.only(sql, &binds![MOST]).map_err(unreadable)
     }
 
-    /// The head of the chain, or the newest record, if that is beyond: then somebody else has put records in, which must
-    /// not stop the service.
+    /// The head of the chain, or the newest record, if that is beyond: then somebody else has put records in, which
+    /// must not stop the service.
     pub(super) fn head_to_follow(&self) -> AuditLink {
         let AuditLink { seq, hash } = self.chain.head;
         AuditLink { seq: self.last.map_or(seq, |last| seq.max(last)), hash }

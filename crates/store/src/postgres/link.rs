@@ -62,9 +62,11 @@ pub(crate) struct Link {
     deadline: Duration,
 }
 
+type Answer = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>;
+
 /// A statement that is handed over with the next one, and how many rows it has changed once that is answered.
 struct Sent {
-    answer: MaybeDone<Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + Send>>>,
+    answer: MaybeDone<Answer>,
     /// It writes rows that count as written since this look.
     look: Option<u64>,
 }
@@ -245,7 +247,7 @@ impl Link {
         look: Option<u64>,
         answer: impl Future<Output = Result<u64, tokio_postgres::Error>> + Send + 'static,
     ) -> Result<(), StoreError> {
-        self.sent.borrow_mut().push(Sent { answer: maybe_done(Box::pin(answer)), look });
+        self.sent.borrow_mut().push(Sent { answer: maybe_done(Box::pin(answer) as Answer), look });
         if self.sent.borrow().len() < SENT { Ok(()) } else { self.settle() }
     }
 

@@ -10,12 +10,11 @@ use std::ops::Deref;
 
 use tongguan_model::id::{AccountId, RegionId};
 
-use crate::audit::chain::Found;
 use crate::epoch::Raised;
 use crate::rights::Rights;
 use crate::session::whole::Reader;
 use crate::session::{Bind, Cells, Session, Sql};
-use crate::{AuditLink, DatabaseError, Node, StoreError};
+use crate::{AuditLink, DatabaseError, Found, Node, StoreError};
 use customer_gateway::CustomerGatewayRow;
 use ram::{GroupRow, PolicyRow, RoleRow, UserRow};
 use resource_group::ResourceGroupRow;
