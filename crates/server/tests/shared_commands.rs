@@ -145,6 +145,20 @@ async fn what_nodes_do_is_seen_from_the_command_line() {
     assert_eq!(records(&place, &["--action", "CreateVpc", "--limit", "0"]), made);
     let heads = succeeded(&place.command(&["audit", "--head"]));
     assert!(lanes.iter().all(|lane| heads.contains(&format!("lane {lane} "))), "{heads}");
+    // Those that were kept elsewhere are looked for, each in the chain of its lane.
+    let check = |kept: &str| place.command(&["check", "--audit-head", kept]);
+    succeeded(&check(&heads));
+    let (lane, link) = heads.lines().next().unwrap().rsplit_once(' ').unwrap();
+    let (number, _) = link.split_once(':').unwrap();
+    let other = format!("{lane} {number}:{}", "7".repeat(64));
+    refused(
+        &check(&other),
+        65,
+        &format!("{lane}: the record that was kept elsewhere, {number}, has another hash"),
+    );
+    for kept in [link.to_owned(), format!("lane 33 {link}")] {
+        refused(&check(&kept), 1, "a shared database has one for each lane");
+    }
 
     let status = succeeded(&place.command(&["status"]));
     assert!(status.contains("running, 2 nodes") && status.contains(" of 32 taken: "), "{status}");
@@ -217,5 +231,31 @@ async fn a_chain_that_is_broken_begins_anew_and_the_others_go_on() {
     assert!(records(&place, &["--limit", "0"]).iter().any(|record| record["chain"] == "before"));
     let node = place.node(&[]);
     ok(&node.call(VPC, "CreateVpc", &[REGION]).await);
+    assert!(place.command(&["check"]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_mended_by_hand_is_sealed_anew_while_no_node_lives() {
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let mut node = place.node(&[]);
+    ok(&node.call(RAM, "CreateUser", &[("UserName", "eve")]).await);
+    let eve = Key::created(&ok(&node.call(RAM, "CreateAccessKey", &[("UserName", "eve")]).await));
+    let attach = "SET session_replication_role = replica; \
+                  INSERT INTO ram_attachment (account, system, user_seq, attached_ms) \
+                  SELECT account, 'AliyunVPCFullAccess', seq, 0 FROM ram_user WHERE name = 'eve'";
+    place.single.sql("tongguan", attach).unwrap();
+    refused(&place.command(&["check"]), 65, "user `eve`");
+    refused(&place.command(&["seal-anew"]), 75, "nodes use the database");
+    let create = |node: &Server| node.sign_as(eve.clone(), VPC, "CreateVpc", &[REGION]);
+    assert_ne!(node.send(&create(&node)).await.status, 200);
+    node.signal("TERM");
+    node.ended().await;
+    let said = succeeded(&place.command(&["seal-anew"]));
+    assert!(said.contains("taken as it is: user `eve`") && !said.contains("mark"), "{said}");
+    assert!(place.command(&["check"]).status.success());
+    assert_eq!(records(&place, &["--action", "SealAnew"]).len(), 1);
+    let node = place.node(&[]);
+    ok(&node.send(&create(&node)).await);
     assert!(place.command(&["check"]).status.success());
 }

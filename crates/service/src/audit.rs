@@ -4,7 +4,7 @@
 
 use tongguan_model::id::AccountId;
 use tongguan_store::{
-    Archive, AuditLink, AuditRecord, Finding, HeadFate, LOCAL, NewAuditKey, Store, StoreError,
+    Archive, AuditHead, AuditRecord, Finding, HeadFate, LOCAL, NewAuditKey, Store, StoreError,
 };
 use tracing::warn;
 use zeroize::Zeroizing;
@@ -68,14 +68,15 @@ pub fn moved(head: &str, now_ms: i64) -> AuditRecord {
 pub fn heads(
     archive: &Archive,
     vault: Option<&Vault>,
-    heads: &[AuditLink],
-) -> Result<Vec<(AuditLink, HeadFate)>, StoreError> {
-    archive.read(|snapshot| {
-        let sealed = vault.map(|vault| Ok::<_, StoreError>((vault, snapshot.audit_key()?))).transpose()?;
-        let key = sealed.and_then(|(vault, sealed)| vault.open(PURPOSE, &sealed?).ok());
-        let fate = |head: &AuditLink| snapshot.head_fate(key.as_ref().map(|key| key.as_slice()), head);
-        heads.iter().map(|head| Ok((*head, fate(head)?))).collect()
-    })
+    heads: &[AuditHead],
+) -> Result<Vec<(AuditHead, HeadFate)>, StoreError> {
+    let key = vault.map(|vault| key(archive, vault)).transpose()?.flatten();
+    let key = key.as_ref().map(|key| key.as_slice());
+    let fate = |head: &AuditHead| {
+        let fate = archive.read_now(head.lane, |snapshot| snapshot.head_fate(key, &head.link));
+        fate.map(|fate| (*head, fate))
+    };
+    heads.iter().map(fate).collect()
 }
 
 /// Begins the chain of the audit record anew, whatever is wrong with it; its first record says so. The records

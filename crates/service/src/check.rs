@@ -5,7 +5,7 @@
 
 use tongguan_model::certificate::{Certificate, SigningRequest, Uploaded};
 use tongguan_pki::{PkiError, PrivateKey, PublicKey, parse_csr, verify_chain};
-use tongguan_store::{AUDIT_RULE, Archive, AuditLink, Finding, RIGHTS_RULE, SealedKind, StoreError};
+use tongguan_store::{AUDIT_RULE, Archive, AuditHead, Finding, RIGHTS_RULE, SealedKind, StoreError};
 
 use crate::vault::Vault;
 use crate::{audit, master, operations, rights};
@@ -38,7 +38,7 @@ pub fn everything(archive: &Archive, vault: Option<&Vault>) -> Result<Vec<Verdic
 pub fn everything_and(
     archive: &Archive,
     vault: Option<&Vault>,
-    heads: &[AuditLink],
+    heads: &[AuditHead],
 ) -> Result<Vec<Verdict>, StoreError> {
     let structure = archive.structure()?;
     let whole = structure.is_empty();
@@ -82,7 +82,7 @@ fn rights_rows(archive: &Archive, vault: Option<&Vault>) -> Result<Verdict, Stor
 fn audit_record(
     archive: &Archive,
     vault: Option<&Vault>,
-    heads: &[AuditLink],
+    heads: &[AuditHead],
 ) -> Result<Verdict, StoreError> {
     let sealed = archive.read(|snapshot| snapshot.audit_key())?;
     let key = vault.map(|vault| sealed.map(|sealed| vault.open(audit::PURPOSE, &sealed)).transpose());

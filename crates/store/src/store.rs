@@ -274,10 +274,11 @@ impl Store {
     }
 
     /// Seals the rows that confer rights as they are now, in place of any seals that are there, with what
-    /// `also` does, in one transaction; then the mark. To be called instead of [`Store::open_rights`].
+    /// `also` does, in one transaction; then the mark. To be called instead of [`Store::open_rights`]. Of a shared
+    /// database that has seals nobody else may use it meanwhile.
     ///
     /// # Errors
-    /// A database error, or what `also` gives; nothing was changed then.
+    /// A database error, or what `also` gives, or [`StoreError::NodesLive`]; nothing was changed then.
     pub fn seal_rights<E, F>(&self, key: &RightsKey, also: F) -> Result<(), E>
     where
         E: From<StoreError> + Send + 'static,

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tongguan_model::id::AccountId;
 use tongguan_store::{
-    Archive, AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, NewAuditKey, Options, Store, StoreError,
-    Verdict, Vouched,
+    Archive, AuditHead, AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, NewAuditKey, Options, Store,
+    StoreError, Verdict, Vouched,
 };
 
 const KEY: &[u8] = &[7; 32];
@@ -53,7 +53,8 @@ fn write(store: &Store, id: &str, verdict: fn(()) -> Verdict<()>) {
 }
 
 fn verdict(directory: &Path, heads: &[AuditLink]) -> AuditVerdict {
-    Archive::open(directory).unwrap().audit(Some(KEY), heads).unwrap()
+    let heads: Vec<AuditHead> = heads.iter().map(|link| (*link).into()).collect();
+    Archive::open(directory).unwrap().audit(Some(KEY), &heads).unwrap()
 }
 
 fn whole(directory: &Path) -> AuditVerdict {
@@ -134,7 +135,7 @@ fn the_chain_is_whole_after_everything_that_is_allowed() {
     // A copy is as whole as what it was taken of.
     let copy = path.join("copy.db");
     Archive::open(path).unwrap().copy_to(&copy).unwrap();
-    let verdict = Archive::open_file(&copy).unwrap().audit(Some(KEY), &[head(path)]).unwrap();
+    let verdict = Archive::open_file(&copy).unwrap().audit(Some(KEY), &[head(path).into()]).unwrap();
     assert_eq!((verdict.findings, verdict.records), (vec![], 150));
 }
 
@@ -451,7 +452,7 @@ fn removed_and_forged_records_are_found() {
     // Nor does the head that was kept elsewhere.
     let archive = Archive::open(directory.path()).unwrap();
     assert_eq!(archive.audit(None, &[]).unwrap().findings, [], "without the key there is nothing to see");
-    let found = archive.audit(None, &[before]).unwrap().findings;
+    let found = archive.audit(None, &[before.into()]).unwrap().findings;
     assert!(found[0].what.contains("kept elsewhere, 9, has another hash"), "{found:?}");
 }
 

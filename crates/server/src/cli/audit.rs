@@ -23,7 +23,6 @@ use tongguan_store::{Archive, AuditRecord, Repeats, Snapshot, StoreError, Vouche
 
 use super::paint::{Paint, Style};
 use super::place::PlaceArgs;
-use super::status::of_lane;
 use super::terminal::{self, cells, harmless, harmless_json, padded};
 use crate::secrets::KeyArgs;
 
@@ -238,9 +237,9 @@ fn begin_anew(args: &AuditArgs) -> Result<ExitCode> {
     if begun.is_empty() {
         writeln!(out, "the chain of every lane is whole: none begins anew")?;
     }
-    for (lane, head) in args.place.look()?.audit_heads()? {
-        if begun.contains(&lane) {
-            writeln!(out, "the chain begins anew with {}{head}", of_lane(lane))?;
+    for head in args.place.look()?.audit_heads()? {
+        if begun.contains(&head.lane) {
+            writeln!(out, "the chain begins anew with {head}")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -251,7 +250,7 @@ async fn show(args: &AuditArgs) -> Result<()> {
     if args.head {
         let mut out = terminal::out();
         let heads = archive.audit_heads()?;
-        return heads.iter().try_for_each(|(lane, head)| Ok(writeln!(out, "{}{head}", of_lane(*lane))?));
+        return heads.iter().try_for_each(|head| Ok(writeln!(out, "{head}")?));
     }
     let now_ms = SystemClock.now_ms();
     let wanted = Wanted {

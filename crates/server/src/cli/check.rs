@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use tongguan_service::audit;
 use tongguan_service::check::{self, Verdict};
-use tongguan_store::{AUDIT_RULE, Archive, AuditLink, HeadFate};
+use tongguan_store::{AUDIT_RULE, Archive, AuditHead, HeadFate, NoLink};
 
 use super::paint::Style;
 use super::place::PlaceArgs;
-use super::status::of_lane;
 use super::terminal::{self, Screen, harmless};
 use crate::exit;
 use crate::secrets::{self, KeyArgs};
@@ -27,12 +27,25 @@ pub(crate) struct CheckArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyArgs,
-    /// Check that the audit record still contains this record, as `tongguan audit --head` printed it
+    /// Check that the audit record still contains this record, as `tongguan audit --head` printed it; several lines of
+    /// it are several records
     #[arg(long, value_name = "NUMBER:HASH")]
-    audit_head: Vec<AuditLink>,
+    audit_head: Vec<Heads>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Heads, one on each line.
+#[derive(Debug, Clone)]
+struct Heads(Vec<AuditHead>);
+
+impl FromStr for Heads {
+    type Err = NoLink;
+
+    fn from_str(text: &str) -> Result<Self, NoLink> {
+        text.trim().lines().map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 /// Checks and tells; the exit code is 0 if all is well and 65 if not.
@@ -40,15 +53,21 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let archive = match (&args.file, args.place.database.database.is_some()) {
         (Some(_), true) => bail!("give one of --file and --database"),
         (Some(file), false) => Archive::open_file(file)?,
-        (None, true) if !args.audit_head.is_empty() => {
-            bail!("a shared database has a head for each lane: --audit-head is of the embedded store")
-        }
         (None, _) => args.place.look()?,
     };
     let vault = secrets::look(&args.place.data_dir, &args.keys, args.file.is_some(), &archive)?;
-    let verdicts = check::everything_and(&archive, vault.as_ref(), &args.audit_head)?;
+    let kept: Vec<AuditHead> = args.audit_head.iter().flat_map(|Heads(heads)| heads).copied().collect();
+    if let Some(strange) = kept.iter().find(|head| !archive.has_chain(head)) {
+        let is = if archive.is_shared() {
+            "a shared database has one for each lane"
+        } else {
+            "there are no lanes here"
+        };
+        bail!("`{strange}` is no head of a chain of audit records: {is}");
+    }
+    let verdicts = check::everything_and(&archive, vault.as_ref(), &kept)?;
     // Of an older schema, or of a damaged database, nothing is known of heads.
-    let heads = audit::heads(&archive, vault.as_ref(), &args.audit_head).unwrap_or_default();
+    let heads = audit::heads(&archive, vault.as_ref(), &kept).unwrap_or_default();
     let notes: Vec<_> = heads.iter().filter_map(|(head, fate)| note(head, *fate)).collect();
     let sound = verdicts.iter().all(|verdict| verdict.findings.is_empty());
     // Of an older schema, or of a damaged database, there are none.
@@ -64,10 +83,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
             .collect();
         let mut report = json!({"sound": sound, "schema": archive.schema(), "rules": rules, "notes": notes});
         if archive.is_shared() {
-            let ends = ends.iter().map(|(lane, head)| json!({"lane": lane, "auditHead": head.to_string()}));
+            let ends = ends.iter();
+            let ends = ends.map(|head| json!({"lane": head.lane, "auditHead": head.link.to_string()}));
             report["lanes"] = ends.collect();
         } else {
-            report["auditHead"] = json!(ends.first().map(|(_, head)| head.to_string()));
+            report["auditHead"] = json!(ends.first().map(ToString::to_string));
         }
         out.json(&report)?;
     } else {
@@ -78,8 +98,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
 }
 
 /// What is to be said of a head that is not there and was not replaced either.
-fn note(head: &AuditLink, fate: HeadFate) -> Option<String> {
-    let seq = head.seq;
+fn note(head: &AuditHead, fate: HeadFate) -> Option<String> {
+    let seq = match head.lane {
+        Some(lane) => format!("{} of lane {lane}", head.link.seq),
+        None => head.link.seq.to_string(),
+    };
     match fate {
         HeadFate::There | HeadFate::Replaced | HeadFate::BeforeChain | HeadFate::Missing => None,
         HeadFate::Removed { compared: true } => {
@@ -91,12 +114,7 @@ fn note(head: &AuditLink, fate: HeadFate) -> Option<String> {
     }
 }
 
-fn tell(
-    out: &mut Screen,
-    archive: &Archive,
-    verdicts: &[Verdict],
-    ends: &[(Option<i64>, AuditLink)],
-) -> Result<()> {
+fn tell(out: &mut Screen, archive: &Archive, verdicts: &[Verdict], ends: &[AuditHead]) -> Result<()> {
     let paint = out.paint();
     writeln!(out, "schema {}", archive.schema())?;
     if !archive.current() {
@@ -113,8 +131,8 @@ fn tell(
             writeln!(out, "      {}", harmless(&finding.what))?;
         }
     }
-    for (lane, head) in ends {
-        writeln!(out, "audit head {}{head}", of_lane(*lane))?;
+    for head in ends {
+        writeln!(out, "audit head {head}")?;
     }
     let faults: usize = verdicts.iter().map(|verdict| verdict.findings.len()).sum();
     if faults == 0 {

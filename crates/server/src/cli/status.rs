@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tongguan_service::context::{Clock as _, SystemClock, iso8601};
 use tongguan_store::{
-    AuditLink, DATABASE_FILE, DatabaseState, EXPIRY_DAYS, Fault, Intent, LaneState, NodeRow, Overview, Store,
+    AuditHead, DATABASE_FILE, DatabaseState, EXPIRY_DAYS, Fault, Intent, LaneState, NodeRow, Overview, Store,
     serving,
 };
 
@@ -35,7 +35,7 @@ struct Seen {
     overview: Overview,
     intents: Vec<Intent>,
     faults: Vec<Fault>,
-    heads: Vec<(Option<i64>, AuditLink)>,
+    heads: Vec<AuditHead>,
 }
 
 /// What there is to say of where the store is.
@@ -128,7 +128,7 @@ fn as_json(seen: &Seen) -> Value {
         At::Directory { process, database_bytes, log_bytes } => json!({
             "running": process.is_some(),
             "process": process.flatten(),
-            "auditHead": seen.heads.first().map(|(_, head)| head.to_string()),
+            "auditHead": seen.heads.first().map(ToString::to_string),
             "databaseBytes": database_bytes,
             "logBytes": log_bytes,
         }),
@@ -137,9 +137,9 @@ fn as_json(seen: &Seen) -> Value {
                 json!({"node": node.id, "started": iso8601(node.started_ms), "changes": claims})
             });
             let lanes = lanes.iter().map(|lane| {
-                let head = seen.heads.iter().find(|(number, _)| *number == Some(lane.number));
+                let head = seen.heads.iter().find(|head| head.lane == Some(lane.number));
                 json!({"lane": lane.number, "taken": lane.taken, "batches": lane.batches,
-                    "auditHead": head.map(|(_, head)| head.to_string())})
+                    "auditHead": head.map(|head| head.link.to_string())})
             });
             json!({
                 "running": nodes.len() > 0,
@@ -188,15 +188,10 @@ fn tell_where(out: &mut Screen, seen: &Seen) -> Result<()> {
             writeln!(out, "lanes         {} of {} taken{which}", taken.len(), lanes.len())?;
         }
     }
-    for (lane, head) in &seen.heads {
-        writeln!(out, "audit head    {}{head}", of_lane(*lane))?;
+    for head in &seen.heads {
+        writeln!(out, "audit head    {head}")?;
     }
     Ok(())
-}
-
-/// Says before a head of the audit record whose it is, where there are several.
-pub(super) fn of_lane(lane: Option<i64>) -> String {
-    lane.map(|lane| format!("lane {lane} ")).unwrap_or_default()
 }
 
 fn tell(out: &mut Screen, seen: &Seen) -> Result<()> {

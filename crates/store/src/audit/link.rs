@@ -58,6 +58,41 @@ impl FromStr for AuditLink {
     }
 }
 
+/// The newest record of a chain, and which chain that is. Written `NUMBER:HASH`, and of a lane `lane LANE NUMBER:HASH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditHead {
+    /// The lane of a shared database that the chain is of; none of the embedded store.
+    pub lane: Option<i64>,
+    /// The record.
+    pub link: AuditLink,
+}
+
+impl std::fmt::Display for AuditHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(lane) = self.lane {
+            write!(f, "lane {lane} ")?;
+        }
+        self.link.fmt(f)
+    }
+}
+
+impl From<AuditLink> for AuditHead {
+    fn from(link: AuditLink) -> Self {
+        Self { lane: None, link }
+    }
+}
+
+impl FromStr for AuditHead {
+    type Err = NoLink;
+
+    fn from_str(text: &str) -> Result<Self, NoLink> {
+        let text = text.trim();
+        let Some(rest) = text.strip_prefix("lane ") else { return Ok(text.parse::<AuditLink>()?.into()) };
+        let (lane, link) = rest.trim_start().split_once(' ').ok_or(NoLink)?;
+        Ok(Self { lane: Some(lane.parse().map_err(|_| NoLink)?), link: link.parse()? })
+    }
+}
+
 /// A record as it is hashed: numbers of fixed width, texts with a byte for whether there is one and their
 /// length before them, so that no two records are written alike. What schema 3 did not have follows only if there is
 /// any of it: older records keep their hash.

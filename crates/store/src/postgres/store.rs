@@ -197,16 +197,16 @@ impl Store {
         F: FnMut(&Tx<'_>) -> Result<(), E> + Send + 'static,
     {
         let sealing = key.clone();
-        // Two nodes that start over one new database meet here.
         let sealed = self.write_blocking(move |tx| {
-            if rights::sealed(tx.session())? {
-                return Ok(Verdict::Discard(Ok(false)));
+            // Nodes that live have the key of the seals that are there.
+            if rights::sealed(tx.session())? && !tx.has_it_alone()? {
+                return Ok(Verdict::Discard(Err(StoreError::NodesLive.into())));
             }
             if let Err(error) = also(tx) {
                 return Ok(Verdict::Discard(Err(error)));
             }
             tx.seal_all_rights(&sealing)?;
-            Ok(Verdict::Keep(Ok(true)))
+            Ok(Verdict::Keep(Ok(())))
         });
         sealed??;
         self.shared.rights.give(key);

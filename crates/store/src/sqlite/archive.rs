@@ -25,7 +25,9 @@ use crate::put::{PART, sync_directory};
 use crate::rights::{self, RIGHTS_RULE, RightsKey};
 use crate::rows::{READ, RELATIONS, Table};
 use crate::session::Session;
-use crate::{AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapshot, StoreError, look};
+use crate::{
+    AuditHead, AuditLink, AuditRecord, AuditVerdict, DATABASE_FILE, Finding, Snapshot, StoreError, look,
+};
 
 /// Is given a row with its sealed private key, and answers what is wrong with it.
 type Look<'l, T> = dyn FnMut(&T, Option<&[u8]>) -> Option<String> + 'l;
@@ -258,14 +260,18 @@ impl Archive {
         mark.begin(state::groups(self.session())?, Some(key)).map_err(failed)
     }
 
-    /// Verifies every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere.
+    /// Verifies every audit record; `key` is that of the seal, `heads` are earlier heads that were kept elsewhere, each
+    /// of a chain that [is here](Archive::has_chain).
     ///
     /// # Errors
     /// The database cannot be read, or [`StoreError::Damaged`] if the ends of the chain cannot.
-    pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditLink]) -> Result<AuditVerdict, StoreError> {
+    pub fn audit(&self, key: Option<&[u8]>, heads: &[AuditHead]) -> Result<AuditVerdict, StoreError> {
         let session = self.session();
+        let of = |lane| -> Vec<AuditLink> {
+            heads.iter().filter(|head| head.lane == lane).map(|head| head.link).collect()
+        };
         if !self.is_shared() {
-            return walk::verify(session, key, heads).map_err(classified);
+            return walk::verify(session, key, &of(None)).map_err(classified);
         }
         let mut whole: Option<AuditVerdict> = None;
         for lane in 1..=shared::LANES {
@@ -273,7 +279,7 @@ impl Archive {
             // A chain that nobody has written to yet is not sealed.
             let begun = chain::AuditChain::read(session)?;
             let key = key.filter(|_| begun.head.seq > 0 || !begun.unsealed());
-            let mut verdict = walk::verify(session, key, &[])?;
+            let mut verdict = walk::verify(session, key, &of(Some(lane)))?;
             verdict
                 .findings
                 .iter_mut()
@@ -310,20 +316,30 @@ impl Archive {
         Ok(left.records())
     }
 
-    /// The chains of audit records that have any, each with its newest one: that of the embedded store, which is no
-    /// lane's, or those of the lanes of a shared database.
+    /// Whether there is a chain of audit records that this could be a head of.
+    #[must_use]
+    pub fn has_chain(&self, head: &AuditHead) -> bool {
+        match head.lane {
+            Some(lane) => self.is_shared() && (1..=shared::LANES).contains(&lane),
+            None => !self.is_shared(),
+        }
+    }
+
+    /// The heads of the chains of audit records that have any: that of the embedded store, or those of the lanes of a
+    /// shared database.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn audit_heads(&self) -> Result<Vec<(Option<i64>, AuditLink)>, StoreError> {
+    pub fn audit_heads(&self) -> Result<Vec<AuditHead>, StoreError> {
         if !self.is_shared() {
-            return self.read_now(None, |snapshot| Ok(vec![(None, snapshot.audit_chain()?.head)]));
+            return self.read_now(None, |snapshot| Ok(vec![snapshot.audit_chain()?.head.into()]));
         }
         let sql = lanes::of_each("head_seq, head_hash FROM CHAIN.audit_chain WHERE head_seq > 0");
         let heads: Vec<(i64, AuditLink)> =
             self.read_now(None, |snapshot| snapshot.session().all(&sql, &[]))?;
-        let mut heads: Vec<_> = heads.into_iter().map(|(lane, head)| (Some(lane), head)).collect();
-        heads.sort_unstable_by_key(|(lane, _)| *lane);
+        let of_lane = |(lane, link)| AuditHead { lane: Some(lane), link };
+        let mut heads: Vec<_> = heads.into_iter().map(of_lane).collect();
+        heads.sort_unstable_by_key(|head| head.lane);
         Ok(heads)
     }
 
