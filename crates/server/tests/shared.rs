@@ -534,6 +534,42 @@ async fn a_change_outlives_the_node_that_accepted_it() {
     assert!(check.status.success(), "{}", text(&check));
 }
 
+/// What a call costs does not grow with the calls of the last half hour, though the statements were planned when there
+/// were none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_looks_at_no_nonces_but_its_own() {
+    const REMEMBERED: u32 = 20_000;
+    const CALLS: u32 = 40;
+    let Some(place) = Place::or_skip() else { return };
+    place.init();
+    let node = place.node(&[]);
+    let number = |query: &str| place.single.sql("tongguan", query).unwrap().trim().parse::<u32>().unwrap();
+    let calls = async || {
+        for _ in 0..CALLS {
+            assert_eq!(node.call(STS, "GetCallerIdentity", &[]).await.status, 200);
+        }
+    };
+    calls().await;
+    let remembered = format!(
+        "INSERT INTO nonce (print, until) SELECT sha256(n::TEXT::BYTEA), now_ms() / 1000 + 1000 \
+         FROM generate_series(1, {REMEMBERED}) n"
+    );
+    place.single.sql("tongguan", &remembered).unwrap();
+    let looked = "SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'nonce'";
+    let read = "SELECT coalesce(seq_tup_read, 0) + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes \
+                WHERE relname = 'nonce')::BIGINT FROM pg_stat_user_tables WHERE relname = 'nonce'";
+    let before = (number(looked), number(read));
+    calls().await;
+    let begun = Instant::now();
+    // A session tells of its reads once a second.
+    while number(looked) < before.0 + CALLS {
+        assert!(begun.elapsed() < PATIENCE, "nobody looks");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let read = number(read) - before.1;
+    assert!(read < REMEMBERED, "{read} rows were read");
+}
+
 /// Who writes the database and has no master key is found, where it counts and by `check`.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_put_in_beside_the_service_is_found() {

@@ -173,7 +173,8 @@ impl Link {
     pub(crate) fn patient(hosts: &Arc<Hosts>) -> Result<Self, StoreError> {
         let mut link = Self::open(hosts)?;
         link.deadline = PATIENT;
-        link.script("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")?;
+        let patience = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+        link.script(&format!("{patience}; SET plan_cache_mode = auto; SET enable_seqscan = on"))?;
         Ok(link)
     }
 
@@ -400,6 +401,7 @@ impl Link {
     /// Takes nonces, each if all its epochs are those of their accounts and it has not expired for long; of those that
     /// are only looked for it is said whether they were taken.
     pub(super) fn admit(&self, asked: &Batch<'_>) -> Result<Vec<Came>, StoreError> {
+        // The last question of the nonce is no EXISTS, for which a plan may read the whole index at once.
         const ADMIT: &str = "WITH moment AS MATERIALIZED (SELECT now_ms() / 1000 AS now), \
             asked AS (SELECT * FROM unnest($1::BYTEA[], $2::BIGINT[], $3::BOOLEAN[]) \
             WITH ORDINALITY AS a(print, until, takes, place)), \
@@ -410,7 +412,7 @@ impl Link {
             WHERE takes AND place NOT IN (SELECT place FROM stale) AND until >= (SELECT now FROM moment) - $7 \
             ORDER BY print ON CONFLICT DO NOTHING RETURNING print) \
             SELECT asked.place, asked.print IN (SELECT print FROM taken), \
-            EXISTS (SELECT FROM nonce WHERE nonce.print = asked.print), until < (SELECT now FROM moment) - $7, \
+            coalesce((SELECT TRUE FROM nonce WHERE nonce.print = asked.print), FALSE), until < (SELECT now FROM moment) - $7, \
             stale.id, coalesce(stale.epoch, 0) \
             FROM asked LEFT JOIN stale ON stale.place = asked.place";
         let prepared = self.prepare(Sql::Fixed(ADMIT))?;
