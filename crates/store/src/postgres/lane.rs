@@ -44,6 +44,9 @@ pub(super) const LEASE_MS: i64 = 10_000;
 const RENEWED: Duration = Duration::from_secs(3);
 /// For how long a change is tried: whoever asked for it is told after that.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// How long changes and records wait for others, if those before them had company: a batch costs more than what is in
+/// it.
+const COMPANY: Duration = Duration::from_millis(2);
 /// Changes in one batch at most: others wait for the locks of their accounts.
 const GROUP: usize = 64;
 /// Batches in which each change has a savepoint, after one had to be undone.
@@ -116,6 +119,8 @@ pub(super) struct Lane {
     /// The lane that was this node's last, which it takes up again if nobody else has.
     own: Option<i64>,
     savepoints: u32,
+    /// Several changes or records were written together last.
+    company: bool,
     retention: Retention,
     since_trim: u64,
     /// Who waits for retention.
@@ -177,6 +182,7 @@ impl Lane {
             state: None,
             own: None,
             savepoints: 0,
+            company: false,
             retention: Retention::default(),
             since_trim: 0,
             trims: Vec::new(),
@@ -191,8 +197,12 @@ impl Lane {
             if matches!(first, Err(RecvTimeoutError::Disconnected)) {
                 break;
             }
+            if self.company && first.is_ok() {
+                std::thread::sleep(COMPANY);
+            }
             let jobs = self.gather(receiver, first.ok());
             let audits = self.take_audits(false);
+            self.company = jobs.len() + audits.records.len() > 1;
             if !jobs.is_empty() || !audits.records.is_empty() {
                 self.since_trim += (jobs.len() + audits.records.len()) as u64;
                 self.commit(jobs, audits);
