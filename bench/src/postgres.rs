@@ -84,6 +84,9 @@ const ACCEPTED: &[&str] = &[
     AUDITED,
 ];
 
+/// Of each read.
+const READ: &[&str] = &["SELECT * FROM gateway WHERE id = $1", "SELECT * FROM binding WHERE gateway = $1"];
+
 /// Of each change, where it is read for the data plane and its outcome is written down.
 const APPLIED: &[&str] = &[
     "SELECT * FROM gateway WHERE id = $1",
@@ -276,7 +279,7 @@ fn read(
     end: Instant,
 ) -> Result<usize> {
     let session = Session::open(url)?;
-    let statements = session.prepared(&ACCEPTED[..1])?;
+    let statements = session.prepared(READ)?;
     let mut done = 0;
     while Instant::now() < end {
         let (reply, answer) = channel();
