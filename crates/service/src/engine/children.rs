@@ -36,8 +36,9 @@ impl Children {
     }
 }
 
-/// The intended generation is in force.
-pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError> {
+/// The intended generation is in force. Answers whether there are, or were, connections: without any nobody need look
+/// for what hangs on them.
+pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<bool, StoreError> {
     for binding in tx.bindings_on(gateway)? {
         match binding.state {
             BindingState::Associating => tx.set_binding_state(gateway, &binding, BindingState::Associated)?,
@@ -45,7 +46,11 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             BindingState::Associated => {}
         }
     }
-    for (connection, state) in tx.connections_under_way(&gateway.id)? {
+    let connections = tx.connections_under_way(&gateway.id)?;
+    if connections.is_empty() {
+        return Ok(false);
+    }
+    for (connection, state) in connections {
         match state {
             ChildState::Creating => tx.set_connection_state(&connection, ChildState::Active)?,
             ChildState::Updating => tx.connection_changed(&connection)?,
@@ -61,7 +66,7 @@ pub(super) fn settle(tx: &Tx<'_>, gateway: &VpnGateway) -> Result<(), StoreError
             ChildState::Active => {}
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The intended generation is given up: what was applied before is wanted again. Of the bindings, some leave and some

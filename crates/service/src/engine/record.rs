@@ -121,12 +121,12 @@ fn gateway_applied(
     outcome: &Outcome,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    children::settle(tx, gateway)?;
+    let connected = children::settle(tx, gateway)?;
     if gateway.takes_certificates().is_ok() {
         tx.renew_certificate_alert(&gateway.id)?;
     }
     tx.generation_applied(&gateway.id, outcome.intent.generation)?;
-    match outcome.picture.seen {
+    match outcome.picture.seen.filter(|_| connected) {
         Some(seen) => tx.observe_tunnels_of(&gateway.id, seen, now_ms),
         None => Ok(()),
     }

@@ -236,9 +236,9 @@ pub(crate) const RELATIONS: &[Relation] = &[
     ),
 ];
 
-/// The connections of a gateway that are half-way.
-const UNDER_WAY: &str =
-    "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' ORDER BY seq";
+/// The connection of a gateway that is half-way, and one that is not, if there are any.
+const UNDER_WAY: &str = "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' UNION ALL \
+    SELECT id, state FROM (SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state = 'active' LIMIT 1)";
 
 /// The columns of a tunnel.
 const TUNNELS: &str = sql!("SELECT ", TunnelRow::COLUMNS, " FROM vpn_tunnel");
@@ -285,7 +285,8 @@ impl Snapshot<'_> {
         self.session.all(sql, &binds![gateway])
     }
 
-    /// Those of them that a change of the gateway is about, at most one, each with how far it has come.
+    /// The one of them that a change of the gateway is about, and how far it has come; and one that rests. Where there is
+    /// neither there is no connection at all, and nothing that hangs on one.
     ///
     /// # Errors
     /// A database error.
@@ -709,7 +710,8 @@ mod tests {
     /// However many connections a gateway has, what is half-way is found without looking at the others.
     #[test]
     fn what_is_half_way_is_looked_for_by_itself() {
-        assert_eq!(plan(UNDER_WAY), (vec!["vpn_connection_under_way".to_owned()], false));
+        let indexes = ["vpn_connection_under_way", "vpn_connection_gateway"].map(str::to_owned);
+        assert_eq!(plan(UNDER_WAY), (indexes.to_vec(), false));
     }
 
     /// A total is read from a tally if nothing but account and region restricts a list; attachments have their own.
