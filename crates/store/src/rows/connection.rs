@@ -285,8 +285,8 @@ impl Snapshot<'_> {
         self.session.all(sql, &binds![gateway])
     }
 
-    /// The one of them that a change of the gateway is about, and how far it has come; and one that rests. Where there is
-    /// neither there is no connection at all, and nothing that hangs on one.
+    /// The one of them that a change of the gateway is about, and how far it has come; and one that rests. Where there
+    /// is neither there is no connection at all, and nothing that hangs on one.
     ///
     /// # Errors
     /// A database error.
