@@ -23,7 +23,7 @@ stop() { for node in "${nodes[@]}"; do kill "$node" 2>/dev/null || true; done; w
 trap stop EXIT
 
 # What a node has printed after this word: where it listens.
-said() { sed -n "s|^$2 on http://||p" "$place/node-$1.out"; }
+said() { sed -n "s|^$2 on http://||p" "$place/node-$1.out" 2>/dev/null; }
 
 start() {
     local number=$1 tries=0

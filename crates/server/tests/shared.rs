@@ -515,6 +515,24 @@ fn the_example_of_three_nodes_does_what_it_says() {
     }
 }
 
+#[test]
+fn the_example_of_a_lost_primary_does_what_it_says() {
+    let Some(place) = Place::or_skip() else { return };
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = [free(), free()].map(|listener| listener.local_addr().unwrap().port().to_string());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cluster/primary-lost.sh");
+    let mut command = std::process::Command::new("bash");
+    command.arg(script).current_dir(place.folder.path()).env_clear();
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env("TONGGUAN", binary()).env("PORTS", ports.join(" "));
+    command.env("LISTEN", ["127.0.0.1:0"; 3].join(" ")).env("ADMIN_LISTEN", ["127.0.0.1:0"; 3].join(" "));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    for said in ["node 2 has what was answered before", "node 1 goes on", "(timeline 2)", "nobody uses it"] {
+        assert!(text(&output).contains(said), "{said}: {}", text(&output));
+    }
+}
+
 /// Who dies with a change in hand is replaced when its lease has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_outlives_the_node_that_accepted_it() {
