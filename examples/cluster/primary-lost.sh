@@ -13,6 +13,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program=${TONGGUAN:-tongguan}
+command -v "$program" >/dev/null || { echo "no program $program: install tongguan, or say where it is by TONGGUAN" >&2; exit 1; }
 export PLACE=${PLACE:-primary-lost}
 ports=(${PORTS:-5461 5462})
 programs=${PGBIN:-$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1 || true)}

@@ -12,6 +12,7 @@ set -euo pipefail
 
 : "${TONGGUAN_DATABASE:?the URL of an empty PostgreSQL database}"
 program=${TONGGUAN:-tongguan}
+command -v "$program" >/dev/null || { echo "no program $program: install tongguan, or say where it is by TONGGUAN" >&2; exit 1; }
 place=${PLACE:-three-nodes}
 listen=(${LISTEN:-127.0.0.1:8080 127.0.0.1:8082 127.0.0.1:8084})
 admin=(${ADMIN_LISTEN:-127.0.0.1:8081 127.0.0.1:8083 127.0.0.1:8085})

@@ -552,6 +552,24 @@ fn a_read_that_waits_for_a_lock_is_refused_for_now() {
     }
 }
 
+/// Who knows of no timeline yet, such as a command, does not take an old primary for the one there is, whichever of
+/// them answers first.
+#[test]
+fn of_two_primaries_the_one_of_the_newer_timeline_is_used() {
+    let Some(old) = started() else { return };
+    let mut new = old.synchronous_standby().unwrap();
+    new.begin_timeline().unwrap();
+    let (old, new) = (old.port(), new.port());
+    for ports in [[old, new], [new, old]] {
+        let [first, second] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let url = format!("postgres://postgres@{first},{second}/postgres?sslmode=disable");
+        for _ in 0..20 {
+            let state = Store::look(Hosts::parse(&url, Access::default()).unwrap()).unwrap();
+            assert_eq!((state.timeline, state.host), (2, format!("127.0.0.1:{new}")));
+        }
+    }
+}
+
 /// What has only read ends at once, although nobody waits for that: an open transaction would keep the database from
 /// removing what was replaced meanwhile.
 #[test]

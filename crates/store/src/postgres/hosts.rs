@@ -25,7 +25,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::{Host as Place, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -38,6 +38,8 @@ use crate::StoreError;
 
 /// Time that a host has to prove that it is the primary.
 pub const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// How long the other hosts have to show a higher timeline than the first that proves to be a primary, to who knows none.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// For how long sent bytes may stay without an acknowledgement before a connection is given up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(2);
@@ -178,11 +180,14 @@ impl Hosts {
         self.timeline().is_some_and(|seen| session.timeline < seen)
     }
 
-    /// A new session on the primary. Every host has `within` to prove that it is the one.
+    /// A new session on the primary. Every host has `within` to prove that it is the one. As long as no timeline is
+    /// known, none is the first to be believed: the others have a moment to show a higher one.
     ///
     /// # Errors
     /// Why each host is not.
     pub async fn connect(&self, within: Duration) -> Result<Primary, NoPrimary> {
+        let stranger = self.timeline().is_none();
+        let (mut found, mut until) = (None::<Primary>, Instant::now() + 2 * within);
         let mut attempts = JoinSet::new();
         for (place, host) in self.hosts.iter().enumerate() {
             let (highest, remembered) = (Arc::clone(&self.highest), self.remembered.clone());
@@ -193,18 +198,27 @@ impl Hosts {
             });
         }
         let mut refusals = Vec::new();
-        while let Some(ended) = attempts.join_next().await {
+        while let Ok(Some(ended)) = timeout_at(until, attempts.join_next()).await {
             let Ok((place, opened)) = ended else { continue };
             match opened {
                 Ok(primary) => {
-                    // The others have until the deadline to show a higher timeline.
-                    attempts.detach_all();
-                    Stats::add(&self.stats.opened);
-                    *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(primary.host.clone());
-                    return Ok(primary);
+                    if found.as_ref().is_none_or(|found| found.timeline < primary.timeline) {
+                        found = Some(primary);
+                    }
+                    if !stranger {
+                        break;
+                    }
+                    until = until.min(Instant::now() + MOMENT);
                 }
                 Err(refusal) => refusals.push((place, refusal)),
             }
+        }
+        if let Some(primary) = found {
+            // Who has not answered yet may still show a higher timeline to those who come later.
+            attempts.detach_all();
+            Stats::add(&self.stats.opened);
+            *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(primary.host.clone());
+            return Ok(primary);
         }
         Stats::add(&self.stats.unopened);
         refusals.sort_by_key(|(place, _)| *place);
