@@ -38,7 +38,8 @@ use crate::StoreError;
 
 /// Time that a host has to prove that it is the primary.
 pub const CONNECT_TIME: Duration = Duration::from_secs(1);
-/// How long the other hosts have to show a higher timeline than the first that proves to be a primary, to who knows none.
+/// How long the other hosts have to show a higher timeline than the first that proves to be a primary, to who knows
+/// none.
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// For how long sent bytes may stay without an acknowledgement before a connection is given up.
