@@ -33,7 +33,8 @@ const BACK: &str = "SELECT resource || ': ' || generation || ' after ' || before
 const AUDIT: &str = "WITH late AS (SELECT request_id FROM audit WHERE time_ms > now_ms() - 660000) \
     SELECT 'request ' || request_id || ' is recorded ' || count(*) || ' times' FROM late GROUP BY request_id \
     HAVING count(*) > 1 UNION ALL SELECT 'token ' || token || ' of request ' || request_id || ' without a record' \
-    FROM client_token WHERE created_ms > now_ms() - 600000 AND request_id NOT IN (SELECT request_id FROM late)";
+    FROM client_token WHERE created_ms > now_ms() - 600000 \
+    AND NOT EXISTS (SELECT FROM late WHERE late.request_id = client_token.request_id)";
 
 /// The database.
 #[derive(Debug, Clone)]
