@@ -238,7 +238,8 @@ pub(crate) const RELATIONS: &[Relation] = &[
 
 /// The connection of a gateway that is half-way, and one that is not, if there are any.
 const UNDER_WAY: &str = "SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state <> 'active' UNION ALL \
-    SELECT id, state FROM (SELECT id, state FROM vpn_connection WHERE gateway = ?1 AND state = 'active' LIMIT 1)";
+    SELECT id, state FROM vpn_connection \
+    WHERE seq = (SELECT seq FROM vpn_connection WHERE gateway = ?1 AND state = 'active' LIMIT 1)";
 
 /// The columns of a tunnel.
 const TUNNELS: &str = sql!("SELECT ", TunnelRow::COLUMNS, " FROM vpn_tunnel");
@@ -710,8 +711,8 @@ mod tests {
     /// However many connections a gateway has, what is half-way is found without looking at the others.
     #[test]
     fn what_is_half_way_is_looked_for_by_itself() {
-        let indexes = ["vpn_connection_under_way", "vpn_connection_gateway"].map(str::to_owned);
-        assert_eq!(plan(UNDER_WAY), (indexes.to_vec(), false));
+        let indexes = ["vpn_connection_under_way", "INTEGER PRIMARY KEY", "vpn_connection_gateway"];
+        assert_eq!(plan(UNDER_WAY), (indexes.map(str::to_owned).to_vec(), false));
     }
 
     /// A total is read from a tally if nothing but account and region restricts a list; attachments have their own.
