@@ -188,7 +188,6 @@ impl Hosts {
     /// Why each host is not.
     pub async fn connect(&self, within: Duration) -> Result<Primary, NoPrimary> {
         let stranger = self.timeline().is_none();
-        let (mut found, mut until) = (None::<Primary>, Instant::now() + 2 * within);
         let mut attempts = JoinSet::new();
         for (place, host) in self.hosts.iter().enumerate() {
             let (highest, remembered) = (Arc::clone(&self.highest), self.remembered.clone());
@@ -199,27 +198,26 @@ impl Hosts {
             });
         }
         let mut refusals = Vec::new();
-        while let Ok(Some(ended)) = timeout_at(until, attempts.join_next()).await {
+        while let Some(ended) = attempts.join_next().await {
             let Ok((place, opened)) = ended else { continue };
             match opened {
-                Ok(primary) => {
-                    if found.as_ref().is_none_or(|found| found.timeline < primary.timeline) {
-                        found = Some(primary);
+                Ok(mut primary) => {
+                    let until = Instant::now() + MOMENT;
+                    while stranger && let Ok(Some(ended)) = timeout_at(until, attempts.join_next()).await {
+                        if let Ok((_, Ok(other))) = ended
+                            && other.timeline > primary.timeline
+                        {
+                            primary = other;
+                        }
                     }
-                    if !stranger {
-                        break;
-                    }
-                    until = until.min(Instant::now() + MOMENT);
+                    // The others have until the deadline to show a higher timeline to those who come later.
+                    attempts.detach_all();
+                    Stats::add(&self.stats.opened);
+                    *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(primary.host.clone());
+                    return Ok(primary);
                 }
                 Err(refusal) => refusals.push((place, refusal)),
             }
-        }
-        if let Some(primary) = found {
-            // Who has not answered yet may still show a higher timeline to those who come later.
-            attempts.detach_all();
-            Stats::add(&self.stats.opened);
-            *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(primary.host.clone());
-            return Ok(primary);
         }
         Stats::add(&self.stats.unopened);
         refusals.sort_by_key(|(place, _)| *place);
