@@ -125,7 +125,15 @@ impl Shared {
     /// # Errors
     /// As [`Shared::connect`].
     pub(crate) fn connect_for_a_change(&self) -> Result<Store> {
-        self.connect(&Options { lanes: 1, ..Options::default() })
+        self.connect(&of_a_command())
+    }
+
+    /// The same, whatever became of its seals.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is of another schema.
+    pub(crate) fn connect_as_it_is(&self) -> Result<Store> {
+        Ok(Store::connect(self.hosts()?, &of_a_command())?)
     }
 
     /// The store in it. It has its keys from `tongguan database init`: two that open it at the same time
@@ -149,4 +157,9 @@ impl Shared {
         }
         Ok(store)
     }
+}
+
+/// A command makes one change: it takes no lanes from the nodes that it need not have.
+fn of_a_command() -> Options {
+    Options { lanes: 1, ..Options::default() }
 }

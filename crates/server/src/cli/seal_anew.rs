@@ -12,6 +12,7 @@ use tongguan_store::{Archive, DATABASE_FILE, Finding, Options, Store, StoreError
 
 use super::place::{PlaceArgs, now_ms};
 use super::terminal::{self, harmless};
+use crate::database::Shared;
 use crate::secrets::{self, KeyArgs};
 
 /// Accept a database as it is: seal the rows that confer rights, and the mark, again; the service, or every node, must
@@ -27,22 +28,13 @@ pub(crate) struct SealAnewArgs {
 /// Carries out `tongguan seal-anew`; says what was taken as it is.
 pub(crate) fn run(args: &SealAnewArgs) -> Result<ExitCode> {
     let PlaceArgs { data_dir, mark, .. } = &args.place;
-    let (archive, store) = match args.place.shared()? {
-        Some(shared) => {
-            let options = Options { lanes: 1, ..Options::default() };
-            (Archive::connect(shared.hosts()?)?, Store::connect(shared.hosts()?, &options)?)
-        }
-        None => {
-            let database = data_dir.join(DATABASE_FILE);
-            if !database.exists() {
-                return Err(StoreError::Missing(data_dir.clone()).into());
-            }
-            let options = Options { take_as_it_is: true, ..mark.options() };
-            (Archive::open_file(&database)?, Store::open(data_dir, &options)?)
-        }
+    let shared = args.place.shared()?;
+    // Before anything is brought up, or sealed.
+    let findings = findings(args, shared.as_ref())?;
+    let store = match &shared {
+        Some(shared) => shared.connect_as_it_is()?,
+        None => Store::open(data_dir, &Options { take_as_it_is: true, ..mark.options() })?,
     };
-    let findings = findings(args, &archive)?;
-    drop(archive);
     let vault = secrets::open(data_dir, &args.keys.source()?.unwrap_or_default(), &store)?.vault()?;
     rights::seal_anew(&store, &vault, now_ms(&store)?)?;
     let mut out = terminal::out();
@@ -54,10 +46,21 @@ pub(crate) fn run(args: &SealAnewArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What did not fit its seal before. An older schema has no seals.
-fn findings(args: &SealAnewArgs, archive: &Archive) -> Result<Vec<Finding>> {
-    match secrets::look(&args.place.data_dir, &args.keys, false, archive)? {
-        Some(vault) if archive.current() => Ok(rights::findings(archive, &vault)?),
+/// What does not fit its seal. An older schema has no seals.
+fn findings(args: &SealAnewArgs, shared: Option<&Shared>) -> Result<Vec<Finding>> {
+    let data_dir = &args.place.data_dir;
+    let archive = match shared {
+        Some(shared) => Archive::connect(shared.hosts()?)?,
+        None => {
+            let database = data_dir.join(DATABASE_FILE);
+            if !database.exists() {
+                return Err(StoreError::Missing(data_dir.clone()).into());
+            }
+            Archive::open_file(&database)?
+        }
+    };
+    match secrets::look(data_dir, &args.keys, false, &archive)? {
+        Some(vault) if archive.current() => Ok(rights::findings(&archive, &vault)?),
         _ => Ok(Vec::new()),
     }
 }
