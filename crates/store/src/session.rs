@@ -19,7 +19,7 @@ use crate::postgres::{self, Link};
 
 #[macro_use]
 mod value;
-mod many;
+pub(crate) mod many;
 pub(crate) mod ready;
 pub(crate) mod whole;
 
@@ -532,13 +532,6 @@ pub(crate) trait Inserts {
 impl Inserts for Session<'_> {
     fn insert(self, sql: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
         self.run(sql, values)
-    }
-}
-
-/// One that was prepared of the very statement, for many rows.
-impl Inserts for &mut Statement<'_> {
-    fn insert(self, _: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
-        self.run(values)
     }
 }
 

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use crate::Finding;
 use crate::StoreError;
 use crate::rights::{Id, RightsKey, Sum};
+use crate::session::many::rows_of;
 use crate::session::{AsBind as _, Bind, Owned, Row, Rows, Session};
 use crate::sqlite::schema;
 
@@ -330,8 +331,8 @@ impl<'b> Batch<'b> {
             return Ok(());
         }
         let list = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
-        let one = format!("({})", vec!["?"; columns.len()].join(", "));
-        let sql = format!("INSERT INTO {name} ({list}) VALUES {}", vec![one.as_str(); rows].join(", "));
+        let one = format!("INSERT INTO {name} ({list}) VALUES ({})", vec!["?"; columns.len()].join(", "));
+        let sql = rows_of(&one, rows);
         let values: Vec<Bind<'_>> = self.values.iter().map(|value| value.bind()).collect();
         self.target.execute(&sql, &values)?;
         self.values.clear();

@@ -52,7 +52,7 @@ impl Many<'_> {
 impl Inserts for &mut Many<'_> {
     fn insert(self, _: &'static str, values: &[Bind<'_>]) -> Result<(), StoreError> {
         match self {
-            Many::Singly(statement) => statement.insert("", values),
+            Many::Singly(statement) => statement.run(values),
             Many::Together(rows) => {
                 let row: Option<Vec<Owned>> = values.iter().map(|value| Owned::of_bind(*value)).collect();
                 let Some(row) = row else {
@@ -83,8 +83,8 @@ impl Together<'_> {
     }
 }
 
-/// The statement for so many rows.
-fn rows_of(sql: &str, rows: usize) -> String {
+/// The statement for so many rows, of the one for a single row, which ends with its placeholders.
+pub(crate) fn rows_of(sql: &str, rows: usize) -> String {
     let (head, row) = sql.split_at(sql.rfind('(').unwrap_or(sql.len()));
     format!("{head}{}", vec![row; rows].join(", "))
 }
