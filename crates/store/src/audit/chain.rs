@@ -18,6 +18,7 @@
 use std::sync::OnceLock;
 
 use aws_lc_rs::hmac;
+use tracing::error;
 
 use super::link::{AuditLink, HASH_BYTES, Hash};
 use crate::rows::Relation;
@@ -200,6 +201,26 @@ impl Found {
         session.only(sql, &binds![MOST]).map_err(unreadable)
     }
 
+    /// What a transaction finds before it writes anything, if this process seals the chain, whose ends it has left so.
+    /// What somebody else has changed must not get its seal: then it is `forged`.
+    pub(crate) fn look(
+        session: Session<'_>,
+        ends: Option<Ends>,
+        forged: &mut bool,
+    ) -> Result<Option<Self>, StoreError> {
+        if ends.is_none() || *forged {
+            return Ok(None);
+        }
+        let found = Self::read(session)?;
+        if ends != Some(found.chain.ends()) {
+            error!(
+                "the audit record was changed beside the service; it is sealed no more: run `tongguan check`"
+            );
+            *forged = true;
+        }
+        Ok(Some(found))
+    }
+
     /// The head of the chain, or the newest record, if that is beyond: then somebody else has put records in, which
     /// must not stop the service.
     pub(super) fn head_to_follow(&self) -> AuditLink {
@@ -232,6 +253,15 @@ pub(crate) const RELATIONS: &[Relation] =
     &[("the chain of audit records has its ends", "SELECT count(*) FROM audit_chain HAVING count(*) <> 1")];
 
 impl Tx<'_> {
+    /// Ends what a batch has appended: with its seal under this key, or without one. Answers where the chain begins and
+    /// ends, if it is sealed.
+    pub(crate) fn end_batch(&self, key: Option<&hmac::Key>) -> Result<Option<Ends>, StoreError> {
+        match key {
+            Some(key) => self.seal_audit(key).map(Some),
+            None => self.end_audit().map(|()| None),
+        }
+    }
+
     /// Writes down the head of the chain, if records were appended, and seals it, unless it is sealed already. Answers
     /// where the chain begins and ends now.
     pub(crate) fn seal_audit(&self, key: &hmac::Key) -> Result<Ends, StoreError> {

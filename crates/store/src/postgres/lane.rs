@@ -46,7 +46,7 @@ const RENEWED: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(6);
 /// How long changes and records wait for others, if those before them had company: a batch costs more than what is in
 /// it.
-const COMPANY: Duration = Duration::from_millis(2);
+pub(super) const COMPANY: Duration = Duration::from_millis(2);
 /// Changes in one batch at most: others wait for the locks of their accounts.
 const GROUP: usize = 64;
 /// Batches in which each change has a savepoint, after one had to be undone.
@@ -639,17 +639,7 @@ impl Claimed {
             None => Session::Postgres(&self.link).only("SELECT head_seq FROM audit_chain", &[])?,
         };
         self.look(shared)?;
-        if self.ends.is_none() || self.forged {
-            return Ok(None);
-        }
-        let found = Found::read(Session::Postgres(&self.link))?;
-        if self.ends != Some(found.chain.ends()) {
-            error!(
-                "the audit record was changed beside the service; it is sealed no more: run `tongguan check`"
-            );
-            self.forged = true;
-        }
-        Ok(Some(found))
+        Found::look(Session::Postgres(&self.link), self.ends, &mut self.forged)
     }
 
     /// The records without those that were written by a batch whose outcome nobody could say; none if there is no such
@@ -728,13 +718,8 @@ impl Claimed {
             }
         }
         tx.audit_all(&audits.records)?;
-        if let Some(Some(key)) = shared.sealing.get()
-            && !self.forged
-            && (kept || !audits.records.is_empty())
-        {
-            return Ok(Worked::Kept(kept, Some(tx.seal_audit(key)?)));
-        }
-        tx.end_audit()?;
-        Ok(Worked::Kept(kept, None))
+        let key = shared.sealing.get().and_then(Option::as_ref);
+        let sealed = !self.forged && (kept || !audits.records.is_empty());
+        Ok(Worked::Kept(kept, tx.end_batch(key.filter(|_| sealed))?))
     }
 }

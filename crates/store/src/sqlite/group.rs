@@ -252,8 +252,9 @@ impl Loop<'_> {
         let begun = Instant::now();
         self.session().execute("BEGIN IMMEDIATE", &[])?;
         fail_point!("store::begun");
-        let looked = self.look_at_ends().and_then(|found| {
-            self.keeper.look(Session::keeping(self.connection, &self.ready), &self.rights)?;
+        let session = Session::keeping(self.connection, &self.ready);
+        let looked = Found::look(session, self.ends, &mut self.forged).and_then(|found| {
+            self.keeper.look(session, &self.rights)?;
             Ok(found)
         });
         let (mut ends, mut root) = (None, None);
@@ -344,31 +345,9 @@ impl Loop<'_> {
             }
         }
         tx.audit_all(&audits.records)?;
-        if let Some(Some(key)) = self.sealing.get()
-            && !self.forged
-            && (kept || !audits.records.is_empty())
-        {
-            return Ok(Worked::Kept(kept, Some(tx.seal_audit(key)?)));
-        }
-        tx.end_audit()?;
-        Ok(Worked::Kept(kept, None))
-    }
-
-    /// Stops sealing if the chain does not end as this process left it: what somebody else has put in must not get
-    /// our seal. To be called inside a transaction, before anything is written. Answers what it finds of the chain, if
-    /// this process seals it.
-    fn look_at_ends(&mut self) -> Result<Option<Found>, StoreError> {
-        if self.ends.is_none() || self.forged {
-            return Ok(None);
-        }
-        let found = Found::read(self.session())?;
-        if self.ends != Some(found.chain.ends()) {
-            error!(
-                "the audit record was changed beside the service; it is sealed no more: run `tongguan check`"
-            );
-            self.forged = true;
-        }
-        Ok(Some(found))
+        let key = self.sealing.get().and_then(Option::as_ref);
+        let sealed = !self.forged && (kept || !audits.records.is_empty());
+        Ok(Worked::Kept(kept, tx.end_batch(key.filter(|_| sealed))?))
     }
 
     /// A batch without changes (audit of reads and refusals alone) need not wait for the disk.

@@ -11,8 +11,7 @@ use tracing::{error, warn};
 
 use super::group::Loop;
 use super::writer::Counters;
-use crate::audit::chain::AuditChain;
-use crate::audit::link::AuditLink;
+use crate::audit::chain::{AuditChain, Ends};
 use crate::audit::retention::{self, Plan, Removed, Tally, TrimError};
 use crate::session::{Session, failed};
 use crate::{AuditClass, Options, StoreError, Tx};
@@ -84,13 +83,13 @@ impl Retention {
         &mut self,
         session: Session<'_>,
         options: &Options,
-        ends: Option<(AuditLink, AuditLink)>,
+        ends: Option<Ends>,
         now_ms: Option<i64>,
         most: u32,
         key: &hmac::Key,
     ) -> Result<Vec<(Plan, Removed)>, TrimError> {
         let chain = AuditChain::read(session)?;
-        if ends.is_some_and(|ends| ends != (chain.anchor, chain.head)) {
+        if ends.is_some_and(|ends| ends != chain.ends()) {
             // The next batch says so.
             return Ok(Vec::new());
         }
