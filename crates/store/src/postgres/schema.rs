@@ -195,6 +195,13 @@ mod tests {
     use super::*;
     use crate::Options;
 
+    #[test]
+    fn the_decision_about_lanes_says_how_long_changes_wait_for_company() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/decisions/017-lanes.md");
+        let said = format!("waits {} ms for others", super::super::lane::COMPANY.as_millis());
+        assert!(std::fs::read_to_string(path).unwrap().contains(&said), "{said}");
+    }
+
     /// One lane is left for commands of operators; a node has a connection to let requests in, and one to count nonces.
     #[test]
     fn the_documents_say_how_many_nodes_find_lanes_and_how_many_connections_each_has() {
