@@ -5,6 +5,7 @@ mod common;
 #[path = "common/place.rs"]
 mod place;
 
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use common::program::{Process, binary, program, text};
@@ -502,15 +503,21 @@ async fn the_unit_takes_the_database_from_its_environment() {
 #[test]
 fn the_example_of_three_nodes_does_what_it_says() {
     let Some(place) = Place::or_skip() else { return };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cluster/three-nodes.sh");
+    let says = ["of 32 are taken", "node 1 has it", "nodes 1 and 2 go on", "the database is sound"];
+    example(&place, "three-nodes.sh", ("TONGGUAN_DATABASE", place.url().as_os_str()), &says);
+}
+
+/// Runs an example of examples/cluster on ports that are free, which must end well and say all of this.
+fn example(place: &Place, name: &str, with: (&str, &OsStr), says: &[&str]) {
+    let script = format!("{}/../../examples/cluster/{name}", env!("CARGO_MANIFEST_DIR"));
     let mut command = std::process::Command::new("bash");
     command.arg(script).current_dir(place.folder.path()).env_clear();
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    command.env("TONGGUAN_DATABASE", place.url()).env("TONGGUAN", binary());
+    command.env("TONGGUAN", binary()).env(with.0, with.1);
     command.env("LISTEN", ["127.0.0.1:0"; 3].join(" ")).env("ADMIN_LISTEN", ["127.0.0.1:0"; 3].join(" "));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    for said in ["of 32 are taken", "node 1 has it", "nodes 1 and 2 go on", "the database is sound"] {
+    for said in says {
         assert!(text(&output).contains(said), "{said}: {}", text(&output));
     }
 }
@@ -520,17 +527,8 @@ fn the_example_of_a_lost_primary_does_what_it_says() {
     let Some(place) = Place::or_skip() else { return };
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let ports = [free(), free()].map(|listener| listener.local_addr().unwrap().port().to_string());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/cluster/primary-lost.sh");
-    let mut command = std::process::Command::new("bash");
-    command.arg(script).current_dir(place.folder.path()).env_clear();
-    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    command.env("TONGGUAN", binary()).env("PORTS", ports.join(" "));
-    command.env("LISTEN", ["127.0.0.1:0"; 3].join(" ")).env("ADMIN_LISTEN", ["127.0.0.1:0"; 3].join(" "));
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
-    for said in ["node 2 has what was answered before", "node 1 goes on", "(timeline 2)", "nobody uses it"] {
-        assert!(text(&output).contains(said), "{said}: {}", text(&output));
-    }
+    let says = ["node 2 has what was answered before", "node 1 goes on", "(timeline 2)", "nobody uses it"];
+    example(&place, "primary-lost.sh", ("PORTS", ports.join(" ").as_ref()), &says);
 }
 
 /// Who dies with a change in hand is replaced when its lease has ended.
