@@ -85,7 +85,7 @@ enum Undo {
 /// The outcome of a batch's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Worked {
-    /// Whether any is kept.
+    /// Whether any is kept, and where the chain begins and ends if it was sealed.
     Kept(bool, Option<Ends>),
     /// One must be undone that cannot be: the batch is to be run again.
     Again,
